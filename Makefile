@@ -1,0 +1,72 @@
+# Everything a newcomer needs; `make` alone lists it. Needs make, Python 3.10 to 3.14 and a package index.
+# Another Python than `python3`: make setup PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.byline-installed
+SAMPLE := out/sample
+SHARDS := out/quickstart/shards
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint clean check-python
+
+help:
+	@echo 'make demo    a whole build on a small corpus made here: shards, a check of every count, a sequence in colour'
+	@echo 'make test    style, types and tests'
+	@echo 'make lint    style and types alone'
+	@echo 'make setup   a virtual environment in $(VENV) with all that the others need (they call it)'
+	@echo 'make clean   removes what these made: $(VENV), $(SAMPLE), out/quickstart and caches'
+
+setup: $(STAMP)
+
+# The stamp is older than these files when one of them has changed, and is gone when $(VENV) is.
+$(STAMP): requirements.txt pyproject.toml
+	@$(MAKE) --no-print-directory check-python
+	@printf '\n== Setting up %s (about a minute; again only when requirements.txt or pyproject.toml change)\n' '$(VENV)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+check-python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo 'make: there is no $(PYTHON); install Python (Debian, Ubuntu: apt-get install python3 python3-venv), or name' \
+	    'yours: make setup PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))' || { \
+	  echo "make: needs Python 3.10 to 3.14, and $(PYTHON) is $$($(PYTHON) --version 2>&1); install another (Debian," \
+	    'Ubuntu: apt-get install python3.12 python3.12-venv) and name it: make setup PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "make: $(PYTHON) cannot make virtual environments; install that part of it (Debian, Ubuntu: apt-get install" \
+	    "$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'))" >&2; exit 1; }
+
+demo: setup
+	@printf '\n== A small corpus in the three published layouts, a tokenizer and a quality classifier\n'
+	$(BIN)/byline sample $(SAMPLE)
+	@printf '\n== Raw text to shards: the best 70 %% by quality, 90 %% of the tokens with the host before each document\n'
+	$(BIN)/byline build configs/quickstart.yaml
+	@printf '\n== Every invariant, checksum and ledger line, counted again from the files\n'
+	$(BIN)/byline verify $(SHARDS)
+	@printf '\n== The first sequence\n'
+	$(BIN)/byline inspect $(SHARDS) --row 0 --color
+	@printf '\n== What to do next\n'
+	@echo '  source $(BIN)/activate'
+	@echo '  python -c "import byline; print(byline.open(\"$(SHARDS)\")[0])"       a row as a trainer reads it'
+	@echo '  byline prompt $(SHARDS) host=numpy.example "An array is"            a prompt as in training'
+	@echo '  Edit configs/quickstart.yaml (another template, mixture or packing) and run'
+	@echo '  byline build configs/quickstart.yaml                                     only the shards are made anew'
+	@echo '  configs/meco.yaml is the recipe for the real corpus; README.md goes on from here.'
+
+test: lint
+	@printf '\n== Tests\n'
+	$(BIN)/python -m pytest
+
+lint: setup
+	@printf '\n== Style and types\n'
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) $(SAMPLE) out/quickstart build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,18 @@
+"""Byline's shards, as a trainer reads them; needs only pyarrow and numpy.
+
+```python
+import byline
+
+shards = byline.open("out/meco")  # every row of every phase, in training order
+row = shards[0]  # input_ids [L], loss_mask [L], seq_lengths, doc_ids, doc_offsets, phase
+shards.phase("cooldown").batch([0, 1, 2])["input_ids"]  # [3, L]
+```
+"""
+
+from byline.errors import BylineError
+from byline.manifest import Manifest, read_manifest
+from byline.prompt import conditioned_prompt, prompt_ids
+from byline.reader import Row, Shards
+from byline.reader import open_shards as open
+
+__all__ = ["BylineError", "Manifest", "Row", "Shards", "conditioned_prompt", "open", "prompt_ids", "read_manifest"]

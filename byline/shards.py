@@ -1,0 +1,66 @@
+"""The shard contract: what a shard file holds. docs/formats.md says what each column means.
+
+```
+            segment a (conditioned)        segment b      padding
+input_ids   BOS URL  :  host \n\n d1 EOS   BOS d1 d2 EOS   0   0
+loss_mask    0   0   0   0    0   1   1     0?  1  1  1    0   0
+seq_lengths  7                              4              2        sum = L
+doc_ids      2^32*file + row                ...           -1
+doc_offsets  0                              0              0
+```
+"""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from byline.errors import BylineError
+
+FORMAT = "byline-shards"
+VERSION = 1
+SHARD_KEY = b"byline.shard"
+PADDING_DOC_ID = -1
+ID_TYPES = {"int32": pa.int32(), "uint16": pa.uint16()}
+
+
+def shard_schema(length: int, ids: str, metadata: dict[str, Any] | None = None) -> pa.Schema:
+    """The schema of a shard.
+
+    Args:
+        length: L, tokens in a sequence.
+        ids: `int32` or `uint16`, the type of a token.
+        metadata: what the shard says of itself (see `shard_metadata`).
+    """
+    fields = [
+        pa.field("input_ids", pa.list_(pa.field("item", ID_TYPES[ids], nullable=False), length), nullable=False),
+        pa.field("loss_mask", pa.list_(pa.field("item", pa.uint8(), nullable=False), length), nullable=False),
+        pa.field("seq_lengths", pa.list_(pa.field("item", pa.int32(), nullable=False)), nullable=False),
+        pa.field("doc_ids", pa.list_(pa.field("item", pa.int64(), nullable=False)), nullable=False),
+        pa.field("doc_offsets", pa.list_(pa.field("item", pa.int32(), nullable=False)), nullable=False),
+    ]
+    encoded = (
+        None if metadata is None else {SHARD_KEY: json.dumps(metadata, sort_keys=True, ensure_ascii=False).encode()}
+    )
+    return pa.schema(fields, encoded)
+
+
+def shard_metadata(schema: pa.Schema, path: str) -> dict[str, Any]:
+    """What a shard says of itself.
+
+    Keys: `version`, `sequence_length`, `rows_per_batch`, `phase`, `shard`, `template` (or None), `mask_alignment` ("token"),
+    `tokenizer` (name, sha256, vocab_size, bos_id, eos_id, pad_id), `packing`, `seed`, `plan_sha256`, `code_version`, `counts`
+    (source -> what of it is in the shard; see `schemas.ledger`).
+
+    Raises:
+        BylineError: the file is no shard, or of another version.
+    """
+    found = (schema.metadata or {}).get(SHARD_KEY)
+    if found is None:
+        raise BylineError(f"{path}: not a Byline shard (its schema has no {SHARD_KEY.decode()!r})")
+    values = json.loads(found)
+    if values.get("version") != VERSION:
+        raise BylineError(
+            f"{path}: shard version {values.get('version')}, this reader knows version {VERSION}; update byline"
+        )
+    return values

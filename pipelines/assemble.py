@@ -1,0 +1,201 @@
+"""`byline assemble`: plan -> shards, and the manifest last. Writes only the shards that are missing."""
+
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from rich.console import Console
+
+from byline import manifest as manifests
+from byline.errors import BylineError
+from byline.shards import FORMAT, VERSION
+from pipelines.prepare import StoreState
+from pipelines.progress import progress_bar
+from pipelines.runner import RunnerSettings, run_pipeline
+from schemas import plan as plans
+from schemas.config import Config
+from schemas.inputs import input_table
+from schemas.ledger import DrawCounts
+from schemas.plan import Plan
+from transforms import storage
+from transforms.assembling import INDEX_NAME, WORK_FOLDER, AssembleJob, AssembleShards, record_path
+from transforms.gathering import write_index
+from transforms.planning import check_draws
+from transforms.tokenizing import TokenizerInfo
+from transforms.work_lists import ReadPlan
+
+INPUTS_NAME = "inputs.arrow"
+
+
+def assemble(
+    config: Config, plan: Plan, state: StoreState, settings: RunnerSettings, console: Console, *, overwrite: bool = False
+) -> None:
+    """Writes the shards of a plan and the manifest.
+
+    Args:
+        config: the recipe.
+        plan: made from it.
+        state: of the token store that it was made with.
+        settings: how to run.
+        console: for progress.
+        overwrite: whether a finished build of another plan may be replaced.
+
+    Raises:
+        BylineError: the output holds another build, or the token store is not the planned one.
+    """
+    if not _make_room(config.output, plan, overwrite=overwrite):
+        console.print(f"assemble  nothing to do: {config.output} is finished", highlight=False)
+        return
+    job = AssembleJob(
+        config=config,
+        tokenizer=TokenizerInfo(**plan.header["tokenizer"]),
+        plan_sha256=plan.sha256,
+        code_version=version("byline"),
+        shards={phase["name"]: phase["shards"] for phase in plan.header["phases"]},
+    )
+    numbers = _write_lists(config, plan, state, job)
+    expected = sum(source["expected_positions"] for phase in plan.header["phases"] for source in phase["sources"].values())
+    with progress_bar(console, "assemble", len(plan.shards()), _follow(job), unit="shards"):
+        run_pipeline(_wire(config, job), settings, 2 * expected)
+    _finish(config, plan, state, job, len(numbers))
+
+
+def _make_room(output: str, plan: Plan, *, overwrite: bool) -> bool:
+    """Makes the folder ready for a plan; False where its build is finished already."""
+    manifest_uri, plan_uri = storage.join(output, manifests.FILE_NAME), storage.join(output, plans.FILE_NAME)
+    if not storage.exists(plan_uri):
+        if storage.exists(manifest_uri):
+            raise BylineError(f"{output}: has a {manifests.FILE_NAME} but no {plans.FILE_NAME}; choose another `output`")
+        return True
+    content = storage.read_bytes(plan_uri)
+    is_finished = storage.exists(manifest_uri)
+    if content == plan.to_bytes():
+        return not is_finished
+    if is_finished and not overwrite:
+        raise BylineError(
+            f"{output}: holds a finished build of another plan; choose another `output`, or give --overwrite to replace it"
+        )
+    storage.delete_file(manifest_uri)
+    for phase, shard, shards in plans.read_plan(content, plan_uri).shards():
+        storage.delete_file(storage.join(output, plans.shard_path(phase, shard, shards)))
+        storage.delete_file(record_path(storage.join(output, WORK_FOLDER), phase, shard))
+    return True
+
+
+def _write_lists(config: Config, plan: Plan, state: StoreState, job: AssembleJob) -> dict[tuple[str, str], int]:
+    """Writes what the workers read (plan, runs) and the list of input files; returns the files' numbers."""
+    table = input_table(state.runs)
+    names = zip(table["source"].to_pylist(), table["path"].to_pylist(), strict=True)
+    numbers = {name: number for number, name in enumerate(names)}
+    with storage.write_file(storage.join(config.output, plans.FILE_NAME)) as sink:
+        sink.write(plan.to_bytes())
+    with storage.write_file(storage.join(config.output, INPUTS_NAME)) as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    with storage.write_file(storage.join(job.work, INDEX_NAME)) as sink:
+        write_index([(run.source, numbers[run.source, run.path], run.uri) for run in state.runs], sink)
+    return numbers
+
+
+def _wire(config: Config, job: AssembleJob) -> Callable[[beam.Pipeline], object]:
+    plan_uri = storage.join(config.output, plans.FILE_NAME)
+
+    def wire(pipeline: beam.Pipeline) -> object:
+        return pipeline | "ReadPlan" >> ReadPlan(plan_uri) | "AssembleShards" >> AssembleShards(job)
+
+    return wire
+
+
+def _follow(job: AssembleJob) -> Callable[[], int]:
+    return lambda: sum(info.base_name.endswith(".json") for info in storage.list_files(job.work))
+
+
+def _finish(config: Config, plan: Plan, state: StoreState, job: AssembleJob, inputs: int) -> None:
+    """Sums the shards' records into the manifest, writes it, and removes what was only needed until then."""
+    records = [
+        json.loads(storage.read_bytes(record_path(job.work, phase, shard))) for phase, shard, _ in plan.shards()
+    ]
+    phases, ledger_phases = [], {}
+    for phase in plan.header["phases"]:
+        mine = [record for record in records if record["phase"] == phase["name"]]
+        counts = _sum_counts(mine)
+        for source in phase["sources"]:
+            drawn = counts.get(source, DrawCounts())
+            check_draws(plan, phase["name"], source, drawn.documents, drawn.tokens)
+        phases.append(_phase_entry(config, phase, mine, counts))
+        ledger_phases[phase["name"]] = {
+            "sources": {source: count.to_json() for source, count in sorted(counts.items())},
+            "padding": sum(record["padding"] for record in mine),
+        }
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "sequence_length": config.sequence.length,
+        "ids": config.shard.ids,
+        "tokenizer": job.tokenizer.to_json(),
+        "config": config.model_dump(mode="json"),
+        "plan_sha256": job.plan_sha256,
+        "code_version": job.code_version,
+        "inputs": inputs,
+        "phases": phases,
+        "ledger": {"sources": _source_ledger(config, plan, state), "phases": ledger_phases},
+    }
+    with storage.write_file(storage.join(config.output, manifests.FILE_NAME)) as sink:
+        sink.write(json.dumps(manifest, indent=1, ensure_ascii=False).encode())
+    storage.delete_folder(job.work)
+
+
+def _sum_counts(records: list[dict[str, Any]]) -> dict[str, DrawCounts]:
+    total: dict[str, DrawCounts] = {}
+    for record in records:
+        for source, counts in record["counts"].items():
+            total.setdefault(source, DrawCounts()).add(DrawCounts(**counts))
+    return total
+
+
+def _phase_entry(
+    config: Config, phase: dict[str, Any], records: list[dict[str, Any]], counts: dict[str, DrawCounts]
+) -> dict[str, Any]:
+    rows = sum(record["rows"] for record in records)
+    filled = max(sum(count.positions for count in counts.values()), 1)
+    return {
+        "name": phase["name"],
+        "template": None if phase["condition"] is None else phase["condition"]["template"],
+        "rows": rows,
+        "tokens": rows * config.sequence.length,
+        "loss_tokens": sum(record["loss_tokens"] for record in records),
+        "mixture": {
+            source: {
+                "requested": found["requested_share"],
+                "achieved": counts.get(source, DrawCounts()).positions / filled,
+            }
+            for source, found in phase["sources"].items()
+        },
+        "shards": [{key: record[key] for key in ("path", "rows", "loss_tokens", "bytes", "sha256")} for record in records],
+    }
+
+
+def _source_ledger(config: Config, plan: Plan, state: StoreState) -> dict[str, Any]:
+    """Documents read, dropped and kept, and kept ones used and unused, of each source."""
+    ledger = {}
+    for source in sorted(config.sources):
+        runs = [run for run in state.runs if run.source == source]
+        dropped: dict[str, int] = {}
+        for run in runs:
+            for reason, count in run.dropped.items():
+                dropped[reason] = dropped.get(reason, 0) + count
+        ledger[source] = {
+            "read": {"documents": sum(run.rows_read for run in runs), "bytes": sum(run.bytes_read for run in runs)},
+            "dropped": dict(sorted(dropped.items())),
+            "kept": {
+                "documents": sum(run.rows for run in runs),
+                "tokens": sum(run.tokens for run in runs),
+                "bytes": sum(run.text_bytes for run in runs),
+            },
+            "used": plan.header["drawn"]["used"].get(source, {"documents": 0, "tokens": 0}),
+            "unused": plan.header["drawn"]["unused"].get(source, {}),
+            "special_text": sum(run.special_text for run in runs),
+        }
+    return ledger

@@ -1,0 +1,165 @@
+"""From a YAML file to a `Config`, with errors that name the key, the nearest known key, and the line of a syntax error.
+
+```
+base.yaml     tokens: 10M            child.yaml   extends: base.yaml        resolved   tokens: 1M
+              sequence: {length: 8}               tokens: 1M                           sequence: {length: 8}
+```
+
+A mapping is merged key by key, any other value is replaced; `null` drops what the other file gave. `overrides`
+are `a.b=value` with the value in YAML, applied last. Only plain YAML values are read: no tags that build objects.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from byline.errors import BylineError
+from schemas.config import Config
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads, merges and checks a configuration.
+
+    Args:
+        path: the YAML file.
+        overrides: settings such as `sequence.length=512`, applied in order over the file.
+
+    Raises:
+        BylineError: one line that says which key or value is wrong and what would work.
+    """
+    values = _read(Path(path), seen=())
+    for override in overrides:
+        _set(values, override)
+    return parse_config(values, str(path))
+
+
+def parse_config(values: Mapping[str, Any], name: str) -> Config:
+    """Checks plain values; `name` says in an error where they come from."""
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as error:
+        raise BylineError(f"{name}: {_explain(error)}") from None
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise BylineError(f"{path}: `extends` leads back to this file; remove one link of the circle")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        hint = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise BylineError(f"{path}: the configuration cannot be read ({hint})") from None
+    try:
+        values = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise BylineError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise BylineError(f"{path}: expected keys and values, as in `seed: 0`")
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise BylineError(f"{path}: extends: expected the path of one YAML file, found {base!r}")
+    return merge(_read(path.parent / base, (*seen, path.resolve())), values)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice, of which plain YAML would keep the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if key != "<<" and keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`, mappings key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise BylineError(f"--set {override}: expected key=value, as in sequence.length=512")
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError:
+        raise BylineError(f"--set {override}: the value is not valid YAML; put quotes around it") from None
+    *parents, last = key.strip().split(".")
+    place: Any = values
+    for part in parents:
+        place = _step(place, part, override)
+    if isinstance(place, list):
+        place[_index(place, last, override)] = value
+    else:
+        place[last] = value
+
+
+def _step(place: Any, part: str, override: str) -> Any:
+    if isinstance(place, list):
+        return place[_index(place, part, override)]
+    below = place.setdefault(part, {})
+    if not isinstance(below, (dict, list)):
+        raise BylineError(f"--set {override}: {part!r} holds {below!r}, which has no keys below it")
+    return below
+
+
+def _index(items: list[Any], part: str, override: str) -> int:
+    for number, item in enumerate(items):
+        if part == str(number) or (isinstance(item, dict) and item.get("name") == part):
+            return number
+    names = [
+        str(item.get("name", number)) if isinstance(item, dict) else str(number) for number, item in enumerate(items)
+    ]
+    raise BylineError(f"--set {override}: no {part!r} here; there are {', '.join(names)}")
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for the first thing that is wrong, with the nearest known key for an unknown one."""
+    problems = error.errors()
+    # A union of types reports each of its members; an unknown key is the likeliest mistake, so it is told first.
+    first = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
+    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("constrained-", "function-")))
+    if first["type"] == "extra_forbidden":
+        parent, key = first["loc"][:-1], str(first["loc"][-1])
+        known = list(_known_keys(Config, parent))
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"the keys here are {', '.join(known)}"
+        return f"{where}: unknown key {key!r}; {hint}"
+    if first["type"] == "missing":
+        return f"{where}: this key is needed"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{where}: {message}" if where else message
+    return f"{where}: {message[0].lower()}{message[1:]}; found {first['input']!r}"
+
+
+def _known_keys(model: Any, location: Iterable[Any]) -> Iterable[str]:
+    """The keys of the model at a location such as `("sources", "dclm", "path")`."""
+    parts = list(location)
+    if not parts:
+        return model.model_fields
+    field = model.model_fields.get(parts[0])
+    found = list(_models_in(field.annotation)) if field else []
+    if not found:
+        return ()
+    # A name in a mapping or a number in a list stands between a field and its model.
+    is_direct = isinstance(field.annotation, type) or type(None) in get_args(field.annotation)
+    return _known_keys(found[0], parts[1:] if is_direct else parts[2:])
+
+
+def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)

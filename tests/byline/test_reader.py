@@ -1,0 +1,299 @@
+"""`byline.open`: rows by index, views, checks against the manifest, and use from several processes."""
+
+import json
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import byline
+from byline import reader
+from byline.errors import BylineError
+from tests.shards import PackedRow, numbered_build, numbered_row, rewrite_metadata, write_build
+
+SHARDS = {"conditioned": [5, 0, 4], "cooldown": [3, 0]}
+ARRAYS = ("input_ids", "loss_mask", "seq_lengths", "doc_ids", "doc_offsets")
+
+
+def as_packed(row: Mapping) -> PackedRow:
+    return PackedRow(*(row[name].tolist() for name in ARRAYS))
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> tuple[Path, list[PackedRow]]:
+    return tmp_path, numbered_build(tmp_path, SHARDS)
+
+
+def test_rows_stand_in_training_order(build):
+    directory, rows = build
+    shards = byline.open(directory)
+    assert len(shards) == 12
+    assert [as_packed(row) for row in shards] == rows
+    assert [as_packed(shards[i]) for i in range(-12, 12)] == rows + rows
+    assert [row["phase"] for row in shards] == ["conditioned"] * 9 + ["cooldown"] * 3
+
+
+def test_one_row_literally(tmp_path):
+    row = PackedRow([0, 7, 8, 1, 0, 9, 1, 1], [0, 0, 1, 1, 1, 1, 1, 0], [4, 3, 1], [3, (1 << 32) + 19, -1], [0, 5, 0])
+    write_build(tmp_path, {"conditioned": [[row]]}, 8)
+    found = byline.open(str(tmp_path))[0]
+    assert found["input_ids"].tolist() == [0, 7, 8, 1, 0, 9, 1, 1]
+    assert found["loss_mask"].tolist() == [0, 0, 1, 1, 1, 1, 1, 0]
+    assert found["seq_lengths"].tolist() == [4, 3, 1]
+    assert found["doc_ids"].tolist() == [3, 4294967315, -1]
+    assert found["doc_offsets"].tolist() == [0, 5, 0]
+
+
+@pytest.mark.parametrize("ids", ["int32", "uint16"])
+def test_types_are_the_same_for_both_profiles_and_read_only(tmp_path, ids):
+    rows = numbered_build(tmp_path, SHARDS, ids=ids)
+    shards = byline.open(tmp_path)
+    row = shards[6]
+    assert as_packed(row) == rows[6]
+    assert [row[name].dtype.str for name in ARRAYS] == ["<i4", "|u1", "<i4", "<i8", "<i4"]
+    assert not any(row[name].flags.writeable for name in ARRAYS)
+    assert shards.batch([6, 0])["input_ids"].dtype == np.int32
+    assert shards.batch([6, 0])["input_ids"].tolist() == [rows[6].input_ids, rows[0].input_ids]
+
+
+def test_a_row_is_a_view_of_the_map(build):
+    shards = byline.open(build[0])
+    before = pa.total_allocated_bytes()
+    kept = [shards[i] for i in range(len(shards))]
+    assert not any(row[name].flags.owndata for row in kept for name in ARRAYS)
+    assert np.shares_memory(kept[0]["input_ids"], shards[0]["input_ids"])
+    assert pa.total_allocated_bytes() == before
+
+
+@given(st.data())
+@settings(max_examples=50, deadline=None)
+def test_slices_and_batches_are_those_of_a_list(tmp_path_factory, data):
+    directory = tmp_path_factory.mktemp("build", numbered=True)
+    counts = data.draw(st.lists(st.integers(0, 5), max_size=4))
+    per_batch = data.draw(st.integers(1, 4))
+    rows = numbered_build(directory, {"conditioned": counts, "cooldown": [2]}, rows_per_batch=per_batch)
+    numbers = list(range(len(rows)))
+    shards = byline.open(directory)
+    bound = st.none() | st.integers(-20, 20)
+    for _ in range(2):
+        cut = slice(data.draw(bound), data.draw(bound), data.draw(st.none() | st.sampled_from([1, 2, 3, -1, -2])))
+        shards, numbers = shards[cut], numbers[cut]
+    assert [as_packed(row) for row in shards] == [rows[number] for number in numbers]
+    if numbers:
+        asked = data.draw(st.lists(st.integers(-len(numbers), len(numbers) - 1), max_size=8))
+        batch = shards.batch(np.array(asked, dtype=np.int64))
+        assert batch["input_ids"].tolist() == [rows[numbers[i]].input_ids for i in asked]
+        assert batch["loss_mask"].tolist() == [rows[numbers[i]].loss_mask for i in asked]
+
+
+def test_phase_is_a_view(build):
+    directory, rows = build
+    shards = byline.open(directory)
+    assert shards.phases == ("conditioned", "cooldown")
+    assert [as_packed(row) for row in shards.phase("cooldown")] == rows[9:]
+    assert [as_packed(row) for row in shards.phase("conditioned")[::4]] == rows[:9:4]
+    with pytest.raises(BylineError, match="no phase 'warmup'; its phases are conditioned, cooldown"):
+        shards.phase("warmup")
+
+
+@pytest.mark.parametrize("index", [12, -13, 10**9])
+def test_a_row_out_of_range(build, index):
+    shards = byline.open(build[0])
+    with pytest.raises(IndexError, match=f"row {index} of 12"):
+        shards[index]
+    with pytest.raises(IndexError, match=f"row {index} of 12"):
+        shards.batch([0, index])
+
+
+def test_a_batch_of_something_else(build):
+    shards = byline.open(build[0])
+    assert shards.batch([])["input_ids"].shape == (0, 8)
+    for wrong in ([0.5], [[0, 1]], [True]):
+        with pytest.raises(IndexError, match="expected row numbers"):
+            shards.batch(wrong)
+
+
+def test_inputs_and_origin(build):
+    shards = byline.open(build[0])
+    assert shards.inputs == {0: ("mine", "a.jsonl"), 1: ("yours", "b/c.parquet")}
+    assert shards.origin(shards[3]["doc_ids"][0]) == ("yours", "b/c.parquet", 3)
+    assert shards.origin(9) == ("mine", "a.jsonl", 9)
+    with pytest.raises(BylineError, match="padding"):
+        shards.origin(shards[3]["doc_ids"][1])
+    with pytest.raises(BylineError, match=r"of file 7, which is not in inputs\.arrow"):
+        shards.origin(7 << 32)
+
+
+def test_shard_of(build):
+    shards = byline.open(build[0])
+    assert [(shards.shard_of(i)[0].path, shards.shard_of(i)[1]) for i in (4, 5, -1)] == [
+        ("conditioned/00000-of-00003.arrow", 4),
+        ("conditioned/00002-of-00003.arrow", 0),
+        ("cooldown/00000-of-00002.arrow", 2),
+    ]
+    assert shards.phase("cooldown").shard_of(1)[1] == 1
+
+
+def test_at_most_so_many_files_stay_open(build, monkeypatch):
+    directory, rows = build
+    monkeypatch.setattr(reader, "MAX_OPEN", 2)
+    shards = byline.open(directory)
+    kept = [shards[i] for i in (0, 5, 9, 0, 9, 5)]
+    # The arrays of a file that was closed meanwhile are still good.
+    assert [as_packed(row) for row in kept] == [rows[i] for i in (0, 5, 9, 0, 9, 5)]
+    assert len(shards._build._files._open) == 2
+
+
+def test_a_directory_without_a_manifest(tmp_path):
+    with pytest.raises(BylineError, match="no finished build"):
+        byline.open(tmp_path)
+
+
+def test_another_version(build):
+    path = build[0] / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 2}))
+    with pytest.raises(BylineError, match="another kind of file or version"):
+        byline.open(build[0])
+
+
+def edit_manifest(directory: Path, **changes) -> None:
+    """Changes the entry of the first shard."""
+    path = directory / "manifest.json"
+    values = json.loads(path.read_text())
+    values["phases"][0]["shards"][0].update(changes)
+    path.write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d, shard: edit_manifest(d, rows=6), "rows 5, the manifest says 6"),
+        (lambda d, shard: edit_manifest(d, bytes=17), "bytes [0-9]+, the manifest says 17"),
+        (lambda d, shard: rewrite_metadata(shard, plan_sha256="cd" * 32), "plan_sha256 cdcd"),
+        (lambda d, shard: rewrite_metadata(shard, phase="cooled"), "phase cooled, the manifest says conditioned"),
+        (lambda d, shard: rewrite_metadata(shard, version=2), "shard version 2"),
+        (lambda d, shard: rewrite_metadata(shard, rows_per_batch=3), "rows 7, the manifest says 5"),
+        (lambda d, shard: shard.write_bytes(shard.read_bytes()[:-9]), "cannot be read as an Arrow file"),
+        (lambda d, shard: shard.write_bytes(b""), "cannot be read as an Arrow file"),
+        (lambda d, shard: shard.unlink(), "missing, though the build is finished"),
+    ],
+)
+def test_a_shard_that_is_not_the_manifests(build, change, message):
+    directory, rows = build
+    shard = directory / "conditioned/00000-of-00003.arrow"
+    change(directory, shard)
+    if shard.exists() and "bytes" not in message:
+        edit_manifest(directory, bytes=shard.stat().st_size)
+    shards = byline.open(directory)
+    with pytest.raises(BylineError, match=message) as caught:
+        shards[0]
+    assert str(shard) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert as_packed(shards[-1]) == rows[11]
+
+
+def test_a_shard_of_another_length(tmp_path):
+    numbered_build(tmp_path / "a", {"conditioned": [2]}, length=8)
+    numbered_build(tmp_path / "b", {"conditioned": [2]}, length=9)
+    name = "conditioned/00000-of-00001.arrow"
+    (tmp_path / "a" / name).write_bytes((tmp_path / "b" / name).read_bytes())
+    edit_manifest(tmp_path / "a", bytes=(tmp_path / "a" / name).stat().st_size)
+    with pytest.raises(BylineError, match=r"schema input_ids: fixed_size_list<.*>\[9\]"):
+        byline.open(tmp_path / "a")[0]
+
+
+def test_unequal_record_batches(tmp_path):
+    """Two batches of 1 and 2 rows, said to be of 2: the first cannot be found by division."""
+    rows = [numbered_row(number, 8) for number in range(3)]
+    write_build(tmp_path, {"conditioned": [rows]}, 8, rows_per_batch=2)
+    path = tmp_path / "conditioned/00000-of-00001.arrow"
+    with pa.ipc.open_file(str(path)) as file:
+        schema, batches = file.schema, [file.get_batch(0), file.get_batch(1)]
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for batch in (batches[1], batches[0], batches[1]):
+            writer.write_batch(batch)
+    edit_manifest(tmp_path, bytes=path.stat().st_size, rows=5)
+    with pytest.raises(BylineError, match="rows in record batch 1, the manifest says 2"):
+        byline.open(tmp_path)[1]
+
+
+def test_a_list_of_inputs_of_another_build(build):
+    path = build[0] / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "inputs": 3}))
+    with pytest.raises(BylineError, match=r"inputs\.arrow: 2 files, the manifest says 3"):
+        byline.open(build[0]).origin(0)
+
+
+def test_pickles_only_the_directory_and_the_rows(build, monkeypatch):
+    directory, rows = build
+    monkeypatch.chdir(directory.parent)
+    shards = byline.open(directory.name)[1::3]
+    assert as_packed(shards[0]) == rows[1]
+    pickled = pickle.dumps(shards)
+    assert len(pickled) < 300
+    monkeypatch.chdir("/")
+    assert [as_packed(row) for row in pickle.loads(pickled)] == rows[1::3]
+
+
+def _row(shards: byline.Shards, index: int) -> PackedRow:
+    return as_packed(shards[index])
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_worker_processes(build, method):
+    directory, rows = build
+    shards = byline.open(directory)
+    assert as_packed(shards[9]) == rows[9]
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        assert pool.starmap(_row, [(shards, i) for i in range(12)]) == rows
+
+
+def test_a_fork_while_a_thread_holds_the_lock(build):
+    """A child gets files and a lock of its own; with its parent's it would wait for ever."""
+    directory, rows = build
+    shards = byline.open(directory)
+    assert as_packed(shards[0]) == rows[0]
+    with shards._build._files._lock:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if as_packed(shards[0]) == rows[0] else 1)
+        stop = threading.Timer(10, os.kill, (child, signal.SIGKILL))
+        stop.start()
+        assert os.waitpid(child, 0)[1] == 0
+        stop.cancel()
+
+
+def test_threads(build):
+    directory, rows = build
+    shards = byline.open(directory)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda i: as_packed(shards[i % 12]), range(600))) == [rows[i % 12] for i in range(600)]
+
+
+def test_repr(build):
+    assert repr(byline.open(build[0])) == (
+        f"<byline.Shards {build[0]}: 12 rows of 8 tokens, phases conditioned, cooldown>"
+    )
+
+
+def test_importing_needs_only_pyarrow_and_numpy():
+    code = (
+        "import sys; before = set(sys.modules); import byline, byline.labels; "
+        "print(*{name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    # Modules that extensions compiled by Cython make up are no packages.
+    made_up = {name for name in found if name.startswith("_") or name == "cython_runtime"}
+    assert set(found) - made_up == {"byline", "numpy", "pyarrow"}

@@ -1,0 +1,96 @@
+"""`byline prompt` on a tiny build with a tokenizer made here."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from byline.errors import BylineError
+from pipelines.prompt_text import show_prompt
+from tests.shards import CONFIG, TOKENIZER, numbered_build
+
+IDS = {"bos_id": 257, "eos_id": 258, "pad_id": 258}
+
+
+def byte_tokenizer(file: Path) -> Tokenizer:
+    """A byte-level tokenizer of 256 bytes, the merge `he`, and `<s>`, `</s>` (ids 257, 258); written to `file`."""
+    vocabulary = {character: n for n, character in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))} | {"he": 256}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [("h", "e")]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in ("<s>", "</s>")])
+    tokenizer.enable_truncation(5)
+    tokenizer.enable_padding()
+    tokenizer.save(str(file))
+    return Tokenizer.from_file(str(file))
+
+
+def settings_of(file: Path) -> dict:
+    """The tokenizer's part of a manifest, and a configuration that names its file."""
+    info = {**TOKENIZER, "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), **IDS}
+    return {"tokenizer": info, "config": {**CONFIG, "tokenizer": {"file": str(file), "bos": "<s>", "eos": "</s>"}}}
+
+
+@pytest.fixture
+def build(tmp_path):
+    file = tmp_path / "tokenizer.json"
+    tokenizer = byte_tokenizer(file)
+    numbered_build(tmp_path / "out", {"conditioned": [1]}, 64, **settings_of(file))
+    return tmp_path / "out", file, tokenizer
+
+
+def shown(capsys) -> tuple[str, list[int]]:
+    text, ids = capsys.readouterr().out.splitlines()
+    assert text.startswith("text  ")
+    assert ids.startswith("ids   ")
+    return json.loads(text[6:]), json.loads(ids[6:])
+
+
+def test_text_and_ids(build, capsys):
+    out, _, tokenizer = build
+    show_prompt(out, {"host": "a.h"}, "e <s>he")
+    text, ids = shown(capsys)
+    assert text == "URL: a.h\n\ne <s>he"
+    # One token a byte, `he` merged within the text; text that looks like a special token is no special token.
+    assert ids[0] == 257
+    assert len(ids) == 1 + len("URL: a.h\n\n") + len("e <s>he") - 1
+    assert ids[-1] == 256
+    assert 257 not in ids[1:]
+    assert tokenizer.decode(ids[1:], skip_special_tokens=False) == text
+
+
+def test_no_merge_across_the_border(tmp_path, capsys):
+    file = tmp_path / "tokenizer.json"
+    byte_tokenizer(file)
+    settings = settings_of(file)
+    condition = {**CONFIG["phases"][0]["condition"], "template": "{host}"}
+    settings["config"]["phases"] = [{"name": "conditioned", "condition": condition}]
+    numbered_build(tmp_path / "out", {"conditioned": [1]}, 64, **settings)
+    show_prompt(tmp_path / "out", {"host": "h"}, "e")
+    assert 256 not in shown(capsys)[1]
+    show_prompt(tmp_path / "out", {"host": "he"}, "")
+    assert shown(capsys)[1] == [257, 256]
+
+
+def test_a_terminal_gets_no_escape_codes(build, capsys):
+    show_prompt(build[0], {"host": "\x1b[31m"}, "é")
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "é" in printed
+
+
+def test_a_tokenizer_that_moved(build, tmp_path, capsys):
+    out, file, _ = build
+    file.rename(tmp_path / "moved.json")
+    with pytest.raises(BylineError, match=r"tokenizer\.json: cannot be read .* with --tokenizer FILE"):
+        show_prompt(out, {}, "x")
+    show_prompt(out, {}, "x", tokenizer_file=str(tmp_path / "moved.json"))
+    assert shown(capsys)[0] == "URL: unknown\n\nx"
+
+
+def test_another_tokenizer(build, tmp_path):
+    (tmp_path / "other.json").write_text(build[1].read_text() + "\n")
+    with pytest.raises(BylineError, match=r"other\.json: sha256 .* but the build was made with 'tiny' of sha256"):
+        show_prompt(build[0], {}, "x", tokenizer_file=str(tmp_path / "other.json"))

@@ -1,0 +1,136 @@
+"""One shard from its documents: which they are, their order, their streams, their rows.
+
+```
+plan row  ("c4", epoch 0, 0x00.., 0x3f.., ())    draw             documents of c4 with a place from 0x00.. to 0x3f..
+                                                 assemble_shard   sorted by order(place, epoch, seed), packed into rows
+```
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from tokenizers import Tokenizer
+
+from tests.reference import packing, placing
+from tests.reference.layout import Condition, Token, prefix_of, stream
+
+
+@dataclass(frozen=True)
+class Document:
+    """One use of a document of the token store.
+
+    Attributes:
+        epoch: set by `draw`.
+        tokens: ids of its text.
+        values: field name -> value, for templates; None where unknown.
+        scores: score name -> score, for predicates.
+    """
+
+    source: str
+    place: int
+    doc_id: int
+    tokens: list[int]
+    values: Mapping[str, str | None] = field(default_factory=dict)
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    epoch: int = 0
+
+
+Predicate = Callable[[Document], bool]
+# source, epoch, place_lo, place_hi (both within the range), predicates
+PlanRow = tuple[str, int, int, int, tuple[Predicate, ...]]
+
+
+@dataclass
+class Shard:
+    """Rows in their final order, and counts by source under the names of `schemas.ledger.DrawCounts`."""
+
+    rows: list[packing.Row]
+    counts: dict[str, dict[str, int]]
+    padding: int
+
+
+def draw(documents: Iterable[Document], plan_rows: Iterable[PlanRow]) -> list[Document]:
+    """The documents of one shard, with their epochs; a document may be drawn once an epoch."""
+    documents, drawn = list(documents), []
+    for source, epoch, low, high, predicates in plan_rows:
+        for document in documents:
+            if document.source != source or not low <= document.place <= high:
+                continue
+            if all(predicate(document) for predicate in predicates):
+                drawn.append(replace(document, epoch=epoch))
+    uses = [(document.doc_id, document.epoch) for document in drawn]
+    assert len(uses) == len(set(uses)), "the plan's rows overlap"
+    return drawn
+
+
+def assemble_shard(
+    documents: Iterable[Document],
+    *,
+    seed: int,
+    length: int,
+    policy: str,
+    condition: Condition | None,
+    tokenizer: Tokenizer,
+    bos_id: int | None,
+    eos_id: int | None,
+    pad_id: int,
+) -> Shard:
+    """The shard that holds these documents, given in any order.
+
+    Args:
+        length: L, positions in a row.
+        policy: `document_start`, `concat`, `repeat_prefix` or `best_fit`.
+    """
+    ordered = sorted(documents, key=lambda use: (placing.order(use.place, use.epoch, seed), use.doc_id))
+    streams: list[list[Token]] = []
+    counts: dict[str, dict[str, int]] = {}
+    for document in ordered:
+        tokens, too_long, conditioned = _laid_out(document, seed, length, condition, tokenizer, bos_id, eos_id)
+        streams.append(tokens)
+        count = counts.setdefault(document.source, _no_counts())
+        count["documents"] += 1
+        count["conditioned"] += conditioned
+        count["prefix_too_long"] += too_long
+    packed = packing.pack(policy, streams, length)
+    _count_tokens(packed, [document.source for document in ordered], counts)
+    doc_ids = [document.doc_id for document in ordered]
+    rows = [packing.row_of(row, doc_ids, length, pad_id) for row in packed.rows]
+    return Shard(rows, counts, packed.padding)
+
+
+def _laid_out(
+    document: Document,
+    seed: int,
+    length: int,
+    condition: Condition | None,
+    tokenizer: Tokenizer,
+    bos_id: int | None,
+    eos_id: int | None,
+) -> tuple[list[Token], bool, bool]:
+    """A document's stream, whether its prefix was too long, whether it has one."""
+    order = placing.order(document.place, document.epoch, seed)
+    if condition is None or placing.dropped_out(order, Fraction(condition.dropout)):
+        return stream(document.tokens, None, "before", bos_id, eos_id), False, False
+    values = {**document.values, "source": document.source}
+    prefix, too_long = prefix_of(condition, values, tokenizer, length)
+    return stream(document.tokens, prefix, condition.place, bos_id, eos_id), too_long, True
+
+
+def _no_counts() -> dict[str, int]:
+    names = "documents tokens prefix_tokens special_tokens positions loss_tokens discarded conditioned prefix_too_long"
+    return dict.fromkeys(names.split(), 0)
+
+
+def _count_tokens(packed: packing.Packed, sources: list[str], counts: dict[str, dict[str, int]]) -> None:
+    names = {"doc": "tokens", "prefix": "prefix_tokens", "bos": "special_tokens", "eos": "special_tokens"}
+    for row in packed.rows:
+        for segment in row:
+            for token in segment.tokens:
+                count = counts[sources[segment.document]]
+                count[names[token.kind]] += 1
+                count["positions"] += 1
+                count["loss_tokens"] += token.loss
+    for document, token in packed.discarded:
+        counts[sources[document]][names[token.kind]] += 1
+        counts[sources[document]]["discarded"] += 1

@@ -1,0 +1,184 @@
+"""The four packing policies on lists of streams, as docs/formats.md draws them.
+
+```
+L = 8, a of 5 tokens, b of 6 (p p its prefix), c of 2
+
+document_start   a a a a a p p 1 | c c . . . . . .     discarded: 2 3 4
+concat           a a a a a p p 1 | 2 3 4 c c . . .
+repeat_prefix    a a a a a p p 1 | p p 2 3 4 c c .
+best_fit         a a a a a c c . | p p 1 2 3 4 . .
+```
+
+A row is built of `Segment`s first; `row_of` writes it down as a shard's columns.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.reference.layout import Token
+
+Row = dict[str, list[int]]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One document's part of one row.
+
+    Attributes:
+        document: number of the stream in the shard's order.
+        offset: the document's own tokens before this part.
+        tokens: the part.
+    """
+
+    document: int
+    offset: int
+    tokens: list[Token]
+
+
+@dataclass
+class Packed:
+    """Rows of segments, and for each stream its tokens that are in no row."""
+
+    length: int
+    rows: list[list[Segment]] = field(default_factory=list)
+    discarded: list[tuple[int, Token]] = field(default_factory=list)
+
+    @property
+    def padding(self) -> int:
+        return sum(self.length - _filled(row) for row in self.rows)
+
+    def discarded_by_kind(self) -> dict[str, int]:
+        return count_kinds(token for _, token in self.discarded)
+
+    def positions_by_kind(self) -> dict[str, int]:
+        return count_kinds(token for row in self.rows for segment in row for token in segment.tokens)
+
+
+def pack(policy: str, streams: list[list[Token]], length: int) -> Packed:
+    """Packs streams, which come in the shard's order, into rows of `length` positions."""
+    policies: dict[str, Any] = {
+        "document_start": document_start,
+        "concat": concat,
+        "repeat_prefix": repeat_prefix,
+        "best_fit": best_fit,
+    }
+    return policies[policy](streams, length)
+
+
+def pack_rows(
+    policy: str, streams: list[list[Token]], doc_ids: list[int], length: int, pad_id: int
+) -> tuple[list[Row], dict[str, int]]:
+    """Rows as a shard's columns, and the number of discarded tokens of each kind."""
+    packed = pack(policy, streams, length)
+    return [row_of(row, doc_ids, length, pad_id) for row in packed.rows], packed.discarded_by_kind()
+
+
+def row_of(segments: list[Segment], doc_ids: list[int], length: int, pad_id: int) -> Row:
+    """One row as it stands in a shard."""
+    padding = length - _filled(segments)
+    row: Row = {
+        "input_ids": [token.id for segment in segments for token in segment.tokens] + [pad_id] * padding,
+        "loss_mask": [token.loss for segment in segments for token in segment.tokens] + [0] * padding,
+        "seq_lengths": [len(segment.tokens) for segment in segments],
+        "doc_ids": [doc_ids[segment.document] for segment in segments],
+        "doc_offsets": [segment.offset for segment in segments],
+    }
+    if padding:
+        row["seq_lengths"].append(padding)
+        row["doc_ids"].append(-1)
+        row["doc_offsets"].append(0)
+    return row
+
+
+def document_start(streams: list[list[Token]], length: int) -> Packed:
+    packed = Packed(length)
+    for document, stream in enumerate(streams):
+        space = _space_in_last(packed)
+        _add(packed, Segment(document, 0, stream[:space]))
+        packed.discarded += [(document, token) for token in stream[space:]]
+    return packed
+
+
+def concat(streams: list[list[Token]], length: int) -> Packed:
+    return _carried_on(streams, length, repeated=False)
+
+
+def repeat_prefix(streams: list[list[Token]], length: int) -> Packed:
+    return _carried_on(streams, length, repeated=True)
+
+
+def _carried_on(streams: list[list[Token]], length: int, repeated: bool) -> Packed:
+    packed = Packed(length)
+    for document, stream in enumerate(streams):
+        # A masked prefix is one of `place: before`.
+        prefix = [token for token in stream if token.kind == "prefix" and token.loss == 0] if repeated else []
+        assert len(prefix) < length, (prefix, length)
+        rest, offset = stream, 0
+        while rest:
+            space = _space_in_last(packed)
+            part, rest = rest[:space], rest[space:]
+            _add(packed, Segment(document, offset, part))
+            offset += _own(part)
+            if rest and prefix:
+                rest = prefix + [token for token in rest if token.kind != "prefix"]
+    return packed
+
+
+def best_fit(streams: list[list[Token]], length: int) -> Packed:
+    """Best-fit decreasing (arXiv 2404.10830), by looking at every row for every piece."""
+    rows: list[list[Segment]] = []
+    added_at: list[int] = []
+    pieces = [piece for document, stream in enumerate(streams) for piece in _pieces(document, stream, length)]
+    # Python's sort is stable: equal ones stay in document order, then in order within the document.
+    for time, piece in enumerate(sorted(pieces, key=lambda piece: -len(piece.tokens))):
+        best = None
+        for number, row in enumerate(rows):
+            space = length - _filled(row)
+            if space >= len(piece.tokens) and (best is None or (space, -added_at[number]) < best[:2]):
+                best = (space, -added_at[number], number)
+        if best is None:
+            rows.append([piece])
+            added_at.append(time)
+        else:
+            rows[best[2]].append(piece)
+            added_at[best[2]] = time
+    rows = [sorted(row, key=_in_documents) for row in rows]
+    return Packed(length, sorted(rows, key=lambda row: _in_documents(row[0])))
+
+
+def _pieces(document: int, stream: list[Token], length: int) -> list[Segment]:
+    starts = range(0, len(stream), length)
+    return [Segment(document, _own(stream[:start]), stream[start : start + length]) for start in starts]
+
+
+def _in_documents(segment: Segment) -> tuple[int, int]:
+    # Two parts of one document with equal offsets (one without own tokens) stay as they are: sorting is stable.
+    return segment.document, segment.offset
+
+
+def _space_in_last(packed: Packed) -> int:
+    """Positions left in the last row; a full row when that one is full or there is none."""
+    space = packed.length - _filled(packed.rows[-1]) if packed.rows else 0
+    return space or packed.length
+
+
+def _add(packed: Packed, segment: Segment) -> None:
+    if not packed.rows or _filled(packed.rows[-1]) == packed.length:
+        packed.rows.append([])
+    packed.rows[-1].append(segment)
+
+
+def _filled(row: list[Segment]) -> int:
+    return sum(len(segment.tokens) for segment in row)
+
+
+def _own(tokens: list[Token]) -> int:
+    return sum(token.kind == "doc" for token in tokens)
+
+
+def count_kinds(tokens: Any) -> dict[str, int]:
+    """Number of tokens of each kind; a kind with none has no key."""
+    counts: dict[str, int] = {}
+    for token in tokens:
+        counts[token.kind] = counts.get(token.kind, 0) + 1
+    return counts

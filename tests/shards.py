@@ -1,0 +1,150 @@
+"""Writes a tiny, valid build by hand, for tests of what reads one.
+
+```python
+write_build(tmp_path, {"conditioned": [[row, row], [row]], "cooldown": [[row]]}, length=8)   # two shards, and one
+```
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from byline.manifest import FILE_NAME, PhaseEntry, ShardEntry
+from byline.shards import FORMAT, SHARD_KEY, VERSION, shard_schema
+
+PLAN = "ab" * 32
+CONDITION = {"template": "URL: {host}\n\n", "place": "before", "dropout": 0.0, "unknown": "unknown", "salt": "byline"}
+CONFIG = {
+    "phases": [
+        {"name": "conditioned", "share": 0.9, "condition": CONDITION},
+        {"name": "cooldown", "share": 0.1, "condition": None},
+    ],
+    "tokenizer": {"file": "tokenizer.json", "bos": "<s>", "eos": "</s>"},
+}
+TOKENIZER = {"name": "tiny", "sha256": "00" * 32, "vocab_size": 1000, "bos_id": 0, "eos_id": 1, "pad_id": 1}
+INPUTS = (("mine", "a.jsonl", 10), ("yours", "b/c.parquet", 20))
+
+
+@dataclass(frozen=True)
+class PackedRow:
+    """The five columns of one row."""
+
+    input_ids: Sequence[int]
+    loss_mask: Sequence[int]
+    seq_lengths: Sequence[int]
+    doc_ids: Sequence[int]
+    doc_offsets: Sequence[int]
+
+
+def numbered_row(number: int, length: int) -> PackedRow:
+    """A row that tells its number: ids count up from it, one masked token, one document and one position of padding."""
+    ids = [(number * 7 + i) % 1000 for i in range(length - 1)] + [1]
+    mask = [0] + [1] * (length - 2) + [0]
+    return PackedRow(ids, mask, [length - 1, 1], [(1 << 32) + number % 20, -1], [number, 0])
+
+
+def numbered_build(
+    directory: Path, shards: Mapping[str, Sequence[int]], length: int = 8, **settings: Any
+) -> list[PackedRow]:
+    """Writes a build of numbered rows, given the rows of each shard; returns all rows in training order."""
+    numbers = iter(range(1_000_000))
+    phases = {
+        name: [[numbered_row(next(numbers), length) for _ in range(rows)] for rows in counts]
+        for name, counts in shards.items()
+    }
+    write_build(directory, phases, length, **settings)
+    return [row for phase in phases.values() for shard in phase for row in shard]
+
+
+def write_build(
+    directory: Path,
+    phases: Mapping[str, Sequence[Sequence[PackedRow]]],
+    length: int,
+    *,
+    ids: str = "int32",
+    rows_per_batch: int = 2,
+    inputs: Sequence[tuple[str, str, int]] = INPUTS,
+    config: Mapping[str, Any] = CONFIG,
+    tokenizer: Mapping[str, Any] = TOKENIZER,
+) -> None:
+    """Writes shards, `inputs.arrow` and, last, the manifest."""
+    templates = {phase["name"]: phase["condition"] and phase["condition"]["template"] for phase in config["phases"]}
+    entries = []
+    for name, shards in phases.items():
+        written = []
+        for number, rows in enumerate(shards):
+            path = f"{name}/{number:05d}-of-{len(shards):05d}.arrow"
+            metadata = {
+                "version": VERSION,
+                "sequence_length": length,
+                "rows_per_batch": rows_per_batch,
+                "phase": name,
+                "shard": number,
+                "template": templates.get(name),
+                "mask_alignment": "token",
+                "tokenizer": dict(tokenizer),
+                "packing": "document_start",
+                "seed": 0,
+                "plan_sha256": PLAN,
+                "code_version": "0",
+                "counts": {},
+            }
+            written.append(_write_shard(directory, path, rows, shard_schema(length, ids, metadata), rows_per_batch))
+        rows_of, loss_tokens = sum(entry.rows for entry in written), sum(entry.loss_tokens for entry in written)
+        entries.append(PhaseEntry(name, templates.get(name), rows_of, rows_of * length, loss_tokens, {}, written))
+    write_inputs(directory, inputs)
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "sequence_length": length,
+        "ids": ids,
+        "tokenizer": dict(tokenizer),
+        "config": dict(config),
+        "plan_sha256": PLAN,
+        "code_version": "0",
+        "inputs": len(inputs),
+        "phases": [asdict(entry) for entry in entries],
+        "ledger": {},
+    }
+    (directory / FILE_NAME).write_text(json.dumps(manifest))
+
+
+def write_inputs(directory: Path, inputs: Sequence[tuple[str, str, int]]) -> None:
+    """Writes `inputs.arrow`."""
+    sources, paths, rows = (list(column) for column in zip(*inputs, strict=True))
+    files = pa.array(range(len(inputs)), pa.int64())
+    table = pa.table({"file": files, "source": sources, "path": paths, "rows": rows})
+    with pa.ipc.new_file(str(directory / "inputs.arrow"), table.schema) as writer:
+        writer.write_table(table)
+
+
+def rewrite_metadata(path: Path, **changes: Any) -> None:
+    """Writes a shard again with other metadata."""
+    with pa.ipc.open_file(str(path)) as reader:
+        batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+        schema = reader.schema
+    metadata = {**json.loads(schema.metadata[SHARD_KEY]), **changes}
+    schema = schema.with_metadata({SHARD_KEY: json.dumps(metadata, sort_keys=True, ensure_ascii=False).encode()})
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+
+
+def _write_shard(
+    directory: Path, path: str, rows: Sequence[PackedRow], schema: pa.Schema, rows_per_batch: int
+) -> ShardEntry:
+    file = directory / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with pa.ipc.new_file(str(file), schema) as writer:
+        for start in range(0, len(rows), rows_per_batch):
+            batch = rows[start : start + rows_per_batch]
+            columns = [pa.array([getattr(row, field.name) for row in batch], field.type) for field in schema]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+    content = file.read_bytes()
+    loss_tokens = sum(sum(row.loss_mask) for row in rows)
+    return ShardEntry(path, len(rows), loss_tokens, len(content), hashlib.sha256(content).hexdigest())

@@ -1,0 +1,456 @@
+"""Hosts, registered domains and paths: the table of docs/metadata.md, and a slow reader of one URL at a time."""
+
+import os
+import pkgutil
+import socket
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import idna
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transforms import urls
+
+ROOT = Path(__file__).parents[2]
+
+
+def parse(texts):
+    """(host, registered domain, path) of each URL, through the module under test."""
+    array = pa.array(texts, pa.large_string())
+    hosts, domains = urls.parse_hosts(array)
+    return list(zip(hosts.to_pylist(), domains.to_pylist(), urls.parse_paths(array).to_pylist(), strict=True))
+
+
+LABEL = "a" * 63
+LONGEST = f"{LABEL}.{LABEL}.{LABEL}.{'b' * 57}.org"
+WIKI = ("en.wikipedia.org", "wikipedia.org")
+EXAMPLE = ("example.org", "example.org")
+MUNICH = ("xn--mnchen-3ya.de", "xn--mnchen-3ya.de")
+LOOPBACK = ("127.0.0.1", None)
+UNKNOWN = (None, None, None)
+
+OUTCOMES = [
+    # case
+    ("https://EN.Wikipedia.org/wiki/A", (*WIKI, "/wiki/A")),
+    ("HTTPS://en.wikipedia.ORG", (*WIKI, "/")),
+    ("http://www.example.co.uk/", ("www.example.co.uk", "example.co.uk", "/")),
+    # white space and control characters
+    (" \t\x00http://example.org/\n\x1f", (*EXAMPLE, "/")),
+    ("ht\ntp://exa\r\n\tmple.org/a\tb c", (*EXAMPLE, "/ab c")),
+    ("http://example.org/a\u00a0", (*EXAMPLE, "/a\u00a0")),
+    ("\u00a0http://example.org/", UNKNOWN),
+    # no scheme
+    ("example.org/a", (*EXAMPLE, "/a")),
+    ("//example.org/a", (*EXAMPLE, "/a")),
+    ("///example.org/a", (*EXAMPLE, "/a")),
+    ("\\\\example.org\\a", (*EXAMPLE, "/a")),
+    ("example.org:80", (*EXAMPLE, "/")),
+    ("example.org?a/b", (*EXAMPLE, "/")),
+    ("localhost:8080/x", ("localhost", None, "/x")),
+    ("LocalHost:8080/x", ("localhost", None, "/x")),
+    ("1.2.3.4:80/x", ("1.2.3.4", None, "/x")),
+    ("a_b.example.org:80/x", ("a_b.example.org", "example.org", "/x")),
+    ("me@example.org/x", (*EXAMPLE, "/x")),
+    ("tel:911", UNKNOWN),
+    ("example.org:/x", UNKNOWN),
+    ("foo:/x", UNKNOWN),
+    ("/a/b", UNKNOWN),
+    ("?q", UNKNOWN),
+    ("#a", UNKNOWN),
+    # schemes without a host
+    ("mailto:a@example.org", UNKNOWN),
+    ("data:,a", UNKNOWN),
+    ("javascript:a", UNKNOWN),
+    ("JavaScript://example.org/%0aa", UNKNOWN),
+    ("urn:a:b", UNKNOWN),
+    ("about:blank", UNKNOWN),
+    ("blob:http://example.org/a", UNKNOWN),
+    ("file:///x", UNKNOWN),
+    ("file://example.org/x", UNKNOWN),
+    # other schemes, and their slashes
+    ("git://example.org/x", (*EXAMPLE, "/x")),
+    ("git+ssh://git@example.org/x", (*EXAMPLE, "/x")),
+    ("git:///example.org/x", UNKNOWN),
+    ("http:example.org/a", (*EXAMPLE, "/a")),
+    ("https:/example.org/a", (*EXAMPLE, "/a")),
+    ("http:///example.org/a", (*EXAMPLE, "/a")),
+    ("http:\\\\example.org\\a\\b?c\\d", (*EXAMPLE, "/a/b")),
+    ("git:\\\\example.org\\x", (*EXAMPLE, "/x")),
+    # user info and port
+    ("http://user:pw@example.org/", (*EXAMPLE, "/")),
+    ("http://a@evil@example.org/b@c", (*EXAMPLE, "/b@c")),
+    ("http://example.org@[::1]/", ("[::1]", None, "/")),
+    ("http://example.org:8080/", (*EXAMPLE, "/")),
+    ("http://example.org:/", (*EXAMPLE, "/")),
+    ("http://example.org:00000080/", (*EXAMPLE, "/")),
+    ("http://example.org:65535/", (*EXAMPLE, "/")),
+    ("http://example.org:65536/", UNKNOWN),
+    (f"http://example.org:{'9' * 500}/", UNKNOWN),
+    ("http://example.org:8a/", UNKNOWN),
+    ("http://example.org:-1/", UNKNOWN),
+    ("http://example.org:\u0661/", UNKNOWN),
+    ("http://example.org:80:80/", UNKNOWN),
+    # dots and lengths
+    ("http://example.org./", (*EXAMPLE, "/")),
+    ("http://example.org../", UNKNOWN),
+    ("http://a..b/", UNKNOWN),
+    ("http://.example.org/", UNKNOWN),
+    ("http://./", UNKNOWN),
+    (f"http://{LABEL}.org/", (f"{LABEL}.org", f"{LABEL}.org", "/")),
+    (f"http://a{LABEL}.org/", UNKNOWN),
+    (f"http://{LONGEST}/", (LONGEST, f"{'b' * 57}.org", "/")),
+    (f"http://{LONGEST}./", (LONGEST, f"{'b' * 57}.org", "/")),
+    (f"http://{LONGEST}n/", UNKNOWN),
+    (f"http://{'u' * 981}@example.org/", (*EXAMPLE, "/")),
+    (f"http://{'u' * 982}@example.org/", UNKNOWN),
+    # characters
+    ("http://my_host.example.org/", ("my_host.example.org", "example.org", "/")),
+    ("http://-a-.example.org/", ("-a-.example.org", "example.org", "/")),
+    ("http://r3---sn-a.example.org/", ("r3---sn-a.example.org", "example.org", "/")),
+    ("http://exa mple.org/", UNKNOWN),
+    ("http://exa\x00mple.org/", UNKNOWN),
+    ("http://a,b.org/", UNKNOWN),
+    ("http://*.org/", UNKNOWN),
+    ("http://a[1].org/", UNKNOWN),
+    # percent encoding
+    ("http://ex%61mple.o%52g/", (*EXAMPLE, "/")),
+    ("http://m%C3%BCnchen.de/%61", (*MUNICH, "/%61")),
+    ("http://%2561.org/", UNKNOWN),
+    ("http://%ff.org/", UNKNOWN),
+    ("http://a%2Fb.org/", UNKNOWN),
+    ("http://%zz.org/", UNKNOWN),
+    # other alphabets
+    ("http://MÜNCHEN.de/ü", (*MUNICH, "/ü")),
+    ("http://XN--MNCHEN-3YA.de/", (*MUNICH, "/")),
+    ("http://straße.de/", ("xn--strae-oqa.de", "xn--strae-oqa.de", "/")),
+    ("http://a_b.münchen.de/", ("a_b.xn--mnchen-3ya.de", "xn--mnchen-3ya.de", "/")),
+    ("http://пример.рф/", ("xn--e1afmkfd.xn--p1ai", "xn--e1afmkfd.xn--p1ai", "/")),
+    ("http://ｅxample。org。/", (*EXAMPLE, "/")),
+    ("http://xn--99999.org/", ("xn--99999.org", "xn--99999.org", "/")),
+    ("http://☃.net/", UNKNOWN),
+    ("http://℀.org/", UNKNOWN),
+    # addresses
+    ("http://192.0.2.1/", ("192.0.2.1", None, "/")),
+    ("http://0x7f.1/", (*LOOPBACK, "/")),
+    ("http://0X7F.0x./", ("127.0.0.0", None, "/")),
+    ("http://2130706433/", (*LOOPBACK, "/")),
+    ("http://0177.0.0.01/", (*LOOPBACK, "/")),
+    ("http://１２７.1/", (*LOOPBACK, "/")),
+    ("http://256.1.1.1/", UNKNOWN),
+    ("http://1.2.65536/", UNKNOWN),
+    ("http://4294967296/", UNKNOWN),
+    ("http://09.1/", UNKNOWN),
+    ("http://1.2.3.4.5/", UNKNOWN),
+    ("http://a.1/", UNKNOWN),
+    ("http://1.a/", ("1.a", None, "/")),
+    ("http://[::1]", ("[::1]", None, "/")),
+    ("http://[2001:DB8:0:0::1]:80/", ("[2001:db8::1]", None, "/")),
+    ("http://[1:0:0:2:0:0:0:3]/", ("[1:0:0:2::3]", None, "/")),
+    ("http://[::FFFF:192.0.2.1]/", ("[::ffff:c000:201]", None, "/")),
+    ("http://[::1]x/", UNKNOWN),
+    ("http://[::1]:x/", UNKNOWN),
+    ("http://[fe80::1%25eth0]/", UNKNOWN),
+    ("http://[fe80::1%eth0]/", UNKNOWN),
+    ("http://[::1", UNKNOWN),
+    ("http://[]/", UNKNOWN),
+    ("http://::1/", UNKNOWN),
+    # public suffixes
+    ("http://localhost/", ("localhost", None, "/")),
+    ("http://co.uk/", ("co.uk", None, "/")),
+    ("http://org/", ("org", None, "/")),
+    ("http://a.b.ck/", ("a.b.ck", "a.b.ck", "/")),
+    ("http://b.ck/", ("b.ck", None, "/")),
+    ("http://a.www.ck/", ("a.www.ck", "www.ck", "/")),
+    ("http://printer.local/", ("printer.local", None, "/")),
+    ("http://someone.github.io/", ("someone.github.io", "github.io", "/")),
+    # paths
+    ("http://example.org", (*EXAMPLE, "/")),
+    ("http://example.org?a", (*EXAMPLE, "/")),
+    ("http://example.org#a/b", (*EXAMPLE, "/")),
+    ("http://example.org/a/../b;c=d//?e?f#g", (*EXAMPLE, "/a/../b;c=d//")),
+    # nothing
+    (None, UNKNOWN),
+    ("", UNKNOWN),
+    (" \n", UNKNOWN),
+    ("http://", UNKNOWN),
+    ("http://user@/", UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("url", "expected"), OUTCOMES, ids=[repr(url)[:60] for url, _ in OUTCOMES])
+def test_outcome(url, expected):
+    assert parse([url]) == [expected]
+
+
+def test_outcomes_do_not_depend_on_the_batch():
+    expected = [values for _, values in OUTCOMES]
+    array = pa.array([url for url, _ in OUTCOMES], pa.large_string())
+    for cut in (0, 1, 50, len(OUTCOMES) - 1):
+        found = []
+        for piece in (array[:cut], array[cut:]):
+            hosts, domains = urls.parse_hosts(piece)
+            found += zip(hosts.to_pylist(), domains.to_pylist(), urls.parse_paths(piece).to_pylist(), strict=True)
+        assert found == expected
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_types_and_dictionaries(kind):
+    array = pa.array(["http://a.org/x", "https://A.org", None, "http://b.a.org/"], kind)
+    hosts, domains = urls.parse_hosts(array)
+    assert hosts.type == domains.type == pa.dictionary(pa.int32(), pa.string())
+    assert hosts.dictionary.to_pylist() == ["a.org", "b.a.org"]
+    assert domains.dictionary.to_pylist() == ["a.org"]
+    assert domains.to_pylist() == ["a.org", "a.org", None, "a.org"]
+    assert urls.parse_paths(array).equals(pa.array(["/x", "/", None, "/"], kind))
+
+
+def test_no_rows_and_only_nulls():
+    assert parse([]) == []
+    assert parse([None, None]) == [UNKNOWN, UNKNOWN]
+
+
+def test_bytes_that_are_not_utf8_are_unknown():
+    raw = pa.array([b"http://exa\xffmple.org/a", b"http://a.org/\xc3", b"http://b.org/"], pa.large_binary())
+    array = pa.Array.from_buffers(pa.large_string(), len(raw), raw.buffers())
+    assert urls.parse_hosts(array)[0].to_pylist() == [None, None, "b.org"]
+    assert urls.parse_paths(array).to_pylist() == [None, None, "/"]
+
+
+# --- the slow reader, from the table ---
+
+
+def slow_parse(text):
+    """(host, registered domain, path) of one URL, by plain string methods."""
+    if text is None:
+        return UNKNOWN
+    text = text.strip("".join(map(chr, range(33))))
+    for removed in "\t\n\r":
+        text = text.replace(removed, "")
+    text = text.split("?")[0].split("#")[0].replace("\\", "/")
+    begin = slow_authority_begin(text)
+    if begin is None:
+        return UNKNOWN
+    authority, slash, path = text[begin:].partition("/")
+    host = slow_host(authority) if begin + len(authority) <= 1000 else None
+    return UNKNOWN if host is None else (host, slow_domain(host), slash + path if slash else "/")
+
+
+def slow_authority_begin(text):
+    """How many characters stand before the authority; None where there is none."""
+    name, colon, after = text.partition(":")
+    slashes = len(after) - len(after.lstrip("/"))
+    letters = string.ascii_letters
+    if colon and name and name[0] in letters and all(x in letters + string.digits + "+.-" for x in name):
+        if name.lower() in ("http", "https", "ftp", "ws", "wss"):
+            return len(name) + 1 + slashes
+        if slashes == 0:
+            return 0 if "." in name or name.lower() == "localhost" else None
+        hostless = name.lower() in ("mailto", "data", "javascript", "urn", "about", "blob", "file")
+        return len(name) + 3 if slashes == 2 and not hostless else None
+    slashes = len(text) - len(text.lstrip("/"))
+    return None if slashes == 1 else slashes
+
+
+def slow_host(authority):
+    authority = authority.split("@")[-1]
+    if authority[:1] == "[":
+        end = authority.find("]")
+        port = authority[end + 1 :]
+        good = end > 0 and (port == "" or (port[0] == ":" and slow_port(port[1:])))
+        return slow_ipv6(authority[1:end]) if good else None
+    host, _, port = authority.partition(":")
+    host = slow_ascii(host)
+    if host is None or not slow_port(port):
+        return None
+    host = host[:-1] if host.endswith(".") else host
+    labels = host.split(".")
+    allowed = string.ascii_lowercase + string.digits + "-_"
+    if len(host) > 253 or not all(1 <= len(label) <= 63 and all(x in allowed for x in label) for label in labels):
+        return None
+    last = labels[-1]
+    hexadecimal = last[:2] == "0x" and all(x in string.hexdigits for x in last[2:])
+    return slow_ipv4(labels) if hexadecimal or all(x in string.digits for x in last) else host
+
+
+def slow_port(port):
+    return all(x in string.digits for x in port) and (port == "" or int(port) < 65536)
+
+
+def slow_ascii(host):
+    """Percent-decoded byte by byte, then each label by IDNA; None where that fails."""
+    raw, data, at = host.encode(), bytearray(), 0
+    while at < len(raw):
+        pair = raw[at + 1 : at + 3].decode("latin-1")
+        if raw[at] == ord("%") and len(pair) == 2 and all(x in string.hexdigits for x in pair):
+            data.append(int(pair, 16))
+            at += 3
+        else:
+            data.append(raw[at])
+            at += 1
+    try:
+        text = data.decode()
+        if text.isascii():
+            return text.lower()
+        labels = idna.uts46_remap(text, std3_rules=False, transitional=False).split(".")
+        return ".".join(label if label.isascii() else idna.encode(label).decode() for label in labels)
+    except UnicodeError:
+        return None
+
+
+def slow_ipv4(labels):
+    values = []
+    for label in labels:
+        base, digits = 10, label
+        if label[0] == "0":
+            base, digits = (16, label[2:] or "0") if label[:2] == "0x" else (8, label)
+        if not all(x in "0123456789abcdef"[:base] for x in digits):
+            return None
+        values.append(int(digits, base))
+    room = 5 - len(values)
+    if room < 1 or any(value > 255 for value in values[:-1]) or values[-1] >= 256**room:
+        return None
+    return ".".join(map(str, [*values[:-1], *values[-1].to_bytes(room, "big")]))
+
+
+def slow_ipv6(text):
+    try:
+        packed = socket.inet_pton(socket.AF_INET6, text)
+    except (OSError, ValueError):
+        return None
+    groups = [f"{packed[i] * 256 + packed[i + 1]:x}" for i in range(0, 16, 2)]
+    for length in range(8, 1, -1):
+        for start in range(9 - length):
+            if groups[start : start + length] == ["0"] * length:
+                return f"[{':'.join(groups[:start])}::{':'.join(groups[start + length :])}]"
+    return f"[{':'.join(groups)}]"
+
+
+def list_rules():
+    """The rules of the packaged list's ICANN part, their labels in ASCII."""
+    text = pkgutil.get_data("tldextract", ".tld_set_snapshot").decode().split("===BEGIN PRIVATE DOMAINS===")[0]
+    rules = [line.split()[0] for line in text.splitlines() if line.strip() and not line.startswith("//")]
+    return {".".join(x if x.isascii() else idna.encode(x).decode() for x in rule.split(".")) for rule in rules}
+
+
+RULES = list_rules()
+
+
+def slow_domain(host):
+    """The list's published algorithm, less its last rule: a name that no rule matches has no suffix."""
+    labels = host.split(".")
+    longest = 0
+    for start in range(len(labels)):
+        tail = labels[start:]
+        if "!" + ".".join(tail) in RULES:
+            longest = len(tail) - 1
+            break
+        if ".".join(tail) in RULES or ".".join(["*", *tail[1:]]) in RULES:
+            longest = max(longest, len(tail))
+    return ".".join(labels[-longest - 1 :]) if 0 < longest < len(labels) else None
+
+
+def test_the_slow_reader_agrees_with_the_table():
+    assert [slow_parse(url) for url, _ in OUTCOMES] == [expected for _, expected in OUTCOMES]
+
+
+# --- generated URLs ---
+
+WORDS = string.ascii_letters + string.digits + "-_"
+NOISE = st.sampled_from(["", "", "", "", "", " ", "\t", "\n", "\x00", "\u00a0", "\x7f"])
+SCHEMES = st.sampled_from(
+    ["", "http:", "http:", "https:", "HTTP:", "ftp:", "git:", "a+b:", "file:", "data:", "localhost:", "a.b:", "1a:", ":"]
+)
+SLASHES = st.sampled_from(["//", "//", "//", "//", "", "/", "///", "\\\\", "/\\", "\\"])
+USERS = st.sampled_from(["", "", "", "", "user@", "user:pw@", "a@b@", "@", "[::1]@", "ü:%40@"])
+GOOD_LABELS = ["www", "Example", "a_b", "-", "xn--p1ai", "xn--", "XN--MNCHEN-3YA", "ü", "ß", "a\u0308", "ё", "a" * 63]
+ODD_LABELS = ["a" * 64, "%61", "%C3%BC", "%ff", "%", "%zz", "%2e", "*", "a b", "。", "ｏｒｇ", "\u200d", "[", "", "☃"]
+NUMBERS = ["0", "1", "255", "256", "0x7f", "0x", "0xg", "077", "09", "65536", "4294967295", "１"]
+LABELS = st.one_of(
+    st.sampled_from(GOOD_LABELS),
+    st.sampled_from(GOOD_LABELS + ODD_LABELS),
+    st.text(WORDS, min_size=1, max_size=8),
+    st.text(max_size=3),
+)
+SUFFIXES = st.one_of(
+    st.sampled_from(
+        ["", ".org", ".com", ".co.uk", ".ck", ".www.ck", ".kawasaki.jp", ".city.kawasaki.jp", ".рф", ".local"]
+    ),
+    st.sampled_from(sorted(RULES)).map(lambda rule: "." + rule.replace("*", "w").replace("!", "")),
+)
+NAMES = st.builds(
+    lambda labels, suffix, dot: ".".join(labels) + suffix + dot,
+    st.lists(LABELS, max_size=3),
+    SUFFIXES,
+    st.sampled_from(["", "", "", "."]),
+)
+HOSTS = st.one_of(
+    NAMES,
+    NAMES,
+    st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=5).map(".".join),
+    st.ip_addresses(v=4).map(str),
+    st.ip_addresses(v=6).map(lambda address: f"[{address.exploded.upper()}]"),
+    st.lists(st.sampled_from(["0", "0", "00", "1", "A1", "ffff", "", "1.2.3.4", "%", "g"]), max_size=9).map(
+        lambda groups: f"[{':'.join(groups)}]"
+    ),
+)
+PORTS = st.sampled_from(
+    ["", "", "", "", ":", ":80", ":65535", ":65536", ":8a", ":0000000080", ":٣", ":-1", ":1:2", "]"]
+)
+PATHS = st.sampled_from(["", "/", "/a", "/a\\b", "\\a", "?q", "#f", "/a?b#c", "#c?d/", "//", "/ü", "/a:b@c", "/a b"])
+ODD_URLS = st.builds(
+    lambda *parts: "".join(parts), NOISE, SCHEMES, NOISE, SLASHES, USERS, HOSTS, NOISE, PORTS, PATHS, NOISE
+)
+LETTERS = st.text("htps:/\\@.[]?#%012axA-_ü。\t\n \x00", max_size=40)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(st.none(), ODD_URLS, ODD_URLS, LETTERS, st.text()), max_size=20))
+def test_agrees_with_the_slow_reader(texts):
+    assert parse(texts) == [slow_parse(text) for text in texts]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(HOSTS, max_size=20))
+def test_a_host_is_its_own_normal_form(texts):
+    hosts = [host for host, _, _ in parse([f"http://{text}/" for text in texts]) if host is not None]
+    assert [host for host, _, _ in parse([f"https://{host}:1/a" for host in hosts])] == hosts
+
+
+# --- the public suffix list ---
+
+OFFLINE = """
+import sys
+from transforms import urls
+
+def watch(event, arguments):
+    writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
+    if writes or event.startswith("socket.") or event in ("os.mkdir", "os.rename", "os.remove"):
+        sys.exit(f"{event} {arguments}")
+
+sys.addaudithook(watch)
+print(urls.registered_domain("a.example.co.uk"))
+"""
+
+
+def test_the_list_takes_no_network_and_writes_no_file(tmp_path):
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TLDEXTRACT_CACHE": str(tmp_path / "cache"),
+        "TLDEXTRACT_PUBLIC_SUFFIX_LIST_URLS": "http://127.0.0.1:9/list",
+    }
+    command = [sys.executable, "-c", OFFLINE]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.stdout, done.stderr, done.returncode) == ("example.co.uk\n", "", 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_is_bounded():
+    assert urls.host_of.cache_info().maxsize == urls.registered_domain.cache_info().maxsize == 1 << 16

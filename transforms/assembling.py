@@ -1,0 +1,261 @@
+"""One shard from the plan: read its ranges, order, condition, pack, fill and write, alone and again if need be.
+
+```
+plan rows of (conditioned, 3)  ->  OUT/conditioned/00003-of-00012.arrow   and  OUT/.byline/conditioned-00003.json
+```
+
+The small JSON file says that the shard is whole: rows, bytes, sha256 and counts. It is what the manifest is made from, and what a
+build that was stopped goes on from.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+import transforms.coder  # noqa: F401  (registers the coder of the batches)
+from byline.shards import PADDING_DOC_ID, VERSION, shard_schema
+from schemas.config import Config
+from schemas.plan import shard_path
+from transforms.filling import Layout, count_draws, fill_rows, lay_out
+from transforms.gathering import Documents, RunIndex, gather
+from transforms.packing import Segments, pack
+from transforms.storage import exists, join, open_random, read_bytes, write_file
+from transforms.tokenizing import TokenizerInfo, shared_tokenizer
+
+# Large enough to be read at full speed, small enough that a worker holds few of them.
+BATCH_BYTES = 16 << 20
+WORK_FOLDER = ".byline"
+INDEX_NAME = "runs.arrow"
+
+
+@dataclass(frozen=True)
+class AssembleJob:
+    """What every worker must know; small, whatever the size of the corpus.
+
+    Attributes:
+        config: the recipe.
+        tokenizer: special ids, for rows and metadata.
+        plan_sha256: of the plan that the shards belong to.
+        code_version: of Byline.
+        shards: phase -> number of shards.
+    """
+
+    config: Config
+    tokenizer: TokenizerInfo
+    plan_sha256: str
+    code_version: str
+    shards: dict[str, int]
+
+    @property
+    def work(self) -> str:
+        """The folder of what is only needed until the manifest is written."""
+        return join(self.config.output, WORK_FOLDER)
+
+
+def record_path(work: str, phase: str, shard: int) -> str:
+    """Where it is said that a shard is whole."""
+    return join(work, f"{phase}-{shard:05d}.json")
+
+
+def rows_per_batch(length: int, id_width: int) -> int:
+    """Rows of a record batch, the same for every shard of a build."""
+    return max(BATCH_BYTES // (length * (id_width + 1)), 1)
+
+
+def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, index: RunIndex) -> dict[str, Any]:
+    """Writes one shard, or finds it written; returns its record.
+
+    Args:
+        rows: the plan's rows of the shard.
+        job: what to make.
+        index: where the runs are.
+    """
+    phase_name, shard = rows["phase"][0].as_py(), rows["shard"][0].as_py()
+    path = shard_path(phase_name, shard, job.shards[phase_name])
+    record_uri = record_path(job.work, phase_name, shard)
+    found = _finished(record_uri, join(job.config.output, path), job.plan_sha256)
+    if found is not None:
+        return found
+    config = job.config
+    phase = next(phase for phase in config.phases if phase.name == phase_name)
+    tokenizer = shared_tokenizer(config.tokenizer)
+    documents = gather(rows, index, phase, config.seed, config.sequence.length, tokenizer)
+    layout = lay_out(documents, job.tokenizer.bos_id, job.tokenizer.eos_id)
+    bos = int(job.tokenizer.bos_id is not None)
+    segments = pack(layout.stream, documents.masked_prefix, bos, config.sequence.length, config.sequence.packing)
+    counts = count_draws(documents, layout, segments, bool(bos), config.sequence.packing)
+    padding = int(segments.padding(config.sequence.length).sum())
+    metadata = _metadata(job, phase_name, shard, {name: count.to_json() for name, count in counts.items()}, padding)
+    uri = join(config.output, path)
+    _write(uri, documents, layout, segments, job, metadata)
+    record = {
+        "plan_sha256": job.plan_sha256,
+        "phase": phase_name,
+        "shard": shard,
+        "path": path,
+        "rows": segments.rows,
+        "loss_tokens": sum(count.loss_tokens for count in counts.values()),
+        **file_digest(uri),
+        "padding": padding,
+        "counts": metadata["counts"],
+    }
+    with write_file(record_uri) as sink:
+        sink.write(json.dumps(record, sort_keys=True).encode())
+    return record
+
+
+def _finished(record_uri: str, shard_uri: str, plan_sha256: str) -> dict[str, Any] | None:
+    """The record of a shard that was written for this plan before."""
+    if not exists(record_uri) or not exists(shard_uri):
+        return None
+    record = json.loads(read_bytes(record_uri))
+    return record if record["plan_sha256"] == plan_sha256 else None
+
+
+def file_digest(uri: str) -> dict[str, Any]:
+    """`bytes` and `sha256` (hex) of a file."""
+    digest, size = hashlib.sha256(), 0
+    with open_random(uri) as source:
+        while block := source.read_buffer(BATCH_BYTES):
+            digest.update(block)
+            size += block.size
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def _metadata(job: AssembleJob, phase: str, shard: int, counts: dict[str, Any], padding: int) -> dict[str, Any]:
+    config = job.config
+    condition = next(item.condition for item in config.phases if item.name == phase)
+    width = 4 if config.shard.ids == "int32" else 2
+    return {
+        "version": VERSION,
+        "sequence_length": config.sequence.length,
+        "rows_per_batch": rows_per_batch(config.sequence.length, width),
+        "phase": phase,
+        "shard": shard,
+        "template": None if condition is None else condition.template,
+        "mask_alignment": "token",
+        "tokenizer": job.tokenizer.to_json(),
+        "packing": config.sequence.packing.value,
+        "seed": config.seed,
+        "plan_sha256": job.plan_sha256,
+        "code_version": job.code_version,
+        "counts": counts,
+        "padding": padding,
+    }
+
+
+def _write(
+    uri: str, documents: Documents, layout: Layout, segments: Segments, job: AssembleJob, metadata: dict[str, Any]
+) -> None:
+    length, ids = job.config.sequence.length, job.config.shard.ids
+    schema = shard_schema(length, ids, metadata)
+    lists = _segment_lists(documents, layout, segments, length)
+    step = metadata["rows_per_batch"]
+    with write_file(uri) as sink, pa.ipc.new_file(sink, schema) as writer:
+        for first in range(0, segments.rows, step):
+            rows = min(step, segments.rows - first)
+            writer.write_batch(_row_batch(first, rows, documents, segments, lists, job, schema))
+
+
+@dataclass(frozen=True)
+class _SegmentLists:
+    """Segments with padding among them: `offsets` int64 [rows + 1] into the other arrays."""
+
+    offsets: np.ndarray
+    lengths: np.ndarray
+    doc_ids: np.ndarray
+    doc_offsets: np.ndarray
+
+
+def _segment_lists(documents: Documents, layout: Layout, segments: Segments, length: int) -> _SegmentLists:
+    padding = segments.padding(length)
+    padded = np.flatnonzero(padding)
+    row = np.concatenate([segments.row, padded])
+    order = np.argsort(row, kind="stable")
+    d = segments.document
+    own_offsets = np.clip(segments.start - layout.lead[d], 0, documents.token_count[d])
+    nothing = np.zeros(len(padded), np.int64)
+    return _SegmentLists(
+        offsets=np.searchsorted(row[order], np.arange(segments.rows + 1)),
+        lengths=np.concatenate([segments.lengths, padding[padded]])[order].astype(np.int32),
+        doc_ids=np.concatenate([documents.doc_id[d], nothing + PADDING_DOC_ID])[order],
+        doc_offsets=np.concatenate([own_offsets, nothing])[order].astype(np.int32),
+    )
+
+
+def _row_batch(
+    first: int,
+    rows: int,
+    documents: Documents,
+    segments: Segments,
+    lists: _SegmentLists,
+    job: AssembleJob,
+    schema: pa.Schema,
+) -> pa.RecordBatch:
+    length = job.config.sequence.length
+    ids = np.full((rows, length), job.tokenizer.pad_id, schema.field("input_ids").type.value_type.to_pandas_dtype())
+    mask = np.zeros((rows, length), np.uint8)
+    low, high = segments.row.searchsorted([first, first + rows])
+    fill_rows(
+        ids,
+        mask,
+        first,
+        tuple(
+            part[low:high] for part in (segments.row, segments.document, segments.start, segments.take, segments.head)
+        ),
+        documents.tokens,
+        documents.prefix_values,
+        (
+            documents.token_start,
+            documents.token_count,
+            documents.prefix_start,
+            documents.prefix_count,
+            documents.masked_prefix,
+        ),
+        -1 if job.tokenizer.bos_id is None else job.tokenizer.bos_id,
+        -1 if job.tokenizer.eos_id is None else job.tokenizer.eos_id,
+    )
+    offsets = lists.offsets[first : first + rows + 1]
+    inner = slice(offsets[0], offsets[-1])
+    starts = pa.array((offsets - offsets[0]).astype(np.int32))
+    columns = [
+        pa.FixedSizeListArray.from_arrays(pa.array(ids.ravel()), type=schema.field("input_ids").type),
+        pa.FixedSizeListArray.from_arrays(pa.array(mask.ravel()), type=schema.field("loss_mask").type),
+        *(
+            pa.ListArray.from_arrays(starts, pa.array(values[inner]), type=schema.field(name).type)
+            for name, values in (
+                ("seq_lengths", lists.lengths),
+                ("doc_ids", lists.doc_ids),
+                ("doc_offsets", lists.doc_offsets),
+            )
+        ),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+class _AssembleShardFn(beam.DoFn):
+    def __init__(self, job: AssembleJob) -> None:
+        self.job = job
+
+    def setup(self) -> None:
+        self.index = RunIndex.read(join(self.job.work, INDEX_NAME))
+
+    def process(self, rows: pa.RecordBatch) -> Iterator[str]:
+        yield assemble_shard(rows, self.job, self.index)["path"]
+
+
+class AssembleShards(beam.PTransform):
+    """Plan rows of one shard each -> paths of the shards written."""
+
+    def __init__(self, job: AssembleJob) -> None:
+        super().__init__()
+        self.job = job
+
+    def expand(self, shards: beam.PCollection) -> beam.PCollection:
+        return shards | "AssembleShard" >> beam.ParDo(_AssembleShardFn(self.job))

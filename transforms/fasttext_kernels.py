@@ -1,0 +1,361 @@
+"""One pass over the bytes of a document, as fastText reads it: text -> features -> sum of folded rows -> probabilities.
+
+```
+text        "\\u3000so  good\\x85"                   stripped and joined, see "Preparation"
+tokens       so          good        </s>           split on fastText's white space, then the end-of-line token
+hashes       h(so)       h(good)     h(</s>)        FNV-1a, 32 bits, bytes taken as signed
+words        row 17      (unknown)   row 2          an unknown word has no row of its own ...
+bigrams      row W + (h(so) * M + h(good)) % B      ... but takes part in the n-grams (W words, B buckets)
+             row W + (h(good) * M + h(</s>)) % B
+logits       mean of the four rows, and 0 before it for label 0
+```
+
+Tokens that are labels of the model, or unknown and begin with `__label__`, are no words and take part in no n-gram. A token
+that reads `</s>` ends the document. A row holds the logits of labels 1, 2, ... less the logit of label 0: what is added to all
+logits alike changes no softmax, so one column less is enough.
+
+Preparation: a classifier is trained on single lines, so a document counts as `" ".join(text.strip().splitlines())`. As spaces
+are only separators, the pass gets the same tokens from the text itself: it leaves out Unicode white space at both ends, and takes
+every line break that `str.splitlines` knows (\\n \\v \\f \\r \\x1c \\x1d \\x1e U+0085 U+2028 U+2029) for a separator, beside fastText's
+own space, \\t and NUL.
+
+Source of the definitions: fastText's `src/dictionary.cc` (hash, readWord, getLine, addWordNgrams) and `src/loss.cc`.
+
+Positions in the text are uint64 in the inner loops: for a signed index numba adds a test for negative ones, which halves the
+speed. One never meets a signed number in a sum, as that would make a float.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+_TOKEN, _SEPARATOR, _LEAD = 0, 1, 2
+_BYTE_KINDS = np.full(256, _TOKEN, np.uint8)
+_BYTE_KINDS[list(b"\0\t\n\v\f\r \x1c\x1d\x1e")] = _SEPARATOR
+_BYTE_KINDS[[0xC2, 0xE2]] = _LEAD  # begins U+0085, U+2028 or U+2029, or any other character
+_ZERO, _ONE, _TWO, _THREE, _EIGHT = (np.uint64(number) for number in (0, 1, 2, 3, 8))
+_HASH_BITS, _ID_MASK, _ALL = np.uint64(32), np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFFFFFFFFFF)
+
+_FNV_OFFSET, _FNV_PRIME = np.uint32(2166136261), np.uint32(16777619)
+_NGRAM_FACTOR = np.uint64(116049371)
+_EOS = np.frombuffer(b"</s>", np.uint8)
+_LABEL_PREFIX = np.frombuffer(b"__label__", np.uint8)
+_LABEL_SIZE = np.uint64(len(_LABEL_PREFIX))
+_UNKNOWN, _NO_WORD = -1, -2  # in place of a word's id
+# Tokens that are split, then looked up, then added together: many loads in flight, and buffers that stay in the first cache.
+_BLOCK = 512
+
+
+class Vocabulary(NamedTuple):
+    """The dictionary of a model, an open-addressing hash table; words come first, then labels.
+
+    Attributes:
+        slots: uint64 [a power of two, 2], searched from `hash & (length - 1)` on: hash << 32 | (id + 1), 0 where free,
+            and the entry's first eight bytes (zeros behind a shorter one), which spare most searches the spelling.
+        offsets: int64 [entries + 1], where each entry begins in `spelling`.
+        spelling: uint8, the bytes of all entries.
+        words: how many entries are words.
+    """
+
+    slots: np.ndarray
+    offsets: np.ndarray
+    spelling: np.ndarray
+    words: int
+
+
+class _Tokens(NamedTuple):
+    """Buffers for the tokens of one block: begin, end (uint64), hash (uint32), and id or `_UNKNOWN` or `_NO_WORD` (int64)."""
+
+    begins: np.ndarray
+    ends: np.ndarray
+    hashes: np.ndarray
+    ids: np.ndarray
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _add_byte(value: int, byte: int) -> int:
+    return np.uint32((value ^ np.uint32(np.int8(byte))) * _FNV_PRIME)
+
+
+@njit(nogil=True, cache=True)
+def _hash(data: np.ndarray, begin: int, end: int) -> int:
+    value = _FNV_OFFSET
+    for i in range(begin, end):
+        value = _add_byte(value, data[i])
+    return value
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _head(data: np.ndarray, begin: int, end: int) -> int:
+    """The first eight bytes of `data[begin:end]`, the first one lowest, zeros behind a shorter one."""
+    head = _ZERO
+    if begin + _EIGHT > np.uint64(len(data)):
+        for i in range(min(end - begin, _EIGHT)):
+            head |= np.uint64(data[begin + np.uint64(i)]) << (_EIGHT * np.uint64(i))
+        return head
+    for i in range(8):  # unrolled and made one load by the compiler
+        head |= np.uint64(data[begin + np.uint64(i)]) << np.uint64(8 * i)
+    missing = _EIGHT - min(end - begin, _EIGHT)
+    return head & (_ALL >> (_EIGHT * missing)) if missing < _EIGHT else _ZERO
+
+
+@njit(nogil=True, cache=True)
+def scan_entries(data: np.ndarray, begin: int, count: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Finds the entries of a model file's dictionary: each a word, a zero byte, its count (8 bytes) and its type (1 byte).
+
+    Args:
+        data: uint8, the file.
+        begin: where the first entry stands.
+        count: how many there are.
+
+    Returns:
+        int64 [count, 2] begin and end of each word, uint8 [count] types (0 word, 1 label), and the first byte behind the
+        entries, or -1 where the file ends before them.
+    """
+    bounds = np.zeros((count, 2), np.int64)
+    types = np.zeros(count, np.uint8)
+    at = begin
+    for entry in range(count):
+        bounds[entry, 0] = at
+        while at < len(data) and data[at] != 0:
+            at += 1
+        bounds[entry, 1] = at
+        at += 10
+        if at > len(data):
+            return bounds, types, -1
+        types[entry] = data[at - 1]
+    return bounds, types, at
+
+
+@njit(nogil=True, cache=True)
+def build_slots(offsets: np.ndarray, spelling: np.ndarray, slots: np.ndarray) -> None:
+    """Fills `slots` of a `Vocabulary` (all zeros, and more of them than entries)."""
+    mask = np.uint64(len(slots) - 1)
+    for entry in range(len(offsets) - 1):
+        value = np.uint64(_hash(spelling, offsets[entry], offsets[entry + 1]))
+        at = value & mask
+        while slots[at, 0] != _ZERO:
+            at = (at + _ONE) & mask
+        slots[at, 0] = (value << _HASH_BITS) | np.uint64(entry + 1)
+        slots[at, 1] = _head(spelling, np.uint64(offsets[entry]), np.uint64(offsets[entry + 1]))
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _same(data: np.ndarray, begin: int, end: int, other: np.ndarray, at: int) -> bool:
+    """Whether `data[begin:end]` and as many bytes of `other` from `at` on are the same; all uint64."""
+    for i in range(end - begin):
+        if data[begin + np.uint64(i)] != other[at + np.uint64(i)]:
+            return False
+    return True
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _find_word(vocabulary: Vocabulary, value: int, data: np.ndarray, begin: int, end: int) -> int:
+    """The id of the word `data[begin:end]` of hash `value`, `_UNKNOWN`, or `_NO_WORD` for what counts as a label."""
+    slots, offsets = vocabulary.slots, vocabulary.offsets
+    mask = np.uint64(len(slots) - 1)
+    size, head = end - begin, _head(data, begin, end)
+    at = np.uint64(value) & mask
+    while slots[at, 0] != _ZERO:
+        if slots[at, 0] >> _HASH_BITS == np.uint64(value) and slots[at, 1] == head:
+            entry = (slots[at, 0] & _ID_MASK) - _ONE
+            start = np.uint64(offsets[entry])
+            if size < _EIGHT or (
+                np.uint64(offsets[entry + _ONE]) - start == size
+                and _same(data, begin + _EIGHT, end, vocabulary.spelling, start + _EIGHT)
+            ):
+                return np.int64(entry) if np.int64(entry) < vocabulary.words else _NO_WORD
+        at = (at + _ONE) & mask
+    if size >= _LABEL_SIZE and _same(data, begin, begin + _LABEL_SIZE, _LABEL_PREFIX, _ZERO):
+        return _NO_WORD
+    return _UNKNOWN
+
+
+@njit(nogil=True, cache=True)
+def _space(data: np.ndarray, at: int, end: int) -> int:
+    """Bytes of the white space (`str.isspace`) that begins at `at`; 0 where none does."""
+    byte = data[at]
+    if byte == 0x20 or 0x09 <= byte <= 0x0D or 0x1C <= byte <= 0x1F:
+        return 1
+    if byte == 0xC2:
+        return 2 if at + 1 < end and (data[at + 1] == 0x85 or data[at + 1] == 0xA0) else 0
+    if at + 2 >= end or not 0xE1 <= byte <= 0xE3:
+        return 0
+    second, third = data[at + 1], data[at + 2]
+    if byte == 0xE1:
+        found = second == 0x9A and third == 0x80  # U+1680
+    elif byte == 0xE3:
+        found = second == 0x80 and third == 0x80  # U+3000
+    elif second == 0x81:
+        found = third == 0x9F  # U+205F
+    else:  # U+2000 to U+200A, U+2028, U+2029, U+202F
+        found = second == 0x80 and (third <= 0x8A or third == 0xA8 or third == 0xA9 or third == 0xAF)
+    return 3 if found else 0
+
+
+@njit(nogil=True, cache=True)
+def _strip(data: np.ndarray, begin: int, end: int) -> tuple[int, int]:
+    """The part of `data[begin:end]` that `str.strip` leaves."""
+    while begin < end:
+        length = _space(data, begin, end)
+        if length == 0:
+            break
+        begin += length
+    while begin < end:
+        last = end - 1
+        while last > begin and data[last] & 0xC0 == 0x80:
+            last -= 1
+        if _space(data, last, end) != end - last:
+            break
+        end = last
+    return begin, end
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _line_break(data: np.ndarray, at: int, end: int) -> int:
+    """Bytes of the line break that begins with the lead byte at `at`; 0 where it is another character. All uint64."""
+    if data[at] == 0xC2:
+        return _TWO if at + _ONE < end and data[at + _ONE] == 0x85 else _ZERO
+    if at + _TWO < end and data[at + _ONE] == 0x80 and (data[at + _TWO] == 0xA8 or data[at + _TWO] == 0xA9):
+        return _THREE
+    return _ZERO
+
+
+@njit(nogil=True, cache=True)
+def _split(data: np.ndarray, at: int, end: int, tokens: _Tokens) -> tuple[int, int]:
+    """Splits `data[at:end]` into at most `_BLOCK` tokens; gives their number and where to go on."""
+    count, begin, value = _ZERO, at, _FNV_OFFSET
+    while at < end and count < np.uint64(_BLOCK):
+        kind = _BYTE_KINDS[data[at]]
+        length = _line_break(data, at, end) if kind == _LEAD else _ONE
+        if kind == _TOKEN or length == _ZERO:
+            value = _add_byte(value, data[at])
+            at += _ONE
+            continue
+        tokens.begins[count], tokens.ends[count], tokens.hashes[count] = begin, at, value
+        count += np.uint64(at > begin)  # else the next token overwrites an empty one: a branch less
+        at += length
+        begin, value = at, _FNV_OFFSET
+    if at > begin:
+        tokens.begins[count], tokens.ends[count], tokens.hashes[count] = begin, at, value
+        count += _ONE
+    return count, at
+
+
+@njit(nogil=True, cache=True)
+def _find_words(data: np.ndarray, tokens: _Tokens, count: int, vocabulary: Vocabulary, eos_hash: int) -> int:
+    """Fills in the ids of the first `count` tokens; gives the number of tokens before the first `</s>`."""
+    size = np.uint64(len(_EOS))
+    for i in range(count):
+        begin, end, value = tokens.begins[i], tokens.ends[i], tokens.hashes[i]
+        if value == eos_hash and end - begin == size and _same(data, begin, end, _EOS, _ZERO):
+            return np.uint64(i)
+        tokens.ids[i] = _find_word(vocabulary, value, data, begin, end)
+    return count
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _list_rows(tokens: _Tokens, count: int, words: int, bucket: int, chains: np.ndarray, rows: np.ndarray) -> int:
+    """Lists the rows of the words and n-grams of the first `count` tokens; gives their number.
+
+    `chains[0]` is how many words came before (at most n - 1), `chains[j]` the hash of the last j of them together.
+    """
+    used, longest = 0, len(chains) - 1
+    for i in range(count):
+        if tokens.ids[i] == _NO_WORD:
+            continue
+        if tokens.ids[i] != _UNKNOWN:
+            rows[used] = tokens.ids[i]
+            used += 1
+        token = np.uint64(np.int64(np.int32(tokens.hashes[i])))  # the library extends the sign
+        for j in range(np.int64(chains[0]), 0, -1):
+            chain = chains[j] * _NGRAM_FACTOR + token
+            rows[used] = words + np.int64(chain % np.uint64(bucket))
+            used += 1
+            if j < longest:
+                chains[j + 1] = chain
+        if longest > 0:
+            chains[1] = token
+            chains[0] = min(chains[0] + _ONE, np.uint64(longest))
+    return used
+
+
+@njit(nogil=True, cache=True)
+def _add_rows(folded: np.ndarray, rows: np.ndarray, used: int, total: np.ndarray) -> None:
+    if folded.shape[1] == 1:  # two labels: the sum stays in a register
+        first = 0.0
+        for i in range(used):
+            first += folded[np.uint64(rows[i]), 0]
+        total[0] += first
+        return
+    for i in range(used):
+        row = folded[np.uint64(rows[i])]
+        for column in range(len(total)):
+            total[column] += row[column]
+
+
+@njit(nogil=True, cache=True)
+def _softmax(total: np.ndarray, count: int, out: np.ndarray) -> None:
+    """The probabilities of one document; not a number where it has no feature at all."""
+    if count == 0:
+        out[:] = np.nan
+        return
+    top = 0.0
+    for column in range(len(total)):
+        total[column] /= count
+        top = max(top, total[column])
+    mass = np.exp(-top)
+    for column in range(len(total)):
+        mass += np.exp(total[column] - top)
+    out[0] = np.exp(-top) / mass
+    for column in range(len(total)):
+        out[column + 1] = np.exp(total[column] - top) / mass
+
+
+@njit(nogil=True, cache=True)
+def score_documents(
+    data: np.ndarray,
+    offsets: np.ndarray,
+    vocabulary: Vocabulary,
+    folded: np.ndarray,
+    bucket: int,
+    word_ngrams: int,
+    out: np.ndarray,
+) -> None:
+    """Scores documents, reading each byte once.
+
+    Args:
+        data, offsets: uint8 and int64 [documents + 1], the buffers of an Arrow large_string array.
+        vocabulary: the model's dictionary.
+        folded: float32 [words + bucket (words alone where `word_ngrams` is 1), labels - 1], the folded rows.
+        bucket: how many n-gram buckets there are.
+        word_ngrams: words of the longest n-gram, 1 or more.
+        out: float32 [documents, labels], is filled: the probability of each label.
+    """
+    room = _BLOCK + 1
+    tokens = _Tokens(
+        np.empty(room, np.uint64), np.empty(room, np.uint64), np.empty(room, np.uint32), np.empty(room, np.int64)
+    )
+    rows = np.empty(room * word_ngrams, np.int64)
+    chains = np.zeros(word_ngrams, np.uint64)
+    total = np.zeros(folded.shape[1], np.float64)
+    eos_hash = _hash(_EOS, 0, len(_EOS))
+    eos = _find_word(vocabulary, eos_hash, _EOS, _ZERO, np.uint64(len(_EOS)))
+    for document in range(len(offsets) - 1):
+        begin, stop = _strip(data, offsets[document], offsets[document + 1])
+        at, end = np.uint64(begin), np.uint64(stop)
+        total[:] = 0.0
+        features, ended = 0, False
+        chains[0] = _ZERO
+        while not ended:
+            split, at = _split(data, at, end, tokens)
+            count = _find_words(data, tokens, split, vocabulary, eos_hash)
+            ended = at == end or count < split
+            if ended:
+                tokens.hashes[count], tokens.ids[count] = eos_hash, eos
+                count += _ONE
+            used = _list_rows(tokens, count, vocabulary.words, bucket, chains, rows)
+            _add_rows(folded, rows, used, total)
+            features += used
+        _softmax(total, features, out[document])

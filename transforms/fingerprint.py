@@ -1,0 +1,43 @@
+"""What a source's part of the token store depends on, and which key changed.
+
+```
+parts        tokenizer.file -> sha256 2c4b...      sources.c4.format -> c4      classifiers.quality.model -> sha256 91d0...
+fingerprint  sha256 of the parts as JSON
+```
+
+The size of an input file belongs to its runs, not to the fingerprint: a file that changes is read again alone.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from schemas.config import Config
+from schemas.store import STORE_VERSION
+from transforms.fasttext_folding import model_sha256
+from transforms.metadata import snapshot_id
+from transforms.tokenizing import shared_tokenizer
+
+
+def source_parts(config: Config, source: str) -> dict[str, Any]:
+    """Everything, by configuration key, that decides the runs of one source."""
+    settings = config.sources[source].model_dump(mode="json", exclude={"path"})
+    parts: dict[str, Any] = {f"sources.{source}.{key}": value for key, value in settings.items()}
+    for name, classifier in config.classifiers.items():
+        if name not in config.sources[source].score:
+            parts[f"classifiers.{name}.model"] = f"sha256 {model_sha256(classifier.model)}"
+            parts[f"classifiers.{name}.label"] = classifier.label
+    parts["tokenizer.file"] = f"sha256 {shared_tokenizer(config.tokenizer).sha256}"
+    parts["public suffix list"] = snapshot_id()
+    parts["store version"] = STORE_VERSION
+    return parts
+
+
+def fingerprint(parts: dict[str, Any]) -> str:
+    """64 hex digits for the parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The keys whose values differ, sorted."""
+    return sorted(key for key in {*old, *new} if old.get(key) != new.get(key) or (key in old) != (key in new))

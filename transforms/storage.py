@@ -1,0 +1,118 @@
+"""The one place where files are listed, opened and written, all through `pyarrow.fs`.
+
+A file is written under a temporary name beside its own and renamed when it is whole, so a reader, or a run started again,
+never meets half a file:
+
+```
+with write_file("out/store/a.arrow") as sink:     out/store/.tmp-4711-a.arrow  ->  out/store/a.arrow
+    ...                                           (an error removes the temporary file and leaves the old one)
+```
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+from pyarrow import fs
+
+from byline.errors import BylineError
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def resolve(uri: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a path or URI, and the path in it.
+
+    Raises:
+        BylineError: a URI of a kind that is not known.
+    """
+    if "://" not in uri:
+        return fs.LocalFileSystem(), os.path.abspath(uri)
+    try:
+        return fs.FileSystem.from_uri(uri)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise BylineError(f"{uri}: no file system for this address ({error})") from None
+
+
+def join(folder: str, *parts: str) -> str:
+    """Joins parts with `/`, for paths and URIs alike."""
+    return "/".join([folder.rstrip("/"), *parts])
+
+
+def list_files(folder: str) -> list[fs.FileInfo]:
+    """All files below a folder, in order of path; none where the folder does not exist. Temporary files are left out."""
+    filesystem, path = resolve(folder)
+    found = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    files = [
+        info for info in found if info.type == fs.FileType.File and not info.base_name.startswith(TEMPORARY_PREFIX)
+    ]
+    return sorted(files, key=lambda info: info.path.encode())
+
+
+def exists(uri: str) -> bool:
+    filesystem, path = resolve(uri)
+    return filesystem.get_file_info(path).type == fs.FileType.File
+
+
+def open_random(uri: str) -> pa.NativeFile:
+    """Opens a file for reads at any offset: a memory map on a local disk, range reads elsewhere.
+
+    Raises:
+        BylineError: there is no such file, or it may not be read.
+    """
+    filesystem, path = resolve(uri)
+    try:
+        if isinstance(filesystem, fs.LocalFileSystem):
+            return pa.memory_map(path)
+        return filesystem.open_input_file(path)
+    except OSError as error:
+        raise BylineError(f"{uri}: cannot be opened ({_reason(error)})") from None
+
+
+def read_bytes(uri: str) -> bytes:
+    """The whole content of a (small) file; errors as `open_random`."""
+    filesystem, path = resolve(uri)
+    try:
+        with filesystem.open_input_stream(path, compression=None) as stream:
+            return stream.read()
+    except OSError as error:
+        raise BylineError(f"{uri}: cannot be opened ({_reason(error)})") from None
+
+
+@contextmanager
+def write_file(uri: str) -> Iterator[pa.NativeFile]:
+    """Opens a file for writing that appears under its name only when the block ends without an error."""
+    filesystem, path = resolve(uri)
+    folder, name = path.rsplit("/", 1)
+    temporary = f"{folder}/{TEMPORARY_PREFIX}{os.getpid()}-{name}"
+    filesystem.create_dir(folder, recursive=True)
+    sink = filesystem.open_output_stream(temporary, compression=None)
+    try:
+        yield sink
+        sink.close()
+        filesystem.move(temporary, path)
+    except BaseException:
+        if not sink.closed:
+            sink.close()
+        if filesystem.get_file_info(temporary).type == fs.FileType.File:
+            filesystem.delete_file(temporary)
+        raise
+
+
+def delete_file(uri: str) -> None:
+    """Deletes a file; none there is no error."""
+    filesystem, path = resolve(uri)
+    if filesystem.get_file_info(path).type == fs.FileType.File:
+        filesystem.delete_file(path)
+
+
+def delete_folder(uri: str) -> None:
+    """Deletes a folder and what is in it; none there is no error."""
+    filesystem, path = resolve(uri)
+    if filesystem.get_file_info(path).type == fs.FileType.Directory:
+        filesystem.delete_dir(path)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error).split(". Detail")[0]

@@ -1,0 +1,266 @@
+"""Text to token ids, by gigatoken where it can and by tokenizers otherwise, one held against the other.
+
+```
+text    "a <|endoftext|> b"        a special token's name in a text stays text:
+ids     a, Ġ<, |, end, of, text, |, >, Ġb      never the id of <|endoftext|>, and `special_text` counts it
+```
+
+gigatoken always takes special tokens in a text for themselves. So it is given the tokenizer without its special tokens
+(added tokens that are not special, such as runs of spaces, stay); tokenizers is given the whole and told to leave them
+as text. Both must give the same ids for a set of awkward texts when they are loaded, and for 1 document in 4,096.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import awkward as ak
+import gigatoken
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tokenizers
+
+import transforms.coder  # noqa: F401  (registers the coder of the batches)
+from byline.errors import BylineError
+from schemas import config, documents
+from schemas.documents import info_of, with_info
+from schemas.reasons import DropReason
+from transforms.filtering import apply_reasons
+from transforms.placing import places
+from transforms.storage import read_bytes
+
+# One document in so many is tokenized by both libraries: at 70 times the time a document, under 2 % of the whole.
+CHECKED_SHARE = 4096
+# tokenizers builds Python objects for every token, so it is given a few documents at a time.
+_SLOW_SLICE = 256
+_AWKWARD = (
+    "Hello world, it's 1,234.5 o'clock\n\n\n  def f(x):\n\t\treturn x  \r\n",
+    "e\u0301 \u00e9 \ufb01 \u212b \U0001f468\u200d\U0001f469\u200d\U0001f467 \u0e01\u0e33 \u4e2d\u6587 \u0410\u0301 \u00a0\u2003x",
+    " leading, trailing ",
+    "      ",
+    "\x00\x01\ufeff\ufffd <s> </s> [INST] <|im_start|> ▁x ##y Ġz",
+)
+
+
+@dataclass(frozen=True)
+class TokenizerInfo:
+    """What plans, shards and manifests say of a tokenizer.
+
+    Attributes:
+        name: the file's name without its ending.
+        sha256: of the file.
+        vocab_size: one more than the largest id.
+        bos_id, eos_id: None where the configuration gives none.
+        pad_id: fills what is left of a row.
+    """
+
+    name: str
+    sha256: str
+    vocab_size: int
+    bos_id: int | None
+    eos_id: int | None
+    pad_id: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def specials(self) -> int:
+        """BOS and EOS tokens that a document gets."""
+        return (self.bos_id is not None) + (self.eos_id is not None)
+
+
+class TextTokenizer:
+    """Tokenizes texts of documents and prefixes without adding special tokens.
+
+    Raises:
+        BylineError: the file is no `tokenizer.json`.
+    """
+
+    def __init__(self, file: str, library: str = "fastest") -> None:
+        content = read_bytes(file)
+        self.file = file
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        try:
+            settings = json.loads(content)
+            self.reference = tokenizers.Tokenizer.from_str(content.decode())
+        # tokenizers raises a bare Exception for a file it cannot use.
+        except Exception as error:
+            raise BylineError(f"{file}: not a Hugging Face tokenizer.json ({' '.join(str(error).split())})") from None
+        self.reference.encode_special_tokens = True
+        self.reference.no_truncation()
+        self.reference.no_padding()
+        self.vocabulary: dict[str, int] = self.reference.get_vocab(with_added_tokens=True)
+        self.vocab_size = max(self.vocabulary.values()) + 1
+        self.special_names = [token["content"] for token in settings.get("added_tokens", ()) if token["special"]]
+        self.fast = None if library == "tokenizers" else _fast_tokenizer(settings, self.reference)
+        self.id_type = pa.uint16() if self.vocab_size <= 2**16 else pa.int32()
+
+    def encode(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        """Tokenizes texts.
+
+        Args:
+            texts: large_string [n] without nulls.
+
+        Returns:
+            ids of all texts one after another (uint16 or int32, see `id_type`), and offsets into them (int64 [n + 1]).
+        """
+        if len(texts) == 0:
+            return np.zeros(0, self.id_type.to_pandas_dtype()), np.zeros(1, np.int64)
+        if self.fast is None:
+            return self._encode_slowly(texts)
+        layout = ak.to_packed(self.fast.encode_batch(ak.from_arrow(texts), parallel=False)).layout
+        offsets = np.asarray(layout.offsets.data, np.int64)
+        return np.asarray(layout.content.data).astype(self.id_type.to_pandas_dtype()), offsets
+
+    def encode_by_reference(self, text: str) -> list[int]:
+        """The ids that `tokenizers` gives for one text: what `encode` is held against."""
+        return self.reference.encode(text, add_special_tokens=False).ids
+
+    def _encode_slowly(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        parts, lengths = [], []
+        for start in range(0, len(texts), _SLOW_SLICE):
+            some = texts.slice(start, _SLOW_SLICE).to_pylist()
+            for encoding in self.reference.encode_batch_fast(some, add_special_tokens=False):
+                parts.append(np.array(encoding.ids, self.id_type.to_pandas_dtype()))
+                lengths.append(len(parts[-1]))
+        return np.concatenate(parts), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+    def count_special_text(self, texts: pa.Array) -> int:
+        """How often a special token's name stands in the texts."""
+        if not self.special_names:
+            return 0
+        pattern = "|".join(
+            re.sub(r"([^A-Za-z0-9_])", r"\\\1", name) for name in sorted(self.special_names, reverse=True)
+        )
+        # Finding the few texts that have one is ten times faster than counting in all of them.
+        some = texts.filter(pc.match_substring_regex(texts, pattern))
+        return pc.sum(pc.count_substring_regex(some, pattern)).as_py() or 0
+
+
+def _fast_tokenizer(settings: dict[str, Any], reference: tokenizers.Tokenizer) -> gigatoken.Tokenizer | None:
+    """gigatoken's form of the tokenizer, or None where it cannot read it or does not agree on awkward texts."""
+    plain = {
+        **settings,
+        "added_tokens": [token for token in settings.get("added_tokens", ()) if not token["special"]],
+        "post_processor": None,
+        "truncation": None,
+        "padding": None,
+    }
+    try:
+        fast = gigatoken.Tokenizer.from_json(json.dumps(plain))
+        found = fast.encode_batch_list(list(_AWKWARD), parallel=False)
+    except (ValueError, RuntimeError, NotImplementedError, KeyError, TypeError):
+        return None
+    expected = [encoding.ids for encoding in reference.encode_batch(list(_AWKWARD), add_special_tokens=False)]
+    return fast if found == expected else None
+
+
+def tokenizer_info(tokenizer: TextTokenizer, settings: config.Tokenizer) -> TokenizerInfo:
+    """Finds the configured special tokens.
+
+    Raises:
+        BylineError: the tokenizer has no such token, or there is nothing to pad with.
+    """
+    ids = {key: _token_id(tokenizer, key, getattr(settings, key)) for key in ("bos", "eos", "pad")}
+    pad = next((ids[key] for key in ("pad", "eos", "bos") if ids[key] is not None), None)
+    if pad is None:
+        raise BylineError("tokenizer: give one of pad, eos and bos; the rest of a sequence is filled with it")
+    return TokenizerInfo(Path(settings.file).stem, tokenizer.sha256, tokenizer.vocab_size, ids["bos"], ids["eos"], pad)
+
+
+def _token_id(tokenizer: TextTokenizer, key: str, name: str | None) -> int | None:
+    if name is None:
+        return None
+    if name not in tokenizer.vocabulary:
+        special = ", ".join(repr(token) for token in tokenizer.special_names[:10]) or "none"
+        raise BylineError(f"tokenizer.{key}: {tokenizer.file} has no token {name!r}; its special tokens are: {special}")
+    return tokenizer.vocabulary[name]
+
+
+def tokenize_batch(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> pa.RecordBatch:
+    """Replaces the text by its tokens, drops documents without any, and checks a fixed share of the rest.
+
+    Raises:
+        BylineError: the two libraries disagree about a document.
+    """
+    info = info_of(batch)
+    text = batch["text"]
+    values, offsets = tokenizer.encode(text)
+    lengths = np.diff(offsets)
+    _check_some(batch, tokenizer, values, offsets)
+    columns = {field.name: batch[field.name] for field in batch.schema if field.name != "text"}
+    columns["num_bytes"] = pc.cast(pc.binary_length(text), pa.int64())
+    columns["num_tokens"] = pa.array(lengths.astype(np.int32))
+    columns["tokens"] = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
+    fields = [field for field in batch.schema if field.name != "text"]
+    fields += [documents.NUM_BYTES, documents.NUM_TOKENS, documents.tokens_field(tokenizer.id_type)]
+    tokenized = pa.RecordBatch.from_arrays(list(columns.values()), schema=pa.schema(fields))
+    kept = apply_reasons(
+        with_info(tokenized, info),
+        pc.if_else(pa.array(lengths == 0), DropReason.NO_TOKENS.value, pa.scalar(None, pa.string())),
+    )
+    special = tokenizer.count_special_text(text)
+    return with_info(kept, replace(info_of(kept), special_text=info.special_text + special))
+
+
+def _check_some(batch: pa.RecordBatch, tokenizer: TextTokenizer, values: np.ndarray, offsets: np.ndarray) -> None:
+    """Tokenizes the first document of the batch and 1 in `CHECKED_SHARE`, chosen by place, with tokenizers too."""
+    if tokenizer.fast is None or batch.num_rows == 0:
+        return
+    info = info_of(batch)
+    chosen = places(info.source, info.path, batch["row"].to_numpy()) % np.uint64(CHECKED_SHARE) == 0
+    chosen[0] = True
+    for index in np.flatnonzero(chosen):
+        expected = tokenizer.encode_by_reference(batch["text"][index].as_py())
+        found = values[offsets[index] : offsets[index + 1]].tolist()
+        if found != expected:
+            same = next((n for n, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(expected))
+            raise BylineError(
+                f"{info.path} of source {info.source}, row {batch['row'][index]}: gigatoken and tokenizers disagree from "
+                f"token {same} on ({found[same : same + 4]} and {expected[same : same + 4]}); report this document, and "
+                f"set `tokenizer.library: tokenizers` to go on with the slower library"
+            )
+
+
+class _TokenizeFn(beam.DoFn):
+    def __init__(self, settings: config.Tokenizer) -> None:
+        self.settings = settings
+
+    def setup(self) -> None:
+        self.tokenizer = shared_tokenizer(self.settings)
+
+    def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        yield tokenize_batch(batch, self.tokenizer)
+
+
+@lru_cache(maxsize=4)
+def _load(file: str, library: str) -> TextTokenizer:
+    return TextTokenizer(file, library)
+
+
+def shared_tokenizer(settings: config.Tokenizer) -> TextTokenizer:
+    """The process's one copy of a tokenizer: loading takes a second, and its cache of words warms with use."""
+    return _load(settings.file, settings.library)
+
+
+class Tokenize(beam.PTransform):
+    """Document batches with text -> document batches with tokens.
+
+    Args:
+        settings: which tokenizer; it is loaded in the worker.
+    """
+
+    def __init__(self, settings: config.Tokenizer) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        return batches | "EncodeText" >> beam.ParDo(_TokenizeFn(self.settings))
