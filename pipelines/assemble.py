@@ -31,7 +31,13 @@ INPUTS_NAME = "inputs.arrow"
 
 
 def assemble(
-    config: Config, plan: Plan, state: StoreState, settings: RunnerSettings, console: Console, *, overwrite: bool = False
+    config: Config,
+    plan: Plan,
+    state: StoreState,
+    settings: RunnerSettings,
+    console: Console,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Writes the shards of a plan and the manifest.
 
@@ -57,7 +63,9 @@ def assemble(
         shards={phase["name"]: phase["shards"] for phase in plan.header["phases"]},
     )
     numbers = _write_lists(config, plan, state, job)
-    expected = sum(source["expected_positions"] for phase in plan.header["phases"] for source in phase["sources"].values())
+    expected = sum(
+        source["expected_positions"] for phase in plan.header["phases"] for source in phase["sources"].values()
+    )
     with progress_bar(console, "assemble", len(plan.shards()), _follow(job), unit="shards"):
         run_pipeline(_wire(config, job), settings, 2 * expected)
     _finish(config, plan, state, job, len(numbers))
@@ -68,7 +76,9 @@ def _make_room(output: str, plan: Plan, *, overwrite: bool) -> bool:
     manifest_uri, plan_uri = storage.join(output, manifests.FILE_NAME), storage.join(output, plans.FILE_NAME)
     if not storage.exists(plan_uri):
         if storage.exists(manifest_uri):
-            raise BylineError(f"{output}: has a {manifests.FILE_NAME} but no {plans.FILE_NAME}; choose another `output`")
+            raise BylineError(
+                f"{output}: has a {manifests.FILE_NAME} but no {plans.FILE_NAME}; choose another `output`"
+            )
         return True
     content = storage.read_bytes(plan_uri)
     is_finished = storage.exists(manifest_uri)
@@ -92,7 +102,10 @@ def _write_lists(config: Config, plan: Plan, state: StoreState, job: AssembleJob
     numbers = {name: number for number, name in enumerate(names)}
     with storage.write_file(storage.join(config.output, plans.FILE_NAME)) as sink:
         sink.write(plan.to_bytes())
-    with storage.write_file(storage.join(config.output, INPUTS_NAME)) as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with (
+        storage.write_file(storage.join(config.output, INPUTS_NAME)) as sink,
+        pa.ipc.new_file(sink, table.schema) as writer,
+    ):
         writer.write_table(table)
     with storage.write_file(storage.join(job.work, INDEX_NAME)) as sink:
         write_index([(run.source, numbers[run.source, run.path], run.uri) for run in state.runs], sink)
@@ -114,9 +127,7 @@ def _follow(job: AssembleJob) -> Callable[[], int]:
 
 def _finish(config: Config, plan: Plan, state: StoreState, job: AssembleJob, inputs: int) -> None:
     """Sums the shards' records into the manifest, writes it, and removes what was only needed until then."""
-    records = [
-        json.loads(storage.read_bytes(record_path(job.work, phase, shard))) for phase, shard, _ in plan.shards()
-    ]
+    records = [json.loads(storage.read_bytes(record_path(job.work, phase, shard))) for phase, shard, _ in plan.shards()]
     phases, ledger_phases = [], {}
     for phase in plan.header["phases"]:
         mine = [record for record in records if record["phase"] == phase["name"]]
@@ -173,7 +184,9 @@ def _phase_entry(
             }
             for source, found in phase["sources"].items()
         },
-        "shards": [{key: record[key] for key in ("path", "rows", "loss_tokens", "bytes", "sha256")} for record in records],
+        "shards": [
+            {key: record[key] for key in ("path", "rows", "loss_tokens", "bytes", "sha256")} for record in records
+        ],
     }
 
 

@@ -93,7 +93,9 @@ def show_plan(plan: Plan, state: StoreState, console: Console) -> None:
             )
     console.print(table)
     for source, reasons in sorted(plan.header["drawn"]["unused"].items()):
-        left = ", ".join(f"{c['documents']:,} documents, {c['tokens']:,} tokens ({r})" for r, c in reasons.items() if c["documents"])
+        left = ", ".join(
+            f"{c['documents']:,} documents, {c['tokens']:,} tokens ({r})" for r, c in reasons.items() if c["documents"]
+        )
         console.print(f"unused of {source}: {left or 'nothing'}", highlight=False)
     _show_reads(plan, state, console)
 
@@ -108,4 +110,6 @@ def _show_reads(plan: Plan, state: StoreState, console: Console) -> None:
     size = tokens * width / max(reads, 1)
     console.print(f"reads: {reads:,} ranges of {size / 1e3:,.1f} kB on average", highlight=False)
     if reads > MANY_READS and size < SMALL_RANGE_BYTES:
-        console.print(f"[yellow]note[/] ranges below {SMALL_RANGE_BYTES // 1000} kB are slow on an object store; larger shards help")
+        console.print(
+            f"[yellow]note[/] ranges below {SMALL_RANGE_BYTES // 1000} kB are slow on an object store; larger shards help"
+        )

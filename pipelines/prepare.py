@@ -66,7 +66,9 @@ def look_at_store(config: Config, console: Console, *, reads_input: bool = True)
             whole = store_index.whole_files(found)
             if reads_input or not whole:
                 raise
-            console.print(f"[yellow]note[/] {error}; using the {len(whole)} files of it in the token store", highlight=False)
+            console.print(
+                f"[yellow]note[/] {error}; using the {len(whole)} files of it in the token store", highlight=False
+            )
             sizes = {(run.source, run.path): run.input_size for run in found}
             files = [InputFile(s, path, "", sizes[s, path]) for s, path in sorted(whole)]
         known = {(file.source, file.path): file.size for file in files}
@@ -87,7 +89,9 @@ def prepare(config: Config, settings: RunnerSettings, console: Console) -> Store
     size = sum(file.size for file in pending)
     list_uri = storage.join(config.store, f"{storage.TEMPORARY_PREFIX}inputs.jsonl")
     # Large files first, so that no worker begins the largest one last; the bytes do not depend on it.
-    write_lines(list_uri, (file.to_json() for file in sorted(pending, key=lambda file: (-file.size, file.source, file.path))))
+    write_lines(
+        list_uri, (file.to_json() for file in sorted(pending, key=lambda file: (-file.size, file.source, file.path)))
+    )
     try:
         with progress_bar(console, "prepare", size, _follow(state, pending)):
             run_pipeline(_wire(config, state, list_uri), settings, size)

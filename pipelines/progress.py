@@ -26,7 +26,9 @@ _POLL_SECONDS = 0.5
 
 
 @contextmanager
-def progress_bar(console: Console, name: str, total: int, done: Callable[[], int], unit: str = "bytes") -> Iterator[None]:
+def progress_bar(
+    console: Console, name: str, total: int, done: Callable[[], int], unit: str = "bytes"
+) -> Iterator[None]:
     """Shows a bar while the block runs, in a terminal; in a pipe, nothing.
 
     Args:
@@ -36,8 +38,17 @@ def progress_bar(console: Console, name: str, total: int, done: Callable[[], int
         done: how many are done now; asked twice a second from another thread.
         unit: `bytes`, or what the things are called.
     """
-    size: list[ProgressColumn] = [DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else [MofNCompleteColumn()]
-    columns = [TextColumn(f"[bold]{name:<9}"), BarColumn(), *size, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
+    size: list[ProgressColumn] = (
+        [DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else [MofNCompleteColumn()]
+    )
+    columns = [
+        TextColumn(f"[bold]{name:<9}"),
+        BarColumn(),
+        *size,
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    ]
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         task = bars.add_task(name, total=total)
         stop = threading.Event()

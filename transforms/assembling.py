@@ -21,6 +21,7 @@ import pyarrow as pa
 import transforms.coder  # noqa: F401  (registers the coder of the batches)
 from byline.shards import PADDING_DOC_ID, VERSION, shard_schema
 from schemas.config import Config
+from schemas.ledger import DrawCounts
 from schemas.plan import shard_path
 from transforms.filling import Layout, count_draws, fill_rows, lay_out
 from transforms.gathering import Documents, RunIndex, gather
@@ -63,9 +64,9 @@ def record_path(work: str, phase: str, shard: int) -> str:
     return join(work, f"{phase}-{shard:05d}.json")
 
 
-def rows_per_batch(length: int, id_width: int) -> int:
-    """Rows of a record batch, the same for every shard of a build."""
-    return max(BATCH_BYTES // (length * (id_width + 1)), 1)
+def rows_per_batch(length: int, ids: str) -> int:
+    """Rows of a record batch, the same for every shard of a build; `ids` is `int32` or `uint16`."""
+    return max(BATCH_BYTES // (length * (np.dtype(ids).itemsize + 1)), 1)
 
 
 def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, index: RunIndex) -> dict[str, Any]:
@@ -82,24 +83,20 @@ def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, index: RunIndex) -> d
     found = _finished(record_uri, join(job.config.output, path), job.plan_sha256)
     if found is not None:
         return found
-    config = job.config
-    phase = next(phase for phase in config.phases if phase.name == phase_name)
-    tokenizer = shared_tokenizer(config.tokenizer)
-    documents = gather(rows, index, phase, config.seed, config.sequence.length, tokenizer)
-    layout = lay_out(documents, job.tokenizer.bos_id, job.tokenizer.eos_id)
-    bos = int(job.tokenizer.bos_id is not None)
-    segments = pack(layout.stream, documents.masked_prefix, bos, config.sequence.length, config.sequence.packing)
-    counts = count_draws(documents, layout, segments, bool(bos), config.sequence.packing)
-    padding = int(segments.padding(config.sequence.length).sum())
+    packed = pack_shard(rows, job, index)
+    counts, padding = packed.counts(job), packed.padding
     metadata = _metadata(job, phase_name, shard, {name: count.to_json() for name, count in counts.items()}, padding)
-    uri = join(config.output, path)
-    _write(uri, documents, layout, segments, job, metadata)
+    uri = join(job.config.output, path)
+    schema = shard_schema(job.config.sequence.length, job.config.shard.ids, metadata)
+    with write_file(uri) as sink, pa.ipc.new_file(sink, schema) as writer:
+        for batch in packed.batches(job, schema):
+            writer.write_batch(batch)
     record = {
         "plan_sha256": job.plan_sha256,
         "phase": phase_name,
         "shard": shard,
         "path": path,
-        "rows": segments.rows,
+        "rows": packed.segments.rows,
         "loss_tokens": sum(count.loss_tokens for count in counts.values()),
         **file_digest(uri),
         "padding": padding,
@@ -108,6 +105,48 @@ def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, index: RunIndex) -> d
     with write_file(record_uri) as sink:
         sink.write(json.dumps(record, sort_keys=True).encode())
     return record
+
+
+@dataclass(frozen=True)
+class PackedShard:
+    """The documents of a shard and where each part of them goes."""
+
+    documents: Documents
+    layout: Layout
+    segments: Segments
+    padding: int
+
+    def counts(self, job: AssembleJob) -> dict[str, DrawCounts]:
+        """What the shard takes from each source."""
+        has_bos = job.tokenizer.bos_id is not None
+        return count_draws(self.documents, self.layout, self.segments, has_bos, job.config.sequence.packing)
+
+    def batches(self, job: AssembleJob, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The shard's record batches, each filled when it is asked for."""
+        length = job.config.sequence.length
+        lists = _segment_lists(self.documents, self.layout, self.segments, length)
+        step = rows_per_batch(length, job.config.shard.ids)
+        for first in range(0, self.segments.rows, step):
+            rows = min(step, self.segments.rows - first)
+            yield _row_batch(first, rows, self.documents, self.segments, lists, job, schema)
+
+
+def pack_shard(rows: pa.RecordBatch, job: AssembleJob, index: RunIndex) -> PackedShard:
+    """Gathers, conditions and packs the documents of one shard."""
+    config = job.config
+    phase = next(phase for phase in config.phases if phase.name == rows["phase"][0].as_py())
+    length = config.sequence.length
+    documents = gather(rows, index, phase, config.seed, length, shared_tokenizer(config.tokenizer))
+    layout = lay_out(documents, job.tokenizer.bos_id, job.tokenizer.eos_id)
+    bos = int(job.tokenizer.bos_id is not None)
+    segments = pack(layout.stream, documents.masked_prefix, bos, length, config.sequence.packing)
+    return PackedShard(documents, layout, segments, int(segments.padding(length).sum()))
+
+
+def shard_batches(rows: pa.RecordBatch, job: AssembleJob, index: RunIndex) -> Iterator[pa.RecordBatch]:
+    """The record batches of a shard, without writing it."""
+    schema = shard_schema(job.config.sequence.length, job.config.shard.ids)
+    yield from pack_shard(rows, job, index).batches(job, schema)
 
 
 def _finished(record_uri: str, shard_uri: str, plan_sha256: str) -> dict[str, Any] | None:
@@ -131,11 +170,10 @@ def file_digest(uri: str) -> dict[str, Any]:
 def _metadata(job: AssembleJob, phase: str, shard: int, counts: dict[str, Any], padding: int) -> dict[str, Any]:
     config = job.config
     condition = next(item.condition for item in config.phases if item.name == phase)
-    width = 4 if config.shard.ids == "int32" else 2
     return {
         "version": VERSION,
         "sequence_length": config.sequence.length,
-        "rows_per_batch": rows_per_batch(config.sequence.length, width),
+        "rows_per_batch": rows_per_batch(config.sequence.length, config.shard.ids),
         "phase": phase,
         "shard": shard,
         "template": None if condition is None else condition.template,
@@ -148,19 +186,6 @@ def _metadata(job: AssembleJob, phase: str, shard: int, counts: dict[str, Any], 
         "counts": counts,
         "padding": padding,
     }
-
-
-def _write(
-    uri: str, documents: Documents, layout: Layout, segments: Segments, job: AssembleJob, metadata: dict[str, Any]
-) -> None:
-    length, ids = job.config.sequence.length, job.config.shard.ids
-    schema = shard_schema(length, ids, metadata)
-    lists = _segment_lists(documents, layout, segments, length)
-    step = metadata["rows_per_batch"]
-    with write_file(uri) as sink, pa.ipc.new_file(sink, schema) as writer:
-        for first in range(0, segments.rows, step):
-            rows = min(step, segments.rows - first)
-            writer.write_batch(_row_batch(first, rows, documents, segments, lists, job, schema))
 
 
 @dataclass(frozen=True)
@@ -199,7 +224,7 @@ def _row_batch(
     schema: pa.Schema,
 ) -> pa.RecordBatch:
     length = job.config.sequence.length
-    ids = np.full((rows, length), job.tokenizer.pad_id, schema.field("input_ids").type.value_type.to_pandas_dtype())
+    ids = np.full((rows, length), job.tokenizer.pad_id, job.config.shard.ids)
     mask = np.zeros((rows, length), np.uint8)
     low, high = segments.row.searchsorted([first, first + rows])
     fill_rows(

@@ -66,7 +66,7 @@ def store_columns(condition: Condition | None) -> set[str]:
 def no_prefixes(count: int, tokenizer: TextTokenizer) -> Prefixes:
     """For a phase without a condition."""
     zeros = np.zeros(count, np.int64)
-    return Prefixes(np.zeros(0, tokenizer.id_type.to_pandas_dtype()), zeros, zeros, np.zeros(count, bool), before=False)
+    return Prefixes(np.zeros(0, tokenizer.id_dtype), zeros, zeros, np.zeros(count, bool), before=False)
 
 
 def make_prefixes(

@@ -10,19 +10,20 @@ bigrams      row W + (h(so) * M + h(good)) % B      ... but takes part in the n-
 logits       mean of the four rows, and 0 before it for label 0
 ```
 
-Tokens that are labels of the model, or unknown and begin with `__label__`, are no words and take part in no n-gram. A token
-that reads `</s>` ends the document. A row holds the logits of labels 1, 2, ... less the logit of label 0: what is added to all
-logits alike changes no softmax, so one column less is enough.
+Tokens that are labels of the model, or unknown and begin with `__label__`, are no words and take part in no n-gram. A
+token that reads `</s>` ends the document. A row holds the logits of labels 1, 2, ... less the logit of label 0: what is
+added to all logits alike changes no softmax, so one column less is enough.
 
-Preparation: a classifier is trained on single lines, so a document counts as `" ".join(text.strip().splitlines())`. As spaces
-are only separators, the pass gets the same tokens from the text itself: it leaves out Unicode white space at both ends, and takes
-every line break that `str.splitlines` knows (\\n \\v \\f \\r \\x1c \\x1d \\x1e U+0085 U+2028 U+2029) for a separator, beside fastText's
-own space, \\t and NUL.
+Preparation: a classifier is trained on single lines, so a document counts as `" ".join(text.strip().splitlines())`. As
+spaces are only separators, the pass gets the same tokens from the text itself: it leaves out Unicode white space at
+both ends, and takes every line break of `str.splitlines` (\\n \\v \\f \\r \\x1c \\x1d \\x1e U+0085 U+2028 U+2029) for a
+separator, beside fastText's own space, \\t and NUL.
 
 Source of the definitions: fastText's `src/dictionary.cc` (hash, readWord, getLine, addWordNgrams) and `src/loss.cc`.
 
-Positions in the text are uint64 in the inner loops: for a signed index numba adds a test for negative ones, which halves the
-speed. One never meets a signed number in a sum, as that would make a float.
+Two habits of the inner loops, each worth a factor of two in speed: positions are uint64, because numba tests a signed
+index for being negative (such a number must not meet a signed one in a sum, which would make a float); and small
+functions are forced inline, because a call passes every array as seven words.
 """
 
 from typing import NamedTuple
@@ -40,10 +41,10 @@ _HASH_BITS, _ID_MASK, _ALL = np.uint64(32), np.uint64(0xFFFFFFFF), np.uint64(0xF
 _FNV_OFFSET, _FNV_PRIME = np.uint32(2166136261), np.uint32(16777619)
 _NGRAM_FACTOR = np.uint64(116049371)
 _EOS = np.frombuffer(b"</s>", np.uint8)
-_LABEL_PREFIX = np.frombuffer(b"__label__", np.uint8)
-_LABEL_SIZE = np.uint64(len(_LABEL_PREFIX))
+_EOS_HEAD = np.uint64(int.from_bytes(b"</s>", "little"))  # as `_head` gives it
+_LABEL_HEAD, _LABEL_LAST = np.uint64(int.from_bytes(b"__label_", "little")), ord("_")
 _UNKNOWN, _NO_WORD = -1, -2  # in place of a word's id
-# Tokens that are split, then looked up, then added together: many loads in flight, and buffers that stay in the first cache.
+# Tokens that are split, then looked up, then added together: many loads in flight, and buffers in the first cache.
 _BLOCK = 512
 
 
@@ -65,7 +66,7 @@ class Vocabulary(NamedTuple):
 
 
 class _Tokens(NamedTuple):
-    """Buffers for the tokens of one block: begin, end (uint64), hash (uint32), and id or `_UNKNOWN` or `_NO_WORD` (int64)."""
+    """Buffers for the tokens of a block: begin, end (uint64), hash (uint32), id, `_UNKNOWN` or `_NO_WORD` (int64)."""
 
     begins: np.ndarray
     ends: np.ndarray
@@ -102,7 +103,7 @@ def _head(data: np.ndarray, begin: int, end: int) -> int:
 
 @njit(nogil=True, cache=True)
 def scan_entries(data: np.ndarray, begin: int, count: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Finds the entries of a model file's dictionary: each a word, a zero byte, its count (8 bytes) and its type (1 byte).
+    """Finds the entries of a model file's dictionary: each a word, a zero byte, its count (8 bytes), its type (1 byte).
 
     Args:
         data: uint8, the file.
@@ -110,8 +111,8 @@ def scan_entries(data: np.ndarray, begin: int, count: int) -> tuple[np.ndarray, 
         count: how many there are.
 
     Returns:
-        int64 [count, 2] begin and end of each word, uint8 [count] types (0 word, 1 label), and the first byte behind the
-        entries, or -1 where the file ends before them.
+        int64 [count, 2] begin and end of each word, uint8 [count] types (0 word, 1 label), and the first byte behind
+        the entries, or -1 where the file ends before them.
     """
     bounds = np.zeros((count, 2), np.int64)
     types = np.zeros(count, np.uint8)
@@ -126,6 +127,19 @@ def scan_entries(data: np.ndarray, begin: int, count: int) -> tuple[np.ndarray, 
             return bounds, types, -1
         types[entry] = data[at - 1]
     return bounds, types, at
+
+
+@njit(nogil=True, cache=True)
+def join_entries(data: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`offsets` and `spelling` for a `Vocabulary`: the parts of `data` in `bounds` (int64 [entries, 2]), joined."""
+    offsets = np.zeros(len(bounds) + 1, np.int64)
+    for entry in range(len(bounds)):
+        offsets[entry + 1] = offsets[entry] + bounds[entry, 1] - bounds[entry, 0]
+    spelling = np.empty(offsets[-1], np.uint8)
+    for entry in range(len(bounds)):
+        for i in range(bounds[entry, 1] - bounds[entry, 0]):
+            spelling[offsets[entry] + i] = data[bounds[entry, 0] + i]
+    return offsets, spelling
 
 
 @njit(nogil=True, cache=True)
@@ -144,30 +158,40 @@ def build_slots(offsets: np.ndarray, spelling: np.ndarray, slots: np.ndarray) ->
 @njit(nogil=True, cache=True, forceinline=True)
 def _same(data: np.ndarray, begin: int, end: int, other: np.ndarray, at: int) -> bool:
     """Whether `data[begin:end]` and as many bytes of `other` from `at` on are the same; all uint64."""
-    for i in range(end - begin):
+    for i in range(end - begin):  # noqa: SIM110 (numba knows no generator for `all`)
         if data[begin + np.uint64(i)] != other[at + np.uint64(i)]:
             return False
     return True
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def _find_word(vocabulary: Vocabulary, value: int, data: np.ndarray, begin: int, end: int) -> int:
-    """The id of the word `data[begin:end]` of hash `value`, `_UNKNOWN`, or `_NO_WORD` for what counts as a label."""
-    slots, offsets = vocabulary.slots, vocabulary.offsets
+def _find_word(
+    slots: np.ndarray,
+    offsets: np.ndarray,
+    spelling: np.ndarray,
+    words: int,
+    data: np.ndarray,
+    begin: int,
+    end: int,
+    value: int,
+    head: int,
+) -> int:
+    """The id of the word `data[begin:end]`, or `_UNKNOWN`, or `_NO_WORD` for what counts as a label."""
     mask = np.uint64(len(slots) - 1)
-    size, head = end - begin, _head(data, begin, end)
+    size = end - begin
     at = np.uint64(value) & mask
     while slots[at, 0] != _ZERO:
         if slots[at, 0] >> _HASH_BITS == np.uint64(value) and slots[at, 1] == head:
             entry = (slots[at, 0] & _ID_MASK) - _ONE
             start = np.uint64(offsets[entry])
+            # Fewer than eight bytes without a zero among them are equal as their heads are.
             if size < _EIGHT or (
                 np.uint64(offsets[entry + _ONE]) - start == size
-                and _same(data, begin + _EIGHT, end, vocabulary.spelling, start + _EIGHT)
+                and _same(data, begin + _EIGHT, end, spelling, start + _EIGHT)
             ):
-                return np.int64(entry) if np.int64(entry) < vocabulary.words else _NO_WORD
+                return np.int64(entry) if np.int64(entry) < words else _NO_WORD
         at = (at + _ONE) & mask
-    if size >= _LABEL_SIZE and _same(data, begin, begin + _LABEL_SIZE, _LABEL_PREFIX, _ZERO):
+    if head == _LABEL_HEAD and size > _EIGHT and data[begin + _EIGHT] == _LABEL_LAST:
         return _NO_WORD
     return _UNKNOWN
 
@@ -244,14 +268,17 @@ def _split(data: np.ndarray, at: int, end: int, tokens: _Tokens) -> tuple[int, i
 
 
 @njit(nogil=True, cache=True)
-def _find_words(data: np.ndarray, tokens: _Tokens, count: int, vocabulary: Vocabulary, eos_hash: int) -> int:
+def _find_words(data: np.ndarray, tokens: _Tokens, count: int, vocabulary: Vocabulary) -> int:
     """Fills in the ids of the first `count` tokens; gives the number of tokens before the first `</s>`."""
-    size = np.uint64(len(_EOS))
+    # Taken apart once a block: to take an array out of a tuple for each token costs a count of references each.
+    slots, offsets, spelling, words = vocabulary
+    begins, ends, hashes, ids = tokens
     for i in range(count):
-        begin, end, value = tokens.begins[i], tokens.ends[i], tokens.hashes[i]
-        if value == eos_hash and end - begin == size and _same(data, begin, end, _EOS, _ZERO):
+        begin, end = begins[i], ends[i]
+        head = _head(data, begin, end)
+        if head == _EOS_HEAD:
             return np.uint64(i)
-        tokens.ids[i] = _find_word(vocabulary, value, data, begin, end)
+        ids[i] = _find_word(slots, offsets, spelling, words, data, begin, end, hashes[i], head)
     return count
 
 
@@ -340,8 +367,9 @@ def score_documents(
     rows = np.empty(room * word_ngrams, np.int64)
     chains = np.zeros(word_ngrams, np.uint64)
     total = np.zeros(folded.shape[1], np.float64)
-    eos_hash = _hash(_EOS, 0, len(_EOS))
-    eos = _find_word(vocabulary, eos_hash, _EOS, _ZERO, np.uint64(len(_EOS)))
+    slots, entry_offsets, spelling, words = vocabulary
+    eos_hash, size = _hash(_EOS, 0, len(_EOS)), np.uint64(len(_EOS))
+    eos = _find_word(slots, entry_offsets, spelling, words, _EOS, _ZERO, size, eos_hash, _EOS_HEAD)
     for document in range(len(offsets) - 1):
         begin, stop = _strip(data, offsets[document], offsets[document + 1])
         at, end = np.uint64(begin), np.uint64(stop)
@@ -350,12 +378,12 @@ def score_documents(
         chains[0] = _ZERO
         while not ended:
             split, at = _split(data, at, end, tokens)
-            count = _find_words(data, tokens, split, vocabulary, eos_hash)
+            count = _find_words(data, tokens, split, vocabulary)
             ended = at == end or count < split
             if ended:
                 tokens.hashes[count], tokens.ids[count] = eos_hash, eos
                 count += _ONE
-            used = _list_rows(tokens, count, vocabulary.words, bucket, chains, rows)
+            used = _list_rows(tokens, count, words, bucket, chains, rows)
             _add_rows(folded, rows, used, total)
             features += used
         _softmax(total, features, out[document])

@@ -12,6 +12,8 @@ import hashlib
 import json
 from typing import Any
 
+from idna import idnadata
+
 from schemas.config import Config
 from schemas.store import STORE_VERSION
 from transforms.fasttext_folding import model_sha256
@@ -29,6 +31,7 @@ def source_parts(config: Config, source: str) -> dict[str, Any]:
             parts[f"classifiers.{name}.label"] = classifier.label
     parts["tokenizer.file"] = f"sha256 {shared_tokenizer(config.tokenizer).sha256}"
     parts["public suffix list"] = snapshot_id()
+    parts["IDNA tables"] = idnadata.__version__
     parts["store version"] = STORE_VERSION
     return parts
 

@@ -8,6 +8,7 @@ documents    at most 2 + 3 range reads, then sorted by (slice, order, doc id)
 Metadata is gathered into one batch a source, so that prefixes are made once for each distinct value of a shard; tokens are copied once.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,10 +41,16 @@ class RunIndex:
     @classmethod
     def read(cls, uri: str) -> "RunIndex":
         """Reads an Arrow IPC file of `INDEX_SCHEMA`."""
-        runs: dict[str, list[tuple[str, int]]] = {}
         with open_random(uri) as source:
-            for row in pa.ipc.open_file(source).read_all().to_pylist():
-                runs.setdefault(row["source"], []).append((row["uri"], row["file"]))
+            table = pa.ipc.open_file(source).read_all()
+        return cls.of(zip(*(table[name].to_pylist() for name in INDEX_SCHEMA.names), strict=True))
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, int, str]]) -> "RunIndex":
+        """From (source, file number, uri)."""
+        runs: dict[str, list[tuple[str, int]]] = {}
+        for source, file, uri in rows:
+            runs.setdefault(source, []).append((uri, file))
         return cls(runs)
 
 
@@ -187,7 +194,7 @@ def _combine(parts: list[_Part], names: list[str], tokenizer: TextTokenizer) -> 
     )
     prefix_ends = np.cumsum([0, *(len(part.prefixes.values) for part in parts)])
     prefix_starts = [p.prefixes.starts + base for p, base in zip(parts, prefix_ends[:-1], strict=True)]
-    id_type = tokenizer.id_type.to_pandas_dtype()
+    id_type = tokenizer.id_dtype
     return Documents(
         sources=names,
         source=np.repeat([names.index(part.source) for part in parts], [len(part.doc_id) for part in parts]).astype(

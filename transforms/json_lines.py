@@ -6,8 +6,8 @@
 {"body": null, "n": "4", "other": [1]}                           null    null           4
 ```
 
-A record is a line that is not blank (only spaces, tabs, carriage returns), and is one JSON object in UTF-8. What it means
-depends on that line alone:
+A record is a line that is not blank (only spaces, tabs, carriage returns), and is one JSON object in UTF-8. What it
+means depends on that line alone:
 
 | in the line | result |
 |---|---|
@@ -25,9 +25,9 @@ depends on that line alone:
 | a field or score holds anything else | null |
 
 Two parsers read a file, and never disagree. Arrow's takes a block at once; what it refuses is read line by line with
-orjson. Arrow's accepts more than orjson does: several objects on one line, one over several lines, bytes that are not UTF-8,
-NaN, and more than 1024 levels. The first three are looked for before its answer is taken, the others are allowed for in
-`_load` and `_row`.
+orjson. Arrow's accepts more than orjson does: several objects on one line, one over several lines, bytes that are not
+UTF-8, NaN, and more than 1024 levels. The first three are looked for before its answer is taken, the others are allowed
+for in `_load` and `_row`.
 """
 
 import re
@@ -182,7 +182,8 @@ def _without_bom(offset: int, block: bytes) -> tuple[int, bytes]:
 def _line_bounds(block: bytes) -> np.ndarray:
     """Where the records are: int64[rows, 2], begin and end of each line that is not blank, without its `\\r\\n`."""
     data = np.frombuffer(block, np.uint8)
-    ends = np.flatnonzero(data == ord("\n"))
+    pieces = range(0, len(data), _PIECE_BYTES)
+    ends = np.concatenate([np.flatnonzero(data[at : at + _PIECE_BYTES] == ord("\n")) + at for at in pieces])
     starts = np.concatenate([[0], ends[:-1] + 1])
     ends = ends - ((ends > starts) & (data[ends - 1] == ord("\r")))
     keep = ends > starts
@@ -239,6 +240,12 @@ def _finish(values: list[pa.Array], schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
+def field_at(record: pa.RecordBatch, path: list[str]) -> pa.Array:
+    """The column a path leads to; null where a struct on the way is."""
+    values = record.column(path[0])
+    return pc.struct_field(values, path[1:]) if len(path) > 1 else values
+
+
 def finite(values: pa.Array, kind: pa.DataType) -> pa.Array:
     """Rounds doubles to `kind`; NaN and infinite ones become null, -0 becomes 0."""
     rounded = pc.add(values.cast(kind), pa.scalar(0, kind))
@@ -263,25 +270,21 @@ def _parse_block(block: bytes, lines: np.ndarray, columns: _Columns) -> pa.Recor
     if table.num_rows != len(lines):
         return None
     record = table.combine_chunks().to_batches()[0]
-    values = [record.column(path[0]) for path in columns.paths]
-    values = [pc.struct_field(value, path[1:]) for value, path in zip(values, columns.paths, strict=True)]
+    values = [field_at(record, path) for path in columns.paths]
     return _finish(values, columns.schema)
 
 
 def _one_object_a_line(block: bytes, lines: np.ndarray) -> bool:
     """Whether every line is one object, given that Arrow's parser finds as many objects as lines and no error.
 
-    For that parser a newline is a space, and it stops at a NUL. But a line that ends with `}` and a next one that begins
-    with `{` cannot be inside one object: a comma would be missing. So each line holds whole objects, and by their number
-    one each. A first line that begins otherwise must not reach it at all: pyarrow 25 crashes on `null`.
+    For that parser a newline is a space, and it stops at a NUL. But a line that ends with `}` and a next one that
+    begins with `{` cannot be inside one object: a comma would be missing. So each line holds an object and perhaps more
+    behind it, and by their number no more. A first line that begins otherwise must not reach it: pyarrow 25 crashes
+    on `null`.
     """
     data = np.frombuffer(block, np.uint8)
     begin = (data[lines[:, 0]] == ord("{")).all()
-    return bool(begin and (data[lines[:, 1] - 1] == ord("}")).all()) and b"\0" not in block and not _NULL.search(block)
-
-
-# A `null` between objects counts as one for Arrow's parser.
-_NULL = re.compile(rb"\}[ \t\r]*null")
+    return bool(begin and (data[lines[:, 1] - 1] == ord("}")).all()) and b"\0" not in block
 
 
 def _is_utf8(block: bytes) -> bool:

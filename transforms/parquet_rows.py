@@ -29,7 +29,7 @@ from byline.errors import BylineError
 from schemas.config import Malformed
 from schemas.documents import InputFile
 from transforms import storage
-from transforms.json_lines import Records, converter, finite, malformed_error, malformed_mask
+from transforms.json_lines import Records, converter, field_at, finite, malformed_error, malformed_mask
 
 # As for JSON lines: small beside a chunk, large enough that a batch's fixed costs vanish.
 BATCH_BYTES = 16 << 20
@@ -143,8 +143,7 @@ def _convert(
         if found[field.name] is None:
             arrays.append(pa.nulls(len(rows), field.type))
             continue
-        head, *inner = paths[field.name].split(".")
-        values = pc.struct_field(rows.column(head), inner)
+        values = field_at(rows, paths[field.name].split("."))
         if _is_text(values.type):
             values, bad = decode(values)
             reasons.update({index: f"{paths[field.name]!r} is not UTF-8 ({what})" for index, what in bad.items()})

@@ -48,6 +48,8 @@ SPECIAL_TOKENS = ["<|endoftext|>", "<|padding|>"]
 GOOD_LABEL, OTHER_LABEL = "__label__hq", "__label__lq"
 # Shorter ones are headings without text.
 _MIN_CHARACTERS = 50
+# Longer ones are cut into pages, as a site would; the longest here would have more than 300,000.
+_MAX_CHARACTERS = 50_000
 # Folders that hold no documentation for a reader, or another package's.
 _TEST_FOLDERS = frozenset(["test", "tests", "_test", "testing", "idlelib", "lib2to3"])
 _SKIPPED_FOLDERS = _TEST_FOLDERS | {"_vendor", "site-packages", "dist-packages", "__pycache__"}
@@ -95,10 +97,20 @@ def gather_pages(megabytes: float, origins: Sequence[Origin] | None = None) -> I
             return
         for suffix, text in origin.read():
             # A docstring may hold half a surrogate pair, which no UTF-8 file can.
-            text = text.encode("utf-8", "replace").decode()
-            if len(text) >= _MIN_CHARACTERS:
-                size += len(text.encode())
-                yield Page(origin.url + suffix, text, origin.good)
+            whole = text.encode("utf-8", "replace").decode()
+            for number, part in enumerate(_cut(whole), 1):
+                if len(part) >= _MIN_CHARACTERS:
+                    size += len(part.encode())
+                    yield Page(origin.url + suffix + (f"?page={number}" if number > 1 else ""), part, origin.good)
+
+
+def _cut(text: str) -> Iterator[str]:
+    """Parts of at most `_MAX_CHARACTERS`, cut at an empty line where there is one."""
+    while len(text) > _MAX_CHARACTERS:
+        end = text.rfind("\n\n", 1, _MAX_CHARACTERS)
+        yield text[: end if end > 0 else _MAX_CHARACTERS]
+        text = text[end if end > 0 else _MAX_CHARACTERS :].lstrip("\n")
+    yield text
 
 
 def installed_origins() -> list[Origin]:

@@ -102,6 +102,7 @@ class TextTokenizer:
         self.special_names = [token["content"] for token in settings.get("added_tokens", ()) if token["special"]]
         self.fast = None if library == "tokenizers" else _fast_tokenizer(settings, self.reference)
         self.id_type = pa.uint16() if self.vocab_size <= 2**16 else pa.int32()
+        self.id_dtype = np.dtype(np.uint16 if self.vocab_size <= 2**16 else np.int32)
 
     def encode(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         """Tokenizes texts.
@@ -113,12 +114,12 @@ class TextTokenizer:
             ids of all texts one after another (uint16 or int32, see `id_type`), and offsets into them (int64 [n + 1]).
         """
         if len(texts) == 0:
-            return np.zeros(0, self.id_type.to_pandas_dtype()), np.zeros(1, np.int64)
+            return np.zeros(0, self.id_dtype), np.zeros(1, np.int64)
         if self.fast is None:
             return self._encode_slowly(texts)
         layout = ak.to_packed(self.fast.encode_batch(ak.from_arrow(texts), parallel=False)).layout
         offsets = np.asarray(layout.offsets.data, np.int64)
-        return np.asarray(layout.content.data).astype(self.id_type.to_pandas_dtype()), offsets
+        return np.asarray(layout.content.data).astype(self.id_dtype), offsets
 
     def encode_by_reference(self, text: str) -> list[int]:
         """The ids that `tokenizers` gives for one text: what `encode` is held against."""
@@ -129,7 +130,7 @@ class TextTokenizer:
         for start in range(0, len(texts), _SLOW_SLICE):
             some = texts.slice(start, _SLOW_SLICE).to_pylist()
             for encoding in self.reference.encode_batch_fast(some, add_special_tokens=False):
-                parts.append(np.array(encoding.ids, self.id_type.to_pandas_dtype()))
+                parts.append(np.array(encoding.ids, self.id_dtype))
                 lengths.append(len(parts[-1]))
         return np.concatenate(parts), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 

@@ -9,11 +9,11 @@ http://[0:0::1]/                       [::1]              null                /
 mailto:someone@example.org             null               null                null
 ```
 
-docs/metadata.md lists every outcome. URLs are read as browsers read them (the WHATWG URL standard), one without a scheme
-as http, and hosts are held to names that the domain system can serve.
+docs/metadata.md lists every outcome. URLs are read as browsers read them (the WHATWG URL standard), one without a
+scheme as http, and hosts are held to names that the domain system can serve.
 
-A URL is cut into a head (all before the path) and a path by one regular expression in Arrow. What remains is Python, run
-once for each distinct head: documents of one site share it.
+A URL is cut into a head (all before the path) and a path by one regular expression in Arrow. What remains is Python,
+run once for each distinct head: documents of one site share it.
 """
 
 import functools
@@ -37,7 +37,7 @@ _SCHEMES_WITHOUT_HOST = frozenset({"about", "blob", "data", "file", "javascript"
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 _MAX_NAME = 253
 # A head with more characters has no host: that bounds the work for one URL, and with _CACHED the memory of a process
-# (about 20 MB for the heads of real URLs).
+# (about 25 MB for the heads of real URLs).
 _MAX_HEAD = 1000
 _CACHED = 1 << 16
 

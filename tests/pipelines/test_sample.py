@@ -127,18 +127,26 @@ def test_what_is_installed_is_found_on_reserved_hosts_only():
     assert not any("/byline." in url or "tests" in url.split(".") for url in origins)
 
 
+def test_long_texts_are_cut_into_pages_at_empty_lines():
+    first, second, third = "a" * 30_000 + "\n\n" + "b" * 15_000, "c" * 40_000, "d" * 60_000
+    pages = list(gather_pages(1, [origin("a", f"{first}\n\n{second}\n\n{third}")]))
+    site = "https://a.example/"
+    assert [page.url for page in pages] == [site, f"{site}?page=2", f"{site}?page=3", f"{site}?page=4"]
+    assert [page.text for page in pages] == [first, second, third[:50_000], third[50_000:]]
+
+
 # --- the layouts -----------------------------------------------------------------------------------------------------
 
 
 def test_every_page_is_dealt_once_in_about_the_published_shares():
-    pages = [Page(f"https://a.example/{number}", "text") for number in range(4000)]
-    dealt = deal_pages(pages)
-    assert sorted(page.url for part in dealt.values() for page in part if page in set(pages)) == sorted(
-        page.url for page in pages
-    )
+    pages = {Page(f"https://a.example/{number}", "text") for number in range(4000)}
+    dealt = deal_pages(sorted(pages, key=lambda page: page.url))
+    extra = awkward_pages()
+    assert sum(len(part) for part in dealt.values()) == len(pages) + sum(map(len, extra.values()))
+    assert pages < {page for part in dealt.values() for page in part}
+    assert all(dealt[layout][-len(part) :] == part for layout, part in extra.items())
     shares = {layout: len(part) / 4000 for layout, part in dealt.items()}
     assert shares == pytest.approx({"dclm": 0.6, "c4": 0.25, "refinedweb": 0.15}, abs=0.03)
-    assert all(dealt[layout][-len(extra) :] == extra for layout, extra in awkward_pages().items())
 
 
 def test_dclm_records(tmp_path):

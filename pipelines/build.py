@@ -1,0 +1,32 @@
+"""`byline build`: prepare what is missing, plan, assemble what is missing."""
+
+import time
+
+from rich.console import Console
+
+from pipelines.assemble import assemble
+from pipelines.plan import make_recipe_plan, show_plan
+from pipelines.prepare import prepare
+from pipelines.runner import RunnerSettings
+from schemas.config import Config
+
+
+def build(config: Config, settings: RunnerSettings, console: Console, *, overwrite: bool = False) -> None:
+    """Runs the three steps, and says what each did.
+
+    Raises:
+        BylineError: a mistake in the configuration or the input.
+    """
+    started = time.monotonic()
+    state = prepare(config, settings, console)
+    prepared = time.monotonic()
+    size = sum(run.bytes_read for run in state.runs)
+    console.print(
+        f"prepare   {size / 1e6:,.1f} MB of text in {len(state.runs)} runs, {prepared - started:.1f} s", highlight=False
+    )
+    plan = make_recipe_plan(config, state, settings)
+    planned = time.monotonic()
+    console.print(f"plan      {len(plan.shards())} shards, {planned - prepared:.1f} s", highlight=False)
+    show_plan(plan, state, console)
+    assemble(config, plan, state, settings, console, overwrite=overwrite)
+    console.print(f"assemble  {config.output}, {time.monotonic() - planned:.1f} s", highlight=False)

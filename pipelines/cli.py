@@ -1,0 +1,210 @@
+"""The command line. Every command is one call into a module of this folder; mistakes are one line on standard error.
+
+```
+byline sample DIR               byline verify OUT [--raw]
+byline build CONFIG             byline inspect OUT [--row N]
+byline prepare CONFIG           byline prompt OUT host=example.org TEXT
+byline plan CONFIG              byline doctor [CONFIG]
+byline assemble CONFIG
+```
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from byline.errors import BylineError
+
+try:
+    import typer
+    from rich.console import Console
+    from rich.progress import Progress
+except ModuleNotFoundError as missing:
+    sys.exit(f"byline: {missing.name} is not installed; the commands need: python -m pip install 'byline[build]'")
+
+app = typer.Typer(
+    help="Pre-tokenized training data for metadata-conditioned pre-training, exact to the token.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="the YAML file of the recipe", show_default=False)]
+OutPath = Annotated[Path, typer.Argument(metavar="OUT", help="the folder of a finished build", show_default=False)]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key, as in --set sequence.length=512")
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="worker processes; 1 runs in this process  [default: one a core]")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="show Beam's log, and tracebacks of mistakes")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace a finished build of another plan")]
+TokenizerFile = Annotated[str | None, typer.Option("--tokenizer", help="the build's tokenizer.json, if it was moved")]
+
+
+def _error_console() -> Console:
+    return Console(stderr=True)
+
+
+@app.command()
+def sample(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", show_default=False)],
+    megabytes: Annotated[float | None, typer.Option(help="MB of text  [default: 12]")] = None,
+) -> None:
+    """Write a small corpus in the three published layouts, with a tokenizer and a quality classifier."""
+    from pipelines.sample import write_sample
+
+    with Progress(console=_error_console(), transient=True) as bars:
+        tasks: dict[str, int] = {}
+
+        def show(step: str, done: float) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=1.0)
+            bars.update(tasks[step], completed=done)  # type: ignore[arg-type]
+
+        report = write_sample(directory, megabytes, show)
+    for name, layout in report.layouts.items():
+        typer.echo(
+            f"{name}: {len(layout.files)} files, {layout.records} documents, {layout.text_bytes / 1e6:.1f} MB of text"
+        )
+    typer.echo(f"{report.tokenizer}, {report.classifier}; {report.hosts} hosts")
+
+
+@app.command()
+def build(
+    config: ConfigPath,
+    settings: Settings = None,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    verbose: Verbose = False,
+) -> None:
+    """Prepare what is missing, plan, and assemble what is missing."""
+    from pipelines import build as command
+    from pipelines.runner import RunnerSettings
+    from schemas.config_file import load_config
+
+    command.build(load_config(config, settings or ()), RunnerSettings(workers, verbose), Console(), overwrite=overwrite)
+
+
+@app.command()
+def prepare(config: ConfigPath, settings: Settings = None, workers: Workers = None, verbose: Verbose = False) -> None:
+    """Read, score and tokenize the raw corpora into the token store."""
+    from pipelines import prepare as command
+    from pipelines.runner import RunnerSettings
+    from schemas.config_file import load_config
+
+    command.prepare(load_config(config, settings or ()), RunnerSettings(workers, verbose), Console())
+
+
+@app.command()
+def plan(config: ConfigPath, settings: Settings = None, workers: Workers = None, verbose: Verbose = False) -> None:
+    """Show which documents go where, and what they come to; writes nothing to the output."""
+    from pipelines import plan as command
+    from pipelines.runner import RunnerSettings
+    from schemas.config_file import load_config
+
+    console = Console()
+    command.show_plan(
+        *command.plan(load_config(config, settings or ()), RunnerSettings(workers, verbose), console), console
+    )
+
+
+@app.command()
+def assemble(
+    config: ConfigPath,
+    settings: Settings = None,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    verbose: Verbose = False,
+) -> None:
+    """Plan, and write the shards that are missing."""
+    from pipelines import assemble as command
+    from pipelines import plan as planning
+    from pipelines.runner import RunnerSettings
+    from schemas.config_file import load_config
+
+    console, runner = Console(), RunnerSettings(workers, verbose)
+    recipe = load_config(config, settings or ())
+    command.assemble(recipe, *planning.plan(recipe, runner, console), runner, console, overwrite=overwrite)
+    console.print(f"assemble  {recipe.output}", highlight=False)
+
+
+@app.command()
+def verify(
+    out: OutPath,
+    documents: Annotated[int, typer.Option(min=0, help="documents of the raw corpora to compare token by token")] = 64,
+    tokenizer: TokenizerFile = None,
+) -> None:
+    """Recount every invariant, checksum and line of the ledger from the files."""
+    from pipelines import verify as command
+
+    raise typer.Exit(command.verify(str(out), documents, tokenizer, Console()))
+
+
+@app.command()
+def inspect(
+    out: OutPath,
+    row: Annotated[int, typer.Option(help="number of the sequence, negative from the end")] = 0,
+    phase: Annotated[str | None, typer.Option(help="count within this phase")] = None,
+    tokenizer: TokenizerFile = None,
+    color: Annotated[bool, typer.Option("--color", help="in colour in a pipe, too")] = False,
+    full: Annotated[bool, typer.Option("--full", help="leave nothing out")] = False,
+) -> None:
+    """Show one sequence: masked, trained and padding tokens, and where each document came from."""
+    from pipelines import inspect_rows as command
+
+    console = Console(force_terminal=True, color_system="256") if color else Console()
+    command.inspect(str(out), row, phase, tokenizer, console, full)
+
+
+@app.command()
+def prompt(
+    out: OutPath,
+    words: Annotated[list[str], typer.Argument(metavar="FIELD=VALUE... TEXT", show_default=False)],
+    phase: Annotated[str | None, typer.Option(help="the conditioned phase  [default: the first]")] = None,
+    tokenizer: TokenizerFile = None,
+) -> None:
+    """Show the conditioned prompt for a text exactly as trained, as text and ids."""
+    from pipelines import prompt_text as command
+
+    *pairs, text = words
+    values = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    if len(values) != len(pairs):
+        raise BylineError("prompt: expected FIELD=VALUE, each field once, and then one TEXT in quotes")
+    command.show_prompt(out, values, text, phase, tokenizer)
+
+
+@app.command()
+def doctor(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", show_default=False)] = None,
+) -> None:
+    """Say what is installed, which runners can start, and whether inputs and models can be opened."""
+    from pipelines import doctor as command
+
+    raise typer.Exit(command.doctor(config, Console()))
+
+
+def main() -> None:
+    """Runs a command; a user's mistake ends it with one line and exit status 1."""
+    try:
+        app()
+    except BylineError as error:
+        if "--verbose" in sys.argv:
+            raise
+        _error_console().print(f"[bold red]error[/] {_plain(error)}", soft_wrap=True, highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _error_console().print("stopped; run the same command again to go on where it was", highlight=False)
+        sys.exit(130)
+
+
+def _plain(error: BylineError) -> str:
+    """The message without anything that rich would take for markup."""
+    from rich.markup import escape
+
+    return escape(str(error))
+
+
+if __name__ == "__main__":
+    main()

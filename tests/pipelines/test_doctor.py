@@ -1,0 +1,173 @@
+"""`byline doctor`: the lines of its table, and its exit status."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pipelines import doctor as module
+from pipelines.doctor import (
+    FASTTEXT_MAGIC,
+    PACKAGES,
+    State,
+    check_model,
+    check_package,
+    check_recipe,
+    doctor,
+    java_version,
+)
+from tests.pipelines.test_prompt_text import byte_tokenizer
+
+RECIPE = """
+sources:
+  mine: {format: jsonl, path: "DIR/data/*.jsonl", fields: {text: body}}
+classifiers:
+  quality: {model: DIR/quality.bin, label: __label__hq}
+tokenizer: {file: DIR/tokenizer.json, bos: "<s>", eos: "</s>"}
+phases:
+  - {name: all, share: 1}
+store: DIR/store/deep
+output: DIR/out
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """A recipe of which everything is there."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/a.jsonl").write_text('{"body": "a"}\n')
+    (tmp_path / "data/b.jsonl").write_text('{"body": "b"}\n' * 99)
+    (tmp_path / "quality.bin").write_bytes(FASTTEXT_MAGIC + b"rest")
+    byte_tokenizer(tmp_path / "tokenizer.json")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE.replace("DIR", str(tmp_path)))
+    return path
+
+
+def states(path: Path) -> dict[str, tuple[State, str, str]]:
+    return {check.name: (check.state, check.found, check.mend) for check in check_recipe(str(path))}
+
+
+def test_a_recipe_of_which_all_is_there(recipe, tmp_path):
+    found = states(recipe)
+    assert {state for state, _, _ in found.values()} == {State.OK}
+    assert list(found) == ["configuration", "source mine", "model quality", "tokenizer", "store", "output"]
+    assert found["source mine"][1] == "2 files, 1.4 kB"
+    assert found["tokenizer"][1] == f"{tmp_path}/tokenizer.json, 259 ids, BOS 257, EOS 258"
+    assert re.fullmatch(rf"{tmp_path}/store/deep, [0-9.,]+ [MGT]B free", found["store"][1])
+
+
+def test_everything_missing_is_named_with_what_mends_it(recipe, tmp_path):
+    for file in ("data/a.jsonl", "data/b.jsonl", "quality.bin", "tokenizer.json"):
+        (tmp_path / file).unlink()
+    found = states(recipe)
+    assert {name for name, (state, _, _) in found.items() if state is State.FAILED} == {
+        "source mine",
+        "model quality",
+        "tokenizer",
+    }
+    assert found["source mine"][2] == f"correct sources.mine.path in {recipe}"
+    assert found["model quality"][1:] == (
+        f"{tmp_path}/quality.bin: No such file or directory",
+        f"correct classifiers.quality.model in {recipe}",
+    )
+    assert "tokenizer.json" in found["tokenizer"][1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name", "message"),
+    [
+        ('eos: "</s>"', 'eos: "<end>"', "tokenizer", "has no token '<end>'"),
+        ("sources:", "source:", "configuration", "sources"),
+        ("tokenizer.json", "quality.bin", "tokenizer", "not a Hugging Face tokenizer.json"),
+    ],
+)
+def test_a_mistake_in_the_recipe(recipe, old, new, name, message):
+    recipe.write_text(recipe.read_text().replace(old, new))
+    state, found, mend = states(recipe)[name]
+    assert state is State.FAILED
+    assert message in found
+    assert "\n" not in found
+    assert str(recipe) in mend
+
+
+def test_a_file_that_is_no_model(tmp_path):
+    (tmp_path / "m.bin").write_bytes(b"PK\3\4")
+    check = check_model("q", str(tmp_path / "m.bin"), "r.yaml")
+    assert (check.state, check.found) == (State.FAILED, f"{tmp_path}/m.bin: not a fastText model (.bin)")
+    assert FASTTEXT_MAGIC == b"\xba\x16\x4f\x2f"
+
+
+def test_packages(tmp_path, monkeypatch):
+    assert check_package("numpy", "numpy").state is State.OK
+    missing = check_package("no-such-distribution", "numpy")
+    assert (missing.state, missing.found, missing.mend) == (
+        State.FAILED,
+        "not installed",
+        'pip install "byline[build]"',
+    )
+    (tmp_path / "broken_module.py").write_text("raise ImportError('libgomp.so.1: no such file')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    broken = check_package("numpy", "broken_module")
+    assert broken.state is State.FAILED
+    assert broken.found.endswith("but cannot be imported: libgomp.so.1: no such file")
+    assert broken.mend == "pip install --force-reinstall numpy"
+
+
+def test_the_packages_are_those_of_the_project():
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    base = re.search(r"^dependencies = \[(.*?)\]", text, re.MULTILINE | re.DOTALL)[1]
+    build = re.search(r"^build = \[(.*?)\]", text, re.MULTILINE | re.DOTALL)[1]
+    assert set(PACKAGES) == set(re.findall(r'"([A-Za-z0-9-]+)[><=]', base + build))
+
+
+def test_java(tmp_path):
+    java = tmp_path / "java"
+    java.write_text("#!/bin/sh\necho 'openjdk version \"17.0.15\" 2025-04-15' >&2\n")
+    java.chmod(0o755)
+    assert java_version(str(java)) == "17.0.15"
+    java.write_text("#!/bin/sh\nexit 1\n")
+    assert java_version(str(java)) is None
+    assert java_version(str(tmp_path / "none")) is None
+
+
+def run(path: str | None) -> tuple[int, str]:
+    console = Console(file=io.StringIO(), width=300)
+    return doctor(path, console), console.file.getvalue()
+
+
+def test_exit_status_and_table(recipe, monkeypatch):
+    monkeypatch.setattr(module, "_check_python", lambda: [])
+    code, text = run(str(recipe))
+    assert code == 0
+    assert re.search(r"^ok +source mine +2 files, 1.4 kB *$", text, re.MULTILINE)
+    assert text.endswith("all that is needed is there\n")
+    recipe.with_name("quality.bin").unlink()
+    code, text = run(str(recipe))
+    assert code == 1
+    assert re.search(r"^no +model quality +.*: No such file or directory +correct classifiers", text, re.MULTILINE)
+
+
+def test_a_missing_package_is_told_before_the_recipe_is_read(recipe, monkeypatch):
+    monkeypatch.setitem(module.PACKAGES, "no-such-distribution", "numpy")
+    code, text = run(str(recipe))
+    assert code == 1
+    assert re.search(r"^no +configuration +not looked at while a package is missing", text, re.MULTILINE)
+    assert "source mine" not in text
+
+
+def test_optional_runners_do_not_fail(monkeypatch):
+    monkeypatch.setattr(module, "_check_python", lambda: [])
+    monkeypatch.setattr(module, "java_version", lambda: None)
+    code, text = run(None)
+    assert code == 0
+    assert re.search(r"^- +Spark +needs Java", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1e3, "1.0 kB"), (2.5e9, "2.5 GB"), (3e15, "3,000.0 TB")]
+)
+def test_sizes(count, text):
+    assert module._size(count) == text
