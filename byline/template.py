@@ -41,7 +41,8 @@ class Template:
                 literal += match[0][0]
             else:
                 raise BylineError(
-                    f"template {text!r}: a lone {match[0]!r} at character {match.start()}; write {match[0] * 2!r} for the brace itself"
+                    f"template {text!r}: a lone {match[0]!r} at character {match.start()}; "
+                    f"write {match[0] * 2!r} for the brace itself"
                 )
         self.parts.append((literal + text[end:], None))
         self.fields: tuple[str, ...] = tuple(dict.fromkeys(name for _, name in self.parts if name is not None))

@@ -86,7 +86,8 @@ def _make_room(output: str, plan: Plan, *, overwrite: bool) -> bool:
         return not is_finished
     if is_finished and not overwrite:
         raise BylineError(
-            f"{output}: holds a finished build of another plan; choose another `output`, or give --overwrite to replace it"
+            f"{output}: holds a finished build of another plan; choose another `output`, "
+            f"or give --overwrite to replace it"
         )
     storage.delete_file(manifest_uri)
     for phase, shard, shards in plans.read_plan(content, plan_uri).shards():

@@ -9,6 +9,7 @@ byline assemble CONFIG
 ```
 """
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,7 @@ from byline.errors import BylineError
 try:
     import typer
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 except ModuleNotFoundError as missing:
     sys.exit(f"byline: {missing.name} is not installed; the commands need: python -m pip install 'byline[build]'")
 
@@ -56,12 +57,12 @@ def sample(
     from pipelines.sample import write_sample
 
     with Progress(console=_error_console(), transient=True) as bars:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def show(step: str, done: float) -> None:
             if step not in tasks:
                 tasks[step] = bars.add_task(step, total=1.0)
-            bars.update(tasks[step], completed=done)  # type: ignore[arg-type]
+            bars.update(tasks[step], completed=done)
 
         report = write_sample(directory, megabytes, show)
     for name, layout in report.layouts.items():
@@ -187,6 +188,8 @@ def doctor(
 
 def main() -> None:
     """Runs a command; a user's mistake ends it with one line and exit status 1."""
+    # Beam warns, when it is imported, about parts that only other runners need.
+    logging.getLogger().setLevel(logging.INFO if "--verbose" in sys.argv else logging.CRITICAL)
     try:
         app()
     except BylineError as error:

@@ -1,6 +1,7 @@
 """`byline plan`: token store -> plan, and the table that shows it. Writes nothing to the output."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import apache_beam as beam
 import pyarrow as pa
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from byline.errors import BylineError
 from pipelines.prepare import StoreState, look_at_store
-from pipelines.runner import RunnerSettings, run_pipeline
+from pipelines.runner import SMALL_INPUT_BYTES, RunnerSettings, run_pipeline
 from schemas.config import Config
 from schemas.plan import Plan
 from transforms import storage
@@ -33,8 +34,8 @@ def plan(config: Config, settings: RunnerSettings, console: Console) -> tuple[Pl
     pending = state.pending()
     if pending:
         raise BylineError(
-            f"{config.store}: {len(pending)} of {len(state.inputs)} input files are not prepared with this configuration "
-            f"(first: {pending[0].source}/{pending[0].path}); run `byline prepare` or `byline build`"
+            f"{config.store}: {len(pending)} of {len(state.inputs)} input files are not prepared with this "
+            f"configuration (first: {pending[0].source}/{pending[0].path}); run `byline prepare` or `byline build`"
         )
     return make_recipe_plan(config, state, settings), state
 
@@ -47,6 +48,9 @@ def make_recipe_plan(config: Config, state: StoreState, settings: RunnerSettings
 
 def _passes(config: Config, state: StoreState, settings: RunnerSettings) -> Callable[[RunCounter], pa.RecordBatch]:
     index_bytes = 24 * sum(run.rows for run in state.runs)
+    if index_bytes < SMALL_INPUT_BYTES:
+        # However many workers were asked for: starting them for a few passes of milliseconds takes seconds.
+        settings = replace(settings, workers=1)
 
     def do_pass(counter: RunCounter) -> pa.RecordBatch:
         list_uri = storage.join(config.store, f"{storage.TEMPORARY_PREFIX}runs.txt")
@@ -70,11 +74,11 @@ def _passes(config: Config, state: StoreState, settings: RunnerSettings) -> Call
 def show_plan(plan: Plan, state: StoreState, console: Console) -> None:
     """Prints the table of phases and sources, the unused documents, and what reading will cost."""
     length = plan.header["sequence"]["length"]
-    table = Table(title=None, header_style="bold")
+    table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("phase", "source"):
-        table.add_column(name)
-    for name in ("documents", "tokens", "positions", "asked", "planned", "epochs", "sequences", "shards"):
-        table.add_column(name, justify="right")
+        table.add_column(name, no_wrap=True)
+    for name in ("documents", "tokens", "asked", "planned", "epochs"):
+        table.add_column(name, justify="right", no_wrap=True)
     for phase in plan.header["phases"]:
         for number, (source, found) in enumerate(phase["sources"].items()):
             draws = plan.header["drawn"]["phases"].get(phase["name"], {}).get(source, {}).values()
@@ -84,19 +88,22 @@ def show_plan(plan: Plan, state: StoreState, console: Console) -> None:
                 source,
                 f"{sum(draw['documents'] for draw in draws):,}",
                 f"{sum(draw['tokens'] for draw in draws):,}",
-                f"{found['expected_positions']:,}",
-                f"{found['requested_share']:.3%}",
-                f"{found['expected_share']:.3%}",
+                f"{found['requested_share']:.2%}",
+                f"{found['expected_share']:.2%}",
                 f"{first:.3f}-{last:.3f}",
-                f"{phase['expected_rows']:,} x {length}" if number == 0 else "",
-                f"{phase['shards']:,}" if number == 0 else "",
             )
     console.print(table)
+    for phase in plan.header["phases"]:
+        rows = phase["expected_rows"]
+        size = f"{rows:,} sequences of {length:,} ({rows * length:,} tokens)"
+        console.print(f"{phase['name']}: about {size} in {phase['shards']:,} shards", highlight=False)
     for source, reasons in sorted(plan.header["drawn"]["unused"].items()):
-        left = ", ".join(
-            f"{c['documents']:,} documents, {c['tokens']:,} tokens ({r})" for r, c in reasons.items() if c["documents"]
-        )
-        console.print(f"unused of {source}: {left or 'nothing'}", highlight=False)
+        for reason, left in reasons.items():
+            if left["documents"]:
+                console.print(
+                    f"unused of {source} ({reason}): {left['documents']:,} documents, {left['tokens']:,} tokens",
+                    highlight=False,
+                )
     _show_reads(plan, state, console)
 
 
@@ -111,5 +118,5 @@ def _show_reads(plan: Plan, state: StoreState, console: Console) -> None:
     console.print(f"reads: {reads:,} ranges of {size / 1e3:,.1f} kB on average", highlight=False)
     if reads > MANY_READS and size < SMALL_RANGE_BYTES:
         console.print(
-            f"[yellow]note[/] ranges below {SMALL_RANGE_BYTES // 1000} kB are slow on an object store; larger shards help"
+            f"[yellow]note[/] ranges below {SMALL_RANGE_BYTES // 1000} kB are slow on object stores; larger shards help"
         )

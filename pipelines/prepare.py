@@ -143,7 +143,7 @@ def _remove_stale(state: StoreState) -> None:
 
 
 def _follow(state: StoreState, pending: list[InputFile]) -> Callable[[], int]:
-    """Input bytes that are done: whole files, and of others the part that their chunks' texts are of an average file."""
+    """Input bytes that are done: whole files, and of others what their chunks' texts are of an average file."""
     sizes = {(file.source, file.path): file.size for file in pending}
 
     def done() -> int:

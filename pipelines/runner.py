@@ -1,18 +1,21 @@
 """Running a Beam pipeline on this machine, and turning a worker's error into one line.
 
-`in_memory` runs in this process; `multi_processing` starts one process a worker. The runner is named explicitly, because
-Beam's DirectRunner may first try to download another one.
+`in_memory` runs in this process; `multi_processing` starts one process a worker. The runner is named explicitly,
+because Beam's DirectRunner may first try to download another one.
 """
 
 import logging
 import os
 import re
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms import environments
 
 from byline.errors import BylineError
 
@@ -41,6 +44,15 @@ class RunnerSettings:
         return 1 if input_bytes < SMALL_INPUT_BYTES else os.cpu_count() or 1
 
 
+def _environment(settings: RunnerSettings, workers: int) -> environments.Environment:
+    """Where the steps run: in this process, or in processes of their own."""
+    if workers == 1:
+        return environments.EmbeddedPythonEnvironment.default()
+    module = "apache_beam.runners.worker.sdk_worker_main" if settings.verbose else "pipelines.worker"
+    command = f"{shlex.quote(sys.executable)} -m {module}"
+    return environments.SubprocessSDKEnvironment.from_command_string(command_string=command)
+
+
 def run_pipeline(wire: Callable[[beam.Pipeline], object], settings: RunnerSettings, input_bytes: int) -> None:
     """Builds a pipeline with `wire` and runs it to its end.
 
@@ -54,14 +66,11 @@ def run_pipeline(wire: Callable[[beam.Pipeline], object], settings: RunnerSettin
     """
     workers = settings.workers_for(input_bytes)
     level = logging.INFO if settings.verbose else logging.CRITICAL
-    logging.getLogger("apache_beam").setLevel(level)
-    logging.getLogger("root").setLevel(level)
-    options = PipelineOptions(
-        direct_running_mode="in_memory" if workers == 1 else "multi_processing",
-        direct_num_workers=workers,
-        default_sdk_harness_log_level=logging.getLevelName(level),
-    )
-    pipeline = beam.Pipeline(runner=FnApiRunner(), options=options)
+    logging.getLogger().setLevel(level)
+    runner = FnApiRunner(default_environment=_environment(settings, workers))
+    # The running mode "in_memory" leaves the environment as it is given.
+    options = PipelineOptions(direct_running_mode="in_memory", direct_num_workers=workers)
+    pipeline = beam.Pipeline(runner=runner, options=options)
     wire(pipeline)
     try:
         pipeline.run().wait_until_finish()

@@ -136,7 +136,7 @@ class Source(Model):
     @classmethod
     def _keep_list(cls, data: Any) -> Any:
         if isinstance(data, dict) and isinstance(data.get("keep"), list):
-            return {**data, "keep": {name: "string" for name in data["keep"]}}
+            return {**data, "keep": dict.fromkeys(data["keep"], "string")}
         return data
 
     @property
@@ -297,8 +297,8 @@ def _check_shares(config: Config) -> None:
 
 
 def _check_phase(config: Config, phase: Phase) -> None:
-    active = [name for name in config.sources if config.weights() is None or config.weights()[name] > 0]
-    for source in active:
+    weights = config.weights()
+    for source in (name for name in config.sources if weights is None or weights[name] > 0):
         columns = config.columns_of(source)
         if phase.select is not None and phase.select.by not in config.scores_of(source):
             found = ", ".join(config.scores_of(source)) or "none"

@@ -24,7 +24,7 @@ INPUTS_SCHEMA = pa.schema(
 
 
 def input_table(runs: Iterable[RunInfo]) -> pa.Table:
-    """Numbers the input files of a token store by (source, path) in order of their UTF-8 bytes; `rows` are records read."""
+    """Numbers the input files of a store by (source, path) in order of UTF-8 bytes; `rows` are records read."""
     rows: dict[tuple[str, str], int] = {}
     for run in runs:
         key = (run.source, run.path)

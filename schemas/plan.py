@@ -2,14 +2,14 @@
 
 ```
 phase        shard  slice  source  epoch  place_lo              place_hi              predicates
-conditioned  0      0      c4      0      281474976710656       4503599627370495      [{"below": [...], "field": "quality"}]
-conditioned  0      0      dclm    0      0                     9007199254740991      [...]
+conditioned  0      0      c4      0      281474976710656       4503599627370495      [{"below": [...], "field":
+"quality"}] conditioned  0      0      dclm    0      0                     9007199254740991      [...]
 conditioned  1      0      c4      0      4503599627370496      ...
 ```
 
 `place_hi` belongs to the range. An interval that goes past the end of the circle of places stands in two rows.
-`predicates` is a JSON list; a document is taken where all hold. `OUT/plan.arrow` is this table as an Arrow IPC file with
-the header in its schema metadata, and `plan_sha256` is the sha256 of that file's bytes.
+`predicates` is a JSON list; a document is taken where all hold. `OUT/plan.arrow` is this table as an Arrow IPC file
+with the header in its schema metadata, and `plan_sha256` is the sha256 of that file's bytes.
 """
 
 import hashlib
@@ -47,7 +47,8 @@ class Plan:
     Attributes:
         table: rows by phase, shard, slice, source, epoch, place; columns as `PLAN_SCHEMA`.
         header: JSON values: `seed`, `sequence`, `ids`, `tokenizer`, `phases` (name, condition, shards, rows expected),
-            `intervals`, `fingerprints` of the sources, `inputs` (sha256 of the list of input files), `report`, `ledger`.
+            `intervals`, `fingerprints` of the sources, `inputs` (sha256 of the list of input files), `report`,
+            `ledger`.
     """
 
     table: pa.Table

@@ -4,8 +4,8 @@
 plan rows of (conditioned, 3)  ->  OUT/conditioned/00003-of-00012.arrow   and  OUT/.byline/conditioned-00003.json
 ```
 
-The small JSON file says that the shard is whole: rows, bytes, sha256 and counts. It is what the manifest is made from, and what a
-build that was stopped goes on from.
+The small JSON file says that the shard is whole: rows, bytes, sha256 and counts. It is what the manifest is made
+from, and what a build that was stopped goes on from.
 """
 
 import hashlib

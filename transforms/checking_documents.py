@@ -1,4 +1,4 @@
-"""Sampled documents, from the raw corpus to the shard: read, tokenized by `tokenizers` alone, and compared token by token.
+"""Sampled documents, from the raw corpus to the shard: tokenized by `tokenizers` alone, compared token by token.
 
 ```
 segment   doc id 4294967299 = file 1, row 3     offset 0     ids 0 22428 27 ...    mask 0 0 0 ...

@@ -112,7 +112,8 @@ def check_disjoint(phases: dict[str, np.ndarray]) -> list[str]:
             if len(both):
                 file, row = int(both[0]) >> 32, int(both[0]) & (2**32 - 1)
                 problems.append(
-                    f"phases {first} and {second} share {len(both):,} documents (first: file {file} of inputs.arrow, row {row})"
+                    f"phases {first} and {second} share {len(both):,} documents "
+                    f"(first: file {file} of inputs.arrow, row {row})"
                 )
     return problems
 
@@ -127,6 +128,7 @@ def check_documents(
         found = int((owners == name).sum())
         if found != counts["documents"]:
             problems.append(
-                f"ledger, phase {phase.name}, source {name}: {counts['documents']:,} documents, the shards have {found:,}"
+                f"ledger, phase {phase.name}, source {name}: {counts['documents']:,} documents, "
+                f"the shards have {found:,}"
             )
     return problems

@@ -2,7 +2,8 @@
 
 ```
 input_ids    BOS URL :  host \\n d1  d2  EOS | BOS URL ...                  segments  8 ...    sum = L
-loss_mask     0   0  0   0   0   1   1   1  |  0   0  ...                  zeros only at the head of a segment, or padding
+loss_mask     0   0  0   0   0   1   1   1  |  0   0  ...                  zeros only at the head of a segment, or
+padding
 ```
 
 Every check works on one record batch at a time, in numpy, and says what it found and where.

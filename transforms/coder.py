@@ -1,4 +1,4 @@
-"""How the elements of the pipelines cross a process border: a record batch as Arrow's IPC stream, schema metadata included.
+"""How elements cross a process border: a record batch as Arrow's IPC stream, schema metadata included.
 
 Without this, Beam pickles a batch with its parent's whole buffers: a slice of one row of a 400 kB batch takes
 400,237 bytes pickled and a few hundred here.

@@ -1,4 +1,4 @@
-"""The prefix of each document: filled, tokenized once for each distinct text, dropped out or replaced where the rules say so.
+"""The prefix of each document: filled, tokenized once for each distinct text, dropped out or replaced by rule.
 
 ```
 documents   host a.org     host b.org     host null         host a.org (dropped out)
@@ -6,7 +6,8 @@ texts       URL: a.org     URL: b.org     URL: unknown
 prefix      ids of 0       ids of 1       ids of 2          none
 ```
 
-docs/formats.md has the rules. Everything here is a function of a document's metadata, its place, its epoch and the seed.
+docs/formats.md has the rules. Everything here is a function of a document's metadata, its place, its epoch and the
+seed.
 """
 
 from dataclasses import dataclass
@@ -96,8 +97,8 @@ def make_prefixes(
     sizes = np.diff(offsets)
     if sizes[-1] > length // 2:
         raise BylineError(
-            f"condition.template: {condition.template!r} with unknown values takes {sizes[-1]} tokens, more than half of "
-            f"sequence.length {length}; shorten it or lengthen the sequence"
+            f"condition.template: {condition.template!r} with unknown values takes {sizes[-1]} tokens, more than "
+            f"half of sequence.length {length}; shorten it or lengthen the sequence"
         )
     too_long = (sizes > length // 2)[codes]
     codes = np.where(too_long, len(texts), codes)

@@ -1,8 +1,8 @@
 """Passes over the index columns of the token store: every run gives a small table of counts, and the tables are summed.
 
 ```
-run a   key "conditioned c4"  bin 7  documents 2  tokens 90        sum   key "conditioned c4"  bin 7  documents 3  tokens 120
-run b   key "conditioned c4"  bin 7  documents 1  tokens 30
+run a   key "conditioned c4"  bin 7  documents 2  tokens 90        sum   key "conditioned c4"  bin 7  documents 3
+tokens 120 run b   key "conditioned c4"  bin 7  documents 1  tokens 30
 ```
 
 A counter is a plain object with `count(run) -> pa.RecordBatch` of `COUNTS`; it is pickled into the graph, so it holds

@@ -18,7 +18,9 @@ from schemas.reasons import DropReason
 
 
 def drop_reasons(text: pa.Array) -> pa.Array:
-    """The reason for each document to be dropped (string), null to keep it. White space is Unicode's, as `str.isspace` has it.
+    """The reason for each document to be dropped (string), null to keep it.
+
+    White space is Unicode's, as `str.isspace` has it.
 
     Args:
         text: large_string [rows].

@@ -5,13 +5,15 @@ plan rows    c4 0..99   dclm 50..149        runs of c4: 2     runs of dclm: 3
 documents    at most 2 + 3 range reads, then sorted by (slice, order, doc id)
 ```
 
-Metadata is gathered into one batch a source, so that prefixes are made once for each distinct value of a shard; tokens are copied once.
+Metadata is gathered into one batch a source, so that prefixes are made once for each distinct value of a shard;
+tokens are copied once.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -183,7 +185,7 @@ def _tokens(batch: pa.RecordBatch, chosen: np.ndarray) -> np.ndarray:
 def _combine(parts: list[_Part], names: list[str], tokenizer: TextTokenizer) -> Documents:
     """The parts as one, in the order (slice, order, doc id)."""
 
-    def joined(arrays: list[np.ndarray], dtype: type) -> np.ndarray:
+    def joined(arrays: list[np.ndarray], dtype: npt.DTypeLike) -> np.ndarray:
         return np.concatenate([np.zeros(0, dtype), *arrays]).astype(dtype, copy=False)
 
     doc_id = joined([part.doc_id for part in parts], np.int64)

@@ -30,6 +30,7 @@ UTF-8, NaN, and more than 1024 levels. The first three are looked for before its
 for in `_load` and `_row`.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -392,8 +393,12 @@ def converter(kind: pa.DataType) -> Callable[[Any], Any]:
 
 
 def _as_string(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     try:
-        return value if isinstance(value, str) or value is None else orjson.dumps(value, default=str).decode()
+        return orjson.dumps(value, default=str).decode()
     except orjson.JSONEncodeError:  # nested too deep
         return None
 

@@ -7,8 +7,8 @@ concat            row 0  a a a a a b b b     row 1  b b b c c . . .
 best_fit          row 0  a a a a a . . .     row 1  b b b b b b c c
 ```
 
-docs/formats.md defines the four policies; `tests/reference/packing.py` is the slow form they are held against. All of it
-runs in numba without the GIL: a shard of 134 M tokens has some 100,000 documents and is packed in milliseconds.
+docs/formats.md defines the four policies; `tests/reference/packing.py` is the slow form they are held against. All of
+it runs in numba without the GIL: a shard of 134 M tokens has some 100,000 documents and is packed in milliseconds.
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,8 @@ def pack(streams: np.ndarray, prefixes: np.ndarray, bos: int, length: int, packi
     else:
         heads = prefixes if packing is Packing.REPEAT_PREFIX else np.zeros_like(streams)
         columns, rows = _concat(streams, np.ascontiguousarray(heads, np.int64), bos, length)
-    return Segments(*columns, rows=int(rows))
+    row, document, start, take, head = columns
+    return Segments(row, document, start, take, head, int(rows))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -128,7 +129,7 @@ def _best_fit(streams: np.ndarray, length: int) -> Segments:
     # Rows in the order of their first piece, pieces in document order.
     if len(opened) == 0:
         empty = np.zeros(0, np.int64)
-        return Segments(empty, empty, empty, empty, empty, rows=0)
+        return Segments(empty, empty, empty, empty, empty, 0)
     rows = int(opened.max()) + 1
     first = np.full(rows, len(opened), np.int64)
     np.minimum.at(first, opened, np.arange(len(opened)))
@@ -136,7 +137,7 @@ def _best_fit(streams: np.ndarray, length: int) -> Segments:
     rank[np.argsort(first, kind="stable")] = np.arange(rows)
     row = rank[opened]
     order = np.argsort(row, kind="stable")
-    return Segments(row[order], document[order], start[order], take[order], np.zeros(len(order), np.int64), rows=rows)
+    return Segments(row[order], document[order], start[order], take[order], np.zeros(len(order), np.int64), rows)
 
 
 @numba.njit(cache=True, nogil=True)

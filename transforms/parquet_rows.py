@@ -198,17 +198,29 @@ def as_configured(values: pa.Array, field: pa.Field) -> pa.Array:
 
 def _by_value(values: pa.Array, want: pa.DataType) -> pa.Array:
     """Converts once for each distinct value; a list, struct or map has no distinct ones and is converted one by one."""
-    if pa.types.is_temporal(values.type):
-        values = values.cast(pa.string())
-    if pa.types.is_decimal(values.type):
-        values = values.cast(pa.float64())
+    values = _simplified(values)
     if pa.types.is_nested(values.type):
-        distinct, codes = values, np.arange(len(values))
+        distinct, codes = values, pa.array(np.arange(len(values)))
     else:
         encoded = values.dictionary_encode()
         distinct, codes = encoded.dictionary, encoded.indices
     convert = converter(want)
-    made = pa.array(
-        [convert(value) for value in distinct.to_pylist()], pa.float64() if pa.types.is_floating(want) else want
-    )
+    parsed = pa.float64() if pa.types.is_floating(want) else want
+    made = pa.array([convert(_python(value)) for value in distinct], parsed)
     return (finite(made, want) if pa.types.is_floating(want) else made).take(codes)
+
+
+def _simplified(values: pa.Array) -> pa.Array:
+    """Numbers as double, times as text (in UTC where they have a zone: a zone's rules may be missing here)."""
+    if pa.types.is_decimal(values.type) or pa.types.is_floating(values.type):
+        return values.cast(pa.float64())
+    if pa.types.is_timestamp(values.type) and values.type.tz is not None:
+        values = values.cast(pa.timestamp(values.type.unit, "UTC"))
+    return values.cast(pa.string()) if pa.types.is_temporal(values.type) else values
+
+
+def _python(value: pa.Scalar) -> object:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError):  # a time inside a list or struct that Python cannot hold
+        return None

@@ -250,6 +250,6 @@ def check_draws(plan: Plan, phase: str, source: str, documents: int, tokens: int
     expected = (sum(e["documents"] for e in epochs), sum(e["tokens"] for e in epochs))
     if (documents, tokens) != expected:
         raise BylineError(
-            f"phase {phase}, source {source}: the plan draws {expected[0]:,} documents with {expected[1]:,} tokens, the token "
-            f"store gave {documents:,} with {tokens:,}; it has changed since, so build again"
+            f"phase {phase}, source {source}: the plan draws {expected[0]:,} documents with {expected[1]:,} tokens, "
+            f"the token store gave {documents:,} with {tokens:,}; it has changed since, so build again"
         )

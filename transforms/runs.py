@@ -10,6 +10,7 @@ writes the same bytes under the same name.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import apache_beam as beam
 import mmh3
@@ -47,7 +48,7 @@ def cut_for_reading(batch: pa.RecordBatch) -> list[pa.RecordBatch]:
     starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
     cuts = np.flatnonzero(np.diff(starts // store.BATCH_TOKEN_BYTES)) + 1
     borders = [0, *cuts.tolist(), batch.num_rows]
-    return [batch.slice(low, high - low) for low, high in zip(borders, borders[1:], strict=False) if high > low]
+    return [batch.slice(low, high - low) for low, high in pairwise(borders) if high > low]
 
 
 def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str) -> str:

@@ -1,7 +1,7 @@
 """Who is among the top p %: exact by radix selection, then one comparison of integers a document.
 
-Documents are ranked by (score descending, tie ascending, place ascending). The rank is a number of 160 bits, ten digits of
-16 bits; a pass over the store counts documents by one digit, and the boundary digit is known:
+Documents are ranked by (score descending, tie ascending, place ascending). The rank is a number of 160 bits, ten
+digits of 16 bits; a pass over the store counts documents by one digit, and the boundary digit is known:
 
 ```
 top 3 of     score 0.9  0.7  0.7  0.7  0.2       digit of score: 1 above, 3 at the boundary, so 2 more are needed

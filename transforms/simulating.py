@@ -1,7 +1,9 @@
 """How many positions a phase would really fill: its lengths are packed, without a token being moved.
 
-Packing discards (`document_start`) or repeats (`repeat_prefix`), by an amount that depends on which documents meet. So the plan packs
-the lengths of the documents themselves, or of a sample of them, and corrects the intervals until the positions are those asked for.
+Packing discards (`document_start`) or repeats (`repeat_prefix`), by an amount that depends on which documents meet.
+So the plan packs
+the lengths of the documents themselves, or of a sample of them, and corrects the intervals until the positions are
+those asked for.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The one place where files are listed, opened and written, all through `pyarrow.fs`.
 
-A file is written under a temporary name beside its own and renamed when it is whole, so a reader, or a run started again,
-never meets half a file:
+A file is written under a temporary name beside its own and renamed when it is whole, so a reader, or a run started
+again, never meets half a file:
 
 ```
 with write_file("out/store/a.arrow") as sink:     out/store/.tmp-4711-a.arrow  ->  out/store/a.arrow
@@ -41,7 +41,7 @@ def join(folder: str, *parts: str) -> str:
 
 
 def list_files(folder: str) -> list[fs.FileInfo]:
-    """All files below a folder, in order of path; none where the folder does not exist. Temporary files are left out."""
+    """All files below a folder but temporary ones, in order of path; none where the folder does not exist."""
     filesystem, path = resolve(folder)
     found = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
     files = [
@@ -51,6 +51,7 @@ def list_files(folder: str) -> list[fs.FileInfo]:
 
 
 def exists(uri: str) -> bool:
+    """Whether there is a file of this name."""
     filesystem, path = resolve(uri)
     return filesystem.get_file_info(path).type == fs.FileType.File
 

@@ -87,7 +87,7 @@ def write_parts(folder: str, parts: dict[str, Any]) -> None:
 
 
 def nearest_change(store: str, source: str, parts: dict[str, Any]) -> list[str]:
-    """The keys that differ from the most similar configuration the source was prepared with before; none if it was not."""
+    """The keys that differ from the most similar configuration of the source in the store; none without one."""
     found = [info for info in storage.list_files(storage.join(store, source)) if info.base_name == SOURCE_FILE]
     changes = [changed_keys(json.loads(storage.read_bytes(info.path)), parts) for info in found]
     return min(changes, key=len, default=[])

@@ -42,7 +42,8 @@ CHECKED_SHARE = 4096
 _SLOW_SLICE = 256
 _AWKWARD = (
     "Hello world, it's 1,234.5 o'clock\n\n\n  def f(x):\n\t\treturn x  \r\n",
-    "e\u0301 \u00e9 \ufb01 \u212b \U0001f468\u200d\U0001f469\u200d\U0001f467 \u0e01\u0e33 \u4e2d\u6587 \u0410\u0301 \u00a0\u2003x",
+    "e\u0301 \u00e9 \ufb01 \u212b \U0001f468\u200d\U0001f469\u200d\U0001f467 \u0e01\u0e33 \u4e2d\u6587 \u0410\u0301",
+    "\u00a0\u2003x",
     " leading, trailing ",
     "      ",
     "\x00\x01\ufeff\ufffd <s> </s> [INST] <|im_start|> ▁x ##y Ġz",
@@ -225,9 +226,9 @@ def _check_some(batch: pa.RecordBatch, tokenizer: TextTokenizer, values: np.ndar
         if found != expected:
             same = next((n for n, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(expected))
             raise BylineError(
-                f"{info.path} of source {info.source}, row {batch['row'][index]}: gigatoken and tokenizers disagree from "
-                f"token {same} on ({found[same : same + 4]} and {expected[same : same + 4]}); report this document, and "
-                f"set `tokenizer.library: tokenizers` to go on with the slower library"
+                f"{info.path} of source {info.source}, row {batch['row'][index]}: gigatoken and tokenizers "
+                f"disagree from token {same} on ({found[same : same + 4]} and {expected[same : same + 4]}); report "
+                f"this document, and set `tokenizer.library: tokenizers` to go on with the slower library"
             )
 
 

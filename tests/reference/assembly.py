@@ -114,7 +114,7 @@ def _laid_out(
         return stream(document.tokens, None, "before", bos_id, eos_id), False, False
     values = {**document.values, "source": document.source}
     prefix, too_long = prefix_of(condition, values, tokenizer, length)
-    return stream(document.tokens, prefix, condition.place, bos_id, eos_id), too_long, True
+    return stream(document.tokens, prefix, condition.place, bos_id, eos_id), too_long, bool(prefix)
 
 
 def _no_counts() -> dict[str, int]:

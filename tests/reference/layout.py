@@ -95,11 +95,11 @@ def stream(
 
     Args:
         tokens: the document's own ids.
-        prefix: ids of its prefix; None without condition or when dropped out.
+        prefix: ids of its prefix; None without condition or when dropped out. One without tokens is no prefix.
         where: `before` or `after`, the prefix's place.
         bos_id, eos_id: None where the configuration gives none.
     """
-    masked = prefix is not None and where == "before"
+    masked = bool(prefix) and where == "before"
     bos = [] if bos_id is None else [Token(bos_id, 0 if masked else 1, "bos")]
     eos = [] if eos_id is None else [Token(eos_id, 1, "eos")]
     document = [Token(token, 1, "doc") for token in tokens]

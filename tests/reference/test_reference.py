@@ -382,8 +382,8 @@ def test_stream_of_each_condition() -> None:
     assert marks([8, 9], "before") == [(1, 0), (8, 0), (9, 0), (5, 1), (6, 1), (2, 1)]
     assert marks([8, 9], "after") == [(1, 1), (5, 1), (6, 1), (8, 1), (9, 1), (2, 1)]
     assert marks([8], "before", bos_id=None) == [(8, 0), (5, 1), (6, 1), (2, 1)]
-    # An empty prefix is a prefix: its BOS is masked.
-    assert marks([], "before") == [(1, 0), (5, 1), (6, 1), (2, 1)]
+    # A prefix without tokens is no prefix: its BOS is trained.
+    assert marks([], "before") == [(1, 1), (5, 1), (6, 1), (2, 1)]
     assert [token.kind for token in layout.stream([5], [8], "before", 1, None)] == ["bos", "prefix", "doc"]
 
 

@@ -136,7 +136,7 @@ def test_record(tmp_path, line, expected):
     first = b'{"text": "first"}'
     alone = read(write(tmp_path, b"\n".join([first, line])))
     assert alone == [{"text": "first"}, expected]
-    assert [math.copysign(1, row.get("f", 0)) for row in alone if row] == [1] * sum(row is not None for row in alone)
+    assert all(math.copysign(1, row.get("f", 0)) == 1 for row in alone if row)
     # A malformed neighbour sends the block to the other parser.
     assert read(write(tmp_path, b"\n".join([first, line, BROKEN, first]))) == [*alone, None, {"text": "first"}]
 
@@ -215,7 +215,7 @@ record = st.one_of(fitting, fitting, fitting, anything, joined).map(str.encode)
 
 
 @given(st.lists(record, min_size=1, max_size=3))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1000, deadline=None)
 def test_parsers_agree(lines):
     columns = json_lines._columns(SCHEMA, PATHS)
     block = b"\n".join([*lines, b""])
@@ -323,7 +323,7 @@ def test_truncated(tmp_path, codec):
             texts(file)
 
 
-@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("codec", ["gzip", "zstd", "bz2"])  # lz4 as Arrow writes it has no checksum
 def test_damaged(tmp_path, codec):
     data = CODECS[codec](LINES)
     middle = len(data) // 2
@@ -370,7 +370,7 @@ def test_no_file(tmp_path):
 def test_malformed_is_an_error(tmp_path, block_bytes, line, reason):
     file = write(tmp_path, b'\xef\xbb\xbf{"text": "a"}\r\n\n{"text": "b"}\n' + line + b'\n{"text": 2}\n{"text": "c"}\n')
     where = rf"^{file.uri}: row 2 \(byte 33 of the decompressed file\): "
-    with pytest.raises(BylineError, match=where + reason + ".*`malformed: drop` for source 'mine'"):
+    with pytest.raises(BylineError, match=where + ".*" + reason + ".*`malformed: drop` for source 'mine'"):
         read(file, malformed=Malformed.ERROR, block_bytes=block_bytes)
     assert read(file, block_bytes=block_bytes) == [{"text": "a"}, {"text": "b"}, None, None, {"text": "c"}]
 
