@@ -92,7 +92,7 @@ def _text(chance: random.Random, words: int) -> str:
     return "".join(word + end for word, end in zip(picked, ends, strict=True)).strip()
 
 
-def write_corpus(root: Path, files: int = 2, count: int = 60) -> Corpus:
+def write_corpus(root: Path, files: int = 2, count: int = 80) -> Corpus:
     """Writes all sources, each with so many files of so many ordinary records, the tokenizer and the model."""
     everything: list[Record] = []
     for number in range(files):

@@ -126,11 +126,14 @@ def _matches(name: str, pattern: _Pattern, folder: _Folder) -> list[fs.FileInfo]
 
 def _list(pattern: _Pattern, folder: _Folder) -> list[fs.FileInfo]:
     deep = "/" in pattern.tail or pattern.tail == "**"
-    selector = fs.FileSelector(folder.path or "/", recursive=deep, allow_not_found=True)
+    folder_path = folder.path or "/"
+    if folder.filesystem.get_file_info(folder_path).type != fs.FileType.Directory:
+        return []
     try:
-        return folder.filesystem.get_file_info(selector)
+        return folder.filesystem.get_file_info(fs.FileSelector(folder_path, recursive=deep))
     except OSError as error:
-        raise BylineError(f"{pattern.head or '.'}: cannot be listed ({error})") from None
+        reason = str(error).split(". Detail")[0]
+        raise BylineError(f"{pattern.head or '.'}: cannot be listed ({reason}); check its permissions") from None
 
 
 def _nearest(folder: _Folder) -> str:

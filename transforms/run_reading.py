@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+import numpy as np
 import pyarrow as pa
 
 from schemas.store import RunInfo
@@ -36,7 +37,9 @@ class Run:
 
     def whole(self) -> pa.RecordBatch:
         """The columns of the whole run as one batch; not for tokens."""
-        return pa.Table.from_batches(self.batches(), self._reader.schema).combine_chunks().to_batches()[0]
+        table = pa.Table.from_batches(self.batches(), self._reader.schema).combine_chunks()
+        # A run without documents has no record batch.
+        return table.to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], schema=table.schema)
 
     def between(self, low: int, high: int) -> Iterator[pa.RecordBatch]:
         """The documents with low <= place <= high."""
@@ -45,7 +48,9 @@ class Run:
         for number in range(max(bisect_left(starts, low) - 1, 0), bisect_right(starts, high)):
             batch = self._reader.get_batch(number)
             place = batch["place"].to_numpy()
-            start, end = place.searchsorted(low, "left"), place.searchsorted(high, "right")
+            # As uint64: numpy compares places with a plain int below 2^63 as float64, which has 53 bits.
+            start = place.searchsorted(np.uint64(low), "left")
+            end = place.searchsorted(np.uint64(high), "right")
             if start < end:
                 yield batch.slice(start, end - start)
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from tests.reference.fasttext_reference import SHIFT, PlainModel, library_probabilities, prepared
+from tests.reference.fasttext_reference import SHIFT, PlainModel, fnv, library_probabilities, prepared
 from transforms import fasttext_folding
 from transforms.fasttext_folding import FoldedModel, LibraryModel
 
@@ -217,6 +217,20 @@ def test_another_label_prefix(folder):
     np.testing.assert_allclose(
         model.probabilities(column(texts)), library_probabilities(path, texts), rtol=0, atol=1e-6
     )
+
+
+def test_words_of_one_hash_are_told_apart(tmp_path):
+    """The first two pairs have different beginnings, the others the same eight bytes."""
+    pairs = [("liquid", "costarring"), ("zinke", "altarage"), ("tokenizenlbvz", "tokenizepacxh")]
+    pairs.append(("tokenizeneevu", "tokenizepzfxg"))
+    assert all(fnv(known.encode()) == fnv(other.encode()) for known, other in pairs)
+    examples, path = tmp_path / "a.txt", str(tmp_path / "a.bin")
+    examples.write_text("".join(f"__label__{known[0]} {known} the\n" for known, _ in pairs) * 9)
+    fasttext.train_supervised(str(examples), dim=8, epoch=50, lr=0.5, thread=1, verbose=0).save_model(path)
+    texts = [word for pair in pairs for word in pair]
+    found = fasttext_folding.open_model(path, str(tmp_path)).probabilities(column(texts))
+    assert not np.isclose(found[::2], found[1::2], atol=0.1).all(axis=1).any()
+    np.testing.assert_allclose(found, library_probabilities(path, texts), rtol=0, atol=1e-6)
 
 
 def test_text_without_any_feature_is_not_a_number(folder):

@@ -117,8 +117,14 @@ def test_links_are_followed(tree):
 
 @pytest.mark.parametrize(
     ("pattern", "nearest"),
-    [("a/*.parquet", "a"), ("gone/deep/*.json", ""), ("a/b/gone.json", "a/b"), ("a/b/z/**/*.json", "a/b"), ("a/0.json/*", "a")],
-)  # fmt: skip
+    [
+        ("a/*.parquet", "a"),
+        ("gone/deep/*.json", ""),
+        ("a/b/gone.json", "a/b"),
+        ("a/b/z/**/*.json", "a/b"),
+        ("a/0.json/*", "a"),
+    ],
+)
 def test_nothing_found(tree, pattern, nearest):
     folder = f"{tree}/{nearest}".rstrip("/")
     message = f"sources.mine.path: no file matches '{tree}/{pattern}'; the nearest folder that exists is '{folder}'"
