@@ -53,8 +53,8 @@ demo: setup
 	@echo '  source $(BIN)/activate'
 	@echo '  python -c "import byline; print(byline.open(\"$(SHARDS)\")[0])"       a row as a trainer reads it'
 	@echo '  byline prompt $(SHARDS) host=numpy.example "An array is"            a prompt as in training'
-	@echo '  Edit configs/quickstart.yaml (another template, mixture or packing) and run'
-	@echo '  byline build configs/quickstart.yaml                                     only the shards are made anew'
+	@echo '  byline build configs/quickstart.yaml --set sequence.packing=best_fit --set output=out/quickstart/best_fit'
+	@echo '      another recipe from the same token store: only its shards are made'
 	@echo '  configs/meco.yaml is the recipe for the real corpus; README.md goes on from here.'
 
 test: lint

@@ -55,12 +55,14 @@ def make_model(texts: pa.Array, folder: Path) -> str:
 
 
 def timed(model: FoldedModel | LibraryModel, texts: pa.Array) -> tuple[float, np.ndarray]:
+    """Seconds, and the probabilities."""
     started = time.perf_counter()
     found = model.probabilities(texts)
     return time.perf_counter() - started, found
 
 
 def compare(path: str, texts: pa.Array, folder: Path, turns: int) -> None:
+    """Folds the model, scores the texts in both ways by turns, and prints a line for each figure."""
     size = sum(len(text.as_py().encode()) for text in texts) / 1e6
     started = time.perf_counter()
     folded_path = fold(path, str(folder))
@@ -84,6 +86,7 @@ def compare(path: str, texts: pa.Array, folder: Path, turns: int) -> None:
 
 
 def main() -> None:
+    """Reads the arguments, or makes what they leave out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help="a fastText model that can be folded")
     parser.add_argument("corpus", nargs="?", help="pattern of JSON lines files, compressed or not")

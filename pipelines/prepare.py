@@ -145,10 +145,12 @@ def _remove_stale(state: StoreState) -> None:
 def _follow(state: StoreState, pending: list[InputFile]) -> Callable[[], int]:
     """Input bytes that are done: whole files, and of others what their chunks' texts are of an average file."""
     sizes = {(file.source, file.path): file.size for file in pending}
+    known: dict[str, RunInfo] = {}
 
     def done() -> int:
-        runs = [run for folder in state.folders.values() for run in store_index.read_runs(folder)]
-        mine = [run for run in runs if sizes.get((run.source, run.path)) == run.input_size]
+        for folder in state.folders.values():
+            store_index.read_new_runs(folder, known)
+        mine = [run for run in known.values() if sizes.get((run.source, run.path)) == run.input_size]
         whole = store_index.whole_files(mine) & set(sizes)
         ready = sum(sizes[key] for key in whole)
         read = sum(run.bytes_read for run in mine if (run.source, run.path) in whole)

@@ -1,35 +1,152 @@
-"""The ledger recounted: its sums from its own lines, and its lines from the rows of the shards.
+"""The ledger recounted: its sums from its own lines, and its lines from the rows, the shards and the plan.
 
 ```
-source   read = kept + dropped          kept = used + unused          used <= drawn over all phases
+source   read = kept + dropped          kept = used + unused          read = records of inputs.arrow
 phase    tokens + prefix + special = positions + discarded            positions + padding = rows * L
-rows     positions, loss tokens, documents by source = the ledger's
+         special = documents * (BOS and EOS)                          masked = prefix + BOS of conditioned documents
+rows     positions, loss tokens, documents, conditioned ones by source = the ledger's
+shards   the counts that each says of itself, summed                  = the ledger's
+plan     used, unused, documents and tokens drawn, requested shares   = the manifest's
 ```
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from byline.manifest import Manifest, PhaseEntry
+from schemas.config import Config, Packing
 from schemas.ledger import DrawCounts
+from schemas.plan import Plan, shard_path
 from transforms.checking_rows import RowCounts
 
+_PAIR = {"documents": int, "tokens": int}
+_DRAWS = {name: int for name in DrawCounts.__dataclass_fields__} | {"discarded": {str: int}}
+_SOURCE = {
+    "read": {"documents": int, "bytes": int},
+    "dropped": {str: int},
+    "kept": {"documents": int, "tokens": int, "bytes": int},
+    "used": _PAIR,
+    "unused": {str: _PAIR},
+    "special_text": int,
+}
+_MANIFEST = {
+    "sequence_length": int,
+    "tokenizer": {"name": str, "sha256": str, "vocab_size": int, "bos_id": None, "eos_id": None, "pad_id": int},
+    "inputs": int,
+    "ledger": {"sources": {str: _SOURCE}, "phases": {str: {"sources": {str: _DRAWS}, "padding": int}}},
+}
+_PHASE = {
+    "name": str,
+    "rows": int,
+    "tokens": int,
+    "loss_tokens": int,
+    "mixture": {str: {"requested": float, "achieved": float}},
+}
+_SHARD = {"path": str, "rows": int, "loss_tokens": int, "bytes": int, "sha256": str}
 
-def check_sources(manifest: Manifest) -> list[str]:
-    """Every document that was read is kept or dropped, every kept one used or unused."""
-    problems = []
-    drawn = _drawn(manifest)
+
+def misfits(manifest: Manifest) -> list[str]:
+    """What is missing in the manifest or of another type, so that nothing else can be checked."""
+    found = list(_misfits(vars(manifest), _MANIFEST, "manifest.json"))
+    for number, phase in enumerate(manifest.phases):
+        where = f"manifest.json: phases.{number}"
+        found += _misfits(vars(phase), _PHASE, where)
+        for index, shard in enumerate(phase.shards):
+            found += _misfits(vars(shard), _SHARD, f"{where}.shards.{index}")
+        if phase.name not in manifest.ledger.get("phases", ()):
+            found.append(f"manifest.json: ledger.phases has no {phase.name!r}")
+    return found
+
+
+def _misfits(value: Any, shape: Any, where: str) -> Iterator[str]:
+    """`shape` is a type, None for anything, or a mapping; one whose only key is `str` stands for any keys."""
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            yield f"{where}: expected a mapping, found {value!r}"
+            return
+        keys = value if str in shape else shape
+        for key in keys:
+            if key not in value:
+                yield f"{where}: no key {key!r}"
+            else:
+                yield from _misfits(value[key], shape[str] if str in shape else shape[key], f"{where}.{key}")
+    elif shape is not None and (type(value) is not shape and not (shape is float and type(value) is int)):
+        yield f"{where}: expected {shape.__name__}, found {value!r}"
+
+
+def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
+    """Whether manifest, configuration and plan are of one build: phases, shards, settings and what is drawn."""
+    header, settings = plan.header, config.model_dump(mode="json")
+    wanted = [(phase["name"], phase["condition"], phase["select"]) for phase in header["phases"]]
+    template = {phase.name: phase.condition.template if phase.condition else None for phase in config.phases}
+    paths = [shard_path(*shard) for shard in plan.shards()]
+    pairs = [
+        ("seed", settings["seed"], header["seed"]),
+        ("sequence", settings["sequence"], header["sequence"]),
+        ("shard", settings["shard"], header["shard"]),
+        ("phases", [(p["name"], p["condition"], p["select"]) for p in settings["phases"]], wanted),
+        ("tokenizer", manifest.tokenizer, header["tokenizer"]),
+        ("sequence_length", manifest.sequence_length, header["sequence"]["length"]),
+        ("ids", manifest.ids, header["shard"]["ids"]),
+        ("shards", [shard.path for phase in manifest.phases for shard in phase.shards], paths),
+        ("templates", {phase.name: phase.template for phase in manifest.phases}, template),
+        ("sources of the ledger", sorted(manifest.ledger["sources"]), sorted(config.sources)),
+    ]
+    problems = [f"manifest.json: its {what} are not those of plan.arrow" for what, said, due in pairs if said != due]
+    return problems or _check_drawn(manifest, plan)
+
+
+def _check_drawn(manifest: Manifest, plan: Plan) -> list[str]:
+    drawn = plan.header["drawn"]
+    nothing = {"documents": 0, "tokens": 0}
+    pairs = []
     for name, source in manifest.ledger["sources"].items():
-        kept, used, unused = source["kept"], source["used"], source["unused"].values()
+        pairs += [(f"source {name}: used", source["used"], drawn["used"].get(name, nothing))]
+        pairs += [(f"source {name}: unused", source["unused"], drawn["unused"].get(name, {}))]
+    for phase in plan.header["phases"]:
+        where, found = f"phase {phase['name']}", manifest.ledger["phases"][phase["name"]]["sources"]
+        entry = next(entry for entry in manifest.phases if entry.name == phase["name"])
+        requested = {source: share["requested"] for source, share in entry.mixture.items()}
+        due = {source: planned["requested_share"] for source, planned in phase["sources"].items()}
+        pairs.append((f"{where}: requested shares", requested, due))
+        draws = drawn["phases"].get(phase["name"], {})
+        for source in sorted({*found, *draws}):
+            counted = {key: found.get(source, nothing)[key] for key in nothing}
+            planned = {key: sum(epoch[key] for epoch in draws.get(source, {}).values()) for key in nothing}
+            pairs.append((f"{where}, source {source}: drawn", counted, planned))
+    return [f"ledger, {what} is {said}, the plan says {due}" for what, said, due in pairs if said != due]
+
+
+def check_sources(manifest: Manifest, names: list[tuple[str, str]], input_rows: np.ndarray) -> list[str]:
+    """Every document that was read is kept or dropped, every kept one used or unused.
+
+    Args:
+        manifest: of the build.
+        names: (source, path) of each input file.
+        input_rows: int64 [files], records of each.
+    """
+    problems = []
+    if manifest.inputs != len(names):
+        problems.append(f"inputs.arrow has {len(names):,} input files, the manifest says {manifest.inputs:,}")
+    drawn = _drawn(manifest)
+    owners = np.array([source for source, _ in names], object)
+    for name, source in manifest.ledger["sources"].items():
+        read, kept, used, unused = source["read"], source["kept"], source["used"], source["unused"].values()
         sums = [
-            ("documents read", source["read"]["documents"], kept["documents"] + sum(source["dropped"].values())),
+            ("documents read", read["documents"], kept["documents"] + sum(source["dropped"].values())),
             ("documents kept", kept["documents"], used["documents"] + sum(u["documents"] for u in unused)),
             ("tokens kept", kept["tokens"], used["tokens"] + sum(u["tokens"] for u in unused)),
         ]
         for what, said, counted in sums:
             if said != counted:
                 problems.append(f"ledger, source {name}: {said:,} {what}, its parts sum to {counted:,}")
+        records = int(input_rows[owners == name].sum())
+        if read["documents"] != records:
+            problems.append(
+                f"ledger, source {name}: {read['documents']:,} documents read, inputs.arrow has {records:,} records"
+            )
         if used["documents"] > drawn.get(name, 0):
             problems.append(
                 f"ledger, source {name}: {used['documents']:,} documents used, {drawn.get(name, 0):,} drawn"
@@ -45,40 +162,101 @@ def _drawn(manifest: Manifest) -> dict[str, int]:
     return total
 
 
-def check_phase(manifest: Manifest, phase: PhaseEntry, shards: list[RowCounts], file_sources: np.ndarray) -> list[str]:
+def check_phase(
+    manifest: Manifest,
+    config: Config,
+    phase: PhaseEntry,
+    shards: list[RowCounts],
+    said: list[dict[str, Any]],
+    file_sources: np.ndarray,
+) -> list[str]:
     """The lines of one phase against its rows.
 
     Args:
         manifest: of the build.
+        config: of the build.
         phase: one of it.
         shards: what was counted in its shards.
+        said: what its shards say of their contents.
         file_sources: str [files], the source of each input file.
     """
     ledger = manifest.ledger["phases"][phase.name]
     where = f"ledger, phase {phase.name}"
     problems = _check_sums(manifest, phase, shards, ledger)
-    positions = sum((shard.positions for shard in shards), np.zeros(len(file_sources), np.int64))
-    loss = sum((shard.loss_by_file for shard in shards), np.zeros(len(file_sources), np.int64))
-    filled = max(int(positions.sum()), 1)
-    for name, counts in ledger["sources"].items():
-        counted = DrawCounts(**counts)
+    problems += [f"{where}: {problem}" for problem in _check_said(ledger, said)]
+    nothing = np.zeros(len(file_sources), np.int64)
+    for name in sorted({*ledger["sources"], *phase.mixture}):
+        counted = DrawCounts(**ledger["sources"].get(name, {}))
         mine = file_sources == name
-        if not counted.closes():
-            problems.append(
-                f"{where}, source {name}: tokens, prefixes and BOS/EOS are not positions and discarded tokens"
-            )
-        for what, said, found in (
-            ("positions", counted.positions, int(positions[mine].sum())),
-            ("loss tokens", counted.loss_tokens, int(loss[mine].sum())),
-        ):
-            if said != found:
-                problems.append(f"{where}, source {name}: {said:,} {what}, the shards have {found:,}")
-        achieved = phase.mixture.get(name, {}).get("achieved")
-        if achieved is None or abs(achieved - int(positions[mine].sum()) / filled) > 1e-9:
-            problems.append(
-                f"{where}, source {name}: the manifest's achieved share is {achieved}, not that of the shards"
-            )
-    return problems
+        found = {
+            what: int(sum((getattr(shard, what) for shard in shards), nothing)[mine].sum())
+            for what in ("positions", "loss_by_file", "drawn", "conditioned")
+        }
+        lines = [*_check_draws(counted, manifest, config, phase), *_check_counted(counted, found, config, phase)]
+        problems += [f"{where}, source {name}: {line}" for line in lines]
+    return problems + [f"{where}, {line}" for line in _check_achieved(phase, shards, file_sources)]
+
+
+def _check_achieved(phase: PhaseEntry, shards: list[RowCounts], file_sources: np.ndarray) -> Iterator[str]:
+    positions = sum((shard.positions for shard in shards), np.zeros(len(file_sources), np.int64))
+    for name, shares in phase.mixture.items():
+        share = int(positions[file_sources == name].sum()) / max(int(positions.sum()), 1)
+        if abs(shares["achieved"] - share) > 1e-9:
+            yield f"source {name}: the manifest's achieved share is {shares['achieved']}, that of the shards {share}"
+
+
+def _check_said(ledger: dict[str, Any], said: list[dict[str, Any]]) -> Iterator[str]:
+    total: dict[str, DrawCounts] = {}
+    padding = 0
+    for shard in said:
+        padding += shard["padding"]
+        for name, counts in shard["counts"].items():
+            total.setdefault(name, DrawCounts()).add(DrawCounts(**counts))
+    if padding != ledger["padding"]:
+        yield f"{ledger['padding']:,} padding, the shards say {padding:,}"
+    for name in sorted({*total, *ledger["sources"]}):
+        mine, theirs = ledger["sources"].get(name, {}), total.get(name, DrawCounts()).to_json()
+        for key, value in theirs.items():
+            if mine.get(key) != value:
+                yield f"source {name}: {key} {mine.get(key)}, the shards say {value}"
+
+
+def _check_draws(counted: DrawCounts, manifest: Manifest, config: Config, phase: PhaseEntry) -> Iterator[str]:
+    """The lines of one source against each other."""
+    special = sum(manifest.tokenizer[key] is not None for key in ("bos_id", "eos_id"))
+    if not counted.closes():
+        yield "tokens, prefixes and BOS/EOS are not positions and discarded tokens"
+    if counted.special_tokens != counted.documents * special:
+        yield f"{counted.special_tokens:,} BOS and EOS, {counted.documents:,} documents have {special} each"
+    if not counted.prefix_too_long <= counted.conditioned <= counted.documents:
+        yield f"{counted.prefix_too_long:,} long prefixes, {counted.conditioned:,} conditioned of {counted.documents:,}"
+    if counted.discarded and config.sequence.packing is not Packing.DOCUMENT_START:
+        yield f"{counted.discarded} discarded, where {config.sequence.packing.value} discards nothing"
+    condition = next(item.condition for item in config.phases if item.name == phase.name)
+    if condition is None and (counted.prefix_tokens or counted.conditioned):
+        yield f"{counted.prefix_tokens:,} tokens of prefixes in a phase without a condition"
+    masked = counted.positions - counted.loss_tokens
+    due = counted.prefix_tokens + counted.conditioned * (manifest.tokenizer["bos_id"] is not None)
+    if condition is None or condition.place != "before":
+        due = 0
+    # What the end of a row cuts off may be masked tokens, too.
+    if not due - sum(counted.discarded.values()) <= masked <= due:
+        yield f"{masked:,} masked positions, its prefixes and their BOS are {due:,}"
+
+
+def _check_counted(counted: DrawCounts, found: dict[str, int], config: Config, phase: PhaseEntry) -> Iterator[str]:
+    """The lines of one source against the rows."""
+    condition = next(item.condition for item in config.phases if item.name == phase.name)
+    lines = [
+        ("positions", counted.positions, found["positions"]),
+        ("loss tokens", counted.loss_tokens, found["loss_by_file"]),
+        ("documents", counted.documents, found["drawn"]),
+    ]
+    if condition is None or condition.place == "before":
+        lines.append(("conditioned documents", counted.conditioned, found["conditioned"]))
+    for what, said, rows in lines:
+        if said != rows:
+            yield f"{said:,} {what}, the shards have {rows:,}"
 
 
 def _check_sums(manifest: Manifest, phase: PhaseEntry, shards: list[RowCounts], ledger: dict[str, Any]) -> list[str]:
@@ -115,20 +293,4 @@ def check_disjoint(phases: dict[str, np.ndarray]) -> list[str]:
                     f"phases {first} and {second} share {len(both):,} documents "
                     f"(first: file {file} of inputs.arrow, row {row})"
                 )
-    return problems
-
-
-def check_documents(
-    manifest: Manifest, phase: PhaseEntry, documents: np.ndarray, file_sources: np.ndarray
-) -> list[str]:
-    """Every document that the ledger draws once stands in the phase's rows; only for phases within one epoch."""
-    problems = []
-    owners = file_sources[documents >> 32]
-    for name, counts in manifest.ledger["phases"][phase.name]["sources"].items():
-        found = int((owners == name).sum())
-        if found != counts["documents"]:
-            problems.append(
-                f"ledger, phase {phase.name}, source {name}: {counts['documents']:,} documents, "
-                f"the shards have {found:,}"
-            )
     return problems

@@ -1,12 +1,14 @@
 """The invariants of a shard's rows, counted from the shard alone.
 
 ```
-input_ids    BOS URL :  host \\n d1  d2  EOS | BOS URL ...                  segments  8 ...    sum = L
-loss_mask     0   0  0   0   0   1   1   1  |  0   0  ...                  zeros only at the head of a segment, or
-padding
+input_ids    BOS URL  :  host \\n d1  d2  d3 | BOS e1 EOS EOS ...
+loss_mask     0   0   0   0   0   1   1   1 |  1  1   1   0        zeros only at the head of a segment, and padding
+segments     ------- document 7 ----------- | document 9  padding  their lengths sum to L
+doc_offsets   0                             |  0          0        3 where document 7 goes on in the next row (concat)
 ```
 
-Every check works on one record batch at a time, in numpy, and says what it found and where.
+Every check works on one record batch at a time, in numpy, and says what it found and where. Nothing that is read is
+trusted: a damaged file must end in a line that says so.
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from byline.shards import PADDING_DOC_ID
+from schemas.config import Packing
 
 # Of one kind of fault, more lines than this tell a reader nothing new.
 _TOLD = 3
@@ -26,16 +29,49 @@ class RowRules:
 
     Attributes:
         length: L.
-        masks_heads: whether documents may begin with masked tokens (a condition with `place: before`).
+        packing: the policy.
+        place: of the prefix; None in a phase without a condition.
+        has_bos: whether documents begin with BOS.
+        repeats: whether one document may be drawn several times.
         pad_id, vocab_size: of the tokenizer.
         input_rows: int64 [files], records of each input file.
     """
 
     length: int
-    masks_heads: bool
+    packing: Packing
+    place: str | None
+    has_bos: bool
+    repeats: bool
     pad_id: int
     vocab_size: int
     input_rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Segments of a shard that are no padding, in order; arrays of n.
+
+    Attributes:
+        row: int64, number of the row in the shard.
+        document, offset, length: int64.
+        trained: int64, positions whose loss counts.
+        leads: bool, whether it is the first of its row.
+        head_trained: bool, whether the loss of its first position counts.
+    """
+
+    row: np.ndarray
+    document: np.ndarray
+    offset: np.ndarray
+    length: np.ndarray
+    trained: np.ndarray
+    leads: np.ndarray
+    head_trained: np.ndarray
+
+    @classmethod
+    def join(cls, parts: list["Segments"]) -> "Segments":
+        """One after another."""
+        names = cls.__dataclass_fields__
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 @dataclass
@@ -43,19 +79,91 @@ class RowCounts:
     """What the rows of a shard come to.
 
     Attributes:
-        rows, loss_tokens, padding: of the shard.
-        positions, loss_by_file: int64 [files].
-        documents: int64, the doc ids, each once.
+        rows, padding: of the shard.
+        positions, loss_by_file: int64 [files], positions of documents, and those whose loss counts.
+        drawn, conditioned: int64 [files], documents that begin in the shard, and those with a masked prefix.
+        documents: int64, the doc ids, each once, sorted.
         problems: one line each.
     """
 
     positions: np.ndarray
     loss_by_file: np.ndarray
+    drawn: np.ndarray
+    conditioned: np.ndarray
     rows: int = 0
-    loss_tokens: int = 0
     padding: int = 0
     documents: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def loss_tokens(self) -> int:
+        """Positions whose loss counts; padding has none."""
+        return int(self.loss_by_file.sum())
+
+
+class ShardCounter:
+    """Counts a shard, one record batch after another.
+
+    Args:
+        rules: of its phase.
+    """
+
+    def __init__(self, rules: RowRules) -> None:
+        self.rules = rules
+        self.counts = RowCounts(*(np.zeros(len(rules.input_rows), np.int64) for _ in range(4)))
+        self._segments: list[Segments] = []
+        self._padded_rows: list[np.ndarray] = []
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Checks and counts a batch of the shard's schema.
+
+        Raises:
+            ArrowInvalid: offsets or lengths inside the batch are impossible.
+        """
+        # A flipped bit in an offset would otherwise be an abort inside Arrow, or a read of foreign memory.
+        batch.validate(full=True)
+        fault = _shape_fault(batch, self.rules.length)
+        if fault is not None:
+            self.counts.problems.append(f"row {self.counts.rows + fault[0]}: {fault[1]}")
+            self.counts.rows += batch.num_rows
+            return
+        rows = _Rows(batch, self.rules.length, self.counts.rows)
+        problems = self.counts.problems
+        _check_documents(rows, self.rules, problems)
+        _check_tokens(rows, self.rules, problems)
+        _check_mask(rows, self.rules, problems)
+        self.counts.rows += batch.num_rows
+        self.counts.padding += int(rows.lengths[rows.is_padding].sum())
+        self._segments.append(rows.segments())
+        self._padded_rows.append(rows.first + rows.row_of[rows.is_padding])
+
+    def finish(self) -> RowCounts:
+        """Checks what only the whole shard shows, and returns the counts."""
+        if self._segments:
+            segments = Segments.join(self._segments)
+            known = _names_record(segments.document, self.rules.input_rows)
+            self._check_padding(np.concatenate(self._padded_rows))
+            begins = _begins(segments, self.rules)
+            _check_offsets(segments, begins, self.rules, self.counts.problems)
+            self._add(segments, begins, known)
+        return self.counts
+
+    def _check_padding(self, padded: np.ndarray) -> None:
+        if self.rules.packing is not Packing.BEST_FIT:
+            _tell(self.counts.problems, padded[padded < self.counts.rows - 1], "padding, which only a last row may have")
+
+    def _add(self, segments: Segments, begins: np.ndarray, known: np.ndarray) -> None:
+        counts, size = self.counts, len(self.rules.input_rows)
+        file = segments.document >> 32
+        counts.positions += _sums(file, segments.length, known, size)
+        counts.loss_by_file += _sums(file, segments.trained, known, size)
+        counts.drawn += _sums(file, begins, known, size)
+        counts.conditioned += _sums(file, begins & ~segments.head_trained, known, size)
+        counts.documents = np.unique(segments.document[known])
+
+
+def _sums(file: np.ndarray, values: np.ndarray, known: np.ndarray, size: int) -> np.ndarray:
+    return np.bincount(file[known], values[known], size).astype(np.int64)
 
 
 class _Rows:
@@ -66,98 +174,146 @@ class _Rows:
         self.ids = batch["input_ids"].flatten().to_numpy().reshape(-1, length)
         self.mask = batch["loss_mask"].flatten().to_numpy().reshape(-1, length)
         lists = batch["seq_lengths"]
-        self.counts = np.diff(lists.offsets.to_numpy())
         self.lengths = lists.flatten().to_numpy().astype(np.int64)
         self.doc_ids = batch["doc_ids"].flatten().to_numpy()
         self.doc_offsets = batch["doc_offsets"].flatten().to_numpy()
-        self.row_of = np.repeat(np.arange(len(self.counts)), self.counts)
+        self.is_padding = self.doc_ids == PADDING_DOC_ID
+        self.row_of = np.repeat(np.arange(batch.num_rows), lists.value_lengths().to_numpy())
         self.ends = np.cumsum(self.lengths)
         self.starts = self.ends - self.lengths
 
+    def spread(self, of_segments: np.ndarray) -> np.ndarray:
+        """A value for each position, [rows, L], from one for each segment."""
+        return np.repeat(of_segments, self.lengths).reshape(self.mask.shape)
 
-def check_batch(batch: pa.RecordBatch, rules: RowRules, counts: RowCounts) -> None:
-    """Checks one record batch and adds it to the counts."""
-    problems = counts.problems
-    if any(batch[name].null_count for name in batch.schema.names):
-        problems.append(f"rows from {counts.rows}: a null value, where there is never one")
-        return
-    same = [batch[name].offsets.equals(batch["seq_lengths"].offsets) for name in ("doc_ids", "doc_offsets")]
-    rows = _Rows(batch, rules.length, counts.rows)
-    sums = np.bincount(rows.row_of, weights=rows.lengths, minlength=batch.num_rows)
-    if not all(same) or (rows.lengths < 1).any() or (sums != rules.length).any():
-        bad = int(np.flatnonzero(sums != rules.length)[0]) if (sums != rules.length).any() else 0
-        problems.append(f"row {counts.rows + bad}: its segments do not cover its {rules.length} positions exactly")
-        return
-    _check_documents(rows, rules, problems)
-    _check_tokens(rows, rules, problems)
-    _check_mask(rows, rules, problems)
-    _add(rows, counts)
+    def segments(self) -> Segments:
+        """All but padding."""
+        own = ~self.is_padding
+        trained = np.concatenate([[0], np.cumsum(self.mask.ravel() != 0, dtype=np.int64)])
+        return Segments(
+            row=(self.first + self.row_of)[own],
+            document=self.doc_ids[own],
+            offset=self.doc_offsets[own].astype(np.int64),
+            length=self.lengths[own],
+            trained=(trained[self.ends] - trained[self.starts])[own],
+            leads=np.diff(self.row_of, prepend=-1)[own] != 0,
+            head_trained=self.mask.ravel()[self.starts[own]] != 0,
+        )
 
 
-def _tell(problems: list[str], rows: _Rows, bad_rows: np.ndarray, what: str) -> None:
-    for row in np.unique(bad_rows)[:_TOLD]:
-        problems.append(f"row {rows.first + row}: {what}")
+def _shape_fault(batch: pa.RecordBatch, length: int) -> tuple[int, str] | None:
+    """The first row whose segments are no division of it, and why; the other checks stand on this one."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if column.null_count or column.flatten().null_count:
+            return 0, f"a null in {name} in this or one of the next {batch.num_rows} rows, where there is never one"
+    counts = [batch[name].value_lengths().to_numpy() for name in ("seq_lengths", "doc_ids", "doc_offsets")]
+    uneven = (counts[0] != counts[1]) | (counts[0] != counts[2])
+    if uneven.any():
+        return int(uneven.argmax()), "its numbers of segment lengths, doc ids and doc offsets differ"
+    lengths = batch["seq_lengths"].flatten().to_numpy().astype(np.int64)
+    row_of = np.repeat(np.arange(batch.num_rows), counts[0])
+    sums = np.bincount(row_of, lengths, batch.num_rows)
+    sums[row_of[lengths < 1]] = -1
+    if (sums != length).any():
+        return int((sums != length).argmax()), f"its segments do not cover its {length} positions exactly"
+    return None
+
+
+def _tell(problems: list[str], bad_rows: np.ndarray, what: str) -> None:
+    rows = np.unique(bad_rows)
+    problems += [f"row {row}: {what}" for row in rows[:_TOLD]]
+    if len(rows) > _TOLD:
+        problems.append(f"{len(rows) - _TOLD} more rows: {what}")
+
+
+def _names_record(documents: np.ndarray, input_rows: np.ndarray) -> np.ndarray:
+    """Whether each doc id is a record of an input file."""
+    file, row = documents >> 32, documents & (2**32 - 1)
+    known = (file >= 0) & (file < len(input_rows))
+    known[known] = row[known] < input_rows[file[known]]
+    return known
 
 
 def _check_documents(rows: _Rows, rules: RowRules, problems: list[str]) -> None:
-    is_padding = rows.doc_ids == PADDING_DOC_ID
-    file, number = rows.doc_ids >> 32, rows.doc_ids & (2**32 - 1)
-    known = (file >= 0) & (file < len(rules.input_rows))
-    fits = np.zeros(len(file), bool)
-    fits[known] = number[known] < rules.input_rows[file[known]]
-    _tell(problems, rows, rows.row_of[~(fits | is_padding)], "a doc id that names no record of the input files")
-    is_last = np.append(rows.row_of[1:] != rows.row_of[:-1], True)
-    _tell(problems, rows, rows.row_of[is_padding & ~is_last], "padding before the row's end")
-    _tell(problems, rows, rows.row_of[rows.doc_offsets < 0], "a negative doc offset")
-    _tell(problems, rows, rows.row_of[is_padding & (rows.doc_offsets != 0)], "padding with a doc offset")
+    row_of = rows.first + rows.row_of
+    known = _names_record(rows.doc_ids, rules.input_rows)
+    _tell(problems, row_of[~known & ~rows.is_padding], "a doc id that names no record of the input files")
+    is_last = np.diff(rows.row_of, append=-1) != 0
+    _tell(problems, row_of[rows.is_padding & ~is_last], "padding before the row's end")
+    _tell(problems, row_of[rows.doc_offsets < 0], "a negative doc offset")
+    _tell(problems, row_of[rows.is_padding & (rows.doc_offsets != 0)], "padding with a doc offset")
 
 
 def _check_tokens(rows: _Rows, rules: RowRules, problems: list[str]) -> None:
     out = (rows.ids < 0) | (rows.ids >= rules.vocab_size)
-    _tell(problems, rows, np.flatnonzero(out.any(axis=1)), f"a token outside the vocabulary of {rules.vocab_size}")
-    is_padding = _spread(rows, rows.doc_ids == PADDING_DOC_ID)
-    wrong = (rows.ids != rules.pad_id) & is_padding
-    _tell(problems, rows, np.flatnonzero(wrong.any(axis=1)), f"padding with another token than {rules.pad_id}")
-
-
-def _spread(rows: _Rows, of_segments: np.ndarray) -> np.ndarray:
-    """A value for each position from one for each segment."""
-    return np.repeat(of_segments, rows.lengths).reshape(rows.mask.shape)
+    _tell_rows(problems, rows, out, f"a token outside the vocabulary of {rules.vocab_size}")
+    wrong = (rows.ids != rules.pad_id) & rows.spread(rows.is_padding)
+    _tell_rows(problems, rows, wrong, f"padding with another token than {rules.pad_id}")
 
 
 def _check_mask(rows: _Rows, rules: RowRules, problems: list[str]) -> None:
-    _tell(problems, rows, np.flatnonzero((rows.mask > 1).any(axis=1)), "a loss mask that is neither 0 nor 1")
-    flat = rows.mask.ravel() != 0
-    is_padding = _spread(rows, rows.doc_ids == PADDING_DOC_ID)
-    _tell(
-        problems, rows, np.flatnonzero((is_padding & (rows.mask != 0)).any(axis=1)), "padding that counts in the loss"
-    )
-    _tell(problems, rows, np.flatnonzero((rows.mask == 0).all(axis=1)), "every position is masked")
+    _tell_rows(problems, rows, rows.mask > 1, "a loss mask that is neither 0 nor 1")
+    is_padding = rows.spread(rows.is_padding)
+    trained = rows.mask != 0
+    _tell_rows(problems, rows, is_padding & trained, "padding that counts in the loss")
+    _tell(problems, rows.first + np.flatnonzero(~trained.any(axis=1)), "every position is masked")
+    masked = ~trained & ~is_padding
+    if rules.place != "before":
+        _tell_rows(problems, rows, masked, "a masked position in a phase that masks only padding")
+        return
     # Masked positions of a document are a head: after the first trained one of a segment, none is masked.
-    before = np.concatenate([[0], np.cumsum(flat)])
-    seen = (before[:-1] - np.repeat(before[rows.starts], rows.lengths)) > 0
-    hole = seen & ~flat & ~is_padding.ravel()
-    _tell(problems, rows, np.flatnonzero(hole) // rules.length, "a masked position inside a document")
-    if not rules.masks_heads:
-        wrong = ~flat & ~is_padding.ravel()
-        _tell(
-            problems,
-            rows,
-            np.flatnonzero(wrong) // rules.length,
-            "a masked position in a phase that masks only padding",
-        )
+    before = np.concatenate([[0], np.cumsum(trained.ravel())])
+    seen = before[:-1].reshape(masked.shape) > rows.spread(before[rows.starts])
+    _tell_rows(problems, rows, masked & seen, "a masked position inside a document")
 
 
-def _add(rows: _Rows, counts: RowCounts) -> None:
-    is_padding = rows.doc_ids == PADDING_DOC_ID
-    trained = np.concatenate([[0], np.cumsum(rows.mask.ravel(), dtype=np.int64)])
-    by_segment = trained[rows.ends] - trained[rows.starts]
-    file = np.where(is_padding, 0, rows.doc_ids >> 32)
-    inside = ~is_padding & (file >= 0) & (file < len(counts.positions))
-    size = len(counts.positions)
-    counts.positions += np.bincount(file[inside], rows.lengths[inside], size).astype(np.int64)
-    counts.loss_by_file += np.bincount(file[inside], by_segment[inside], size).astype(np.int64)
-    counts.rows += len(rows.counts)
-    counts.loss_tokens += int(trained[-1])
-    counts.padding += int(rows.lengths[is_padding].sum())
-    counts.documents = np.union1d(counts.documents, rows.doc_ids[~is_padding])
+def _tell_rows(problems: list[str], rows: _Rows, bad: np.ndarray, what: str) -> None:
+    """`bad` is bool [rows, L]."""
+    _tell(problems, rows.first + np.flatnonzero(bad.any(axis=1)), what)
+
+
+def _own_tokens(segments: Segments, begins: np.ndarray, rules: RowRules) -> np.ndarray:
+    """How many of its document's own tokens a segment holds where the document goes on behind it; else one more (EOS).
+
+    With a prefix behind the document, its tokens are among them.
+    """
+    return segments.trained - (begins & segments.head_trained & rules.has_bos)
+
+
+def _goes_on(segments: Segments) -> np.ndarray:
+    """Whether each segment leads its row and is of the same document as the one before it."""
+    same = np.concatenate([[False], segments.document[1:] == segments.document[:-1]])
+    return same & segments.leads
+
+
+def _begins(segments: Segments, rules: RowRules) -> np.ndarray:
+    """Whether a document begins with each segment: offset 0, and not the rest of one that was cut before its first token."""
+    first = segments.offset == 0
+    if rules.packing in (Packing.DOCUMENT_START, Packing.BEST_FIT):
+        return first
+    bare = first & (_own_tokens(segments, first, rules) == 0)
+    return first & ~(_goes_on(segments) & np.concatenate([[False], bare[:-1]]))
+
+
+def _check_offsets(segments: Segments, begins: np.ndarray, rules: RowRules, problems: list[str]) -> None:
+    """Whether each offset is what the segments before it of the same document hold."""
+    what = "a doc offset that is not what stands of the document in earlier segments"
+    if rules.packing is Packing.DOCUMENT_START:
+        _tell(problems, segments.row[~begins], what)
+        return
+    order = np.arange(len(begins))
+    if rules.packing is Packing.BEST_FIT:
+        if rules.repeats:
+            return
+        order = np.lexsort((segments.offset, segments.document))
+        same = np.diff(segments.document[order], prepend=-1) == 0
+    else:
+        same = _goes_on(segments)
+    ends = (segments.offset + _own_tokens(segments, begins, rules))[order]
+    due = np.where(same, np.concatenate([[0], ends[:-1]]), 0)
+    found = segments.offset[order]
+    # The tokens of a prefix behind the document are no tokens of its own, so the offset may stay behind them.
+    wrong = (found > due) if rules.place == "after" else (found != due)
+    if rules.repeats:
+        wrong &= found != 0
+    _tell(problems, segments.row[order][wrong], what)

@@ -8,98 +8,150 @@ token store      assembled once more in memory      = every value of the file
 ```
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.shards import shard_metadata, shard_schema
-from schemas.config import Condition
+from schemas.config import Config
 from transforms.assembling import AssembleJob, file_digest, shard_batches
-from transforms.checking_rows import RowCounts, RowRules, check_batch
+from transforms.checking_rows import RowCounts, RowRules, ShardCounter
 from transforms.gathering import RunIndex
 from transforms.storage import exists, join, open_random
+
+# What a damaged Arrow file, or JSON in its footer, raises when it is read.
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What was found in one shard; `counts` is None where it could not be read."""
+    """What was found in one shard.
+
+    Attributes:
+        entry: the shard.
+        counts: of its rows; None where it could not be read.
+        said: what the shard's metadata says of its contents: `counts` by source, and `padding`.
+        problems: of the file and its metadata, one line each, without those in `counts`.
+    """
 
     entry: ShardEntry
     counts: RowCounts | None
+    said: dict[str, Any]
     problems: list[str]
 
 
-def check_shard(
-    out: str, manifest: Manifest, phase: PhaseEntry, number: int, condition: Condition | None, input_rows: np.ndarray
-) -> ShardReport:
+def row_rules(manifest: Manifest, config: Config, phase: str, repeats: bool, input_rows: np.ndarray) -> RowRules:
+    """What the rows of a phase must keep to.
+
+    Args:
+        manifest: of the build.
+        config: of the build.
+        phase: its name.
+        repeats: whether the plan draws documents several times.
+        input_rows: int64 [files], records of each input file.
+    """
+    condition = next(item.condition for item in config.phases if item.name == phase)
+    return RowRules(
+        length=manifest.sequence_length,
+        packing=config.sequence.packing,
+        place=None if condition is None else condition.place,
+        has_bos=manifest.tokenizer["bos_id"] is not None,
+        repeats=repeats,
+        pad_id=manifest.tokenizer["pad_id"],
+        vocab_size=manifest.tokenizer["vocab_size"],
+        input_rows=input_rows,
+    )
+
+
+def check_shard(out: str, manifest: Manifest, config: Config, phase: PhaseEntry, number: int, rules: RowRules) -> ShardReport:
     """Checks everything about a shard that can be told from the output alone.
 
     Args:
         out: the build's folder.
         manifest: of the build.
+        config: of the build.
         phase: the shard's phase.
         number: of the shard in it.
-        condition: of the phase.
-        input_rows: int64 [files], records of each input file.
+        rules: of the phase.
     """
     entry = phase.shards[number]
     uri = join(out, entry.path)
     if not exists(uri):
-        return ShardReport(entry, None, [f"{entry.path}: missing; build again to write it"])
-    problems = []
-    digest = file_digest(uri)
-    if digest["bytes"] != entry.bytes:
-        problems.append(f"{entry.path}: {digest['bytes']:,} bytes, the manifest says {entry.bytes:,}")
-    if digest["sha256"] != entry.sha256:
-        problems.append(f"{entry.path}: sha256 {digest['sha256'][:16]}..., the manifest says {entry.sha256[:16]}...")
+        return ShardReport(entry, None, {}, [f"{entry.path}: missing; build again to write it"])
+    problems = _check_file(uri, entry)
     try:
         with open_random(uri) as source:
             reader = pa.ipc.open_file(source)
-            problems += _check_schema(reader.schema, manifest, phase, number, entry.path)
-            rules = RowRules(
-                length=manifest.sequence_length,
-                masks_heads=condition is not None and condition.place == "before",
-                pad_id=manifest.tokenizer["pad_id"],
-                vocab_size=manifest.tokenizer["vocab_size"],
-                input_rows=input_rows,
-            )
-            counts = RowCounts(np.zeros(len(input_rows), np.int64), np.zeros(len(input_rows), np.int64))
-            for index in range(reader.num_record_batches):
-                check_batch(reader.get_batch(index), rules, counts)
-    except (pa.ArrowInvalid, OSError, BylineError, KeyError) as error:
-        return ShardReport(
-            entry, None, [*problems, f"{entry.path}: cannot be read ({' '.join(str(error).split())[:200]})"]
-        )
-    problems += [f"{entry.path}: {problem}" for problem in counts.problems]
+            said = shard_metadata(reader.schema, entry.path)
+            problems += _check_metadata(said, manifest, config, phase, number)
+            _check_columns(reader.schema, manifest)
+            counts = _count(reader, rules)
+            problems += [f"{entry.path}: {problem}" for problem in _check_batches(reader, said["rows_per_batch"])]
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())[:200]
+        return ShardReport(entry, None, {}, [*problems, f"{entry.path}: cannot be read ({reason})"])
     for name, found, expected in (
         ("rows", counts.rows, entry.rows),
         ("loss tokens", counts.loss_tokens, entry.loss_tokens),
     ):
         if found != expected:
             problems.append(f"{entry.path}: {found:,} {name}, the manifest says {expected:,}")
-    return ShardReport(entry, counts, problems)
+    return ShardReport(entry, counts, said, problems)
 
 
-def _check_schema(schema: pa.Schema, manifest: Manifest, phase: PhaseEntry, number: int, path: str) -> list[str]:
+def _check_file(uri: str, entry: ShardEntry) -> list[str]:
     problems = []
+    digest = file_digest(uri)
+    if digest["bytes"] != entry.bytes:
+        problems.append(f"{entry.path}: {digest['bytes']:,} bytes, the manifest says {entry.bytes:,}")
+    if digest["sha256"] != entry.sha256:
+        problems.append(f"{entry.path}: sha256 {digest['sha256'][:16]}..., the manifest says {entry.sha256[:16]}...")
+    return problems
+
+
+def _check_columns(schema: pa.Schema, manifest: Manifest) -> None:
     if not schema.equals(shard_schema(manifest.sequence_length, manifest.ids), check_metadata=False):
-        problems.append(f"{path}: its columns are not those of the contract (docs/formats.md)")
-    found = shard_metadata(schema, path)
+        raise ValueError("its columns are not those of the contract (docs/formats.md)")
+
+
+def _count(reader: pa.RecordBatchFileReader, rules: RowRules) -> RowCounts:
+    counter = ShardCounter(rules)
+    for index in range(reader.num_record_batches):
+        counter.add(reader.get_batch(index))
+    return counter.finish()
+
+
+def _check_batches(reader: pa.RecordBatchFileReader, due: int) -> Iterator[str]:
+    """A reader finds row r in batch r // rows_per_batch, so every batch but the last has as many."""
+    last = reader.num_record_batches - 1
+    for index in range(reader.num_record_batches):
+        rows = reader.get_batch(index).num_rows
+        if rows > due or rows == 0 or (index < last and rows != due):
+            yield f"record batch {index} has {rows} rows, where {due} make a batch"
+
+
+def _check_metadata(
+    said: dict[str, Any], manifest: Manifest, config: Config, phase: PhaseEntry, number: int
+) -> Iterator[str]:
     expected = {
         "sequence_length": manifest.sequence_length,
         "phase": phase.name,
         "shard": number,
         "template": phase.template,
+        "mask_alignment": "token",
         "tokenizer": manifest.tokenizer,
+        "packing": config.sequence.packing.value,
+        "seed": config.seed,
         "plan_sha256": manifest.plan_sha256,
+        "code_version": manifest.code_version,
     }
     for key, value in expected.items():
-        if found.get(key) != value:
-            problems.append(f"{path}: it says {key} {found.get(key)!r}, the manifest {value!r}")
-    return problems
+        if said.get(key) != value:
+            yield f"{phase.shards[number].path}: it says {key} {said.get(key)!r}, the manifest {value!r}"
 
 
 def compare_with_store(
@@ -109,16 +161,16 @@ def compare_with_store(
 
     Args:
         out: the build's folder.
-        entry: the shard.
+        entry: the shard, which `check_shard` could read.
         rows: the plan's rows of the shard.
         job: as it was assembled.
         index: where the runs are.
     """
     with open_random(join(out, entry.path)) as source:
         reader = pa.ipc.open_file(source)
-        first = 0
-        for number, expected in enumerate(shard_batches(rows, job, index)):
-            if number >= reader.num_record_batches:
+        first = number = 0
+        for expected in shard_batches(rows, job, index):
+            if number == reader.num_record_batches:
                 return [f"{entry.path}: fewer rows than the token store gives for it"]
             found = reader.get_batch(number)
             for name in expected.schema.names:
@@ -126,6 +178,9 @@ def compare_with_store(
                     row = _first_difference(found[name], expected[name])
                     return [f"{entry.path}: row {first + row}: {name} is not what the token store gives for it"]
             first += expected.num_rows
+            number += 1
+        if number < reader.num_record_batches:
+            return [f"{entry.path}: more rows than the {first} that the token store gives for it"]
     return []
 
 

@@ -104,5 +104,6 @@ def make_prefixes(
     codes = np.where(too_long, len(texts), codes)
     lengths = sizes[codes].astype(np.int64)
     if orders is not None and condition.dropout > 0:
-        lengths = np.where(dropped_out(orders, condition.dropout), 0, lengths)
-    return Prefixes(values, offsets[:-1][codes], lengths, too_long & (lengths > 0), condition.place == "before")
+        dropped = dropped_out(orders, condition.dropout)
+        lengths, too_long = np.where(dropped, 0, lengths), too_long & ~dropped
+    return Prefixes(values, offsets[:-1][codes], lengths, too_long, condition.place == "before")

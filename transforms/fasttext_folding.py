@@ -20,6 +20,8 @@ first, because the library crashes the process, or gives random scores, for a fi
 What a probability means: the model's own. The library adds 1e-5 to each before it takes the logarithm; that is taken
 off again, so both ways mean the same. Only under hierarchical softmax, where it adds 1e-5 at every node of the tree,
 the library's value is kept (cut to 1). `ova` and `ns` give each label a sigmoid of its own, so they do not sum to 1.
+A folded model adds in float64 and is within 1e-7 of the exact value. So is the library on short texts, but it adds in
+float32: on texts of 5 kB and more, with a sharp model of ten labels, it was seen to be off by up to 4e-5.
 """
 
 import hashlib

@@ -32,10 +32,17 @@ def source_folder(store: str, source: str, fingerprint: str) -> str:
 
 def read_runs(folder: str) -> list[RunInfo]:
     """The descriptions of all runs in a source's folder, by path and chunk."""
+    known: dict[str, RunInfo] = {}
+    read_new_runs(folder, known)
+    return sorted(known.values(), key=lambda info: (info.path.encode(), info.chunk))
+
+
+def read_new_runs(folder: str, known: dict[str, RunInfo]) -> None:
+    """Adds to `known`, by uri, the runs of a folder that it does not hold."""
     names = [info.base_name for info in storage.list_files(folder) if info.base_name.endswith(".arrow")]
+    uris = [uri for name in names if (uri := storage.join(folder, name)) not in known]
     with ThreadPoolExecutor(_READERS) as pool:
-        infos = list(pool.map(lambda name: read_run_info(storage.join(folder, name)), names))
-    return sorted(infos, key=lambda info: (info.path.encode(), info.chunk))
+        known.update(zip(uris, pool.map(read_run_info, uris), strict=True))
 
 
 def read_run_info(uri: str) -> RunInfo:

@@ -221,7 +221,7 @@ def test_another_label_prefix(folder):
 
 def test_words_of_one_hash_are_told_apart(tmp_path):
     """The first two pairs have different beginnings, the others the same eight bytes."""
-    pairs = [("liquid", "costarring"), ("zinke", "altarage"), ("tokenizenlbvz", "tokenizepacxh")]
+    pairs = [("costarring", "liquid"), ("zinke", "altarage"), ("tokenizenlbvz", "tokenizepacxh")]
     pairs.append(("tokenizeneevu", "tokenizepzfxg"))
     assert all(fnv(known.encode()) == fnv(other.encode()) for known, other in pairs)
     examples, path = tmp_path / "a.txt", str(tmp_path / "a.bin")

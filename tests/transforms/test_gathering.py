@@ -73,9 +73,9 @@ class Case:
 
 
 @st.composite
-def stored_rows(draw: st.DrawFn, length: int) -> list[StoredRow]:
+def stored_rows(draw: st.DrawFn, length: int, least: int) -> list[StoredRow]:
     rows = []
-    for row in sorted(draw(st.sets(st.integers(0, 40), max_size=7))):
+    for row in sorted(draw(st.sets(st.integers(0, 40), min_size=least, max_size=7))):
         size, start = draw(st.integers(1, 5 * length)), draw(st.integers(0, small.VOCABULARY - 11))
         rows.append(
             StoredRow(
@@ -100,13 +100,13 @@ def cases(draw: st.DrawFn) -> Case:
     }
     specials = {key: small.BOS for key in ("bos", "eos") if draw(st.booleans())}
     files = [
-        (source, f"{number}.jsonl", draw(stored_rows(length)))
+        (source, f"{number}.jsonl", draw(stored_rows(length, least=int(number == 0))))
         for number, source in enumerate(draw(st.lists(st.sampled_from("ab"), min_size=1, max_size=4)))
     ]
     ranges, border = [], {}
     for source in sorted({source for source, _, _ in files}):
         count = sum(len(rows) for name, _, rows in files if name == source)
-        for epoch in draw(st.sets(st.integers(0, 3), max_size=2)):
+        for epoch in draw(st.sets(st.integers(0, 3), min_size=1, max_size=2)):
             cuts = sorted(draw(st.sets(st.integers(0, max(count - 1, 0)), min_size=1, max_size=4)))
             ranges += [(source, epoch, low, high) for low, high in zip(cuts[::2], cuts[1::2], strict=False)]
             ranges += [(source, epoch, cuts[-1], cuts[-1])] if len(cuts) % 2 else []
@@ -115,7 +115,7 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(
         length=length,
         packing=draw(st.sampled_from(list(Packing))).value,
-        condition=draw(st.sampled_from((None, condition))),
+        condition=draw(st.sampled_from((condition, condition, None))),
         specials=specials,
         seed=draw(st.sampled_from((0, 1, 2**32 - 1))),
         ids=draw(st.sampled_from(("int32", "uint16"))),
@@ -206,14 +206,13 @@ def expected_shard(case: Case, made: Made) -> assembly.Shard:
     )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(cases())
 def test_a_shard_is_what_the_reference_makes_of_the_same_plan(folder: Path, case: Case) -> None:
     if case.condition is not None:
         unknown = layout.fill(case.condition["template"], {}, case.condition["unknown"])
         assume(len(layout.tokenize(small.reference_tokenizer(), unknown)) <= case.length // 2)
     made = make(case, folder)
-    assume(made.rows.num_rows > 0)
     packed = pack_shard(made.rows, made.job, made.index)
     expected = expected_shard(case, made)
     assert found_rows(packed, made.job) == expected.rows

@@ -1,0 +1,84 @@
+"""Hashes of whole arrays against the reference's, one by one."""
+
+from fractions import Fraction
+
+import mmh3
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.reference import placing as slow
+from tests.reference.selection import tie
+from transforms.placing import circle_offset, dropped_out, in_sample, orders, places, splitmix64, ties
+
+words = st.integers(0, 2**64 - 1)
+word_lists = st.lists(words | st.sampled_from([0, 1, 2**63, 2**64 - 1]), max_size=20)
+
+
+def uint64(values: list[int]) -> np.ndarray:
+    return np.array(values, np.uint64)
+
+
+def test_splitmix64_gives_the_published_sequence() -> None:
+    # The generator's first values for the seed 1234567, of which each state is one golden ratio further.
+    golden = 0x9E3779B97F4A7C15
+    states = [(1234567 + n * golden) % 2**64 for n in range(3)]
+    assert splitmix64(uint64(states)).tolist() == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+
+
+@given(word_lists)
+def test_splitmix64_of_an_array(values: list[int]) -> None:
+    assert splitmix64(uint64(values)).tolist() == [slow.splitmix64(value) for value in values]
+
+
+@settings(deadline=None)
+@given(st.text(max_size=8), st.text(max_size=20), st.lists(st.integers(0, 2**40), max_size=10))
+def test_places(source: str, path: str, rows: list[int]) -> None:
+    found = places(source, path, np.array(rows, np.int64))
+    assert found.dtype == np.uint64
+    assert found.tolist() == [slow.place(source, path, row) for row in rows]
+
+
+def test_a_place_goes_round_the_end_of_the_circle() -> None:
+    path = next(path for path in map(str, range(10_000)) if mmh3.hash64(f"s/{path}", 0, signed=False)[0] >> 48 == 2**16 - 1)
+    row = 2**48
+    assert places("s", path, np.array([row])).tolist() == [slow.place("s", path, row)]
+    assert mmh3.hash64(f"s/{path}", 0, signed=False)[0] + row >= 2**64
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+@given(word_lists, st.integers(0, 2**32 - 1))
+def test_orders(seed: int, values: list[int], epoch: int) -> None:
+    found = orders(uint64(values), np.full(len(values), epoch), seed)
+    assert found.tolist() == [slow.order(value, epoch, seed) for value in values]
+
+
+@given(word_lists)
+def test_ties(values: list[int]) -> None:
+    assert ties(uint64(values)).tolist() == [tie(value) for value in values]
+
+
+@given(word_lists, st.sampled_from([Fraction(0), Fraction(1, 10), Fraction(1, 3), Fraction(2**53 - 1, 2**53)]))
+def test_dropped_out(values: list[int], dropout: Fraction) -> None:
+    assert dropped_out(uint64(values), dropout).tolist() == [slow.dropped_out(value, dropout) for value in values]
+
+
+def test_shares_of_dropout_and_samples_are_kept() -> None:
+    values = splitmix64(np.arange(100_000, dtype=np.uint64))
+    assert abs(dropped_out(values, Fraction(1, 4)).mean() - 0.25) < 0.005
+    assert abs(in_sample(values, 2**30).mean() - 0.25) < 0.005
+    assert in_sample(values, 2**32).all()
+    assert not in_sample(values, 0).any()
+
+
+def test_samples_grow_with_their_share() -> None:
+    values = splitmix64(np.arange(1000, dtype=np.uint64))
+    assert not (in_sample(values, 2**30) & ~in_sample(values, 2**31)).any()
+
+
+def test_the_offset_of_a_circle_turns_whole_bins_by_seed_and_source() -> None:
+    found = {(seed, source): circle_offset(seed, source) for seed in (0, 1, 2**32 - 1) for source in ("a", "b")}
+    assert len(set(found.values())) == len(found)
+    assert all(offset % 2**48 == 0 and 0 <= offset < 2**64 for offset in found.values())
+    assert found == {key: circle_offset(*key) for key in found}

@@ -1,0 +1,76 @@
+"""Documents held against the plan by their places: each is hashed anew from its doc id, and must lie in its shard's ranges.
+
+```
+shard 3 of conditioned   plan rows   c4 epoch 0  100..199    dclm epoch 0  40..99
+doc ids                  c4 file 0, row 7  ->  place 150     fine
+                         c4 file 0, row 9  ->  place 270     not planned for this shard
+```
+
+Ranges of one source and epoch never overlap. So this holds phases apart even where epochs repeat, and needs nothing
+but the output.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.plan import Plan
+from transforms.placing import places
+
+# Of one shard, more lines than this tell a reader nothing new.
+_TOLD = 3
+
+
+def document_places(documents: np.ndarray, names: Sequence[tuple[str, str]]) -> np.ndarray:
+    """The place (uint64) of each document.
+
+    Args:
+        documents: int64 [n], doc ids of files in `names`.
+        names: (source, path) of each input file.
+    """
+    found = np.zeros(len(documents), np.uint64)
+    files = documents >> 32
+    for file in np.unique(files):
+        mine = files == file
+        found[mine] = places(*names[file], documents[mine] & (2**32 - 1))
+    return found
+
+
+def check_places(documents: np.ndarray, names: Sequence[tuple[str, str]], rows: pa.RecordBatch | None) -> list[str]:
+    """One line for each document of a shard that its plan has no range for.
+
+    Args:
+        documents: int64 [n], the shard's doc ids, each once.
+        names: (source, path) of each input file.
+        rows: the plan's rows of the shard; None where it has none.
+    """
+    place = document_places(documents, names)
+    sources = np.array([source for source, _ in names], object)[documents >> 32]
+    planned = np.zeros(len(documents), bool)
+    for row in [] if rows is None else rows.select(["source", "place_lo", "place_hi"]).to_pylist():
+        within = (place >= np.uint64(row["place_lo"])) & (place <= np.uint64(row["place_hi"]))
+        planned |= within & (sources == row["source"])
+    strays = documents[~planned]
+    problems = []
+    for document in strays[:_TOLD].tolist():
+        source, path = names[document >> 32]
+        problems.append(f"row {document & (2**32 - 1)} of {source}/{path} is in it, but not planned for it")
+    if len(strays) > _TOLD:
+        problems.append(f"{len(strays) - _TOLD} more documents are not planned for it")
+    return problems
+
+
+def check_ranges(plan: Plan) -> list[str]:
+    """No two ranges of one source and epoch overlap, so no document is drawn twice in an epoch."""
+    rows = plan.table.select(["source", "epoch", "place_lo", "place_hi", "phase", "shard"]).to_pylist()
+    ordered = sorted(rows, key=lambda row: (row["source"], row["epoch"], row["place_lo"]))
+    problems = []
+    for first, second in zip(ordered, ordered[1:], strict=False):
+        same = (first["source"], first["epoch"]) == (second["source"], second["epoch"])
+        if same and second["place_lo"] <= first["place_hi"]:
+            problems.append(
+                f"plan.arrow: shard {first['shard']} of {first['phase']} and shard {second['shard']} of "
+                f"{second['phase']} take the same places of source {first['source']}, epoch {first['epoch']}"
+            )
+    return problems
