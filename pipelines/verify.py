@@ -10,6 +10,7 @@ raw corpus   sampled documents, token by token, tokenized by `tokenizers`       
 ```
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,22 +18,34 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
+from byline import manifest as manifests
 from byline.errors import BylineError
-from byline.manifest import Manifest, read_manifest
+from byline.manifest import Manifest, PhaseEntry, read_manifest
+from byline.template import Template
 from pipelines.assemble import INPUTS_NAME
 from pipelines.prepare import MODELS_FOLDER, StoreState, look_at_store
 from schemas import plan as plans
 from schemas.config import Config
 from schemas.config_file import merge, parse_config
 from schemas.documents import InputFile
+from schemas.inputs import INPUTS_SCHEMA, input_table
 from transforms import storage
 from transforms.assembling import AssembleJob
-from transforms.checking_documents import DocumentChecker, SegmentSample, locate, sample_segments
-from transforms.checking_ledger import check_disjoint, check_documents, check_phase, check_sources
-from transforms.checking_rows import RowCounts
-from transforms.checking_shards import check_shard, compare_with_store
+from transforms.checking_documents import DocumentChecker, SegmentSample, sample_segments
+from transforms.checking_ledger import (
+    check_disjoint,
+    check_drawn,
+    check_phase,
+    check_plan,
+    check_sources,
+    misfits,
+    source_totals,
+)
+from transforms.checking_places import check_places, check_ranges
+from transforms.checking_shards import ShardReport, check_shard, compare_with_store, row_rules
 from transforms.gathering import RunIndex
 from transforms.listing import list_inputs
 from transforms.planning import inputs_sha256
@@ -44,18 +57,35 @@ _SHOWN = 20
 
 @dataclass
 class _Build:
-    """A finished build, read once."""
+    """A finished build, read once.
+
+    Attributes:
+        plan_rows: (phase, number of the shard) -> the plan's rows of it; a shard without documents has none.
+        names: (source, path) of each input file.
+        rows: int64 [files], records of each.
+    """
 
     out: str
     manifest: Manifest
     config: Config
     plan: plans.Plan
+    plan_rows: dict[tuple[str, int], pa.RecordBatch]
     names: list[tuple[str, str]]
     rows: np.ndarray
 
     @property
     def file_sources(self) -> np.ndarray:
+        """The source of each input file."""
         return np.array([source for source, _ in self.names], object)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the plan draws from."""
+        return max(self.plan.table["epoch"].to_pylist(), default=0) + 1
+
+    def shards(self) -> Iterator[tuple[PhaseEntry, int]]:
+        """Every shard: its phase, and its number in it."""
+        return ((phase, number) for phase in self.manifest.phases for number in range(len(phase.shards)))
 
 
 def verify(out: str, documents: int, tokenizer: str | None, console: Console) -> int:
@@ -71,15 +101,15 @@ def verify(out: str, documents: int, tokenizer: str | None, console: Console) ->
         0, or 1 where anything was wrong.
 
     Raises:
-        BylineError: there is no finished build of this version.
+        BylineError: there is no finished build of this version, or its lists are too damaged to check anything by.
     """
     build = _open_build(out, tokenizer)
     report = _Report(console)
-    counts = _check_output(build, report, console)
-    if counts is not None:
-        _check_ledger(build, counts, report)
-    _check_store(build, report, console)
-    _check_raw(build, documents, report)
+    shards = _check_output(build, report, console)
+    _check_ledger(build, shards, report)
+    readable = [shard.entry.path for shard in shards if shard.counts is not None]
+    _check_store(build, readable, report, console)
+    _check_raw(build, readable, documents, report)
     if report.failed:
         console.print(f"[bold red]not verified[/]: {report.failed} problems in {out}", highlight=False)
         return 1
@@ -101,81 +131,97 @@ class _Report:
         self.console.print(f"{mark} {name:<12} {summary}", highlight=False, soft_wrap=True)
         for problem in problems[:_SHOWN]:
             self.console.print(f"      {problem}", highlight=False, markup=False, soft_wrap=True)
+        if len(problems) > _SHOWN:
+            self.console.print(f"      and {len(problems) - _SHOWN} more", highlight=False)
 
     def skip(self, name: str, why: str) -> None:
-        self.console.print(f"[yellow]not[/]   {name:<12} {why}", highlight=False, soft_wrap=True)
+        text = escape(why)
+        self.console.print(f"[yellow]not[/]   {name:<12} {text}", highlight=False, soft_wrap=True)
 
 
 def _open_build(out: str, tokenizer: str | None) -> _Build:
     manifest = read_manifest(out)
+    damaged = misfits(manifest)
+    if damaged:
+        raise BylineError(f"{out}: {damaged[0]}; copy the manifest anew or build again")
     values = manifest.config
     if tokenizer is not None:
         values = merge(values, {"tokenizer": {"file": tokenizer}})
-    config = parse_config(values, str(Path(out) / "manifest.json"))
-    plan = plans.read_plan(storage.read_bytes(storage.join(out, plans.FILE_NAME)), storage.join(out, plans.FILE_NAME))
-    if plan.sha256 != manifest.plan_sha256:
-        raise BylineError(f"{out}: plan.arrow has another sha256 than the manifest says; copy it anew or build again")
-    with storage.open_random(storage.join(out, INPUTS_NAME)) as source:
-        table = pa.ipc.open_file(source).read_all()
-    names = list(zip(table["source"].to_pylist(), table["path"].to_pylist(), strict=True))
-    return _Build(out, manifest, config, plan, names, table["rows"].to_numpy())
+    config = parse_config(values, str(Path(out) / manifests.FILE_NAME))
+    uri = storage.join(out, plans.FILE_NAME)
+    content = storage.read_bytes(uri)
+    if hashlib.sha256(content).hexdigest() != manifest.plan_sha256:
+        raise BylineError(f"{uri}: has another sha256 than the manifest says; copy it anew or build again")
+    plan = plans.read_plan(content, uri)
+    mixed = check_plan(manifest, config, plan)
+    if mixed:
+        raise BylineError(f"{out}: {mixed[0]}; copy it anew or build again")
+    rows = {(batch["phase"][0].as_py(), batch["shard"][0].as_py()): batch for batch in plans.rows_by_shard(plan.table)}
+    return _Build(out, manifest, config, plan, rows, *_read_inputs(storage.join(out, INPUTS_NAME)))
 
 
-def _check_output(build: _Build, report: _Report, console: Console) -> dict[str, list[RowCounts]] | None:
-    """Files and rows; None where a shard could not be counted."""
-    files: list[str] = []
-    rows: list[str] = []
-    counts: dict[str, list[RowCounts]] = {}
-    conditions = {phase.name: phase.condition for phase in build.config.phases}
-    total = sum(len(phase.shards) for phase in build.manifest.phases)
-    missing = False
+def _read_inputs(uri: str) -> tuple[list[tuple[str, str]], np.ndarray]:
+    """Names and records of the input files."""
+    try:
+        with storage.open_random(uri) as source:
+            table = pa.ipc.open_file(source).read_all()
+            table.validate(full=True)
+        if not table.schema.equals(INPUTS_SCHEMA, check_metadata=False):
+            raise ValueError("its columns are not those of the contract")
+        names = list(zip(table["source"].to_pylist(), table["path"].to_pylist(), strict=True))
+    except (pa.ArrowException, ValueError) as error:
+        raise BylineError(
+            f"{uri}: cannot be read ({' '.join(str(error).split())}); copy it anew or build again"
+        ) from None
+    return names, table["rows"].to_numpy()
+
+
+def _check_output(build: _Build, report: _Report, console: Console) -> list[ShardReport]:
+    """Files and rows, each shard once."""
+    shards = []
+    files, rows = [], check_ranges(build.plan)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("shards", total=total)
-        for phase in build.manifest.phases:
-            counts[phase.name] = []
-            for number in range(len(phase.shards)):
-                found = check_shard(build.out, build.manifest, phase, number, conditions[phase.name], build.rows)
-                own = [] if found.counts is None else [f"{found.entry.path}: {p}" for p in found.counts.problems]
-                rows += own
-                files += [problem for problem in found.problems if problem not in own]
-                if found.counts is None:
-                    missing = True
-                else:
-                    counts[phase.name].append(found.counts)
-                bars.advance(task)
-    size = sum(shard.bytes for phase in build.manifest.phases for shard in phase.shards)
-    report.tell("files", files, f"{total} shards, {size / 1e6:,.1f} MB: bytes, sha256, columns")
+        task = bars.add_task("shards", total=sum(len(phase.shards) for phase in build.manifest.phases))
+        for phase, number in build.shards():
+            rules = row_rules(build.manifest, build.config, phase.name, build.epochs > 1, build.rows)
+            found = check_shard(build.out, build.manifest, build.config, phase, number, rules)
+            shards.append(found)
+            files += found.problems
+            if found.counts is not None:
+                strays = check_places(found.counts.documents, build.names, build.plan_rows.get((phase.name, number)))
+                rows += [f"{found.entry.path}: {problem}" for problem in (*found.counts.problems, *strays)]
+            bars.advance(task)
+    size = sum(shard.entry.bytes for shard in shards)
+    report.tell("files", files, f"{len(shards)} shards, {size / 1e6:,.1f} MB: bytes, sha256, columns")
     number = sum(phase.rows for phase in build.manifest.phases)
     report.tell("rows", rows, f"{number:,} rows: segments, doc ids, tokens, padding, loss mask")
-    return None if missing else counts
+    return shards
 
 
-def _check_ledger(build: _Build, counts: dict[str, list[RowCounts]], report: _Report) -> None:
-    problems = check_sources(build.manifest)
+def _check_ledger(build: _Build, shards: list[ShardReport], report: _Report) -> None:
+    problems = check_drawn(build.manifest, build.plan)
+    problems += check_sources(build.manifest, build.names, build.rows)
+    by_phase: dict[str, list[ShardReport]] = {phase.name: [] for phase in build.manifest.phases}
+    for (phase, _), shard in zip(build.shards(), shards, strict=True):
+        by_phase[phase.name].append(shard)
     documents = {}
     for phase in build.manifest.phases:
-        problems += check_phase(build.manifest, phase, counts[phase.name], build.file_sources)
-        ids = [shard.documents for shard in counts[phase.name]]
-        documents[phase.name] = np.unique(np.concatenate([np.zeros(0, np.int64), *ids]))
-    epochs = {
-        epoch
-        for phase in build.plan.header["intervals"].values()
-        for ranges in phase.values()
-        for epoch, _, _ in ranges
-    }
+        counts = [shard.counts for shard in by_phase[phase.name] if shard.counts is not None]
+        said = [shard.said for shard in by_phase[phase.name]]
+        documents[phase.name] = np.unique(np.concatenate([np.zeros(0, np.int64), *(c.documents for c in counts)]))
+        # Without one of its shards, the sums of a phase say nothing new.
+        if len(counts) == len(said):
+            problems += check_phase(build.manifest, build.config, phase, counts, said, build.file_sources)
     tokens = sum(phase.tokens for phase in build.manifest.phases)
-    if epochs <= {0}:
-        for phase in build.manifest.phases:
-            problems += check_documents(build.manifest, phase, documents[phase.name], build.file_sources)
-        report.tell("ledger", problems, f"closes to the token: {tokens:,} positions")
+    report.tell("ledger", problems, f"closes to the token: {tokens:,} positions")
+    if build.epochs == 1:
         number = sum(len(ids) for ids in documents.values())
         report.tell("phases", check_disjoint(documents), f"{number:,} documents, none in two phases")
     else:
-        report.tell("ledger", problems, f"closes to the token: {tokens:,} positions")
-        report.skip("phases", f"the plan repeats documents ({max(epochs) + 1} epochs), so phases may share some")
+        report.skip("phases", f"not compared: documents are drawn from {build.epochs} epochs, so phases may share some")
 
 
-def _check_store(build: _Build, report: _Report, console: Console) -> None:
+def _check_store(build: _Build, readable: list[str], report: _Report, console: Console) -> None:
     """Assembles every shard once more, where the token store is the one that was planned with."""
     try:
         state = look_at_store(build.config, Console(quiet=True), reads_input=False)
@@ -185,68 +231,93 @@ def _check_store(build: _Build, report: _Report, console: Console) -> None:
     if inputs_sha256(state.runs) != build.plan.header["inputs"]:
         report.skip("token store", f"not compared: {build.config.store} has other runs than the build was planned with")
         return
+    problems = _check_totals(build, state)
+    # Doc ids are numbers of this list, so without it nothing is the same.
+    if not problems:
+        problems += _assemble_again(build, state, readable, console)
+    report.tell("token store", problems, f"{len(readable)} shards assembled again: every value the same")
+
+
+def _assemble_again(build: _Build, state: StoreState, readable: list[str], console: Console) -> list[str]:
     job = AssembleJob(
         config=build.config,
         tokenizer=TokenizerInfo(**build.plan.header["tokenizer"]),
-        plan_sha256=build.plan.sha256,
+        plan_sha256=build.manifest.plan_sha256,
         code_version=build.manifest.code_version,
         shards={phase["name"]: phase["shards"] for phase in build.plan.header["phases"]},
     )
     numbers = {name: number for number, name in enumerate(build.names)}
     index = RunIndex.of((run.source, numbers[run.source, run.path], run.uri) for run in state.runs)
-    entries = [entry for phase in build.manifest.phases for entry in phase.shards]
     problems: list[str] = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("store", total=len(entries))
-        for entry, rows in zip(entries, plans.rows_by_shard(build.plan.table), strict=True):
-            if storage.exists(storage.join(build.out, entry.path)):
+        task = bars.add_task("store", total=len(readable))
+        for phase, number in build.shards():
+            entry, rows = phase.shards[number], build.plan_rows.get((phase.name, number))
+            if entry.path in readable and rows is not None:
                 problems += compare_with_store(build.out, entry, rows, job, index)
-            bars.advance(task)
-    problems += _check_totals(build, state)
-    report.tell("token store", problems, f"{len(entries)} shards assembled again: every value the same")
-
-
-def _check_totals(build: _Build, state: StoreState) -> list[str]:
-    """The ledger's first lines against the runs."""
-    problems = []
-    for source, ledger in build.manifest.ledger["sources"].items():
-        runs = [run for run in state.runs if run.source == source]
-        for what, said, found in (
-            ("documents read", ledger["read"]["documents"], sum(run.rows_read for run in runs)),
-            ("documents kept", ledger["kept"]["documents"], sum(run.rows for run in runs)),
-            ("tokens kept", ledger["kept"]["tokens"], sum(run.tokens for run in runs)),
-        ):
-            if said != found:
-                problems.append(f"ledger, source {source}: {said:,} {what}, the token store has {found:,}")
+                bars.advance(task)
     return problems
 
 
-def _check_raw(build: _Build, documents: int, report: _Report) -> None:
+def _check_totals(build: _Build, state: StoreState) -> list[str]:
+    """The list of input files, and the ledger's first lines, against the runs."""
+    problems = []
+    listed = input_table(state.runs)
+    names = list(zip(listed["source"].to_pylist(), listed["path"].to_pylist(), strict=True))
+    if names != build.names or not np.array_equal(listed["rows"].to_numpy(), build.rows):
+        problems.append(f"{INPUTS_NAME}: it does not list the input files of the token store")
+    for source, said in build.manifest.ledger["sources"].items():
+        found = source_totals([run for run in state.runs if run.source == source])
+        for what, value in found.items():
+            if said[what] != value:
+                problems.append(f"ledger, source {source}: {what} {said[what]}, the token store has {value}")
+    return problems
+
+
+def _check_raw(build: _Build, readable: list[str], documents: int, report: _Report) -> None:
     if documents == 0:
         report.skip("raw corpus", "not compared: --documents 0")
         return
+    files: dict[tuple[str, str], InputFile] = {}
+    for name, source in build.config.sources.items():
+        try:
+            files.update({(name, file.path): file for file in list_inputs(name, source)})
+        except BylineError as error:
+            report.skip("raw corpus", f"source {name} is not compared: {error}")
+    located = [files.get(name) for name in build.names]
+    segments = [
+        sample
+        for sample in _sample(build, readable, documents)
+        # One that names no input file is told of with the rows.
+        if sample.file < len(located) and located[sample.file] is not None
+    ]
+    if not segments:
+        return
     try:
-        files = [file for name, source in build.config.sources.items() for file in list_inputs(name, source)]
-        located = locate(files, build.names)
         checker = _document_checker(build, located)
     except BylineError as error:
         report.skip("raw corpus", f"not compared: {error}")
         return
-    segments = list(_sample(build, documents))
-    report.tell(
-        "raw corpus", checker.check(segments), f"{len(segments)} sampled segments: every token and mask the same"
-    )
+    problems = checker.check(segments)
+    report.tell("raw corpus", problems, f"{len(segments)} sampled segments: every token and mask the same")
 
 
-def _document_checker(build: _Build, files: list[InputFile]) -> DocumentChecker:
+def _document_checker(build: _Build, files: list[InputFile | None]) -> DocumentChecker:
     config = build.config
+    tokenizer = shared_tokenizer(config.tokenizer)
+    if tokenizer.sha256 != build.manifest.tokenizer["sha256"]:
+        raise BylineError(f"{config.tokenizer.file} is not the build's tokenizer any more; give it with --tokenizer")
     models = storage.join(config.store, MODELS_FOLDER)
-    scorers = [open_scorer(name, classifier, models) for name, classifier in config.classifiers.items()]
-    info = TokenizerInfo(**build.plan.header["tokenizer"])
-    return DocumentChecker(config, info, shared_tokenizer(config.tokenizer), files, scorers)
+    used = {name for phase in config.phases if phase.condition for name in Template(phase.condition.template).fields}
+    scorers = [
+        open_scorer(name, classifier, models)
+        for name, classifier in config.classifiers.items()
+        if used & {name, f"{name}_score"}
+    ]
+    return DocumentChecker(config, TokenizerInfo(**build.plan.header["tokenizer"]), tokenizer, files, scorers)
 
 
-def _sample(build: _Build, documents: int) -> Iterator[SegmentSample]:
+def _sample(build: _Build, readable: list[str], documents: int) -> Iterator[SegmentSample]:
     """About so many segments of all shards, spread evenly."""
     segments = sum(
         counts["documents"]
@@ -254,15 +325,14 @@ def _sample(build: _Build, documents: int) -> Iterator[SegmentSample]:
         for counts in phase["sources"].values()
     )
     threshold = min(2**32, documents * 2**32 // max(segments, 1))
-    for phase in build.manifest.phases:
-        for entry in phase.shards:
-            uri = storage.join(build.out, entry.path)
-            if not storage.exists(uri):
-                continue
-            with storage.open_random(uri) as source:
-                reader = pa.ipc.open_file(source)
-                first = 0
-                for number in range(reader.num_record_batches):
-                    batch = reader.get_batch(number)
-                    yield from sample_segments(phase.name, entry.path, batch, first, threshold)
-                    first += batch.num_rows
+    for phase, index in build.shards():
+        path = phase.shards[index].path
+        if path not in readable:
+            continue
+        with storage.open_random(storage.join(build.out, path)) as source:
+            reader = pa.ipc.open_file(source)
+            first = 0
+            for number in range(reader.num_record_batches):
+                batch = reader.get_batch(number)
+                yield from sample_segments(phase.name, path, batch, first, threshold)
+                first += batch.num_rows

@@ -105,7 +105,13 @@ class StoredRow:
 
 
 def tokenized_batch(
-    source: str, path: str, rows: Sequence[StoredRow], *, chunk: int = 0, last: bool = True, ids: pa.DataType | None = None
+    source: str,
+    path: str,
+    rows: Sequence[StoredRow],
+    *,
+    chunk: int = 0,
+    last: bool = True,
+    ids: pa.DataType | None = None,
 ) -> pa.RecordBatch:
     """A document batch as `Tokenize` gives it."""
     tokens_field = documents.tokens_field(ids or pa.uint16())

@@ -10,14 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import mmh3
 import numpy as np
 import pyarrow as pa
 
-from byline.errors import BylineError
 from schemas.config import Condition, Config
 from schemas.documents import InputFile
 from transforms.metadata import extract_metadata
+from transforms.placing import in_sample, places
 from transforms.reading import read_batches
 from transforms.scoring import Scorer, score_batch
 from transforms.template_fields import filled_prefixes, unknown_prefix
@@ -40,14 +39,22 @@ class SegmentSample:
 def sample_segments(
     phase: str, path: str, batch: pa.RecordBatch, first: int, keep_below: int
 ) -> Iterator[SegmentSample]:
-    """The segments of a batch whose hash is below a threshold of 2^32; the same ones at every call."""
+    """The segments of a batch whose hash is below a threshold of 2^32; the same ones at every call.
+
+    Args:
+        phase: of the shard.
+        path: of the shard.
+        batch: of the shard.
+        first: number of its first row in the shard.
+        keep_below: 2^32 for all.
+    """
     length = batch["input_ids"].type.list_size
     ids, mask = (batch[name].flatten().to_numpy() for name in ("input_ids", "loss_mask"))
     doc_ids, offsets = (batch[name].flatten().to_numpy() for name in ("doc_ids", "doc_offsets"))
     ends = np.cumsum(batch["seq_lengths"].flatten().to_numpy(), dtype=np.int64)
-    for number in range(len(ends)):
-        if doc_ids[number] < 0 or mmh3.hash(f"{path}/{first}/{number}", signed=False) >= keep_below:
-            continue
+    for number in np.flatnonzero(
+        (doc_ids >= 0) & in_sample(places(path, str(first), np.arange(len(ends))), keep_below)
+    ):
         start = ends[number - 1] if number else 0
         yield SegmentSample(
             phase=phase,
@@ -67,7 +74,7 @@ class DocumentChecker:
         config: of the build.
         info: the tokenizer's special ids.
         tokenizer: only its reference library is used.
-        files: the raw input files by file number.
+        files: the raw input files by file number; None for one that no segment is of.
         scorers: for templates with classifier labels or scores.
     """
 
@@ -76,7 +83,7 @@ class DocumentChecker:
         config: Config,
         info: TokenizerInfo,
         tokenizer: TextTokenizer,
-        files: list[InputFile],
+        files: list[InputFile | None],
         scorers: list[Scorer],
     ) -> None:
         self.config = config
@@ -94,6 +101,7 @@ class DocumentChecker:
 
     def _check_file(self, number: int, segments: list[SegmentSample]) -> Iterator[str]:
         file = self.files[number]
+        assert file is not None, f"segments of file {number}, which is not there"
         given = self.config.sources[file.source].score
         scorers = [scorer for scorer in self.scorers if scorer.name not in given]
         wanted: dict[int, list[SegmentSample]] = defaultdict(list)
@@ -172,16 +180,3 @@ def _fits(
 def _is_before(stream: list[tuple[int, int]], prefix: list[int], info: TokenizerInfo) -> bool:
     first = int(info.bos_id is not None)
     return stream[first : first + len(prefix)] == [(token, 0) for token in prefix]
-
-
-def locate(files: list[InputFile], names: list[tuple[str, str]]) -> list[InputFile]:
-    """The raw files in the order of the manifest's list.
-
-    Raises:
-        BylineError: one is gone.
-    """
-    by_name = {(file.source, file.path): file for file in files}
-    for source, path in names:
-        if (source, path) not in by_name:
-            raise BylineError(f"source {source}: {path} is not there any more")
-    return [by_name[name] for name in names]

@@ -19,10 +19,11 @@ from byline.manifest import Manifest, PhaseEntry
 from schemas.config import Config, Packing
 from schemas.ledger import DrawCounts
 from schemas.plan import Plan, shard_path
+from schemas.store import RunInfo
 from transforms.checking_rows import RowCounts
 
 _PAIR = {"documents": int, "tokens": int}
-_DRAWS = {name: int for name in DrawCounts.__dataclass_fields__} | {"discarded": {str: int}}
+_DRAWS = dict.fromkeys(DrawCounts.__dataclass_fields__, int) | {"discarded": {str: int}}
 _SOURCE = {
     "read": {"documents": int, "bytes": int},
     "dropped": {str: int},
@@ -50,12 +51,14 @@ _SHARD = {"path": str, "rows": int, "loss_tokens": int, "bytes": int, "sha256": 
 def misfits(manifest: Manifest) -> list[str]:
     """What is missing in the manifest or of another type, so that nothing else can be checked."""
     found = list(_misfits(vars(manifest), _MANIFEST, "manifest.json"))
+    if found:
+        return found
     for number, phase in enumerate(manifest.phases):
         where = f"manifest.json: phases.{number}"
         found += _misfits(vars(phase), _PHASE, where)
         for index, shard in enumerate(phase.shards):
             found += _misfits(vars(shard), _SHARD, f"{where}.shards.{index}")
-        if phase.name not in manifest.ledger.get("phases", ()):
+        if phase.name not in manifest.ledger["phases"]:
             found.append(f"manifest.json: ledger.phases has no {phase.name!r}")
     return found
 
@@ -77,7 +80,7 @@ def _misfits(value: Any, shape: Any, where: str) -> Iterator[str]:
 
 
 def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
-    """Whether manifest, configuration and plan are of one build: phases, shards, settings and what is drawn."""
+    """Whether manifest, configuration and plan are of one build; if not, nothing else can be checked."""
     header, settings = plan.header, config.model_dump(mode="json")
     wanted = [(phase["name"], phase["condition"], phase["select"]) for phase in header["phases"]]
     template = {phase.name: phase.condition.template if phase.condition else None for phase in config.phases}
@@ -94,11 +97,11 @@ def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
         ("templates", {phase.name: phase.template for phase in manifest.phases}, template),
         ("sources of the ledger", sorted(manifest.ledger["sources"]), sorted(config.sources)),
     ]
-    problems = [f"manifest.json: its {what} are not those of plan.arrow" for what, said, due in pairs if said != due]
-    return problems or _check_drawn(manifest, plan)
+    return [f"manifest.json: its {what} are not those of plan.arrow" for what, said, due in pairs if said != due]
 
 
-def _check_drawn(manifest: Manifest, plan: Plan) -> list[str]:
+def check_drawn(manifest: Manifest, plan: Plan) -> list[str]:
+    """Whether the manifest's shares and documents are those that the plan asked for and drew."""
     drawn = plan.header["drawn"]
     nothing = {"documents": 0, "tokens": 0}
     pairs = []
@@ -152,6 +155,24 @@ def check_sources(manifest: Manifest, names: list[tuple[str, str]], input_rows: 
                 f"ledger, source {name}: {used['documents']:,} documents used, {drawn.get(name, 0):,} drawn"
             )
     return problems
+
+
+def source_totals(runs: list[RunInfo]) -> dict[str, Any]:
+    """What the runs of one source give for its lines in the ledger."""
+    dropped: dict[str, int] = {}
+    for run in runs:
+        for reason, count in run.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + count
+    return {
+        "read": {"documents": sum(run.rows_read for run in runs), "bytes": sum(run.bytes_read for run in runs)},
+        "dropped": dropped,
+        "kept": {
+            "documents": sum(run.rows for run in runs),
+            "tokens": sum(run.tokens for run in runs),
+            "bytes": sum(run.text_bytes for run in runs),
+        },
+        "special_text": sum(run.special_text for run in runs),
+    }
 
 
 def _drawn(manifest: Manifest) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Documents held against the plan by their places: each is hashed anew from its doc id, and must lie in its shard's ranges.
+"""Documents held against the plan: each one's place is hashed anew, and must lie in a range of its shard.
 
 ```
 shard 3 of conditioned   plan rows   c4 epoch 0  100..199    dclm epoch 0  40..99
@@ -11,6 +11,7 @@ but the output.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +34,8 @@ def document_places(documents: np.ndarray, names: Sequence[tuple[str, str]]) -> 
     files = documents >> 32
     for file in np.unique(files):
         mine = files == file
-        found[mine] = places(*names[file], documents[mine] & (2**32 - 1))
+        source, path = names[file]
+        found[mine] = places(source, path, documents[mine] & (2**32 - 1))
     return found
 
 
@@ -66,7 +68,7 @@ def check_ranges(plan: Plan) -> list[str]:
     rows = plan.table.select(["source", "epoch", "place_lo", "place_hi", "phase", "shard"]).to_pylist()
     ordered = sorted(rows, key=lambda row: (row["source"], row["epoch"], row["place_lo"]))
     problems = []
-    for first, second in zip(ordered, ordered[1:], strict=False):
+    for first, second in pairwise(ordered):
         same = (first["source"], first["epoch"]) == (second["source"], second["epoch"])
         if same and second["place_lo"] <= first["place_hi"]:
             problems.append(

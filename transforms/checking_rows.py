@@ -95,6 +95,11 @@ class RowCounts:
     documents: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     problems: list[str] = field(default_factory=list)
 
+    @classmethod
+    def nothing(cls, files: int) -> "RowCounts":
+        """Counts of no rows."""
+        return cls(*np.zeros((4, files), np.int64))
+
     @property
     def loss_tokens(self) -> int:
         """Positions whose loss counts; padding has none."""
@@ -110,7 +115,7 @@ class ShardCounter:
 
     def __init__(self, rules: RowRules) -> None:
         self.rules = rules
-        self.counts = RowCounts(*(np.zeros(len(rules.input_rows), np.int64) for _ in range(4)))
+        self.counts = RowCounts.nothing(len(rules.input_rows))
         self._segments: list[Segments] = []
         self._padded_rows: list[np.ndarray] = []
 
@@ -150,7 +155,9 @@ class ShardCounter:
 
     def _check_padding(self, padded: np.ndarray) -> None:
         if self.rules.packing is not Packing.BEST_FIT:
-            _tell(self.counts.problems, padded[padded < self.counts.rows - 1], "padding, which only a last row may have")
+            _tell(
+                self.counts.problems, padded[padded < self.counts.rows - 1], "padding, which only a last row may have"
+            )
 
     def _add(self, segments: Segments, begins: np.ndarray, known: np.ndarray) -> None:
         counts, size = self.counts, len(self.rules.input_rows)
@@ -287,7 +294,7 @@ def _goes_on(segments: Segments) -> np.ndarray:
 
 
 def _begins(segments: Segments, rules: RowRules) -> np.ndarray:
-    """Whether a document begins with each segment: offset 0, and not the rest of one that was cut before its first token."""
+    """Whether a document begins with each segment; one cut before its first own token goes on at offset 0, too."""
     first = segments.offset == 0
     if rules.packing in (Packing.DOCUMENT_START, Packing.BEST_FIT):
         return first

@@ -67,7 +67,9 @@ def row_rules(manifest: Manifest, config: Config, phase: str, repeats: bool, inp
     )
 
 
-def check_shard(out: str, manifest: Manifest, config: Config, phase: PhaseEntry, number: int, rules: RowRules) -> ShardReport:
+def check_shard(
+    out: str, manifest: Manifest, config: Config, phase: PhaseEntry, number: int, rules: RowRules
+) -> ShardReport:
     """Checks everything about a shard that can be told from the output alone.
 
     Args:

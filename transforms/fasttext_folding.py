@@ -15,7 +15,7 @@ The folded file is an Arrow IPC file of one row, a large_list column for each ar
 
 Models with subwords, hierarchical softmax, `ns` or `ova` loss, quantized ones, and those with more labels than
 dimensions (where folding would make rows longer) go to the library. The model file is read and checked here
-first, because the library crashes the process, or gives random scores, for a file that is cut short.
+first: for a file that is cut short the library crashes the process, runs out of memory, or gives other scores.
 
 What a probability means: the model's own. The library adds 1e-5 to each before it takes the logarithm; that is taken
 off again, so both ways mean the same. Only under hierarchical softmax, where it adds 1e-5 at every node of the tree,

@@ -9,7 +9,8 @@ tie                     5    1    9              digit of tie: 1 and 5 are taken
 predicate    rank below (key of 0.7, 9, 0)
 ```
 
-A pass is needed only for as long as the boundary falls inside a digit's documents: two where scores differ.
+A pass is needed only for as long as the boundary falls inside a digit's documents: two where scores differ. A document
+without a score counts in what there is, but no share below 1 takes it: the boundary stops before the last score key.
 """
 
 import json
@@ -26,6 +27,8 @@ from transforms.placing import ties
 # (word, shift) of each digit, most significant first: 32 bits of score, 64 of tie, 64 of place.
 DIGITS = [(0, 16), (0, 0), *((word, shift) for word in (1, 2) for shift in (48, 32, 16, 0))]
 DIGIT_BITS = 16
+# The score's digits of a document without a score.
+_UNSCORED = (2**DIGIT_BITS - 1,) * 2
 
 
 def score_keys(scores: pa.Array) -> np.ndarray:
@@ -51,7 +54,7 @@ class Boundary:
     Attributes:
         digits: the digits of the boundary rank that are known, most significant first.
         remaining: documents or tokens still to be taken among those whose digits equal these.
-        done: whether nothing more is to be taken behind the known digits.
+        done: whether nothing more is to be taken, or can be, behind the known digits.
     """
 
     digits: tuple[int, ...] = ()
@@ -65,7 +68,7 @@ class Boundary:
         assert digit < len(counts), f"{self.remaining} asked of {ends[-1]}: a share below 1 leaves something"
         left = self.remaining - int(ends[digit] - counts[digit])
         digits = (*self.digits, digit)
-        return Boundary(digits, left, done=left == 0 or len(digits) == len(DIGITS))
+        return Boundary(digits, left, done=left == 0 or digits == _UNSCORED or len(digits) == len(DIGITS))
 
     def words(self) -> list[int]:
         """The rank (score key, tie, place) below which documents are taken."""

@@ -116,4 +116,5 @@ def delete_folder(uri: str) -> None:
 
 
 def _reason(error: OSError) -> str:
-    return error.strerror or str(error).split(". Detail")[0]
+    # Arrow's own text names the file once more.
+    return os.strerror(error.errno) if error.errno else " ".join(str(error).split())

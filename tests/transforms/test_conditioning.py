@@ -1,7 +1,6 @@
 """Prefixes of documents against the reference, and the rules for empty, long and dropped ones."""
 
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa

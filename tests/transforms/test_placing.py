@@ -41,7 +41,9 @@ def test_places(source: str, path: str, rows: list[int]) -> None:
 
 
 def test_a_place_goes_round_the_end_of_the_circle() -> None:
-    path = next(path for path in map(str, range(10_000)) if mmh3.hash64(f"s/{path}", 0, signed=False)[0] >> 48 == 2**16 - 1)
+    path = next(
+        path for path in map(str, range(10_000)) if mmh3.hash64(f"s/{path}", 0, signed=False)[0] >> 48 == 2**16 - 1
+    )
     row = 2**48
     assert places("s", path, np.array([row])).tolist() == [slow.place("s", path, row)]
     assert mmh3.hash64(f"s/{path}", 0, signed=False)[0] + row >= 2**64
