@@ -1,12 +1,17 @@
-"""How much faster a folded classifier is than fastText's library, and how far their scores are apart.
+"""How fast classifiers score, and how far the scores are from those of fastText's library.
 
 ```
-python -m benchmarks.scoring                                     a model and a corpus made on the spot
-python -m benchmarks.scoring model.bin 'corpus/**/*.json.gz'     one's own model and JSON lines with a `text`
+python -m benchmarks.scoring                                     speed: a model and a corpus made on the spot
+python -m benchmarks.scoring model.bin 'corpus/**/*.json.gz'     speed: one's own model and JSON lines with a `text`
+python -m benchmarks.scoring --accuracy 'corpus/**/*.json.gz'    how far apart, by models trained on this corpus
 ```
 
-Both score the same texts in the same run on one thread, in turns, so that a busy machine slows both; the best turn
-counts.
+Speed: both score the same texts in the same run on one thread, in turns, so that a busy machine slows both; the best
+turn counts.
+
+Accuracy: the label of a document is the folder in its `url`, one of the commonest or `other`; the model is trained on
+the first 20,000 characters of each, on one thread, so that it is the same model every time. Then the whole documents
+are scored, and the 20 farthest apart a third time in float64, to see which of the two is off.
 """
 
 import argparse
@@ -14,24 +19,40 @@ import glob
 import json
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import fasttext
 import numpy as np
 import pyarrow as pa
 
-from transforms.fasttext_folding import FoldedModel, LibraryModel, fold, load_folded, read_model_file
+from tests.reference.fasttext_reference import PlainModel, library_probabilities
+from transforms.fasttext_file import read_model_file
+from transforms.fasttext_folding import FoldedModel, LibraryModel, fold, load_folded, open_model, prepare
 
 MADE_DOCUMENTS = 4000
+FAR = 1e-6
+LABELS = (2, 10)
+# The longest n-gram of words, and the longest subword.
+SHAPES = ((1, 0), (2, 0), (3, 0), (2, 5))
+TRAINED_CHARACTERS = 20_000
+# Scored in plain Python, which takes a second for a megabyte.
+MOST_EXACT = 20
 
 
-def read_texts(pattern: str) -> pa.Array:
-    """Large_string: the field `text` of all JSON lines of the files that match."""
-    texts = []
+def read_corpus(pattern: str) -> tuple[pa.Array, list[str]]:
+    """The fields `text`, large_string, and `url` of all JSON lines of the files that match."""
+    records = []
     for path in sorted(glob.glob(pattern, recursive=True)):
-        for line in pa.input_stream(path).read().splitlines():
-            texts.append(json.loads(line)["text"])
-    return pa.array(texts, pa.large_string())
+        records += [json.loads(line) for line in pa.input_stream(path).read().splitlines()]
+    if not records:
+        raise SystemExit(f"{pattern}: no documents there; expected files of JSON lines")
+    urls = [record.get("url") or "" for record in records]
+    return pa.array([record["text"] for record in records], pa.large_string()), urls
+
+
+# --- speed
 
 
 def make_texts(documents: int) -> pa.Array:
@@ -85,16 +106,76 @@ def compare(path: str, texts: pa.Array, folder: Path, turns: int) -> None:
     )
 
 
+# --- accuracy
+
+
+def label_by_folder(urls: Sequence[str], labels: int) -> list[str]:
+    """The folder in each URL where it is one of the `labels` - 1 commonest, else `other`."""
+    folders = ["/".join(url.split("/")[-2:-1]) for url in urls]
+    common = {folder: f"folder{rank}" for rank, (folder, _) in enumerate(Counter(folders).most_common(labels - 1))}
+    return [common.get(folder, "other") for folder in folders]
+
+
+def train_by_folder(texts: Sequence[str], urls: Sequence[str], labels: int, path: Path, **settings: int) -> None:
+    """Trains a model of so many labels, and writes it to `path`."""
+    examples = path.with_suffix(".txt")
+    lines = zip(label_by_folder(urls, labels), texts, strict=True)
+    examples.write_text("".join(f"__label__{label} {prepare(text)[:TRAINED_CHARACTERS]}\n" for label, text in lines))
+    fasttext.train_supervised(str(examples), thread=1, verbose=0, **settings).save_model(str(path))
+
+
+HEADER = "labels  n-grams  subwords  scored by     apart  over 1e-6  shortest  folded is off  library is off"
+
+
+def report_accuracy(path: Path, texts: pa.Array) -> str:
+    """How the scores of a model lie to the library's: the columns of the table from `scored by` on."""
+    model, documents = open_model(str(path), str(path.parent)), texts.to_pylist()
+    ours, theirs = model.probabilities(texts), library_probabilities(path, documents)
+    apart = np.abs(ours - theirs).max(axis=1)
+    far = np.flatnonzero(apart > FAR)
+    shortest = f"{min(len(documents[row]) for row in far):,}" if len(far) else "-"
+    line = f"{apart.max():8.1e}  {len(far):9d}  {shortest:>8}"
+    if not isinstance(model, FoldedModel):
+        return f"library    {line}"
+    rows = np.argsort(-apart)[:MOST_EXACT]
+    plain = PlainModel(path)
+    exact = np.array([plain.probabilities(documents[row]) for row in rows])
+    return f"folded     {line}  {np.abs(ours[rows] - exact).max():13.1e}  {np.abs(theirs[rows] - exact).max():14.1e}"
+
+
+def measure_accuracy(pattern: str, folder: Path, **settings: int) -> None:
+    """Trains a model for each number of labels and shape, and prints a line of the table for each."""
+    texts, urls = read_corpus(pattern)
+    documents = texts.to_pylist()
+    given = ", ".join(f"{name} {value}" for name, value in settings.items())
+    print(f"{len(documents):,} documents, {sum(map(len, documents)) / 1e6:.1f} M characters; {given}\n{HEADER}")
+    for labels in LABELS:
+        for ngrams, subwords in SHAPES:
+            path = folder / f"{labels}-{ngrams}-{subwords}.bin"
+            shape = {"wordNgrams": ngrams, "minn": 3 if subwords else 0, "maxn": subwords}
+            train_by_folder(documents, urls, labels, path, **shape, **settings)
+            print(f"{labels:6d}  {ngrams:7d}  {subwords:8d}  {report_accuracy(path, texts)}", flush=True)
+            path.unlink()  # eight of them are a gigabyte
+
+
 def main() -> None:
     """Reads the arguments, or makes what they leave out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help="a fastText model that can be folded")
     parser.add_argument("corpus", nargs="?", help="pattern of JSON lines files, compressed or not")
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=3, help="how often each scores all texts")
+    parser.add_argument("--accuracy", metavar="CORPUS", help="pattern of JSON lines files with `text` and `url`")
+    parser.add_argument("--dim", type=int, default=100, help="of the models trained for --accuracy")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--buckets", type=int, default=200_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        texts = read_texts(arguments.corpus) if arguments.corpus else make_texts(MADE_DOCUMENTS)
+        if arguments.accuracy:
+            settings = {"dim": arguments.dim, "epoch": arguments.epochs, "bucket": arguments.buckets}
+            measure_accuracy(arguments.accuracy, folder, **settings)
+            return
+        texts = read_corpus(arguments.corpus)[0] if arguments.corpus else make_texts(MADE_DOCUMENTS)
         path = arguments.model if arguments.model else make_model(texts, folder)
         compare(path, texts, folder, arguments.turns)
 

@@ -71,6 +71,26 @@ def assemble(
     _finish(config, plan, state, job, len(numbers))
 
 
+def show_result(output: str, console: Console) -> None:
+    """Prints what each phase of a finished build came to: rows, trained tokens, mixture, what packing discarded."""
+    manifest = manifests.read_manifest(output)
+    for phase in manifest.phases:
+        console.print(
+            f"{phase.name}: {phase.rows:,} sequences, {phase.tokens:,} tokens, "
+            f"{phase.loss_tokens / max(phase.tokens, 1):.2%} of them trained",
+            highlight=False,
+        )
+        ledger = manifest.ledger["phases"][phase.name]
+        for source, share in phase.mixture.items():
+            counts = ledger["sources"].get(source, {"documents": 0, "discarded": {}})
+            discarded = "".join(f", {count:,} tokens discarded ({why})" for why, count in counts["discarded"].items())
+            console.print(
+                f"  {source}: {share['achieved']:.2%} (asked {share['requested']:.2%}), "
+                f"{counts['documents']:,} documents{discarded}",
+                highlight=False,
+            )
+
+
 def _make_room(output: str, plan: Plan, *, overwrite: bool) -> bool:
     """Makes the folder ready for a plan; False where its build is finished already."""
     manifest_uri, plan_uri = storage.join(output, manifests.FILE_NAME), storage.join(output, plans.FILE_NAME)

@@ -4,7 +4,7 @@ import time
 
 from rich.console import Console
 
-from pipelines.assemble import assemble
+from pipelines.assemble import assemble, show_result
 from pipelines.plan import make_recipe_plan, show_plan
 from pipelines.prepare import prepare
 from pipelines.runner import RunnerSettings
@@ -30,3 +30,4 @@ def build(config: Config, settings: RunnerSettings, console: Console, *, overwri
     show_plan(plan, state, console)
     assemble(config, plan, state, settings, console, overwrite=overwrite)
     console.print(f"assemble  {config.output}, {time.monotonic() - planned:.1f} s", highlight=False)
+    show_result(config.output, console)

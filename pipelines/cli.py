@@ -128,7 +128,7 @@ def assemble(
     console, runner = Console(), RunnerSettings(workers, verbose)
     recipe = load_config(config, settings or ())
     command.assemble(recipe, *planning.plan(recipe, runner, console), runner, console, overwrite=overwrite)
-    console.print(f"assemble  {recipe.output}", highlight=False)
+    command.show_result(recipe.output, console)
 
 
 @app.command()

@@ -107,7 +107,7 @@ def verify(out: str, documents: int, tokenizer: str | None, console: Console) ->
     report = _Report(console)
     shards = _check_output(build, report, console)
     _check_ledger(build, shards, report)
-    readable = [shard.entry.path for shard in shards if shard.counts is not None]
+    readable = [shard.entry.path for shard in shards if shard.counts is not None and shard.counts.whole]
     _check_store(build, readable, report, console)
     _check_raw(build, readable, documents, report)
     if report.failed:
@@ -162,14 +162,17 @@ def _open_build(out: str, tokenizer: str | None) -> _Build:
 
 def _read_inputs(uri: str) -> tuple[list[tuple[str, str]], np.ndarray]:
     """Names and records of the input files."""
+    content = storage.read_bytes(uri)
     try:
-        with storage.open_random(uri) as source:
+        with pa.BufferReader(content) as source:
             table = pa.ipc.open_file(source).read_all()
             table.validate(full=True)
         if not table.schema.equals(INPUTS_SCHEMA, check_metadata=False):
             raise ValueError("its columns are not those of the contract")
+        if table["file"].to_pylist() != list(range(table.num_rows)):
+            raise ValueError("its files are not numbered one after another")
         names = list(zip(table["source"].to_pylist(), table["path"].to_pylist(), strict=True))
-    except (pa.ArrowException, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise BylineError(
             f"{uri}: cannot be read ({' '.join(str(error).split())}); copy it anew or build again"
         ) from None

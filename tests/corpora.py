@@ -9,8 +9,8 @@ ROOT/mine/empty.jsonl                                       no record at all
 ROOT/tokenizer.json   ROOT/quality.bin
 ```
 
-Every file has records without a text, with an empty and with a blank one, with odd URLs, and with the name of a special token
-in the text.
+Every file has records without a text, with an empty and with a blank one, with odd URLs, and with the name of a special
+token in the text.
 """
 
 import gzip
@@ -32,10 +32,64 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 SPECIAL = "<|endoftext|>"
 GOOD, BAD = "__label__hq", "__label__lq"
 GIVEN_SCORE = "fasttext_openhermes_reddit_eli5_vs_rw_v2_bigram_200k_train_prob"
-GOOD_WORDS = "theorem proof river harvest engine molecule theory granite orbit lantern museum glacier".split()
-BAD_WORDS = "click buy cheap now free offer login cookie banner popup discount subscribe".split()
-COMMON_WORDS = "the a of and to in is it that was for on with as by at from this be are".split()
-HOSTS = ["example.org", "en.wikipedia.org", "WWW.Example.co.uk", "a.b.example.com:8080", "blog.example.net", "192.0.2.1"]
+GOOD_WORDS = [
+    "theorem",
+    "proof",
+    "river",
+    "harvest",
+    "engine",
+    "molecule",
+    "theory",
+    "granite",
+    "orbit",
+    "lantern",
+    "museum",
+    "glacier",
+]
+BAD_WORDS = [
+    "click",
+    "buy",
+    "cheap",
+    "now",
+    "free",
+    "offer",
+    "login",
+    "cookie",
+    "banner",
+    "popup",
+    "discount",
+    "subscribe",
+]
+COMMON_WORDS = [
+    "the",
+    "a",
+    "of",
+    "and",
+    "to",
+    "in",
+    "is",
+    "it",
+    "that",
+    "was",
+    "for",
+    "on",
+    "with",
+    "as",
+    "by",
+    "at",
+    "from",
+    "this",
+    "be",
+    "are",
+]
+HOSTS = [
+    "example.org",
+    "en.wikipedia.org",
+    "WWW.Example.co.uk",
+    "a.b.example.com:8080",
+    "blog.example.net",
+    "192.0.2.1",
+]
 ODD_URLS = [None, "", "not a url", "mailto:a@example.org", "http://[::1", "http://münchen.example/straße"]
 SOURCES = ("c4", "dclm", "mine", "refinedweb")
 
@@ -72,7 +126,10 @@ def make_records(seed: int, count: int) -> list[Record]:
     chance = random.Random(seed)
     records = [_record(chance) for _ in range(count)]
     awkward = [Record("http://example.org/none", None), Record("http://example.org/empty", "")]
-    awkward += [Record("http://example.org/blank", " \n\t\u00a0"), Record(None, f"the name {SPECIAL} of a river {SPECIAL}")]
+    awkward += [
+        Record("http://example.org/blank", " \n\t\u00a0"),
+        Record(None, f"the name {SPECIAL} of a river {SPECIAL}"),
+    ]
     awkward += [Record(url, _text(chance, 12)) for url in ODD_URLS]
     for record in awkward:
         records.insert(chance.randrange(len(records) + 1), record)
@@ -82,7 +139,9 @@ def make_records(seed: int, count: int) -> list[Record]:
 def _record(chance: random.Random) -> Record:
     # Short ones and some that are longer than a sequence.
     size = chance.choice([3, 8, 20, 40, 40, 80, 200])
-    return Record(f"https://{chance.choice(HOSTS)}/{chance.randrange(1000)}?q={chance.randrange(9)}", _text(chance, size))
+    return Record(
+        f"https://{chance.choice(HOSTS)}/{chance.randrange(1000)}?q={chance.randrange(9)}", _text(chance, size)
+    )
 
 
 def _text(chance: random.Random, words: int) -> str:
@@ -102,7 +161,9 @@ def write_corpus(root: Path, files: int = 2, count: int = 80) -> Corpus:
         write_c4(root / f"c4/c4-train.{number:05d}-of-{files + 1:05d}.json.gz", parts[1])
         write_refinedweb(root / f"refinedweb/train-{number}.parquet", parts[2])
         write_jsonl(root / f"mine/part-{number}.jsonl", parts[3])
-    write_c4(root / f"c4/c4-train.{files:05d}-of-{files + 1:05d}.json.gz", [Record(None, text) for text in (None, "", "  ")])
+    write_c4(
+        root / f"c4/c4-train.{files:05d}-of-{files + 1:05d}.json.gz", [Record(None, text) for text in (None, "", "  ")]
+    )
     (root / "mine/empty.jsonl").write_bytes(b"")
     write_tokenizer(root / "tokenizer.json", [record.text for record in everything if record.text])
     write_model(root / "quality.bin")
@@ -140,7 +201,9 @@ def write_refinedweb(path: Path, records: Sequence[Record]) -> None:
             "timestamp": pa.array([0] * len(records), pa.timestamp("s")),
             "dump": ["CC-MAIN-2013-20"] * len(records),
             "segment": ["1368696381249"] * len(records),
-            "image_urls": pa.array([[["http://example.org/a.png", "a"]]] * len(records), pa.list_(pa.list_(pa.string()))),
+            "image_urls": pa.array(
+                [[["http://example.org/a.png", "a"]]] * len(records), pa.list_(pa.list_(pa.string()))
+            ),
         }
     )
     path.parent.mkdir(parents=True, exist_ok=True)

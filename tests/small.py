@@ -30,9 +30,14 @@ from schemas.config import Condition, Config
 from schemas.config_file import parse_config
 from schemas.ledger import DrawCounts
 from schemas.plan import Plan
+from schemas.store import RunInfo
 from tests.reference import assembly, layout, placing, selection
 from transforms.counting import RunCounter
+from transforms.gathering import RunIndex
+from transforms.planning import make_plan
 from transforms.runs import write_run
+from transforms.store_index import read_run_info
+from transforms.tokenizing import shared_tokenizer, tokenizer_info
 
 BOS, PAD = "<|endoftext|>", "<|padding|>"
 VOCABULARY = 400
@@ -166,6 +171,36 @@ def comparable_counts(counts: Mapping[str, DrawCounts]) -> dict[str, dict[str, i
     }
 
 
+@dataclass(frozen=True)
+class SmallStore:
+    """A token store without raw corpora: its runs, file numbers of the runs, and all its documents."""
+
+    runs: list[RunInfo]
+    files: list[int]
+    documents: list[assembly.Document]
+
+    @property
+    def index(self) -> RunIndex:
+        return RunIndex.of((run.source, file, run.uri) for run, file in zip(self.runs, self.files, strict=True))
+
+
+def write_store(folder: Path, files: Mapping[tuple[str, str], Sequence[StoredRow]]) -> SmallStore:
+    """Writes one run for each (source, path)."""
+    numbers = placing.file_numbers(files)
+    runs, documents = [], []
+    for (source, path), rows in files.items():
+        uri, some = write_run_of(folder / "store" / source, source, path, numbers[source, path], rows)
+        runs.append(read_run_info(uri))
+        documents += some
+    return SmallStore(runs, [numbers[file] for file in files], documents)
+
+
+def plan_of(config: Config, store: SmallStore) -> Plan:
+    """The plan of a recipe, without Beam."""
+    info = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
+    return make_plan(config, info, store.runs, local_pass([run.uri for run in store.runs]))
+
+
 def local_pass(uris: Sequence[str]) -> Callable[[RunCounter], pa.RecordBatch]:
     """Passes over runs without Beam, for `make_plan`."""
     return lambda counter: counter.merge([counter.count(uri) for uri in uris])
@@ -192,6 +227,47 @@ def slow_predicates(encoded: str) -> tuple[assembly.Predicate, ...]:
         return lambda document: rank(document, field) < border
 
     return tuple(below(item["field"], tuple(item["below"])) for item in json.loads(encoded))
+
+
+# --------------------------------------------------------------------------------------------------- the reference
+
+
+def drawn_by(plan: Plan, documents: Iterable[assembly.Document]) -> dict[tuple[str, int], list[assembly.Document]]:
+    """The documents of each shard, as the plan's rows say."""
+    documents, rows = list(documents), plan.table.to_pylist()
+    return {
+        (phase, shard): assembly.draw(
+            documents,
+            [
+                (row["source"], row["epoch"], row["place_lo"], row["place_hi"], slow_predicates(row["predicates"]))
+                for row in rows
+                if (row["phase"], row["shard"]) == (phase, shard)
+            ],
+        )
+        for phase, shard, _ in plan.shards()
+    }
+
+
+def reference_shards(
+    plan: Plan, config: Config, documents: Iterable[assembly.Document]
+) -> dict[tuple[str, int], assembly.Shard]:
+    """Every shard of a plan, made by the reference."""
+    conditions = {phase.name: reference_condition(phase.condition) for phase in config.phases}
+    ids = plan.header["tokenizer"]
+    return {
+        (phase, shard): assembly.assemble_shard(
+            drawn,
+            seed=config.seed,
+            length=config.sequence.length,
+            policy=config.sequence.packing.value,
+            condition=conditions[phase],
+            tokenizer=reference_tokenizer(),
+            bos_id=ids["bos_id"],
+            eos_id=ids["eos_id"],
+            pad_id=ids["pad_id"],
+        )
+        for (phase, shard), drawn in drawn_by(plan, documents).items()
+    }
 
 
 # ------------------------------------------------------------------------------------------------------- builds

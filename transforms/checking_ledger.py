@@ -50,33 +50,37 @@ _SHARD = {"path": str, "rows": int, "loss_tokens": int, "bytes": int, "sha256": 
 
 def misfits(manifest: Manifest) -> list[str]:
     """What is missing in the manifest or of another type, so that nothing else can be checked."""
-    found = list(_misfits(vars(manifest), _MANIFEST, "manifest.json"))
-    if found:
-        return found
-    for number, phase in enumerate(manifest.phases):
-        where = f"manifest.json: phases.{number}"
+    found = list(_misfits(vars(manifest), _MANIFEST))
+    for number, phase in enumerate([] if found else manifest.phases):
+        where = f"phases.{number}"
         found += _misfits(vars(phase), _PHASE, where)
         for index, shard in enumerate(phase.shards):
             found += _misfits(vars(shard), _SHARD, f"{where}.shards.{index}")
         if phase.name not in manifest.ledger["phases"]:
-            found.append(f"manifest.json: ledger.phases has no {phase.name!r}")
-    return found
+            found.append(f"ledger.phases: no key {phase.name!r}")
+    return [f"manifest.json: {misfit}" for misfit in found]
 
 
-def _misfits(value: Any, shape: Any, where: str) -> Iterator[str]:
+def shard_misfits(said: dict[str, Any]) -> list[str]:
+    """The same of what a shard says of its contents."""
+    return [f"its metadata: {misfit}" for misfit in _misfits(said, {"counts": {str: _DRAWS}, "padding": int})]
+
+
+def _misfits(value: Any, shape: Any, where: str = "") -> Iterator[str]:
     """`shape` is a type, None for anything, or a mapping; one whose only key is `str` stands for any keys."""
+    head = f"{where}: " if where else ""
     if isinstance(shape, dict):
         if not isinstance(value, dict):
-            yield f"{where}: expected a mapping, found {value!r}"
+            yield f"{head}expected a mapping, found {value!r}"
             return
-        keys = value if str in shape else shape
-        for key in keys:
+        for key in value if str in shape else shape:
             if key not in value:
-                yield f"{where}: no key {key!r}"
+                yield f"{head}no key {key!r}"
             else:
-                yield from _misfits(value[key], shape[str] if str in shape else shape[key], f"{where}.{key}")
+                below = shape[str] if str in shape else shape[key]
+                yield from _misfits(value[key], below, f"{where}.{key}" if where else key)
     elif shape is not None and (type(value) is not shape and not (shape is float and type(value) is int)):
-        yield f"{where}: expected {shape.__name__}, found {value!r}"
+        yield f"{head}expected {shape.__name__}, found {value!r}"
 
 
 def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:

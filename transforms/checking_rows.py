@@ -83,6 +83,7 @@ class RowCounts:
         positions, loss_by_file: int64 [files], positions of documents, and those whose loss counts.
         drawn, conditioned: int64 [files], documents that begin in the shard, and those with a masked prefix.
         documents: int64, the doc ids, each once, sorted.
+        whole: whether every row's segments divide it, so that they can be looked at one by one.
         problems: one line each.
     """
 
@@ -93,6 +94,7 @@ class RowCounts:
     rows: int = 0
     padding: int = 0
     documents: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    whole: bool = True
     problems: list[str] = field(default_factory=list)
 
     @classmethod
@@ -131,6 +133,7 @@ class ShardCounter:
         if fault is not None:
             self.counts.problems.append(f"row {self.counts.rows + fault[0]}: {fault[1]}")
             self.counts.rows += batch.num_rows
+            self.counts.whole = False
             return
         rows = _Rows(batch, self.rules.length, self.counts.rows)
         problems = self.counts.problems

@@ -19,6 +19,7 @@ from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.shards import shard_metadata, shard_schema
 from schemas.config import Config
 from transforms.assembling import AssembleJob, file_digest, shard_batches
+from transforms.checking_ledger import shard_misfits
 from transforms.checking_rows import RowCounts, RowRules, ShardCounter
 from transforms.gathering import RunIndex
 from transforms.storage import exists, join, open_random
@@ -91,6 +92,8 @@ def check_shard(
             said = shard_metadata(reader.schema, entry.path)
             problems += _check_metadata(said, manifest, config, phase, number)
             _check_columns(reader.schema, manifest)
+            for misfit in shard_misfits(said):
+                raise ValueError(misfit)
             counts = _count(reader, rules)
             problems += [f"{entry.path}: {problem}" for problem in _check_batches(reader, said["rows_per_batch"])]
     except _UNREADABLE as error:

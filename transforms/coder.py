@@ -22,6 +22,10 @@ class RecordBatchCoder(beam.coders.Coder):
     def decode(self, encoded: bytes) -> pa.RecordBatch:
         return pa.ipc.open_stream(encoded).read_next_batch()
 
+    def estimate_size(self, value: pa.RecordBatch) -> int:
+        """Bytes in memory. Beam samples sizes on every edge, and would encode the batch to learn its length."""
+        return value.nbytes
+
     def is_deterministic(self) -> bool:
         return True
 

@@ -18,11 +18,9 @@ means depends on that line alone:
 | `"\\u0000"` in a string | that character |
 | one key twice | the last one counts |
 | url is not a string | null |
-| a field of type string holds another value | its JSON text |
-| a field of type int | an integer of 64 bits, a whole number up to 2^53 (`3.0`), or a string that is one |
-| a field of type float, a score | a finite number, or a string that is one; -0 is 0; a score is rounded last |
-| a field of type bool | `true`, `false`, or those as strings |
-| a field or score holds anything else | null |
+| a field or score holds a value of another type than configured | as `transforms.values` makes it |
+
+What a file's bytes and lines are, `transforms.decompressing` says.
 
 Two parsers read a file, and never disagree. Arrow's takes a block at once; what it refuses is read line by line with
 orjson. Arrow's accepts more than orjson does: several objects on one line, one over several lines, bytes that are not
@@ -30,7 +28,6 @@ UTF-8, NaN, and more than 1024 levels. The first three are looked for before its
 for in `_load` and `_row`.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -38,32 +35,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.json
 
 from byline.errors import BylineError
 from schemas.config import Malformed
 from schemas.documents import InputFile
-from transforms import storage
+from transforms.decompressing import line_bounds, read_blocks
+from transforms.values import Records, converter, field_at, finite, malformed_error, malformed_mask
 
 # One parse of Arrow's: long enough that its fixed costs vanish, short enough to stay small beside a chunk.
 BLOCK_BYTES = 16 << 20
-# One read: a piece stays in the processor's cache, and an error names its place to within a piece.
-_PIECE_BYTES = 1 << 20
-# Arrow's parser counts a block's bytes in 31 bits; no document is as long.
-_LINE_LIMIT = 1 << 30
-
-_BOM = b"\xef\xbb\xbf"
-_BLANK = b" \t\r\n"
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\x04\x22\x4d\x18": "lz4"}
-_FOREIGN = {
-    b"PAR1": "a Parquet file; set `format: parquet`",
-    b"\xfd7zXZ": "compressed with xz, which is not supported; compress it with zstd or gzip",
-    b"PK\x03\x04": "a zip archive; unpack it",
-}
-
-# Columns as configured, with a mask of the records that are malformed (their values are null).
-Records = tuple[pa.RecordBatch, np.ndarray]
 
 
 def read_json_lines(
@@ -87,8 +68,8 @@ def read_json_lines(
     """
     columns = _columns(schema, paths)
     row = 0
-    for offset, block in _blocks(file.uri, block_bytes):
-        lines = _line_bounds(block)
+    for offset, block in read_blocks(file.uri, block_bytes):
+        lines = line_bounds(block)
         if not len(lines):
             continue
         reasons: dict[int, str] = {}
@@ -104,93 +85,6 @@ def read_json_lines(
             raise malformed_error(file, where, reasons[first])
         yield batch, mask
         row += len(lines)
-
-
-def malformed_mask(reasons: Mapping[int, str], rows: int) -> np.ndarray:
-    """A mask, bool[rows], of the records that have a reason."""
-    mask = np.zeros(rows, bool)
-    mask[list(reasons)] = True
-    return mask
-
-
-def malformed_error(file: InputFile, where: str, reason: str) -> BylineError:
-    """The error for a malformed record."""
-    return BylineError(
-        f"{file.uri}: {where}: {reason}; mend the file, or set `malformed: drop` for source {file.source!r} "
-        "to drop such records and count them"
-    )
-
-
-# --- bytes
-
-
-def _codec(uri: str) -> str | None:
-    """The compression of a file by its first bytes, behind any skippable frames (zstd and lz4 have the same)."""
-    with storage.open_random(uri) as file:
-        head = file.read(8)
-        while head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5:
-            behind = file.tell() - len(head) + 8 + int.from_bytes(head[4:8], "little")
-            file.seek(min(behind, file.size()))
-            head = file.read(8) or b"\x28\xb5\x2f\xfd"
-    for magic, what in _FOREIGN.items():
-        if head.startswith(magic):
-            raise BylineError(f"{uri}: expected JSON lines, found {what}")
-    return next((codec for magic, codec in _MAGIC.items() if head.startswith(magic)), None)
-
-
-def _pieces(uri: str, size: int) -> Iterator[bytes]:
-    """The decompressed content."""
-    codec = _codec(uri)
-    filesystem, path = storage.resolve(uri)
-    reached = 0
-    try:
-        with filesystem.open_input_stream(path, compression=codec, buffer_size=_PIECE_BYTES) as stream:
-            while piece := stream.read(size):
-                yield piece
-                reached += len(piece)
-    except OSError as error:
-        what = f"the {codec} data is damaged or cut short" if codec else "the file cannot be read"
-        raise BylineError(
-            f"{uri}: {what} behind byte {reached} of its {'decompressed ' if codec else ''}content ({error}); "
-            "fetch the file again and compare its checksum"
-        ) from None
-
-
-def _blocks(uri: str, block_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """Cuts the content into blocks of whole lines, each ending with a newline, and gives their offsets; skips a BOM."""
-    offset, size, parts = 0, 0, []
-    for piece in _pieces(uri, min(_PIECE_BYTES, block_bytes)):
-        parts.append(piece)
-        size += len(piece)
-        end = piece.rfind(b"\n") + 1 if size >= block_bytes else 0
-        if end:
-            parts[-1] = piece[:end]
-            block = b"".join(parts)
-            yield _without_bom(offset, block)
-            offset, size, parts = offset + len(block), len(piece) - end, [piece[end:]]
-        elif size > block_bytes + _LINE_LIMIT:
-            raise BylineError(
-                f"{uri}: a line of more than {_LINE_LIMIT} bytes behind byte {offset}; expected one JSON object a line"
-            )
-    if size:
-        yield _without_bom(offset, b"".join([*parts, b"\n"]))
-
-
-def _without_bom(offset: int, block: bytes) -> tuple[int, bytes]:
-    return (len(_BOM), block[len(_BOM) :]) if offset == 0 and block.startswith(_BOM) else (offset, block)
-
-
-def _line_bounds(block: bytes) -> np.ndarray:
-    """Where the records are: int64[rows, 2], begin and end of each line that is not blank, without its `\\r\\n`."""
-    data = np.frombuffer(block, np.uint8)
-    pieces = range(0, len(data), _PIECE_BYTES)
-    ends = np.concatenate([np.flatnonzero(data[at : at + _PIECE_BYTES] == ord("\n")) + at for at in pieces])
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    ends = ends - ((ends > starts) & (data[ends - 1] == ord("\r")))
-    keep = ends > starts
-    for index in np.flatnonzero(keep & (data[starts] <= ord(" "))):
-        keep[index] = block[starts[index] : ends[index]].strip(_BLANK) != b""
-    return np.stack([starts[keep], ends[keep]], axis=1)
 
 
 # --- columns
@@ -239,18 +133,6 @@ def _finish(values: list[pa.Array], schema: pa.Schema) -> pa.RecordBatch:
         for array, kind, inexact in zip(values, schema.types, floating, strict=True)
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def field_at(record: pa.RecordBatch, path: list[str]) -> pa.Array:
-    """The column a path leads to; null where a struct on the way is."""
-    values = record.column(path[0])
-    return pc.struct_field(values, path[1:]) if len(path) > 1 else values
-
-
-def finite(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Rounds doubles to `kind`; NaN and infinite ones become null, -0 becomes 0."""
-    rounded = pc.add(values.cast(kind), pa.scalar(0, kind))
-    return pc.if_else(pc.is_finite(rounded), rounded, pa.scalar(None, kind))
 
 
 # --- a block at once, with Arrow
@@ -326,7 +208,7 @@ def _row(line: bytes, columns: _Columns) -> list[Any]:
     except orjson.JSONDecodeError as error:
         # Nested deeper than orjson goes, perhaps in a field that nobody asked for.
         plain = _without_nan(line) + b"\n"
-        alone = _parse_block(plain, _line_bounds(plain), columns)
+        alone = _parse_block(plain, line_bounds(plain), columns)
         if alone is None:
             raise _MalformedError(f"expected one JSON object a line, {_syntax(line, error)}") from None
         return [column[0].as_py() for column in alone.columns]
@@ -378,61 +260,6 @@ def _as_text(value: Any) -> str | None:
 
 def _as_url(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-# --- values
-
-
-def converter(kind: pa.DataType) -> Callable[[Any], Any]:
-    """What makes a value of `kind` (string, int64, float64, float32, bool) from any other, or None where it cannot."""
-    if pa.types.is_string(kind):
-        return _as_string
-    if pa.types.is_floating(kind):
-        return _as_float
-    return _as_int if pa.types.is_integer(kind) else _as_bool
-
-
-def _as_string(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    try:
-        return orjson.dumps(value, default=str).decode()
-    except orjson.JSONEncodeError:  # nested too deep
-        return None
-
-
-def _as_float(value: Any) -> float | None:
-    if isinstance(value, str):
-        value = _number(value)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _as_int(value: Any) -> int | None:
-    if isinstance(value, str):
-        value = _number(value)
-    if isinstance(value, float) and abs(value) <= 2**53 and value.is_integer():
-        return int(value)
-    exact = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
-    return value if exact else None
-
-
-def _as_bool(value: Any) -> bool | None:
-    if isinstance(value, str):
-        return {"true": True, "false": False}.get(value)
-    return value if isinstance(value, bool) else None
-
-
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-
-
-def _number(text: str) -> int | float | None:
-    """The value of a string that is a JSON number within a double's range."""
-    try:
-        return orjson.loads(text) if _NUMBER.fullmatch(text) else None
-    except orjson.JSONDecodeError:
-        return None
 
 
 # --- errors

@@ -12,7 +12,7 @@ null              null          null                                         nul
 | there is no text column, or it is of another type | an error that names the columns |
 | a column of any other field is absent, or `url` is no string | null |
 | a string or binary value of a field asked for is not UTF-8 | the record is malformed |
-| a field or score of another type than configured | as the same value would in JSON lines (`transforms.json_lines`) |
+| a field or score of another type than configured | as `transforms.values` makes it, so as in JSON lines |
 
 A dot in a path always goes into a struct; a null struct has null fields.
 """
@@ -29,7 +29,7 @@ from byline.errors import BylineError
 from schemas.config import Malformed
 from schemas.documents import InputFile
 from transforms import storage
-from transforms.json_lines import Records, converter, field_at, finite, malformed_error, malformed_mask
+from transforms.values import Records, converter, field_at, finite, malformed_error, malformed_mask
 
 # As for JSON lines: small beside a chunk, large enough that a batch's fixed costs vanish.
 BATCH_BYTES = 16 << 20

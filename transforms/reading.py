@@ -37,8 +37,9 @@ from byline.errors import BylineError
 from schemas.config import KeptType, Source, SourceFormat
 from schemas.documents import ROW, SCORE_TYPE, TEXT, URL, BatchInfo, InputFile, info_of, with_info
 from schemas.reasons import DropReason
-from transforms.json_lines import Records, read_json_lines
+from transforms.json_lines import read_json_lines
 from transforms.parquet_rows import read_parquet
+from transforms.values import Records
 
 # One chunk makes one run of the token store: few runs for a corpus, and a worker's memory holds a chunk several times.
 TARGET_BYTES = 64 << 20

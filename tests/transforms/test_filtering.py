@@ -30,7 +30,7 @@ def test_reasons() -> None:
 SPACES = [chr(point) for point in range(0x110000) if chr(point).isspace()]
 
 
-@pytest.mark.parametrize("space", SPACES + ["\u200b", "\ufeff", "\u180e", "\0"], ids=ascii)
+@pytest.mark.parametrize("space", [*SPACES, "\u200b", "\ufeff", "\u180e", "\0"], ids=ascii)
 def test_white_space_is_pythons(space: str) -> None:
     expected = "empty_text" if space.isspace() else None
     assert drop_reasons(pa.array([space * 2], pa.large_string())).to_pylist() == [expected]

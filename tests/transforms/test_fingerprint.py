@@ -69,9 +69,7 @@ def test_the_tokenizers_content_counts_and_not_its_name(folder: Path) -> None:
 
     before = parts("one.json", small.tokenizer_json())
     assert parts("two.json", small.tokenizer_json()) == before
-    changed = small.tokenizer_json().replace('"truncation": null', '"truncation":  null')
-    assert changed != small.tokenizer_json()
-    assert changed_keys(before, parts("three.json", changed)) == ["tokenizer.file"]
+    assert changed_keys(before, parts("three.json", small.tokenizer_json() + " ")) == ["tokenizer.file"]
 
 
 def test_special_tokens_and_library_do_not_count(folder: Path) -> None:

@@ -39,12 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_range_is_what_a_filter_gives(folder: Path, given_places: list[int], low: int, high: int, rows: int) -> None:
     uri = write(folder / str(len(list(folder.iterdir()))), given_places, rows)
     batches = list(Run(uri, ("place", "row", "tokens")).between(low, high))
-    found = [
-        pair for batch in batches for pair in zip(batch["place"].to_pylist(), batch["row"].to_pylist(), strict=True)
-    ]
-    expected = sorted((place, row) for row, place in enumerate(given_places) if low <= place <= high)
-    assert found == expected
-    assert [ids for batch in batches for ids in batch["tokens"].to_pylist()] == [[row] for _, row in expected]
+    found = [(row["place"], row["row"], row["tokens"]) for batch in batches for row in batch.to_pylist()]
+    assert found == sorted((place, row, [row]) for row, place in enumerate(given_places) if low <= place <= high)
     assert all(batch.num_rows for batch in batches)
 
 
@@ -100,5 +96,5 @@ def test_a_run_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_run_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(BylineError, match="none.arrow: cannot be opened"):
+    with pytest.raises(BylineError, match=r"none\.arrow: cannot be opened"):
         open_run(str(tmp_path / "none.arrow"), ["place"])

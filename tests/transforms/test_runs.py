@@ -84,11 +84,8 @@ def test_a_run_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_run_written_again_has_the_same_bytes(tmp_path: Path) -> None:
     first = Path(write_run(batch_of(20), FINGERPRINT, str(tmp_path / "one"))).read_bytes()
     # Another layout in memory: a slice of a larger batch.
-    sliced = (
-        pa.concat_batches([batch_of(20), batch_of(20)])
-        .slice(0, 20)
-        .replace_schema_metadata(batch_of(20).schema.metadata)
-    )
+    metadata = batch_of(20).schema.metadata
+    sliced = pa.concat_batches([batch_of(7), batch_of(20)]).slice(7, 20).replace_schema_metadata(metadata)
     second = Path(write_run(sliced, FINGERPRINT, str(tmp_path / "two"))).read_bytes()
     assert first == second
     assert Path(write_run(batch_of(20), FINGERPRINT, str(tmp_path / "one"))).read_bytes() == first
@@ -119,9 +116,8 @@ def test_write_runs_gives_each_source_its_folder_and_fingerprint(tmp_path: Path)
     batches = [batch_of(3), tokenized_batch("b", "y.jsonl", [StoredRow(0, [1])])]
     folders = {name: str(tmp_path / name) for name in "ab"}
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        runs = (
-            pipeline | beam.Create(batches).with_output_types(pa.RecordBatch) | WriteRuns(folders, {"a": "1", "b": "2"})
-        )
+        created = pipeline | beam.Create(batches).with_output_types(pa.RecordBatch)
+        runs = created | WriteRuns(folders, {"a": "1", "b": "2"})
         assert runs.element_type is str
         expected = [f"{folders[s]}/{run_name(s, p, 0)}" for s, p in (("a", "x.jsonl"), ("b", "y.jsonl"))]
         assert_that(runs, equal_to(expected))

@@ -1,0 +1,37 @@
+"""One tiny corpus, one token store and one build of it, shared by the tests of the pipelines; nobody writes to them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builds import build
+from tests.corpora import Corpus, recipe, write_corpus
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def make_build(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Builds the tests' recipe with some keys changed, from one shared store; the same changes give the same build."""
+    folder = tmp_path_factory.mktemp("builds")
+    done: dict[str, Path] = {}
+
+    def make(**changes: Any) -> Path:
+        key = repr(sorted(changes.items()))
+        if key not in done:
+            output = str(folder / f"shards-{len(done)}")
+            done[key] = build(recipe(corpus, folder, output=output, **changes))
+        return done[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def built(make_build: Callable[..., Path]) -> Path:
+    """The output of the tests' recipe as it stands."""
+    return make_build()

@@ -1,0 +1,181 @@
+"""The command line: every command's help, settings, and what each step writes and leaves alone."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from pipelines.cli import app
+from tests.builds import digests, manifest_of
+from tests.corpora import Corpus, recipe, write_recipe
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ["sample", "build", "prepare", "plan", "assemble", "verify", "inspect", "prompt", "doctor"]
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(app, list(map(str, words)), catch_exceptions=False, env={"COLUMNS": "200"})
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def path(corpus: Corpus, tmp_path: Path) -> Path:
+    return write_recipe(tmp_path / "recipe.yaml", recipe(corpus, tmp_path))
+
+
+def test_the_help_names_every_command() -> None:
+    done = run("--help")
+    assert done.exit_code == 0
+    assert re.findall(r"^  ([a-z]+)  ", done.output, re.MULTILINE) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_each_command(command: str) -> None:
+    done = run(command, "--help")
+    assert done.exit_code == 0
+    usage, about, *_ = (line for line in done.output.splitlines() if line)
+    assert f" {command} " in usage
+    assert about.startswith("  ")
+    if command in ("build", "prepare", "plan", "assemble"):
+        assert "--set" in done.output
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    assert "Usage" in run().output
+
+
+def test_a_wrong_option_is_told() -> None:
+    done = run("build", "a.yaml", "--colour")
+    assert done.exit_code == 2
+    assert "No such option" in done.output
+
+
+def test_the_steps_one_by_one_are_the_build(path: Path, tmp_path: Path, built: Path) -> None:
+    done = run("prepare", path)
+    assert done.exit_code == 0, done.output
+    assert re.findall(r"^prepare   ([a-z0-9]+): ([0-9]+) files", done.output, re.MULTILINE) == [
+        ("c4", "3"),
+        ("dclm", "2"),
+        ("mine", "3"),
+        ("refinedweb", "2"),
+    ]
+    assert not (tmp_path / "shards").exists()
+    again = run("prepare", path)
+    assert again.output == f"prepare   nothing to do: 10 files are in {tmp_path}/store\n"
+
+    before = files(tmp_path)
+    planned = run("plan", path)
+    assert planned.exit_code == 0
+    assert files(tmp_path) == before
+    assert not (tmp_path / "shards").exists()
+
+    done = run("assemble", path)
+    assert done.output.splitlines()[-1] == f"assemble  {tmp_path}/shards"
+    assert digests(tmp_path / "shards") == digests(built)
+
+
+def test_plan_shows_what_goes_where(path: Path, tmp_path: Path, make_build: Callable[..., Path], built: Path) -> None:
+    store = built.parent / "store"
+    done = run("plan", path, "--set", f"store={store}")
+    words = [line.split() for line in done.output.splitlines()]
+    lines = {
+        tuple(line[:2]): line[2:] for line in words if line[0] in ("conditioned", "cooldown") and line[1].isalnum()
+    }
+    shares = {line[0]: line[1:] for line in words if line and line[0] in ("c4", "dclm", "mine", "refinedweb")}
+    assert "conditioned" in done.output
+    assert set(shares) == {"dclm", "mine", "refinedweb"}
+    drawn = manifest_of(built)["ledger"]["phases"]["conditioned"]["sources"]["c4"]
+    assert lines["conditioned", "c4"][:2] == [f"{drawn['documents']:,}", f"{drawn['tokens']:,}"]
+    assert "unused of c4 (quality): " in done.output
+    assert not (tmp_path / "shards").exists()
+    assert files(store) == files(store)
+
+
+def test_a_finished_output_is_left_as_it_is_by_plan(path: Path, built: Path) -> None:
+    before = files(built)
+    done = run("plan", path, "--set", f"store={built.parent / 'store'}", "--set", f"output={built}", "--set", "seed=7")
+    assert done.exit_code == 0
+    assert files(built) == before
+
+
+def test_settings_are_yaml_and_apply_in_order(path: Path, built: Path, tmp_path: Path) -> None:
+    sets = [
+        f"store={built.parent / 'store'}",
+        f"output={tmp_path / 'other'}",
+        "seed=1",
+        "seed=2",
+        "phases.cooldown.select=null",
+        "phases.0.condition.template='{host}: '",
+        "mixture={c4: 0.5, mine: 0.5}",
+        "tokens=5K",
+    ]
+    done = run("build", path, *[word for value in sets for word in ("--set", value)])
+    assert done.exit_code == 0, done.output
+    config = manifest_of(tmp_path / "other")["config"]
+    assert (config["seed"], config["tokens"], config["mixture"]) == (2, 5000, {"c4": 0.5, "mine": 0.5})
+    assert config["phases"][1]["select"] is None
+    assert config["phases"][0]["condition"]["template"] == "{host}: "
+
+
+def test_build_says_what_it_did_in_a_pipe(path: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipelines.cli", "build", str(path), "--workers", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    steps = [line.split()[0] for line in done.stdout.splitlines() if re.match(r"prepare|plan |assemble", line)]
+    assert steps == ["prepare"] * 5 + ["plan", "assemble"]
+    assert max(map(len, done.stdout.splitlines())) <= 120 + len(str(tmp_path))
+
+
+def test_verify_says_what_it_checked(built: Path) -> None:
+    done = run("verify", built, "--documents", "20")
+    assert done.exit_code == 0
+    assert [line[:18].split(None, 1) for line in done.output.splitlines()[:6]] == [
+        ["ok", "files       "],
+        ["ok", "rows        "],
+        ["ok", "ledger      "],
+        ["ok", "phases      "],
+        ["ok", "token store "],
+        ["ok", "raw corpus  "],
+    ]
+    sampled = int(re.search(r"([0-9]+) sampled segments", done.output)[1])
+    assert 5 <= sampled <= 60
+
+
+def test_verify_takes_a_tokenizer_that_was_moved(built: Path, corpus: Corpus, tmp_path: Path) -> None:
+    moved = tmp_path / "t.json"
+    moved.write_bytes(corpus.tokenizer.read_bytes())
+    assert run("verify", built, "--tokenizer", moved).exit_code == 0
+
+
+def test_inspect_and_prompt_of_a_build(built: Path) -> None:
+    shown = run("inspect", built, "--row", "0")
+    assert shown.exit_code == 0
+    assert "⟦⟨<|endoftext|>⟩URL: " in shown.output
+    cooldown = run("inspect", built, "--phase", "cooldown")
+    assert "⟦" not in cooldown.output.split("\n", 3)[3]
+    prompt = run("prompt", built, "host=en.wikipedia.org", "The river")
+    assert prompt.exit_code == 0
+    assert "URL: en.wikipedia.org" in prompt.output
+
+
+def test_doctor_finds_nothing_wrong_with_the_recipe(path: Path) -> None:
+    done = run("doctor", path)
+    assert done.exit_code == 0, done.output
+
+
+def test_a_configuration_may_extend_another(path: Path, built: Path, tmp_path: Path) -> None:
+    child: dict[str, Any] = {"extends": "recipe.yaml", "output": str(tmp_path / "child"), "seed": 5}
+    (tmp_path / "child.yaml").write_text(json.dumps({**child, "store": str(built.parent / "store")}))
+    assert run("build", tmp_path / "child.yaml").exit_code == 0
+    config = manifest_of(tmp_path / "child")["config"]
+    assert (config["seed"], config["sequence"]["length"]) == (5, 64)
