@@ -52,8 +52,8 @@ def tokens_field(id_type: pa.DataType) -> pa.Field:
 
 # Names that a score, label or kept field must not take: columns of the store, and fields derived for templates.
 RESERVED_NAMES = frozenset(
-    ("row", "text", "url", "host", "registered_domain", "suffix", "path", "host_hash", "url_hash")
-    + ("source", "place", "num_bytes", "num_tokens", "tokens", "epoch")
+    {"row", "text", "url", "host", "registered_domain", "suffix", "path", "host_hash", "url_hash"}
+    | {"source", "place", "num_bytes", "num_tokens", "tokens", "epoch"}
 )
 
 

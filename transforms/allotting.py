@@ -118,8 +118,12 @@ class Allotter:
         """
         asked = dict(target)
         best: PhaseAllotment | None = None
+        may_repeat = self.config.tokens != "all" and self.config.shortage is Shortage.REPEAT
         for _ in range(_TRIES):
             ends = {source: self._end(number, source, starts[source], asked[source]) for source in self.sources}
+            if not may_repeat:
+                # Where a source is just enough, rounding must not begin a second epoch.
+                ends = {source: min(end, EPOCH) for source, end in ends.items()}
             points = {source: (starts[source], fixed.get(source, ends[source])) for source in self.sources}
             found = self._pack(number, points, target)
             if best is None or _error(found) < _error(best):

@@ -16,9 +16,6 @@ import pytest
 import byline
 import pipelines.prepare
 from byline.shards import shard_metadata
-from pipelines.assemble import assemble
-from pipelines.plan import make_recipe_plan
-from pipelines.runner import RunnerSettings
 from schemas import store
 from schemas.config import Config, Packing
 from schemas.ledger import DrawCounts
@@ -35,7 +32,7 @@ CONDITION = {"template": "URL: {host} {license}\n\n", "unknown": "?"}
 SELECT = {"top": "0.7", "by": "quality"}
 CONDITIONED = [
     {"name": "conditioned", "share": "0.8", "condition": CONDITION, "select": SELECT},
-    {"name": "cooldown", "share": "0.2", "select": {**SELECT, "count": "tokens"}},
+    {"name": "cooldown", "share": "0.2", "select": SELECT},
 ]
 ODD_CONDITIONS = [
     {"name": "after", "share": "0.5", "condition": {**CONDITION, "place": "after", "dropout": "0.3"}},
@@ -89,9 +86,7 @@ def config_of(folder: Path, name: str, **changes: Any) -> Config:
 
 def build(config: Config) -> Plan:
     """Builds on the one token store; returns the plan that the output holds."""
-    state = small.prepare_quietly(config)
-    plan = make_recipe_plan(config, state, RunnerSettings(workers=1))
-    assemble(config, plan, state, RunnerSettings(workers=1), small.quiet())
+    small.build_quietly(config)
     return read_plan(Path(config.output, "plan.arrow").read_bytes(), "plan.arrow")
 
 
@@ -190,21 +185,17 @@ def test_documents_are_drawn_once_an_epoch_and_selected_exactly(built: Built, ke
     assert len(uses) > len(kept) or not repeated
     if repeated:
         return
-    best = {count: best_documents(kept, count) for count in ("documents", "tokens")}
-    for (phase, _), some in drawn.items():
-        assert {use.doc_id for use in some} <= best["documents" if phase == "conditioned" else "tokens"]
-    # All of what a phase may take is in one of them, or was left to the other phase.
-    assert {doc_id for doc_id, _ in uses} >= best["documents"] & best["tokens"]
+    assert {doc_id for doc_id, _ in uses} == best_documents(kept)
 
 
-def best_documents(kept: list[assembly.Document], count: str) -> set[int]:
+def best_documents(kept: list[assembly.Document]) -> set[int]:
     found: set[int] = set()
     for source in "ab":
         mine = [document for document in kept if document.source == source]
         scored = [
             selection.Scored(document.scores["quality"], document.place, len(document.tokens)) for document in mine
         ]
-        found |= {mine[index].doc_id for index in selection.top_share(scored, Fraction("0.7"), count)}
+        found |= {mine[index].doc_id for index in selection.top_share(scored, Fraction("0.7"), "documents")}
     return found
 
 

@@ -56,7 +56,8 @@ def test_damaged_files_are_refused(tmp_path, plain):
     # Version, loss, dim, buckets, entries and labels of the header.
     header = [(4, 13), (32, 9), (8, 17), (40, 10**6), (40, 0), (64, 2**30), (64, -1), (72, 4), (72, 0)]
     cases += [changed(whole, at, value) for at, value in header]
-    cases.append(changed(changed(whole, 68, read_model_file(plain).words - 1), 72, 4))  # its last word as a label
+    kind = int(read_model_file(plain).bounds[0, 1]) + 9  # of the first word, behind its NUL and count
+    cases.append(whole[:kind] + b"\1" + whole[kind + 1 :])
     path = tmp_path / "bad.bin"
     for content in cases:
         path.write_bytes(content)

@@ -1,0 +1,210 @@
+"""Reading a configuration: `extends`, `--set`, YAML's traps, and one line for each mistake."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from byline.errors import BylineError
+from schemas.config import Packing
+from schemas.config_file import load_config, merge, parse_config
+
+TEXT = """
+sources:
+  mine: {format: jsonl, path: "data/*.jsonl"}
+tokenizer: {file: tokenizer.json, eos: "</s>"}
+sequence: {length: 64}
+phases:
+  - {name: first, share: 0.9}
+  - {name: last, share: 0.1}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(TEXT)
+    return file
+
+
+def mistake(path: Path, *overrides: str) -> str:
+    with pytest.raises(BylineError) as caught:
+        load_config(path, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# --------------------------------------------------------------------------------------------------------- extends
+
+
+def test_a_child_goes_on_top_of_what_it_extends(tmp_path: Path, path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    middle, child = tmp_path / "deep/middle.yaml", tmp_path / "child.yaml"
+    middle.write_text("extends: ../recipe.yaml\nseed: 1\nsequence: {packing: concat}\n")
+    child.write_text("extends: deep/middle.yaml\nseed: 2\nphases: [{name: only, share: 1}]\n")
+    found = load_config(child)
+    assert (found.seed, found.sequence.length, found.sequence.packing) == (2, 64, Packing.CONCAT)
+    assert [phase.name for phase in found.phases] == ["only"]
+    assert load_config(middle).seed == 1
+
+
+def test_null_drops_what_the_other_file_gave(tmp_path: Path, path: Path) -> None:
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: recipe.yaml\ntokenizer: {bos: null, eos: null, pad: x}\n")
+    found = load_config(child).tokenizer
+    assert (found.file, found.bos, found.eos, found.pad) == ("tokenizer.json", None, None, "x")
+
+
+def test_extends_that_leads_nowhere_or_back(tmp_path: Path, path: Path) -> None:
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: gone.yaml\n")
+    assert f"{tmp_path}/gone.yaml: the configuration cannot be read (No such file or directory)" in mistake(child)
+    child.write_text("extends: [a, b]\n")
+    assert "extends: expected the path of one YAML file, found ['a', 'b']" in mistake(child)
+    path.write_text("extends: child.yaml\n" + TEXT)
+    child.write_text("extends: recipe.yaml\n")
+    assert "`extends` leads back to this file; remove one link of the circle" in mistake(child)
+    child.write_text("extends: child.yaml\n")
+    assert "`extends` leads back to this file" in mistake(child)
+
+
+def test_merging_leaves_both_as_they_were() -> None:
+    base = {"a": {"x": 1, "y": {"z": 2}}, "b": [1]}
+    over = {"a": {"y": {"w": 3}}, "b": [2]}
+    copies = yaml.safe_load(yaml.safe_dump([base, over]))
+    assert merge(base, over) == {"a": {"x": 1, "y": {"z": 2, "w": 3}}, "b": [2]}
+    assert [base, over] == copies
+    assert merge({"a": 1}, {"a": {"b": 2}}) == {"a": {"b": 2}}
+
+
+# ------------------------------------------------------------------------------------------------------------- set
+
+
+def test_settings_apply_in_order(path: Path) -> None:
+    found = load_config(path, ["seed=1", "seed=2", "sequence.packing=best_fit", "tokens=5K"])
+    assert (found.seed, found.sequence.packing, found.sequence.length, found.tokens) == (2, Packing.BEST_FIT, 64, 5000)
+
+
+def test_a_setting_may_make_keys_and_reach_into_lists(path: Path) -> None:
+    overrides = [
+        "classifiers.quality.model=q.bin",
+        "classifiers.quality.label=hq",
+        "phases.last.select={top: 0.5, by: quality}",
+        "phases.0.condition.template='{host}: '",
+        "phases.last.name=end",
+        "shard={sequences: 9}",
+    ]
+    found = load_config(path, overrides)
+    assert found.classifiers["quality"].label == "hq"
+    assert [phase.name for phase in found.phases] == ["first", "end"]
+    assert found.phases[0].condition is not None
+    assert found.phases[0].condition.template == "{host}: "
+    assert found.phases[1].select is not None
+    assert found.shard.sequences == 9
+
+
+def test_a_whole_item_of_a_list(path: Path) -> None:
+    found = load_config(path, ["phases.1={name: cooldown, share: 0.1}"])
+    assert [phase.name for phase in found.phases] == ["first", "cooldown"]
+
+
+def test_a_value_may_hold_an_equals_sign(path: Path) -> None:
+    assert load_config(path, ["output=out/a=b"]).output == "out/a=b"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed", "--set seed: expected key=value, as in sequence.length=512"),
+        ("=1", "--set =1: expected key=value"),
+        ("seed=[1", "--set seed=[1: the value is not valid YAML; put quotes around it"),
+        ("sequence.length.x=1", "--set sequence.length.x=1: 'length' holds 64, which has no keys below it"),
+        ("phases.middle.share=1", "--set phases.middle.share=1: no 'middle' here; there are first, last"),
+        ("phases.7=1", "--set phases.7=1: no '7' here; there are first, last"),
+        ("sequence.lenght=8", "sequence.lenght: unknown key 'lenght'; did you mean 'length'?"),
+        ("seed=x", "seed: input should be a valid integer, unable to parse string as an integer; found 'x'"),
+    ],
+)
+def test_a_setting_that_is_none(path: Path, override: str, message: str) -> None:
+    assert message in mistake(path, override)
+
+
+# ------------------------------------------------------------------------------------------------------------ keys
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "near"),
+    [
+        ((), "tokeniser", "tokenizer"),
+        ((), "phase", "phases"),
+        (("sequence",), "packaging", "packing"),
+        (("sources", "mine"), "paths", "path"),
+        (("tokenizer",), "libary", "library"),
+        (("phases", 0), "conditions", "condition"),
+    ],
+)
+def test_an_unknown_key_and_the_nearest_one(path: Path, where: tuple[Any, ...], key: str, near: str) -> None:
+    values = yaml.safe_load(TEXT)
+    below = values
+    for part in where:
+        below = below[part]
+    below[key] = 1
+    path.write_text(yaml.safe_dump(values))
+    place = ".".join(map(str, (*where, key)))
+    assert mistake(path) == f"{path}: {place}: unknown key {key!r}; did you mean {near!r}?"
+
+
+def test_an_unknown_key_that_is_like_no_other(path: Path) -> None:
+    path.write_text(TEXT + "zzz: 1\n")
+    assert "zzz: unknown key 'zzz'; the keys here are seed, sources, classifiers, tokenizer, " in mistake(path)
+
+
+def test_a_key_that_is_needed(path: Path) -> None:
+    path.write_text("seed: 1\n")
+    assert mistake(path) == f"{path}: sources: this key is needed"
+    path.write_text(TEXT.replace("format: jsonl, ", ""))
+    assert mistake(path) == f"{path}: sources.mine.format: this key is needed"
+
+
+# ------------------------------------------------------------------------------------------------------------ YAML
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1\nb: 2\n", "not valid YAML: "),
+        ("a: 1\n\tb: 2\n", "line 2"),
+        ("seed: 1\nsources: {a: {path: x, path: y}}\n", "the key 'path' stands twice"),
+        ("!!python/object/apply:os.system ['true']\n", "not valid YAML: could not determine a constructor for the tag"),
+        ("", "expected keys and values, as in `seed: 0`"),
+        ("just text", "expected keys and values"),
+        ("1: 2\n", "expected keys and values"),
+    ],
+)
+def test_yaml_that_is_no_configuration(path: Path, text: str, message: str) -> None:
+    path.write_text(text)
+    assert message in mistake(path)
+
+
+def test_a_merge_key_of_yaml_is_no_key_twice(path: Path) -> None:
+    path.write_text(TEXT.replace("sequence: {length: 64}", "sequence: &s {length: 64}\nshard: {sequences: 5}"))
+    assert load_config(path).shard.sequences == 5
+    path.write_text("base: &b {length: 32}\n" + TEXT.replace("{length: 64}", "{<<: *b, packing: concat}"))
+    # `base` is no key of a configuration; that is the only thing wrong.
+    assert "base: unknown key 'base'" in mistake(path)
+
+
+def test_a_file_that_is_no_text(path: Path) -> None:
+    path.write_bytes(b"seed: \xff\n")
+    assert "the configuration cannot be read (not UTF-8 text)" in mistake(path)
+    path.unlink()
+    path.mkdir()
+    assert "the configuration cannot be read (Is a directory)" in mistake(path)
+
+
+def test_values_that_are_no_text_keys_are_told_by_their_place() -> None:
+    with pytest.raises(
+        BylineError, match=r"^manifest\.json: tokenizer\.file: input should be a valid string; found 7$"
+    ):
+        parse_config({**yaml.safe_load(TEXT), "tokenizer": {"file": 7}}, "manifest.json")
