@@ -79,6 +79,7 @@ def show_result(output: str, console: Console) -> None:
             f"{phase.name}: {phase.rows:,} sequences, {phase.tokens:,} tokens, "
             f"{phase.loss_tokens / max(phase.tokens, 1):.2%} of them trained",
             highlight=False,
+            soft_wrap=True,
         )
         ledger = manifest.ledger["phases"][phase.name]
         for source, share in phase.mixture.items():
@@ -88,6 +89,7 @@ def show_result(output: str, console: Console) -> None:
                 f"  {source}: {share['achieved']:.2%} (asked {share['requested']:.2%}), "
                 f"{counts['documents']:,} documents{discarded}",
                 highlight=False,
+                soft_wrap=True,
             )
 
 

@@ -3,8 +3,8 @@
     python -m tests.compare_build OUT
 
 The reference reads the raw files, tokenizes with `tokenizers`, fills, packs and masks in plain Python. Of the build it
-takes the plan's integers; of the token store only the scores, for which the plan's borders were drawn. Templates may use
-`url`, `host` (of URLs without oddities), `source` and kept fields that are text.
+takes the plan's integers; of the token store only the scores, for which the plan's borders were drawn. Templates may
+use `url`, `host` (of URLs without oddities), `source` and kept fields that are text.
 """
 
 import sys
