@@ -4,14 +4,13 @@
 
 The reference reads the raw files, tokenizes with `tokenizers`, fills, packs and masks in plain Python. Of the build it
 takes the plan's integers; of the token store only the scores, for which the plan's borders were drawn. Templates may
-use `url`, `host` (of URLs without oddities), `source` and kept fields that are text.
+use `url`, `host`, `registered_domain`, `path`, `source` and kept fields that are text.
 """
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 
@@ -22,6 +21,7 @@ from schemas.documents import InputFile
 from schemas.plan import read_plan
 from tests import small
 from tests.reference import assembly, documents, layout, placing
+from tests.reference.urls import parse_url
 from transforms.listing import list_inputs
 
 
@@ -81,7 +81,7 @@ def read_corpus(config: Config, tokenizer: Any) -> Iterator[assembly.Document]:
                 tokens=tokens,
                 values={
                     "url": raw.url,
-                    "host": urlsplit(raw.url).hostname if raw.url else None,
+                    **dict(zip(("host", "registered_domain", "path"), parse_url(raw.url), strict=True)),
                     "source": raw.source,
                     **{name: raw.record.get(name) for name in source.keep},
                 },

@@ -78,9 +78,9 @@ def test_the_steps_one_by_one_are_the_build(path: Path, tmp_path: Path, built: P
     assert files(tmp_path) == before
     assert not (tmp_path / "shards").exists()
 
-    done = run("assemble", path)
-    assert done.output.splitlines()[-1] == f"assemble  {tmp_path}/shards"
+    assert run("assemble", path).exit_code == 0
     assert digests(tmp_path / "shards") == digests(built)
+    assert f"assemble  nothing to do: {tmp_path}/shards is finished" in run("assemble", path).output
 
 
 def test_plan_shows_what_goes_where(path: Path, tmp_path: Path, make_build: Callable[..., Path], built: Path) -> None:
@@ -176,6 +176,6 @@ def test_doctor_finds_nothing_wrong_with_the_recipe(path: Path) -> None:
 def test_a_configuration_may_extend_another(path: Path, built: Path, tmp_path: Path) -> None:
     child: dict[str, Any] = {"extends": "recipe.yaml", "output": str(tmp_path / "child"), "seed": 5}
     (tmp_path / "child.yaml").write_text(json.dumps({**child, "store": str(built.parent / "store")}))
-    assert run("build", tmp_path / "child.yaml").exit_code == 0
-    config = manifest_of(tmp_path / "child")["config"]
-    assert (config["seed"], config["sequence"]["length"]) == (5, 64)
+    done = run("plan", tmp_path / "child.yaml")
+    assert done.exit_code == 0
+    assert "sequences of 64" in done.output

@@ -78,7 +78,7 @@ def test_the_recipe_itself_works(byline, values, tmp_path) -> None:
     status, _, err = byline("build", path, "--workers", "1")
     assert (status, err) == (0, ""), err
     assert byline("verify", tmp_path / "shards")[0] == 0
-    assert byline("build", path)[0] == 0
+    mistake(byline("build", path, "--set", "seed=1"), r"shards: holds a finished build of another plan; .*--overwrite")
 
 
 # --------------------------------------------------------------------------------------------- the configuration
@@ -207,9 +207,14 @@ def test_a_malformed_record_is_named_by_file_row_and_byte(byline, values, data, 
     (data / "b.jsonl").write_text(content)
     path = write_recipe(tmp_path / "r.yaml", values)
     mistake(byline("build", path, "--workers", "1"), message)
-    # What is good was prepared; only the other file is read again when it is mended.
+
+
+def test_a_file_that_was_mended(byline, values, data, tmp_path) -> None:
+    path = write_recipe(tmp_path / "r.yaml", values)
+    (data / "b.jsonl").write_text(LINES + "[1]\n")
+    assert byline("prepare", path)[0] == 1
     (data / "b.jsonl").write_text(LINES)
-    assert byline("build", path, "--workers", "1")[0] == 0
+    assert byline("prepare", path)[0] == 0
 
 
 def test_a_malformed_record_in_a_worker_process(values, data, tmp_path) -> None:
@@ -283,14 +288,6 @@ def test_planning_or_assembling_before_preparing(byline, values, tmp_path) -> No
             r"1 of 1 input files are not prepared .*\(first: mine/a\.jsonl\); run `byline prepare` or `byline build`",
         )
     assert not (tmp_path / "shards").exists()
-
-
-def test_a_finished_build_of_another_plan(byline, values, tmp_path) -> None:
-    path = write_recipe(tmp_path / "r.yaml", values)
-    assert byline("build", path)[0] == 0
-    mistake(byline("build", path, "--set", "seed=1"), r"shards: holds a finished build of another plan; .*--overwrite")
-    assert byline("build", path, "--set", "seed=1", "--overwrite")[0] == 0
-    assert manifest_of(tmp_path / "shards")["config"]["seed"] == 1
 
 
 @pytest.mark.parametrize("command", [["verify"], ["inspect"], ["prompt", "OUT", "host=a.org", "text"]])

@@ -1,5 +1,6 @@
 """The same bytes, however a build is run: one worker or two processes, inputs in any order, another root, once more."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -40,12 +41,7 @@ def another_root(values: Values, corpus: Corpus) -> Values:
     return {**moved, "output": values["output"]}
 
 
-def nothing_changed(values: Values, corpus: Corpus) -> Values:
-    """A second store and output."""
-    return values
-
-
-CHANGES = [patterns_in_another_order, sources_in_another_order, another_root, nothing_changed]
+CHANGES = [patterns_in_another_order, sources_in_another_order, another_root]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
@@ -54,30 +50,16 @@ def test_the_same_bytes(
 ) -> None:
     values = recipe(corpus, tmp_path)
     changed = change(values, corpus)
-    assert changed is values or changed != values or list(changed) != list(values)
+    assert json.dumps(changed) != json.dumps(values)
     assert digests(build(changed)) == digests(built)
+    # The runs of the token store, too; their folders' names are fingerprints, which name no path.
+    assert digests(tmp_path / "store") == digests(built.parent / "store")
 
 
 def test_two_processes_write_the_same_bytes(built: Path, corpus: Corpus, tmp_path: Path) -> None:
     out = build(recipe(corpus, tmp_path), workers=2)
     assert digests(out) == digests(built)
     assert verify(out)[0] == 0
-
-
-def test_the_runs_of_the_token_store_are_the_same_bytes_too(built: Path, corpus: Corpus, tmp_path: Path) -> None:
-    build(sources_in_another_order(recipe(corpus, tmp_path), corpus))
-    # The folders' names are fingerprints, which name no path.
-    assert digests(tmp_path / "store") == digests(built.parent / "store")
-
-
-def test_shards_do_not_depend_on_how_many_there_are(
-    corpus: Corpus, tmp_path: Path, make_build: Callable[..., Path]
-) -> None:
-    """Other shard sizes, the same documents in each phase."""
-    small = make_build(shard={"sequences": 8})
-    large = make_build(shard={"sequences": 1000})
-    assert len(digests(small)) > len(digests(large)) == 4
-    assert verify(small)[0] == verify(large)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,12 @@ def packed(documents: Documents, policy: Packing, bos: int | None = BOS, eos: in
 def filled(documents: Documents, policy: Packing, bos: int | None = BOS, eos: int | None = EOS) -> list[str]:
     """Rows of 8 as text: ids, then the loss mask."""
     segments = packed(documents, policy, bos, eos)
-    ids, mask = np.zeros((segments.rows, 8), np.int32), np.zeros((segments.rows, 8), np.uint8)
+    # A row more, which must stay as it is.
+    ids, mask = np.zeros((segments.rows + 1, 8), np.int32), np.zeros((segments.rows + 1, 8), np.uint8)
     d, s = documents, segments
     fill_rows(
-        ids,
-        mask,
+        ids[:-1],
+        mask[:-1],
         0,
         (s.row, s.document, s.start, s.take, s.head),
         d.tokens,
@@ -57,7 +58,9 @@ def filled(documents: Documents, policy: Packing, bos: int | None = BOS, eos: in
         -1 if bos is None else bos,
         -1 if eos is None else eos,
     )
-    return [" ".join(map(str, values.tolist())) for pair in zip(ids, mask, strict=True) for values in pair]
+    assert not ids[-1].any()
+    assert not mask[-1].any()
+    return [" ".join(map(str, values.tolist())) for pair in zip(ids[:-1], mask[:-1], strict=True) for values in pair]
 
 
 def test_a_conditioned_document_masks_bos_and_prefix() -> None:
@@ -89,6 +92,13 @@ def test_document_start_leaves_the_rest_of_a_cut_document_out() -> None:
         "0 0 0 1 1 1 1 1",
         "1 50 51 200 201 202 203 204",
         "0 0 0 1 1 1 1 1",
+    ]
+
+
+def test_a_document_cut_before_its_eos_writes_none() -> None:
+    assert filled(documents_of([(7, 0)]), Packing.DOCUMENT_START) == [
+        "1 100 101 102 103 104 105 106",
+        "1 1 1 1 1 1 1 1",
     ]
 
 

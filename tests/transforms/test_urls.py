@@ -1,19 +1,17 @@
 """Hosts, registered domains and paths: the table of docs/metadata.md, and a slow reader of one URL at a time."""
 
 import os
-import pkgutil
-import socket
 import string
 import subprocess
 import sys
 from pathlib import Path
 
-import idna
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.reference.urls import RULES, UNKNOWN, parse_url
 from transforms import urls
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +30,6 @@ WIKI = ("en.wikipedia.org", "wikipedia.org")
 EXAMPLE = ("example.org", "example.org")
 MUNICH = ("xn--mnchen-3ya.de", "xn--mnchen-3ya.de")
 LOOPBACK = ("127.0.0.1", None)
-UNKNOWN = (None, None, None)
 
 OUTCOMES = [
     # case
@@ -221,141 +218,8 @@ def test_bytes_that_are_not_utf8_are_unknown():
     assert urls.parse_paths(array).to_pylist() == [None, None, "/"]
 
 
-# --- the slow reader, from the table ---
-
-
-def slow_parse(text):
-    """(host, registered domain, path) of one URL, by plain string methods."""
-    if text is None:
-        return UNKNOWN
-    text = text.strip("".join(map(chr, range(33))))
-    for removed in "\t\n\r":
-        text = text.replace(removed, "")
-    text = text.split("?")[0].split("#")[0].replace("\\", "/")
-    begin = slow_authority_begin(text)
-    if begin is None:
-        return UNKNOWN
-    authority, slash, path = text[begin:].partition("/")
-    host = slow_host(authority) if begin + len(authority) <= 1000 else None
-    return UNKNOWN if host is None else (host, slow_domain(host), slash + path if slash else "/")
-
-
-def slow_authority_begin(text):
-    """How many characters stand before the authority; None where there is none."""
-    name, colon, after = text.partition(":")
-    slashes = len(after) - len(after.lstrip("/"))
-    letters = string.ascii_letters
-    if colon and name and name[0] in letters and all(x in letters + string.digits + "+.-" for x in name):
-        if name.lower() in ("http", "https", "ftp", "ws", "wss"):
-            return len(name) + 1 + slashes
-        if slashes == 0:
-            return 0 if "." in name or name.lower() == "localhost" else None
-        hostless = name.lower() in ("mailto", "data", "javascript", "urn", "about", "blob", "file")
-        return len(name) + 3 if slashes == 2 and not hostless else None
-    slashes = len(text) - len(text.lstrip("/"))
-    return None if slashes == 1 else slashes
-
-
-def slow_host(authority):
-    authority = authority.split("@")[-1]
-    if authority[:1] == "[":
-        end = authority.find("]")
-        port = authority[end + 1 :]
-        good = end > 0 and (port == "" or (port[0] == ":" and slow_port(port[1:])))
-        return slow_ipv6(authority[1:end]) if good else None
-    host, _, port = authority.partition(":")
-    host = slow_ascii(host)
-    if host is None or not slow_port(port):
-        return None
-    host = host[:-1] if host.endswith(".") else host
-    labels = host.split(".")
-    allowed = string.ascii_lowercase + string.digits + "-_"
-    if len(host) > 253 or not all(1 <= len(label) <= 63 and all(x in allowed for x in label) for label in labels):
-        return None
-    last = labels[-1]
-    hexadecimal = last[:2] == "0x" and all(x in string.hexdigits for x in last[2:])
-    return slow_ipv4(labels) if hexadecimal or all(x in string.digits for x in last) else host
-
-
-def slow_port(port):
-    return all(x in string.digits for x in port) and (port == "" or int(port) < 65536)
-
-
-def slow_ascii(host):
-    """Percent-decoded byte by byte, then each label by IDNA; None where that fails."""
-    raw, data, at = host.encode(), bytearray(), 0
-    while at < len(raw):
-        pair = raw[at + 1 : at + 3].decode("latin-1")
-        if raw[at] == ord("%") and len(pair) == 2 and all(x in string.hexdigits for x in pair):
-            data.append(int(pair, 16))
-            at += 3
-        else:
-            data.append(raw[at])
-            at += 1
-    try:
-        text = data.decode()
-        if text.isascii():
-            return text.lower()
-        labels = idna.uts46_remap(text, std3_rules=False, transitional=False).split(".")
-        return ".".join(label if label.isascii() else idna.encode(label).decode() for label in labels)
-    except UnicodeError:
-        return None
-
-
-def slow_ipv4(labels):
-    values = []
-    for label in labels:
-        base, digits = 10, label
-        if label[0] == "0":
-            base, digits = (16, label[2:] or "0") if label[:2] == "0x" else (8, label)
-        if not all(x in "0123456789abcdef"[:base] for x in digits):
-            return None
-        values.append(int(digits, base))
-    room = 5 - len(values)
-    if room < 1 or any(value > 255 for value in values[:-1]) or values[-1] >= 256**room:
-        return None
-    return ".".join(map(str, [*values[:-1], *values[-1].to_bytes(room, "big")]))
-
-
-def slow_ipv6(text):
-    try:
-        packed = socket.inet_pton(socket.AF_INET6, text)
-    except (OSError, ValueError):
-        return None
-    groups = [f"{packed[i] * 256 + packed[i + 1]:x}" for i in range(0, 16, 2)]
-    for length in range(8, 1, -1):
-        for start in range(9 - length):
-            if groups[start : start + length] == ["0"] * length:
-                return f"[{':'.join(groups[:start])}::{':'.join(groups[start + length :])}]"
-    return f"[{':'.join(groups)}]"
-
-
-def list_rules():
-    """The rules of the packaged list's ICANN part, their labels in ASCII."""
-    text = pkgutil.get_data("tldextract", ".tld_set_snapshot").decode().split("===BEGIN PRIVATE DOMAINS===")[0]
-    rules = [line.split()[0] for line in text.splitlines() if line.strip() and not line.startswith("//")]
-    return {".".join(x if x.isascii() else idna.encode(x).decode() for x in rule.split(".")) for rule in rules}
-
-
-RULES = list_rules()
-
-
-def slow_domain(host):
-    """The list's published algorithm, less its last rule: a name that no rule matches has no suffix."""
-    labels = host.split(".")
-    longest = 0
-    for start in range(len(labels)):
-        tail = labels[start:]
-        if "!" + ".".join(tail) in RULES:
-            longest = len(tail) - 1
-            break
-        if ".".join(tail) in RULES or ".".join(["*", *tail[1:]]) in RULES:
-            longest = max(longest, len(tail))
-    return ".".join(labels[-longest - 1 :]) if 0 < longest < len(labels) else None
-
-
 def test_the_slow_reader_agrees_with_the_table():
-    assert [slow_parse(url) for url, _ in OUTCOMES] == [expected for _, expected in OUTCOMES]
+    assert [parse_url(url) for url, _ in OUTCOMES] == [expected for _, expected in OUTCOMES]
 
 
 # --- generated URLs ---
@@ -404,7 +268,7 @@ LETTERS = st.text("htps:/\\@.[]?#%012axA-_ü。\t\n \x00", max_size=40)
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.one_of(st.none(), GOOD_URLS, ODD_URLS, LETTERS, st.text()), max_size=20))
 def test_agrees_with_the_slow_reader(texts):
-    assert parse(texts) == [slow_parse(text) for text in texts]
+    assert parse(texts) == [parse_url(text) for text in texts]
 
 
 @settings(max_examples=100, deadline=None)
