@@ -44,7 +44,7 @@ from transforms.checking_ledger import (
     misfits,
     source_totals,
 )
-from transforms.checking_places import check_places, check_ranges
+from transforms.checking_places import InputNames, check_places, check_ranges
 from transforms.checking_shards import ShardReport, check_shard, compare_with_store, row_rules
 from transforms.gathering import RunIndex
 from transforms.listing import list_inputs
@@ -61,7 +61,7 @@ class _Build:
 
     Attributes:
         plan_rows: (phase, number of the shard) -> the plan's rows of it; a shard without documents has none.
-        names: (source, path) of each input file.
+        inputs: the input files.
         rows: int64 [files], records of each.
     """
 
@@ -70,13 +70,8 @@ class _Build:
     config: Config
     plan: plans.Plan
     plan_rows: dict[tuple[str, int], pa.RecordBatch]
-    names: list[tuple[str, str]]
+    inputs: InputNames
     rows: np.ndarray
-
-    @property
-    def file_sources(self) -> np.ndarray:
-        """The source of each input file."""
-        return np.array([source for source, _ in self.names], object)
 
     @property
     def epochs(self) -> int:
@@ -111,9 +106,9 @@ def verify(out: str, documents: int, tokenizer: str | None, console: Console) ->
     _check_store(build, readable, report, console)
     _check_raw(build, readable, documents, report)
     if report.failed:
-        console.print(f"[bold red]not verified[/]: {report.failed} problems in {out}", highlight=False)
+        console.print(f"[bold red]not verified[/]: {report.failed} problems in {escape(out)}", highlight=False)
         return 1
-    console.print(f"[bold green]verified[/]: {out}", highlight=False)
+    console.print(f"[bold green]verified[/]: {escape(out)}", highlight=False)
     return 0
 
 
@@ -160,7 +155,7 @@ def _open_build(out: str, tokenizer: str | None) -> _Build:
     return _Build(out, manifest, config, plan, rows, *_read_inputs(storage.join(out, INPUTS_NAME)))
 
 
-def _read_inputs(uri: str) -> tuple[list[tuple[str, str]], np.ndarray]:
+def _read_inputs(uri: str) -> tuple[InputNames, np.ndarray]:
     """Names and records of the input files."""
     content = storage.read_bytes(uri)
     try:
@@ -176,7 +171,7 @@ def _read_inputs(uri: str) -> tuple[list[tuple[str, str]], np.ndarray]:
         raise BylineError(
             f"{uri}: cannot be read ({' '.join(str(error).split())}); copy it anew or build again"
         ) from None
-    return names, table["rows"].to_numpy()
+    return InputNames.of(names), table["rows"].to_numpy()
 
 
 def _check_output(build: _Build, report: _Report, console: Console) -> list[ShardReport]:
@@ -191,7 +186,7 @@ def _check_output(build: _Build, report: _Report, console: Console) -> list[Shar
             shards.append(found)
             files += found.problems
             if found.counts is not None:
-                strays = check_places(found.counts.documents, build.names, build.plan_rows.get((phase.name, number)))
+                strays = check_places(found.counts.documents, build.inputs, build.plan_rows.get((phase.name, number)))
                 rows += [f"{found.entry.path}: {problem}" for problem in (*found.counts.problems, *strays)]
             bars.advance(task)
     size = sum(shard.entry.bytes for shard in shards)
@@ -203,7 +198,7 @@ def _check_output(build: _Build, report: _Report, console: Console) -> list[Shar
 
 def _check_ledger(build: _Build, shards: list[ShardReport], report: _Report) -> None:
     problems = check_drawn(build.manifest, build.plan)
-    problems += check_sources(build.manifest, build.names, build.rows)
+    problems += check_sources(build.manifest, build.inputs.names, build.rows)
     by_phase: dict[str, list[ShardReport]] = {phase.name: [] for phase in build.manifest.phases}
     for (phase, _), shard in zip(build.shards(), shards, strict=True):
         by_phase[phase.name].append(shard)
@@ -214,7 +209,7 @@ def _check_ledger(build: _Build, shards: list[ShardReport], report: _Report) -> 
         documents[phase.name] = np.unique(np.concatenate([np.zeros(0, np.int64), *(c.documents for c in counts)]))
         # Without one of its shards, the sums of a phase say nothing new.
         if len(counts) == len(said):
-            problems += check_phase(build.manifest, build.config, phase, counts, said, build.file_sources)
+            problems += check_phase(build.manifest, build.config, phase, counts, said, build.inputs.sources)
     tokens = sum(phase.tokens for phase in build.manifest.phases)
     report.tell("ledger", problems, f"closes to the token: {tokens:,} positions")
     if build.epochs == 1:
@@ -249,7 +244,7 @@ def _assemble_again(build: _Build, state: StoreState, readable: list[str], conso
         code_version=build.manifest.code_version,
         shards={phase["name"]: phase["shards"] for phase in build.plan.header["phases"]},
     )
-    numbers = {name: number for number, name in enumerate(build.names)}
+    numbers = {name: number for number, name in enumerate(build.inputs.names)}
     index = RunIndex.of((run.source, numbers[run.source, run.path], run.uri) for run in state.runs)
     problems: list[str] = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
@@ -267,7 +262,7 @@ def _check_totals(build: _Build, state: StoreState) -> list[str]:
     problems = []
     listed = input_table(state.runs)
     names = list(zip(listed["source"].to_pylist(), listed["path"].to_pylist(), strict=True))
-    if names != build.names or not np.array_equal(listed["rows"].to_numpy(), build.rows):
+    if names != build.inputs.names or not np.array_equal(listed["rows"].to_numpy(), build.rows):
         problems.append(f"{INPUTS_NAME}: it does not list the input files of the token store")
     for source, said in build.manifest.ledger["sources"].items():
         found = source_totals([run for run in state.runs if run.source == source])
@@ -287,7 +282,7 @@ def _check_raw(build: _Build, readable: list[str], documents: int, report: _Repo
             files.update({(name, file.path): file for file in list_inputs(name, source)})
         except BylineError as error:
             report.skip("raw corpus", f"source {name} is not compared: {error}")
-    located = [files.get(name) for name in build.names]
+    located = [files.get(name) for name in build.inputs.names]
     segments = [
         sample
         for sample in _sample(build, readable, documents)

@@ -10,45 +10,56 @@ Ranges of one source and epoch never overlap. So this holds phases apart even wh
 but the output.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
+import mmh3
 import numpy as np
 import pyarrow as pa
 
 from schemas.plan import Plan
-from transforms.placing import places
+from transforms.placing import splitmix64
 
 # Of one shard, more lines than this tell a reader nothing new.
 _TOLD = 3
 
 
-def document_places(documents: np.ndarray, names: Sequence[tuple[str, str]]) -> np.ndarray:
-    """The place (uint64) of each document.
+@dataclass(frozen=True)
+class InputNames:
+    """The input files of a build.
 
-    Args:
-        documents: int64 [n], doc ids of files in `names`.
-        names: (source, path) of each input file.
+    Attributes:
+        names: (source, path) of each.
+        sources: str [files].
+        hashes: uint64 [files], what the places of a file's records are counted from.
     """
-    found = np.zeros(len(documents), np.uint64)
-    files = documents >> 32
-    for file in np.unique(files):
-        mine = files == file
-        source, path = names[file]
-        found[mine] = places(source, path, documents[mine] & (2**32 - 1))
-    return found
+
+    names: list[tuple[str, str]]
+    sources: np.ndarray
+    hashes: np.ndarray
+
+    @classmethod
+    def of(cls, names: list[tuple[str, str]]) -> "InputNames":
+        """Hashes every name once."""
+        hashes = [mmh3.hash64(f"{source}/{path}".encode(), seed=0, signed=False)[0] for source, path in names]
+        return cls(names, np.array([source for source, _ in names], object), np.array(hashes, np.uint64))
+
+    def places(self, documents: np.ndarray) -> np.ndarray:
+        """The place (uint64) of each of these doc ids (int64), all of files that are there."""
+        with np.errstate(over="ignore"):
+            return splitmix64(self.hashes[documents >> 32] + (documents & (2**32 - 1)).astype(np.uint64))
 
 
-def check_places(documents: np.ndarray, names: Sequence[tuple[str, str]], rows: pa.RecordBatch | None) -> list[str]:
+def check_places(documents: np.ndarray, inputs: InputNames, rows: pa.RecordBatch | None) -> list[str]:
     """One line for each document of a shard that its plan has no range for.
 
     Args:
         documents: int64 [n], the shard's doc ids, each once.
-        names: (source, path) of each input file.
+        inputs: the input files.
         rows: the plan's rows of the shard; None where it has none.
     """
-    place = document_places(documents, names)
-    sources = np.array([source for source, _ in names], object)[documents >> 32]
+    place = inputs.places(documents)
+    sources = inputs.sources[documents >> 32]
     planned = np.zeros(len(documents), bool)
     for row in [] if rows is None else rows.select(["source", "place_lo", "place_hi"]).to_pylist():
         within = (place >= np.uint64(row["place_lo"])) & (place <= np.uint64(row["place_hi"]))
@@ -56,7 +67,7 @@ def check_places(documents: np.ndarray, names: Sequence[tuple[str, str]], rows: 
     strays = documents[~planned]
     problems = []
     for document in strays[:_TOLD].tolist():
-        source, path = names[document >> 32]
+        source, path = inputs.names[document >> 32]
         problems.append(f"row {document & (2**32 - 1)} of {source}/{path} is in it, but not planned for it")
     if len(strays) > _TOLD:
         problems.append(f"{len(strays) - _TOLD} more documents are not planned for it")

@@ -189,8 +189,7 @@ class _Rows:
         self.doc_offsets = batch["doc_offsets"].flatten().to_numpy()
         self.is_padding = self.doc_ids == PADDING_DOC_ID
         self.row_of = np.repeat(np.arange(batch.num_rows), lists.value_lengths().to_numpy())
-        self.ends = np.cumsum(self.lengths)
-        self.starts = self.ends - self.lengths
+        self.starts = np.cumsum(self.lengths) - self.lengths
 
     def spread(self, of_segments: np.ndarray) -> np.ndarray:
         """A value for each position, [rows, L], from one for each segment."""
@@ -199,13 +198,13 @@ class _Rows:
     def segments(self) -> Segments:
         """All but padding."""
         own = ~self.is_padding
-        trained = np.concatenate([[0], np.cumsum(self.mask.ravel() != 0, dtype=np.int64)])
+        trained = np.add.reduceat(self.mask.ravel() != 0, self.starts, dtype=np.int64)
         return Segments(
             row=(self.first + self.row_of)[own],
             document=self.doc_ids[own],
             offset=self.doc_offsets[own].astype(np.int64),
             length=self.lengths[own],
-            trained=(trained[self.ends] - trained[self.starts])[own],
+            trained=trained[own],
             leads=np.diff(self.row_of, prepend=-1)[own] != 0,
             head_trained=self.mask.ravel()[self.starts[own]] != 0,
         )
@@ -271,10 +270,11 @@ def _check_mask(rows: _Rows, rules: RowRules, problems: list[str]) -> None:
     if rules.place != "before":
         _tell_rows(problems, rows, masked, "a masked position in a phase that masks only padding")
         return
-    # Masked positions of a document are a head: after the first trained one of a segment, none is masked.
-    before = np.concatenate([[0], np.cumsum(trained.ravel())])
-    seen = before[:-1].reshape(masked.shape) > rows.spread(before[rows.starts])
-    _tell_rows(problems, rows, masked & seen, "a masked position inside a document")
+    # Masked positions of a document are a head, so none stands behind a trained one of its segment.
+    behind = np.zeros(masked.size, bool)
+    behind[1:] = trained.ravel()[:-1]
+    behind[rows.starts] = False
+    _tell_rows(problems, rows, masked & behind.reshape(masked.shape), "a masked position inside a document")
 
 
 def _tell_rows(problems: list[str], rows: _Rows, bad: np.ndarray, what: str) -> None:

@@ -7,7 +7,8 @@ ids     a, Ġ<, |, end, of, text, |, >, Ġb      never the id of <|endoftext|>, 
 
 gigatoken always takes special tokens in a text for themselves. So it is given the tokenizer without its special tokens
 (added tokens that are not special, such as runs of spaces, stay); tokenizers is given the whole and told to leave them
-as text. Both must give the same ids for a set of awkward texts when they are loaded, and for 1 document in 4,096.
+as text. Texts with characters that only gigatoken's Unicode tables know go to tokenizers (see `new_characters`). Both
+must give the same ids for a set of awkward texts when they are loaded, and for 1 document in 4,096.
 """
 
 import hashlib
@@ -33,6 +34,7 @@ from schemas import config, documents
 from schemas.documents import info_of, with_info
 from schemas.reasons import DropReason
 from transforms.filtering import apply_reasons
+from transforms.new_characters import has_new_characters
 from transforms.placing import places
 from transforms.storage import read_bytes
 
@@ -120,7 +122,20 @@ class TextTokenizer:
             return self._encode_slowly(texts)
         layout = ak.to_packed(self.fast.encode_batch(ak.from_arrow(texts), parallel=False)).layout
         offsets = np.asarray(layout.offsets.data, np.int64)
-        return np.asarray(layout.content.data).astype(self.id_dtype), offsets
+        values = np.asarray(layout.content.data).astype(self.id_dtype)
+        doubtful = np.flatnonzero(has_new_characters(texts))
+        return (values, offsets) if len(doubtful) == 0 else self._replace(values, offsets, texts, doubtful)
+
+    def _replace(
+        self, values: np.ndarray, offsets: np.ndarray, texts: pa.Array, which: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and offsets with those of some texts replaced by the reference's."""
+        replaced, starts = self._encode_slowly(texts.take(pa.array(which)))
+        lengths, parts, end = np.diff(offsets), [], 0
+        for number, index in enumerate(which):
+            parts += [values[end : offsets[index]], replaced[starts[number] : starts[number + 1]]]
+            lengths[index], end = starts[number + 1] - starts[number], offsets[index + 1]
+        return np.concatenate([*parts, values[end:]]), np.concatenate([[0], np.cumsum(lengths)])
 
     def encode_by_reference(self, text: str) -> list[int]:
         """The ids that `tokenizers` gives for one text: what `encode` is held against."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from byline.shards import shard_schema
 from schemas.config import Packing
 from tests.reference import layout, packing, placing
-from transforms.checking_places import check_places, check_ranges, document_places
+from transforms.checking_places import InputNames, check_places, check_ranges
 from transforms.checking_rows import RowCounts, RowRules, ShardCounter
 
 PAD, BOS, EOS, VOCABULARY = ord("_"), ord("."), ord("|"), 200
@@ -239,7 +239,7 @@ def plan_row(source: str, epoch: int, low: int, high: int, phase: str = "a", sha
     return {"source": source, "epoch": epoch, "place_lo": low, "place_hi": high, "phase": phase, "shard": shard}
 
 
-NAMES = [("c4", "x.gz"), ("dclm", "x.gz")]
+INPUTS = InputNames.of([("c4", "x.gz"), ("dclm", "x.gz")])
 
 
 def plan_rows(*ranges: tuple[str, int, int]) -> pa.RecordBatch:
@@ -250,27 +250,27 @@ def plan_rows(*ranges: tuple[str, int, int]) -> pa.RecordBatch:
 
 def test_places_are_hashed_anew() -> None:
     documents = np.array([0, 7, FILE, FILE + 2**31])
-    expected = [placing.place(*NAMES[document >> 32], document & (FILE - 1)) for document in documents.tolist()]
-    assert document_places(documents, NAMES).tolist() == expected
+    expected = [placing.place(*INPUTS.names[document >> 32], document & (FILE - 1)) for document in documents.tolist()]
+    assert INPUTS.places(documents).tolist() == expected
 
 
 def test_documents_outside_the_ranges_of_their_shard() -> None:
     documents = np.array([*range(5), *range(FILE, FILE + 5)])
-    place = document_places(documents, NAMES).tolist()
+    place = INPUTS.places(documents).tolist()
     everything = [("c4", 0, 2**64 - 1), ("dclm", 0, 2**64 - 1)]
-    assert check_places(documents, NAMES, plan_rows(*everything)) == []
+    assert check_places(documents, INPUTS, plan_rows(*everything)) == []
     exact = [("c4", p, p) for p in place[:5]] + [("dclm", p, p) for p in place[5:]]
-    assert check_places(documents, NAMES, plan_rows(*exact)) == []
-    assert check_places(documents, NAMES, plan_rows(*exact[:7], *exact[8:])) == [
+    assert check_places(documents, INPUTS, plan_rows(*exact)) == []
+    assert check_places(documents, INPUTS, plan_rows(*exact[:7], *exact[8:])) == [
         "row 2 of dclm/x.gz is in it, but not planned for it"
     ]
-    assert check_places(documents, NAMES, plan_rows(everything[0])) == [
+    assert check_places(documents, INPUTS, plan_rows(everything[0])) == [
         "row 0 of dclm/x.gz is in it, but not planned for it",
         "row 1 of dclm/x.gz is in it, but not planned for it",
         "row 2 of dclm/x.gz is in it, but not planned for it",
         "2 more documents are not planned for it",
     ]
-    assert len(check_places(documents, NAMES, None)) == 4
+    assert len(check_places(documents, INPUTS, None)) == 4
 
 
 def test_ranges_of_one_source_and_epoch_do_not_overlap() -> None:

@@ -19,7 +19,7 @@ from transforms import counting
 from transforms.counting import COUNTS, CountRuns, Summing, count_by_bin, one_batch
 from transforms.measuring import DigitCounter
 
-pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**40)), max_size=20)
+pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**56)), max_size=20)
 
 
 def counted(key: str, found: list[tuple[int, int]]) -> pa.RecordBatch:
@@ -96,8 +96,8 @@ def test_no_runs_give_an_empty_batch(tmp_path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Slow(Summing):
-    """Counts how many rows each merge is given."""
+class Noting(Summing):
+    """Notes how many rows each merge is given."""
 
     sizes: list[int]
 
@@ -108,7 +108,7 @@ class Slow(Summing):
 
 def test_waiting_counts_are_merged_when_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting, "_WAITING_ROWS", 10)
-    counter = Slow([])
+    counter = Noting([])
     merge = counting._MergeFn(counter)
     accumulator = merge.create_accumulator()
     for _ in range(40):

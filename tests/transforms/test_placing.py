@@ -65,6 +65,12 @@ def test_dropped_out(values: list[int], dropout: Fraction) -> None:
     assert dropped_out(uint64(values), dropout).tolist() == [slow.dropped_out(value, dropout) for value in values]
 
 
+def test_dropout_compares_the_upper_53_bits() -> None:
+    value = slow.splitmix64(5 ^ slow.DROPOUT_CONSTANT) >> 11
+    assert dropped_out(uint64([5]), Fraction(value, 2**53)).tolist() == [False]
+    assert dropped_out(uint64([5]), Fraction(value + 1, 2**53)).tolist() == [True]
+
+
 def test_shares_of_dropout_and_samples_are_kept() -> None:
     values = splitmix64(np.arange(100_000, dtype=np.uint64))
     assert abs(dropped_out(values, Fraction(1, 4)).mean() - 0.25) < 0.005
