@@ -79,7 +79,6 @@ def show_result(output: str, console: Console) -> None:
             f"{phase.name}: {phase.rows:,} sequences, {phase.tokens:,} tokens, "
             f"{phase.loss_tokens / max(phase.tokens, 1):.2%} of them trained",
             highlight=False,
-            soft_wrap=True,
         )
         ledger = manifest.ledger["phases"][phase.name]
         for source, share in phase.mixture.items():
@@ -105,6 +104,9 @@ def _make_room(output: str, plan: Plan, *, overwrite: bool) -> bool:
     content = storage.read_bytes(plan_uri)
     is_finished = storage.exists(manifest_uri)
     if content == plan.to_bytes():
+        if is_finished:
+            # What a build leaves that was killed after its last file.
+            storage.delete_folder(storage.join(output, WORK_FOLDER))
         return not is_finished
     if is_finished and not overwrite:
         raise BylineError(

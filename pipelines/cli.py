@@ -1,7 +1,7 @@
 """The command line. Every command is one call into a module of this folder; mistakes are one line on standard error.
 
 ```
-byline sample DIR               byline verify OUT [--raw]
+byline sample DIR               byline verify OUT
 byline build CONFIG             byline inspect OUT [--row N]
 byline prepare CONFIG           byline prompt OUT host=example.org TEXT
 byline plan CONFIG              byline doctor [CONFIG]
@@ -42,6 +42,11 @@ Workers = Annotated[
 Verbose = Annotated[bool, typer.Option("--verbose", help="show Beam's log, and tracebacks of mistakes")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace a finished build of another plan")]
 TokenizerFile = Annotated[str | None, typer.Option("--tokenizer", help="the build's tokenizer.json, if it was moved")]
+
+
+def _console() -> Console:
+    """Standard output; in a pipe, lines are not broken at 80 columns."""
+    return Console(soft_wrap=not sys.stdout.isatty())
 
 
 def _error_console() -> Console:
@@ -85,7 +90,9 @@ def build(
     from pipelines.runner import RunnerSettings
     from schemas.config_file import load_config
 
-    command.build(load_config(config, settings or ()), RunnerSettings(workers, verbose), Console(), overwrite=overwrite)
+    command.build(
+        load_config(config, settings or ()), RunnerSettings(workers, verbose), _console(), overwrite=overwrite
+    )
 
 
 @app.command()
@@ -95,7 +102,7 @@ def prepare(config: ConfigPath, settings: Settings = None, workers: Workers = No
     from pipelines.runner import RunnerSettings
     from schemas.config_file import load_config
 
-    command.prepare(load_config(config, settings or ()), RunnerSettings(workers, verbose), Console())
+    command.prepare(load_config(config, settings or ()), RunnerSettings(workers, verbose), _console())
 
 
 @app.command()
@@ -105,7 +112,7 @@ def plan(config: ConfigPath, settings: Settings = None, workers: Workers = None,
     from pipelines.runner import RunnerSettings
     from schemas.config_file import load_config
 
-    console = Console()
+    console = _console()
     command.show_plan(
         *command.plan(load_config(config, settings or ()), RunnerSettings(workers, verbose), console), console
     )
@@ -125,7 +132,7 @@ def assemble(
     from pipelines.runner import RunnerSettings
     from schemas.config_file import load_config
 
-    console, runner = Console(), RunnerSettings(workers, verbose)
+    console, runner = _console(), RunnerSettings(workers, verbose)
     recipe = load_config(config, settings or ())
     command.assemble(recipe, *planning.plan(recipe, runner, console), runner, console, overwrite=overwrite)
     command.show_result(recipe.output, console)
@@ -140,7 +147,7 @@ def verify(
     """Recount every invariant, checksum and line of the ledger from the files."""
     from pipelines import verify as command
 
-    raise typer.Exit(command.verify(str(out), documents, tokenizer, Console()))
+    raise typer.Exit(command.verify(str(out), documents, tokenizer, _console()))
 
 
 @app.command()
@@ -183,7 +190,7 @@ def doctor(
     """Say what is installed, which runners can start, and whether inputs and models can be opened."""
     from pipelines import doctor as command
 
-    raise typer.Exit(command.doctor(config, Console()))
+    raise typer.Exit(command.doctor(config, _console()))
 
 
 def main() -> None:

@@ -53,8 +53,8 @@ def _passes(config: Config, state: StoreState, settings: RunnerSettings) -> Call
         settings = replace(settings, workers=1)
 
     def do_pass(counter: RunCounter) -> pa.RecordBatch:
-        list_uri = storage.join(config.store, f"{storage.TEMPORARY_PREFIX}runs.txt")
-        counts_uri = storage.join(config.store, f"{storage.TEMPORARY_PREFIX}counts.arrow")
+        list_uri = storage.join(config.store, storage.temporary_name("runs.txt"))
+        counts_uri = storage.join(config.store, storage.temporary_name("counts.arrow"))
         write_lines(list_uri, (run.uri for run in state.runs))
 
         def wire(pipeline: beam.Pipeline) -> object:

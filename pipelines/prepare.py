@@ -87,7 +87,7 @@ def prepare(config: Config, settings: RunnerSettings, console: Console) -> Store
     _explain(config, state, pending, console)
     _remove_stale(state)
     size = sum(file.size for file in pending)
-    list_uri = storage.join(config.store, f"{storage.TEMPORARY_PREFIX}inputs.jsonl")
+    list_uri = storage.join(config.store, storage.temporary_name("inputs.jsonl"))
     # Large files first, so that no worker begins the largest one last; the bytes do not depend on it.
     write_lines(
         list_uri, (file.to_json() for file in sorted(pending, key=lambda file: (-file.size, file.source, file.path)))

@@ -56,7 +56,10 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     try:
         values = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise BylineError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise BylineError(f"{path}{where}: not valid YAML: {problem}") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise BylineError(f"{path}: expected keys and values, as in `seed: 0`")
     base = values.pop("extends", None)

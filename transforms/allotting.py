@@ -180,6 +180,12 @@ class Allotter:
             if self.config.shortage is Shortage.SHRINK:
                 total = min(total, most)
         rows = [round(share * total / self.length) for share in self.shares]
+        if 0 in rows:
+            name = self.config.phases[rows.index(0)].name
+            raise BylineError(
+                f"phases.{name}: its share of {total:,} tokens is less than one sequence of {self.length}; raise the "
+                f"share or `tokens`, shorten `sequence.length`, or leave the phase out"
+            )
         return [{s: int(weights[s] * count * self.length) for s in self.sources} for count in rows]
 
     def _whole_epochs(self, capacity: dict[str, int], weights: dict[str, Fraction]) -> dict[str, int]:
@@ -242,8 +248,8 @@ class Allotter:
         most = min(int(found.capacity[s] / found.weights[s]) for s in self.sources if found.weights[s])
         raise BylineError(
             f"tokens: the selected documents are too few for {total:,} tokens in this mixture. {lines}. "
-            f"Ask for at most {most // self.length * self.length:,} tokens, change the mixture or the selection, or "
-            f"set `shortage: repeat` (further epochs) or `shortage: shrink` (fewer tokens)"
+            f"Ask for less (about {most // self.length * self.length:,} tokens fit), change the mixture or the selection, "
+            f"or set `shortage: repeat` (further epochs) or `shortage: shrink` (fewer tokens)"
         )
 
 

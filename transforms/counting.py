@@ -1,8 +1,9 @@
 """Passes over the index columns of the token store: every run gives a small table of counts, and the tables are summed.
 
 ```
-run a   key "conditioned c4"  bin 7  documents 2  tokens 90        sum   key "conditioned c4"  bin 7  documents 3
-tokens 120 run b   key "conditioned c4"  bin 7  documents 1  tokens 30
+run a   key "conditioned c4"  bin 7  documents 2  tokens  90
+run b   key "conditioned c4"  bin 7  documents 1  tokens  30
+sum     key "conditioned c4"  bin 7  documents 3  tokens 120
 ```
 
 A counter is a plain object with `count(run) -> pa.RecordBatch` of `COUNTS`; it is pickled into the graph, so it holds
@@ -105,6 +106,8 @@ class _AccumulatorCoder(beam.coders.Coder):
         return [RecordBatchCoder().decode(encoded)]
 
 
+@beam.typehints.with_input_types(pa.RecordBatch)
+@beam.typehints.with_output_types(pa.RecordBatch)
 class _MergeFn(beam.CombineFn):
     def __init__(self, counter: RunCounter) -> None:
         self.counter = counter
@@ -156,9 +159,6 @@ class CountRuns(beam.PTransform):
         return (
             runs
             | "CountRun" >> beam.ParDo(_CountFn(self.counter))
-            | "MergeCounts"
-            >> beam.CombineGlobally(_MergeFn(self.counter))
-            .with_input_types(pa.RecordBatch)
-            .with_output_types(pa.RecordBatch)
+            | "MergeCounts" >> beam.CombineGlobally(_MergeFn(self.counter))
             | "WriteCounts" >> beam.ParDo(_WriteBatchFn(self.uri))
         )

@@ -119,7 +119,8 @@ def _find_predicates(config: Config, totals: StoreTotals, do_pass: Pass) -> dict
         counts = _histograms(do_pass(DigitCounter(questions)))
         for key, boundary in open_.items():
             column = "documents" if key[2].endswith("documents") else "tokens"
-            boundaries[key] = boundary.advance(counts["\t".join(key)][column])
+            found = counts["\t".join(key)]
+            boundaries[key] = boundary.advance(found[column], found["documents"])
     return {
         place: encode_predicates([] if key is None else [top_predicate(key[1], boundaries[key])])
         for place, key in keys.items()

@@ -61,14 +61,21 @@ class Boundary:
     remaining: int = 0
     done: bool = False
 
-    def advance(self, counts: np.ndarray) -> "Boundary":
-        """The next digit, from int64 [65536] counts of documents or tokens by that digit."""
+    def advance(self, counts: np.ndarray, documents: np.ndarray) -> "Boundary":
+        """The next digit.
+
+        Args:
+            counts: int64 [65536], documents or tokens by that digit, as the selection counts.
+            documents: int64 [65536], documents by that digit.
+        """
         ends = np.cumsum(counts)
         digit = int(np.searchsorted(ends, self.remaining, side="right"))
         assert digit < len(counts), f"{self.remaining} asked of {ends[-1]}: a share below 1 leaves something"
         left = self.remaining - int(ends[digit] - counts[digit])
         digits = (*self.digits, digit)
-        return Boundary(digits, left, done=left == 0 or digits == _UNSCORED or len(digits) == len(DIGITS))
+        # A document that stands alone at the boundary has more than what is left, so it is not taken.
+        is_found = left == 0 or documents[digit] == 1 or len(digits) == len(DIGITS)
+        return Boundary(digits, left, done=is_found or digits == _UNSCORED)
 
     def words(self) -> list[int]:
         """The rank (score key, tie, place) below which documents are taken."""

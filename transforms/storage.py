@@ -4,12 +4,13 @@ A file is written under a temporary name beside its own and renamed when it is w
 again, never meets half a file:
 
 ```
-with write_file("out/store/a.arrow") as sink:     out/store/.tmp-4711-a.arrow  ->  out/store/a.arrow
+with write_file("out/store/a.arrow") as sink:     out/store/.tmp-91c3...-a.arrow  ->  out/store/a.arrow
     ...                                           (an error removes the temporary file and leaves the old one)
 ```
 """
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -81,12 +82,17 @@ def read_bytes(uri: str) -> bytes:
         raise BylineError(f"{uri}: cannot be opened ({_reason(error)})") from None
 
 
+def temporary_name(name: str) -> str:
+    """A name for a file that is not to be taken for a whole one; no two processes, on any machine, get the same."""
+    return f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:16]}-{name}"
+
+
 @contextmanager
 def write_file(uri: str) -> Iterator[pa.NativeFile]:
     """Opens a file for writing that appears under its name only when the block ends without an error."""
     filesystem, path = resolve(uri)
     folder, name = path.rsplit("/", 1)
-    temporary = f"{folder}/{TEMPORARY_PREFIX}{os.getpid()}-{name}"
+    temporary = f"{folder}/{temporary_name(name)}"
     filesystem.create_dir(folder, recursive=True)
     sink = filesystem.open_output_stream(temporary, compression=None)
     try:

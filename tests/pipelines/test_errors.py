@@ -276,7 +276,7 @@ def test_a_shortage_says_how_much_there_is(byline, values, tmp_path) -> None:
     path = write_recipe(tmp_path / "r.yaml", set_at(values, "tokens", "1M"))
     mistake(
         byline("build", path),
-        r"tokens: the selected documents are too few for [\d,]+ tokens .*Ask for at most [\d,]+ tokens, .*`shortage: ",
+        r"tokens: the selected documents are too few for [\d,]+ tokens .*Ask for less \(about [\d,]+ tokens fit\), .*`shortage: ",
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -129,7 +129,7 @@ def test_a_shortage_says_how_much_there_is(folder: Path, store: SmallStore) -> N
         f"tokens: the selected documents are too few for {asked:,} tokens in this mixture. b: {asked:,} asked, "
     )
     assert "\n" not in str(error.value)
-    at_most = int(str(error.value).partition("Ask for at most ")[2].split()[0].replace(",", ""))
+    at_most = int(str(error.value).partition("Ask for less (about ")[2].split()[0].replace(",", ""))
     assert there - LENGTH - 1 <= at_most <= there
     plan = small.plan_of(config_of(folder, tokens=at_most, mixture={"b": 1}), store)
     assert sum(spans(plan, "b")) <= EPOCH
@@ -193,6 +193,8 @@ def test_any_recipe_tiles_its_lines(
     shard: int,
     packing: Packing,
 ) -> None:
+    # A phase without a sequence is an error, and tested apart.
+    assume(all(round(part * rows) > 0 for part in (share, 1 - share)))
     config = config_of(
         folder,
         sequence={"length": LENGTH, "packing": packing.value},
@@ -217,3 +219,9 @@ def test_any_recipe_tiles_its_lines(
         assert sum(high - low + 1 for _, low, high in ranges) == sum(spans(plan, source))
         total = epochs(plan, source)[-1][1]
         assert sum(spans(plan, source)) / EPOCH == pytest.approx(total)
+
+
+def test_a_phase_of_no_sequence_is_an_error(folder: Path, store: SmallStore) -> None:
+    config = config_of(folder, tokens=10 * LENGTH, phases=phases_of("0.97", "0.03"))
+    with pytest.raises(BylineError, match=f"its share of {10 * LENGTH} tokens is less than one sequence of {LENGTH}; "):
+        small.plan_of(config, store)

@@ -41,7 +41,8 @@ def radix(documents: list[Scored], share: Fraction, count: str) -> tuple[set[int
         weights = tokens[some] if count == "tokens" else np.ones(some.sum(), np.int64)
         counts = np.zeros(2**16, np.int64)
         np.add.at(counts, digit_of(words, len(boundary.digits))[some], weights)
-        boundary, passes = boundary.advance(counts), passes + 1
+        documents_by_digit = np.bincount(digit_of(words, len(boundary.digits))[some], minlength=2**16)
+        boundary, passes = boundary.advance(counts, documents_by_digit), passes + 1
     predicates = encode_predicates([top_predicate("q", boundary)])
     assert predicate_fields(predicates) == ["q"]
     return set(np.flatnonzero(holds(predicates, {"q": scores}, places)).tolist()), passes
@@ -131,4 +132,4 @@ def test_every_predicate_must_hold() -> None:
 
 def test_too_few_documents_are_a_broken_promise() -> None:
     with pytest.raises(AssertionError, match="5 asked of 4"):
-        Boundary(remaining=5).advance(np.array([1, 3]))
+        Boundary(remaining=5).advance(np.array([1, 3]), np.array([1, 1]))
