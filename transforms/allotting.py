@@ -248,8 +248,8 @@ class Allotter:
         most = min(int(found.capacity[s] / found.weights[s]) for s in self.sources if found.weights[s])
         raise BylineError(
             f"tokens: the selected documents are too few for {total:,} tokens in this mixture. {lines}. "
-            f"Ask for less (about {most // self.length * self.length:,} tokens fit), change the mixture or the selection, "
-            f"or set `shortage: repeat` (further epochs) or `shortage: shrink` (fewer tokens)"
+            f"Ask for less (about {most // self.length * self.length:,} tokens fit), change the mixture or the "
+            f"selection, or set `shortage: repeat` (further epochs) or `shortage: shrink` (fewer tokens)"
         )
 
 

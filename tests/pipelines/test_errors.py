@@ -127,7 +127,7 @@ def test_a_wrong_key_or_value(byline, values, tmp_path, where, value, message) -
 def test_yaml_that_is_none(byline, tmp_path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("sources: {a: [\nphases:\n")
-    mistake(byline("plan", path), r"r\.yaml: not valid YAML: .* line 3, column 1")
+    mistake(byline("plan", path), r"r\.yaml, line 3, column 1: not valid YAML: ")
     path.write_text("seed: 1\nseed: 2\n")
     mistake(byline("plan", path), r"r\.yaml: not valid YAML: the key 'seed' stands twice .* line 1")
     path.write_bytes(b"seed: \xff")
@@ -276,7 +276,8 @@ def test_a_shortage_says_how_much_there_is(byline, values, tmp_path) -> None:
     path = write_recipe(tmp_path / "r.yaml", set_at(values, "tokens", "1M"))
     mistake(
         byline("build", path),
-        r"tokens: the selected documents are too few for [\d,]+ tokens .*Ask for less \(about [\d,]+ tokens fit\), .*`shortage: ",
+        r"tokens: the selected documents are too few for [\d,]+ tokens "
+        r".*Ask for less \(about [\d,]+ tokens fit\), .*`shortage: ",
     )
 
 
