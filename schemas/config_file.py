@@ -5,8 +5,9 @@ base.yaml     tokens: 10M            child.yaml   extends: base.yaml        reso
               sequence: {length: 8}               tokens: 1M                           sequence: {length: 8}
 ```
 
-A mapping is merged key by key, any other value is replaced; `null` drops what the other file gave. `overrides`
-are `a.b=value` with the value in YAML, applied last. Only plain YAML values are read: no tags that build objects.
+A mapping is merged key by key, any other value is replaced; `null` drops what the other file gave. `overrides` are
+`a.b=value` with the value in YAML (`null` drops the key), applied last. Only plain YAML values are read: no tags that
+build objects.
 """
 
 import difflib
@@ -109,6 +110,8 @@ def _set(values: dict[str, Any], override: str) -> None:
         place = _step(place, part, override)
     if isinstance(place, list):
         place[_index(place, last, override)] = value
+    elif value is None:
+        place.pop(last, None)
     else:
         place[last] = value
 
