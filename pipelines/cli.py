@@ -21,7 +21,7 @@ try:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 except ModuleNotFoundError as missing:
-    sys.exit(f"byline: {missing.name} is not installed; the commands need: python -m pip install 'byline[build]'")
+    sys.exit(f"byline: {missing.name} is not installed; in a clone: pip install '.[build]'")
 
 app = typer.Typer(
     help="Pre-tokenized training data for metadata-conditioned pre-training, exact to the token.",

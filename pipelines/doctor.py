@@ -4,7 +4,7 @@
 $ byline doctor configs/meco.yaml
 ok  Python         3.11.7
 ok  apache-beam    2.77.0
-no  fasttext       not installed                        pip install "byline[build]"
+no  fasttext       not installed                        pip install ".[build]" in a clone
 -   Dataflow       needs apache_beam's Google packages  pip install "apache-beam[gcp]"
 ok  source dclm    12 files, 1.3 GB
 no  model quality  quality.bin: no such file            correct classifiers.quality.model in configs/meco.yaml
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from schemas.config import Config, Source
 
 OLDEST_PYTHON = (3, 10)
-INSTALL = 'pip install "byline[build]"'
+INSTALL = 'pip install ".[build]" in a clone'
 # Distribution -> the module to import.
 PACKAGES = {
     "apache-beam": "apache_beam",
@@ -181,7 +181,7 @@ def _check_runners() -> Iterator[Check]:
         if java is None:
             yield Check(name, State.ABSENT, "needs Java", "install a Java 11 or 17 runtime, with `java` on the PATH")
         else:
-            yield Check(name, State.OK, f"Java {java}")
+            yield Check(name, State.OK, f"Java {java} is there for its job server; Byline's commands run locally")
     yield _check_dataflow()
 
 

@@ -106,7 +106,7 @@ def test_packages(tmp_path, monkeypatch):
     assert (missing.state, missing.found, missing.mend) == (
         State.FAILED,
         "not installed",
-        'pip install "byline[build]"',
+        'pip install ".[build]" in a clone',
     )
     (tmp_path / "broken_module.py").write_text("raise ImportError('libgomp.so.1: no such file')")
     monkeypatch.syspath_prepend(str(tmp_path))
