@@ -16,8 +16,9 @@ from idna import idnadata
 
 from schemas.config import Config
 from schemas.store import STORE_VERSION
-from transforms.fasttext_folding import model_sha256
+from transforms.fasttext_file import model_sha256
 from transforms.metadata import snapshot_id
+from transforms.reading import TARGET_BYTES
 from transforms.tokenizing import shared_tokenizer
 
 
@@ -32,6 +33,8 @@ def source_parts(config: Config, source: str) -> dict[str, Any]:
     parts["tokenizer.file"] = f"sha256 {shared_tokenizer(config.tokenizer).sha256}"
     parts["public suffix list"] = snapshot_id()
     parts["IDNA tables"] = idnadata.__version__
+    # Chunks are numbered by it, and those of a file that was read in part before must fit those to come.
+    parts["bytes of text in a run"] = TARGET_BYTES
     parts["store version"] = STORE_VERSION
     return parts
 
