@@ -53,7 +53,7 @@ def assemble(
         BylineError: the output holds another build, or the token store is not the planned one.
     """
     if not _make_room(config.output, plan, overwrite=overwrite):
-        console.print(f"assemble  nothing to do: {config.output} is finished", highlight=False)
+        console.print(f"assemble  nothing to do: {config.output} is finished", highlight=False, markup=False)
         return
     job = AssembleJob(
         config=config,

@@ -31,7 +31,7 @@ def build(config: Config, settings: RunnerSettings, console: Console, *, overwri
     console.print(f"plan      {len(plan.shards())} shards, {planned - prepared:.1f} s", highlight=False)
     show_plan(plan, state, console)
     assemble(config, plan, state, settings, console, overwrite=overwrite)
-    console.print(f"assemble  {config.output}, {time.monotonic() - planned:.1f} s", highlight=False)
+    console.print(f"assemble  {config.output}, {time.monotonic() - planned:.1f} s", highlight=False, markup=False)
     show_result(config.output, console)
 
 

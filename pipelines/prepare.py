@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import apache_beam as beam
 from rich.console import Console
+from rich.markup import escape
 
 from byline.errors import BylineError
 from pipelines.progress import progress_bar
@@ -67,7 +68,8 @@ def look_at_store(config: Config, console: Console, *, reads_input: bool = True)
             if reads_input or not whole:
                 raise
             console.print(
-                f"[yellow]note[/] {error}; using the {len(whole)} files of it in the token store", highlight=False
+                f"[yellow]note[/] {escape(str(error))}; using the {len(whole)} files of it in the token store",
+                highlight=False,
             )
             sizes = {(run.source, run.path): run.input_size for run in found}
             files = [InputFile(s, path, "", sizes[s, path]) for s, path in sorted(whole)]
@@ -82,7 +84,9 @@ def prepare(config: Config, settings: RunnerSettings, console: Console) -> Store
     state = look_at_store(config, console)
     pending = state.pending()
     if not pending:
-        console.print(f"prepare   nothing to do: {len(state.inputs)} files are in {config.store}", highlight=False)
+        console.print(
+            f"prepare   nothing to do: {len(state.inputs)} files are in {escape(config.store)}", highlight=False
+        )
         return state
     _explain(config, state, pending, console)
     _remove_stale(state)
@@ -132,7 +136,7 @@ def _explain(config: Config, state: StoreState, pending: list[InputFile], consol
             changed = store_index.nearest_change(config.store, source, parts)
             if changed:
                 line += f"; prepared before with another configuration, changed: {', '.join(changed)}"
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, markup=False)
         store_index.write_parts(state.folders[source], parts)
 
 

@@ -102,7 +102,7 @@ def verify(out: str, documents: int, tokenizer: str | None, console: Console) ->
     report = _Report(console)
     shards = _check_output(build, report, console)
     _check_ledger(build, shards, report)
-    readable = [shard.entry.path for shard in shards if shard.counts is not None and shard.counts.whole]
+    readable = {shard.entry.path for shard in shards if shard.counts is not None and shard.counts.whole}
     _check_store(build, readable, report, console)
     _check_raw(build, readable, documents, report)
     if report.failed:
@@ -219,7 +219,7 @@ def _check_ledger(build: _Build, shards: list[ShardReport], report: _Report) -> 
         report.skip("phases", f"not compared: documents are drawn from {build.epochs} epochs, so phases may share some")
 
 
-def _check_store(build: _Build, readable: list[str], report: _Report, console: Console) -> None:
+def _check_store(build: _Build, readable: set[str], report: _Report, console: Console) -> None:
     """Assembles every shard once more, where the token store is the one that was planned with."""
     try:
         state = look_at_store(build.config, Console(quiet=True), reads_input=False)
@@ -236,7 +236,7 @@ def _check_store(build: _Build, readable: list[str], report: _Report, console: C
     report.tell("token store", problems, f"{len(readable)} shards assembled again: every value the same")
 
 
-def _assemble_again(build: _Build, state: StoreState, readable: list[str], console: Console) -> list[str]:
+def _assemble_again(build: _Build, state: StoreState, readable: set[str], console: Console) -> list[str]:
     job = AssembleJob(
         config=build.config,
         tokenizer=TokenizerInfo(**build.plan.header["tokenizer"]),
@@ -272,7 +272,7 @@ def _check_totals(build: _Build, state: StoreState) -> list[str]:
     return problems
 
 
-def _check_raw(build: _Build, readable: list[str], documents: int, report: _Report) -> None:
+def _check_raw(build: _Build, readable: set[str], documents: int, report: _Report) -> None:
     if documents == 0:
         report.skip("raw corpus", "not compared: --documents 0")
         return
@@ -315,7 +315,7 @@ def _document_checker(build: _Build, files: list[InputFile | None]) -> DocumentC
     return DocumentChecker(config, TokenizerInfo(**build.plan.header["tokenizer"]), tokenizer, files, scorers)
 
 
-def _sample(build: _Build, readable: list[str], documents: int) -> Iterator[SegmentSample]:
+def _sample(build: _Build, readable: set[str], documents: int) -> Iterator[SegmentSample]:
     """About so many segments of all shards, spread evenly."""
     segments = sum(
         counts["documents"]

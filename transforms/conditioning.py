@@ -19,7 +19,7 @@ from byline.errors import BylineError
 from byline.template import Template
 from schemas.config import Condition
 from transforms.placing import dropped_out
-from transforms.template_fields import filled_prefixes, unknown_prefix
+from transforms.template_fields import MADE_FROM, filled_prefixes, unknown_prefix
 from transforms.tokenizing import TextTokenizer
 
 
@@ -46,22 +46,12 @@ class Prefixes:
         return self.lengths if self.before else np.zeros_like(self.lengths)
 
 
-# The store's columns that a template's field is made from, where that is not the column of its own name.
-_MADE_FROM = {
-    "suffix": "registered_domain",
-    "path": "url",
-    "host_hash": "host",
-    "url_hash": "url",
-    "source": None,
-}
-
-
 def store_columns(condition: Condition | None) -> set[str]:
     """The store's columns that a condition needs."""
     if condition is None:
         return set()
-    made_from = (_MADE_FROM.get(name, name) for name in Template(condition.template).fields)
-    return {name for name in made_from if name is not None}
+    # `source` is the one field that is no column.
+    return {MADE_FROM.get(name, name) for name in Template(condition.template).fields if name != "source"}
 
 
 def no_prefixes(count: int, tokenizer: TextTokenizer) -> Prefixes:

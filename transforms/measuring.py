@@ -48,9 +48,15 @@ class PhaseView:
     length: int
     tokenizer: Tokenizer
 
-    def columns(self, source: str) -> set[str]:
-        """Store columns it needs of a source's runs."""
-        return {*predicate_fields(self.predicates.get(source, "[]")), *store_columns(self.condition)}
+    @property
+    def score_columns(self) -> set[str]:
+        """Store columns that its predicates need, of any source."""
+        return {name for predicates in self.predicates.values() for name in predicate_fields(predicates)}
+
+    @property
+    def columns(self) -> set[str]:
+        """Store columns that it needs, of any source."""
+        return self.score_columns | store_columns(self.condition)
 
     def selected(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
         """bool [rows]: who the phase may take."""
@@ -59,7 +65,9 @@ class PhaseView:
         return holds(self.predicates[source], _as_columns(batch), batch["place"].to_numpy())
 
     def prefix_lengths(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
-        """int64 [rows]: tokens of each prefix, dropout not considered."""
+        """int64 [rows]: tokens of each prefix, dropout not considered; 0 for a source that the phase never takes."""
+        if source not in self.predicates:
+            return np.zeros(batch.num_rows, np.int64)
         tokenizer = shared_tokenizer(self.tokenizer)
         return make_prefixes(batch, source, self.condition, None, tokenizer, self.length).lengths
 
@@ -69,13 +77,14 @@ def _as_columns(batch: pa.RecordBatch) -> dict[str, Any]:
 
 
 def _read(uri: str, columns: set[str]) -> tuple[pa.RecordBatch, str]:
+    """The named columns of a run, those of them that it has, and its source."""
     run = open_run(uri, sorted({"place", "num_tokens", *columns}))
     return run.whole(), run.info.source
 
 
 @dataclass(frozen=True)
 class DigitCounter(Summing):
-    """Documents and tokens by the next digit; key `source<TAB>field<TAB>number of the question`, bin the digit.
+    """Documents and tokens by the next digit; key that of the question, bin the digit.
 
     Attributes:
         questions: (key, source, score field, digits known) of each selection that is not finished.
@@ -85,11 +94,8 @@ class DigitCounter(Summing):
 
     def count(self, uri: str) -> pa.RecordBatch:
         """Histograms over one run, for the questions about its source."""
-        source = open_run(uri, ["place", "num_tokens"]).info.source
+        batch, source = _read(uri, {name for _, _, name, _ in self.questions})
         mine = [question for question in self.questions if question[1] == source]
-        if not mine:
-            return self.merge([])
-        batch, _ = _read(uri, {name for _, _, name, _ in mine})
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
         parts = []
         for key, _, name, digits in mine:
@@ -107,8 +113,7 @@ class PlaceCounter(Summing):
 
     def count(self, uri: str) -> pa.RecordBatch:
         """Histograms over one run, for every phase."""
-        source = open_run(uri, ["place", "num_tokens"]).info.source
-        batch, _ = _read(uri, set().union(*(phase.columns(source) for phase in self.phases)))
+        batch, source = _read(uri, set().union(*(phase.columns for phase in self.phases)))
         bins = (batch["place"].to_numpy() >> np.uint64(PLACE_BITS)).astype(np.int64)
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
         parts = []
@@ -140,8 +145,7 @@ class SampleCounter:
 
     def count(self, uri: str) -> pa.RecordBatch:
         """The sample of one run."""
-        source = open_run(uri, ["place", "num_tokens"]).info.source
-        batch, _ = _read(uri, set().union(*(phase.columns(source) for phase in self.phases)))
+        batch, source = _read(uri, set().union(*(phase.columns for phase in self.phases)))
         batch = batch.filter(pa.array(in_sample(batch["place"].to_numpy(), self.threshold)))
         columns = [
             pa.array([source] * batch.num_rows, pa.string()),
@@ -173,10 +177,7 @@ class DrawCounter(Summing):
 
     def count(self, uri: str) -> pa.RecordBatch:
         """Counts over one run."""
-        source = open_run(uri, ["place", "num_tokens"]).info.source
-        batch, _ = _read(
-            uri, set().union(*(set(predicate_fields(p.predicates.get(source, "[]"))) for p in self.phases))
-        )
+        batch, source = _read(uri, set().union(*(phase.score_columns for phase in self.phases)))
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
         place = batch["place"].to_numpy()
         used, selected = np.zeros(len(tokens), bool), np.zeros(len(tokens), bool)

@@ -13,20 +13,18 @@ Values are dictionary-encoded: a text is made once for each distinct value, and 
 distinct combination of values. docs/metadata.md describes the fields.
 """
 
-import hashlib
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from byline.prompt import metadata_hash
 from byline.template import Template
 from schemas.config import Condition
 from transforms.urls import parse_paths
 
 # Fields that are made from a column of another name.
-_MADE_FROM = {"suffix": "registered_domain", "path": "url", "host_hash": "host", "url_hash": "url"}
-_MAX_KEY = hashlib.blake2b.MAX_KEY_SIZE
+MADE_FROM = {"suffix": "registered_domain", "path": "url", "host_hash": "host", "url_hash": "url"}
 
 
 def field_values(batch: pa.RecordBatch, source: str, name: str, salt: str) -> pa.DictionaryArray:
@@ -43,7 +41,7 @@ def field_values(batch: pa.RecordBatch, source: str, name: str, salt: str) -> pa
     """
     if name == "source":
         return pa.DictionaryArray.from_arrays(np.zeros(batch.num_rows, np.int32), pa.array([source], pa.string()))
-    column = _MADE_FROM.get(name, name)
+    column = MADE_FROM.get(name, name)
     found = batch.schema.names
     assert column in found, f"field {name!r} needs a column {column!r}; the batch of {source!r} has {', '.join(found)}"
     codes, distinct = _distinct(batch.column(column))
@@ -108,10 +106,8 @@ def _texts(name: str, values: pa.Array, salt: str) -> pa.Array:
 
 
 def _hashes(values: list[str | None], salt: str) -> list[str | None]:
-    """16 hex digits for each value: BLAKE2b of 8 bytes, keyed with the salt; None for None and for an empty text."""
-    key = salt.encode()
-    key = key if len(key) <= _MAX_KEY else hashlib.sha256(key).digest()
-    return [hashlib.blake2b(value.encode(), digest_size=8, key=key).hexdigest() if value else None for value in values]
+    """The salted hash of each value; None for None and for an empty text."""
+    return [metadata_hash(value, salt) if value else None for value in values]
 
 
 def _combinations(columns: list[pa.Array], rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

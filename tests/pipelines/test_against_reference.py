@@ -228,3 +228,14 @@ def test_the_token_store_is_in_pieces(built: Built) -> None:
     path = byline.read_manifest(built.config.output).phases[0].shards[0].path
     with pa.memory_map(str(Path(built.config.output, path))) as source:
         assert pa.ipc.open_file(source).num_record_batches > 1
+
+
+def test_a_source_without_weight_needs_no_field_of_the_template(folder: Path) -> None:
+    """Its runs are counted, but no prefix is made of them."""
+    phases = [{**CONDITIONED[0], "share": 1}]
+    config = config_of(folder, "weightless", phases=phases, mixture={"a": 1, "b": 0})
+    values = config.model_dump(mode="json")
+    del values["sources"]["b"]["keep"], values["sources"]["b"]["score"]
+    plan = build(Config.model_validate(values))
+    assert set(plan.header["drawn"]["unused"]["b"]) >= {"mixture"}
+    assert plan.table["source"].unique().to_pylist() == ["a"]

@@ -46,9 +46,9 @@ def selected(view: PhaseView, document: assembly.Document) -> bool:
 
 
 def prefix_length(view: PhaseView, document: assembly.Document) -> int:
-    """Tokens of the prefix, as if nothing were dropped out."""
+    """Tokens of the prefix, as if nothing were dropped out; none where the phase never takes the source."""
     condition = small.reference_condition(view.condition)
-    if condition is None:
+    if condition is None or document.source not in view.predicates:
         return 0
     return len(layout.prefix_of(condition, document.values, small.reference_tokenizer(), LENGTH)[0])
 
