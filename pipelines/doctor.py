@@ -35,7 +35,8 @@ from rich.text import Text
 from byline.errors import BylineError
 
 if TYPE_CHECKING:
-    from schemas.config import Config, Source
+    from schemas.config import Config
+    from schemas.corpora import Source
 
 OLDEST_PYTHON = (3, 10)
 INSTALL = 'pip install ".[build]" in a clone'

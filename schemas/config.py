@@ -1,12 +1,12 @@
 """The configuration: one YAML file, checked before anything is read.
 
 ```yaml
-sources:                                                   # this half decides the token store
+sources:                                                   # this half decides the token store (schemas.corpora)
   mine: {format: jsonl, path: "data/*.jsonl", fields: {text: body, url: meta.link}, keep: [license]}
 classifiers:
   quality: {model: quality.bin, label: __label__hq}
 tokenizer: {file: tokenizer.json, bos: "<|endoftext|>", eos: "<|endoftext|>"}
-sequence: {length: 2048, packing: document_start}          # this half decides the plan and the shards
+sequence: {length: 2048, packing: document_start}          # this half decides the plan and the shards (schemas.recipe)
 tokens: 10M
 mixture: natural
 phases:
@@ -19,194 +19,20 @@ output: out/shards
 Paths are relative to the folder the command runs in. `schemas.config_file` reads the file.
 """
 
-import re
-from decimal import Decimal
-from enum import Enum
-from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from byline.errors import BylineError
 from byline.template import Template
+from schemas.corpora import Classifier, Source, Tokenizer
 from schemas.documents import RESERVED_NAMES
+from schemas.model import Model, Name, TokenCount
+from schemas.recipe import Branch, Mixture, Part, Phase, Selection, Sequence, Shard, Shortage, as_mixture
 
 TEMPLATE_FIELDS = ("url", "host", "registered_domain", "suffix", "path", "host_hash", "url_hash", "source")
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
-
-
-def _safe_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
-        raise ValueError(
-            f"{name!r} is not a usable name: letters, digits, '_', '.' and '-', not beginning with '.' or '-'"
-        )
-    return name
-
-
-def _exact(value: Any) -> Any:
-    """Keeps a share as the decimal that was written: 0.1 is 1/10, not the nearest binary fraction."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal, Fraction)):
-        raise ValueError(f"expected a number, found {value!r}")
-    try:
-        return Fraction(str(value))
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"expected a number, found {value!r}") from None
-
-
-def _write_exact(value: Fraction) -> float | str:
-    """A decimal where it reads back as the same fraction, else `n/d`."""
-    return float(value) if Fraction(str(float(value))) == value else str(value)
-
-
-def _token_count(value: Any) -> Any:
-    if value == "all" or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    match = re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?)\s*([KMBT]?)", str(value).strip())
-    if not match:
-        raise ValueError(f"expected a number of tokens such as 160B, 2.5M or 1_000_000, or all; found {value!r}")
-    count = Fraction(match[1].replace("_", "")) * _UNITS[match[2]]
-    if count.denominator != 1:
-        raise ValueError(f"{value!r} is not a whole number of tokens")
-    return int(count)
-
-
-Name = Annotated[str, AfterValidator(_safe_name)]
-Exact = Annotated[Fraction, BeforeValidator(_exact), PlainSerializer(_write_exact)]
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SourceFormat(str, Enum):
-    """The layout of a source's files."""
-
-    DCLM = "dclm"  # JSON lines with `text`, `url`
-    C4 = "c4"  # JSON lines with `text`, `timestamp`, `url`
-    REFINEDWEB = "refinedweb"  # Parquet with `content`, `url`, `timestamp`, `dump`, `segment`, `image_urls`
-    JSONL = "jsonl"  # any JSON lines, through `fields`
-    PARQUET = "parquet"  # any Parquet, through `fields`
-
-
-class Packing(str, Enum):
-    """How documents fill sequences; docs/formats.md draws each."""
-
-    DOCUMENT_START = "document_start"  # a sequence begins with a document, the rest of a cut one is discarded
-    CONCAT = "concat"  # a cut document goes on in the next sequence
-    REPEAT_PREFIX = "repeat_prefix"  # as concat, and the prefix is given again
-    BEST_FIT = "best_fit"  # no document that fits a sequence is cut
-
-
-class Malformed(str, Enum):
-    """What a record that is not of the layout does."""
-
-    ERROR = "error"  # stop, and name the file and row
-    DROP = "drop"  # drop it, and count it
-
-
-class Shortage(str, Enum):
-    """What to do when a source has fewer tokens than the recipe asks for."""
-
-    ERROR = "error"  # stop, and say how much there is
-    REPEAT = "repeat"  # go on with the next epoch
-    SHRINK = "shrink"  # plan fewer tokens, in the same proportions
-
-
-KeptType = Literal["string", "int", "float", "bool"]
-
-
-class Source(Model):
-    """One corpus.
-
-    Attributes:
-        path: pattern(s) of its files; `*` within a folder, `**` over folders.
-        fields: where `text` and `url` stand, for a layout of one's own; a dot goes into a struct (`metadata.url`).
-        keep: raw fields to keep for templates and selection; a list (as text) or a mapping to a type.
-        score: score name -> raw field that holds it.
-    """
-
-    format: SourceFormat
-    path: str | list[str]
-    fields: dict[Literal["text", "url"], str] = Field(default_factory=dict)
-    keep: dict[str, KeptType] = Field(default_factory=dict)
-    score: dict[Name, str] = Field(default_factory=dict)
-    malformed: Malformed = Malformed.ERROR
-
-    @model_validator(mode="before")
-    @classmethod
-    def _keep_list(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("keep"), list):
-            return {**data, "keep": dict.fromkeys(data["keep"], "string")}
-        return data
-
-    @property
-    def patterns(self) -> list[str]:
-        return [self.path] if isinstance(self.path, str) else self.path
-
-
-class Classifier(Model):
-    """A fastText model. With `label`, it gives that label's probability as a score of the classifier's name;
-    without, the likeliest label under its name and that label's probability as `<name>_score`."""
-
-    model: str
-    label: str | None = None
-
-
-class Tokenizer(Model):
-    """A Hugging Face `tokenizer.json`.
-
-    Attributes:
-        pad: fills what is left of a row; without it, `eos` or `bos` does.
-        library: `fastest` takes gigatoken where it can read the file, `tokenizers` never; the ids are the same.
-    """
-
-    file: str
-    bos: str | None = None
-    eos: str | None = None
-    pad: str | None = None
-    library: Literal["fastest", "tokenizers"] = "fastest"
-
-
-class Sequence(Model):
-    length: int = Field(default=8192, ge=8, le=2**24)
-    packing: Packing = Packing.DOCUMENT_START
-
-
-class Shard(Model):
-    """`sequences` is the most a shard is planned for; `ids: uint16` halves the files where the vocabulary fits."""
-
-    sequences: int = Field(default=4096, ge=1)
-    ids: Literal["int32", "uint16"] = "int32"
-
-
-class Selection(Model):
-    """The best share of a source's documents by a score, counted in documents or in tokens."""
-
-    top: Annotated[Exact, Field(gt=0, le=1)]
-    by: str
-    count: Literal["documents", "tokens"] = "documents"
-
-
-class Condition(Model):
-    """Metadata put to a document; docs/formats.md has the exact layout."""
-
-    template: str
-    place: Literal["before", "after"] = "before"
-    dropout: Annotated[Exact, Field(ge=0, lt=1)] = Fraction(0)
-    unknown: str = "unknown"
-    salt: str = "byline"
-
-    @model_validator(mode="after")
-    def _template_parses(self) -> "Condition":
-        Template(self.template)
-        return self
-
-
-class Phase(Model):
-    name: Name
-    share: Annotated[Exact, Field(gt=0, le=1)]
-    select: Selection | None = None
-    condition: Condition | None = None
+# Numbers that every document has.
+SIZES = {"num_tokens": "int", "num_bytes": "int"}
 
 
 class Config(Model):
@@ -216,32 +42,57 @@ class Config(Model):
     tokenizer: Tokenizer
     sequence: Sequence = Sequence()
     shard: Shard = Shard()
-    tokens: Annotated[int | Literal["all"], BeforeValidator(_token_count)] = "all"
-    mixture: Literal["natural"] | dict[Name, Annotated[Exact, Field(ge=0)]] = "natural"
+    tokens: TokenCount = "all"
+    mixture: Mixture = Mixture(method="natural")
     shortage: Shortage = Shortage.ERROR
     phases: list[Phase] = Field(min_length=1)
+    branches: list[Branch] = Field(default_factory=list)
     store: str = "out/store"
     output: str = "out/shards"
+
+    @field_validator("mixture", mode="before")
+    @classmethod
+    def _short_mixture(cls, value: Any) -> Any:
+        return as_mixture(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         _check_names(self)
         _check_shares(self)
-        for phase in self.phases:
-            _check_phase(self, phase)
+        for where, part in self.located_parts():
+            _check_mixture(self, f"{where}.mixture" if part.mixture else "mixture", self.mixture_of(part))
+            _check_part(self, where, part)
         if isinstance(self.tokens, int) and self.tokens < self.sequence.length:
             raise BylineError(f"tokens: {self.tokens} is less than one sequence of {self.sequence.length}")
         return self
 
-    def weights(self) -> dict[str, Fraction] | None:
-        """The mixture by source name, with zero for sources it does not name; None for `natural`."""
-        if self.mixture == "natural":
-            return None
-        return {name: self.mixture.get(name, Fraction(0)) for name in sorted(self.sources)}
+    @property
+    def parts(self) -> list[Part]:
+        """Phases, then branches."""
+        return [*self.phases, *self.branches]
+
+    def located_parts(self) -> list[tuple[str, Part]]:
+        """Each part with its place in the configuration, such as `phases.cooldown`."""
+        phases = [(f"phases.{phase.name}", phase) for phase in self.phases]
+        return [*phases, *((f"branches.{branch.name}", branch) for branch in self.branches)]
+
+    def mixture_of(self, part: Part) -> Mixture:
+        """The part's own mixture, or the recipe's."""
+        return part.mixture or self.mixture
+
+    def sources_of(self, part: Part) -> list[str]:
+        """The sources that a part may draw from, sorted."""
+        named = self.mixture_of(part).named
+        return sorted(name for name in self.sources if named is None or name in named)
 
     def scores_of(self, source: str) -> dict[str, str]:
         """Score name -> where it comes from (`field NAME` or `classifier NAME`), for one source."""
         return {name: kind for name, kind in self.columns_of(source).items() if not kind.startswith(("label", "kept"))}
+
+    def numbers_of(self, source: str) -> dict[str, str]:
+        """Every number of a source's documents, for selections and orders: name -> `float32`, `float` or `int`."""
+        kept = {name: kind for name, kind in self.sources[source].keep.items() if kind in ("int", "float")}
+        return {**dict.fromkeys(self.scores_of(source), "float32"), **kept, **SIZES}
 
     def columns_of(self, source: str) -> dict[str, str]:
         """Every configured column of a source's runs: name -> `field X`, `classifier X`, `label X` or `kept TYPE`."""
@@ -271,9 +122,10 @@ def _check_names(config: Config) -> None:
                 )
             if names.count(name) > 1:
                 raise BylineError(f"sources.{source}: two columns are called {name!r}; give one another name")
-    phases = [phase.name for phase in config.phases]
-    for name in phases:
-        if phases.count(name) > 1:
+    folders = [phase.name for phase in config.phases]
+    folders += [branch.name_at(at) for branch in config.branches for at in branch.at]
+    for name in folders:
+        if folders.count(name) > 1:
             raise BylineError(
                 f"phases: two phases are called {name!r}; each has a folder of its own, so give one another name"
             )
@@ -283,32 +135,75 @@ def _check_shares(config: Config) -> None:
     total = sum(phase.share for phase in config.phases)
     if total != 1:
         raise BylineError(f"phases: the shares sum to {float(total):g}, not to 1; change one by {float(1 - total):+g}")
-    if isinstance(config.mixture, dict):
-        for name in config.mixture:
-            if name not in config.sources:
-                raise BylineError(
-                    f"mixture: there is no source {name!r}; the sources are {', '.join(sorted(config.sources))}"
-                )
-        total = sum(config.mixture.values())
-        if total != 1:
+
+
+def _check_mixture(config: Config, where: str, mixture: Mixture) -> None:
+    for name in sorted(mixture.mentioned):
+        if name not in config.sources:
             raise BylineError(
-                f"mixture: the weights sum to {float(total):g}, not to 1; change one by {float(1 - total):+g}"
+                f"{where}: there is no source {name!r}; the sources are {', '.join(sorted(config.sources))}"
             )
 
 
-def _check_phase(config: Config, phase: Phase) -> None:
-    weights = config.weights()
-    for source in (name for name in config.sources if weights is None or weights[name] > 0):
-        columns = config.columns_of(source)
-        if phase.select is not None and phase.select.by not in config.scores_of(source):
-            found = ", ".join(config.scores_of(source)) or "none"
+def _check_part(config: Config, where: str, part: Part) -> None:
+    sources = config.sources_of(part)
+    for number, step in enumerate(part.select):
+        path = f"{where}.select" if len(part.select) == 1 else f"{where}.select.{number}"
+        _check_step(config, path, step, sources)
+    if part.order is not None and part.order.by == "source":
+        _check_sequence(where, part.order.sources, sources, config.mixture_of(part))
+    elif part.order is not None:
+        _check_number(config, f"{where}.order.by", part.order.by, sources)
+    if part.condition is not None:
+        for source in sources:
+            _check_template(config, f"{where}.condition", part.condition.template, source)
+        for name in part.condition.bins:
+            _check_number(config, f"{where}.condition.bins", name, sources)
+
+
+def _check_step(config: Config, where: str, step: Selection, sources: list[str]) -> None:
+    for name in step.sources or ():
+        if name not in config.sources:
+            known = ", ".join(sorted(config.sources))
+            raise BylineError(f"{where}.sources: there is no source {name!r}; the sources are {known}")
+    sources = [name for name in sources if step.sources is None or name in step.sources]
+    if step.by is not None:
+        _check_number(config, f"{where}.by", step.by, sources)
+    for source in sources:
+        for name in (*step.allow, *step.deny):
+            _check_field(config, where, name, source)
+
+
+def _check_number(config: Config, where: str, name: str, sources: list[str]) -> None:
+    for source in sources:
+        numbers = config.numbers_of(source)
+        if name not in numbers:
             raise BylineError(
-                f"phases.{phase.name}.select.by: source {source!r} has no score {phase.select.by!r} (it has: {found}); "
-                f"give it one with sources.{source}.score or under classifiers"
+                f"{where}: source {source!r} has no number {name!r} (it has: {', '.join(numbers)}); give it a score "
+                f"with sources.{source}.score or under classifiers, or keep a field as int or float"
             )
-        for name in Template(phase.condition.template).fields if phase.condition else ():
-            if name not in TEMPLATE_FIELDS and name not in columns:
-                known = ", ".join([*TEMPLATE_FIELDS, *columns])
-                raise BylineError(
-                    f"phases.{phase.name}.condition.template: source {source!r} has no field {name!r}; it has: {known}"
-                )
+    kinds = {config.numbers_of(source)[name] for source in sources}
+    if len(kinds) > 1:
+        raise BylineError(f"{where}: {name!r} is of several types ({', '.join(sorted(kinds))}) in the sources")
+
+
+def _check_template(config: Config, where: str, template: str, source: str) -> None:
+    for name in Template(template).fields:
+        _check_field(config, f"{where}.template", name, source)
+
+
+def _check_field(config: Config, where: str, name: str, source: str) -> None:
+    columns = config.columns_of(source)
+    if name not in TEMPLATE_FIELDS and name not in columns and name not in SIZES:
+        known = ", ".join([*TEMPLATE_FIELDS, *columns, *SIZES])
+        raise BylineError(f"{where}: source {source!r} has no field {name!r}; it has: {known}")
+
+
+def _check_sequence(where: str, sequence: list[str], sources: list[str], mixture: Mixture) -> None:
+    if sorted(sequence) != sources:
+        raise BylineError(
+            f"{where}.order.sources: expected every source of the mixture once ({', '.join(sources)}), "
+            f"found {', '.join(sequence)}"
+        )
+    if mixture.is_schedule:
+        raise BylineError(f"{where}.order: one source after the other, and a mixture that changes, exclude each other")

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from byline.errors import BylineError
 from schemas.config import Config
+from schemas.mixture_file import inline_files
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -35,6 +36,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     values = _read(Path(path), seen=())
     for override in overrides:
         _set(values, override)
+    inline_files(values, lambda file: _read(Path(file), seen=()))
     return parse_config(values, str(path))
 
 

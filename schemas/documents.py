@@ -3,11 +3,12 @@
 One `pa.RecordBatch` holds one chunk (about 64 MiB of text) of one input file. Columns come and go along the way:
 
 ```
-ReadCorpus       row  text  url  <given scores>  <kept fields>
+ReadCorpus       row  text  url  <given scores>  <kept fields>   (or messages, question, answer for a rewrite)
+RewriteDocuments      (another text)  +  loss_spans  special_spans
 ExtractMetadata   +   host  registered_domain
 ScoreQuality      +   <scores float32>  <labels dictionary<int32, string>>
 FilterDocuments       (fewer rows, counts in the batch's metadata)
-Tokenize          -   text   +  num_bytes  num_tokens  tokens
+Tokenize          -   text  loss_spans  special_spans   +  num_bytes  num_tokens  tokens  masked
 ```
 
 | column | type | null means |
@@ -22,6 +23,13 @@ Tokenize          -   text   +  num_bytes  num_tokens  tokens
 | num_bytes | int64 | never null: bytes of the text in UTF-8 |
 | num_tokens | int32 | never null |
 | tokens | large_list<uint16 or int32> | never null |
+| messages | list<struct<role: string, content: string>> | absent in the input |
+| question, answer | large_string | absent in the input |
+| loss_spans | list<int32>: start, end, ... in characters of the text, ascending, apart | all of the text is trained |
+| special_spans | list<int32>, likewise | none: no part of the text is the name of a token |
+| masked | list<int32>: start, end, ... in tokens, ascending, apart | never null: tokens whose loss does not count |
+
+`loss_spans`, `special_spans` and `masked` stand only in batches of a source with a `rewrite` or `format: arithmetic`.
 
 What a batch is, and what happened to its rows so far, travels in the schema's metadata as a `BatchInfo`.
 """
@@ -43,6 +51,13 @@ HOST = pa.field("host", LABEL_TYPE)
 REGISTERED_DOMAIN = pa.field("registered_domain", LABEL_TYPE)
 NUM_BYTES = pa.field("num_bytes", pa.int64(), nullable=False)
 NUM_TOKENS = pa.field("num_tokens", pa.int32(), nullable=False)
+SPANS_TYPE = pa.list_(pa.field("item", pa.int32(), nullable=False))
+MESSAGES = pa.field("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))
+QUESTION = pa.field("question", pa.large_string())
+ANSWER = pa.field("answer", pa.large_string())
+LOSS_SPANS = pa.field("loss_spans", SPANS_TYPE)
+SPECIAL_SPANS = pa.field("special_spans", SPANS_TYPE)
+MASKED = pa.field("masked", SPANS_TYPE, nullable=False)
 
 
 def tokens_field(id_type: pa.DataType) -> pa.Field:
@@ -54,6 +69,7 @@ def tokens_field(id_type: pa.DataType) -> pa.Field:
 RESERVED_NAMES = frozenset(
     {"row", "text", "url", "host", "registered_domain", "suffix", "path", "host_hash", "url_hash"}
     | {"source", "place", "num_bytes", "num_tokens", "tokens", "epoch"}
+    | {"messages", "question", "answer", "loss_spans", "special_spans", "masked"}
 )
 
 

@@ -1,15 +1,26 @@
 """The plan: which places of which source go to which shard. Integers only, whatever the number of runs.
 
 ```
-phase        shard  slice  source  epoch  place_lo              place_hi              predicates
-conditioned  0      0      c4      0      281474976710656       4503599627370495      [{"below": [...], "field":
-"quality"}] conditioned  0      0      dclm    0      0                     9007199254740991      [...]
-conditioned  1      0      c4      0      4503599627370496      ...
+phase        shard  slice  source  epoch  place_lo          place_hi             predicates
+conditioned  0      0      c4      0      281474976710656   4503599627370495     0
+conditioned  0      0      dclm    0      0                 9007199254740991     1
+conditioned  0      1      c4      0      4503599627370496  6755399441055743     0
 ```
 
 `place_hi` belongs to the range. An interval that goes past the end of the circle of places stands in two rows.
-`predicates` is a JSON list; a document is taken where all hold. `OUT/plan.arrow` is this table as an Arrow IPC file
-with the header in its schema metadata, and `plan_sha256` is the sha256 of that file's bytes.
+A slice is a stretch of a shard with one mixture and one bin of the order; documents are shuffled inside a slice.
+`predicates` is a number in the header's list `predicates`; a document is taken where all predicates of that entry hold:
+
+```
+{"field": "quality", "type": "float32", "descending": true, "from": null, "below": [1082130432, 77, 12]}
+{"field": "host", "in": ["a.example", "b.example"]}         {"field": "topic", "not_in": ["spam"]}
+```
+
+The first kind compares ranks, (key, tie, place) as docs/formats.md has them: `from` belongs to the range, `below` does
+not, null is no border. A document without the number is in no range of ranks, and without a value in no list.
+
+`OUT/plan.arrow` is this table as an Arrow IPC file with the header in its schema metadata, and `plan_sha256` is the
+sha256 of that file's bytes.
 """
 
 import hashlib
@@ -23,7 +34,7 @@ import pyarrow as pa
 from byline.errors import BylineError
 
 PLAN_KEY = b"byline.plan"
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 FILE_NAME = "plan.arrow"
 
 PLAN_SCHEMA = pa.schema(
@@ -35,7 +46,7 @@ PLAN_SCHEMA = pa.schema(
         pa.field("epoch", pa.int64(), nullable=False),
         pa.field("place_lo", pa.uint64(), nullable=False),
         pa.field("place_hi", pa.uint64(), nullable=False),
-        pa.field("predicates", pa.string(), nullable=False),
+        pa.field("predicates", pa.int32(), nullable=False),
     ]
 )
 
@@ -46,9 +57,12 @@ class Plan:
 
     Attributes:
         table: rows by phase, shard, slice, source, epoch, place; columns as `PLAN_SCHEMA`.
-        header: JSON values: `seed`, `sequence`, `ids`, `tokenizer`, `phases` (name, condition, shards, rows expected),
-            `intervals`, `fingerprints` of the sources, `inputs` (sha256 of the list of input files), `report`,
-            `ledger`.
+        header: JSON values: `seed`, `sequence`, `shard`, `tokenizer`, `predicates`, `phases`, `intervals`, `drawn`,
+            `fingerprints` of the sources, `inputs` (sha256 of the list of input files), `capacity`. An entry of
+            `phases` is a phase, or a branch at one point: `name`, `part` (its number in `Config.parts`), `branch`
+            (null, or `of`, `at`, `phase`, `shards`: it leaves the main line behind so many shards of that phase),
+            `condition`, `values` (what `top` and `bins` of the condition came to), `select`, `order`, `mixture`,
+            `packing`, `shards`, `slices`, `expected_rows`, `sources`, `timeline`.
     """
 
     table: pa.Table
@@ -68,7 +82,7 @@ class Plan:
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def shards(self) -> list[tuple[str, int, int]]:
-        """(phase, shard, number of shards in the phase) in training order."""
+        """(phase, shard, number of shards in the phase): the main line in training order, then branches."""
         return [(phase["name"], n, phase["shards"]) for phase in self.header["phases"] for n in range(phase["shards"])]
 
 

@@ -22,7 +22,7 @@ class DropReason(str, Enum):
 class UnusedReason(str, Enum):
     """Why a document of the token store is in no phase."""
 
-    QUALITY = "quality"  # no phase selects it
+    SELECTION = "selection"  # no phase selects it
     BUDGET = "budget"  # a phase selects it, but the token budget ends before its place
     MIXTURE = "mixture"  # the mixture gives its source no weight
 

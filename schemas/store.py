@@ -17,6 +17,7 @@ STORE/<source>/<fingerprint>/<file hash>-00000.arrow  run of chunk 0
 | num_bytes | int64 |
 | num_tokens | int32 |
 | tokens | large_list<uint16> where the vocabulary fits, else large_list<int32> |
+| masked | list<int32>: ranges of tokens whose loss does not count; only of sources that a rewrite gives loss spans |
 
 Record batches hold 1-4 MiB of tokens, so that a range of places can be read alone: `batch_places` gives the first
 place of each. A run is written under another name and renamed, so one that exists is whole. An input file is

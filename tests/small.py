@@ -26,10 +26,11 @@ from pipelines.plan import make_recipe_plan
 from pipelines.prepare import StoreState, prepare
 from pipelines.runner import RunnerSettings
 from schemas import documents
-from schemas.config import Condition, Config
+from schemas.config import Config
 from schemas.config_file import parse_config
 from schemas.ledger import DrawCounts
 from schemas.plan import Plan
+from schemas.recipe import Condition
 from schemas.store import RunInfo
 from tests.reference import assembly, layout, placing, selection
 from transforms.counting import RunCounter

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from byline.errors import BylineError
-from schemas.config import Config, Shortage
+from schemas.config import Config
+from schemas.recipe import Shortage
 from transforms.intervals import EPOCH, Line, place_ranges
 from transforms.simulating import Outcome, Ranges, Recipe, SourceSample, simulate
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from schemas.config import Condition, Config
+from schemas.config import Config
 from schemas.documents import InputFile
+from schemas.recipe import Condition
 from transforms.metadata import extract_metadata
 from transforms.placing import in_sample, places
 from transforms.reading import read_batches

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from byline.manifest import Manifest, PhaseEntry
-from schemas.config import Config, Packing
+from schemas.config import Config
 from schemas.ledger import DrawCounts
 from schemas.plan import Plan, shard_path
+from schemas.recipe import Packing
 from schemas.store import RunInfo
 from transforms.checking_rows import RowCounts
 

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from byline.shards import PADDING_DOC_ID
-from schemas.config import Packing
+from schemas.recipe import Packing
 
 # Of one kind of fault, more lines than this tell a reader nothing new.
 _TOLD = 3

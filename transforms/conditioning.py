@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.template import Template
-from schemas.config import Condition
+from schemas.recipe import Condition
 from transforms.placing import dropped_out
 from transforms.template_fields import MADE_FROM, filled_prefixes, unknown_prefix
 from transforms.tokenizing import TextTokenizer

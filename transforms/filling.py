@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from schemas.config import Packing
 from schemas.ledger import DrawCounts
 from schemas.reasons import DiscardReason
+from schemas.recipe import Packing
 from transforms.gathering import Documents
 from transforms.packing import Segments
 

@@ -31,6 +31,8 @@ def source_parts(config: Config, source: str) -> dict[str, Any]:
             parts[f"classifiers.{name}.model"] = f"sha256 {model_sha256(classifier.model)}"
             parts[f"classifiers.{name}.label"] = classifier.label
     parts["tokenizer.file"] = f"sha256 {shared_tokenizer(config.tokenizer).sha256}"
+    # Tokens that are added come from no text, so they change a run only where they widen its ids.
+    parts["tokenizer ids"] = str(shared_tokenizer(config.tokenizer).id_type)
     parts["public suffix list"] = snapshot_id()
     parts["IDNA tables"] = idnadata.__version__
     # Chunks are numbered by it, and those of a file that was read in part before must fit those to come.

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.config import Phase
+from schemas.recipe import Phase
 from transforms.conditioning import Prefixes, make_prefixes, store_columns
 from transforms.placing import orders
 from transforms.run_reading import open_run

@@ -38,7 +38,7 @@ import pyarrow as pa
 import pyarrow.json
 
 from byline.errors import BylineError
-from schemas.config import Malformed
+from schemas.corpora import Malformed
 from schemas.documents import InputFile
 from transforms.decompressing import line_bounds, read_blocks
 from transforms.values import Records, converter, field_at, finite, malformed_error, malformed_mask

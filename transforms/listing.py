@@ -26,7 +26,7 @@ from urllib.parse import quote
 from pyarrow import fs
 
 from byline.errors import BylineError
-from schemas.config import Source
+from schemas.corpora import Source
 from schemas.documents import InputFile
 from transforms import storage
 

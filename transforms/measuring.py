@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.config import Condition, Tokenizer
+from schemas.corpora import Tokenizer
 from schemas.reasons import UnusedReason
+from schemas.recipe import Condition
 from transforms.conditioning import make_prefixes, store_columns
 from transforms.counting import Summing, count_by_bin, one_batch
 from transforms.placing import in_sample
@@ -190,7 +191,7 @@ class DrawCounter(Summing):
                 used |= drawn
                 parts.append(_count(f"draw\t{phase.name}\t{source}\t{epoch}", drawn, tokens))
         is_mixed = any(source in phase.predicates for phase in self.phases)
-        reason = UnusedReason.QUALITY if is_mixed else UnusedReason.MIXTURE
+        reason = UnusedReason.SELECTION if is_mixed else UnusedReason.MIXTURE
         parts.append(_count(f"used\t{source}", used, tokens))
         parts.append(_count(f"unused\t{source}\t{reason.value}", ~selected, tokens))
         parts.append(_count(f"unused\t{source}\t{UnusedReason.BUDGET.value}", selected & ~used, tokens))

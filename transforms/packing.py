@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from schemas.config import Packing
+from schemas.recipe import Packing
 
 
 @dataclass(frozen=True)

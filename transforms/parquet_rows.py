@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from byline.errors import BylineError
-from schemas.config import Malformed
+from schemas.corpora import Malformed
 from schemas.documents import InputFile
 from transforms import storage
 from transforms.values import Records, converter, field_at, finite, malformed_error, malformed_mask

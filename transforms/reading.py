@@ -34,7 +34,7 @@ from apache_beam.metrics import Metrics
 
 import transforms.coder  # noqa: F401  (registers the coders of the edges)
 from byline.errors import BylineError
-from schemas.config import KeptType, Source, SourceFormat
+from schemas.corpora import KeptType, Source, SourceFormat
 from schemas.documents import ROW, SCORE_TYPE, TEXT, URL, BatchInfo, InputFile, info_of, with_info
 from schemas.reasons import DropReason
 from transforms.json_lines import read_json_lines

@@ -28,7 +28,7 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 
 from byline.errors import BylineError
-from schemas.config import Classifier
+from schemas.corpora import Classifier
 from schemas.documents import LABEL_TYPE, SCORE_TYPE, info_of
 from transforms.fasttext_folding import Model, open_model
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.config import Selection
+from schemas.recipe import Selection
 from transforms.placing import ties
 
 # (word, shift) of each digit, most significant first: 32 bits of score, 64 of tie, 64 of place.

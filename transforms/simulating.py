@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 
-from schemas.config import Condition, Packing
+from schemas.recipe import Condition, Packing
 from transforms.packing import pack
 from transforms.placing import dropped_out, orders
 

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from byline.prompt import metadata_hash
 from byline.template import Template
-from schemas.config import Condition
+from schemas.recipe import Condition
 from transforms.urls import parse_paths
 
 # Fields that are made from a column of another name.

@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ import tokenizers
 
 import transforms.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
-from schemas import config, documents
+from schemas import corpora, documents
 from schemas.documents import info_of, with_info
 from schemas.reasons import DropReason
 from transforms.filtering import apply_reasons
@@ -59,9 +59,10 @@ class TokenizerInfo:
     Attributes:
         name: the file's name without its ending.
         sha256: of the file.
-        vocab_size: one more than the largest id.
+        vocab_size: one more than the largest id, added tokens included.
         bos_id, eos_id: None where the configuration gives none.
         pad_id: fills what is left of a row.
+        added: name -> id of the tokens that the configuration adds to the file's.
     """
 
     name: str
@@ -70,6 +71,7 @@ class TokenizerInfo:
     bos_id: int | None
     eos_id: int | None
     pad_id: int
+    added: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -87,7 +89,7 @@ class TextTokenizer:
         BylineError: the file is no `tokenizer.json`.
     """
 
-    def __init__(self, file: str, library: str = "fastest") -> None:
+    def __init__(self, file: str, library: str = "fastest", add: tuple[str, ...] = ()) -> None:
         content = read_bytes(file)
         self.file = file
         self.sha256 = hashlib.sha256(content).hexdigest()
@@ -102,10 +104,21 @@ class TextTokenizer:
         self.reference.no_padding()
         self.vocabulary: dict[str, int] = self.reference.get_vocab(with_added_tokens=True)
         self.vocab_size = max(self.vocabulary.values()) + 1
+        self.added = self._add(add)
         self.special_names = [token["content"] for token in settings.get("added_tokens", ()) if token["special"]]
         self.fast = None if library == "tokenizers" else _fast_tokenizer(settings, self.reference)
         self.id_type = pa.uint16() if self.vocab_size <= 2**16 else pa.int32()
         self.id_dtype = np.dtype(np.uint16 if self.vocab_size <= 2**16 else np.int32)
+
+    def _add(self, names: tuple[str, ...]) -> dict[str, int]:
+        """Gives further tokens the ids behind the last one; text never becomes one of them."""
+        for name in names:
+            if name in self.vocabulary:
+                raise BylineError(f"tokenizer.add: {self.file} has a token {name!r} already; leave it out")
+        added = {name: self.vocab_size + number for number, name in enumerate(names)}
+        self.vocabulary.update(added)
+        self.vocab_size += len(names)
+        return added
 
     def encode(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         """Tokenizes texts.
@@ -180,7 +193,7 @@ def _fast_tokenizer(settings: dict[str, Any], reference: tokenizers.Tokenizer) -
     return fast if found == expected else None
 
 
-def tokenizer_info(tokenizer: TextTokenizer, settings: config.Tokenizer) -> TokenizerInfo:
+def tokenizer_info(tokenizer: TextTokenizer, settings: corpora.Tokenizer) -> TokenizerInfo:
     """Finds the configured special tokens.
 
     Raises:
@@ -190,15 +203,33 @@ def tokenizer_info(tokenizer: TextTokenizer, settings: config.Tokenizer) -> Toke
     pad = next((ids[key] for key in ("pad", "eos", "bos") if ids[key] is not None), None)
     if pad is None:
         raise BylineError("tokenizer: give one of pad, eos and bos; the rest of a sequence is filled with it")
-    return TokenizerInfo(Path(settings.file).stem, tokenizer.sha256, tokenizer.vocab_size, ids["bos"], ids["eos"], pad)
+    return TokenizerInfo(
+        Path(settings.file).stem,
+        tokenizer.sha256,
+        tokenizer.vocab_size,
+        ids["bos"],
+        ids["eos"],
+        pad,
+        tokenizer.added,
+    )
 
 
 def _token_id(tokenizer: TextTokenizer, key: str, name: str | None) -> int | None:
-    if name is None:
-        return None
+    return None if name is None else token_id(tokenizer, f"tokenizer.{key}", name)
+
+
+def token_id(tokenizer: TextTokenizer, where: str, name: str) -> int:
+    """The id of a token that the configuration names.
+
+    Raises:
+        BylineError: there is none of this name; says how to add one.
+    """
     if name not in tokenizer.vocabulary:
         special = ", ".join(repr(token) for token in tokenizer.special_names[:10]) or "none"
-        raise BylineError(f"tokenizer.{key}: {tokenizer.file} has no token {name!r}; its special tokens are: {special}")
+        raise BylineError(
+            f"{where}: {tokenizer.file} has no token {name!r}; its special tokens are: {special}. To add it, list it "
+            f"under tokenizer.add: its id is then {tokenizer.vocab_size}, for which the model's embedding needs a row"
+        )
     return tokenizer.vocabulary[name]
 
 
@@ -248,7 +279,7 @@ def _check_some(batch: pa.RecordBatch, tokenizer: TextTokenizer, values: np.ndar
 
 
 class _TokenizeFn(beam.DoFn):
-    def __init__(self, settings: config.Tokenizer) -> None:
+    def __init__(self, settings: corpora.Tokenizer) -> None:
         self.settings = settings
 
     def setup(self) -> None:
@@ -259,13 +290,13 @@ class _TokenizeFn(beam.DoFn):
 
 
 @lru_cache(maxsize=4)
-def _load(file: str, library: str) -> TextTokenizer:
-    return TextTokenizer(file, library)
+def _load(file: str, library: str, add: tuple[str, ...]) -> TextTokenizer:
+    return TextTokenizer(file, library, add)
 
 
-def shared_tokenizer(settings: config.Tokenizer) -> TextTokenizer:
+def shared_tokenizer(settings: corpora.Tokenizer) -> TextTokenizer:
     """The process's one copy of a tokenizer: loading takes a second, and its cache of words warms with use."""
-    return _load(settings.file, settings.library)
+    return _load(settings.file, settings.library, tuple(settings.add))
 
 
 class Tokenize(beam.PTransform):
@@ -275,7 +306,7 @@ class Tokenize(beam.PTransform):
         settings: which tokenizer; it is loaded in the worker.
     """
 
-    def __init__(self, settings: config.Tokenizer) -> None:
+    def __init__(self, settings: corpora.Tokenizer) -> None:
         super().__init__()
         self.settings = settings
 

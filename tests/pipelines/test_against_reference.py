@@ -17,9 +17,10 @@ import byline
 import pipelines.prepare
 from byline.shards import shard_metadata
 from schemas import store
-from schemas.config import Config, Packing
+from schemas.config import Config
 from schemas.ledger import DrawCounts
 from schemas.plan import Plan, read_plan
+from schemas.recipe import Packing
 from tests import small
 from tests.reference import assembly, documents, layout, placing, selection
 from transforms import assembling

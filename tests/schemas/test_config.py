@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.config import Config, Malformed, Packing, Shortage, SourceFormat
+from schemas.config import Config
 from schemas.config_file import parse_config
+from schemas.corpora import Malformed, SourceFormat
+from schemas.recipe import Packing, Shortage
 
 MINIMAL: dict[str, Any] = {
     "sources": {"mine": {"format": "jsonl", "path": "data/*.jsonl"}},

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from byline.errors import BylineError
-from schemas.config import Packing
 from schemas.config_file import load_config, merge, parse_config
+from schemas.recipe import Packing
 
 TEXT = """
 sources:

@@ -10,8 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.config import Config, Packing
+from schemas.config import Config
 from schemas.plan import Plan
+from schemas.recipe import Packing
 from tests import small
 from tests.small import SmallStore, StoredRow
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.shards import shard_schema
-from schemas.config import Packing
+from schemas.recipe import Packing
 from tests.reference import layout, packing, placing
 from transforms.checking_places import InputNames, check_places, check_ranges
 from transforms.checking_rows import RowCounts, RowRules, ShardCounter

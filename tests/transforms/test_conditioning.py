@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.config import Condition
+from schemas.recipe import Condition
 from tests import small
 from tests.reference import layout, placing
 from transforms.conditioning import Prefixes, make_prefixes, no_prefixes, store_columns

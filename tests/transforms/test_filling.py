@@ -6,8 +6,8 @@ Ids in these rows: 1 BOS, 2 EOS, 0 padding, 5x a prefix, 10x the first document,
 import numpy as np
 import pytest
 
-from schemas.config import Packing
 from schemas.ledger import DrawCounts
+from schemas.recipe import Packing
 from transforms.filling import count_draws, fill_rows, lay_out
 from transforms.gathering import Documents
 from transforms.packing import Segments, pack

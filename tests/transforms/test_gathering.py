@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from byline.shards import shard_schema
 from schemas import store
-from schemas.config import Condition, Config, Packing
+from schemas.config import Config
 from schemas.plan import PLAN_SCHEMA
+from schemas.recipe import Condition, Packing
 from tests import small
 from tests.reference import assembly, layout
 from tests.small import StoredRow

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.config import Source
+from schemas.corpora import Source
 from schemas.documents import InputFile
 from transforms import listing, storage
 

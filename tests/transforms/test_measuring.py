@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from schemas.config import Condition, Tokenizer
+from schemas.corpora import Tokenizer
+from schemas.recipe import Condition
 from tests import small
 from tests.reference import assembly, layout
 from tests.small import SmallStore, StoredRow

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.config import Packing
+from schemas.recipe import Packing
 from tests.reference import layout, packing
 from transforms.packing import Segments, pack
 

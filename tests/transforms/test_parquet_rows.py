@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.config import Malformed
+from schemas.corpora import Malformed
 from schemas.documents import InputFile
 from transforms import json_lines, parquet_rows
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from byline.errors import BylineError
-from schemas.config import Config, Packing
+from schemas.config import Config
 from schemas.plan import Plan, read_plan
+from schemas.recipe import Packing
 from tests import small
 from tests.reference import selection
 from tests.small import SmallStore, StoredRow

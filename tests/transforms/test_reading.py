@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.config import Source
+from schemas.corpora import Source
 from schemas.documents import BatchInfo, InputFile, info_of
 from transforms import reading
 from transforms.coder import InputFileCoder, RecordBatchCoder

@@ -10,7 +10,7 @@ from apache_beam.testing.util import assert_that
 
 from byline.errors import BylineError
 from schemas import documents
-from schemas.config import Classifier
+from schemas.corpora import Classifier
 from tests.reference.fasttext_reference import library_probabilities
 from transforms import scoring
 from transforms.coder import RecordBatchCoder

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.config import Selection
+from schemas.recipe import Selection
 from tests.reference.selection import Scored, as_float32, tie, top_share
 from transforms.selecting import (
     DIGITS,

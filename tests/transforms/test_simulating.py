@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.config import Condition, Packing
+from schemas.recipe import Condition, Packing
 from tests.reference import placing
 from transforms.simulating import Outcome, Recipe, SourceSample, simulate, split_sample
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from byline.template import Template
 from schemas import documents
-from schemas.config import Condition
+from schemas.recipe import Condition
 from transforms import template_fields
 from transforms.template_fields import field_values, filled_prefixes, unknown_prefix
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, models, normalizers, pre_tokenizers, processors
 
 from byline.errors import BylineError
-from schemas import config
+from schemas import corpora
 from schemas.documents import BatchInfo, info_of, with_info
 from tests import small
 from transforms import tokenizing
@@ -318,8 +318,8 @@ def test_a_text_of_too_many_or_too_few_tokens_is_found(fast: TextTokenizer, monk
             tokenize_batch(batch_of(["the fox"]), fast)
 
 
-def settings_of(tokenizer: TextTokenizer, **names: str) -> config.Tokenizer:
-    return config.Tokenizer.model_validate({"file": tokenizer.file, **names})
+def settings_of(tokenizer: TextTokenizer, **names: str) -> corpora.Tokenizer:
+    return corpora.Tokenizer.model_validate({"file": tokenizer.file, **names})
 
 
 def test_special_ids(fast: TextTokenizer) -> None:

@@ -1,0 +1,165 @@
+"""The upper half of the configuration: what decides the token store.
+
+```yaml
+sources:
+  mine:     {format: jsonl, path: "data/*.jsonl", fields: {text: body, url: meta.link}, keep: [license]}
+  chats:    {format: jsonl, path: "chats/*.jsonl", fields: {messages: conversation}, rewrite: chat}
+  addition: {format: arithmetic, arithmetic: {style: reverse, digits: 3, examples: 100000}}
+classifiers:
+  quality: {model: quality.bin, label: __label__hq}
+tokenizer: {file: tokenizer.json, bos: "<|endoftext|>", eos: "<|endoftext|>"}
+```
+"""
+
+from enum import Enum
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from schemas.model import Model, Name
+
+
+class SourceFormat(str, Enum):
+    """The layout of a source's files."""
+
+    DCLM = "dclm"  # JSON lines with `text`, `url`
+    C4 = "c4"  # JSON lines with `text`, `timestamp`, `url`
+    REFINEDWEB = "refinedweb"  # Parquet with `content`, `url`, `timestamp`, `dump`, `segment`, `image_urls`
+    JSONL = "jsonl"  # any JSON lines, through `fields`
+    PARQUET = "parquet"  # any Parquet, through `fields`
+    ARITHMETIC = "arithmetic"  # no files: additions, made by `arithmetic`
+
+
+class Malformed(str, Enum):
+    """What a record that is not of the layout does."""
+
+    ERROR = "error"  # stop, and name the file and row
+    DROP = "drop"  # drop it, and count it
+
+
+KeptType = Literal["string", "int", "float", "bool"]
+FieldName = Literal["text", "url", "messages", "question", "answer"]
+
+
+class ArithmeticStyle(str, Enum):
+    """How an addition is written (arXiv 2307.03381)."""
+
+    PLAIN = "plain"
+    REVERSE = "reverse"
+    SIMPLIFIED_SCRATCHPAD = "simplified_scratchpad"
+    DETAILED_SCRATCHPAD = "detailed_scratchpad"
+
+
+class Arithmetic(Model):
+    """A source of additions.
+
+    Attributes:
+        style: how they are written.
+        digits: the most digits of an operand.
+        examples: how many additions, each a document of its own unless `per_document` says otherwise.
+        per_document: additions in one document, a line end between them.
+        seed: of the hash that picks the operands.
+    """
+
+    style: ArithmeticStyle = ArithmeticStyle.PLAIN
+    digits: int = Field(default=3, ge=1, le=18)
+    examples: int = Field(default=10_000, ge=1)
+    per_document: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+
+class Rewrite(Model):
+    """What makes another text of a record before it is scored and tokenized.
+
+    Attributes:
+        name: `chat`, `qa`, `fim`, or a function of one's own as `package.module:function`.
+        options: its keyword arguments, plain values.
+    """
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Source(Model):
+    """One corpus.
+
+    Attributes:
+        path: pattern(s) of its files; `*` within a folder, `**` over folders.
+        fields: where `text`, `url`, and what a rewrite reads stand, for a layout of one's own; a dot goes into a struct
+            (`metadata.url`).
+        keep: raw fields to keep for templates and selection; a list (as text) or a mapping to a type.
+        score: score name -> raw field that holds it.
+        rewrite: its name, or a mapping of `name` and its options.
+        arithmetic: of `format: arithmetic` alone.
+    """
+
+    format: SourceFormat
+    path: str | list[str] = Field(default_factory=list)
+    fields: dict[FieldName, str] = Field(default_factory=dict)
+    keep: dict[str, KeptType] = Field(default_factory=dict)
+    score: dict[Name, str] = Field(default_factory=dict)
+    malformed: Malformed = Malformed.ERROR
+    rewrite: Rewrite | None = None
+    arithmetic: Arithmetic | None = None
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _keep_list(cls, value: Any) -> Any:
+        return dict.fromkeys(value, "string") if isinstance(value, list) else value
+
+    @field_validator("rewrite", mode="before")
+    @classmethod
+    def _rewrite_options(cls, value: Any) -> Any:
+        """A name alone, or options beside the name."""
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and "name" in value and "options" not in value:
+            return {"name": value["name"], "options": {key: of for key, of in value.items() if key != "name"}}
+        return value
+
+    @model_validator(mode="after")
+    def _has_input(self) -> "Source":
+        is_made = self.format is SourceFormat.ARITHMETIC
+        if is_made and (self.path or self.fields or self.keep or self.score or self.rewrite):
+            raise ValueError("`format: arithmetic` is made, not read: it takes `arithmetic` and no other key")
+        if not is_made and self.arithmetic is not None:
+            raise ValueError("arithmetic: only a source of `format: arithmetic` takes it")
+        if not is_made and not self.path:
+            raise ValueError("path: this key is needed: a pattern of the source's files, or a list of patterns")
+        return self
+
+    @property
+    def patterns(self) -> list[str]:
+        return [self.path] if isinstance(self.path, str) else self.path
+
+
+class Classifier(Model):
+    """A fastText model. With `label`, it gives that label's probability as a score of the classifier's name;
+    without, the likeliest label under its name and that label's probability as `<name>_score`."""
+
+    model: str
+    label: str | None = None
+
+
+class Tokenizer(Model):
+    """A Hugging Face `tokenizer.json`.
+
+    Attributes:
+        pad: fills what is left of a row; without it, `eos` or `bos` does.
+        add: names of further tokens, which get the ids behind the last one of the file, in this order.
+        library: `fastest` takes gigatoken where it can read the file, `tokenizers` never; the ids are the same.
+    """
+
+    file: str
+    bos: str | None = None
+    eos: str | None = None
+    pad: str | None = None
+    add: list[str] = Field(default_factory=list)
+    library: Literal["fastest", "tokenizers"] = "fastest"
+
+    @model_validator(mode="after")
+    def _added_once(self) -> "Tokenizer":
+        for name in self.add:
+            if not name or self.add.count(name) > 1:
+                raise ValueError(f"add: {name!r} is empty or given twice; each added token has a name")
+        return self

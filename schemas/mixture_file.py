@@ -1,0 +1,120 @@
+"""Files that a recipe names become part of it: mixtures, and lists of values.
+
+```
+mixture: {file: llama.yaml, names: {commoncrawl: web, github: code, books: null}}
+llama.yaml    weights: {commoncrawl: 0.6, github: 0.2, books: 0.2}
+resolved      mixture: {method: weights, weights: {web: 3/4, code: 1/4}}
+
+select: {deny: {host: blocked.txt}}       resolved   select: {deny: {host: [a.example, b.example]}}
+```
+
+`names` maps names of the file to sources; null leaves one out, and the others' weights are scaled to a sum of one. So a
+finished build names every value that decided it, and needs none of these files again.
+"""
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from byline.errors import BylineError
+from schemas.recipe import as_mixture
+
+ReadYaml = Callable[[str], Mapping[str, Any]]
+
+
+def inline_files(values: dict[str, Any], read_yaml: ReadYaml) -> None:
+    """Replaces, in the plain values of a configuration, every file that a mixture or a selection names.
+
+    Args:
+        values: changed.
+        read_yaml: reads a YAML file of keys and values.
+
+    Raises:
+        BylineError: a file cannot be read, or `names` does not fit it.
+    """
+    parts = [values]
+    for key in ("phases", "branches"):
+        listed = values.get(key)
+        parts += [part for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
+    for part in parts:
+        mixture = part.get("mixture")
+        if isinstance(mixture, dict) and isinstance(mixture.get("file"), str):
+            part["mixture"] = _from_file(mixture, read_yaml)
+        steps = part.get("select")
+        for step in steps if isinstance(steps, list) else [steps]:
+            _inline_lists(step)
+
+
+def _from_file(mixture: dict[str, Any], read_yaml: ReadYaml) -> Any:
+    settings = dict(mixture)
+    file, names = settings.pop("file"), settings.pop("names", None) or {}
+    found = as_mixture(dict(read_yaml(file)))
+    if not isinstance(names, dict):
+        raise BylineError(f"mixture.names: expected names of {file} and their sources, found {names!r}")
+    mentioned = {
+        *found.get("weights", ()),
+        *found.get("epochs", ()),
+        *(name for point in found.get("points", ()) for name in point.get("weights", ())),
+    }
+    for name in names:
+        if name not in mentioned:
+            raise BylineError(f"mixture.names: {file} has no {name!r}; it has {', '.join(sorted(mentioned))}")
+    if "weights" in found:
+        found["weights"] = _renamed(found["weights"], names, file)
+    if "points" in found:
+        found["points"] = [{**point, "weights": _renamed(point["weights"], names, file)} for point in found["points"]]
+    for key in ("epochs", "max_epochs"):
+        if isinstance(found.get(key), dict):
+            found[key] = _renamed_epochs(found[key], names, f"{file}: {key}")
+    return {**found, **settings}
+
+
+def _renamed(weights: Mapping[str, Any], names: Mapping[str, str | None], file: str) -> dict[str, str]:
+    renamed: dict[str, Fraction] = {}
+    for name, weight in weights.items():
+        source = names.get(name, name)
+        if source is not None:
+            renamed[source] = renamed.get(source, Fraction(0)) + _fraction(weight, f"{file}: {name}")
+    total = sum(renamed.values(), Fraction(0))
+    is_whole = None not in names.values()
+    if total == 0:
+        raise BylineError(f"{file}: no weight is left; `names` must leave a source with one")
+    return {source: str(weight if is_whole else weight / total) for source, weight in renamed.items()}
+
+
+def _renamed_epochs(epochs: Mapping[str, Any], names: Mapping[str, str | None], where: str) -> dict[str, str]:
+    renamed: dict[str, str] = {}
+    for name, count in epochs.items():
+        source = names.get(name, name)
+        if source in renamed:
+            raise BylineError(f"{where}: two names are mapped to {source!r}; epochs of two corpora do not add up")
+        if source is not None:
+            renamed[source] = str(_fraction(count, f"{where}.{name}"))
+    return renamed
+
+
+def _fraction(value: Any, where: str) -> Fraction:
+    try:
+        return Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        raise BylineError(f"{where}: expected a number, found {value!r}") from None
+
+
+def _inline_lists(step: Any) -> None:
+    if not isinstance(step, dict):
+        return
+    for key in ("allow", "deny"):
+        lists = step.get(key)
+        if isinstance(lists, dict):
+            step[key] = {name: _read_list(of) if isinstance(of, str) else of for name, of in lists.items()}
+
+
+def _read_list(file: str) -> list[str]:
+    """The lines of a file without white space around them; empty lines and those that begin with # are left out."""
+    try:
+        with open(file, encoding="utf-8") as lines:
+            values = [line.strip() for line in lines]
+    except (OSError, UnicodeDecodeError) as error:
+        hint = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise BylineError(f"select: {file}: the list cannot be read ({hint}); one value a line is expected") from None
+    return [value for value in values if value and not value.startswith("#")]

@@ -1,0 +1,347 @@
+"""The parts of a recipe: who is taken, in which mixture and order, with which metadata, packed how.
+
+```yaml
+mixture: {method: linear, points: [{at: 0, weights: {web: 0.9, code: 0.1}}, {at: 1, weights: {web: 0.5, code: 0.5}}]}
+phases:
+  - name: main
+    share: 1
+    select: [{deny: {host: [spam.example]}}, {top: 0.7, by: quality}]
+    order: {by: num_tokens, bins: 10}
+    condition: {template: "URL: {host}\n\n"}
+branches:
+  - {name: cooldown, at: [0.25, 0.5, 0.75, 1], share: 0.1}
+```
+"""
+
+import re
+from enum import Enum
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from byline.template import Template
+from schemas.model import Exact, Model, Name
+
+
+class Packing(str, Enum):
+    """How documents fill sequences; docs/formats.md draws each."""
+
+    DOCUMENT_START = "document_start"  # a sequence begins with a document, the rest of a cut one is discarded
+    CONCAT = "concat"  # a cut document goes on in the next sequence
+    REPEAT_PREFIX = "repeat_prefix"  # as concat, and the prefix is given again
+    BEST_FIT = "best_fit"  # no document that fits a sequence is cut
+
+
+class Shortage(str, Enum):
+    """What to do when a source has fewer tokens than the recipe asks for."""
+
+    ERROR = "error"  # stop, and say how much there is
+    REPEAT = "repeat"  # go on with the next epoch
+    SHRINK = "shrink"  # plan fewer tokens, in the same proportions
+
+
+class Sequence(Model):
+    length: int = Field(default=8192, ge=8, le=2**24)
+    packing: Packing = Packing.DOCUMENT_START
+
+
+class Shard(Model):
+    """`sequences` is the most a shard is planned for; `ids: uint16` halves the files where the vocabulary fits."""
+
+    sequences: int = Field(default=4096, ge=1)
+    ids: Literal["int32", "uint16"] = "int32"
+
+
+class Selection(Model):
+    """One step of choosing documents: a share by rank, a threshold, or lists of values.
+
+    Attributes:
+        top, bottom: the share with the highest or lowest values of `by`.
+        at_least, at_most: thresholds on `by`, both inclusive.
+        by: a score, `num_tokens`, `num_bytes` or a kept number.
+        count: what a share is counted in.
+        over: whether a share is of each source or of all sources together.
+        allow, deny: template field -> its values, or a text file with one value a line.
+        sources: the sources that this step is for; None for all.
+    """
+
+    top: Annotated[Exact, Field(gt=0, le=1)] | None = None
+    bottom: Annotated[Exact, Field(gt=0, le=1)] | None = None
+    at_least: Exact | None = None
+    at_most: Exact | None = None
+    by: str | None = None
+    count: Literal["documents", "tokens"] = "documents"
+    over: Literal["each", "all"] = "each"
+    allow: dict[str, list[str]] = Field(default_factory=dict)
+    deny: dict[str, list[str]] = Field(default_factory=dict)
+    sources: list[Name] | None = None
+
+    @property
+    def share(self) -> Fraction | None:
+        """The share of a selection by rank."""
+        return self.bottom if self.top is None else self.top
+
+    @property
+    def has_threshold(self) -> bool:
+        return self.at_least is not None or self.at_most is not None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Selection":
+        kinds = [self.share is not None, self.has_threshold, bool(self.allow or self.deny)]
+        if sum(kinds) != 1 or (self.top is not None and self.bottom is not None):
+            raise ValueError(
+                "a step is one of top, bottom, at_least and at_most, or allow and deny; give several as a list, "
+                "as in [{deny: {host: [a.example]}}, {top: 0.7, by: quality}]"
+            )
+        if kinds[2] == (self.by is not None):
+            raise ValueError("`by` names the number that top, bottom, at_least and at_most look at, and no list")
+        return self
+
+
+class MixturePoint(Model):
+    """Weights from one point of a phase on; `at` runs from 0 to 1."""
+
+    at: Annotated[Exact, Field(ge=0, le=1)]
+    weights: dict[Name, Annotated[Exact, Field(ge=0)]]
+
+
+SCHEDULES = ("piecewise", "linear", "cosine")
+
+
+class Mixture(Model):
+    """How a phase's tokens are divided between sources; docs/recipes.md defines each method.
+
+    Attributes:
+        method: natural (by what there is), weights, temperature (size ** alpha), unimax (equal, within `max_epochs`),
+            epochs (so many of each source), or weights that change over the phase.
+        weights: of `weights`; they sum to one.
+        alpha: of `temperature`.
+        epochs: of `epochs`.
+        points: of a schedule, ascending; each point's weights sum to one.
+        max_epochs: the most epochs of each source, one number or by source; what a cap frees goes to the others.
+    """
+
+    method: Literal["natural", "weights", "temperature", "unimax", "epochs", "piecewise", "linear", "cosine"]
+    weights: dict[Name, Annotated[Exact, Field(ge=0)]] = Field(default_factory=dict)
+    alpha: Annotated[Exact, Field(ge=0, le=1)] | None = None
+    epochs: dict[Name, Annotated[Exact, Field(ge=0)]] = Field(default_factory=dict)
+    points: list[MixturePoint] = Field(default_factory=list)
+    max_epochs: Annotated[Exact, Field(gt=0)] | dict[Name, Annotated[Exact, Field(gt=0)]] | None = None
+
+    @property
+    def is_schedule(self) -> bool:
+        return self.method in SCHEDULES
+
+    @property
+    def named(self) -> set[str] | None:
+        """The sources with a weight above zero somewhere; None for all sources."""
+        if self.method == "weights":
+            return {name for name, weight in self.weights.items() if weight > 0}
+        if self.method == "epochs":
+            return {name for name, epochs in self.epochs.items() if epochs > 0}
+        if self.is_schedule:
+            return {name for point in self.points for name, weight in point.weights.items() if weight > 0}
+        return None
+
+    @property
+    def mentioned(self) -> set[str]:
+        """Every source that it names, for whatever."""
+        names = {*self.weights, *self.epochs, *(name for point in self.points for name in point.weights)}
+        return names | set(self.max_epochs if isinstance(self.max_epochs, dict) else ())
+
+    def epoch_limit(self, source: str) -> Fraction | None:
+        """The most epochs of a source, where something says so."""
+        if self.method == "epochs":
+            return self.epochs.get(source, Fraction(0))
+        return self.max_epochs.get(source) if isinstance(self.max_epochs, dict) else self.max_epochs
+
+    @model_validator(mode="after")
+    def _keys_of_the_method(self) -> "Mixture":
+        given = {
+            "weights": bool(self.weights),
+            "alpha": self.alpha is not None,
+            "epochs": bool(self.epochs),
+            "points": bool(self.points),
+        }
+        needs = {"weights": "weights", "temperature": "alpha", "epochs": "epochs"}
+        needed = "points" if self.is_schedule else needs.get(self.method)
+        for key, is_given in given.items():
+            if is_given != (key == needed):
+                verb = "takes no" if is_given else "needs"
+                raise ValueError(f"method {self.method} {verb} `{key}`")
+        if self.method == "unimax" and self.max_epochs is None:
+            raise ValueError("method unimax needs `max_epochs`, the most epochs of a source, such as 4")
+        if self.method == "epochs" and self.max_epochs is not None:
+            raise ValueError("method epochs takes no `max_epochs`: it says how many epochs itself")
+        if self.method == "weights":
+            _check_sum("weights", self.weights)
+        self._check_points()
+        return self
+
+    def _check_points(self) -> None:
+        places = [point.at for point in self.points]
+        if places != sorted(set(places)):
+            raise ValueError("points: `at` must ascend from one point to the next")
+        if places and places[0] != 0:
+            raise ValueError(f"points: the first point is at {float(places[0]):g}; the phase begins at 0")
+        if self.method in ("linear", "cosine") and places[-1] != 1:
+            raise ValueError(f"points: the last point is at {float(places[-1]):g}; the phase ends at 1")
+        for point in self.points:
+            _check_sum(f"points at {float(point.at):g}", point.weights)
+
+
+def _check_sum(where: str, weights: dict[str, Fraction]) -> None:
+    total = sum(weights.values())
+    if total != 1:
+        raise ValueError(f"{where}: the weights sum to {float(total):g}, not to 1; change one by {float(1 - total):+g}")
+
+
+def as_mixture(value: Any) -> Any:
+    """`natural` alone, and plain weights, written as a `Mixture`."""
+    if isinstance(value, str):
+        return {"method": value}
+    # A source may be called `weights`; its weight is a number, and the key's value is a mapping.
+    if not isinstance(value, dict) or isinstance(value.get("method"), str):
+        return value
+    is_plain = not any(isinstance(of, (dict, list)) for of in value.values())
+    return {"method": "weights", "weights": value} if is_plain else {"method": "weights", **value}
+
+
+class Order(Model):
+    """The order of a phase's documents; without one they are shuffled.
+
+    Attributes:
+        by: a number (as in `Selection`), or `source` for one source after the other.
+        direction: of a number.
+        bins: into how many quantiles (of each source's tokens) a number is cut; inside one, documents are shuffled.
+        sources: the sequence of sources, for `by: source`.
+    """
+
+    by: str
+    direction: Literal["ascending", "descending"] = "ascending"
+    bins: int = Field(default=10, ge=2, le=1000)
+    sources: list[Name] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _sources_in_sequence(self) -> "Order":
+        if (self.by == "source") != bool(self.sources):
+            raise ValueError("`by: source` needs `sources`, the names in their sequence, and only it takes them")
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError("sources: a source stands in it twice")
+        return self
+
+
+class Condition(Model):
+    """Metadata put to a document; docs/formats.md has the exact layout.
+
+    Attributes:
+        template: text with `{field}`s.
+        place: before the document, masked, or after it, trained.
+        begin, end: names of special tokens around the filled template.
+        dropout: share of documents that go without any of it.
+        empty: share of the others that keep `begin` and `end` alone.
+        unknown: stands for a field without a value.
+        salt: of the hashed fields.
+        top: field -> how many of its commonest values stay, as a number or as "2%" of the distinct ones.
+        bins: number -> into how many quantiles of its documents it is cut, or the borders between its bins; the field
+            is then the number of the bin, from 0.
+    """
+
+    template: str
+    place: Literal["before", "after"] = "before"
+    begin: str | None = None
+    end: str | None = None
+    dropout: Annotated[Exact, Field(ge=0, lt=1)] = Fraction(0)
+    empty: Annotated[Exact, Field(ge=0, lt=1)] = Fraction(0)
+    unknown: str = "unknown"
+    salt: str = "byline"
+    top: dict[str, Annotated[int, Field(ge=1)] | str] = Field(default_factory=dict)
+    bins: dict[str, Annotated[int, Field(ge=2, le=1000)] | list[Exact]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Condition":
+        fields = Template(self.template).fields
+        for key, names in (("top", self.top), ("bins", self.bins)):
+            for name in names:
+                if name not in fields:
+                    raise ValueError(f"{key}: the template {self.template!r} has no field {name!r}")
+        for name, kept in self.top.items():
+            if isinstance(kept, str) and not re.fullmatch(r"[0-9]+(\.[0-9]+)?%", kept):
+                raise ValueError(f"top.{name}: expected a number of values or a share such as 2%, not {kept!r}")
+        for name, borders in self.bins.items():
+            if isinstance(borders, list) and (not borders or borders != sorted(set(borders))):
+                raise ValueError(f"bins.{name}: expected a number of bins, or borders that ascend")
+        if self.empty > 0 and self.begin is None and self.end is None:
+            raise ValueError("empty: leaves `begin` and `end` alone, so give one; `dropout` leaves nothing")
+        return self
+
+    def kept_values(self, name: str, distinct: int) -> int:
+        """How many of a field's distinct values `top` keeps, at least one."""
+        kept = self.top[name]
+        if isinstance(kept, int):
+            return kept
+        return max(int(Fraction(kept.removesuffix("%")) / 100 * distinct), 1)
+
+
+class Part(Model):
+    """What phases and branches share.
+
+    Attributes:
+        select: steps of choosing documents, each of what the steps before leave.
+        mixture: in place of the recipe's.
+        packing: in place of `sequence.packing`.
+    """
+
+    name: Name
+    select: list[Selection] = Field(default_factory=list)
+    mixture: Mixture | None = None
+    order: Order | None = None
+    condition: Condition | None = None
+    packing: Packing | None = None
+
+    @field_validator("select", mode="before")
+    @classmethod
+    def _one_step(cls, value: Any) -> Any:
+        return [value] if isinstance(value, dict) else value
+
+    @field_validator("mixture", mode="before")
+    @classmethod
+    def _short_mixture(cls, value: Any) -> Any:
+        return as_mixture(value)
+
+
+class Phase(Part):
+    """A stretch of the main line; `share` is its part of the recipe's tokens."""
+
+    share: Annotated[Exact, Field(gt=0, le=1)]
+
+
+class Branch(Part):
+    """A phase that leaves the main line, once for each point.
+
+    A model that is trained on the main line up to (1 - share) * at of its tokens, and then on the branch, has seen `at`
+    of them in all: as many as the main line's own checkpoint there.
+
+    Attributes:
+        at: shares of the recipe's tokens.
+        share: the branch's part of the tokens up to its point.
+    """
+
+    at: list[Annotated[Exact, Field(gt=0, le=1)]] = Field(min_length=1)
+    share: Annotated[Exact, Field(gt=0, lt=1)] = Fraction(1, 10)
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _one_point(cls, value: Any) -> Any:
+        return value if isinstance(value, list) else [value]
+
+    @model_validator(mode="after")
+    def _each_point_once(self) -> "Branch":
+        if len(set(self.at)) < len(self.at):
+            raise ValueError("at: a point stands in it twice")
+        return self
+
+    def name_at(self, at: Fraction) -> str:
+        """The name of the branch at one point, and of its folder: `cooldown-25`, `cooldown-12.5`."""
+        return f"{self.name}-{float(at * 100):.10g}"
