@@ -5,9 +5,18 @@ manifest.json
   format "byline-shards"   version 1   sequence_length 2048   ids "int32"   plan_sha256   code_version   config {...}
   tokenizer   name  sha256  vocab_size  bos_id  eos_id  pad_id
   inputs      rows of inputs.arrow
-  phases      name  template  rows  tokens  loss_tokens  mixture {source: {requested, achieved}}
+  phases      name  template  packing  rows  tokens  loss_tokens  mixture {source: {requested, achieved}}
               shards  path  rows  loss_tokens  bytes  sha256
+              branch  values
   ledger      sources {...}  phases {...}             (docs/ledger.md)
+```
+
+`phases` lists the main line in training order, then the branches, each with a folder of its own:
+
+```
+main line     conditioned  shard 0  1  2  3  4    cooldown  shard 0
+cooldown-50                              '-- shard 0     branch {of: cooldown, at: 0.5, phase: conditioned, shards: 3}
+its line      conditioned  shard 0  1  2,   cooldown-50  shard 0     what a model reads that is trained on the branch
 ```
 """
 
@@ -35,7 +44,19 @@ class ShardEntry:
 
 @dataclass(frozen=True)
 class PhaseEntry:
-    """One phase, its shards in training order. `tokens` are positions: rows * sequence_length."""
+    """One phase or branch, its shards in training order.
+
+    Attributes:
+        name: of it and of its folder.
+        template: of its condition.
+        rows, tokens, loss_tokens: of all its shards; tokens are positions, rows * sequence_length.
+        mixture: source -> shares `requested` and `achieved`.
+        shards: in training order.
+        packing: its policy (docs/formats.md).
+        branch: None in the main line; else `of` (the branch's name in the configuration), `at` (its share of the
+            recipe's tokens), `phase` and `shards`: it leaves the main line behind so many shards of that phase.
+        values: what `top` and `bins` of its condition came to, if anything.
+    """
 
     name: str
     template: str | None
@@ -44,6 +65,9 @@ class PhaseEntry:
     loss_tokens: int
     mixture: dict[str, dict[str, float]]
     shards: list[ShardEntry]
+    packing: str = "document_start"
+    branch: dict[str, Any] | None = None
+    values: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +83,32 @@ class Manifest:
     inputs: int
     phases: list[PhaseEntry]
     ledger: dict[str, Any]
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Names of the branches."""
+        return tuple(phase.name for phase in self.phases if phase.branch is not None)
+
+    def line(self, branch: str | None = None) -> list[tuple[PhaseEntry, int]]:
+        """What one model reads, in training order: phases, each with how many of its shards.
+
+        Args:
+            branch: a branch, the last of what is read; None for the main line.
+
+        Raises:
+            BylineError: there is no such branch.
+        """
+        main = [(phase, len(phase.shards)) for phase in self.phases if phase.branch is None]
+        if branch is None:
+            return main
+        if branch not in self.branches:
+            known = f"its branches are {', '.join(self.branches)}" if self.branches else "it has none"
+            raise BylineError(f"no branch {branch!r}; {known}")
+        last = next(phase for phase in self.phases if phase.name == branch)
+        assert last.branch is not None, branch
+        number = [phase.name for phase, _ in main].index(last.branch["phase"])
+        cut = [(main[number][0], last.branch["shards"])] if last.branch["shards"] else []
+        return [*main[:number], *cut, (last, len(last.shards))]
 
 
 def read_manifest(directory: str | Path) -> Manifest:
@@ -86,6 +136,19 @@ def read_manifest(directory: str | Path) -> Manifest:
             for phase in values.pop("phases")
         ]
         del values["format"], values["version"]
-        return Manifest(phases=phases, **values)
+        manifest = Manifest(phases=phases, **values)
+        stray = _stray_branch(manifest)
     except (KeyError, TypeError) as error:
         raise BylineError(f"{path}: a key is missing or unknown ({error}); build again or copy it anew") from None
+    if stray is not None:
+        raise BylineError(f"{path}: branch {stray!r} leaves no phase of the main line; build again or copy it anew")
+    return manifest
+
+
+def _stray_branch(manifest: Manifest) -> str | None:
+    """A branch that leaves the main line where there is none."""
+    shards = {phase.name: count for phase, count in manifest.line()}
+    for phase in manifest.phases:
+        if phase.branch is not None and not 0 <= phase.branch["shards"] <= shards.get(phase.branch["phase"], -1):
+            return phase.name
+    return None

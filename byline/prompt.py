@@ -4,18 +4,23 @@
 template   "URL: {host}\\n\\n"      values  host = en.wikipedia.org      text  "The cat"
 prompt     "URL: en.wikipedia.org\\n\\nThe cat"
 ids        BOS  URL  :  en .wikipedia .org \\n\\n | The  cat        prefix and text tokenized apart, no merge across |
+with begin <meta> and end </meta>
+prompt     "<meta>URL: en.wikipedia.org\\n\\n</meta>The cat"
+ids        BOS  <meta>  URL  :  en .wikipedia .org \\n\\n  </meta>  The  cat     each marker one id
 ```
 
-A value is given as it was trained on: a host in lower case, an international one in punycode. A field that is not given
-is filled with the phase's word for unknown. A hash field (`host_hash`) may be given as what it is the hash of (`host`).
+A value is given as it was trained on: a host in lower case, an international one in punycode, a number in bins as the
+number of its bin. A field that is not given is filled with the phase's word for unknown, and so is a value that was
+none of those that `top` kept. A hash field (`host_hash`) may be given as what it is the hash of (`host`).
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from byline.errors import BylineError
-from byline.manifest import Manifest
+from byline.manifest import Manifest, PhaseEntry
 from byline.template import Template
 
 HASHED = {"host_hash": "host", "url_hash": "url"}
@@ -24,18 +29,20 @@ _MAX_KEY = 64
 
 
 def conditioned_prompt(manifest: Manifest, values: Mapping[str, str], text: str, phase: str | None = None) -> str:
-    """The prompt as text, without BOS.
+    """The prompt as text, without BOS; the tokens around the template by their names.
 
     Args:
         manifest: of the build that the model was trained on.
         values: field -> value.
         text: what the model is to go on from.
-        phase: name of a conditioned phase; None for the first.
+        phase: name of a conditioned phase or branch (`cooldown-25`); None for the first.
 
     Raises:
-        BylineError: there is no such conditioned phase, its template has no such field, or it stands after the text.
+        BylineError: there is no such conditioned phase, its template has no such field or the field no such bin, or it
+            stands after the text.
     """
-    return _prefix(manifest, values, phase) + text
+    prefix = _prefix(manifest, values, phase)
+    return "".join([*prefix.begin, prefix.text, *prefix.end, text])
 
 
 def prompt_ids(
@@ -53,7 +60,9 @@ def prompt_ids(
     Raises:
         BylineError: as `conditioned_prompt`; or the prefix is so long that training replaced it.
     """
-    prefix = list(encode(_prefix(manifest, values, phase)))
+    parts = _prefix(manifest, values, phase)
+    begin, end = ([_marker_id(manifest, name) for name in names] for names in (parts.begin, parts.end))
+    prefix = [*begin, *encode(parts.text), *end]
     longest = manifest.sequence_length // 2
     if len(prefix) > longest:
         raise BylineError(
@@ -71,36 +80,78 @@ def metadata_hash(value: str, salt: str) -> str:
     return hashlib.blake2b(value.encode(), digest_size=8, key=key).hexdigest()
 
 
-def _prefix(manifest: Manifest, values: Mapping[str, str], phase: str | None) -> str:
-    name, condition = _condition(manifest, phase)
+@dataclass(frozen=True)
+class _Prefix:
+    """A prefix: names of the tokens before it and after it (none or one each), and the filled template."""
+
+    begin: list[str]
+    text: str
+    end: list[str]
+
+
+def _prefix(manifest: Manifest, values: Mapping[str, str], name: str | None) -> _Prefix:
+    phase, condition = _conditioned_phase(manifest, name)
     if condition["place"] != "before":
         raise BylineError(
-            f"phase {name!r} puts its template after the text, so there is no prompt to condition with it"
+            f"phase {phase.name!r} puts its template after the text, so there is no prompt to condition with it"
         )
     template = Template(condition["template"])
-    allowed = [*template.fields, *(HASHED[field] for field in template.fields if field in HASHED)]
-    for field in values:
-        if field not in allowed:
-            known = ", ".join(dict.fromkeys(allowed)) or "none"
-            raise BylineError(
-                f"the template {template.text!r} of phase {name!r} has no field {field!r}; its fields are {known}"
-            )
+    _check_fields(template, values, phase.name)
     hashes = {
         field: metadata_hash(values[raw], condition["salt"])
         for field, raw in HASHED.items()
         if field in template.fields and raw in values
     }
-    return template.fill({**hashes, **values}, condition["unknown"])
+    trained = {field: _as_trained(phase, field, value) for field, value in {**hashes, **values}.items()}
+    begin, end = ([token for token in [condition.get(key)] if token is not None] for key in ("begin", "end"))
+    return _Prefix(begin, template.fill(trained, condition["unknown"]), end)
 
 
-def _condition(manifest: Manifest, phase: str | None) -> tuple[str, dict[str, Any]]:
-    """The name and condition of a phase."""
-    phases = manifest.config["phases"]
-    conditioned = {item["name"]: item["condition"] for item in phases if item.get("condition") is not None}
+def _check_fields(template: Template, values: Mapping[str, str], phase: str) -> None:
+    allowed = [*template.fields, *(HASHED[field] for field in template.fields if field in HASHED)]
+    for field in values:
+        if field not in allowed:
+            known = ", ".join(dict.fromkeys(allowed)) or "none"
+            raise BylineError(
+                f"the template {template.text!r} of phase {phase!r} has no field {field!r}; its fields are {known}"
+            )
+
+
+def _as_trained(phase: PhaseEntry, field: str, value: str) -> str | None:
+    """The value, or None where training took it for unknown."""
+    fixed = phase.values
+    if fixed is None:
+        return value
+    if field in fixed["bins"]:
+        last = len(fixed["bins"][field])
+        if value not in map(str, range(last + 1)):
+            raise BylineError(
+                f"{field} is in bins in phase {phase.name!r}: give the number of a bin, from 0 to {last}, not {value!r}"
+            )
+    return value if field not in fixed["top"] or value in fixed["top"][field] else None
+
+
+def _marker_id(manifest: Manifest, name: str) -> int:
+    known = {**manifest.tokenizer.get("markers", {}), **manifest.tokenizer.get("added", {})}
+    if name not in known:
+        raise BylineError(f"the manifest's tokenizer gives no id for the token {name!r}; build again")
+    return known[name]
+
+
+def _conditioned_phase(manifest: Manifest, name: str | None) -> tuple[PhaseEntry, dict[str, Any]]:
+    """A phase or branch and its condition."""
+    conditions = [(phase, _condition_of(manifest, phase)) for phase in manifest.phases]
+    conditioned = {phase.name: (phase, condition) for phase, condition in conditions if condition is not None}
     if not conditioned:
         raise BylineError("this build has no conditioned phase, so a prompt is the text alone")
-    if phase is None:
-        return next(iter(conditioned.items()))
-    if phase not in conditioned:
-        raise BylineError(f"phase {phase!r} is not conditioned; choose from {', '.join(conditioned)}")
-    return phase, conditioned[phase]
+    if name is None:
+        return next(iter(conditioned.values()))
+    if name not in conditioned:
+        raise BylineError(f"phase {name!r} is not conditioned; choose from {', '.join(conditioned)}")
+    return conditioned[name]
+
+
+def _condition_of(manifest: Manifest, phase: PhaseEntry) -> dict[str, Any] | None:
+    """The condition in the configuration, where a branch stands once for all its points."""
+    key, name = ("phases", phase.name) if phase.branch is None else ("branches", phase.branch["of"])
+    return next(part.get("condition") for part in manifest.config[key] if part["name"] == name)

@@ -1,20 +1,21 @@
 """Reads a finished build: any row in O(1), memory-mapped, with pyarrow and numpy alone.
 
 ```
-                 conditioned            cooldown
-shard            0          1           0
-rows             0 1 2 3    4 5 6 7     8 9        len(shards) = 10, in training order
-shards[5]                     ^                    the second row of shard 1
+                 conditioned            cooldown          branch cooldown-50, behind shard 0 of conditioned
+shard            0          1           0                 0
+rows             0 1 2 3    4 5 6 7     8 9               a b
+shards[5]                     ^                    the second row of shard 1; len(shards) = 10, in training order
 shards[-2:]                             ^ ^        a view
 shards.phase("cooldown")[0]             ^
+open(OUT, branch="cooldown-50")  0 1 2 3 a b       what a model reads that is trained on the branch
 ```
 
 A row number gives its shard by bisection in the shards' first rows, and its record batch by division, as every record
 batch of a shard but the last has the same number of rows. Arrays are read-only views of the mapped file. Files are
 opened when a row of them is first asked for, and checked against the manifest then; at most `MAX_OPEN` stay open.
 
-A `Shards` object pickles as its directory and row numbers, and opens its files anew in another process (forked ones
-too), so it may be handed to the workers of any data loader.
+A `Shards` object pickles as its directory, branch and row numbers, and opens its files anew in another process (forked
+ones too), so it may be handed to the workers of any data loader.
 """
 
 import os
@@ -60,18 +61,22 @@ class Row(TypedDict):
     phase: str
 
 
-def open_shards(directory: str | os.PathLike[str]) -> "Shards":
+def open_shards(directory: str | os.PathLike[str], branch: str | None = None) -> "Shards":
     """Opens the output directory of a build.
 
+    Args:
+        directory: of the build.
+        branch: the main line up to where this branch leaves it, then the branch; None for all of the main line.
+
     Raises:
-        BylineError: it has no manifest, or one of another version.
+        BylineError: there is no manifest, or one of another version; or no such branch.
     """
-    build = _Build(directory)
+    build = _Build(directory, branch)
     return Shards(build, range(build.starts[-1]))
 
 
 class Shards:
-    """A sequence of rows: all of a build, one phase, or any slice of them. Made by `byline.open`."""
+    """A sequence of rows: the main line or that of a branch, one phase, or any slice of them. Made by `byline.open`."""
 
     def __init__(self, build: "_Build", rows: range) -> None:
         self._build = build
@@ -99,7 +104,7 @@ class Shards:
         return map(self._build.row, self._rows)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self._build.directory, self._rows)
+        return _reopen, (self._build.directory, self._build.branch, self._rows)
 
     def __repr__(self) -> str:
         return (
@@ -123,8 +128,27 @@ class Shards:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """Names of the build's phases in training order."""
-        return tuple(phase.name for phase in self.manifest.phases)
+        """Names of the phases in training order; where a branch was opened, it is the last."""
+        return tuple(self._build.phase_rows)
+
+    @property
+    def branch(self) -> str | None:
+        """The branch that was opened."""
+        return self._build.branch
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Names of the build's branches; `byline.open` takes one."""
+        return self.manifest.branches
+
+    def branch_row(self, name: str) -> int:
+        """How many rows of the main line come before a branch, whatever was opened: its checkpoint is the one there.
+
+        Raises:
+            BylineError: there is no branch of this name.
+        """
+        before = self._build.line(name)[:-1]
+        return sum(shard.rows for phase, shards in before for shard in phase.shards[:shards])
 
     @property
     def inputs(self) -> dict[int, tuple[str, str]]:
@@ -132,13 +156,14 @@ class Shards:
         return self._build.inputs
 
     def phase(self, name: str) -> "Shards":
-        """All rows of one phase of the build.
+        """All rows of one of `phases`.
 
         Raises:
             BylineError: there is no phase of this name.
         """
         if name not in self._build.phase_rows:
-            raise BylineError(f"{self.directory}: no phase {name!r}; its phases are {', '.join(self.phases)}")
+            hint = f"; open it with branch={name!r}" if name in self.branches else ""
+            raise BylineError(f"{self.directory}: no phase {name!r}; its phases are {', '.join(self.phases)}{hint}")
         return Shards(self._build, self._build.phase_rows[name])
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
@@ -185,27 +210,36 @@ class Shards:
             raise IndexError(f"row {index} of {len(self)}") from None
 
 
-def _reopen(directory: str, rows: range) -> Shards:
-    return Shards(_Build(directory), rows)
+def _reopen(directory: str, branch: str | None, rows: range) -> Shards:
+    return Shards(_Build(directory, branch), rows)
 
 
 class _Build:
-    """What all views of one directory share. Rows are numbered over the whole build here."""
+    """What all views of one opened directory share. Rows are numbered along its line here."""
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(self, directory: str | os.PathLike[str], branch: str | None) -> None:
         self.directory = os.path.abspath(directory)
+        self.branch = branch
         self.manifest = read_manifest(self.directory)
-        self.entries = [(phase, shard) for phase in self.manifest.phases for shard in phase.shards]
+        self.phases = self.line(branch)
+        self.entries = [(phase, shard) for phase, shards in self.phases for shard in phase.shards[:shards]]
         self.starts = list(accumulate((shard.rows for _, shard in self.entries), initial=0))
         self._start_array = np.array(self.starts, np.int64)
         self._files = _Files(self)
 
+    def line(self, branch: str | None) -> list[tuple[PhaseEntry, int]]:
+        """The phases of a line, each with how many of its shards."""
+        try:
+            return self.manifest.line(branch)
+        except BylineError as error:
+            raise BylineError(f"{self.directory}: {error}") from None
+
     @cached_property
     def phase_rows(self) -> dict[str, range]:
-        ends = list(accumulate((len(phase.shards) for phase in self.manifest.phases), initial=0))
+        ends = list(accumulate((shards for _, shards in self.phases), initial=0))
         return {
             phase.name: range(self.starts[first], self.starts[end])
-            for phase, first, end in zip(self.manifest.phases, ends, ends[1:], strict=False)
+            for (phase, _), first, end in zip(self.phases, ends, ends[1:], strict=False)
         }
 
     @cached_property

@@ -24,7 +24,7 @@ from transforms import storage
 from transforms.assembling import INDEX_NAME, WORK_FOLDER, AssembleJob, AssembleShards, record_path
 from transforms.gathering import write_index
 from transforms.planning import check_draws
-from transforms.tokenizing import TokenizerInfo
+from transforms.tokenizing import TokenizerInfo, shared_tokenizer
 from transforms.work_lists import ReadPlan
 
 INPUTS_NAME = "inputs.arrow"
@@ -170,7 +170,7 @@ def _finish(config: Config, plan: Plan, state: StoreState, job: AssembleJob, inp
         "version": VERSION,
         "sequence_length": config.sequence.length,
         "ids": config.shard.ids,
-        "tokenizer": job.tokenizer.to_json(),
+        "tokenizer": {**job.tokenizer.to_json(), "markers": _markers(config)},
         "config": config.model_dump(mode="json"),
         "plan_sha256": job.plan_sha256,
         "code_version": job.code_version,
@@ -181,6 +181,14 @@ def _finish(config: Config, plan: Plan, state: StoreState, job: AssembleJob, inp
     with storage.write_file(storage.join(config.output, manifests.FILE_NAME)) as sink:
         sink.write(json.dumps(manifest, indent=1, ensure_ascii=False).encode())
     storage.delete_folder(job.work)
+
+
+def _markers(config: Config) -> dict[str, int]:
+    """Name -> id of the tokens that stand around templates."""
+    conditions = [part.condition for part in config.parts if part.condition is not None]
+    names = {name for condition in conditions for name in (condition.begin, condition.end) if name is not None}
+    vocabulary = shared_tokenizer(config.tokenizer).vocabulary
+    return {name: vocabulary[name] for name in sorted(names)}
 
 
 def _sum_counts(records: list[dict[str, Any]]) -> dict[str, DrawCounts]:
@@ -199,6 +207,9 @@ def _phase_entry(
     return {
         "name": phase["name"],
         "template": None if phase["condition"] is None else phase["condition"]["template"],
+        "branch": phase["branch"],
+        "packing": phase["packing"],
+        "values": phase["values"],
         "rows": rows,
         "tokens": rows * config.sequence.length,
         "loss_tokens": sum(record["loss_tokens"] for record in records),

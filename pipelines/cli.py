@@ -5,7 +5,8 @@ byline sample DIR               byline verify OUT
 byline build CONFIG             byline inspect OUT [--row N]
 byline prepare CONFIG           byline prompt OUT host=example.org TEXT
 byline plan CONFIG              byline doctor [CONFIG]
-byline assemble CONFIG
+byline assemble CONFIG          byline weights doremi|skillit TABLE
+byline diff A.yaml B.yaml
 ```
 """
 
@@ -106,16 +107,36 @@ def prepare(config: ConfigPath, settings: Settings = None, workers: Workers = No
 
 
 @app.command()
-def plan(config: ConfigPath, settings: Settings = None, workers: Workers = None, verbose: Verbose = False) -> None:
+def plan(
+    config: ConfigPath,
+    settings: Settings = None,
+    workers: Workers = None,
+    verbose: Verbose = False,
+    as_json: Annotated[bool, typer.Option("--json", help="all of it as JSON on standard output")] = False,
+) -> None:
     """Show which documents go where, and what they come to; writes nothing to the output."""
     from pipelines import plan as command
+    from pipelines import plan_report
     from pipelines.runner import RunnerSettings
     from schemas.config_file import load_config
 
-    console = _console()
-    command.show_plan(
-        *command.plan(load_config(config, settings or ()), RunnerSettings(workers, verbose), console), console
-    )
+    console = _error_console() if as_json else _console()
+    found, state = command.plan(load_config(config, settings or ()), RunnerSettings(workers, verbose), console)
+    if as_json:
+        typer.echo(plan_report.as_json(found, state))
+    else:
+        plan_report.show(found, state, console)
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="A.yaml", show_default=False)],
+    after: Annotated[Path, typer.Argument(metavar="B.yaml", show_default=False)],
+) -> None:
+    """Say which keys of two configurations differ, and what the change costs: nothing, a plan, assembling, preparing."""
+    from pipelines import diff as command
+
+    command.diff(before, after, _console())
 
 
 @app.command()
@@ -191,6 +212,61 @@ def doctor(
     from pipelines import doctor as command
 
     raise typer.Exit(command.doctor(config, _console()))
+
+
+weights_app = typer.Typer(
+    help="Compute mixture weights from a table of losses, and write a mixture file.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(weights_app, name="weights")
+
+TablePath = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="losses by step and domain: .csv or .jsonl", show_default=False)
+]
+MixtureFile = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="the mixture file  [default: standard output]")
+]
+Last = Annotated[bool, typer.Option("--last", help="only the weights after the last row: what the next step goes by")]
+
+
+@weights_app.command()
+def doremi(
+    table: TablePath,
+    eta: Annotated[float, typer.Option(help="step size of an update")] = 1.0,
+    smoothing: Annotated[float, typer.Option(help="share of uniform weights in every update")] = 1e-3,
+    initial: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="a mixture file to begin from  [default: uniform]")
+    ] = None,
+    last: Last = False,
+    output: MixtureFile = None,
+) -> None:
+    """DoReMi: weights from the excess loss of a proxy model over a reference model."""
+    from pipelines import weights as command
+
+    command.doremi(
+        table, eta=eta, smoothing=smoothing, initial=initial, last=last, output=output, console=_error_console()
+    )
+
+
+@weights_app.command()
+def skillit(
+    table: TablePath,
+    graph: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="from,to,weight  [default: each skill helps itself alone]")
+    ] = None,
+    eta: Annotated[float, typer.Option(help="learning rate of the mixture")] = 0.5,
+    window: Annotated[int, typer.Option(min=1, help="how many rounds an update looks back")] = 3,
+    no_window: Annotated[bool, typer.Option("--no-window", help="look back over all rounds (equation 4)")] = False,
+    last: Last = False,
+    output: MixtureFile = None,
+) -> None:
+    """Skill-it: a mixture for each round from evaluation losses and a skills graph."""
+    from pipelines import weights as command
+
+    command.skill_it(
+        table, graph, eta=eta, window=None if no_window else window, last=last, output=output, console=_error_console()
+    )
 
 
 def main() -> None:

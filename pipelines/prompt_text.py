@@ -6,7 +6,8 @@ text  "URL: en.wikipedia.org\n\nThe cat"
 ids   [0, 22428, 27, 546, 15, 25842, 15, 2061, 187, 187, 510, 5798]
 ```
 
-Each is one line of JSON, so either can be cut out and used as it is. BOS is in the ids, and is not text.
+Each is one line of JSON, so either can be cut out and used as it is. BOS is in the ids, and is not text. Tokens that
+stand around the template are ids of their own, and in the text their names.
 """
 
 import hashlib
@@ -31,7 +32,7 @@ def show_prompt(
         out: the build's directory.
         values: field -> value.
         text: what the model is to go on from.
-        phase: name of a conditioned phase; None for the first.
+        phase: name of a conditioned phase or branch (`cooldown-25`); None for the first.
         tokenizer_file: where the build's tokenizer.json is now; None for where it was.
 
     Raises:

@@ -11,6 +11,7 @@ tokenizer: {file: tokenizer.json, bos: "<|endoftext|>", eos: "<|endoftext|>"}
 ```
 """
 
+import re
 from enum import Enum
 from typing import Any, Literal
 
@@ -39,6 +40,8 @@ class Malformed(str, Enum):
 
 KeptType = Literal["string", "int", "float", "bool"]
 FieldName = Literal["text", "url", "messages", "question", "answer"]
+# The rewrites that come with Byline, and the fields that each reads.
+REWRITES: dict[str, tuple[FieldName, ...]] = {"chat": ("messages",), "qa": ("question", "answer"), "fim": ("text",)}
 
 
 class ArithmeticStyle(str, Enum):
@@ -79,6 +82,13 @@ class Rewrite(Model):
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
 
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in REWRITES and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+            raise ValueError(f"expected {', '.join(REWRITES)} or package.module:function, found {name!r}")
+        return name
+
 
 class Source(Model):
     """One corpus.
@@ -86,7 +96,7 @@ class Source(Model):
     Attributes:
         path: pattern(s) of its files; `*` within a folder, `**` over folders.
         fields: where `text`, `url`, and what a rewrite reads stand, for a layout of one's own; a dot goes into a struct
-            (`metadata.url`).
+            (`metadata.url`). Where `messages`, `question` or `answer` is given, a text is read only if `text` is too.
         keep: raw fields to keep for templates and selection; a list (as text) or a mapping to a type.
         score: score name -> raw field that holds it.
         rewrite: its name, or a mapping of `name` and its options.
@@ -127,6 +137,28 @@ class Source(Model):
         if not is_made and not self.path:
             raise ValueError("path: this key is needed: a pattern of the source's files, or a list of patterns")
         return self
+
+    @model_validator(mode="after")
+    def _fields_are_read(self) -> "Source":
+        if self.rewrite is None:
+            for name in ("messages", "question", "answer"):
+                if name in self.fields:
+                    raise ValueError(f"fields.{name}: only a source with a `rewrite` reads it; name one")
+            return self
+        for name in REWRITES.get(self.rewrite.name, ()):
+            if name != "text" and name not in self.fields:
+                raise ValueError(f"rewrite: {self.rewrite.name} needs fields.{name}: where it stands in a record")
+        return self
+
+    @property
+    def made(self) -> Arithmetic:
+        """The additions of `format: arithmetic`."""
+        return Arithmetic() if self.arithmetic is None else self.arithmetic
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether its documents may bring loss spans."""
+        return self.rewrite is not None or self.format is SourceFormat.ARITHMETIC
 
     @property
     def patterns(self) -> list[str]:

@@ -3,8 +3,9 @@
 One `pa.RecordBatch` holds one chunk (about 64 MiB of text) of one input file. Columns come and go along the way:
 
 ```
-ReadCorpus       row  text  url  <given scores>  <kept fields>   (or messages, question, answer for a rewrite)
-RewriteDocuments      (another text)  +  loss_spans  special_spans
+ReadCorpus       row  text  url  <given scores>  <kept fields>   (for a rewrite also, or instead of text:
+                                                                  messages  question  answer)
+RewriteDocuments -    messages  question  answer   +   loss_spans  special_spans   (another text)
 ExtractMetadata   +   host  registered_domain
 ScoreQuality      +   <scores float32>  <labels dictionary<int32, string>>
 FilterDocuments       (fewer rows, counts in the batch's metadata)
@@ -26,7 +27,7 @@ Tokenize          -   text  loss_spans  special_spans   +  num_bytes  num_tokens
 | messages | list<struct<role: string, content: string>> | absent in the input |
 | question, answer | large_string | absent in the input |
 | loss_spans | list<int32>: start, end, ... in characters of the text, ascending, apart | all of the text is trained |
-| special_spans | list<int32>, likewise | none: no part of the text is the name of a token |
+| special_spans | list<int32>, likewise | none: no part of the text is the name of a token; an empty span is a cut |
 | masked | list<int32>: start, end, ... in tokens, ascending, apart | never null: tokens whose loss does not count |
 
 `loss_spans`, `special_spans` and `masked` stand only in batches of a source with a `rewrite` or `format: arithmetic`.
@@ -81,7 +82,7 @@ class InputFile:
         source: name of the source in the configuration.
         path: path relative to the source's root, `/` between parts; part of every document's identity.
         uri: where to open it (a local path now).
-        size: bytes on disk, compressed.
+        size: bytes on disk, compressed; of a made source, its additions.
         done: chunks that the token store has already, in ascending order.
     """
 

@@ -62,7 +62,8 @@ class Plan:
             `phases` is a phase, or a branch at one point: `name`, `part` (its number in `Config.parts`), `branch`
             (null, or `of`, `at`, `phase`, `shards`: it leaves the main line behind so many shards of that phase),
             `condition`, `values` (what `top` and `bins` of the condition came to), `select`, `order`, `mixture`,
-            `packing`, `shards`, `slices`, `expected_rows`, `sources`, `timeline`.
+            `packing`, `shards`, `slices`, `expected_rows`, `sources` (`points` are where the interval of the source's line
+            begins and ends), `timeline`. `notes` are for the reader of a plan.
     """
 
     table: pa.Table

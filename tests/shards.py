@@ -2,6 +2,7 @@
 
 ```python
 write_build(tmp_path, {"conditioned": [[row, row], [row]], "cooldown": [[row]]}, length=8)   # two shards, and one
+write_build(..., branches={"cooldown-50": ("conditioned", 1)})   # this one is a branch, behind shard 0 of conditioned
 ```
 """
 
@@ -10,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -71,8 +73,9 @@ def write_build(
     inputs: Sequence[tuple[str, str, int]] = INPUTS,
     config: Mapping[str, Any] = CONFIG,
     tokenizer: Mapping[str, Any] = TOKENIZER,
+    branches: Mapping[str, tuple[str, int]] = MappingProxyType({}),
 ) -> None:
-    """Writes shards, `inputs.arrow` and, last, the manifest."""
+    """Writes shards, `inputs.arrow` and, last, the manifest; a branch leaves (phase, behind so many shards)."""
     templates = {phase["name"]: phase["condition"] and phase["condition"]["template"] for phase in config["phases"]}
     entries = []
     for name, shards in phases.items():
@@ -96,7 +99,9 @@ def write_build(
             }
             written.append(_write_shard(directory, path, rows, shard_schema(length, ids, metadata), rows_per_batch))
         rows_of, loss_tokens = sum(entry.rows for entry in written), sum(entry.loss_tokens for entry in written)
-        entries.append(PhaseEntry(name, templates.get(name), rows_of, rows_of * length, loss_tokens, {}, written))
+        template, branch = templates.get(name), _branch_of(name, branches)
+        entry = PhaseEntry(name, template, rows_of, rows_of * length, loss_tokens, {}, written, branch=branch)
+        entries.append(entry)
     write_inputs(directory, inputs)
     manifest = {
         "format": FORMAT,
@@ -112,6 +117,14 @@ def write_build(
         "ledger": {},
     }
     (directory / FILE_NAME).write_text(json.dumps(manifest))
+
+
+def _branch_of(name: str, branches: Mapping[str, tuple[str, int]]) -> dict[str, Any] | None:
+    if name not in branches:
+        return None
+    of, _, at = name.rpartition("-")
+    phase, shards = branches[name]
+    return {"of": of, "at": int(at) / 100, "phase": phase, "shards": shards}
 
 
 def write_inputs(directory: Path, inputs: Sequence[tuple[str, str, int]]) -> None:

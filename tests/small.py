@@ -84,7 +84,8 @@ def reference_tokenizer() -> Tokenizer:
 
 def small_config(folder: Path, **changes: Any) -> Config:
     """A configuration of two sources `a` and `b` below `folder`; `changes` replace whole keys."""
-    source = {"format": "jsonl", "keep": ["license"], "score": {"quality": "quality"}}
+    keep = {"license": "string", "year": "int", "ratio": "float"}
+    source = {"format": "jsonl", "keep": keep, "score": {"quality": "quality"}}
     values: dict[str, Any] = {
         "sources": {name: {**source, "path": str(folder / name / "*.jsonl")} for name in "ab"},
         "tokenizer": {"file": str(folder / "tokenizer.json"), "bos": BOS, "eos": BOS, "pad": PAD},
@@ -101,13 +102,25 @@ def small_config(folder: Path, **changes: Any) -> Config:
 
 @dataclass(frozen=True)
 class StoredRow:
-    """What a test says of a document in the token store; `row` is its number in the file."""
+    """What a test says of a document in the token store; `row` is its number in the file.
+
+    Attributes:
+        license, year, ratio: kept fields, of string, int and float.
+        quality: a score.
+        topic: a label.
+        masked: ranges (start, end) of its tokens whose loss does not count; None for all documents of a source that has
+            no loss spans.
+    """
 
     row: int
     tokens: Sequence[int]
     host: str | None = None
     license: str | None = None
     quality: float | None = None
+    year: int | None = None
+    ratio: float | None = None
+    topic: str | None = None
+    masked: Sequence[tuple[int, int]] | None = None
 
 
 def tokenized_batch(
@@ -126,12 +139,17 @@ def tokenized_batch(
         documents.URL: [None if row.host is None else f"http://{row.host}/{row.row}" for row in rows],
         pa.field("quality", documents.SCORE_TYPE): [row.quality for row in rows],
         pa.field("license", pa.string()): [row.license for row in rows],
+        pa.field("year", pa.int64()): [row.year for row in rows],
+        pa.field("ratio", pa.float64()): [row.ratio for row in rows],
+        pa.field("topic", documents.LABEL_TYPE): [row.topic for row in rows],
         documents.HOST: [row.host for row in rows],
         documents.REGISTERED_DOMAIN: [row.host for row in rows],
         documents.NUM_BYTES: [3 * len(row.tokens) for row in rows],
         documents.NUM_TOKENS: [len(row.tokens) for row in rows],
         tokens_field: [list(row.tokens) for row in rows],
     }
+    if any(row.masked is not None for row in rows):
+        columns[documents.MASKED] = [[border for pair in row.masked or () for border in pair] for row in rows]
     arrays = [pa.array(values, field.type) for field, values in columns.items()]
     batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(list(columns)))
     info = documents.BatchInfo(source, path, chunk, last, 1000, len(rows) + 1, 10, {"empty_text": 1})
@@ -147,20 +165,26 @@ def write_run_of(
 
 
 def _as_reference(source: str, path: str, file_number: int, row: StoredRow) -> assembly.Document:
+    whole = {"year": row.year, "num_tokens": len(row.tokens), "num_bytes": 3 * len(row.tokens)}
     return assembly.Document(
         source=source,
         place=placing.place(source, path, row.row),
         doc_id=placing.doc_id(file_number, row.row),
         tokens=list(row.tokens),
-        values={"host": row.host, "license": row.license},
-        scores={"quality": None if row.quality is None else selection.as_float32(row.quality)},
+        values={
+            "host": row.host,
+            "registered_domain": row.host,
+            "license": row.license,
+            "topic": row.topic,
+            **{name: None if number is None else str(number) for name, number in whole.items()},
+        },
+        numbers={
+            "quality": None if row.quality is None else selection.as_float32(row.quality),
+            "ratio": row.ratio,
+            **whole,
+        },
+        masked=list(row.masked or ()),
     )
-
-
-def reference_condition(condition: Condition | None) -> layout.Condition | None:
-    if condition is None:
-        return None
-    return layout.Condition(condition.template, condition.place, condition.dropout, condition.unknown)
 
 
 def comparable_counts(counts: Mapping[str, DrawCounts]) -> dict[str, dict[str, int]]:
@@ -210,24 +234,51 @@ def local_pass(uris: Sequence[str]) -> Callable[[RunCounter], pa.RecordBatch]:
 # --------------------------------------------------------------------------------------------------- predicates
 
 
-def rank(document: assembly.Document, field: str) -> tuple[int, int, int]:
-    """(score key, tie, place): what the plan's predicates compare, in plain Python."""
-    score = document.scores[field]
-    if score is None or math.isnan(score):
-        key = 2**32 - 1
-    else:
-        bits = struct.unpack(">I", struct.pack(">f", score or 0.0))[0]
-        key = bits if bits >> 31 else 2**31 - 1 - bits
-    return key, selection.tie(document.place), document.place
+def rank(
+    document: assembly.Document, field: str, kind: str = "float32", descending: bool = True
+) -> tuple[int, int, int] | None:
+    """(key, tie, place), which the plan's predicates compare; None for a document without the number."""
+    number = document.numbers.get(field)
+    if number is None or math.isnan(number):
+        return None
+    bits = 32 if kind == "float32" else 64
+    key = _ascending_key(number, kind, bits)
+    return 2**bits - 1 - key if descending else key, selection.tie(document.place), document.place
 
 
-def slow_predicates(encoded: str) -> tuple[assembly.Predicate, ...]:
-    """The plan's column `predicates` as functions for the reference."""
+def _ascending_key(number: float, kind: str, bits: int) -> int:
+    if kind == "int":
+        return int(number) + 2**63
+    code = "f" if kind == "float32" else "d"
+    # -0.0 + 0.0 is 0.0. A float's bits ascend with it; those of negative ones descend.
+    found = int.from_bytes(struct.pack(f">{code}", number + 0.0), "big")
+    return 2**bits - 1 - found if found >> (bits - 1) else found + 2 ** (bits - 1)
 
-    def below(field: str, border: tuple[int, ...]) -> assembly.Predicate:
-        return lambda document: rank(document, field) < border
 
-    return tuple(below(item["field"], tuple(item["below"])) for item in json.loads(encoded))
+def slow_predicates(predicates: Sequence[Mapping[str, Any]]) -> tuple[assembly.Predicate, ...]:
+    """An entry of the plan's list `predicates` as functions for the reference."""
+    return tuple(_in_list(item) if "type" not in item else _in_ranks(item) for item in predicates)
+
+
+def _in_list(item: Mapping[str, Any]) -> assembly.Predicate:
+    allows = "in" in item
+    listed = set(item["in"] if allows else item["not_in"])
+
+    def holds(document: assembly.Document) -> bool:
+        # No value is in no list.
+        return (document.fields.get(item["field"]) in listed) == allows
+
+    return holds
+
+
+def _in_ranks(item: Mapping[str, Any]) -> assembly.Predicate:
+    first, below = (None if item[key] is None else tuple(item[key]) for key in ("from", "below"))
+
+    def holds(document: assembly.Document) -> bool:
+        found = rank(document, item["field"], item["type"], item["descending"])
+        return found is not None and (first is None or first <= found) and (below is None or found < below)
+
+    return holds
 
 
 # --------------------------------------------------------------------------------------------------- the reference
@@ -235,39 +286,81 @@ def slow_predicates(encoded: str) -> tuple[assembly.Predicate, ...]:
 
 def drawn_by(plan: Plan, documents: Iterable[assembly.Document]) -> dict[tuple[str, int], list[assembly.Document]]:
     """The documents of each shard, as the plan's rows say."""
-    documents, rows = list(documents), plan.table.to_pylist()
-    return {
-        (phase, shard): assembly.draw(
-            documents,
-            [
-                (row["source"], row["epoch"], row["place_lo"], row["place_hi"], slow_predicates(row["predicates"]))
-                for row in rows
-                if (row["phase"], row["shard"]) == (phase, shard)
-            ],
-        )
-        for phase, shard, _ in plan.shards()
-    }
+    documents = list(documents)
+    predicates = [slow_predicates(entry) for entry in plan.header["predicates"]]
+    rows: dict[tuple[str, int], list[assembly.PlanRow]] = {(phase, shard): [] for phase, shard, _ in plan.shards()}
+    for row in plan.table.to_pylist():
+        rows[row["phase"], row["shard"]].append(reference_row(row, predicates))
+    return {shard: assembly.draw(documents, some) for shard, some in rows.items()}
+
+
+def reference_row(row: Mapping[str, Any], predicates: Sequence[tuple[assembly.Predicate, ...]]) -> assembly.PlanRow:
+    """A row of the plan for the reference."""
+    taken = predicates[row["predicates"]]
+    return row["slice"], row["source"], row["epoch"], row["place_lo"], row["place_hi"], taken
+
+
+def reference_condition(
+    condition: Condition | None,
+    values: Mapping[str, Any] | None = None,
+    ids: Mapping[str, int] | None = None,
+) -> layout.Condition | None:
+    """A condition for the reference.
+
+    Args:
+        values: what `top` and `bins` came to, as the plan's header has it.
+        ids: name -> id of the tokens that `begin` and `end` name.
+    """
+    if condition is None:
+        return None
+    begin, end = (None if name is None else (ids or {})[name] for name in (condition.begin, condition.end))
+    return layout.Condition(
+        template=condition.template,
+        place=condition.place,
+        dropout=condition.dropout,
+        unknown=condition.unknown,
+        begin=begin,
+        end=end,
+        empty=condition.empty,
+        top={name: frozenset(kept) for name, kept in (values or {}).get("top", {}).items()},
+        bins=(values or {}).get("bins", {}),
+    )
+
+
+def reference_shard(
+    config: Config, plan: Plan, name: str, drawn: Iterable[assembly.Document], tokenizer: Tokenizer
+) -> assembly.Shard:
+    """A shard made by the reference.
+
+    Args:
+        name: the shard's phase, or branch at one point.
+        drawn: the shard's documents.
+        tokenizer: as `layout.load_tokenizer` gives it.
+    """
+    part = next(part for part in plan.header["phases"] if part["name"] == name)
+    ids = plan.header["tokenizer"]
+    condition = None if part["condition"] is None else Condition.model_validate(part["condition"])
+    names = {**tokenizer.get_vocab(), **ids["added"]}
+    return assembly.assemble_shard(
+        drawn,
+        seed=config.seed,
+        length=config.sequence.length,
+        policy=part["packing"],
+        condition=reference_condition(condition, part["values"], names),
+        tokenizer=tokenizer,
+        bos_id=ids["bos_id"],
+        eos_id=ids["eos_id"],
+        pad_id=ids["pad_id"],
+    )
 
 
 def reference_shards(
     plan: Plan, config: Config, documents: Iterable[assembly.Document]
 ) -> dict[tuple[str, int], assembly.Shard]:
-    """Every shard of a plan, made by the reference."""
-    conditions = {phase.name: reference_condition(phase.condition) for phase in config.phases}
-    ids = plan.header["tokenizer"]
+    """Every shard of a plan, those of branches as well, made by the reference."""
     return {
-        (phase, shard): assembly.assemble_shard(
-            drawn,
-            seed=config.seed,
-            length=config.sequence.length,
-            policy=config.sequence.packing.value,
-            condition=conditions[phase],
-            tokenizer=reference_tokenizer(),
-            bos_id=ids["bos_id"],
-            eos_id=ids["eos_id"],
-            pad_id=ids["pad_id"],
-        )
-        for (phase, shard), drawn in drawn_by(plan, documents).items()
+        (name, shard): reference_shard(config, plan, name, drawn, reference_tokenizer())
+        for (name, shard), drawn in drawn_by(plan, documents).items()
     }
 
 

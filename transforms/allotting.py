@@ -7,51 +7,119 @@ intervals                       [0, x)      [0, y)                [x, x')    [y,
 packed (simulated)              53.1 L      36.2 L      ...      -> longer or shorter intervals, until they fit
 ```
 
-A source's **capacity** is how many positions one epoch of it fills, divided between the phases by their shares.
+A branch begins, in each source, where the main line was when it left.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+
+import numpy as np
 
 from byline.errors import BylineError
 from schemas.config import Config
-from schemas.recipe import Shortage
-from transforms.intervals import EPOCH, Line, place_ranges
-from transforms.simulating import Outcome, Ranges, Recipe, SourceSample, simulate
+from schemas.recipe import Branch
+from transforms.budgeting import Budget, Demand, Targets
+from transforms.intervals import EPOCH, Line
+from transforms.laying_out import Laid, lay_ordered, lay_shuffled
+from transforms.simulating import Draws, Outcome, Recipe, SourceSample, simulate
+from transforms.slicing import Slice
 
 # The error of the costs falls by ten or more a round until single documents decide.
 _ROUNDS = 3
 # Packing lengths takes milliseconds where a phase is so short that it needs many tries.
-_TRIES = 32
-_GOOD_ENOUGH = Fraction(1, 2_000)
+_TRIES = 16
+_STEPS = 48
+# An error of a share, and of a length, that a reader of the plan would mind.
+_SHARE = Fraction(1, 500)
+_LENGTH = Fraction(1, 200)
+_GOOD_ENOUGH = Fraction(1, 2)
 
 
 @dataclass(frozen=True)
-class PhaseAllotment:
-    """One phase.
+class Leave:
+    """Where a branch leaves the main line.
 
     Attributes:
-        points: source -> (start, end) on its line.
-        shards: number of shards.
-        target: source -> positions asked for.
-        expected: source -> positions that packing is expected to fill.
-        rows: sequences expected.
+        at: the branch's point, a share of the recipe's tokens.
+        phase: number of the phase that it leaves.
+        progress: how far that phase is then, above 0.
+        rows: sequences of the branch.
     """
 
-    points: dict[str, tuple[int, int]]
-    shards: int
-    target: dict[str, int]
-    expected: dict[str, int]
+    at: Fraction
+    phase: int
+    progress: Fraction
     rows: int
 
 
 @dataclass(frozen=True)
-class Allotment:
-    """The whole recipe. `capacity`: source -> positions in one epoch; `weights`: source -> share of the mixture."""
+class PartAllotment:
+    """One phase, or a branch at one point.
 
-    phases: list[PhaseAllotment]
+    Attributes:
+        name: of its folder.
+        number: of the part.
+        points: source -> (start, end) on its line.
+        slices: the part's slices.
+        draws: what each slice takes.
+        cuts: source -> the point of the line at the end of each slice; None in a part with an order.
+        target: source -> positions asked for.
+        filled: source -> positions that packing is expected to fill, for each slice.
+        rows: sequences expected.
+        leave: of a branch.
+    """
+
+    name: str
+    number: int
+    points: dict[str, tuple[int, int]]
+    slices: list[Slice]
+    draws: list[Draws]
+    cuts: dict[str, list[int] | None]
+    target: dict[str, int]
+    filled: dict[str, list[int]]
+    rows: int
+    leave: Leave | None = None
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return self.slices[-1].shard + 1
+
+    @property
+    def expected(self) -> dict[str, int]:
+        """Source -> positions that packing is expected to fill."""
+        return {source: sum(counts) for source, counts in self.filled.items()}
+
+
+@dataclass(frozen=True)
+class Allotment:
+    """The whole recipe. `capacity`: source -> positions in one epoch; `notes`: what a reader should know."""
+
+    parts: list[PartAllotment]
     capacity: dict[str, int]
-    weights: dict[str, Fraction]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A part to be fitted.
+
+    Attributes:
+        number: of the part.
+        slices: of the part.
+        starts: source -> where its interval begins.
+        target: positions asked for.
+        fixed: source -> an end that is not to be moved.
+        leave: of a branch.
+    """
+
+    number: int
+    slices: list[Slice]
+    starts: dict[str, int]
+    target: Targets
+    fixed: dict[str, int] = field(default_factory=dict)
+    leave: Leave | None = None
 
 
 class Allotter:
@@ -59,13 +127,13 @@ class Allotter:
 
     Args:
         config: the recipe.
-        lines: for each phase, source -> its line.
-        recipes: how each phase is packed.
+        lines: for each part, source -> its line.
+        recipes: how each part is packed.
         samples: sampled documents of each source.
         sampled: share of the documents in the samples; exactly 1 where they hold every document.
 
     Raises:
-        BylineError: a phase selects nothing of a source that has a weight, or a source is short.
+        BylineError: a part selects nothing of a source that has a weight, or a source is short.
     """
 
     def __init__(
@@ -77,203 +145,252 @@ class Allotter:
         sampled: Fraction,
     ) -> None:
         self.config = config
+        self.budget = Budget(config, lines)
         self.lines = lines
         self.recipes = recipes
         self.samples = samples
         self.sampled = sampled
         self.length = config.sequence.length
-        self.shares = [phase.share for phase in config.phases]
-        self.sources = _sources_with_documents(config, lines)
-        # Stream tokens needed to fill one position, for each phase and source; corrected in every round.
-        self.costs = [dict.fromkeys(self.sources, Fraction(1)) for _ in config.phases]
 
     def allot(self) -> Allotment:
-        """Learns what a position costs, fixes the targets, then fits one phase after the other."""
+        """Learns what a position costs, fixes the targets, then fits one part after the other."""
         for _ in range(_ROUNDS):
-            found = self._round()
-            self._correct(found)
-        found = self._round()
-        self._check_shortage(found)
-        starts = dict.fromkeys(self.sources, 0)
-        phases = []
-        for number, phase in enumerate(found.phases):
-            fixed = self._whole_epochs(found.capacity, found.weights) if number == len(found.phases) - 1 else {}
-            fitted = self._fit(number, starts, phase.target, fixed)
-            starts = {source: end for source, (_, end) in fitted.points.items()}
-            phases.append(fitted)
-        return Allotment(phases, found.capacity, found.weights)
+            demand = self.budget.demand()
+            starts = dict.fromkeys(self.budget.names, 0)
+            for number in range(len(self.config.phases)):
+                slices = self.budget.slices(demand, number)
+                task = _Task(number, slices, dict(starts), self.budget.targets(demand, number, slices))
+                found = self._pack(task, task.target)
+                self._correct(number, found)
+                starts.update(_ends(found))
+        demand = self.budget.demand()
+        self.budget.check_shortage(demand)
+        leaves = self._leaves(demand)
+        main = self._fit_main(demand, leaves)
+        branches = [self._fit_branch(demand, number, leave, main) for number, leave in leaves]
+        return Allotment([*main, *branches], demand.capacity, demand.notes)
 
-    def _fit(
-        self, number: int, starts: dict[str, int], target: dict[str, int], fixed: dict[str, int]
-    ) -> PhaseAllotment:
+    def _fit_main(self, demand: Demand, leaves: list[tuple[int, Leave]]) -> list[PartAllotment]:
+        starts = dict.fromkeys(self.budget.names, 0)
+        main = []
+        for number in range(len(self.config.phases)):
+            cuts = {leave.progress for _, leave in leaves if leave.phase == number}
+            slices = self.budget.slices(demand, number, cuts)
+            is_last = number + 1 == len(self.config.phases)
+            fixed = self.budget.whole_epochs(demand) if is_last else {}
+            target = self.budget.targets(demand, number, slices)
+            main.append(self._fit(_Task(number, slices, dict(starts), target, fixed)))
+            starts.update(_ends(main[-1]))
+        return main
+
+    def _fit(self, task: _Task) -> PartAllotment:
         """The best of some lengths around the right one.
 
         One document more moves every cut behind it, so what packing discards of a source is not smooth in the length of
         its interval: it scatters, and in a short phase by more than a document. So lengths near by are tried.
-
-        Args:
-            number: of the phase.
-            starts: where each source's interval begins.
-            target: positions asked for.
-            fixed: ends that are not to be moved.
         """
-        asked = dict(target)
-        best: PhaseAllotment | None = None
-        may_repeat = self.config.tokens != "all" and self.config.shortage is Shortage.REPEAT
-        for _ in range(_TRIES):
-            ends = {source: self._end(number, source, starts[source], asked[source]) for source in self.sources}
-            if not may_repeat:
-                # Where a source is just enough, rounding must not begin a second epoch.
-                ends = {source: min(end, EPOCH) for source, end in ends.items()}
-            points = {source: (starts[source], fixed.get(source, ends[source])) for source in self.sources}
-            found = self._pack(number, points, target)
-            if best is None or _error(found) < _error(best):
-                best = found
-            if _error(best) <= _GOOD_ENOUGH or len(fixed) == len(self.sources):
+        asked = {source: list(counts) for source, counts in task.target.items()}
+        groups = np.array([slice_.group for slice_ in task.slices])
+        tried = []
+        for attempt in range(_TRIES):
+            found = self._pack(task, asked)
+            tried.append((_error(found, task.target, groups, self.length), attempt, asked, found))
+            if tried[-1][0] <= _GOOD_ENOUGH or len(task.fixed) == len(task.target):
+                return found
+            asked = _corrected(asked, found, task.target, groups, self.length, halve=attempt > 1)
+        error, _, asked, found = min(tried, key=lambda one: one[:2])
+        return self._step_by_document(task, asked, found, error, groups)
+
+    def _step_by_document(
+        self, task: _Task, asked: Targets, best: PartAllotment, error: Fraction, groups: np.ndarray
+    ) -> PartAllotment:
+        """Moves one interval's end by single documents for as long as that comes nearer."""
+        if self.sampled < 1 or task.fixed:
+            return best
+        movers = {
+            source: _Mover(self.samples[source], task.number, self.lines[task.number][source]) for source in asked
+        }
+        steps = [(source, step) for step in (1, -1, 2, -2, 4, -4) for source in asked]
+        left = _STEPS
+        while left > 0:
+            for source, step in steps:
+                left -= 1
+                ends = _ends(best)
+                ends[source] = movers[source].moved(ends[source], step)
+                found = self._pack(task, asked, ends)
+                closer = _error(found, task.target, groups, self.length)
+                if closer < error:
+                    best, error = found, closer
+                    break
+            else:
                 break
-            # Half of the way, because half of what was found is scatter.
-            asked = {s: max(asked[s] + (target[s] - found.expected[s]) // 2, 0) for s in self.sources}
-        assert best is not None
         return best
 
-    def _round(self) -> Allotment:
-        capacity = {source: self._capacity(source) for source in self.sources}
-        weights = self._weights(capacity)
-        targets = self._targets(capacity, weights)
-        starts = dict.fromkeys(self.sources, 0)
-        phases = []
-        for number, target in enumerate(targets):
-            ends = {source: self._end(number, source, starts[source], target[source]) for source in self.sources}
-            points = {source: (starts[source], ends[source]) for source in self.sources}
-            phases.append(self._pack(number, points, target))
-            starts = ends
-        return Allotment(phases, capacity, weights)
+    def _pack(self, task: _Task, asked: Targets, ends: dict[str, int] | None = None) -> PartAllotment:
+        """Lays a part out for the positions asked for, or up to given ends, and packs it."""
+        ends = ends or {source: self._end(task, source, asked[source]) for source in task.target}
+        laid = {source: self._lay(task, source, asked[source], ends[source]) for source in task.target}
+        draws: list[Draws] = [
+            {source: some for source in task.target if (some := laid[source].draws[k])} for k in range(len(task.slices))
+        ]
+        outcome = self._simulate(task, draws)
+        part = self.config.parts[task.number]
+        return PartAllotment(
+            name=part.name_at(task.leave.at) if task.leave and isinstance(part, Branch) else part.name,
+            number=task.number,
+            points={source: (task.starts[source], laid[source].end) for source in task.target},
+            slices=task.slices,
+            draws=draws,
+            cuts={source: laid[source].points for source in task.target},
+            target={source: sum(counts) for source, counts in task.target.items()},
+            filled={source: outcome.positions[:, self.budget.names.index(source)].tolist() for source in task.target},
+            rows=outcome.rows,
+            leave=task.leave,
+        )
 
-    def _end(self, phase: int, source: str, start: int, positions: int) -> int:
-        return self.lines[phase][source].advance(start, int(positions * self.costs[phase][source]))
+    def _end(self, task: _Task, source: str, positions: list[int]) -> int:
+        limit = self.budget.end_limit(source)
+        end = task.fixed.get(source, self.budget.end(task.number, source, task.starts[source], sum(positions)))
+        # Where a source is just enough, rounding must not begin another epoch.
+        return end if limit is None else min(end, limit)
 
-    def _capacity(self, source: str) -> int:
-        """The most positions whose division by the phases' shares ends within one epoch, by bisection."""
-        low, high = 0, sum(lines[source].total for lines in self.lines) * len(self.lines) + 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            point = 0
-            for number, share in enumerate(self.shares):
-                point = self._end(number, source, point, int(share * middle))
-            low, high = (middle, high) if point <= EPOCH else (low, middle)
-        return low
+    def _lay(self, task: _Task, source: str, positions: list[int], end: int) -> Laid:
+        number, start = task.number, task.starts[source]
+        line, limit = self.lines[number][source], self.budget.end_limit(source)
+        end = max(end if limit is None else min(end, limit), start)
+        order = self.config.parts[number].order
+        if order is None or order.by == "source":
+            return lay_shuffled(line, start, end, positions)
+        bins = [slice_.group for slice_ in task.slices]
+        sample, specials = self.samples[source], self.recipes[number].specials
+        return lay_ordered(line, start, end, positions, bins, sample, number, specials)
 
-    def _weights(self, capacity: dict[str, int]) -> dict[str, Fraction]:
-        given = self.config.weights()
-        if given is not None:
-            return {source: given[source] for source in self.sources}
-        total = sum(capacity.values())
-        return {source: Fraction(capacity[source], max(total, 1)) for source in self.sources}
-
-    def _targets(self, capacity: dict[str, int], weights: dict[str, Fraction]) -> list[dict[str, int]]:
-        if self.config.tokens == "all" and self.config.mixture == "natural":
-            return [{source: int(share * capacity[source]) for source in self.sources} for share in self.shares]
-        most = min(int(capacity[source] / weights[source]) for source in self.sources if weights[source])
-        if self.config.tokens == "all":
-            total = most
-        else:
-            total = self.config.tokens
-            if self.config.shortage is Shortage.SHRINK:
-                total = min(total, most)
-        rows = [round(share * total / self.length) for share in self.shares]
-        if 0 in rows:
-            name = self.config.phases[rows.index(0)].name
-            raise BylineError(
-                f"phases.{name}: its share of {total:,} tokens is less than one sequence of {self.length}; raise the "
-                f"share or `tokens`, shorten `sequence.length`, or leave the phase out"
-            )
-        return [{s: int(weights[s] * count * self.length) for s in self.sources} for count in rows]
-
-    def _whole_epochs(self, capacity: dict[str, int], weights: dict[str, Fraction]) -> dict[str, int]:
-        """Where `tokens: all` uses a source up, the end of the epoch: rounding must leave no document behind."""
-        if self.config.tokens != "all":
-            return {}
-        if self.config.mixture == "natural":
-            return dict.fromkeys(self.sources, EPOCH)
-        most = min(Fraction(capacity[source]) / weights[source] for source in self.sources)
-        return {source: EPOCH for source in self.sources if Fraction(capacity[source]) / weights[source] == most}
-
-    def _pack(self, number: int, points: dict[str, tuple[int, int]], target: dict[str, int]) -> PhaseAllotment:
-        rows = -(-sum(target.values()) // self.length)
-        shards = max(-(-rows // self.config.shard.sequences), 1)
+    def _simulate(self, task: _Task, draws: list[Draws]) -> Outcome:
+        recipe, names = self.recipes[task.number], self.budget.names
+        shards = task.slices[-1].shard + 1
         if self.sampled == 1:
-            outcome = simulate(self.recipes[number], self.samples, self.shard_ranges(number, points, shards))
-        else:
-            # A shard's last row would weigh too much in a sample of it, so the phase is packed as one.
-            outcome = simulate(self.recipes[number], self.samples, self.shard_ranges(number, points, 1))
-            positions = {source: int(count / self.sampled) for source, count in outcome.positions.items()}
-            outcome = Outcome(positions, -(-sum(positions.values()) // self.length) + shards // 2)
-        expected = {source: outcome.positions.get(source, 0) for source in self.sources}
-        return PhaseAllotment(points, shards, target, expected, outcome.rows)
+            by_shard: list[list[Draws]] = [[] for _ in range(shards)]
+            for slice_, some in zip(task.slices, draws, strict=True):
+                by_shard[slice_.shard].append(some)
+            return simulate(recipe, self.samples, names, by_shard)
+        # A shard's last row would weigh too much in a sample of it, so the part is packed as one shard.
+        found = simulate(recipe, self.samples, names, [draws])
+        positions = (found.positions / float(self.sampled)).astype(np.int64)
+        return Outcome(positions, -(-int(positions.sum()) // self.length) + shards // 2)
 
-    def shard_ranges(self, phase: int, points: dict[str, tuple[int, int]], shards: int) -> list[Ranges]:
-        """Cuts a phase's intervals into shards of equal tokens, source by source."""
-        ranges: list[Ranges] = [{} for _ in range(shards)]
-        for source, (start, end) in points.items():
-            line = self.lines[phase][source]
-            tokens = line.tokens_before(end) - line.tokens_before(start)
-            cuts = [line.advance(start, tokens * number // shards) for number in range(1, shards)]
-            borders = [start, *(min(max(cut, start), end) for cut in cuts), end]
-            for number in range(shards):
-                ranges[number][source] = place_ranges(line.offset, borders[number], borders[number + 1])
-        return ranges
+    def _correct(self, number: int, found: PartAllotment) -> None:
+        for source, (start, end) in found.points.items():
+            line = self.lines[number][source]
+            used = line.tokens_before(end) - line.tokens_before(start)
+            if used > 0 and found.expected[source] > 0:
+                self.budget.costs[number][source] = Fraction(used, found.expected[source])
 
-    def _correct(self, found: Allotment) -> None:
-        for number, phase in enumerate(found.phases):
-            for source, (start, end) in phase.points.items():
-                line = self.lines[number][source]
-                used = line.tokens_before(end) - line.tokens_before(start)
-                if used > 0 and phase.expected[source] > 0:
-                    self.costs[number][source] = Fraction(used, phase.expected[source])
+    def _leaves(self, demand: Demand) -> list[tuple[int, Leave]]:
+        """(number of the part, where it leaves) for each branch and point."""
+        rows = [-(-positions // self.length) for positions in demand.positions]
+        leaves = []
+        for number, branch in enumerate(self.config.branches, len(self.config.phases)):
+            for at in branch.at:
+                before = round((1 - branch.share) * at * sum(rows))
+                count = round(at * sum(rows)) - before
+                if before == 0 or count == 0:
+                    raise BylineError(
+                        f"branches.{branch.name}: at {float(at):g} of {demand.total:,} tokens, the branch or the main "
+                        f"line before it is less than one sequence of {self.length}; raise `at` or `tokens`"
+                    )
+                phase = next(n for n in range(len(rows)) if sum(rows[: n + 1]) >= before)
+                progress = Fraction(before - sum(rows[:phase]), rows[phase])
+                leaves.append((number, Leave(at, phase, progress, count)))
+        return leaves
 
-    def _check_shortage(self, found: Allotment) -> None:
-        if self.config.tokens == "all" or self.config.shortage is Shortage.REPEAT:
-            return
-        asked = {source: sum(phase.target[source] for phase in found.phases) for source in self.sources}
-        # Rounding to whole sequences may ask for a sequence a phase more than there is.
-        slack = self.length * len(found.phases) if self.config.shortage is Shortage.SHRINK else 0
-        short = [source for source in self.sources if asked[source] > found.capacity[source] + slack]
-        if not short:
-            return
-        lines = "; ".join(
-            f"{source}: {asked[source]:,} asked, {found.capacity[source]:,} there "
-            f"({asked[source] / max(found.capacity[source], 1):.2f} epochs)"
-            for source in short
-        )
-        total = sum(asked.values())
-        most = min(int(found.capacity[s] / found.weights[s]) for s in self.sources if found.weights[s])
-        raise BylineError(
-            f"tokens: the selected documents are too few for {total:,} tokens in this mixture. {lines}. "
-            f"Ask for less (about {most // self.length * self.length:,} tokens fit), change the mixture or the "
-            f"selection, or set `shortage: repeat` (further epochs) or `shortage: shrink` (fewer tokens)"
-        )
+    def _fit_branch(self, demand: Demand, number: int, leave: Leave, main: list[PartAllotment]) -> PartAllotment:
+        starts = dict.fromkeys(self.budget.names, 0)
+        for phase in main[: leave.phase]:
+            starts.update({source: end for source, (_, end) in phase.points.items()})
+        left = main[leave.phase]
+        index = max(k for k, slice_ in enumerate(left.slices) if slice_.end <= leave.progress)
+        for source, (_, end) in left.points.items():
+            cuts = left.cuts[source]
+            # A part with an order has taken from all of its interval at any point.
+            starts[source] = end if cuts is None else cuts[index]
+        slices = self.budget.slices(demand, number, rows=leave.rows)
+        target = self.budget.targets(demand, number, slices, leave.rows * self.length)
+        found = self._fit(_Task(number, slices, starts, target, leave=leave))
+        self._check_fresh(found, target)
+        return found
 
-
-def _sources_with_documents(config: Config, lines: list[dict[str, Line]]) -> list[str]:
-    weights = config.weights()
-    names = sorted(name for name in config.sources if weights is None or weights[name] > 0)
-    found = []
-    for name in names:
-        empty = [phase.name for phase, some in zip(config.phases, lines, strict=True) if some[name].total == 0]
-        if len(empty) == len(lines) and weights is None:
-            continue
-        if empty:
-            raise BylineError(
-                f"phases.{empty[0]}: it selects no document of source {name!r}; change its `select`, check what "
-                f"sources.{name}.path matches, or leave the source out of the mixture"
-            )
-        found.append(name)
-    if not found:
-        raise BylineError("sources: no phase selects any document; check the paths and the phases' `select`")
-    return found
+    def _check_fresh(self, found: PartAllotment, target: Targets) -> None:
+        """A branch takes only documents that the main line had not used when it left, as far as epochs allow."""
+        for source, counts in target.items():
+            asked, limit = sum(counts), self.budget.end_limit(source)
+            start, end = found.points[source]
+            if limit is None or end < limit:
+                continue
+            filled = found.expected[source]
+            if asked - filled > max(asked // 50, self.length):
+                branch, at = self.config.parts[found.number], float(found.leave.at) if found.leave else 0
+                raise BylineError(
+                    f"branches.{branch.name}: at {at:g}, source {source} has "
+                    f"fresh documents for {filled:,} of the {asked:,} tokens asked for: the main line has used "
+                    f"{start / EPOCH:.2f} epochs of it by then. Lower `at` or `share`, give the branch another mixture "
+                    f"or selection, allow more epochs (`max_epochs`), or set `shortage: repeat`"
+                )
 
 
-def _error(phase: PhaseAllotment) -> Fraction:
-    """The largest difference between asked and expected positions, as a share of the phase."""
-    total = max(sum(phase.target.values()), 1)
-    return max(Fraction(abs(phase.target[source] - phase.expected[source]), total) for source in phase.target)
+def _ends(found: PartAllotment) -> dict[str, int]:
+    return {source: end for source, (_, end) in found.points.items()}
+
+
+def _by_group(counts: Sequence[int], groups: np.ndarray) -> np.ndarray:
+    """int64 [groups]: sums over the slices of each group."""
+    return np.bincount(groups, weights=counts, minlength=int(groups.max()) + 1).astype(np.int64)
+
+
+def _error(found: PartAllotment, target: Targets, groups: np.ndarray, length: int) -> Fraction:
+    """How far a part is from what was asked, in terms of what is bearable: the sum of three errors.
+
+    Of the shares over `_SHARE`, of the length over `_LENGTH`, and a tenth of what the shares are off, at
+    worst, up to the end of any group of slices: one long document may put a border inside out by more than the rest.
+    """
+    asked = max(sum(sum(counts) for counts in target.values()), 1)
+    filled = max(sum(sum(counts) for counts in found.filled.values()), 1)
+    inside = whole = Fraction(0)
+    for source, counts in target.items():
+        wanted, had = np.cumsum(_by_group(counts, groups)), np.cumsum(_by_group(found.filled[source], groups))
+        behind = [abs(Fraction(int(w), asked) - Fraction(int(h), filled)) for w, h in zip(wanted, had, strict=True)]
+        inside, whole = max(inside, *behind), max(whole, behind[-1])
+    return whole / _SHARE + abs(Fraction(found.rows * length, asked) - 1) / _LENGTH + inside / _SHARE / 10
+
+
+def _corrected(
+    asked: Targets, found: PartAllotment, target: Targets, groups: np.ndarray, length: int, *, halve: bool
+) -> Targets:
+    """What to ask for next: more by what is missing at the end of each group, or by half, as half is scatter."""
+    corrected: Targets = {}
+    # Padding counts in a part's length, so sources are to fill less by as much.
+    fill = min(sum(found.expected.values()) / max(found.rows * length, 1), 1.0)
+    for source, counts in target.items():
+        whole = _by_group(counts, groups)
+        missing = np.cumsum((whole * fill).astype(np.int64)) - np.cumsum(_by_group(found.filled[source], groups))
+        ends = np.cumsum(_by_group(asked[source], groups)) + (missing // 2 if halve else missing)
+        following = np.diff(np.maximum.accumulate(np.maximum(ends, 0)), prepend=0)
+        corrected[source] = [
+            int(count) * int(following[group]) // max(int(whole[group]), 1)
+            for count, group in zip(counts, groups, strict=True)
+        ]
+    return corrected
+
+
+class _Mover:
+    """Moves points of a line by documents."""
+
+    def __init__(self, sample: SourceSample, part: int, line: Line) -> None:
+        with np.errstate(over="ignore"):
+            self.steps = np.sort(sample.place[sample.selected[part]] - np.uint64(line.offset))
+
+    def moved(self, point: int, documents: int) -> int:
+        """The point so many documents further on, right behind the last of them."""
+        epoch, step = divmod(point, EPOCH)
+        before = epoch * len(self.steps) + int(self.steps.searchsorted(np.uint64(step), "left"))
+        epoch, last = divmod(max(before + documents, 1) - 1, len(self.steps))
+        return epoch * EPOCH + int(self.steps[last]) + 1

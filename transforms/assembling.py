@@ -5,7 +5,8 @@ plan rows of (conditioned, 3)  ->  OUT/conditioned/00003-of-00012.arrow   and  O
 ```
 
 The small JSON file says that the shard is whole: rows, bytes, sha256 and counts. It is what the manifest is made
-from, and what a build that was stopped goes on from.
+from, and what a build that was stopped goes on from. Condition, values, packing and predicates come from the header
+of OUT/plan.arrow, which each worker reads once: lists of a million hosts never travel in the pipeline's graph.
 """
 
 import hashlib
@@ -20,11 +21,14 @@ import pyarrow as pa
 
 import transforms.coder  # noqa: F401  (registers the coder of the batches)
 from byline.shards import PADDING_DOC_ID, VERSION, shard_schema
+from schemas import corpora
 from schemas.config import Config
 from schemas.ledger import DrawCounts
-from schemas.plan import shard_path
+from schemas.plan import FILE_NAME, read_plan, shard_path
+from schemas.recipe import Condition, Packing
+from transforms.field_values import FieldValues
 from transforms.filling import Layout, count_draws, fill_rows, lay_out
-from transforms.gathering import Documents, RunIndex, gather
+from transforms.gathering import Documents, GatherPhase, RunIndex, gather
 from transforms.packing import Segments, pack
 from transforms.storage import exists, join, open_random, read_bytes, write_file
 from transforms.tokenizing import TokenizerInfo, shared_tokenizer
@@ -37,26 +41,74 @@ INDEX_NAME = "runs.arrow"
 
 @dataclass(frozen=True)
 class AssembleJob:
-    """What every worker must know; small, whatever the size of the corpus.
+    """What every worker must know; small, whatever the recipe lists and the corpus holds.
 
     Attributes:
-        config: the recipe.
+        output: where the build goes.
+        seed: the recipe's.
+        length: L.
+        ids: type of the ids in shards, `int32` or `uint16`.
+        settings: of the tokenizer, which each worker loads for prefixes.
         tokenizer: special ids, for rows and metadata.
         plan_sha256: of the plan that the shards belong to.
         code_version: of Byline.
-        shards: phase -> number of shards.
     """
 
-    config: Config
+    output: str
+    seed: int
+    length: int
+    ids: str
+    settings: corpora.Tokenizer
     tokenizer: TokenizerInfo
     plan_sha256: str
     code_version: str
-    shards: dict[str, int]
+
+    @classmethod
+    def of(cls, config: Config, tokenizer: TokenizerInfo, plan_sha256: str, code_version: str) -> "AssembleJob":
+        """What assembling needs of a recipe besides its plan."""
+        return cls(
+            output=config.output,
+            seed=config.seed,
+            length=config.sequence.length,
+            ids=config.shard.ids,
+            settings=config.tokenizer,
+            tokenizer=tokenizer,
+            plan_sha256=plan_sha256,
+            code_version=code_version,
+        )
 
     @property
     def work(self) -> str:
         """The folder of what is only needed until the manifest is written."""
-        return join(self.config.output, WORK_FOLDER)
+        return join(self.output, WORK_FOLDER)
+
+
+@dataclass(frozen=True)
+class PlannedPhase:
+    """A phase, or a branch at one point, as the plan's header has it.
+
+    Attributes:
+        name: also of its folder.
+        shards: how many it has.
+        packing: the policy.
+        gathering: what its documents are taken by and get.
+    """
+
+    name: str
+    shards: int
+    packing: Packing
+    gathering: GatherPhase
+
+
+def planned_phases(header: dict[str, Any]) -> dict[str, PlannedPhase]:
+    """Every phase and branch of a plan (`schemas.plan.Plan.header`), by name."""
+    found = {}
+    for entry in header["phases"]:
+        condition = None if entry["condition"] is None else Condition.model_validate(entry["condition"])
+        values = FieldValues() if condition is None else FieldValues.from_json(entry["values"])
+        gathering = GatherPhase(condition, values, header["predicates"])
+        found[entry["name"]] = PlannedPhase(entry["name"], entry["shards"], Packing(entry["packing"]), gathering)
+    return found
 
 
 def record_path(work: str, phase: str, shard: int) -> str:
@@ -69,31 +121,31 @@ def rows_per_batch(length: int, ids: str) -> int:
     return max(BATCH_BYTES // (length * (np.dtype(ids).itemsize + 1)), 1)
 
 
-def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, index: RunIndex) -> dict[str, Any]:
+def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex) -> dict[str, Any]:
     """Writes one shard, or finds it written; returns its record.
 
     Args:
         rows: the plan's rows of the shard.
         job: what to make.
+        phase: the shard's.
         index: where the runs are.
     """
-    phase_name, shard = rows["phase"][0].as_py(), rows["shard"][0].as_py()
-    path = shard_path(phase_name, shard, job.shards[phase_name])
-    record_uri = record_path(job.work, phase_name, shard)
-    found = _finished(record_uri, join(job.config.output, path), job.plan_sha256)
+    shard = rows["shard"][0].as_py()
+    path = shard_path(phase.name, shard, phase.shards)
+    uri, record_uri = join(job.output, path), record_path(job.work, phase.name, shard)
+    found = _finished(record_uri, uri, job.plan_sha256)
     if found is not None:
         return found
-    packed = pack_shard(rows, job, index)
+    packed = pack_shard(rows, job, phase, index)
     counts, padding = packed.counts(job), packed.padding
-    metadata = _metadata(job, phase_name, shard, {name: count.to_json() for name, count in counts.items()}, padding)
-    uri = join(job.config.output, path)
-    schema = shard_schema(job.config.sequence.length, job.config.shard.ids, metadata)
+    metadata = _metadata(job, phase, shard, {name: count.to_json() for name, count in counts.items()}, padding)
+    schema = shard_schema(job.length, job.ids, metadata)
     with write_file(uri) as sink, pa.ipc.new_file(sink, schema) as writer:
         for batch in packed.batches(job, schema):
             writer.write_batch(batch)
     record = {
         "plan_sha256": job.plan_sha256,
-        "phase": phase_name,
+        "phase": phase.name,
         "shard": shard,
         "path": path,
         "rows": packed.segments.rows,
@@ -114,39 +166,37 @@ class PackedShard:
     documents: Documents
     layout: Layout
     segments: Segments
+    packing: Packing
     padding: int
 
     def counts(self, job: AssembleJob) -> dict[str, DrawCounts]:
         """What the shard takes from each source."""
         has_bos = job.tokenizer.bos_id is not None
-        return count_draws(self.documents, self.layout, self.segments, has_bos, job.config.sequence.packing)
+        return count_draws(self.documents, self.layout, self.segments, has_bos, self.packing)
 
     def batches(self, job: AssembleJob, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The shard's record batches, each filled when it is asked for."""
-        length = job.config.sequence.length
-        lists = _segment_lists(self.documents, self.layout, self.segments, length)
-        step = rows_per_batch(length, job.config.shard.ids)
+        lists = _segment_lists(self.documents, self.layout, self.segments, job.length)
+        step = rows_per_batch(job.length, job.ids)
         for first in range(0, self.segments.rows, step):
             rows = min(step, self.segments.rows - first)
             yield _row_batch(first, rows, self.documents, self.segments, lists, job, schema)
 
 
-def pack_shard(rows: pa.RecordBatch, job: AssembleJob, index: RunIndex) -> PackedShard:
+def pack_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex) -> PackedShard:
     """Gathers, conditions and packs the documents of one shard."""
-    config = job.config
-    phase = next(phase for phase in config.phases if phase.name == rows["phase"][0].as_py())
-    length = config.sequence.length
-    documents = gather(rows, index, phase, config.seed, length, shared_tokenizer(config.tokenizer))
+    documents = gather(rows, index, phase.gathering, job.seed, job.length, shared_tokenizer(job.settings))
     layout = lay_out(documents, job.tokenizer.bos_id, job.tokenizer.eos_id)
     bos = int(job.tokenizer.bos_id is not None)
-    segments = pack(layout.stream, documents.masked_prefix, bos, length, config.sequence.packing)
-    return PackedShard(documents, layout, segments, int(segments.padding(length).sum()))
+    segments = pack(layout.stream, documents.masked_prefix, bos, job.length, phase.packing, documents.slice)
+    return PackedShard(documents, layout, segments, phase.packing, int(segments.padding(job.length).sum()))
 
 
-def shard_batches(rows: pa.RecordBatch, job: AssembleJob, index: RunIndex) -> Iterator[pa.RecordBatch]:
+def shard_batches(
+    rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex
+) -> Iterator[pa.RecordBatch]:
     """The record batches of a shard, without writing it."""
-    schema = shard_schema(job.config.sequence.length, job.config.shard.ids)
-    yield from pack_shard(rows, job, index).batches(job, schema)
+    yield from pack_shard(rows, job, phase, index).batches(job, shard_schema(job.length, job.ids))
 
 
 def _finished(record_uri: str, shard_uri: str, plan_sha256: str) -> dict[str, Any] | None:
@@ -167,20 +217,21 @@ def file_digest(uri: str) -> dict[str, Any]:
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 
-def _metadata(job: AssembleJob, phase: str, shard: int, counts: dict[str, Any], padding: int) -> dict[str, Any]:
-    config = job.config
-    condition = next(item.condition for item in config.phases if item.name == phase)
+def _metadata(
+    job: AssembleJob, phase: PlannedPhase, shard: int, counts: dict[str, Any], padding: int
+) -> dict[str, Any]:
+    condition = phase.gathering.condition
     return {
         "version": VERSION,
-        "sequence_length": config.sequence.length,
-        "rows_per_batch": rows_per_batch(config.sequence.length, config.shard.ids),
-        "phase": phase,
+        "sequence_length": job.length,
+        "rows_per_batch": rows_per_batch(job.length, job.ids),
+        "phase": phase.name,
         "shard": shard,
         "template": None if condition is None else condition.template,
         "mask_alignment": "token",
         "tokenizer": job.tokenizer.to_json(),
-        "packing": config.sequence.packing.value,
-        "seed": config.seed,
+        "packing": phase.packing.value,
+        "seed": job.seed,
         "plan_sha256": job.plan_sha256,
         "code_version": job.code_version,
         "counts": counts,
@@ -223,9 +274,8 @@ def _row_batch(
     job: AssembleJob,
     schema: pa.Schema,
 ) -> pa.RecordBatch:
-    length = job.config.sequence.length
-    ids = np.full((rows, length), job.tokenizer.pad_id, job.config.shard.ids)
-    mask = np.zeros((rows, length), np.uint8)
+    ids = np.full((rows, job.length), job.tokenizer.pad_id, job.ids)
+    mask = np.zeros((rows, job.length), np.uint8)
     low, high = segments.row.searchsorted([first, first + rows])
     fill_rows(
         ids,
@@ -236,12 +286,15 @@ def _row_batch(
         ),
         documents.tokens,
         documents.prefix_values,
+        documents.masked_ranges,
         (
             documents.token_start,
             documents.token_count,
             documents.prefix_start,
             documents.prefix_count,
             documents.masked_prefix,
+            documents.masked_start,
+            documents.masked_count,
         ),
         -1 if job.tokenizer.bos_id is None else job.tokenizer.bos_id,
         -1 if job.tokenizer.eos_id is None else job.tokenizer.eos_id,
@@ -270,9 +323,11 @@ class _AssembleShardFn(beam.DoFn):
 
     def setup(self) -> None:
         self.index = RunIndex.read(join(self.job.work, INDEX_NAME))
+        plan_uri = join(self.job.output, FILE_NAME)
+        self.phases = planned_phases(read_plan(read_bytes(plan_uri), plan_uri).header)
 
     def process(self, rows: pa.RecordBatch) -> Iterator[str]:
-        yield assemble_shard(rows, self.job, self.index)["path"]
+        yield assemble_shard(rows, self.job, self.phases[rows["phase"][0].as_py()], self.index)["path"]
 
 
 class AssembleShards(beam.PTransform):

@@ -6,11 +6,15 @@ phase    tokens + prefix + special = positions + discarded            positions 
          special = documents * (BOS and EOS)                          masked = prefix + BOS of conditioned documents
 rows     positions, loss tokens, documents, conditioned ones by source = the ledger's
 shards   the counts that each says of itself, summed                  = the ledger's
-plan     used, unused, documents and tokens drawn, requested shares   = the manifest's
 ```
+
+Documents of a source that makes or rewrites its texts may mask tokens of their own, so of it no fewer positions than
+these are masked; and without BOS, which is masked with a prefix alone, no more than those whose first position is
+masked are conditioned.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,9 +22,9 @@ import numpy as np
 from byline.manifest import Manifest, PhaseEntry
 from schemas.config import Config
 from schemas.ledger import DrawCounts
-from schemas.plan import Plan, shard_path
-from schemas.recipe import Packing
+from schemas.recipe import Condition, Packing
 from schemas.store import RunInfo
+from transforms.checking_plan import condition_of, sources_masking_own
 from transforms.checking_rows import RowCounts
 
 _PAIR = {"documents": int, "tokens": int}
@@ -41,11 +45,13 @@ _MANIFEST = {
 }
 _PHASE = {
     "name": str,
+    "packing": str,
     "rows": int,
     "tokens": int,
     "loss_tokens": int,
     "mixture": {str: {"requested": float, "achieved": float}},
 }
+_BRANCH = {"of": str, "at": float, "phase": str, "shards": int}
 _SHARD = {"path": str, "rows": int, "loss_tokens": int, "bytes": int, "sha256": str}
 
 
@@ -55,6 +61,8 @@ def misfits(manifest: Manifest) -> list[str]:
     for number, phase in enumerate([] if found else manifest.phases):
         where = f"phases.{number}"
         found += _misfits(vars(phase), _PHASE, where)
+        if phase.branch is not None:
+            found += _misfits(phase.branch, _BRANCH, f"{where}.branch")
         for index, shard in enumerate(phase.shards):
             found += _misfits(vars(shard), _SHARD, f"{where}.shards.{index}")
         if phase.name not in manifest.ledger["phases"]:
@@ -82,49 +90,6 @@ def _misfits(value: Any, shape: Any, where: str = "") -> Iterator[str]:
                 yield from _misfits(value[key], below, f"{where}.{key}" if where else key)
     elif shape is not None and (type(value) is not shape and not (shape is float and type(value) is int)):
         yield f"{head}expected {shape.__name__}, found {value!r}"
-
-
-def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
-    """Whether manifest, configuration and plan are of one build; if not, nothing else can be checked."""
-    header, settings = plan.header, config.model_dump(mode="json")
-    wanted = [(phase["name"], phase["condition"], phase["select"]) for phase in header["phases"]]
-    template = {phase.name: phase.condition.template if phase.condition else None for phase in config.phases}
-    paths = [shard_path(*shard) for shard in plan.shards()]
-    pairs = [
-        ("seed", settings["seed"], header["seed"]),
-        ("sequence", settings["sequence"], header["sequence"]),
-        ("shard", settings["shard"], header["shard"]),
-        ("phases", [(p["name"], p["condition"], p["select"]) for p in settings["phases"]], wanted),
-        ("tokenizer", manifest.tokenizer, header["tokenizer"]),
-        ("sequence_length", manifest.sequence_length, header["sequence"]["length"]),
-        ("ids", manifest.ids, header["shard"]["ids"]),
-        ("shards", [shard.path for phase in manifest.phases for shard in phase.shards], paths),
-        ("templates", {phase.name: phase.template for phase in manifest.phases}, template),
-        ("sources of the ledger", sorted(manifest.ledger["sources"]), sorted(config.sources)),
-    ]
-    return [f"manifest.json: its {what} are not those of plan.arrow" for what, said, due in pairs if said != due]
-
-
-def check_drawn(manifest: Manifest, plan: Plan) -> list[str]:
-    """Whether the manifest's shares and documents are those that the plan asked for and drew."""
-    drawn = plan.header["drawn"]
-    nothing = {"documents": 0, "tokens": 0}
-    pairs = []
-    for name, source in manifest.ledger["sources"].items():
-        pairs += [(f"source {name}: used", source["used"], drawn["used"].get(name, nothing))]
-        pairs += [(f"source {name}: unused", source["unused"], drawn["unused"].get(name, {}))]
-    for phase in plan.header["phases"]:
-        where, found = f"phase {phase['name']}", manifest.ledger["phases"][phase["name"]]["sources"]
-        entry = next(entry for entry in manifest.phases if entry.name == phase["name"])
-        requested = {source: share["requested"] for source, share in entry.mixture.items()}
-        due = {source: planned["requested_share"] for source, planned in phase["sources"].items()}
-        pairs.append((f"{where}: requested shares", requested, due))
-        draws = drawn["phases"].get(phase["name"], {})
-        for source in sorted({*found, *draws}):
-            counted = {key: found.get(source, nothing)[key] for key in nothing}
-            planned = {key: sum(epoch[key] for epoch in draws.get(source, {}).values()) for key in nothing}
-            pairs.append((f"{where}, source {source}: drawn", counted, planned))
-    return [f"ledger, {what} is {said}, the plan says {due}" for what, said, due in pairs if said != due]
 
 
 def check_sources(manifest: Manifest, names: list[tuple[str, str]], input_rows: np.ndarray) -> list[str]:
@@ -211,6 +176,7 @@ def check_phase(
     problems = _check_sums(manifest, phase, shards, ledger)
     problems += [f"{where}: {problem}" for problem in _check_said(ledger, said)]
     nothing = np.zeros(len(file_sources), np.int64)
+    masking = sources_masking_own(config)
     for name in sorted({*ledger["sources"], *phase.mixture}):
         counted = DrawCounts(**ledger["sources"].get(name, {}))
         mine = file_sources == name
@@ -218,7 +184,8 @@ def check_phase(
             what: int(sum((getattr(shard, what) for shard in shards), nothing)[mine].sum())
             for what in ("positions", "loss_by_file", "drawn", "conditioned")
         }
-        lines = [*_check_draws(counted, manifest, config, phase), *_check_counted(counted, found, config, phase)]
+        rules = _SourceRules(manifest, phase, condition_of(config, phase), name in masking)
+        lines = [*_check_draws(counted, rules), *_check_counted(counted, found, rules)]
         problems += [f"{where}, source {name}: {line}" for line in lines]
     return problems + [f"{where}, {line}" for line in _check_achieved(phase, shards, file_sources)]
 
@@ -247,39 +214,60 @@ def _check_said(ledger: dict[str, Any], said: list[dict[str, Any]]) -> Iterator[
                 yield f"source {name}: {key} {mine.get(key)}, the shards say {value}"
 
 
-def _check_draws(counted: DrawCounts, manifest: Manifest, config: Config, phase: PhaseEntry) -> Iterator[str]:
+@dataclass(frozen=True)
+class _SourceRules:
+    """What the lines of one source in one phase must keep to; `masks_own`: its documents may mask their own tokens."""
+
+    manifest: Manifest
+    phase: PhaseEntry
+    condition: Condition | None
+    masks_own: bool
+
+    @property
+    def has_bos(self) -> bool:
+        return self.manifest.tokenizer["bos_id"] is not None
+
+    @property
+    def specials(self) -> int:
+        return self.has_bos + (self.manifest.tokenizer["eos_id"] is not None)
+
+
+def _check_draws(counted: DrawCounts, rules: _SourceRules) -> Iterator[str]:
     """The lines of one source against each other."""
-    special = sum(manifest.tokenizer[key] is not None for key in ("bos_id", "eos_id"))
+    special, packing = rules.specials, rules.phase.packing
     if not counted.closes():
         yield "tokens, prefixes and BOS/EOS are not positions and discarded tokens"
     if counted.special_tokens != counted.documents * special:
         yield f"{counted.special_tokens:,} BOS and EOS, {counted.documents:,} documents have {special} each"
     if not counted.prefix_too_long <= counted.conditioned <= counted.documents:
         yield f"{counted.prefix_too_long:,} long prefixes, {counted.conditioned:,} conditioned of {counted.documents:,}"
-    if counted.discarded and config.sequence.packing is not Packing.DOCUMENT_START:
-        yield f"{counted.discarded} discarded, where {config.sequence.packing.value} discards nothing"
-    condition = next(item.condition for item in config.phases if item.name == phase.name)
-    if condition is None and (counted.prefix_tokens or counted.conditioned):
+    if counted.discarded and packing != Packing.DOCUMENT_START:
+        yield f"{counted.discarded} discarded, where {packing} discards nothing"
+    if rules.condition is None and (counted.prefix_tokens or counted.conditioned):
         yield f"{counted.prefix_tokens:,} tokens of prefixes in a phase without a condition"
     masked = counted.positions - counted.loss_tokens
-    due = counted.prefix_tokens + counted.conditioned * (manifest.tokenizer["bos_id"] is not None)
-    if condition is None or condition.place != "before":
+    due = counted.prefix_tokens + counted.conditioned * rules.has_bos
+    if rules.condition is None or rules.condition.place != "before":
         due = 0
+    own = counted.tokens if rules.masks_own else 0
     # What the end of a row cuts off may be masked tokens, too.
-    if not due - sum(counted.discarded.values()) <= masked <= due:
+    if not due - sum(counted.discarded.values()) <= masked <= due + own:
         yield f"{masked:,} masked positions, its prefixes and their BOS are {due:,}"
 
 
-def _check_counted(counted: DrawCounts, found: dict[str, int], config: Config, phase: PhaseEntry) -> Iterator[str]:
+def _check_counted(counted: DrawCounts, found: dict[str, int], rules: _SourceRules) -> Iterator[str]:
     """The lines of one source against the rows."""
-    condition = next(item.condition for item in config.phases if item.name == phase.name)
     lines = [
         ("positions", counted.positions, found["positions"]),
         ("loss tokens", counted.loss_tokens, found["loss_by_file"]),
         ("documents", counted.documents, found["drawn"]),
     ]
-    if condition is None or condition.place == "before":
-        lines.append(("conditioned documents", counted.conditioned, found["conditioned"]))
+    if rules.condition is None or rules.condition.place == "before":
+        conditioned = counted.conditioned
+        if rules.masks_own and not rules.has_bos:
+            # The first position of a document may be a token of its own that it masks.
+            conditioned = max(conditioned, found["conditioned"])
+        lines.append(("conditioned documents", conditioned, found["conditioned"]))
     for what, said, rows in lines:
         if said != rows:
             yield f"{said:,} {what}, the shards have {rows:,}"
@@ -302,21 +290,37 @@ def _check_sums(manifest: Manifest, phase: PhaseEntry, shards: list[RowCounts], 
     ]
 
 
-def check_disjoint(phases: dict[str, np.ndarray]) -> list[str]:
-    """No document of one phase is in another.
+def check_disjoint(manifest: Manifest, documents: dict[str, list[np.ndarray]]) -> list[str]:
+    """No model reads a document twice: none is in two shards of a phase, in two phases, or in a branch and before it.
 
     Args:
-        phases: name -> int64, doc ids, each once, sorted.
+        manifest: of the build.
+        documents: phase or branch -> for each of its shards int64, doc ids, each once.
     """
+    joined: dict[tuple[str, int], np.ndarray] = {}
+
+    def first_shards(phase: PhaseEntry, shards: int) -> np.ndarray:
+        key = (phase.name, shards)
+        if key not in joined:
+            joined[key] = np.unique(np.concatenate([np.zeros(0, np.int64), *documents[phase.name][:shards]]))
+        return joined[key]
+
     problems = []
-    names = list(phases)
-    for number, first in enumerate(names):
-        for second in names[number + 1 :]:
-            both = np.intersect1d(phases[first], phases[second], assume_unique=True)
+    for phase in manifest.phases:
+        mine, found = first_shards(phase, len(phase.shards)), documents[phase.name]
+        if len(mine) < sum(map(len, found)):
+            ordered = np.sort(np.concatenate(found))
+            problems.append(f"two shards of phase {phase.name} share {_named(ordered[1:][np.diff(ordered) == 0])}")
+        line = manifest.line(None if phase.branch is None else phase.name)
+        before = line[: [entry.name for entry, _ in line].index(phase.name)]
+        for earlier, shards in before:
+            both = np.intersect1d(first_shards(earlier, shards), mine, assume_unique=True)
             if len(both):
-                file, row = int(both[0]) >> 32, int(both[0]) & (2**32 - 1)
-                problems.append(
-                    f"phases {first} and {second} share {len(both):,} documents "
-                    f"(first: file {file} of inputs.arrow, row {row})"
-                )
+                problems.append(f"phases {earlier.name} and {phase.name} share {_named(both)}")
     return problems
+
+
+def _named(documents: np.ndarray) -> str:
+    """How many documents, and which is the first."""
+    file, row = int(documents[0]) >> 32, int(documents[0]) & (2**32 - 1)
+    return f"{len(np.unique(documents)):,} documents (first: file {file} of inputs.arrow, row {row})"

@@ -7,6 +7,10 @@ segments     ------- document 7 ----------- | document 9  padding  their lengths
 doc_offsets   0                             |  0          0        3 where document 7 goes on in the next row (concat)
 ```
 
+A document of a source that makes or rewrites its texts may mask tokens of its own, and the shard does not say which. So
+for its segments the loss mask gives only bounds of how many tokens are the document's own, and where those do not meet,
+the check of offsets takes any number between them. For all other sources they always meet.
+
 Every check works on one record batch at a time, in numpy, and says what it found and where. Nothing that is read is
 trusted: a damaged file must end in a line that says so.
 """
@@ -35,6 +39,7 @@ class RowRules:
         repeats: whether one document may be drawn several times.
         pad_id, vocab_size: of the tokenizer.
         input_rows: int64 [files], records of each input file.
+        masks_own: bool [files], whether documents of each file may mask tokens of their own.
     """
 
     length: int
@@ -45,6 +50,14 @@ class RowRules:
     pad_id: int
     vocab_size: int
     input_rows: np.ndarray
+    masks_own: np.ndarray
+
+    def may_mask_own(self, documents: np.ndarray) -> np.ndarray:
+        """Whether each doc id (int64) is one of such a file; not where it names no file."""
+        file = documents >> 32
+        known = (file >= 0) & (file < len(self.masks_own))
+        known[known] = self.masks_own[file[known]]
+        return known
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,7 @@ class Segments:
         trained: int64, positions whose loss counts.
         leads: bool, whether it is the first of its row.
         head_trained: bool, whether the loss of its first position counts.
+        masks_own: bool, whether its document may mask tokens of its own.
     """
 
     row: np.ndarray
@@ -66,6 +80,7 @@ class Segments:
     trained: np.ndarray
     leads: np.ndarray
     head_trained: np.ndarray
+    masks_own: np.ndarray
 
     @classmethod
     def join(cls, parts: list["Segments"]) -> "Segments":
@@ -81,7 +96,7 @@ class RowCounts:
     Attributes:
         rows, padding: of the shard.
         positions, loss_by_file: int64 [files], positions of documents, and those whose loss counts.
-        drawn, conditioned: int64 [files], documents that begin in the shard, and those with a masked prefix.
+        drawn, conditioned: int64 [files], documents that begin in the shard, and those whose first position is masked.
         documents: int64, the doc ids, each once, sorted.
         whole: whether every row's segments divide it, so that they can be looked at one by one.
         problems: one line each.
@@ -142,7 +157,7 @@ class ShardCounter:
         _check_mask(rows, self.rules, problems)
         self.counts.rows += batch.num_rows
         self.counts.padding += int(rows.lengths[rows.is_padding].sum())
-        self._segments.append(rows.segments())
+        self._segments.append(rows.segments(self.rules))
         self._padded_rows.append(rows.first + rows.row_of[rows.is_padding])
 
     def finish(self) -> RowCounts:
@@ -195,7 +210,7 @@ class _Rows:
         """A value for each position, [rows, L], from one for each segment."""
         return np.repeat(of_segments, self.lengths).reshape(self.mask.shape)
 
-    def segments(self) -> Segments:
+    def segments(self, rules: RowRules) -> Segments:
         """All but padding."""
         own = ~self.is_padding
         trained = np.add.reduceat(self.mask.ravel() != 0, self.starts, dtype=np.int64)
@@ -207,6 +222,7 @@ class _Rows:
             trained=trained[own],
             leads=np.diff(self.row_of, prepend=-1)[own] != 0,
             head_trained=self.mask.ravel()[self.starts[own]] != 0,
+            masks_own=rules.may_mask_own(self.doc_ids[own]),
         )
 
 
@@ -265,8 +281,9 @@ def _check_mask(rows: _Rows, rules: RowRules, problems: list[str]) -> None:
     is_padding = rows.spread(rows.is_padding)
     trained = rows.mask != 0
     _tell_rows(problems, rows, is_padding & trained, "padding that counts in the loss")
-    _tell(problems, rows.first + np.flatnonzero(~trained.any(axis=1)), "every position is masked")
-    masked = ~trained & ~is_padding
+    masks_own = rows.spread(rules.may_mask_own(rows.doc_ids))
+    _tell(problems, rows.first + np.flatnonzero(~(trained | masks_own).any(axis=1)), "every position is masked")
+    masked = ~trained & ~is_padding & ~masks_own
     if rules.place != "before":
         _tell_rows(problems, rows, masked, "a masked position in a phase that masks only padding")
         return
@@ -282,12 +299,21 @@ def _tell_rows(problems: list[str], rows: _Rows, bad: np.ndarray, what: str) -> 
     _tell(problems, rows.first + np.flatnonzero(bad.any(axis=1)), what)
 
 
-def _own_tokens(segments: Segments, begins: np.ndarray, rules: RowRules) -> np.ndarray:
+def _own_tokens(segments: Segments, begins: np.ndarray, rules: RowRules) -> tuple[np.ndarray, np.ndarray]:
     """How many of its document's own tokens a segment holds where the document goes on behind it; else one more (EOS).
 
     With a prefix behind the document, its tokens are among them.
+
+    Returns:
+        The least and the most, int64 [n]; they differ only where the document may mask tokens of its own.
     """
-    return segments.trained - (begins & segments.head_trained & rules.has_bos)
+    least = segments.trained - (begins & segments.head_trained & rules.has_bos)
+    all_but_bos = segments.length - (begins & rules.has_bos)
+    # No masked prefix stands at its head: the phase has none, the head is trained, or the document is past its prefix.
+    is_past = (segments.offset > 0) & (rules.packing is not Packing.REPEAT_PREFIX)
+    is_own = segments.head_trained | is_past | (rules.place != "before")
+    most = np.where(segments.masks_own, all_but_bos, least)
+    return np.where(segments.masks_own & is_own, all_but_bos, least), most
 
 
 def _goes_on(segments: Segments) -> np.ndarray:
@@ -301,7 +327,8 @@ def _begins(segments: Segments, rules: RowRules) -> np.ndarray:
     first = segments.offset == 0
     if rules.packing in (Packing.DOCUMENT_START, Packing.BEST_FIT):
         return first
-    bare = first & (_own_tokens(segments, first, rules) == 0)
+    # A document that masks its own tokens is told apart as well: EOS is trained, so a whole one is never bare.
+    bare = first & (segments.trained == (segments.head_trained & rules.has_bos))
     return first & ~(_goes_on(segments) & np.concatenate([[False], bare[:-1]]))
 
 
@@ -319,11 +346,13 @@ def _check_offsets(segments: Segments, begins: np.ndarray, rules: RowRules, prob
         same = np.diff(segments.document[order], prepend=-1) == 0
     else:
         same = _goes_on(segments)
-    ends = (segments.offset + _own_tokens(segments, begins, rules))[order]
-    due = np.where(same, np.concatenate([[0], ends[:-1]]), 0)
+    least, most = (
+        np.where(same, np.concatenate([[0], (segments.offset + own)[order][:-1]]), 0)
+        for own in _own_tokens(segments, begins, rules)
+    )
     found = segments.offset[order]
     # The tokens of a prefix behind the document are no tokens of its own, so the offset may stay behind them.
-    wrong = (found > due) if rules.place == "after" else (found != due)
+    wrong = (found > most) | ((found < least) & (rules.place != "after"))
     if rules.repeats:
         wrong &= found != 0
     _tell(problems, segments.row[order][wrong], what)

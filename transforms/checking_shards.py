@@ -18,8 +18,11 @@ import pyarrow as pa
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.shards import shard_metadata, shard_schema
 from schemas.config import Config
-from transforms.assembling import AssembleJob, file_digest, shard_batches
+from schemas.recipe import Packing
+from transforms.assembling import AssembleJob, PlannedPhase, file_digest, shard_batches
 from transforms.checking_ledger import shard_misfits
+from transforms.checking_places import InputNames
+from transforms.checking_plan import condition_of, sources_masking_own
 from transforms.checking_rows import RowCounts, RowRules, ShardCounter
 from transforms.gathering import RunIndex
 from transforms.storage import exists, join, open_random
@@ -45,41 +48,54 @@ class ShardReport:
     problems: list[str]
 
 
-def row_rules(manifest: Manifest, config: Config, phase: str, repeats: bool, input_rows: np.ndarray) -> RowRules:
-    """What the rows of a phase must keep to.
+def row_rules(
+    manifest: Manifest,
+    config: Config,
+    phase: PhaseEntry,
+    planned: pa.RecordBatch | None,
+    inputs: InputNames,
+    input_rows: np.ndarray,
+) -> RowRules:
+    """What the rows of a shard must keep to.
 
     Args:
         manifest: of the build.
         config: of the build.
-        phase: its name.
-        repeats: whether the plan draws documents several times.
-        input_rows: int64 [files], records of each input file.
+        phase: the shard's phase.
+        planned: the plan's rows of the shard; None where it has none.
+        inputs: the input files.
+        input_rows: int64 [files], records of each.
     """
-    condition = next(item.condition for item in config.phases if item.name == phase)
+    condition = condition_of(config, phase)
+    masking = sources_masking_own(config)
     return RowRules(
         length=manifest.sequence_length,
-        packing=config.sequence.packing,
+        packing=Packing(phase.packing),
         place=None if condition is None else condition.place,
         has_bos=manifest.tokenizer["bos_id"] is not None,
-        repeats=repeats,
+        repeats=planned is not None and _draws_again(planned),
         pad_id=manifest.tokenizer["pad_id"],
         vocab_size=manifest.tokenizer["vocab_size"],
         input_rows=input_rows,
+        masks_own=np.array([source in masking for source in inputs.sources], bool),
     )
 
 
-def check_shard(
-    out: str, manifest: Manifest, config: Config, phase: PhaseEntry, number: int, rules: RowRules
-) -> ShardReport:
+def _draws_again(planned: pa.RecordBatch) -> bool:
+    """Whether a shard takes documents of one source in two epochs, so that one may be in it twice."""
+    pairs = set(zip(planned["source"].to_pylist(), planned["epoch"].to_pylist(), strict=True))
+    return len({source for source, _ in pairs}) < len(pairs)
+
+
+def check_shard(out: str, manifest: Manifest, phase: PhaseEntry, number: int, rules: RowRules) -> ShardReport:
     """Checks everything about a shard that can be told from the output alone.
 
     Args:
         out: the build's folder.
         manifest: of the build.
-        config: of the build.
         phase: the shard's phase.
         number: of the shard in it.
-        rules: of the phase.
+        rules: of the shard.
     """
     entry = phase.shards[number]
     uri = join(out, entry.path)
@@ -90,7 +106,7 @@ def check_shard(
         with open_random(uri) as source:
             reader = pa.ipc.open_file(source)
             said = shard_metadata(reader.schema, entry.path)
-            problems += _check_metadata(said, manifest, config, phase, number)
+            problems += _check_metadata(said, manifest, phase, number)
             _check_columns(reader.schema, manifest)
             for misfit in shard_misfits(said):
                 raise ValueError(misfit)
@@ -139,9 +155,7 @@ def _check_batches(reader: pa.RecordBatchFileReader, due: int) -> Iterator[str]:
             yield f"record batch {index} has {rows} rows, where {due} make a batch"
 
 
-def _check_metadata(
-    said: dict[str, Any], manifest: Manifest, config: Config, phase: PhaseEntry, number: int
-) -> Iterator[str]:
+def _check_metadata(said: dict[str, Any], manifest: Manifest, phase: PhaseEntry, number: int) -> Iterator[str]:
     expected = {
         "sequence_length": manifest.sequence_length,
         "phase": phase.name,
@@ -149,8 +163,8 @@ def _check_metadata(
         "template": phase.template,
         "mask_alignment": "token",
         "tokenizer": manifest.tokenizer,
-        "packing": config.sequence.packing.value,
-        "seed": config.seed,
+        "packing": phase.packing,
+        "seed": manifest.config["seed"],
         "plan_sha256": manifest.plan_sha256,
         "code_version": manifest.code_version,
     }
@@ -160,7 +174,7 @@ def _check_metadata(
 
 
 def compare_with_store(
-    out: str, entry: ShardEntry, rows: pa.RecordBatch, job: AssembleJob, index: RunIndex
+    out: str, entry: ShardEntry, rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex
 ) -> list[str]:
     """Assembles a shard once more in memory and compares every value.
 
@@ -169,12 +183,13 @@ def compare_with_store(
         entry: the shard, which `check_shard` could read.
         rows: the plan's rows of the shard.
         job: as it was assembled.
+        phase: the shard's, from the plan.
         index: where the runs are.
     """
     with open_random(join(out, entry.path)) as source:
         reader = pa.ipc.open_file(source)
         first = number = 0
-        for expected in shard_batches(rows, job, index):
+        for expected in shard_batches(rows, job, phase, index):
             if number == reader.num_record_batches:
                 return [f"{entry.path}: fewer rows than the token store gives for it"]
             found = reader.get_batch(number)

@@ -4,6 +4,7 @@
 stream        BOS  prefix  tokens  [prefix]  EOS          a segment is a part [start, start + take) of it,
 loss mask      0     0       1        1       1           after `head` tokens of the repeated prefix
                1                                 (BOS of a document without a masked prefix)
+                           0 0                   (own tokens in a masked range of the document)
 ```
 """
 
@@ -50,6 +51,7 @@ def fill_rows(
     segments: tuple[np.ndarray, ...],
     tokens: np.ndarray,
     prefixes: np.ndarray,
+    masked: np.ndarray,
     documents: tuple[np.ndarray, ...],
     bos: int,
     eos: int,
@@ -62,11 +64,13 @@ def fill_rows(
         first_row: row number of `ids[0]`.
         segments: row, document, start, take, head (int64), all of rows in `ids`.
         tokens, prefixes: ids.
-        documents: token_start, token_count, prefix_start, prefix_count, masked_prefix (int64).
+        masked: int32, ranges of own tokens: start, end, ...
+        documents: token_start, token_count, prefix_start, prefix_count, masked_prefix, masked_start, masked_count
+            (int64).
         bos, eos: ids, or -1 for none.
     """
     row_of, document_of, start_of, take_of, head_of = segments
-    token_start, token_count, prefix_start, prefix_count, masked_prefix = documents
+    token_start, token_count, prefix_start, prefix_count, masked_prefix, masked_start, masked_count = documents
     row, position = -1, 0
     for n in range(len(row_of)):
         if row_of[n] - first_row != row:
@@ -87,10 +91,14 @@ def fill_rows(
             ids[row, position] = prefixes[prefix_start[d] + k]
             position += 1
         at += masked_prefix[d]
-        for k in range(max(begin - at, 0), min(end - at, token_count[d])):
+        low, high = max(begin - at, 0), min(end - at, token_count[d])
+        for k in range(low, high):
             ids[row, position] = tokens[token_start[d] + k]
             mask[row, position] = 1
             position += 1
+        for m in range(masked_start[d], masked_start[d] + masked_count[d], 2):
+            for k in range(max(masked[m], low), min(masked[m + 1], high)):
+                mask[row, position - high + k] = 0
         at += token_count[d]
         trailing = prefix_count[d] - masked_prefix[d]
         for k in range(max(begin - at, 0), min(end - at, trailing)):
@@ -102,6 +110,49 @@ def fill_rows(
             ids[row, position] = eos
             mask[row, position] = 1
             position += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def masked_between(
+    document_of: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    masked: np.ndarray,
+    masked_start: np.ndarray,
+    masked_count: np.ndarray,
+) -> np.ndarray:
+    """How many own tokens of masked ranges each segment holds.
+
+    Args:
+        document_of: int64 [segments].
+        low, high: int64 [segments], the document's own tokens [low, high) in the segment.
+        masked: int32, ranges of all documents.
+        masked_start, masked_count: int64 [documents], each document's part of `masked`.
+
+    Returns:
+        int64 [segments].
+    """
+    found = np.zeros(len(document_of), np.int64)
+    for n in range(len(document_of)):
+        first = masked_start[document_of[n]]
+        for m in range(first, first + masked_count[document_of[n]], 2):
+            found[n] += max(min(masked[m + 1], high[n]) - max(masked[m], low[n]), 0)
+    return found
+
+
+def _masked_own(documents: Documents, layout: Layout, segments: Segments) -> np.ndarray:
+    """int64 [segments]: own tokens whose loss does not count."""
+    if len(documents.masked_ranges) == 0:
+        return np.zeros(len(segments.document), np.int64)
+    low = segments.start - layout.lead[segments.document]
+    return masked_between(
+        segments.document,
+        low,
+        low + segments.take,
+        documents.masked_ranges,
+        documents.masked_start,
+        documents.masked_count,
+    )
 
 
 def _overlap(start: np.ndarray, end: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -128,7 +179,7 @@ def count_draws(
     before = _overlap(start, end, lead - masked, lead) + segments.head
     trailing = documents.prefix_count[d] - masked
     after = _overlap(start, end, own_end, own_end + trailing)
-    masked_positions = before + np.where(masked > 0, bos, 0)
+    masked_positions = before + np.where(masked > 0, bos, 0) + _masked_own(documents, layout, segments)
 
     def by_source(values: np.ndarray, owners: np.ndarray) -> list[int]:
         sums = np.bincount(owners, weights=values, minlength=len(documents.sources))

@@ -12,6 +12,7 @@ means depends on that line alone:
 | in the line | result |
 |---|---|
 | text is a string or null; a field is absent | its value; null |
+| messages, question or answer, where they are asked for | as text; messages as `transforms.values` has them |
 | text is anything else; the line is no JSON object, is not UTF-8, or has a lone surrogate (`"\\ud800"`) | malformed |
 | a number that no double can hold (`1e400`), anywhere | malformed |
 | `NaN`, `Infinity`, `-Infinity`, `Inf` as Python and others write them | null |
@@ -30,6 +31,7 @@ for in `_load` and `_row`.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +43,19 @@ from byline.errors import BylineError
 from schemas.corpora import Malformed
 from schemas.documents import InputFile
 from transforms.decompressing import line_bounds, read_blocks
-from transforms.values import Records, converter, field_at, finite, malformed_error, malformed_mask
+from transforms.values import (
+    CONTENTS,
+    MESSAGE_KEYS,
+    RAW_MESSAGES,
+    Records,
+    as_messages,
+    converter,
+    field_at,
+    finite,
+    malformed_error,
+    malformed_mask,
+    missing_advice,
+)
 
 # One parse of Arrow's: long enough that its fixed costs vanish, short enough to stay small beside a chunk.
 BLOCK_BYTES = 16 << 20
@@ -54,7 +68,8 @@ def read_json_lines(
 
     Args:
         file: the file; gzip, zstd, bz2 and lz4 are told by its first bytes.
-        schema: the columns to give: `text` and `url` as large_string, others string, int64, float64, float32 or bool.
+        schema: the columns to give: those of `schemas.documents` as there, others string, int64, float64, float32 or
+            bool.
         paths: column -> where it stands in a record; a dot goes into an object.
         malformed: whether a malformed record is an error.
         block_bytes: about how much to parse at once; no result depends on it.
@@ -64,7 +79,7 @@ def read_json_lines(
 
     Raises:
         BylineError: a malformed record, a file that cannot be read or decompressed, or no record of the first block has
-            the text field.
+            the text field, or another that a document is made of.
     """
     columns = _columns(schema, paths)
     row = 0
@@ -76,8 +91,9 @@ def read_json_lines(
         batch = _parse_block(block, lines, columns)
         if batch is None:
             batch, reasons = _read_lines(block, lines, columns)
-        if row == 0 and batch.column("text").null_count == len(lines) > len(reasons):
-            _check_text(file, block, lines, paths["text"])
+        for name in CONTENTS:
+            if row == 0 and name in columns.schema.names and batch[name].null_count == len(lines) > len(reasons):
+                _check_field(file, block, lines, name, paths[name])
         mask = malformed_mask(reasons, len(lines))
         if reasons and malformed is Malformed.ERROR:
             first = int(mask.argmax())
@@ -108,18 +124,31 @@ class _Columns(NamedTuple):
 
 def _columns(schema: pa.Schema, paths: Mapping[str, str]) -> _Columns:
     keys = [paths[name].split(".") for name in schema.names]
-    own: dict[str, Callable[[Any], Any]] = {"text": _as_text, "url": _as_url}
-    converters = [own.get(field.name) or converter(field.type) for field in schema]
+    converters = [_converter(field) for field in schema]
     tree: dict[str, Any] = {}
     for path, field in zip(keys, schema, strict=True):
         node: Any = tree
         for key in path[:-1]:
             node = node.setdefault(key, {}) if isinstance(node, dict) else None
-        # A score is parsed as a double first, so that both parsers round it alike.
-        kind = pa.float64() if pa.types.is_floating(field.type) else field.type
+        kind = _parsed(field)
         if not isinstance(node, dict) or node.setdefault(path[-1], kind) != kind:
             return _Columns(schema, keys, converters, None)
     return _Columns(schema, keys, converters, pa.schema(list(_struct(tree))))
+
+
+def _converter(field: pa.Field) -> Callable[[Any], Any]:
+    if field.name == "messages":
+        return _as_raw_messages
+    if field.name in CONTENTS:
+        return partial(_as_text, field.name)
+    return _as_url if field.name == "url" else converter(field.type)
+
+
+def _parsed(field: pa.Field) -> pa.DataType:
+    """What to parse a value as: a score as a double, so that both parsers round it alike."""
+    if field.name == "messages":
+        return RAW_MESSAGES
+    return pa.float64() if pa.types.is_floating(field.type) else field.type
 
 
 def _struct(tree: dict[str, Any]) -> pa.StructType:
@@ -127,11 +156,12 @@ def _struct(tree: dict[str, Any]) -> pa.StructType:
 
 
 def _finish(values: list[pa.Array], schema: pa.Schema) -> pa.RecordBatch:
-    floating = [pa.types.is_floating(kind) for kind in schema.types]
-    arrays = [
-        finite(array, kind) if inexact else array
-        for array, kind, inexact in zip(values, schema.types, floating, strict=True)
-    ]
+    arrays = []
+    for array, field in zip(values, schema, strict=True):
+        if field.name == "messages":
+            arrays.append(as_messages(array))
+        else:
+            arrays.append(finite(array, field.type) if pa.types.is_floating(field.type) else array)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -196,7 +226,7 @@ def _read_lines(block: bytes, lines: np.ndarray, columns: _Columns) -> tuple[pa.
         except _MalformedError as reason:
             rows.append([None] * len(columns.paths))
             reasons[index] = str(reason)
-    kinds = [pa.float64() if pa.types.is_floating(kind) else kind for kind in columns.schema.types]
+    kinds = [_parsed(field) for field in columns.schema]
     values = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
     return _finish(values, columns.schema), reasons
 
@@ -252,10 +282,25 @@ _NAMES = {str: "a string", int: "a number", float: "a number", bool: "a boolean"
 _NAMES[type(None)] = "null"
 
 
-def _as_text(value: Any) -> str | None:
+def _as_text(name: str, value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise _MalformedError(f"the text is {_NAMES[type(value)]}, expected a string")
+        raise _MalformedError(f"the {name} is {_NAMES[type(value)]}, expected a string")
     return value
+
+
+def _as_raw_messages(value: Any) -> list[dict[str, Any] | None] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise _MalformedError(f"messages is {_NAMES[type(value)]}, expected an array of objects")
+    for number, message in enumerate(value, 1):
+        if message is not None and not isinstance(message, dict):
+            raise _MalformedError(f"message {number} is {_NAMES[type(message)]}, expected an object")
+        for key in MESSAGE_KEYS:
+            found = None if message is None else message.get(key)
+            if found is not None and not isinstance(found, str):
+                raise _MalformedError(f"{key!r} of message {number} is {_NAMES[type(found)]}, expected a string")
+    return [None if message is None else {key: message.get(key) for key in MESSAGE_KEYS} for message in value]
 
 
 def _as_url(value: Any) -> str | None:
@@ -265,8 +310,8 @@ def _as_url(value: Any) -> str | None:
 # --- errors
 
 
-def _check_text(file: InputFile, block: bytes, lines: np.ndarray, path: str) -> None:
-    """Raises where no record of the first block has the text field: the configuration is wrong, not each record."""
+def _check_field(file: InputFile, block: bytes, lines: np.ndarray, name: str, path: str) -> None:
+    """Raises where no record of the first block has the field: the configuration is wrong, not each record."""
     *folders, last = path.split(".")
     found: list[str] | None = None
     for start, end in lines.tolist():
@@ -279,6 +324,6 @@ def _check_text(file: InputFile, block: bytes, lines: np.ndarray, path: str) -> 
             return
         found = list(record) if found is None and isinstance(record, dict) else found
     raise BylineError(
-        f"{file.uri}: no record has the text field {path!r}; the first has {', '.join(found or ()) or 'no key'}; "
-        f"name the right one in sources.{file.source}.fields.text"
+        f"{file.uri}: no record has the {name} field {path!r}; the first has {', '.join(found or ()) or 'no key'}; "
+        f"{missing_advice(file.source, name)}"
     )

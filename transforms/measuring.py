@@ -1,9 +1,8 @@
 """What the plan needs to know of the token store; each class is one pass (see `transforms.counting`).
 
 ```
-DigitCounter    documents and tokens of each selection by the next digit of their rank
 PlaceCounter    tokens of the streams that each phase would make, by place
-SampleCounter   place, tokens and prefix length of a share of the documents, one row each
+SampleCounter   place, tokens, prefix lengths and keys of a share of the documents, one row each
 DrawCounter     what the finished plan draws and leaves
 ```
 """
@@ -18,11 +17,12 @@ import pyarrow as pa
 from schemas.corpora import Tokenizer
 from schemas.reasons import UnusedReason
 from schemas.recipe import Condition
-from transforms.conditioning import make_prefixes, store_columns
+from transforms.conditioning import FieldValues, make_prefixes, store_columns
 from transforms.counting import Summing, count_by_bin, one_batch
 from transforms.placing import in_sample
+from transforms.ranking import number_keys
 from transforms.run_reading import open_run
-from transforms.selecting import digit_of, holds, matches, predicate_fields, rank_words
+from transforms.selecting import holds, predicate_columns
 from transforms.tokenizing import shared_tokenizer
 
 # A bin is the upper 16 bits of a place: 65,536 bins a source make a plan exact to a bin's documents, and cost 0.5 MB.
@@ -30,51 +30,69 @@ PLACE_BITS = 48
 
 
 @dataclass(frozen=True)
-class PhaseView:
-    """What a pass must know of a phase: who is selected, and how long their streams are.
+class OrderKey:
+    """What a part is ordered by: a number, its type (`float32`, `float` or `int`) and the direction."""
+
+    field: str
+    type: str
+    descending: bool
+
+
+@dataclass(frozen=True)
+class PartView:
+    """What a pass must know of a part: who is selected, and how long their streams are.
 
     Attributes:
-        name: of the phase.
-        predicates: source name -> the plan's predicates; sources without weight are absent.
-        condition: of the phase.
+        name: of the part.
+        number: of the part in `Config.parts`.
+        predicates: source name -> the plan's predicates; sources that the part never draws from are absent.
+        condition: of the part.
+        values: what the condition's `top` and `bins` came to.
         specials: BOS and EOS tokens of a stream.
         length: L.
         tokenizer: for the prefixes.
+        order: None where the part is shuffled.
     """
 
     name: str
-    predicates: dict[str, str]
+    number: int
+    predicates: dict[str, list[dict[str, Any]]]
     condition: Condition | None
+    values: FieldValues
     specials: int
     length: int
     tokenizer: Tokenizer
+    order: OrderKey | None = None
 
     @property
-    def score_columns(self) -> set[str]:
+    def predicate_columns(self) -> set[str]:
         """Store columns that its predicates need, of any source."""
-        return {name for predicates in self.predicates.values() for name in predicate_fields(predicates)}
+        return {name for predicates in self.predicates.values() for name in predicate_columns(predicates)}
 
     @property
     def columns(self) -> set[str]:
         """Store columns that it needs, of any source."""
-        return self.score_columns | store_columns(self.condition)
+        ordered = {self.order.field} if self.order else set()
+        return self.predicate_columns | store_columns(self.condition) | ordered
 
     def selected(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
-        """bool [rows]: who the phase may take."""
+        """bool [rows]: who the part may take."""
         if source not in self.predicates:
             return np.zeros(batch.num_rows, bool)
-        return holds(self.predicates[source], _as_columns(batch), batch["place"].to_numpy())
+        return holds(self.predicates[source], batch, source)
 
     def prefix_lengths(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
-        """int64 [rows]: tokens of each prefix, dropout not considered; 0 for a source that the phase never takes."""
+        """int64 [rows]: tokens of each prefix, dropout not considered; 0 for a source that the part never takes."""
         if source not in self.predicates:
             return np.zeros(batch.num_rows, np.int64)
         tokenizer = shared_tokenizer(self.tokenizer)
-        return make_prefixes(batch, source, self.condition, None, tokenizer, self.length).lengths
+        return make_prefixes(batch, source, self.condition, self.values, None, tokenizer, self.length).lengths
 
-
-def _as_columns(batch: pa.RecordBatch) -> dict[str, Any]:
-    return {name: batch[name] for name in batch.schema.names}
+    def order_keys(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
+        """uint64 [rows]: keys of the part's order; 0 where it has none."""
+        if self.order is None or source not in self.predicates:
+            return np.zeros(batch.num_rows, np.uint64)
+        return number_keys(batch[self.order.field], self.order.type, descending=self.order.descending)[0]
 
 
 def _read(uri: str, columns: set[str]) -> tuple[pa.RecordBatch, str]:
@@ -84,77 +102,56 @@ def _read(uri: str, columns: set[str]) -> tuple[pa.RecordBatch, str]:
 
 
 @dataclass(frozen=True)
-class DigitCounter(Summing):
-    """Documents and tokens by the next digit; key that of the question, bin the digit.
-
-    Attributes:
-        questions: (key, source, score field, digits known) of each selection that is not finished.
-    """
-
-    questions: Sequence[tuple[str, str, str, tuple[int, ...]]]
-
-    def count(self, uri: str) -> pa.RecordBatch:
-        """Histograms over one run, for the questions about its source."""
-        batch, source = _read(uri, {name for _, _, name, _ in self.questions})
-        mine = [question for question in self.questions if question[1] == source]
-        tokens = batch["num_tokens"].to_numpy().astype(np.int64)
-        parts = []
-        for key, _, name, digits in mine:
-            words = rank_words(batch[name], batch["place"].to_numpy())
-            at_boundary = matches(words, digits)
-            parts.append(count_by_bin(key, digit_of(words, len(digits))[at_boundary], tokens[at_boundary]))
-        return self.merge(parts)
-
-
-@dataclass(frozen=True)
 class PlaceCounter(Summing):
-    """Tokens of the streams by place; key `phase<TAB>source`, bin the upper 16 bits of the place."""
+    """Tokens of the streams by place; key `number of the part<TAB>source`, bin the upper 16 bits of the place."""
 
-    phases: Sequence[PhaseView]
+    parts: Sequence[PartView]
 
     def count(self, uri: str) -> pa.RecordBatch:
-        """Histograms over one run, for every phase."""
-        batch, source = _read(uri, set().union(*(phase.columns for phase in self.phases)))
+        """Histograms over one run, for every part."""
+        batch, source = _read(uri, set().union(*(part.columns for part in self.parts)))
         bins = (batch["place"].to_numpy() >> np.uint64(PLACE_BITS)).astype(np.int64)
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
-        parts = []
-        for phase in self.phases:
-            chosen = phase.selected(batch, source)
-            streams = tokens + phase.specials + phase.prefix_lengths(batch, source)
-            parts.append(count_by_bin(f"{phase.name}\t{source}", bins[chosen], streams[chosen]))
-        return self.merge(parts)
+        counts = []
+        for part in self.parts:
+            chosen = part.selected(batch, source)
+            streams = tokens + part.specials + part.prefix_lengths(batch, source)
+            counts.append(count_by_bin(f"{part.number}\t{source}", bins[chosen], streams[chosen]))
+        return self.merge(counts)
 
 
 @dataclass(frozen=True)
 class SampleCounter:
-    """Documents of a sample, one row each: source, place, num_tokens, and for phase i `prefix_i` and `selected_i`.
+    """Documents of a sample, one row each: source, place, num_tokens, and for part i `prefix_i`, `selected_i`, `key_i`.
 
     Attributes:
         threshold: the share of the sample times 2^32.
     """
 
-    phases: Sequence[PhaseView]
+    parts: Sequence[PartView]
     threshold: int
 
     @property
     def schema(self) -> pa.Schema:
         """The columns of the sample."""
         fields = [("source", pa.string()), ("place", pa.uint64()), ("num_tokens", pa.int64())]
-        for number in range(len(self.phases)):
+        for number in range(len(self.parts)):
             fields += [(f"prefix_{number}", pa.int64()), (f"selected_{number}", pa.bool_())]
+            fields += [(f"key_{number}", pa.uint64())] if self.parts[number].order else []
         return pa.schema(fields)
 
     def count(self, uri: str) -> pa.RecordBatch:
         """The sample of one run."""
-        batch, source = _read(uri, set().union(*(phase.columns for phase in self.phases)))
+        batch, source = _read(uri, set().union(*(part.columns for part in self.parts)))
         batch = batch.filter(pa.array(in_sample(batch["place"].to_numpy(), self.threshold)))
         columns = [
             pa.array([source] * batch.num_rows, pa.string()),
             batch["place"],
             batch["num_tokens"].cast(pa.int64()),
         ]
-        for phase in self.phases:
-            columns += [pa.array(phase.prefix_lengths(batch, source)), pa.array(phase.selected(batch, source))]
+        for part in self.parts:
+            columns += [pa.array(part.prefix_lengths(batch, source)), pa.array(part.selected(batch, source))]
+            columns += [pa.array(part.order_keys(batch, source))] if part.order else []
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def merge(self, batches: list[pa.RecordBatch]) -> pa.RecordBatch:
@@ -170,32 +167,33 @@ class DrawCounter(Summing):
     Keys: `draw<TAB>phase<TAB>source<TAB>epoch`, `used<TAB>source`, `unused<TAB>source<TAB>reason`; bin 0.
 
     Attributes:
-        intervals: phase -> source -> (epoch, first place, last place).
+        parts: by their numbers.
+        intervals: (name of a phase or a branch at one point, number of its part, source -> (epoch, first place,
+            last place)).
     """
 
-    phases: Sequence[PhaseView]
-    intervals: dict[str, dict[str, list[tuple[int, int, int]]]] = field(default_factory=dict)
+    parts: Sequence[PartView]
+    intervals: list[tuple[str, int, dict[str, list[tuple[int, int, int]]]]] = field(default_factory=list)
 
     def count(self, uri: str) -> pa.RecordBatch:
         """Counts over one run."""
-        batch, source = _read(uri, set().union(*(phase.score_columns for phase in self.phases)))
+        batch, source = _read(uri, set().union(*(part.predicate_columns for part in self.parts)))
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
         place = batch["place"].to_numpy()
-        used, selected = np.zeros(len(tokens), bool), np.zeros(len(tokens), bool)
-        parts = []
-        for phase in self.phases:
-            chosen = phase.selected(batch, source)
-            selected |= chosen
-            for epoch, low, high in self.intervals.get(phase.name, {}).get(source, []):
-                drawn = chosen & (place >= np.uint64(low)) & (place <= np.uint64(high))
+        selected = [part.selected(batch, source) for part in self.parts]
+        used, counts = np.zeros(len(tokens), bool), []
+        for name, number, intervals in self.intervals:
+            for epoch, low, high in intervals.get(source, []):
+                drawn = selected[number] & (place >= np.uint64(low)) & (place <= np.uint64(high))
                 used |= drawn
-                parts.append(_count(f"draw\t{phase.name}\t{source}\t{epoch}", drawn, tokens))
-        is_mixed = any(source in phase.predicates for phase in self.phases)
+                counts.append(_count(f"draw\t{name}\t{source}\t{epoch}", drawn, tokens))
+        is_mixed = any(source in part.predicates for part in self.parts)
         reason = UnusedReason.SELECTION if is_mixed else UnusedReason.MIXTURE
-        parts.append(_count(f"used\t{source}", used, tokens))
-        parts.append(_count(f"unused\t{source}\t{reason.value}", ~selected, tokens))
-        parts.append(_count(f"unused\t{source}\t{UnusedReason.BUDGET.value}", selected & ~used, tokens))
-        return self.merge(parts)
+        wanted = np.logical_or.reduce(selected)
+        counts.append(_count(f"used\t{source}", used, tokens))
+        counts.append(_count(f"unused\t{source}\t{reason.value}", ~wanted, tokens))
+        counts.append(_count(f"unused\t{source}\t{UnusedReason.BUDGET.value}", wanted & ~used, tokens))
+        return self.merge(counts)
 
 
 def _count(key: str, chosen: np.ndarray, tokens: np.ndarray) -> pa.RecordBatch:

@@ -5,6 +5,7 @@ L = 8    a = 5 tokens   b = 6   c = 2
 document_start    row 0  a a a a a b b b     row 1  c c . . . . . .      3 tokens of b discarded
 concat            row 0  a a a a a b b b     row 1  b b b c c . . .
 best_fit          row 0  a a a a a . . .     row 1  b b b b b b c c
+  c in slice 1    row 0  a a a a a . . .     row 1  b b b b b b . .     row 2  c c . . . . . .
 ```
 
 docs/formats.md defines the four policies; `tests/reference/packing.py` is the slow form they are held against. All of
@@ -50,7 +51,14 @@ class Segments:
         return length - filled.astype(np.int64)
 
 
-def pack(streams: np.ndarray, prefixes: np.ndarray, bos: int, length: int, packing: Packing) -> Segments:
+def pack(
+    streams: np.ndarray,
+    prefixes: np.ndarray,
+    bos: int,
+    length: int,
+    packing: Packing,
+    slices: np.ndarray | None = None,
+) -> Segments:
     """Packs documents in the order given.
 
     Args:
@@ -58,10 +66,12 @@ def pack(streams: np.ndarray, prefixes: np.ndarray, bos: int, length: int, packi
         prefixes: int64 [n], tokens of its prefix where that stands before it, else 0; only `repeat_prefix` looks.
         bos: 1 where streams begin with BOS, else 0.
         length: L.
+        packing: the policy.
+        slices: int64 [n], the slice of each document, ascending; None where all are of one. Only `best_fit` looks.
     """
     streams = np.ascontiguousarray(streams, np.int64)
     if packing is Packing.BEST_FIT:
-        return _best_fit(streams, length)
+        return _best_fit(streams, length, np.zeros_like(streams) if slices is None else slices)
     if packing is Packing.DOCUMENT_START:
         columns, rows = _document_start(streams, length)
     else:
@@ -117,16 +127,19 @@ def _concat(streams: np.ndarray, heads: np.ndarray, bos: int, length: int) -> tu
     return columns[:, :n].copy(), row + (1 if filled > 0 else 0)
 
 
-def _best_fit(streams: np.ndarray, length: int) -> Segments:
+def _best_fit(streams: np.ndarray, length: int, slices: np.ndarray) -> Segments:
+    assert (np.diff(slices) >= 0).all(), "documents come slice after slice"
     pieces = np.maximum(-(-streams // length), 1)
     document = np.repeat(np.arange(len(streams)), pieces)
     number = np.arange(len(document)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     start = number * length
     take = np.minimum(streams[document] - start, length)
-    by_length = np.argsort(-take, kind="stable")
+    slice_of = np.ascontiguousarray(slices, np.int64)[document]
+    # Longest first within a slice, equal ones as they come.
+    by_length = np.lexsort((-take, slice_of))
     opened = np.empty(len(take), np.int64)
-    opened[by_length] = _place_best_fit(take[by_length], length)
-    # Rows in the order of their first piece, pieces in document order.
+    opened[by_length] = _place_best_fit(take[by_length], slice_of[by_length], length)
+    # Rows in the order of their first piece, which is slice after slice, and pieces in document order.
     if len(opened) == 0:
         empty = np.zeros(0, np.int64)
         return Segments(empty, empty, empty, empty, empty, 0)
@@ -141,18 +154,24 @@ def _best_fit(streams: np.ndarray, length: int) -> Segments:
 
 
 @numba.njit(cache=True, nogil=True)
-def _place_best_fit(takes: np.ndarray, length: int) -> np.ndarray:
+def _place_best_fit(takes: np.ndarray, slices: np.ndarray, length: int) -> np.ndarray:
     """The row of each piece, longest first: the fullest row that holds it, of equal ones the one last added to.
 
     Rows with the same space left form a stack (`top`, `below`); a bit set of the spaces that have a row finds the
-    least one in length / 64 steps.
+    least one in length / 64 steps. A new slice empties the stacks that the pieces of the one before filled.
     """
     row_of = np.empty(len(takes), np.int64)
     top = np.full(length + 1, -1, np.int64)
     below = np.empty(len(takes), np.int64)
     words = np.zeros(length // 64 + 1, np.uint64)
-    rows = 0
+    space_of = np.empty(len(takes), np.int64)
+    rows, first_row = 0, 0
     for piece in range(len(takes)):
+        if piece > 0 and slices[piece] != slices[piece - 1]:
+            for row in range(first_row, rows):
+                top[space_of[row]] = -1
+                words[space_of[row] >> 6] = 0
+            first_row = rows
         take = takes[piece]
         space = _least_space(words, take)
         if space < 0:
@@ -165,6 +184,7 @@ def _place_best_fit(takes: np.ndarray, length: int) -> np.ndarray:
                 words[space >> 6] &= ~(np.uint64(1) << np.uint64(space & 63))
         row_of[piece] = row
         left = space - take
+        space_of[row] = left
         if left > 0:
             below[row] = top[left]
             top[left] = row

@@ -10,6 +10,8 @@ null              null          null                                         nul
 |---|---|
 | the text column is string or binary of any kind (large, view, dictionary, fixed size) | its values |
 | there is no text column, or it is of another type | an error that names the columns |
+| question, answer, where they are asked for | as text |
+| messages, where asked for: a list of structs with strings | as `transforms.values` has them; else an error |
 | a column of any other field is absent, or `url` is no string | null |
 | a string or binary value of a field asked for is not UTF-8 | the record is malformed |
 | a field or score of another type than configured | as `transforms.values` makes it, so as in JSON lines |
@@ -29,7 +31,20 @@ from byline.errors import BylineError
 from schemas.corpora import Malformed
 from schemas.documents import InputFile
 from transforms import storage
-from transforms.values import Records, converter, field_at, finite, malformed_error, malformed_mask
+from transforms.values import (
+    CONTENT_KEYS,
+    CONTENTS,
+    MESSAGE_KEYS,
+    ROLE_KEYS,
+    Records,
+    as_messages,
+    converter,
+    field_at,
+    finite,
+    malformed_error,
+    malformed_mask,
+    missing_advice,
+)
 
 # As for JSON lines: small beside a chunk, large enough that a batch's fixed costs vanish.
 BATCH_BYTES = 16 << 20
@@ -44,7 +59,8 @@ def read_parquet(
 
     Args:
         file: the file.
-        schema: the columns to give: `text` and `url` as large_string, others string, int64, float64, float32 or bool.
+        schema: the columns to give: those of `schemas.documents` as there, others string, int64, float64, float32 or
+            bool.
         paths: column -> where it stands; a dot goes into a struct.
         malformed: whether a malformed record is an error.
         batch_bytes: about how much text to decode at once; no result depends on it.
@@ -53,16 +69,19 @@ def read_parquet(
         For each batch of rows, a batch of `schema` and a mask, bool[rows], of its malformed records.
 
     Raises:
-        BylineError: a malformed record, no text column, or a file that is damaged or no Parquet.
+        BylineError: a malformed record, no column for the text or another that a document is made of, or a file that is
+            damaged or no Parquet.
     """
     row = 0
     with storage.open_random(file.uri) as handle:
         with _reading(file, row):
             parquet = pq.ParquetFile(handle, page_checksum_verification=True)
-        found = {name: _find(parquet.schema_arrow, path) for name, path in paths.items()}
-        _check_text(file, parquet.schema_arrow, paths["text"], found["text"])
+        found = {name: _find(parquet.schema_arrow, paths[name]) for name in schema.names}
+        contents = [name for name in CONTENTS if name in found]
+        for name in contents:
+            _check_content(file, parquet.schema_arrow, name, paths[name], found[name])
         selected = sorted({paths[name] for name, field in found.items() if field is not None})
-        batches = _batches(parquet, selected, paths["text"], batch_bytes)
+        batches = _batches(parquet, selected, [paths[name] for name in contents], batch_bytes)
         while True:
             with _reading(file, row):
                 rows = next(batches, None)
@@ -115,21 +134,43 @@ def _is_text(kind: pa.DataType) -> bool:
     return any(check(kind) for check in checks)
 
 
-def _check_text(file: InputFile, schema: pa.Schema, path: str, found: pa.Field | None) -> None:
-    advice = f"name the right one in sources.{file.source}.fields.text"
+def _is_messages(kind: pa.DataType) -> bool:
+    """Whether a type is a list of structs with a role and a content, of which all that is there is text."""
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if not any(check(kind) for check in lists) or not pa.types.is_struct(kind.value_type):
+        return False
+    message = kind.value_type
+    have = [key for key in MESSAGE_KEYS if message.get_field_index(key) >= 0]
+    is_whole = all(any(key in have for key in keys) for keys in (ROLE_KEYS, CONTENT_KEYS))
+    return is_whole and all(_is_text(message.field(key).type) for key in have)
+
+
+def _check_content(file: InputFile, schema: pa.Schema, name: str, path: str, found: pa.Field | None) -> None:
+    advice = missing_advice(file.source, name)
     if found is None:
         columns = ", ".join(schema.names) or "none"
-        raise BylineError(f"{file.uri}: no text column {path!r}; the columns are {columns}; {advice}")
-    if not _is_text(found.type) and not pa.types.is_null(found.type):
-        raise BylineError(f"{file.uri}: the text column {path!r} is of type {found.type}, expected string; {advice}")
+        raise BylineError(f"{file.uri}: no {name} column {path!r}; the columns are {columns}; {advice}")
+    is_right, expected = _is_text(found.type), "string"
+    if name == "messages":
+        is_right, expected = _is_messages(found.type), "list<struct<role: string, content: string>>"
+    if not is_right and not pa.types.is_null(found.type):
+        raise BylineError(
+            f"{file.uri}: the {name} column {path!r} is of type {found.type}, expected {expected}; {advice}"
+        )
 
 
-def _batches(parquet: pq.ParquetFile, paths: list[str], text: str, batch_bytes: int) -> Iterator[pa.RecordBatch]:
+def _batches(
+    parquet: pq.ParquetFile, paths: list[str], contents: list[str], batch_bytes: int
+) -> Iterator[pa.RecordBatch]:
     """Decodes one row group after another, so that memory holds one, in batches of about `batch_bytes` of text."""
-    leaf = [parquet.schema.column(index).path for index in range(len(parquet.schema))].index(text)
+    leaves = [
+        index
+        for index in range(len(parquet.schema))
+        if any(f"{parquet.schema.column(index).path}.".startswith(f"{path}.") for path in contents)
+    ]
     for index in range(parquet.num_row_groups):
         group = parquet.metadata.row_group(index)
-        size = group.column(leaf).total_uncompressed_size
+        size = sum(group.column(leaf).total_uncompressed_size for leaf in leaves)
         rows = max(1, min(_MOST_ROWS, batch_bytes * group.num_rows // max(1, size)))
         yield from parquet.iter_batches(rows, row_groups=[index], columns=paths, use_threads=False)
 
@@ -143,10 +184,12 @@ def _convert(
         if found[field.name] is None:
             arrays.append(pa.nulls(len(rows), field.type))
             continue
-        values = field_at(rows, paths[field.name].split("."))
-        if _is_text(values.type):
+        values, bad = field_at(rows, paths[field.name].split(".")), {}
+        if field.name == "messages" and _is_messages(values.type):
+            values, bad = decode_messages(values)
+        elif _is_text(values.type):
             values, bad = decode(values)
-            reasons.update({index: f"{paths[field.name]!r} is not UTF-8 ({what})" for index, what in bad.items()})
+        reasons.update({index: f"{paths[field.name]!r} is not UTF-8 ({what})" for index, what in bad.items()})
         arrays.append(as_configured(values, field))
     batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
     if reasons:
@@ -172,6 +215,21 @@ def decode(values: pa.Array) -> tuple[pa.LargeStringArray, dict[int, str]]:
     return text, {}
 
 
+def decode_messages(values: pa.Array) -> tuple[pa.ListArray, dict[int, str]]:
+    """Messages of any kind as a column `messages`, null where one is not UTF-8, and what is wrong with those."""
+    messages, bad = values.flatten(), {}
+    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
+    ends = np.cumsum(lengths)
+    children = {}
+    for key in MESSAGE_KEYS:
+        if messages.type.get_field_index(key) >= 0:
+            children[key], wrong = decode(pc.struct_field(messages, key))
+            bad.update({int(np.searchsorted(ends, at, side="right")): what for at, what in wrong.items()})
+    parts = pa.StructArray.from_arrays(list(children.values()), names=list(children))
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int64())
+    return as_messages(pa.LargeListArray.from_arrays(offsets, parts, mask=values.is_null())), bad
+
+
 def _invalid(data: pa.LargeBinaryArray) -> dict[int, str]:
     bad = {}
     for index, value in enumerate(data):
@@ -185,7 +243,7 @@ def _invalid(data: pa.LargeBinaryArray) -> dict[int, str]:
 def as_configured(values: pa.Array, field: pa.Field) -> pa.Array:
     """Values of any type (strings as large_string) as a column of `field`."""
     have, want = values.type, field.type
-    if field.name in ("text", "url"):
+    if field.name in (*CONTENTS, "url"):
         return values if have == want else pa.nulls(len(values), want)
     if pa.types.is_floating(want) and (pa.types.is_floating(have) or pa.types.is_integer(have)):
         return finite(values.cast(pa.float64(), safe=False), want)

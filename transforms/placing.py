@@ -17,6 +17,7 @@ import numpy as np
 _TIE = np.uint64(0x2545F4914F6CDD1D)
 _SAMPLE = np.uint64(0x9FB21C651E98DF25)
 _DROPOUT = np.uint64(0xD1B54A32D192ED03)
+_EMPTY = np.uint64(0xA24BAED4963EE407)
 
 
 def splitmix64(values: np.ndarray) -> np.ndarray:
@@ -58,8 +59,17 @@ def in_sample(places: np.ndarray, threshold: int) -> np.ndarray:
 
 def dropped_out(orders: np.ndarray, dropout: Fraction) -> np.ndarray:
     """Whether each document goes without its prefix, by its order (uint64)."""
-    threshold = np.uint64(dropout * 2**53 // 1)
-    return splitmix64(orders ^ _DROPOUT) >> np.uint64(11) < threshold
+    return _has_share(orders ^ _DROPOUT, dropout)
+
+
+def left_empty(orders: np.ndarray, empty: Fraction) -> np.ndarray:
+    """Whether each document that is not dropped out has a prefix of `begin` and `end` alone, by its order (uint64)."""
+    return _has_share(orders ^ _EMPTY, empty)
+
+
+def _has_share(values: np.ndarray, share: Fraction) -> np.ndarray:
+    """Whether the upper 53 bits of the hash of each uint64 lie in the lowest share of what they can be."""
+    return splitmix64(values) >> np.uint64(11) < np.uint64(share * 2**53 // 1)
 
 
 def circle_offset(seed: int, source: str) -> int:

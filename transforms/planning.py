@@ -1,19 +1,19 @@
 """The plan of a recipe: passes over the token store's index columns, then arithmetic (see `transforms.allotting`).
 
 ```
-selection   DigitCounter, as many passes as the boundaries need      -> predicates
-places      PlaceCounter                                             -> a line for each phase and source
-lengths     SampleCounter                                            -> packing, simulated
-            Allotter                                                 -> intervals, shards
-drawn       DrawCounter                                              -> exact documents and tokens, used and unused
+selection   as many passes as the boundaries need            -> predicates       (transforms.choosing)
+values      commonest values, borders of bins                -> values           (transforms.value_counts)
+places      PlaceCounter                                     -> a line for each part and source
+lengths     SampleCounter                                    -> packing, simulated
+            Allotter                                         -> intervals, shards, slices
+drawn       DrawCounter                                      -> exact documents and tokens, used and unused
 ```
 """
 
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -23,15 +23,19 @@ import pyarrow as pa
 from byline.errors import BylineError
 from schemas.config import Config
 from schemas.plan import PLAN_SCHEMA, Plan
+from schemas.recipe import Branch, Part
 from schemas.store import RunInfo
-from transforms.allotting import Allotment, Allotter
+from transforms.allotting import Allotment, Allotter, PartAllotment
+from transforms.choosing import find_bin_borders, find_predicates
+from transforms.conditioning import FieldValues
 from transforms.counting import RunCounter
 from transforms.intervals import BINS, Line, place_ranges
-from transforms.measuring import DigitCounter, DrawCounter, PhaseView, PlaceCounter, SampleCounter
+from transforms.measuring import DrawCounter, OrderKey, PartView, PlaceCounter, SampleCounter
 from transforms.placing import circle_offset
-from transforms.selecting import Boundary, encode_predicates, start_boundary, top_predicate
-from transforms.simulating import Recipe, split_sample
+from transforms.selecting import rank_predicate
+from transforms.simulating import Draw, Recipe, split_sample
 from transforms.tokenizing import TokenizerInfo
+from transforms.value_counts import find_top_values
 
 # With so many documents the plan packs a sample: its error is far below a document's length then, and it takes 100 MB.
 SAMPLED_DOCUMENTS = 2_000_000
@@ -40,20 +44,8 @@ SAMPLED_DOCUMENTS = 2_000_000
 Pass = Callable[[RunCounter], pa.RecordBatch]
 
 
-@dataclass(frozen=True)
-class StoreTotals:
-    """Documents and tokens of each source in the token store."""
-
-    documents: dict[str, int]
-    tokens: dict[str, int]
-
-    @classmethod
-    def of(cls, config: Config, runs: list[RunInfo]) -> "StoreTotals":
-        documents, tokens = dict.fromkeys(config.sources, 0), dict.fromkeys(config.sources, 0)
-        for run in runs:
-            documents[run.source] += run.rows
-            tokens[run.source] += run.tokens
-        return cls(documents, tokens)
+# Of a timeline, more points than this cannot be told apart.
+_TIMELINE_POINTS = 64
 
 
 def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], do_pass: Pass) -> Plan:
@@ -68,120 +60,131 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], do_
     Raises:
         BylineError: the recipe asks for more than there is, or for nothing.
     """
-    totals = StoreTotals.of(config, runs)
-    views = _phase_views(config, tokenizer, _find_predicates(config, totals, do_pass))
+    views = _views(config, tokenizer, do_pass)
     lines = _find_lines(config, views, do_pass)
-    threshold = min(2**32, SAMPLED_DOCUMENTS * 2**32 // max(sum(totals.documents.values()), 1))
+    documents = sum(run.rows for run in runs)
+    threshold = min(2**32, SAMPLED_DOCUMENTS * 2**32 // max(documents, 1))
     samples = split_sample(do_pass(SampleCounter(views, threshold)), len(views))
-    recipes = [
-        Recipe(
-            number=number,
-            condition=phase.condition,
-            seed=config.seed,
-            bos=int(tokenizer.bos_id is not None),
-            specials=tokenizer.specials,
-            length=config.sequence.length,
-            packing=config.sequence.packing,
-        )
-        for number, phase in enumerate(config.phases)
+    recipes = [_recipe(config, tokenizer, view) for view in views]
+    allotment = Allotter(config, lines, recipes, samples, Fraction(threshold, 2**32)).allot()
+    intervals = [
+        (part.name, part.number, {s: place_ranges(lines[part.number][s].offset, *p) for s, p in part.points.items()})
+        for part in allotment.parts
     ]
-    allotter = Allotter(config, lines, recipes, samples, Fraction(threshold, 2**32))
-    allotment = allotter.allot()
-    intervals = {
-        phase.name: {
-            source: place_ranges(lines[number][source].offset, *points)
-            for source, points in allotment.phases[number].points.items()
-        }
-        for number, phase in enumerate(config.phases)
-    }
     drawn = do_pass(DrawCounter(views, intervals))
-    header = _header(config, tokenizer, runs, allotment)
-    header["intervals"] = intervals
+    predicates = _Numbered()
+    table = _rows(allotment, views, predicates)
+    header = _header(config, tokenizer, runs, allotment, views)
+    header["predicates"] = predicates.listed
+    header["intervals"] = {name: ranges for name, _, ranges in intervals}
     header["drawn"] = _drawn(drawn)
-    return Plan(_rows(config, allotter, allotment, views), header)
+    return Plan(table, header)
 
 
-def _find_predicates(config: Config, totals: StoreTotals, do_pass: Pass) -> dict[tuple[int, str], str]:
-    """(phase, source) -> predicates, by as many passes as the boundaries of the selections need."""
-    boundaries: dict[tuple[str, str, str], Boundary] = {}
-    keys: dict[tuple[int, str], tuple[str, str, str] | None] = {}
-    for number, phase in enumerate(config.phases):
-        for source in _weighted(config):
-            selection = phase.select
-            if selection is None or selection.top == 1:
-                keys[number, source] = None
-                continue
-            key = (source, selection.by, f"{selection.top} {selection.count}")
-            keys[number, source] = key
-            boundaries[key] = start_boundary(selection, totals.documents[source], totals.tokens[source])
-    while open_ := {key: boundary for key, boundary in boundaries.items() if not boundary.done}:
-        questions = [("\t".join(key), key[0], key[1], boundary.digits) for key, boundary in open_.items()]
-        counts = _histograms(do_pass(DigitCounter(questions)))
-        for key, boundary in open_.items():
-            column = "documents" if key[2].endswith("documents") else "tokens"
-            found = counts["\t".join(key)]
-            boundaries[key] = boundary.advance(found[column], found["documents"])
-    return {
-        place: encode_predicates([] if key is None else [top_predicate(key[1], boundaries[key])])
-        for place, key in keys.items()
-    }
+def _views(config: Config, tokenizer: TokenizerInfo, do_pass: Pass) -> list[PartView]:
+    """What the passes must know of each part; the first passes find it out."""
+    predicates = find_predicates(config, do_pass)
+    borders = find_bin_borders(config, predicates, do_pass)
+    views = []
+    for number, part in enumerate(config.parts):
+        order = _order_key(config, part)
+        # An order by a number takes only documents that have it.
+        has_number = [] if order is None else [rank_predicate(order.field, order.type, order.descending, None, None)]
+        mine = {name: [*predicates[number, name], *has_number] for name in config.sources_of(part)}
+        bins = {field: found for (of, field), found in borders.items() if of == number}
+        views.append(
+            PartView(
+                name=part.name,
+                number=number,
+                predicates=mine,
+                condition=part.condition,
+                values=FieldValues(top={}, bins=bins),
+                specials=tokenizer.specials,
+                length=config.sequence.length,
+                tokenizer=config.tokenizer,
+                order=order,
+            )
+        )
+    tops = find_top_values(views, do_pass)
+    return [
+        replace(view, values=FieldValues(top=top, bins=view.values.bins)) for view, top in zip(views, tops, strict=True)
+    ]
 
 
-def _weighted(config: Config) -> list[str]:
-    weights = config.weights()
-    return sorted(name for name in config.sources if weights is None or weights[name] > 0)
+def _order_key(config: Config, part: Part) -> OrderKey | None:
+    order = part.order
+    if order is None or order.by == "source":
+        return None
+    type_ = config.numbers_of(config.sources_of(part)[0])[order.by]
+    return OrderKey(order.by, type_, descending=order.direction == "descending")
 
 
-def _histograms(counts: pa.RecordBatch) -> dict[str, dict[str, np.ndarray]]:
-    """Key -> {documents, tokens} -> int64 [65536]; an absent key gives zeros."""
-    found: dict[str, dict[str, np.ndarray]] = defaultdict(
-        lambda: {n: np.zeros(BINS, np.int64) for n in ("documents", "tokens")}
+def _recipe(config: Config, tokenizer: TokenizerInfo, view: PartView) -> Recipe:
+    return Recipe(
+        number=view.number,
+        condition=view.condition,
+        seed=config.seed,
+        bos=int(tokenizer.bos_id is not None),
+        specials=tokenizer.specials,
+        length=config.sequence.length,
+        packing=config.parts[view.number].packing or config.sequence.packing,
     )
+
+
+def _find_lines(config: Config, views: list[PartView], do_pass: Pass) -> list[dict[str, Line]]:
+    tokens = {(view.number, source): np.zeros(BINS, np.int64) for view in views for source in config.sources}
+    counts = do_pass(PlaceCounter(views))
     keys = np.array(counts["key"].to_pylist(), object)
     for key in dict.fromkeys(keys):
+        number, source = key.split("\t")
         mine = counts.filter(pa.array(keys == key))
-        for column in ("documents", "tokens"):
-            found[key][column][mine["bin"].to_numpy()] = mine[column].to_numpy()
-    return found
-
-
-def _phase_views(config: Config, tokenizer: TokenizerInfo, predicates: dict[tuple[int, str], str]) -> list[PhaseView]:
-    return [
-        PhaseView(
-            name=phase.name,
-            predicates={source: predicates[number, source] for source in _weighted(config)},
-            condition=phase.condition,
-            specials=tokenizer.specials,
-            length=config.sequence.length,
-            tokenizer=config.tokenizer,
-        )
-        for number, phase in enumerate(config.phases)
-    ]
-
-
-def _find_lines(config: Config, views: list[PhaseView], do_pass: Pass) -> list[dict[str, Line]]:
-    counts = _histograms(do_pass(PlaceCounter(views)))
+        tokens[int(number), source][mine["bin"].to_numpy()] = mine["tokens"].to_numpy()
     return [
         {
-            source: Line.from_places(circle_offset(config.seed, source), counts[f"{view.name}\t{source}"]["tokens"])
+            source: Line.from_places(circle_offset(config.seed, source), tokens[view.number, source])
             for source in config.sources
         }
         for view in views
     ]
 
 
-def _rows(config: Config, allotter: Allotter, allotment: Allotment, views: list[PhaseView]) -> pa.Table:
+class _Numbered:
+    """Lists of predicates, each once, by number."""
+
+    def __init__(self) -> None:
+        self.listed: list[list[dict[str, Any]]] = []
+        self._numbers: dict[str, int] = {}
+
+    def number(self, predicates: list[dict[str, Any]]) -> int:
+        key = json.dumps(predicates, sort_keys=True)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.listed)
+            self.listed.append(predicates)
+        return self._numbers[key]
+
+
+def _rows(allotment: Allotment, views: list[PartView], predicates: _Numbered) -> pa.Table:
     rows = []
-    for number, (phase, found) in enumerate(zip(config.phases, allotment.phases, strict=True)):
-        for shard, ranges in enumerate(allotter.shard_ranges(number, found.points, found.shards)):
-            for source in sorted(ranges):
-                for epoch, low, high in sorted(ranges[source]):
-                    predicates = views[number].predicates[source]
-                    rows.append((phase.name, shard, 0, source, epoch, low, high, predicates))
+    for part in allotment.parts:
+        view = views[part.number]
+        for slice_, draws in zip(part.slices, part.draws, strict=True):
+            for source in sorted(draws):
+                for draw in draws[source]:
+                    number = predicates.number(_with_bin(view.predicates[source], view.order, draw))
+                    for epoch, low, high in sorted(draw.ranges):
+                        rows.append((part.name, slice_.shard, slice_.number, source, epoch, low, high, number))
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(PLAN_SCHEMA)
     return pa.table(
         [pa.array(column, item.type) for column, item in zip(columns, PLAN_SCHEMA, strict=True)], PLAN_SCHEMA
     )
+
+
+def _with_bin(predicates: list[dict[str, Any]], order: OrderKey | None, draw: Draw) -> list[dict[str, Any]]:
+    """A part's predicates, the last of which says that a document has the order's number, for one bin of the order."""
+    if order is None or (draw.first is None and draw.below is None):
+        return predicates
+    bin_ = rank_predicate(order.field, order.type, order.descending, draw.first, draw.below)
+    return [*predicates[:-1], bin_]
 
 
 def inputs_sha256(runs: list[RunInfo]) -> str:
@@ -190,39 +193,78 @@ def inputs_sha256(runs: list[RunInfo]) -> str:
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
 
-def _header(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], allotment: Allotment) -> dict[str, Any]:
-    phases = []
-    for phase, found in zip(config.phases, allotment.phases, strict=True):
-        total, filled = max(sum(found.target.values()), 1), max(sum(found.expected.values()), 1)
-        phases.append(
-            {
-                "name": phase.name,
-                "condition": phase.model_dump(mode="json")["condition"],
-                "select": phase.model_dump(mode="json")["select"],
-                "shards": found.shards,
-                "expected_rows": found.rows,
-                "sources": {
-                    source: {
-                        "target_positions": found.target[source],
-                        "expected_positions": found.expected[source],
-                        "requested_share": found.target[source] / total,
-                        "expected_share": found.expected[source] / filled,
-                        "epochs": [point / 2**64 for point in found.points[source]],
-                    }
-                    for source in sorted(found.target)
-                },
-            }
-        )
+def _header(
+    config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], allotment: Allotment, views: list[PartView]
+) -> dict[str, Any]:
     return {
         "seed": config.seed,
         "sequence": config.model_dump(mode="json")["sequence"],
         "shard": config.model_dump(mode="json")["shard"],
         "tokenizer": tokenizer.to_json(),
-        "phases": phases,
+        "phases": [_entry(config, part, views[part.number], allotment.parts) for part in allotment.parts],
         "fingerprints": {run.source: run.fingerprint for run in runs},
         "inputs": inputs_sha256(runs),
         "capacity": allotment.capacity,
+        "notes": allotment.notes,
     }
+
+
+def _entry(config: Config, found: PartAllotment, view: PartView, parts: Sequence[PartAllotment]) -> dict[str, Any]:
+    """What the header says of one phase, or of a branch at one point."""
+    part = config.parts[found.number]
+    settings = part.model_dump(mode="json")
+    total, filled = max(sum(found.target.values()), 1), max(sum(found.expected.values()), 1)
+    return {
+        "name": found.name,
+        "part": found.number,
+        "branch": _branch_entry(part, found, parts),
+        "condition": settings["condition"],
+        "values": view.values.to_json(),
+        "select": settings["select"],
+        "order": settings["order"],
+        "mixture": config.mixture_of(part).model_dump(mode="json"),
+        "packing": (part.packing or config.sequence.packing).value,
+        "shards": found.shards,
+        "slices": len(found.slices),
+        "expected_rows": found.rows,
+        "sources": {
+            source: {
+                "target_positions": found.target[source],
+                "expected_positions": found.expected[source],
+                "requested_share": found.target[source] / total,
+                "expected_share": found.expected[source] / filled,
+                "epochs": [point / 2**64 for point in found.points[source]],
+                # Text, since a reader of JSON may keep 53 bits of a number.
+                "points": [str(point) for point in found.points[source]],
+            }
+            for source in sorted(found.target)
+        },
+        "timeline": _timeline(found),
+    }
+
+
+def _branch_entry(part: Part, found: PartAllotment, parts: Sequence[PartAllotment]) -> dict[str, Any] | None:
+    if found.leave is None or not isinstance(part, Branch):
+        return None
+    main = parts[found.leave.phase]
+    shards = 1 + max(slice_.shard for slice_ in main.slices if slice_.end <= found.leave.progress)
+    return {"of": part.name, "at": float(found.leave.at), "phase": main.name, "shards": shards}
+
+
+def _timeline(found: PartAllotment) -> list[dict[str, Any]]:
+    """The expected share of each source along the part: `end` (0 to 1) of each stretch, and `shares`."""
+    step = -(-len(found.slices) // _TIMELINE_POINTS)
+    stretches = []
+    for first in range(0, len(found.slices), step):
+        counts = {source: sum(filled[first : first + step]) for source, filled in found.filled.items()}
+        total = max(sum(counts.values()), 1)
+        stretches.append(
+            {
+                "end": float(found.slices[min(first + step, len(found.slices)) - 1].end),
+                "shares": {source: round(count / total, 6) for source, count in sorted(counts.items())},
+            }
+        )
+    return stretches
 
 
 def _drawn(counts: pa.RecordBatch) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Reads raw corpora: an input file -> document batches, each one chunk of the file (`schemas.documents`).
 
-A chunk is about 64 MiB of text. Where it begins is decided by the texts alone, never by how the file was read, so a
-chunk has the same records however often and wherever it is read again. With c(r) the bytes of text before record r,
+A chunk is about 64 MiB of text (of messages, questions and answers, where a rewrite makes the text of those). Where it
+begins is decided by the texts alone, never by how the file was read, so a chunk has the same records however often and wherever it is read again. With c(r) the bytes of text before record r,
 records of equal `floor(c / target)` are one chunk, and chunks are numbered from 0 without gaps:
 
 ```
@@ -19,6 +19,7 @@ A file without records is one empty chunk, so that it is counted as well.
 | dclm, c4, jsonl | JSON lines (`transforms.json_lines`) | `text`, `url` |
 | refinedweb | Parquet (`transforms.parquet_rows`) | `content`, `url` |
 | parquet | Parquet | `text`, `url` |
+| arithmetic | no files: additions (`transforms.arithmetic`) | made; null |
 
 `fields` of the source changes the names, for every format. A url, score or kept field that a file lacks is null.
 """
@@ -35,11 +36,26 @@ from apache_beam.metrics import Metrics
 import transforms.coder  # noqa: F401  (registers the coders of the edges)
 from byline.errors import BylineError
 from schemas.corpora import KeptType, Source, SourceFormat
-from schemas.documents import ROW, SCORE_TYPE, TEXT, URL, BatchInfo, InputFile, info_of, with_info
+from schemas.documents import (
+    ANSWER,
+    LOSS_SPANS,
+    MESSAGES,
+    QUESTION,
+    ROW,
+    SCORE_TYPE,
+    SPECIAL_SPANS,
+    TEXT,
+    URL,
+    BatchInfo,
+    InputFile,
+    info_of,
+    with_info,
+)
 from schemas.reasons import DropReason
+from transforms.arithmetic import additions
 from transforms.json_lines import read_json_lines
 from transforms.parquet_rows import read_parquet
-from transforms.values import Records
+from transforms.values import CONTENTS, Records
 
 # One chunk makes one run of the token store: few runs for a corpus, and a worker's memory holds a chunk several times.
 TARGET_BYTES = 64 << 20
@@ -63,23 +79,32 @@ def read_batches(file: InputFile, source: Source, target_bytes: int = TARGET_BYT
         target_bytes: bytes of text in a chunk, about.
 
     Yields:
-        Document batches `row text url <scores> <kept fields>`, with a `BatchInfo`.
+        Document batches `row text url <scores> <kept fields>`, behind them `messages`, `question` or `answer` where
+        `fields` names them, with a `BatchInfo`; of additions, `row text url loss_spans special_spans`.
 
     Raises:
         BylineError: a file that cannot be read, or a record that is malformed (see the readers of the layouts).
     """
     schema, paths = wanted_columns(source)
+    if source.format is SourceFormat.ARITHMETIC:
+        yield from cut_chunks(additions(file, source.made), file, schema, target_bytes)
+        return
     read = read_json_lines if source.format in _JSON_LINES else read_parquet
     yield from cut_chunks(read(file, schema, paths, source.malformed), file, schema, target_bytes)
 
 
 def wanted_columns(source: Source) -> tuple[pa.Schema, dict[str, str]]:
     """The columns to read from a source's files (all but `row`), and where each stands in a record."""
-    fields = [TEXT, URL]
+    if source.format is SourceFormat.ARITHMETIC:
+        return pa.schema([TEXT, URL, LOSS_SPANS, SPECIAL_SPANS]), {}
+    others = [field for field in (MESSAGES, QUESTION, ANSWER) if field.name in source.fields]
+    fields = [URL] if others and "text" not in source.fields else [TEXT, URL]
     fields += [pa.field(name, SCORE_TYPE) for name in source.score]
     fields += [pa.field(name, _KEPT[kind]) for name, kind in source.keep.items()]
+    fields += others
     paths = {"text": _TEXT.get(source.format, "text"), "url": "url", **source.fields, **source.score}
-    return pa.schema(fields), {**paths, **{name: name for name in source.keep}}
+    paths.update({name: name for name in source.keep})
+    return pa.schema(fields), {field.name: paths[field.name] for field in fields}
 
 
 @dataclass
@@ -125,9 +150,25 @@ def cut_chunks(
 
 
 def _text_bytes(batch: pa.RecordBatch) -> np.ndarray:
-    """Bytes of each text in UTF-8, int64[rows]; a null has none."""
-    sizes = pc.fill_null(pc.binary_length(batch.column("text")), 0)
-    return sizes.to_numpy(zero_copy_only=False).astype(np.int64)
+    """Bytes of what each document is made of, in UTF-8, int64[rows]; a null has none."""
+    sizes = np.zeros(len(batch), np.int64)
+    for name in CONTENTS:
+        if name == "messages" and name in batch.schema.names:
+            sizes += _message_bytes(batch[name])
+        elif name in batch.schema.names:
+            sizes += _sizes(batch[name])
+    return sizes
+
+
+def _sizes(texts: pa.Array) -> np.ndarray:
+    return pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _message_bytes(messages: pa.ListArray) -> np.ndarray:
+    """Bytes of the contents of each row's messages."""
+    lengths = pc.fill_null(pc.list_value_length(messages), 0).to_numpy(zero_copy_only=False)
+    ends = np.concatenate([[0], np.cumsum(_sizes(pc.struct_field(messages.flatten(), "content")))])
+    return np.diff(ends[np.concatenate([[0], np.cumsum(lengths)])])
 
 
 def _equal(values: np.ndarray) -> list[tuple[int, int]]:

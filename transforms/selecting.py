@@ -1,21 +1,19 @@
-"""Who is among the top p %: exact by radix selection, then one comparison of integers a document.
-
-Documents are ranked by (score descending, tie ascending, place ascending). The rank is a number of 160 bits, ten
-digits of 16 bits; a pass over the store counts documents by one digit, and the boundary digit is known:
+"""Predicates: what the plan says of the documents that a part may take, and who meets it.
 
 ```
-top 3 of     score 0.9  0.7  0.7  0.7  0.2       digit of score: 1 above, 3 at the boundary, so 2 more are needed
-tie                     5    1    9              digit of tie: 1 and 5 are taken
-predicate    rank below (key of 0.7, 9, 0)
+steps        {deny: {host: [spam.example]}}         {top: 0.7, by: quality}
+predicates   {"field": "host", "not_in": [...]}     {"field": "quality", ..., "from": null, "below": [3204448255, 9, 0]}
+host         spam.example   a.example   null
+quality      0.9            0.7         0.4
+holds        no             yes         yes (0.4 ranks before the border)
 ```
 
-A pass is needed only for as long as the boundary falls inside a digit's documents: two where scores differ. A document
-without a score counts in what there is, but no share below 1 takes it: the boundary stops before the last score key.
+`schemas.plan` has the two kinds. A range of ranks is found by the passes of `transforms.choosing`, or is a threshold.
 """
 
-import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,115 +21,144 @@ import pyarrow as pa
 
 from schemas.recipe import Selection
 from transforms.placing import ties
+from transforms.ranking import highest_key, largest_key, lowest_key, number_keys
+from transforms.template_fields import columns_of_fields, field_values
 
-# (word, shift) of each digit, most significant first: 32 bits of score, 64 of tie, 64 of place.
-DIGITS = [(0, 16), (0, 0), *((word, shift) for word in (1, 2) for shift in (48, 32, 16, 0))]
-DIGIT_BITS = 16
-# The score's digits of a document without a score.
-_UNSCORED = (2**DIGIT_BITS - 1,) * 2
+# One condition on a document, in JSON as in the plan's header.
+Predicate = dict[str, Any]
+Rank = tuple[int, int, int]
+
+_FIRST: Rank = (0, 0, 0)
+# Sets of listed values that a worker keeps; lists can be of millions of hosts, and a recipe has few lists.
+_KEPT_SETS = 16
+# Hashed fields in lists are those of the default salt: a list is of no condition.
+_SALT = "byline"
 
 
-def score_keys(scores: pa.Array) -> np.ndarray:
-    """uint64 keys that ascend as scores (float32, nullable) descend; a document without a score comes last of all.
+def rank_predicate(field: str, kind: str, descending: bool, from_: Rank | None, below: Rank | None) -> Predicate:
+    """Holds for documents whose rank is at least `from_` and less than `below`."""
+    return {
+        "field": field,
+        "type": kind,
+        "descending": descending,
+        "from": None if from_ is None else list(from_),
+        "below": None if below is None else list(below),
+    }
 
-    The bits of a float order as integers once those of negative numbers are turned round; -0.0 counts as 0.0.
+
+def share_predicate(field: str, kind: str, descending: bool, below: Rank | None) -> Predicate:
+    """Holds for the first documents; without a border for all that have the number."""
+    return rank_predicate(field, kind, descending, None, below)
+
+
+def threshold_predicate(field: str, kind: str, at_least: Fraction | None, at_most: Fraction | None) -> Predicate:
+    """Holds for documents whose number lies between the bounds, as the type compares with them exactly."""
+    low = 0 if at_least is None else lowest_key(at_least, kind)
+    end = largest_key(kind) + 1 if at_most is None else highest_key(at_most, kind) + 1
+    if low >= end:
+        return rank_predicate(field, kind, False, None, _FIRST)
+    from_ = (low, 0, 0) if low > 0 else None
+    below = (end, 0, 0) if end <= largest_key(kind) else None
+    return rank_predicate(field, kind, False, from_, below)
+
+
+def list_predicate(field: str, values: Iterable[str], allowed: bool) -> Predicate:
+    """Holds for documents whose value of a template field is in the list, or, where not `allowed`, is not."""
+    return {"field": field, "in" if allowed else "not_in": sorted(set(values))}
+
+
+def step_predicates(step: Selection, kinds: Mapping[str, str]) -> list[Predicate]:
+    """The predicates of a step that is no share.
+
+    Args:
+        kinds: number -> type, as `Config.numbers_of`.
     """
-    values = scores.fill_null(np.nan).to_numpy(zero_copy_only=False).astype(np.float32) + np.float32(0)
-    bits = values.view(np.uint32)
-    ascending = np.where(bits >> 31 == 1, ~bits, bits | np.uint32(1 << 31))
-    return np.where(np.isnan(values), np.uint32(2**32 - 1), ~ascending).astype(np.uint64)
+    if step.by is not None:
+        return [threshold_predicate(step.by, kinds[step.by], step.at_least, step.at_most)]
+    allowed = [list_predicate(name, values, True) for name, values in step.allow.items()]
+    return allowed + [list_predicate(name, values, False) for name, values in step.deny.items()]
 
 
-def rank_words(scores: pa.Array, places: np.ndarray) -> list[np.ndarray]:
-    """The rank as three uint64 words [n]: score key, tie, place."""
-    return [score_keys(scores), ties(places), places]
+def predicate_columns(predicates: Iterable[Predicate]) -> set[str]:
+    """The store columns that predicates need, besides `place`."""
+    return columns_of_fields(predicate["field"] for predicate in predicates)
 
 
-@dataclass(frozen=True)
-class Boundary:
-    """How far a selection is known.
-
-    Attributes:
-        digits: the digits of the boundary rank that are known, most significant first.
-        remaining: documents or tokens still to be taken among those whose digits equal these.
-        done: whether nothing more is to be taken, or can be, behind the known digits.
-    """
-
-    digits: tuple[int, ...] = ()
-    remaining: int = 0
-    done: bool = False
-
-    def advance(self, counts: np.ndarray, documents: np.ndarray) -> "Boundary":
-        """The next digit.
-
-        Args:
-            counts: int64 [65536], documents or tokens by that digit, as the selection counts.
-            documents: int64 [65536], documents by that digit.
-        """
-        ends = np.cumsum(counts)
-        digit = int(np.searchsorted(ends, self.remaining, side="right"))
-        assert digit < len(counts), f"{self.remaining} asked of {ends[-1]}: a share below 1 leaves something"
-        left = self.remaining - int(ends[digit] - counts[digit])
-        digits = (*self.digits, digit)
-        # A document that stands alone at the boundary has more than what is left, so it is not taken.
-        is_found = left == 0 or documents[digit] == 1 or len(digits) == len(DIGITS)
-        return Boundary(digits, left, done=is_found or digits == _UNSCORED)
-
-    def words(self) -> list[int]:
-        """The rank (score key, tie, place) below which documents are taken."""
-        words = [0, 0, 0]
-        for (word, shift), digit in zip(DIGITS, self.digits, strict=False):
-            words[word] |= digit << shift
-        return words
-
-
-def matches(words: list[np.ndarray], digits: tuple[int, ...]) -> np.ndarray:
-    """bool [n]: whose rank begins with these digits."""
-    found = np.ones(len(words[0]), bool)
-    for (word, shift), digit in zip(DIGITS, digits, strict=False):
-        found &= (words[word] >> np.uint64(shift)) & np.uint64(2**DIGIT_BITS - 1) == np.uint64(digit)
-    return found
-
-
-def digit_of(words: list[np.ndarray], number: int) -> np.ndarray:
-    """int64 [n]: the digit of each rank."""
-    word, shift = DIGITS[number]
-    return ((words[word] >> np.uint64(shift)) & np.uint64(2**DIGIT_BITS - 1)).astype(np.int64)
-
-
-def start_boundary(selection: Selection, documents: int, tokens: int) -> Boundary:
-    """The share as a whole number of documents or tokens."""
-    whole = documents if selection.count == "documents" else tokens
-    remaining = int(Fraction(selection.top) * whole)
-    return Boundary(remaining=remaining, done=remaining == 0)
-
-
-def top_predicate(field: str, boundary: Boundary) -> dict[str, Any]:
-    """The predicate that a finished boundary gives."""
-    return {"field": field, "below": boundary.words()}
-
-
-def encode_predicates(predicates: list[dict[str, Any]]) -> str:
-    """The text in the plan's column `predicates`."""
-    return json.dumps(predicates, sort_keys=True)
-
-
-def holds(predicates: str, columns: dict[str, pa.Array], places: np.ndarray) -> np.ndarray:
-    """bool [n]: the documents for which every predicate holds.
+def holds(predicates: Iterable[Predicate], batch: pa.RecordBatch, source: str) -> np.ndarray:
+    """bool [rows]: the documents for which every predicate holds.
 
     Args:
         predicates: from the plan.
-        columns: at least the fields that the predicates name.
-        places: uint64 [n].
+        batch: documents of one source, with `place` and the columns of `predicate_columns`.
+        source: the source's name.
     """
-    found = np.ones(len(places), bool)
-    for predicate in json.loads(predicates):
-        key, tie, place = (np.uint64(word) for word in predicate["below"])
-        keys, tied, placed = rank_words(columns[predicate["field"]], places)
-        found &= (keys < key) | ((keys == key) & ((tied < tie) | ((tied == tie) & (placed < place))))
+    found = np.ones(batch.num_rows, bool)
+    for predicate in predicates:
+        found &= _in_range(predicate, batch) if "type" in predicate else _in_list(predicate, batch, source)
     return found
 
 
-def predicate_fields(predicates: str) -> list[str]:
-    """The fields that predicates need."""
-    return [predicate["field"] for predicate in json.loads(predicates)]
+def _in_range(predicate: Predicate, batch: pa.RecordBatch) -> np.ndarray:
+    keys, found = number_keys(batch[predicate["field"]], predicate["type"], predicate["descending"])
+    places = batch["place"].to_numpy()
+    if predicate["from"] is not None:
+        found = found & ~_ranks_below(keys, places, predicate["from"])
+    if predicate["below"] is not None:
+        found = found & _ranks_below(keys, places, predicate["below"])
+    return found
+
+
+def _ranks_below(keys: np.ndarray, places: np.ndarray, border: Iterable[int]) -> np.ndarray:
+    # As uint64: numpy compares uint64 with a plain int below 2^63 as float64, which has 53 bits.
+    key, tie, place = (np.uint64(word) for word in border)
+    found = keys < key
+    if tie or place:
+        # Ties are worth their cost at the border alone.
+        equal = np.flatnonzero(keys == key)
+        tied, placed = ties(places[equal]), places[equal]
+        found[equal] = (tied < tie) | ((tied == tie) & (placed < place))
+    return found
+
+
+def _in_list(predicate: Predicate, batch: pa.RecordBatch, source: str) -> np.ndarray:
+    values = field_values(batch, source, predicate["field"], _SALT)
+    allowed = "in" in predicate
+    listed = _listed(_SameObject(predicate["in" if allowed else "not_in"]))
+    # The last entry is that of documents without a value, which are in no list.
+    is_listed = np.array([*(value in listed for value in values.dictionary.to_pylist()), False])
+    found = is_listed[values.indices.fill_null(len(is_listed) - 1).to_numpy(zero_copy_only=False)]
+    return found if allowed else ~found
+
+
+class _SameObject:
+    """A list as a key: equal to itself alone, so that comparing does not walk through it."""
+
+    def __init__(self, values: list[str]) -> None:
+        self.values = values
+
+    def __hash__(self) -> int:
+        return id(self.values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _SameObject) and self.values is other.values
+
+
+@lru_cache(maxsize=_KEPT_SETS)
+def _listed(values: _SameObject) -> frozenset[str]:
+    return frozenset(values.values)
+
+
+def disjoint(one: Iterable[Predicate], other: Iterable[Predicate]) -> bool:
+    """Whether two lists of predicates surely share no document: two ranges of the same ranks lie apart."""
+    ranges = [predicate for predicate in other if "type" in predicate]
+    return any(_apart(first, second) for first in one if "type" in first for second in ranges)
+
+
+def _apart(one: Predicate, other: Predicate) -> bool:
+    if any(one[key] != other[key] for key in ("field", "type", "descending")):
+        return False
+    return _ends_before(one, other) or _ends_before(other, one)
+
+
+def _ends_before(one: Predicate, other: Predicate) -> bool:
+    return one["below"] is not None and tuple(one["below"]) <= tuple(other["from"] or _FIRST)

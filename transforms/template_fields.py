@@ -13,6 +13,8 @@ Values are dictionary-encoded: a text is made once for each distinct value, and 
 distinct combination of values. docs/metadata.md describes the fields.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -21,10 +23,17 @@ import pyarrow.compute as pc
 from byline.prompt import metadata_hash
 from byline.template import Template
 from schemas.recipe import Condition
+from transforms.field_values import FieldValues, bin_numbers, keep_only
 from transforms.urls import parse_paths
 
 # Fields that are made from a column of another name.
 MADE_FROM = {"suffix": "registered_domain", "path": "url", "host_hash": "host", "url_hash": "url"}
+
+
+def columns_of_fields(names: Iterable[str]) -> set[str]:
+    """The store's columns that template fields are made from."""
+    # `source` is the one field that is no column.
+    return {MADE_FROM.get(name, name) for name in names if name != "source"}
 
 
 def field_values(batch: pa.RecordBatch, source: str, name: str, salt: str) -> pa.DictionaryArray:
@@ -50,19 +59,22 @@ def field_values(batch: pa.RecordBatch, source: str, name: str, salt: str) -> pa
 
 
 def filled_prefixes(
-    batch: pa.RecordBatch, source: str, condition: Condition
+    batch: pa.RecordBatch, source: str, condition: Condition, values: FieldValues
 ) -> tuple[list[str], npt.NDArray[np.int32]]:
     """The condition's template, filled for each document.
 
     Args:
         batch, source: as in `field_values`.
+        values: what `top` and `bins` of the condition came to.
 
     Returns:
         texts: the distinct filled templates, in the order of their first document.
         index: int32 [n], the text of each document.
     """
+    fixed, asked = (set(of.top) | set(of.bins) for of in (values, condition))
+    assert fixed >= asked, f"the condition has top or bins for {sorted(asked)}, the plan for {sorted(fixed)}"
     template = Template(condition.template)
-    columns = {name: field_values(batch, source, name, condition.salt) for name in template.fields}
+    columns = {name: _conditioned_values(batch, source, name, condition, values) for name in template.fields}
     first, group = _combinations([column.indices for column in columns.values()], batch.num_rows)
     known = {name: column.take(first).to_pylist() for name, column in columns.items()}
     filled = [template.fill({name: known[name][i] for name in known}, condition.unknown) for i in range(len(first))]
@@ -74,6 +86,16 @@ def filled_prefixes(
 def unknown_prefix(condition: Condition) -> str:
     """The condition's template with every field unknown."""
     return Template(condition.template).fill({}, condition.unknown)
+
+
+def _conditioned_values(
+    batch: pa.RecordBatch, source: str, name: str, condition: Condition, values: FieldValues
+) -> pa.DictionaryArray:
+    """`field_values`, changed as `top` and `bins` say."""
+    if name in condition.bins:
+        return bin_numbers(batch.column(name), values.bins[name])
+    column = field_values(batch, source, name, condition.salt)
+    return keep_only(column, values.kept[name]) if name in condition.top else column
 
 
 def _distinct(array: pa.Array) -> tuple[pa.Array, pa.Array]:

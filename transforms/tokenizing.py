@@ -9,6 +9,9 @@ gigatoken always takes special tokens in a text for themselves. So it is given t
 (added tokens that are not special, such as runs of spaces, stay); tokenizers is given the whole and told to leave them
 as text. Texts with characters that only gigatoken's Unicode tables know go to tokenizers (see `new_characters`). Both
 must give the same ids for a set of awkward texts when they are loaded, and for 1 document in 4,096.
+
+Where a rewrite names special tokens in a text (`special_spans`), those come in by their ids, and the texts between them
+are tokenized on their own. `loss_spans` become the column `masked`, as `transforms.loss_spans` finds it.
 """
 
 import hashlib
@@ -16,9 +19,10 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import awkward as ak
@@ -33,10 +37,12 @@ from byline.errors import BylineError
 from schemas import corpora, documents
 from schemas.documents import info_of, with_info
 from schemas.reasons import DropReason
+from transforms import loss_spans
 from transforms.filtering import apply_reasons
 from transforms.new_characters import has_new_characters
 from transforms.placing import places
 from transforms.storage import read_bytes
+from transforms.token_bytes import TokenBytes, token_bytes
 
 # One document in so many is tokenized by both libraries: at 70 times the time a document, under 2 % of the whole.
 CHECKED_SHARE = 4096
@@ -154,6 +160,46 @@ class TextTokenizer:
         """The ids that `tokenizers` gives for one text: what `encode` is held against."""
         return self.reference.encode(text, add_special_tokens=False).ids
 
+    def encode_marked_by_reference(
+        self, text: str, loss: list[int] | None, special: list[int] | None
+    ) -> tuple[list[int], list[int]]:
+        """Ids of one document with spans, and 1 for each that is trained, by `tokenizers` and its offsets.
+
+        Args:
+            text: the document.
+            loss, special: its spans, as in `schemas.documents`.
+        """
+        ids: list[int] = []
+        trained: list[int] = []
+        spans = [(0, len(text))] if loss is None else list(zip(loss[::2], loss[1::2], strict=True))
+        for number, (start, stop) in enumerate(pairwise([0, *(special or ()), len(text)])):
+            if number % 2:
+                found, places = ([self.vocabulary[text[start:stop]]], [(0, stop - start)]) if stop > start else ([], [])
+            else:
+                encoding = self._with_offsets.encode(text[start:stop], add_special_tokens=False)
+                found, places = encoding.ids, encoding.offsets
+            ids += found
+            trained += [
+                int(any(low < start + end and start + begin < min(high, start + end) for low, high in spans))
+                for begin, end in places
+            ]
+        return ids, trained
+
+    @cached_property
+    def _with_offsets(self) -> tokenizers.Tokenizer:
+        """The reference without its post-processor, which may cut the spaces before a word off its offsets."""
+        made = tokenizers.Tokenizer.from_str(
+            json.dumps({**json.loads(self.reference.to_str()), "post_processor": None})
+        )
+        made.encode_special_tokens = True
+        return made
+
+    @cached_property
+    def token_bytes(self) -> TokenBytes:
+        """The bytes that each token stands for; a fifth of a second, and only loss spans need it."""
+        added = {token.content for token in self.reference.get_added_tokens_decoder().values()}
+        return token_bytes(self.vocabulary, added)
+
     def _encode_slowly(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         parts, lengths = [], []
         for start in range(0, len(texts), _SLOW_SLICE):
@@ -236,46 +282,117 @@ def token_id(tokenizer: TextTokenizer, where: str, name: str) -> int:
 def tokenize_batch(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> pa.RecordBatch:
     """Replaces the text by its tokens, drops documents without any, and checks a fixed share of the rest.
 
+    Args:
+        batch: with `text`, and `loss_spans` and `special_spans` where its source is rewritten; those become `masked`.
+        tokenizer: gives the ids.
+
     Raises:
-        BylineError: the two libraries disagree about a document.
+        BylineError: the two libraries disagree about a document, or a special span names no token.
     """
     info = info_of(batch)
     text = batch["text"]
-    values, offsets = tokenizer.encode(text)
-    lengths = np.diff(offsets)
-    _check_some(batch, tokenizer, values, offsets)
-    columns = {field.name: batch[field.name] for field in batch.schema if field.name != "text"}
-    columns["num_bytes"] = pc.cast(pc.binary_length(text), pa.int64())
-    columns["num_tokens"] = pa.array(lengths.astype(np.int32))
-    columns["tokens"] = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
-    fields = [field for field in batch.schema if field.name != "text"]
+    is_marked = "loss_spans" in batch.schema.names
+    found = _encode_marked(batch, tokenizer) if is_marked else _Encoded(*tokenizer.encode(text), text)
+    lengths = np.diff(found.offsets)
+    _check_some(batch, tokenizer, found)
+    fields = [field for field in batch.schema if field.name not in ("text", "loss_spans", "special_spans")]
+    columns = [batch[field.name] for field in fields]
+    columns += [
+        pc.cast(pc.binary_length(text), pa.int64()),
+        pa.array(lengths.astype(np.int32)),
+        pa.LargeListArray.from_arrays(pa.array(found.offsets), pa.array(found.values)),
+    ]
     fields += [documents.NUM_BYTES, documents.NUM_TOKENS, documents.tokens_field(tokenizer.id_type)]
-    tokenized = pa.RecordBatch.from_arrays(list(columns.values()), schema=pa.schema(fields))
+    if is_marked:
+        fields.append(documents.MASKED)
+        columns.append(found.masked)
+    tokenized = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
     kept = apply_reasons(
         with_info(tokenized, info),
         pc.if_else(pa.array(lengths == 0), DropReason.NO_TOKENS.value, pa.scalar(None, pa.string())),
     )
-    special = tokenizer.count_special_text(text)
+    special = tokenizer.count_special_text(found.plain)
     return with_info(kept, replace(info_of(kept), special_text=info.special_text + special))
 
 
-def _check_some(batch: pa.RecordBatch, tokenizer: TextTokenizer, values: np.ndarray, offsets: np.ndarray) -> None:
+class _Encoded(NamedTuple):
+    """A batch's tokens.
+
+    Attributes:
+        values: ids of all documents one after another.
+        offsets: into them, int64 [rows + 1].
+        plain: the texts that were tokenized as text.
+        masked: the column of that name, where there are spans.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+    plain: pa.Array
+    masked: pa.Array | None = None
+
+
+def _encode_marked(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> _Encoded:
+    """Tokenizes documents with spans."""
+    elements = loss_spans.cut_texts(batch["text"], batch["special_spans"])
+    plain = elements.texts if not elements.is_name.any() else elements.texts.filter(pa.array(~elements.is_name))
+    name_ids = _name_ids(batch, tokenizer, elements)
+    values, offsets = loss_spans.with_names(elements, name_ids, *tokenizer.encode(plain))
+    trained = loss_spans.find_trained(
+        elements, batch["text"], batch["loss_spans"], values, offsets, tokenizer.token_bytes
+    )
+    rows = loss_spans.document_offsets(elements, offsets)
+    for row in trained.unknown:
+        ids, flags = _marked_by_reference(batch, tokenizer, row)
+        _compare(batch, row, values[rows[row] : rows[row + 1]].tolist(), ids)
+        trained.flags[rows[row] : rows[row + 1]] = flags
+    return _Encoded(values, rows, plain, loss_spans.masked_ranges(trained.flags, rows))
+
+
+def _name_ids(batch: pa.RecordBatch, tokenizer: TextTokenizer, elements: loss_spans.Elements) -> np.ndarray:
+    """For each element that names a token its id, -1 for the others (int64)."""
+    names, numbers = loss_spans.names_of(elements)
+    ids = [-1]
+    for number, name in enumerate(names.to_pylist()):
+        first = np.flatnonzero(numbers == number)[0]
+        row = np.searchsorted(elements.firsts, first, side="right") - 1
+        ids.append(token_id(tokenizer, f"{_where(batch, row)}: special_spans", name))
+    return np.array(ids)[numbers + 1]
+
+
+def _marked_by_reference(batch: pa.RecordBatch, tokenizer: TextTokenizer, row: int) -> tuple[list[int], list[int]]:
+    loss, special = (batch[name][row].as_py() for name in ("loss_spans", "special_spans"))
+    return tokenizer.encode_marked_by_reference(batch["text"][row].as_py(), loss, special)
+
+
+def _check_some(batch: pa.RecordBatch, tokenizer: TextTokenizer, found: _Encoded) -> None:
     """Tokenizes the first document of the batch and 1 in `CHECKED_SHARE`, chosen by place, with tokenizers too."""
     if tokenizer.fast is None or batch.num_rows == 0:
         return
     info = info_of(batch)
     chosen = places(info.source, info.path, batch["row"].to_numpy()) % np.uint64(CHECKED_SHARE) == 0
     chosen[0] = True
-    for index in np.flatnonzero(chosen):
-        expected = tokenizer.encode_by_reference(batch["text"][index].as_py())
-        found = values[offsets[index] : offsets[index + 1]].tolist()
-        if found != expected:
-            same = next((n for n, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(expected))
-            raise BylineError(
-                f"{info.path} of source {info.source}, row {batch['row'][index]}: gigatoken and tokenizers "
-                f"disagree from token {same} on ({found[same : same + 4]} and {expected[same : same + 4]}); report "
-                f"this document, and set `tokenizer.library: tokenizers` to go on with the slower library"
-            )
+    for row in np.flatnonzero(chosen):
+        if found.masked is None:
+            expected = tokenizer.encode_by_reference(batch["text"][row].as_py())
+        else:
+            expected, _ = _marked_by_reference(batch, tokenizer, row)
+        _compare(batch, row, found.values[found.offsets[row] : found.offsets[row + 1]].tolist(), expected)
+
+
+def _where(batch: pa.RecordBatch, row: int) -> str:
+    info = info_of(batch)
+    return f"{info.path} of source {info.source}, row {batch['row'][row]}"
+
+
+def _compare(batch: pa.RecordBatch, row: int, found: list[int], expected: list[int]) -> None:
+    """Raises where a document's ids are not those that tokenizers gives."""
+    if found != expected:
+        same = next((n for n, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(expected))
+        raise BylineError(
+            f"{_where(batch, row)}: gigatoken and tokenizers "
+            f"disagree from token {same} on ({found[same : same + 4]} and {expected[same : same + 4]}); report "
+            f"this document, and set `tokenizer.library: tokenizers` to go on with the slower library"
+        )
 
 
 class _TokenizeFn(beam.DoFn):

@@ -17,6 +17,15 @@ raw value           string       int      float, score     bool
 | any | null for anything else |
 
 A string is a number where it is written as JSON writes one: no space, no `+`, no leading zero, no NaN.
+
+The columns that a document is made of (`CONTENTS`) are stricter: what is neither of their type nor null makes a record
+malformed. Messages are a list of objects, of which these are read:
+
+```
+{"role": "user", "content": "Hi"}   {"from": "human", "value": "Hi"}   {"name": "x"}
+role    content                     role    content                    role   content
+user    Hi                          human   Hi                         null   null
+```
 """
 
 import math
@@ -30,7 +39,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.errors import BylineError
-from schemas.documents import InputFile
+from schemas.documents import MESSAGES, InputFile
+
+# The columns that hold a document's text.
+CONTENTS = ("text", "messages", "question", "answer")
+# What is read of a message, in order of precedence.
+ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value")
+MESSAGE_KEYS = (*ROLE_KEYS, *CONTENT_KEYS)
+RAW_MESSAGES = pa.list_(pa.struct([(key, pa.string()) for key in MESSAGE_KEYS]))
 
 # Columns as configured, with a mask of the records that are malformed (their values are null).
 Records = tuple[pa.RecordBatch, np.ndarray]
@@ -109,6 +125,22 @@ def finite(values: pa.Array, kind: pa.DataType) -> pa.Array:
     return pc.if_else(pc.is_finite(rounded), rounded, pa.scalar(None, kind))
 
 
+def as_messages(raw: pa.Array) -> pa.Array:
+    """Lists of structs that have any of `MESSAGE_KEYS` as strings, as a column `messages`."""
+    lengths = pc.fill_null(pc.list_value_length(raw), 0).to_numpy(zero_copy_only=False)
+    messages = raw.flatten()
+    children = [_first_of(messages, ROLE_KEYS), _first_of(messages, CONTENT_KEYS)]
+    parts = pa.StructArray.from_arrays(children, fields=list(MESSAGES.type.value_type))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, parts, type=MESSAGES.type, mask=raw.is_null())
+
+
+def _first_of(messages: pa.Array, keys: tuple[str, ...]) -> pa.Array:
+    """The first of these fields that each struct has; null where it has none."""
+    have = [pc.struct_field(messages, key) for key in keys if messages.type.get_field_index(key) >= 0]
+    return pc.coalesce(*(values.cast(pa.string()) for values in have)) if have else pa.nulls(len(messages), pa.string())
+
+
 # --- malformed records
 
 
@@ -125,3 +157,8 @@ def malformed_error(file: InputFile, where: str, reason: str) -> BylineError:
         f"{file.uri}: {where}: {reason}; mend the file, or set `malformed: drop` for source {file.source!r} "
         "to drop such records and count them"
     )
+
+
+def missing_advice(source: str, name: str) -> str:
+    """What to do where a file does not have one of `CONTENTS`."""
+    return f"name the right one in sources.{source}.fields.{name}"

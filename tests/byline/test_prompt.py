@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from dataclasses import replace
 
 import pytest
 
@@ -20,7 +21,8 @@ def manifest_with(tmp_path):
             {"name": "first", "condition": {**CONDITION, **condition}},
             {"name": "second", "condition": {**CONDITION, "template": "<{url}> "}},
         ]
-        numbered_build(tmp_path, {"first": [1]}, length, config=config, tokenizer={**TOKENIZER, "bos_id": bos})
+        shards = {"plain": [1], "first": [1], "second": [1]}
+        numbered_build(tmp_path, shards, length, config=config, tokenizer={**TOKENIZER, "bos_id": bos})
         return byline.open(tmp_path).manifest
 
     return make
@@ -94,3 +96,90 @@ def test_a_prefix_that_training_replaced(manifest_with):
     assert prompt_ids(manifest, encode, {"host": "ab" * 8}, "") == [0] + [2097] * 8
     with pytest.raises(BylineError, match="9 tokens, and one of more than 8 was replaced"):
         prompt_ids(manifest, encode, {"host": "ab" * 9}, "")
+
+
+# --- tokens around the template, top values and bins, branches
+
+
+def with_tokens(manifest, **tokenizer):
+    return replace(manifest, tokenizer={**manifest.tokenizer, **tokenizer})
+
+
+def with_values(manifest, **values):
+    """The manifest with what `top` and `bins` of the first conditioned phase came to."""
+    plain, first, second = manifest.phases
+    return replace(manifest, phases=[plain, replace(first, values={"top": {}, "bins": {}, **values}), second])
+
+
+@pytest.mark.parametrize(
+    ("condition", "text", "ids"),
+    [
+        ({"begin": "<m>", "end": "</m>"}, "<m>ab</m>cd", [0, 500, 2097, 501, 2099]),
+        ({"begin": "<m>", "end": None}, "<m>abcd", [0, 500, 2097, 2099]),
+        ({"begin": None, "end": "</m>"}, "ab</m>cd", [0, 2097, 501, 2099]),
+    ],
+)
+def test_tokens_around_the_template(manifest_with, condition, text, ids):
+    manifest = manifest_with(template="{host}", **condition)
+    assert conditioned_prompt(manifest, {"host": "ab"}, "cd") == text
+    # The ones that the build added, and those of the file that it used; text is never one of them.
+    for tokenizer in (
+        {"added": {"<m>": 500, "</m>": 501}},
+        {"markers": {"<m>": 500, "</m>": 501}},
+        {"added": {"<m>": 500}, "markers": {"</m>": 501}},
+    ):
+        assert prompt_ids(with_tokens(manifest, **tokenizer), encode, {"host": "ab"}, "cd") == ids
+
+
+def test_a_token_whose_id_is_not_known(manifest_with):
+    manifest = with_tokens(manifest_with(begin="<m>", end="</m>"), added={"<m>": 500})
+    with pytest.raises(BylineError, match="no id for the token '</m>'"):
+        prompt_ids(manifest, encode, {"host": "ab"}, "cd")
+
+
+def test_the_tokens_around_count_towards_what_training_replaced(manifest_with):
+    manifest = manifest_with(length=16, template="{host}", begin="<m>", end="<m>")
+    manifest = with_tokens(manifest, added={"<m>": 500})
+    assert prompt_ids(manifest, encode, {"host": "ab" * 6}, "") == [0, 500] + [2097] * 6 + [500]
+    with pytest.raises(BylineError, match="9 tokens, and one of more than 8 was replaced"):
+        prompt_ids(manifest, encode, {"host": "ab" * 7}, "")
+
+
+def test_a_value_that_top_did_not_keep_is_unknown(manifest_with):
+    manifest = manifest_with(template="{host} {url} ", top={"host": 2}, unknown="?")
+    manifest = with_values(manifest, top={"host": ["a.org", "b.org"]})
+    assert conditioned_prompt(manifest, {"host": "b.org", "url": "u"}, "x") == "b.org u x"
+    assert conditioned_prompt(manifest, {"host": "c.org", "url": "u"}, "x") == "? u x"
+
+
+def test_top_of_a_hash_field_looks_at_the_hash(manifest_with):
+    manifest = with_values(manifest_with(template="{host_hash} "), top={"host_hash": [metadata_hash("a", "byline")]})
+    assert conditioned_prompt(manifest, {"host": "a"}, "x") == f"{metadata_hash('a', 'byline')} x"
+    assert conditioned_prompt(manifest, {"host_hash": metadata_hash("a", "byline")}, "x")[-2:] == " x"
+    assert conditioned_prompt(manifest, {"host": "b"}, "x") == "unknown x"
+
+
+def test_a_number_in_bins_is_given_as_the_number_of_its_bin(manifest_with):
+    manifest = with_values(manifest_with(template="{quality} "), bins={"quality": [0.2, 0.5]})
+    for value in ("0", "1", "2"):
+        assert conditioned_prompt(manifest, {"quality": value}, "x") == f"{value} x"
+    assert conditioned_prompt(manifest, {}, "x") == "unknown x"
+    message = "quality is in bins in phase 'first': give the number of a bin, from 0 to 2, not"
+    for value in ("3", "-1", "0.2", "01", "", "²"):
+        with pytest.raises(BylineError, match=message):
+            conditioned_prompt(manifest, {"quality": value}, "x")
+
+
+def test_each_point_of_a_branch_is_conditioned_as_the_branch(manifest_with):
+    manifest = manifest_with()
+    # A branch may have the name of a phase.
+    config = {**manifest.config, "branches": [{"name": "plain", "condition": {**CONDITION, "template": "<{host}> "}}]}
+    points = [
+        replace(manifest.phases[0], name=name, branch={"of": "plain"}, values={"top": {"host": kept}, "bins": {}})
+        for name, kept in (("plain-25", []), ("plain-50", ["a.org"]))
+    ]
+    manifest = replace(manifest, config=config, phases=[manifest.phases[0], *points])
+    assert conditioned_prompt(manifest, {"host": "a.org"}, "x") == "<unknown> x"
+    assert conditioned_prompt(manifest, {"host": "a.org"}, "x", "plain-50") == "<a.org> x"
+    with pytest.raises(BylineError, match="phase 'plain' is not conditioned; choose from plain-25, plain-50"):
+        conditioned_prompt(manifest, {}, "x", "plain")

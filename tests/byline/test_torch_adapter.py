@@ -40,6 +40,13 @@ def test_rows_as_tensors(adapter, tmp_path):
     assert all(array.flags.writeable for array in item.values())
 
 
+def test_the_rest_of_a_branch(adapter, tmp_path):
+    rows = numbered_build(tmp_path, {"a": [2, 2], "b-50": [1]}, branches={"b-50": ("a", 1)})
+    shards = byline.open(tmp_path, branch="b-50")
+    dataset = adapter.ShardDataset(shards[shards.branch_row("b-50") :])
+    assert [dataset[n]["input_ids"].tolist() for n in range(len(dataset))] == [rows[4].input_ids]
+
+
 def test_pickles_for_workers(adapter, tmp_path):
     numbered_build(tmp_path, {"conditioned": [3]})
     again = pickle.loads(pickle.dumps(adapter.ShardDataset(byline.open(tmp_path))))

@@ -74,6 +74,23 @@ def test_no_merge_across_the_border(tmp_path, capsys):
     assert shown(capsys)[1] == [257, 256]
 
 
+def test_tokens_around_the_template(tmp_path, capsys):
+    file = tmp_path / "tokenizer.json"
+    byte_tokenizer(file)
+    settings = settings_of(file)
+    condition = {**CONFIG["phases"][0]["condition"], "template": "{host}", "begin": "<m>", "end": "<s>"}
+    settings["config"]["phases"] = [{"name": "conditioned", "condition": condition}]
+    settings["tokenizer"] |= {"added": {"<m>": 259}, "markers": {"<m>": 259, "<s>": 257}}
+    numbered_build(tmp_path / "out", {"conditioned": [1]}, 64, **settings)
+    show_prompt(tmp_path / "out", {"host": "he"}, "he<m>")
+    text, ids = shown(capsys)
+    assert text == "<m>he<s>he<m>"
+    assert ids[:5] == [257, 259, 256, 257, 256]
+    # The name in the text stays text.
+    assert len(ids[5:]) == 3
+    assert 259 not in ids[5:]
+
+
 def test_a_terminal_gets_no_escape_codes(build, capsys):
     show_prompt(build[0], {"host": "\x1b[31m"}, "é")
     printed = capsys.readouterr().out

@@ -1,14 +1,13 @@
 """One shard from its documents: which they are, their order, their streams, their rows.
 
 ```
-plan row  ("c4", epoch 0, 0x00.., 0x3f.., ())    draw             documents of c4 with a place from 0x00.. to 0x3f..
-                                                 assemble_shard   sorted by order(place, epoch, seed), packed into rows
+plan row  (slice 0, "c4", epoch 0, 0x00.., 0x3f.., ())   draw             documents of c4 with a place in this range
+                                                         assemble_shard   sorted by (slice, order, doc id), packed
 ```
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 from tokenizers import Tokenizer
 
@@ -21,10 +20,11 @@ class Document:
     """One use of a document of the token store.
 
     Attributes:
-        epoch: set by `draw`.
+        epoch, slice: set by `draw`.
         tokens: ids of its text.
-        values: field name -> value, for templates; None where unknown.
-        scores: score name -> score, for predicates.
+        values: field name -> value as text, for templates and lists; None where unknown.
+        numbers: name -> number as the token store holds it, for ranks and bins; None where there is none.
+        masked: ranges (start, end) of its own tokens whose loss does not count.
     """
 
     source: str
@@ -32,13 +32,20 @@ class Document:
     doc_id: int
     tokens: list[int]
     values: Mapping[str, str | None] = field(default_factory=dict)
-    scores: Mapping[str, float | None] = field(default_factory=dict)
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
+    masked: list[tuple[int, int]] = field(default_factory=list)
     epoch: int = 0
+    slice: int = 0
+
+    @property
+    def fields(self) -> dict[str, str | None]:
+        """Every field of a template that is text."""
+        return {**self.values, "source": self.source}
 
 
 Predicate = Callable[[Document], bool]
-# source, epoch, place_lo, place_hi (both within the range), predicates
-PlanRow = tuple[str, int, int, int, tuple[Predicate, ...]]
+# slice, source, epoch, place_lo, place_hi (both within the range), predicates
+PlanRow = tuple[int, str, int, int, int, tuple[Predicate, ...]]
 
 
 @dataclass
@@ -51,14 +58,14 @@ class Shard:
 
 
 def draw(documents: Iterable[Document], plan_rows: Iterable[PlanRow]) -> list[Document]:
-    """The documents of one shard, with their epochs; a document may be drawn once an epoch."""
+    """The documents of one shard, with their epochs and slices; a document may be drawn once an epoch."""
     documents, drawn = list(documents), []
-    for source, epoch, low, high, predicates in plan_rows:
+    for number, source, epoch, low, high, predicates in plan_rows:
         for document in documents:
             if document.source != source or not low <= document.place <= high:
                 continue
             if all(predicate(document) for predicate in predicates):
-                drawn.append(replace(document, epoch=epoch))
+                drawn.append(replace(document, epoch=epoch, slice=number))
     uses = [(document.doc_id, document.epoch) for document in drawn]
     assert len(uses) == len(set(uses)), "the plan's rows overlap"
     return drawn
@@ -82,7 +89,7 @@ def assemble_shard(
         length: L, positions in a row.
         policy: `document_start`, `concat`, `repeat_prefix` or `best_fit`.
     """
-    ordered = sorted(documents, key=lambda use: (placing.order(use.place, use.epoch, seed), use.doc_id))
+    ordered = sorted(documents, key=lambda use: (use.slice, placing.order(use.place, use.epoch, seed), use.doc_id))
     streams: list[list[Token]] = []
     counts: dict[str, dict[str, int]] = {}
     for document in ordered:
@@ -92,7 +99,7 @@ def assemble_shard(
         count["documents"] += 1
         count["conditioned"] += conditioned
         count["prefix_too_long"] += too_long
-    packed = packing.pack(policy, streams, length)
+    packed = packing.pack(policy, streams, length, [document.slice for document in ordered])
     _count_tokens(packed, [document.source for document in ordered], counts)
     doc_ids = [document.doc_id for document in ordered]
     rows = [packing.row_of(row, doc_ids, length, pad_id) for row in packed.rows]
@@ -109,12 +116,15 @@ def _laid_out(
     eos_id: int | None,
 ) -> tuple[list[Token], bool, bool]:
     """A document's stream, whether its prefix was too long, whether it has one."""
+    prefix, too_long, where = None, False, "before"
     order = placing.order(document.place, document.epoch, seed)
-    if condition is None or placing.dropped_out(order, Fraction(condition.dropout)):
-        return stream(document.tokens, None, "before", bos_id, eos_id), False, False
-    values = {**document.values, "source": document.source}
-    prefix, too_long = prefix_of(condition, values, tokenizer, length)
-    return stream(document.tokens, prefix, condition.place, bos_id, eos_id), too_long, bool(prefix)
+    if condition is not None and not placing.dropped_out(order, condition.dropout):
+        where = condition.place
+        if placing.left_empty(order, condition.empty):
+            prefix = condition.marked([])
+        else:
+            prefix, too_long = prefix_of(condition, document.fields, tokenizer, length, document.numbers)
+    return stream(document.tokens, prefix, where, bos_id, eos_id, document.masked), too_long, bool(prefix)
 
 
 def _no_counts() -> dict[str, int]:

@@ -6,12 +6,14 @@ L = 8, a of 5 tokens, b of 6 (p p its prefix), c of 2
 document_start   a a a a a p p 1 | c c . . . . . .     discarded: 2 3 4
 concat           a a a a a p p 1 | 2 3 4 c c . . .
 repeat_prefix    a a a a a p p 1 | p p 2 3 4 c c .
-best_fit         a a a a a c c . | p p 1 2 3 4 . .
+best_fit         a a a a a c c . | p p 1 2 3 4 . .      and with c in the next slice
+                 a a a a a . . . | p p 1 2 3 4 . . | c c . . . . . .
 ```
 
 A row is built of `Segment`s first; `row_of` writes it down as a shard's columns.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,14 +56,15 @@ class Packed:
         return count_kinds(token for row in self.rows for segment in row for token in segment.tokens)
 
 
-def pack(policy: str, streams: list[list[Token]], length: int) -> Packed:
-    """Packs streams, which come in the shard's order, into rows of `length` positions."""
-    policies: dict[str, Any] = {
-        "document_start": document_start,
-        "concat": concat,
-        "repeat_prefix": repeat_prefix,
-        "best_fit": best_fit,
-    }
+def pack(policy: str, streams: list[list[Token]], length: int, slices: Sequence[int] | None = None) -> Packed:
+    """Packs streams, which come in the shard's order, into rows of `length` positions.
+
+    Args:
+        slices: the slice of each stream, ascending; None where all are of one. Only `best_fit` looks.
+    """
+    if policy == "best_fit":
+        return best_fit(streams, length, slices)
+    policies: dict[str, Any] = {"document_start": document_start, "concat": concat, "repeat_prefix": repeat_prefix}
     return policies[policy](streams, length)
 
 
@@ -124,11 +127,22 @@ def _carried_on(streams: list[list[Token]], length: int, repeated: bool) -> Pack
     return packed
 
 
-def best_fit(streams: list[list[Token]], length: int) -> Packed:
-    """Best-fit decreasing (arXiv 2404.10830), by looking at every row for every piece."""
+def best_fit(streams: list[list[Token]], length: int, slices: Sequence[int] | None = None) -> Packed:
+    """Best-fit decreasing (arXiv 2404.10830), each slice into rows of its own."""
+    packed = Packed(length)
+    of = [0] * len(streams) if slices is None else list(slices)
+    assert of == sorted(of), of
+    for number in sorted(set(of)):
+        mine = [(document, stream) for document, stream in enumerate(streams) if of[document] == number]
+        packed.rows += _best_fit_rows(mine, length)
+    return packed
+
+
+def _best_fit_rows(streams: list[tuple[int, list[Token]]], length: int) -> list[list[Segment]]:
+    """Rows of the numbered streams of one slice, by looking at every row for every piece."""
     rows: list[list[Segment]] = []
     added_at: list[int] = []
-    pieces = [piece for document, stream in enumerate(streams) for piece in _pieces(document, stream, length)]
+    pieces = [piece for document, stream in streams for piece in _pieces(document, stream, length)]
     # Python's sort is stable: equal ones stay in document order, then in order within the document.
     for time, piece in enumerate(sorted(pieces, key=lambda piece: -len(piece.tokens))):
         best = None
@@ -143,7 +157,7 @@ def best_fit(streams: list[list[Token]], length: int) -> Packed:
             rows[best[2]].append(piece)
             added_at[best[2]] = time
     rows = [sorted(row, key=_in_documents) for row in rows]
-    return Packed(length, sorted(rows, key=lambda row: _in_documents(row[0])))
+    return sorted(rows, key=lambda row: _in_documents(row[0]))
 
 
 def _pieces(document: int, stream: list[Token], length: int) -> list[Segment]:

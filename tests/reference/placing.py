@@ -15,6 +15,7 @@ import mmh3
 
 MODULUS = 2**64
 DROPOUT_CONSTANT = 0xD1B54A32D192ED03
+EMPTY_CONSTANT = 0xA24BAED4963EE407
 
 
 def splitmix64(x: int) -> int:
@@ -39,6 +40,11 @@ def order(place: int, epoch: int, seed: int) -> int:
 def dropped_out(order: int, dropout: Fraction) -> bool:
     """Whether a document with this order loses its metadata; `dropout` is its chance."""
     return splitmix64(order ^ DROPOUT_CONSTANT) >> 11 < floor(dropout * 2**53)
+
+
+def left_empty(order: int, empty: Fraction) -> bool:
+    """Whether a document with this order, which is not dropped out, keeps the markers of its prefix alone."""
+    return splitmix64(order ^ EMPTY_CONSTANT) >> 11 < floor(empty * 2**53)
 
 
 def file_numbers(files: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:

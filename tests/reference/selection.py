@@ -1,18 +1,19 @@
-"""The best share of one source's documents by a score, exactly.
+"""Who a part may take: lists, thresholds and shares, one step after another; and the borders of bins.
 
 ```
-score     0.9   0.5   0.5   none        share 1/2 of documents   2 of 4: the 0.9, and the 0.5 of the smaller tie
+number    0.9   0.5   0.5   none        share 1/2 of documents   2 of 4: the 0.9, and the 0.5 of the smaller tie
 tokens     10     4     7      1        share 1/2 of tokens      11 of 22: the 0.9 alone, for either 0.5 passes 11
 ```
 
-A higher score comes first; equal scores by `tie(place)`, then by place, ascending. A document without a score (None or
-not a number) comes after all others; it is counted in what there is, and selected by a share of 1 alone. Under
-`tokens` the selection ends before the first document that would pass the share, even if a later one fits.
+`top`: a higher number comes first; `bottom`: a lower one. Equal ones by `tie(place)`, then by place, ascending. A
+document without the number (None or not a number) comes after all others; it is counted in what there is, and taken by
+a share of 1 alone. Under `tokens` the share ends before the first document that would pass it, whatever comes later.
 """
 
 import math
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from tests.reference.placing import splitmix64
@@ -22,18 +23,90 @@ TIE_CONSTANT = 0x2545F4914F6CDD1D
 
 @dataclass(frozen=True)
 class Scored:
-    """What selection needs of a document: its score as the token store holds it (see `as_float32`), place, tokens."""
+    """What ranking needs of a document: its number as the token store holds it (see `as_float32`), place, tokens."""
 
     score: float | None
     place: int
     tokens: int
 
 
-def top_share(documents: list[Scored], share: Fraction, count: str) -> set[int]:
+@dataclass(frozen=True)
+class Candidate:
+    """What steps need of a document: numbers as the token store holds them, and texts of template fields."""
+
+    source: str
+    place: int
+    tokens: int
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
+    values: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of `select`, with the keys of the configuration; `sources` None is for all."""
+
+    top: Fraction | None = None
+    bottom: Fraction | None = None
+    at_least: Fraction | None = None
+    at_most: Fraction | None = None
+    by: str | None = None
+    count: str = "documents"
+    over: str = "each"
+    allow: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    deny: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    sources: Sequence[str] | None = None
+
+
+def select(documents: Sequence[Candidate], steps: Iterable[Step], kinds: Mapping[str, str]) -> set[int]:
+    """Indices of those that all steps take; `kinds` says of each number whether it is `float32`, `float` or `int`."""
+    chosen = set(range(len(documents)))
+    for step in steps:
+        reached = {i for i in chosen if step.sources is None or documents[i].source in step.sources}
+        chosen = (chosen - reached) | _taken(documents, reached, step, kinds)
+    return chosen
+
+
+def _taken(documents: Sequence[Candidate], reached: set[int], step: Step, kinds: Mapping[str, str]) -> set[int]:
+    if step.top is None and step.bottom is None:
+        return {i for i in reached if _is_listed(documents[i], step) and _is_between(documents[i], step, kinds)}
+    together = [reached]
+    if step.over == "each":
+        together = [{i for i in reached if documents[i].source == one} for one in {d.source for d in documents}]
+    return set().union(*(_share_of(documents, sorted(group), step) for group in together))
+
+
+def _share_of(documents: Sequence[Candidate], group: list[int], step: Step) -> set[int]:
+    assert step.by is not None
+    some = [Scored(documents[i].numbers[step.by], documents[i].place, documents[i].tokens) for i in group]
+    if step.top is not None:
+        return {group[index] for index in take_share(some, step.top, step.count, highest_first=True)}
+    assert step.bottom is not None
+    return {group[index] for index in take_share(some, step.bottom, step.count, highest_first=False)}
+
+
+def _is_listed(document: Candidate, step: Step) -> bool:
+    allowed = all(document.values[name] in values for name, values in step.allow.items())
+    return allowed and not any(document.values[name] in values for name, values in step.deny.items())
+
+
+def _is_between(document: Candidate, step: Step, kinds: Mapping[str, str]) -> bool:
+    if step.by is None:
+        return True
+    number = document.numbers[step.by]
+    if not is_number(number):
+        return False
+    low, high = step.at_least, step.at_most
+    if kinds[step.by] == "float32":
+        low, high = (None if bound is None else nearest_float32(bound) for bound in (low, high))
+    # Python compares fractions, integers and floats exactly.
+    return (low is None or number >= low) and (high is None or number <= high)
+
+
+def take_share(documents: Sequence[Scored], share: Fraction, count: str, *, highest_first: bool) -> set[int]:
     """Indices into `documents` of the selected ones; `count` is `documents` or `tokens`."""
     if share == 1:
         return set(range(len(documents)))
-    ranked = sorted(range(len(documents)), key=lambda index: _rank(documents[index]))
+    ranked = sorted(range(len(documents)), key=lambda index: _rank(documents[index], highest_first))
     sizes = [documents[index].tokens if count == "tokens" else 1 for index in ranked]
     budget = math.floor(share * sum(sizes))
     selected = set()
@@ -45,13 +118,29 @@ def top_share(documents: list[Scored], share: Fraction, count: str) -> set[int]:
     return selected
 
 
+def top_share(documents: Sequence[Scored], share: Fraction, count: str) -> set[int]:
+    """The share with the highest numbers."""
+    return take_share(documents, share, count, highest_first=True)
+
+
+def bin_borders(numbers: Iterable[float | None], bins: int) -> list[float]:
+    """Borders between bins of equally many documents; equal ones once."""
+    ordered = sorted(number for number in numbers if number is not None and is_number(number))
+    borders = [ordered[i * len(ordered) // bins] for i in range(1, bins)] if ordered else []
+    return sorted(set(borders))
+
+
 def tie(place: int) -> int:
-    """What decides between equal scores: the smaller comes first."""
+    """What decides between equal numbers: the smaller comes first."""
     return splitmix64(place ^ TIE_CONSTANT)
 
 
+def is_number(value: float | None) -> bool:
+    return value is not None and not math.isnan(value)
+
+
 def is_scored(document: Scored) -> bool:
-    return document.score is not None and not math.isnan(document.score)
+    return is_number(document.score)
 
 
 def as_float32(score: float) -> float:
@@ -62,6 +151,17 @@ def as_float32(score: float) -> float:
         return math.copysign(math.inf, score)
 
 
-def _rank(document: Scored) -> tuple[bool, float, int, int]:
-    score = document.score if document.score is not None and is_scored(document) else 0.0
-    return not is_scored(document), -score, tie(document.place), document.place
+def nearest_float32(value: Fraction) -> float:
+    """The nearest 32-bit value of an exact number: 24 binary digits, of two as near the even one."""
+    exponent = -149
+    while abs(value) >= Fraction(2) ** (exponent + 24):
+        exponent += 1
+    rounded = round(value / Fraction(2) ** exponent) * Fraction(2) ** exponent
+    if abs(rounded) >= Fraction(2) ** 128:
+        return math.inf if rounded > 0 else -math.inf
+    return float(rounded)
+
+
+def _rank(document: Scored, highest_first: bool) -> tuple[bool, float, int, int]:
+    score = document.score if document.score is not None and is_scored(document) else 0
+    return not is_scored(document), -score if highest_first else score, tie(document.place), document.place

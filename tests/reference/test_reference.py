@@ -140,6 +140,21 @@ def test_best_fit_takes_the_least_space_before_the_latest_row() -> None:
     assert packed("best_fit", 8, "aaaaaa", "bbbbb", "cc")[0] == ["aaaaaacc", "bbbbb___"]
 
 
+def test_best_fit_packs_each_slice_into_rows_of_its_own() -> None:
+    streams = [drawn(text) for text in ("aaaaa", "bbbbbb", "cc", "ddddddddde", "fff")]
+
+    def rows(*slices: int) -> list[str]:
+        made = packing.pack("best_fit", streams, 8, slices)
+        return ["".join(chr(token.id) for segment in row for token in segment.tokens) for row in made.rows]
+
+    assert rows(0, 0, 0, 0, 0) == ["aaaaafff", "bbbbbbcc", "dddddddd", "de"]
+    assert rows(0, 0, 2, 2, 5) == ["aaaaa", "bbbbbb", "ccde", "dddddddd", "fff"]
+    with pytest.raises(AssertionError):
+        rows(0, 1, 0, 0, 0)
+    for policy in ("document_start", "concat", "repeat_prefix"):
+        assert packing.pack(policy, streams, 8, [0, 0, 2, 2, 5]) == packing.pack(policy, streams, 8)
+
+
 def test_best_fit_rest_of_a_long_document_may_stand_before_its_other_pieces() -> None:
     # b is cut into 1234 and 5; its rest fits behind a, and a's row comes first.
     assert packed("best_fit", 4, "aaa", "12345") == (
@@ -295,6 +310,21 @@ def test_dropout_drops_its_share() -> None:
     assert dropped < {order for order in orders if placing.dropped_out(order, Fraction(1, 5))}
 
 
+def test_empty_leaves_its_share_empty_whoever_is_dropped_out() -> None:
+    orders = [placing.order(place, 0, 0) for place in range(10_000)]
+    assert not any(placing.left_empty(order, Fraction(0)) for order in orders)
+    dropped = [order for order in orders if placing.dropped_out(order, Fraction(1, 2))]
+    others = set(orders) - set(dropped)
+    assert 400 < sum(placing.left_empty(order, Fraction(1, 10)) for order in dropped) < 600
+    assert 400 < sum(placing.left_empty(order, Fraction(1, 10)) for order in others) < 600
+
+
+def test_empty_compares_the_upper_53_bits() -> None:
+    value = placing.splitmix64(5 ^ 0xA24BAED4963EE407) >> 11
+    assert not placing.left_empty(5, Fraction(value, 2**53))
+    assert placing.left_empty(5, Fraction(value + 1, 2**53))
+
+
 def test_dropout_compares_the_upper_53_bits() -> None:
     value = placing.splitmix64(5 ^ 0xD1B54A32D192ED03) >> 11
     assert not placing.dropped_out(5, Fraction(value, 2**53))
@@ -387,6 +417,49 @@ def test_stream_of_each_condition() -> None:
     assert [token.kind for token in layout.stream([5], [8], "before", 1, None)] == ["bos", "prefix", "doc"]
 
 
+def test_masked_ranges_are_of_a_documents_own_tokens() -> None:
+    def losses(prefix: list[int] | None, where: str, masked: list[tuple[int, int]]) -> list[int]:
+        return [token.loss for token in layout.stream([5, 6, 7], prefix, where, 1, 2, masked)]
+
+    assert losses(None, "before", [(0, 1), (2, 3)]) == [1, 0, 1, 0, 1]
+    assert losses([8, 9], "before", [(0, 2)]) == [0, 0, 0, 0, 0, 1, 1]
+    assert losses([8, 9], "after", [(0, 3)]) == [1, 0, 0, 0, 1, 1, 1]
+
+
+def test_a_rewritten_text_names_tokens_and_trains_spans(text_only: Tokenizer) -> None:
+    # <U> é a <end> b: two bytes of é are two tokens, and a cut that names nothing changes nothing here.
+    text, special, names = "<U>éa<end>b<U>", [0, 3, 4, 4, 5, 10], {"<U>": 400, "<end>": 401}
+    tokens = [400, *ids("éa"), 401, *ids("b<U>")]
+    assert layout.tokenize_marked(text_only, text, None, special, names) == (tokens, [])
+    assert layout.tokenize_marked(text_only, text, [], special, names) == (tokens, [(0, 9)])
+    assert layout.tokenize_marked(text_only, text, [3, 4, 9, 11], special, names) == (tokens, [(0, 1), (3, 4), (6, 9)])
+    assert layout.tokenize_marked(text_only, "a<tag>b", [2, 3], None, {}) == ([97, 257, 98], [(0, 1), (2, 3)])
+
+
+def test_bins_and_top_values() -> None:
+    condition = layout.Condition("", top={"h": {"a", "b"}}, bins={"n": [0.5, 0.5, 2], "none": []})
+
+    def known(host: str | None, number: float | None) -> list[str | None]:
+        values = layout.known_values(condition, {"h": host, "x": "y"}, {"n": number, "none": number})
+        assert values["x"] == "y"
+        return [values[name] for name in ("h", "n", "none")]
+
+    assert known("a", 0.5) == ["a", "2", "0"]
+    assert known("c", 0.4) == [None, "0", "0"]
+    assert known("b", 2) == ["b", "3", "0"]
+    assert known(None, None) == known(None, math.nan) == [None, None, None]
+
+
+def test_markers_belong_to_the_prefix(text_only: Tokenizer) -> None:
+    condition = layout.Condition("{a}", unknown="?", begin=400, end=401)
+    assert layout.prefix_of(condition, {"a": "12"}, text_only, 8) == ([400, *ids("12"), 401], False)
+    assert layout.prefix_of(condition, {"a": "123"}, text_only, 8) == ([400, *ids("?"), 401], True)
+    only_begin = layout.Condition("", begin=400)
+    assert layout.prefix_of(only_begin, {}, text_only, 8) == ([400], False)
+    with pytest.raises(ValueError, match="takes 5 tokens"):
+        layout.prefix_of(layout.Condition("123", begin=400, end=401), {}, text_only, 8)
+
+
 def test_a_prefix_of_more_than_half_a_row_is_replaced(text_only: Tokenizer) -> None:
     condition = layout.Condition("{a}{b}", unknown="?")
     assert layout.prefix_of(condition, {"a": "12", "b": "34"}, text_only, 8) == (ids("1234"), False)
@@ -407,10 +480,13 @@ def test_draw_takes_closed_ranges_of_one_source_and_asks_every_predicate() -> No
         return document.place % 2 == 0
 
     everything = [made(source, place) for source in "ab" for place in range(6)]
-    uses = assembly.draw(everything, [("a", 0, 1, 4, (even,)), ("b", 0, 5, 9, ()), ("b", 1, 0, 0, (even, even))])
-    assert [(use.source, use.place, use.epoch) for use in uses] == [("a", 2, 0), ("a", 4, 0), ("b", 5, 0), ("b", 0, 1)]
+    rows = [(7, "a", 0, 1, 4, (even,)), (3, "b", 0, 5, 9, ()), (3, "b", 1, 0, 0, (even, even))]
+    uses = assembly.draw(everything, rows)
+    assert [(use.slice, use.source, use.place, use.epoch) for use in uses] == [
+        (7, "a", 2, 0), (7, "a", 4, 0), (3, "b", 5, 0), (3, "b", 0, 1),
+    ]  # fmt: skip
     with pytest.raises(AssertionError, match="overlap"):
-        assembly.draw(everything, [("a", 0, 0, 3, ()), ("a", 0, 3, 5, ())])
+        assembly.draw(everything, [(0, "a", 0, 0, 3, ()), (1, "a", 0, 3, 5, ())])
 
 
 def test_assemble_shard(text_only: Tokenizer) -> None:
@@ -446,6 +522,43 @@ def test_assemble_shard(text_only: Tokenizer) -> None:
         "discarded": 2, "conditioned": 2, "prefix_too_long": 1,
     }  # fmt: skip
     assert shard.counts["b"]["positions"] == 9
+
+
+def test_assemble_shard_slice_by_slice(text_only: Tokenizer) -> None:
+    assert placing.order(1, 0, 0) < placing.order(0, 0, 0) < placing.order(2, 0, 0)
+    uses = [
+        assembly.Document("a", place, place, ids("xyz"), slice=number) for place, number in ((0, 1), (1, 1), (2, 0))
+    ]
+
+    def doc_ids(policy: str) -> list[list[int]]:
+        shard = assembly.assemble_shard(
+            uses, seed=0, length=8, policy=policy, condition=None, tokenizer=text_only,
+            bos_id=None, eos_id=None, pad_id=PAD,
+        )  # fmt: skip
+        return [row["doc_ids"] for row in shard.rows]
+
+    assert doc_ids("concat") == [[2, 1, 0], [0, -1]]
+    assert doc_ids("best_fit") == [[2, -1], [1, 0, -1]]
+
+
+def test_assemble_shard_with_loss_spans_and_empty_prefixes(text_only: Tokenizer) -> None:
+    condition = layout.Condition("{h}", begin=400, end=401, empty=Fraction(1, 2), dropout=Fraction(1, 4))
+    orders = {place: placing.order(place, 0, 0) for place in range(40)}
+    dropped = {place for place, order in orders.items() if placing.dropped_out(order, condition.dropout)}
+    empty = {place for place, order in orders.items() if placing.left_empty(order, condition.empty)} - dropped
+    for place in (min(dropped), min(empty), min(set(orders) - dropped - empty)):
+        document = assembly.Document("a", place, 0, ids("xyz"), {"h": "h"}, masked=[(1, 2)])
+        shard = assembly.assemble_shard(
+            [document], seed=0, length=12, policy="concat", condition=condition, tokenizer=text_only,
+            bos_id=BOS, eos_id=EOS, pad_id=PAD,
+        )  # fmt: skip
+        prefix = [] if place in dropped else [400, 401] if place in empty else [400, *ids("h"), 401]
+        tokens = [BOS, *prefix, *ids("xyz"), EOS]
+        losses = [0 if prefix else 1, *[0] * len(prefix), 1, 0, 1, 1]
+        assert shard.rows[0]["input_ids"] == tokens + [PAD] * (12 - len(tokens))
+        assert shard.rows[0]["loss_mask"] == losses + [0] * (12 - len(tokens))
+        assert shard.counts["a"]["loss_tokens"] == sum(losses)
+        assert shard.counts["a"]["conditioned"] == bool(prefix)
 
 
 @pytest.mark.parametrize(
@@ -526,6 +639,71 @@ def test_equal_scores_are_decided_by_the_tie() -> None:
     for count in ("documents", "tokens"):
         for number in places:
             assert selection.top_share(some, Fraction(number, 8), count) == set(by_tie[:number])
+
+
+def test_bottom_takes_the_lowest_numbers() -> None:
+    some = scored((0.5, 1, 9), (None, 2, 9), (0.9, 3, 9), (math.nan, 4, 9), (-1.0, 5, 9))
+    assert selection.take_share(some, Fraction(2, 5), "documents", highest_first=False) == {0, 4}
+    assert selection.take_share(some, Fraction(99, 100), "tokens", highest_first=False) == {0, 2, 4}
+
+
+def candidates() -> list[selection.Candidate]:
+    rows = [("a", 5, "x"), ("a", 3, "y"), ("a", None, "x"), ("b", 9, None), ("b", 1, "x")]
+    return [
+        selection.Candidate(source, place, 10, {"n": number}, {"host": host})
+        for place, (source, number, host) in enumerate(rows)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "chosen"),
+    [
+        ([], {0, 1, 2, 3, 4}),
+        ([selection.Step(allow={"host": ["x"]})], {0, 2, 4}),
+        ([selection.Step(deny={"host": ["x"]})], {1, 3}),
+        ([selection.Step(deny={"host": ["x"]}, sources=["b"])], {0, 1, 2, 3}),
+        ([selection.Step(allow={"host": ["x", "y"]}, deny={"host": ["y"]})], {0, 2, 4}),
+        ([selection.Step(at_least=Fraction(3), by="n")], {0, 1, 3}),
+        ([selection.Step(at_least=Fraction(3), at_most=Fraction(5), by="n")], {0, 1}),
+        ([selection.Step(top=Fraction(1, 2), by="n")], {0, 3}),
+        ([selection.Step(top=Fraction(1, 2), by="n", over="all")], {0, 3}),
+        ([selection.Step(bottom=Fraction(3, 5), by="n", over="all")], {0, 1, 4}),
+        ([selection.Step(bottom=Fraction(1, 2), by="n", count="tokens")], {1, 4}),
+        ([selection.Step(top=Fraction(1), by="n")], {0, 1, 2, 3, 4}),
+        # Of the three that have the host x, not of all five.
+        ([selection.Step(allow={"host": ["x"]}), selection.Step(top=Fraction(2, 3), by="n", over="all")], {0, 4}),
+        ([selection.Step(top=Fraction(2, 5), by="n", over="all"), selection.Step(allow={"host": ["x"]})], {0}),
+    ],
+)
+def test_each_step_looks_at_what_the_steps_before_it_left(steps: list[selection.Step], chosen: set[int]) -> None:
+    assert selection.select(candidates(), steps, {"n": "int"}) == chosen
+
+
+def test_a_threshold_on_a_score_is_rounded_as_the_score_is() -> None:
+    some = [selection.Candidate("a", 0, 1, {"q": selection.as_float32(0.1)})]
+    step = selection.Step(at_most=Fraction(1, 10), by="q")
+    assert selection.select(some, [step], {"q": "float32"}) == {0}
+    assert selection.select(some, [step], {"q": "float"}) == set()
+
+
+def test_borders_of_bins() -> None:
+    assert selection.bin_borders([3, None, 1, 2, 4], 2) == [3]
+    assert selection.bin_borders([3, 1, 2, math.nan], 2) == [2]
+    assert selection.bin_borders([1, 1, 1, 5], 4) == [1, 5]
+    assert selection.bin_borders([7], 3) == [7]
+    assert selection.bin_borders([None], 3) == []
+
+
+@given(st.floats(width=64, allow_nan=False, allow_infinity=False))
+def test_nearest_float32_rounds_as_machines_do(value: float) -> None:
+    assert selection.nearest_float32(Fraction(value)) == selection.as_float32(value)
+
+
+def test_nearest_float32_rounds_once() -> None:
+    above_half = 1 + Fraction(1, 2**24) + Fraction(1, 2**80)
+    assert selection.as_float32(float(above_half)) == 1
+    assert selection.nearest_float32(above_half) == 1 + 2**-23
+    assert selection.nearest_float32(Fraction(-(10**400))) == -math.inf
 
 
 def test_as_float32() -> None:

@@ -15,14 +15,26 @@ from transforms.packing import Segments, pack
 BOS, EOS = 1, 2
 
 
-def documents_of(sizes: list[tuple[int, int]], *, before: bool = True, sources: list[int] | None = None) -> Documents:
-    """Documents of (own tokens, prefix tokens); all prefixes are the first ids of 50, 51, ..."""
+def documents_of(
+    sizes: list[tuple[int, int]],
+    *,
+    before: bool = True,
+    sources: list[int] | None = None,
+    masked: list[list[int]] | None = None,
+) -> Documents:
+    """Documents of (own tokens, prefix tokens); all prefixes are the first ids of 50, 51, ...
+
+    `masked` has ranges of own tokens for each document: start, end, ...
+    """
     own, prefix = (np.array(column, np.int64) for column in zip(*sizes, strict=True))
     zeros = np.zeros(len(sizes), np.int64)
+    borders = masked or [[]] * len(sizes)
+    counts = np.array([len(some) for some in borders], np.int64)
     return Documents(
         sources=["a", "b"],
         source=np.array(sources or zeros, np.int64),
         epoch=zeros,
+        slice=zeros,
         doc_id=np.arange(len(sizes)),
         place=zeros.astype(np.uint64),
         tokens=np.concatenate([100 * (n + 1) + np.arange(size) for n, size in enumerate(own)]).astype(np.int32),
@@ -33,6 +45,21 @@ def documents_of(sizes: list[tuple[int, int]], *, before: bool = True, sources: 
         prefix_count=prefix,
         masked_prefix=prefix if before else zeros,
         too_long=zeros.astype(bool),
+        masked_ranges=np.array([border for some in borders for border in some], np.int32),
+        masked_start=np.cumsum(counts) - counts,
+        masked_count=counts,
+    )
+
+
+def parts_of(d: Documents) -> tuple[np.ndarray, ...]:
+    return (
+        d.token_start,
+        d.token_count,
+        d.prefix_start,
+        d.prefix_count,
+        d.masked_prefix,
+        d.masked_start,
+        d.masked_count,
     )
 
 
@@ -54,7 +81,8 @@ def filled(documents: Documents, policy: Packing, bos: int | None = BOS, eos: in
         (s.row, s.document, s.start, s.take, s.head),
         d.tokens,
         d.prefix_values,
-        (d.token_start, d.token_count, d.prefix_start, d.prefix_count, d.masked_prefix),
+        d.masked_ranges,
+        parts_of(d),
         -1 if bos is None else bos,
         -1 if eos is None else eos,
     )
@@ -129,16 +157,43 @@ def test_pieces_of_best_fit() -> None:
     ]
 
 
+def test_masked_ranges_are_of_the_documents_own_tokens() -> None:
+    assert filled(documents_of([(4, 2), (3, 0)], masked=[[0, 1, 3, 4], [0, 2]]), Packing.CONCAT) == [
+        "1 50 51 100 101 102 103 2",
+        "0 0 0 0 1 1 0 1",
+        "1 200 201 202 2 0 0 0",
+        "1 0 0 1 1 0 0 0",
+    ]
+
+
+def test_a_masked_range_may_go_over_several_rows() -> None:
+    assert filled(documents_of([(17, 1)], masked=[[5, 16]]), Packing.REPEAT_PREFIX) == [
+        "1 50 100 101 102 103 104 105",
+        "0 0 1 1 1 1 1 0",
+        "50 106 107 108 109 110 111 112",
+        "0 0 0 0 0 0 0 0",
+        "50 113 114 115 116 2 0 0",
+        "0 0 0 0 1 1 0 0",
+    ]
+
+
+def test_a_prefix_behind_a_masked_document_is_trained() -> None:
+    assert filled(documents_of([(3, 2)], before=False, masked=[[0, 3]]), Packing.CONCAT) == [
+        "1 100 101 102 50 51 2 0",
+        "1 0 0 0 1 1 1 0",
+    ]
+
+
 def test_a_row_in_the_middle_is_filled_alone() -> None:
-    documents = documents_of([(7, 0), (7, 0), (7, 0)])
+    documents = documents_of([(7, 0), (7, 0), (7, 0)], masked=[[1, 2], [], [0, 3]])
     whole = filled(documents, Packing.CONCAT)
     s = packed(documents, Packing.CONCAT)
     chosen = s.row == 1
     ids, mask = np.zeros((1, 8), np.uint16), np.zeros((1, 8), np.uint8)
     d = documents
     columns = tuple(column[chosen] for column in (s.row, s.document, s.start, s.take, s.head))
-    parts = (d.token_start, d.token_count, d.prefix_start, d.prefix_count, d.masked_prefix)
-    fill_rows(ids, mask, 1, columns, d.tokens.astype(np.uint16), d.prefix_values.astype(np.uint16), parts, BOS, EOS)
+    tokens, prefixes = d.tokens.astype(np.uint16), d.prefix_values.astype(np.uint16)
+    fill_rows(ids, mask, 1, columns, tokens, prefixes, d.masked_ranges, parts_of(d), BOS, EOS)
     assert [" ".join(map(str, ids[0])), " ".join(map(str, mask[0]))] == whole[2:4]
 
 
@@ -175,6 +230,21 @@ def test_counts_by_source(policy: Packing) -> None:
             conditioned=1,
             prefix_too_long=0,
         )
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("policy", list(Packing))
+def test_loss_tokens_are_the_ones_of_the_masks(policy: Packing, before: bool) -> None:
+    masked = [[2, 9, 11, 30], [], [0, 5], [3, 4, 6, 7]]
+    sizes = [(33, 2), (7, 1), (5, 0), (9, 4)]
+    documents = documents_of(sizes, before=before, sources=[0, 1, 0, 1], masked=masked)
+    masks = filled(documents, policy)[1::2]
+    counts = counts_of(documents, policy)
+    assert counts["a"].loss_tokens + counts["b"].loss_tokens == sum(map(int, " ".join(masks).split()))
+    trained = counts_of(documents_of(sizes, before=before, sources=[0, 1, 0, 1]), policy)
+    # `document_start` keeps the first row of the first document, and of the last its BOS.
+    due = {"a": 8 if before else 10, "b": 0} if policy is Packing.DOCUMENT_START else {"a": 31, "b": 2}
+    assert {name: trained[name].loss_tokens - counts[name].loss_tokens for name in "ab"} == due
 
 
 def test_a_source_without_documents_counts_nothing() -> None:

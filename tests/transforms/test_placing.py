@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.reference import placing as slow
 from tests.reference.selection import tie
-from transforms.placing import circle_offset, dropped_out, in_sample, orders, places, splitmix64, ties
+from transforms.placing import circle_offset, dropped_out, in_sample, left_empty, orders, places, splitmix64, ties
 
 words = st.integers(0, 2**64 - 1)
 word_lists = st.lists(words | st.sampled_from([0, 1, 2**63, 2**64 - 1]), max_size=20)
@@ -71,9 +71,25 @@ def test_dropout_compares_the_upper_53_bits() -> None:
     assert dropped_out(uint64([5]), Fraction(value + 1, 2**53)).tolist() == [True]
 
 
-def test_shares_of_dropout_and_samples_are_kept() -> None:
+def test_left_empty_compares_the_upper_53_bits() -> None:
+    value = slow.splitmix64(5 ^ 0xA24BAED4963EE407) >> 11
+    assert left_empty(uint64([5]), Fraction(value, 2**53)).tolist() == [False]
+    assert left_empty(uint64([5]), Fraction(value + 1, 2**53)).tolist() == [True]
+
+
+@given(word_lists, st.sampled_from([Fraction(0), Fraction(1, 3), Fraction(1, 2), Fraction(2**53 - 1, 2**53)]))
+def test_left_empty(values: list[int], empty: Fraction) -> None:
+    numbers = [slow.splitmix64(value ^ 0xA24BAED4963EE407) >> 11 for value in values]
+    assert left_empty(uint64(values), empty).tolist() == [number < empty * 2**53 // 1 for number in numbers]
+
+
+def test_shares_of_dropout_empty_prefixes_and_samples_are_kept() -> None:
     values = splitmix64(np.arange(100_000, dtype=np.uint64))
-    assert abs(dropped_out(values, Fraction(1, 4)).mean() - 0.25) < 0.005
+    dropped, empty = dropped_out(values, Fraction(1, 4)), left_empty(values, Fraction(1, 4))
+    assert abs(dropped.mean() - 0.25) < 0.005
+    # Whether a document is left empty says nothing about whether it is dropped out.
+    assert abs(empty[~dropped].mean() - 0.25) < 0.005
+    assert abs(empty[dropped].mean() - 0.25) < 0.01
     assert abs(in_sample(values, 2**30).mean() - 0.25) < 0.005
     assert in_sample(values, 2**32).all()
     assert not in_sample(values, 0).any()

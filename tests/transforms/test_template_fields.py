@@ -12,13 +12,17 @@ from byline.template import Template
 from schemas import documents
 from schemas.recipe import Condition
 from transforms import template_fields
-from transforms.template_fields import field_values, filled_prefixes, unknown_prefix
+from transforms.field_values import FieldValues
+from transforms.template_fields import columns_of_fields, field_values, filled_prefixes, unknown_prefix
 
+NONE = FieldValues()
 SCHEMA = pa.schema(
     [
         documents.URL,
         documents.HOST,
         documents.REGISTERED_DOMAIN,
+        documents.NUM_BYTES,
+        documents.NUM_TOKENS,
         pa.field("quality", documents.SCORE_TYPE),
         pa.field("topic", documents.LABEL_TYPE),
         pa.field("license", pa.string()),
@@ -33,6 +37,8 @@ COLUMNS = {
     "url": ["https://news.example.co.uk/a?b", "http://[::1]", None, "https://news.example.co.uk/a?b", ""],
     "host": ["news.example.co.uk", "[::1]", None, "news.example.co.uk", None],
     "registered_domain": ["example.co.uk", None, None, "example.co.uk", None],
+    "num_bytes": [9, 2**40, 0, 9, 7],
+    "num_tokens": [3, 2**31 - 1, 1, 3, 2],
     "quality": [0.98, 1e-7, None, 0.98, 1.0],
     "topic": ["science", "art", None, "science", "art"],
     "license": ["cc by", "", None, "cc by", "ü"],
@@ -64,6 +70,8 @@ NEWS, LOOPBACK = "news.example.co.uk", "[::1]"
         ("host_hash", [blake(NEWS), blake(LOOPBACK), None, blake(NEWS), None]),
         ("url_hash", [blake(f"https://{NEWS}/a?b"), blake("http://[::1]"), None, blake(f"https://{NEWS}/a?b"), None]),
         ("source", ["mine"] * 5),
+        ("num_bytes", ["9", "1099511627776", "0", "9", "7"]),
+        ("num_tokens", ["3", "2147483647", "1", "3", "2"]),
         ("quality", ["0.98", "1e-07", None, "0.98", "1.0"]),
         ("topic", ["science", "art", None, "science", "art"]),
         ("license", ["cc by", "", None, "cc by", "ü"]),
@@ -126,7 +134,7 @@ def test_unknown_field_names_what_there_is():
 
 def test_filled_prefixes():
     condition = Condition(template="URL: {host} ({license}) {{{host}}}\n\n", unknown="?")
-    texts, index = filled_prefixes(make_batch(COLUMNS), "mine", condition)
+    texts, index = filled_prefixes(make_batch(COLUMNS), "mine", condition, NONE)
     news = "URL: news.example.co.uk (cc by) {news.example.co.uk}\n\n"
     assert texts == [news, "URL: [::1] () {[::1]}\n\n", "URL: ? (?) {?}\n\n", "URL: ? (ü) {?}\n\n"]
     assert index.tolist() == [0, 1, 2, 0, 3]
@@ -136,24 +144,58 @@ def test_filled_prefixes():
 
 def test_two_combinations_of_one_text_are_one():
     columns = {**COLUMNS, "topic": ["a", "ab", None, "?", "a"], "license": ["bc", "c", "c", "c", "bc"]}
-    texts, index = filled_prefixes(make_batch(columns), "mine", Condition(template="{topic}{license}", unknown="?"))
+    texts, index = filled_prefixes(
+        make_batch(columns), "mine", Condition(template="{topic}{license}", unknown="?"), NONE
+    )
     assert texts == ["abc", "?c"]
     assert index.tolist() == [0, 0, 1, 1, 0]
 
 
 def test_the_salt_of_the_condition_counts():
     batch = make_batch(COLUMNS).slice(0, 1)
-    assert filled_prefixes(batch, "mine", Condition(template="{host_hash}", salt="pepper"))[0] == [
-        blake(NEWS, b"pepper")
-    ]
+    condition = Condition(template="{host_hash}", salt="pepper")
+    assert filled_prefixes(batch, "mine", condition, NONE)[0] == [blake(NEWS, b"pepper")]
+
+
+def test_top_and_bins_change_what_a_template_is_filled_with():
+    condition = Condition(
+        template="{host} {host} {quality} {year}",
+        unknown="?",
+        top={"host": 1, "year": "50%"},
+        bins={"quality": [0, 0.5]},
+    )
+    values = FieldValues(top={"host": [LOOPBACK, "elsewhere.org"], "year": ["2024"]}, bins={"quality": [0.0, 0.98]})
+    texts, index = filled_prefixes(make_batch(COLUMNS), "mine", condition, values)
+    # The float32 nearest to 0.98 is above it.
+    assert float(np.float32(0.98)) > 0.98
+    assert [texts[i] for i in index] == ["? ? 2 2024", f"{LOOPBACK} {LOOPBACK} 1 ?", "? ? ? ?", "? ? 2 2024", "? ? 2 ?"]
+
+
+def test_top_of_a_hash_field_keeps_hashes():
+    condition = Condition(template="{host_hash}", salt="salt", top={"host_hash": 1})
+    texts, index = filled_prefixes(
+        make_batch(COLUMNS), "mine", condition, FieldValues(top={"host_hash": [blake(NEWS)]})
+    )
+    assert [texts[i] for i in index] == [blake(NEWS), "unknown", "unknown", blake(NEWS), "unknown"]
+
+
+def test_a_plan_that_fixed_nothing_for_a_field_is_no_plan_of_the_condition():
+    condition = Condition(template="{host}", top={"host": 1})
+    with pytest.raises(AssertionError, match=r"top or bins for \['host'\], the plan for \[\]"):
+        filled_prefixes(make_batch(COLUMNS), "mine", condition, NONE)
+
+
+def test_columns_of_fields():
+    names = ["path", "url_hash", "host_hash", "suffix", "source", "num_tokens", "quality"]
+    assert columns_of_fields(names) == {"url", "host", "registered_domain", "num_tokens", "quality"}
 
 
 def test_a_template_without_fields_and_a_batch_without_rows():
     batch, condition = make_batch(COLUMNS), Condition(template="no field\n")
-    texts, index = filled_prefixes(batch, "mine", condition)
+    texts, index = filled_prefixes(batch, "mine", condition, NONE)
     assert (texts, index.tolist()) == (["no field\n"], [0] * 5)
     for template in ("no field\n", "{source} {host} {quality}"):
-        texts, index = filled_prefixes(batch.slice(0, 0), "mine", Condition(template=template))
+        texts, index = filled_prefixes(batch.slice(0, 0), "mine", Condition(template=template), NONE)
         assert (texts, index.tolist(), index.dtype) == ([], [], np.int32)
     assert unknown_prefix(condition) == "no field\n"
 
@@ -164,7 +206,7 @@ def test_fills_once_for_each_combination(monkeypatch):
     monkeypatch.setattr(
         Template, "fill", lambda self, values, unknown: filled.append(values) or original(self, values, unknown)
     )
-    filled_prefixes(make_batch(COLUMNS), "mine", Condition(template="{host}{topic}"))
+    filled_prefixes(make_batch(COLUMNS), "mine", Condition(template="{host}{topic}"), NONE)
     assert [tuple(values.values()) for values in filled] == [
         (NEWS, "science"),
         (LOOPBACK, "art"),
@@ -214,6 +256,8 @@ DOCUMENTS = st.fixed_dictionaries(
         ),
         "host": optional(HOSTS),
         "registered_domain": st.sampled_from([None, "a.org", "b.co.uk"]),
+        "num_bytes": st.integers(0, 2),
+        "num_tokens": st.integers(0, 2),
         "quality": optional(st.one_of(st.sampled_from([0.0, -0.0, 0.5]), st.floats(width=32))),
         "topic": st.sampled_from([None, "art", "unknown"]),
         "license": optional(st.sampled_from(["", "unknown", "by", "中"])),
@@ -230,7 +274,7 @@ def test_agrees_with_one_document_at_a_time(rows, names, data):
     low = data.draw(st.integers(0, len(rows)))
     batch = pa.RecordBatch.from_pylist(rows, schema=SCHEMA).slice(low)
     condition = Condition(template="<".join(f"{{{name}}}" for name in names), unknown="unknown", salt="s")
-    texts, index = filled_prefixes(batch, "mine", condition)
+    texts, index = filled_prefixes(batch, "mine", condition, NONE)
     expected = []
     for document in rows[low:]:
         values = [slow_value(document, name, "mine", "s") for name in names]
