@@ -55,13 +55,7 @@ def assemble(
     if not _make_room(config.output, plan, overwrite=overwrite):
         console.print(f"assemble  nothing to do: {config.output} is finished", highlight=False, markup=False)
         return
-    job = AssembleJob(
-        config=config,
-        tokenizer=TokenizerInfo(**plan.header["tokenizer"]),
-        plan_sha256=plan.sha256,
-        code_version=version("byline"),
-        shards={phase["name"]: phase["shards"] for phase in plan.header["phases"]},
-    )
+    job = AssembleJob.of(config, TokenizerInfo(**plan.header["tokenizer"]), plan.sha256, version("byline"))
     numbers = _write_lists(config, plan, state, job)
     expected = sum(
         source["expected_positions"] for phase in plan.header["phases"] for source in phase["sources"].values()

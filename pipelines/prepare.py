@@ -11,6 +11,7 @@ from byline.errors import BylineError
 from pipelines.progress import progress_bar
 from pipelines.runner import RunnerSettings, run_pipeline
 from schemas.config import Config
+from schemas.corpora import SourceFormat
 from schemas.documents import InputFile
 from schemas.store import RunInfo
 from transforms import storage, store_index
@@ -19,6 +20,7 @@ from transforms.fingerprint import fingerprint, source_parts
 from transforms.listing import list_inputs
 from transforms.metadata import ExtractMetadata
 from transforms.reading import ReadCorpus
+from transforms.rewriting import RewriteDocuments
 from transforms.runs import WriteRuns
 from transforms.scoring import ScoreQuality
 from transforms.tokenizing import Tokenize
@@ -115,6 +117,7 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
             pipeline
             | "ListInputs" >> ListInputs(list_uri)
             | "ReadCorpus" >> ReadCorpus(dict(config.sources))
+            | "RewriteDocuments" >> RewriteDocuments(dict(config.sources))
             | "ExtractMetadata" >> ExtractMetadata()
             | "ScoreQuality" >> ScoreQuality(dict(config.classifiers), models, given)
             | "FilterDocuments" >> FilterDocuments()
@@ -131,7 +134,9 @@ def _explain(config: Config, state: StoreState, pending: list[InputFile], consol
         parts = source_parts(config, source)
         some = [file for file in pending if file.source == source]
         size = sum(file.size for file in some)
-        line = f"prepare   {source}: {len(some)} files, {size / 1e6:,.1f} MB on disk"
+        is_made = config.sources[source].format is SourceFormat.ARITHMETIC
+        amount = f"{size:,} additions" if is_made else f"{len(some)} files, {size / 1e6:,.1f} MB on disk"
+        line = f"prepare   {source}: {amount}"
         if not any(run.source == source for run in state.runs):
             changed = store_index.nearest_change(config.store, source, parts)
             if changed:

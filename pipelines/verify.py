@@ -4,7 +4,7 @@
 files        every shard: bytes, sha256, columns, what it says of itself
 rows         every row: segments, doc ids, tokens, padding, loss mask
 ledger       every sum, and every line from the rows
-phases       no document in two phases
+phases       no document twice in the main line, nor in a branch and the main line before it
 token store  every shard assembled once more in memory, every value compared     where the store is there
 raw corpus   sampled documents, token by token, tokenized by `tokenizers`        where the corpus is there
 ```
@@ -33,18 +33,11 @@ from schemas.config_file import merge, parse_config
 from schemas.documents import InputFile
 from schemas.inputs import INPUTS_SCHEMA, input_table
 from transforms import storage
-from transforms.assembling import AssembleJob
+from transforms.assembling import AssembleJob, planned_phases
 from transforms.checking_documents import DocumentChecker, SegmentSample, sample_segments
-from transforms.checking_ledger import (
-    check_disjoint,
-    check_drawn,
-    check_phase,
-    check_plan,
-    check_sources,
-    misfits,
-    source_totals,
-)
+from transforms.checking_ledger import check_disjoint, check_phase, check_sources, misfits, source_totals
 from transforms.checking_places import InputNames, check_places, check_ranges
+from transforms.checking_plan import check_drawn, check_plan
 from transforms.checking_shards import ShardReport, check_shard, compare_with_store, row_rules
 from transforms.gathering import RunIndex
 from transforms.listing import list_inputs
@@ -74,9 +67,10 @@ class _Build:
     rows: np.ndarray
 
     @property
-    def epochs(self) -> int:
-        """How many epochs the plan draws from."""
-        return max(self.plan.table["epoch"].to_pylist(), default=0) + 1
+    def repeated(self) -> list[str]:
+        """The sources that the plan draws from in several epochs."""
+        sources = self.plan.table.group_by(["source", "epoch"]).aggregate([])["source"].to_pylist()
+        return sorted({source for source in sources if sources.count(source) > 1})
 
     def shards(self) -> Iterator[tuple[PhaseEntry, int]]:
         """Every shard: its phase, and its number in it."""
@@ -181,12 +175,13 @@ def _check_output(build: _Build, report: _Report, console: Console) -> list[Shar
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("shards", total=sum(len(phase.shards) for phase in build.manifest.phases))
         for phase, number in build.shards():
-            rules = row_rules(build.manifest, build.config, phase.name, build.epochs > 1, build.rows)
-            found = check_shard(build.out, build.manifest, build.config, phase, number, rules)
+            planned = build.plan_rows.get((phase.name, number))
+            rules = row_rules(build.manifest, build.config, phase, planned, build.inputs, build.rows)
+            found = check_shard(build.out, build.manifest, build.config.seed, phase, number, rules)
             shards.append(found)
             files += found.problems
             if found.counts is not None:
-                strays = check_places(found.counts.documents, build.inputs, build.plan_rows.get((phase.name, number)))
+                strays = check_places(found.counts.documents, build.inputs, planned)
                 rows += [f"{found.entry.path}: {problem}" for problem in (*found.counts.problems, *strays)]
             bars.advance(task)
     size = sum(shard.entry.bytes for shard in shards)
@@ -202,21 +197,34 @@ def _check_ledger(build: _Build, shards: list[ShardReport], report: _Report) -> 
     by_phase: dict[str, list[ShardReport]] = {phase.name: [] for phase in build.manifest.phases}
     for (phase, _), shard in zip(build.shards(), shards, strict=True):
         by_phase[phase.name].append(shard)
-    documents = {}
     for phase in build.manifest.phases:
         counts = [shard.counts for shard in by_phase[phase.name] if shard.counts is not None]
         said = [shard.said for shard in by_phase[phase.name]]
-        documents[phase.name] = np.unique(np.concatenate([np.zeros(0, np.int64), *(c.documents for c in counts)]))
         # Without one of its shards, the sums of a phase say nothing new.
         if len(counts) == len(said):
             problems += check_phase(build.manifest, build.config, phase, counts, said, build.inputs.sources)
     tokens = sum(phase.tokens for phase in build.manifest.phases)
     report.tell("ledger", problems, f"closes to the token: {tokens:,} positions")
-    if build.epochs == 1:
-        number = sum(len(ids) for ids in documents.values())
-        report.tell("phases", check_disjoint(documents), f"{number:,} documents, none in two phases")
-    else:
-        report.skip("phases", f"not compared: documents are drawn from {build.epochs} epochs, so phases may share some")
+    _check_disjoint(build, by_phase, report)
+
+
+def _check_disjoint(build: _Build, shards: dict[str, list[ShardReport]], report: _Report) -> None:
+    repeated = build.repeated
+    compared = ~np.isin(build.inputs.sources, repeated)
+    documents = {
+        name: [_of_files(None if shard.counts is None else shard.counts.documents, compared) for shard in found]
+        for name, found in shards.items()
+    }
+    if compared.any():
+        number = sum(len(ids) for found in documents.values() for ids in found)
+        report.tell("phases", check_disjoint(build.manifest, documents), f"{number:,} documents, none read twice")
+    if repeated:
+        report.skip("phases", f"not compared: {', '.join(repeated)}, drawn in several epochs, so phases may share some")
+
+
+def _of_files(documents: np.ndarray | None, chosen: np.ndarray) -> np.ndarray:
+    """The doc ids that are of these files (bool [files]); none of a shard that could not be read."""
+    return np.zeros(0, np.int64) if documents is None else documents[chosen[documents >> 32]]
 
 
 def _check_store(build: _Build, readable: set[str], report: _Report, console: Console) -> None:
@@ -237,13 +245,9 @@ def _check_store(build: _Build, readable: set[str], report: _Report, console: Co
 
 
 def _assemble_again(build: _Build, state: StoreState, readable: set[str], console: Console) -> list[str]:
-    job = AssembleJob(
-        config=build.config,
-        tokenizer=TokenizerInfo(**build.plan.header["tokenizer"]),
-        plan_sha256=build.manifest.plan_sha256,
-        code_version=build.manifest.code_version,
-        shards={phase["name"]: phase["shards"] for phase in build.plan.header["phases"]},
-    )
+    tokenizer = TokenizerInfo(**build.plan.header["tokenizer"])
+    job = AssembleJob.of(build.config, tokenizer, build.manifest.plan_sha256, build.manifest.code_version)
+    planned = planned_phases(build.plan.header)
     numbers = {name: number for number, name in enumerate(build.inputs.names)}
     index = RunIndex.of((run.source, numbers[run.source, run.path], run.uri) for run in state.runs)
     problems: list[str] = []
@@ -252,7 +256,7 @@ def _assemble_again(build: _Build, state: StoreState, readable: set[str], consol
         for phase, number in build.shards():
             entry, rows = phase.shards[number], build.plan_rows.get((phase.name, number))
             if entry.path in readable and rows is not None:
-                problems += compare_with_store(build.out, entry, rows, job, index)
+                problems += compare_with_store(build.out, entry, rows, job, planned[phase.name], index)
                 bars.advance(task)
     return problems
 
@@ -306,7 +310,7 @@ def _document_checker(build: _Build, files: list[InputFile | None]) -> DocumentC
     if tokenizer.sha256 != build.manifest.tokenizer["sha256"]:
         raise BylineError(f"{config.tokenizer.file} is not the build's tokenizer any more; give it with --tokenizer")
     models = storage.join(config.store, MODELS_FOLDER)
-    used = {name for phase in config.phases if phase.condition for name in Template(phase.condition.template).fields}
+    used = {name for part in config.parts if part.condition for name in Template(part.condition.template).fields}
     scorers = [
         open_scorer(name, classifier, models)
         for name, classifier in config.classifiers.items()

@@ -80,7 +80,7 @@ class Segment:
 
 
 def segments_of(out: Path) -> Iterator[Segment]:
-    """Every segment of every row, in training order; `row` counts over the phase."""
+    """Every segment of every row, in training order, branches last; `row` counts over the phase."""
     names = pa.ipc.open_file((out / "inputs.arrow").read_bytes()).read_all().to_pylist()
     for phase in manifest_of(out)["phases"]:
         number = 0
@@ -112,7 +112,9 @@ def copy_build(out: Path, target: Path, bare: bool = False) -> Path:
     if bare:
         values = manifest_of(target)
         for source in values["config"]["sources"].values():
-            source["path"] = str(target / "gone" / "*.jsonl")
+            # A source that is made, not read, has none.
+            if source["path"]:
+                source["path"] = str(target / "gone" / "*.jsonl")
         values["config"]["store"] = str(target / "gone")
         values["config"]["tokenizer"]["file"] = str(target / "gone.json")
         for classifier in values["config"]["classifiers"].values():

@@ -2,23 +2,27 @@
 
     python -m tests.compare_build OUT
 
-The reference reads the raw files, tokenizes with `tokenizers`, fills, packs and masks in plain Python. Of the build it
-takes the plan's integers; of the token store only the scores, for which the plan's borders were drawn. Templates may
-use `url`, `host`, `registered_domain`, `path`, `source` and kept fields that are text.
+The reference reads the raw files, rewrites, tokenizes with `tokenizers`, fills, packs and masks in plain Python. Of the
+build it takes what the plan fixed: ranges, predicates, kept values and borders of bins; of the token store only scores,
+labels and kept numbers, for which those were drawn. Templates may use `url`, `host`, `registered_domain`, `path`,
+`source`, sizes, labels, kept fields that are text or int, and any number in bins.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from tokenizers import Tokenizer
 
 import byline
 from schemas.config import Config
 from schemas.config_file import parse_config
+from schemas.corpora import Source
 from schemas.documents import InputFile
-from schemas.plan import read_plan
+from schemas.plan import Plan, read_plan
 from tests import small
 from tests.reference import assembly, documents, layout, placing
 from tests.reference.urls import parse_url
@@ -27,77 +31,103 @@ from transforms.listing import list_inputs
 
 def main(out: Path) -> None:
     """Compares, and ends with status 1 at the first row that differs."""
-    shards = byline.open(out)
-    config = parse_config(shards.manifest.config, str(out / "manifest.json"))
+    manifest = byline.read_manifest(out)
+    config = parse_config(manifest.config, str(out / "manifest.json"))
     plan = read_plan((out / "plan.arrow").read_bytes(), "plan.arrow")
     tokenizer = layout.load_tokenizer(config.tokenizer.file)
-    drawn = small.drawn_by(plan, read_corpus(config, tokenizer))
-    ids = plan.header["tokenizer"]
+    drawn = small.drawn_by(plan, read_corpus(config, tokenizer, manifest.tokenizer["added"]))
+    rows = sum(_compare(out, config, plan, name, drawn, tokenizer) for name in [p.name for p in manifest.phases])
+    branches = f", {len(manifest.branches)} branches" if manifest.branches else ""
+    print(f"{out}: all {rows:,} rows are the reference's ({len(manifest.phases)} phases{branches})")
+
+
+def _compare(
+    out: Path,
+    config: Config,
+    plan: Plan,
+    name: str,
+    drawn: Mapping[tuple[str, int], list[assembly.Document]],
+    tokenizer: Tokenizer,
+) -> int:
+    """Compares a phase, or a branch at one point; returns its rows."""
+    branches = byline.read_manifest(out).branches
+    found = iter(byline.open(out, branch=name if name in branches else None).phase(name))
     rows = 0
-    for phase in config.phases:
-        found = iter(shards.phase(phase.name))
-        for (name, shard), some in drawn.items():
-            if name != phase.name:
-                continue
-            expected = assembly.assemble_shard(
-                some,
-                seed=config.seed,
-                length=config.sequence.length,
-                policy=config.sequence.packing.value,
-                condition=small.reference_condition(phase.condition),
-                tokenizer=tokenizer,
-                bos_id=ids["bos_id"],
-                eos_id=ids["eos_id"],
-                pad_id=ids["pad_id"],
-            )
-            for number, row in enumerate(expected.rows):
-                other = next(found, None)
-                if other is None or {key: list(other[key]) for key in row} != row:
-                    sys.exit(f"{out}: phase {name}, shard {shard}, row {number} is not the reference's")
-            rows += len(expected.rows)
-        if next(found, None) is not None:
-            sys.exit(f"{out}: phase {phase.name} has more rows than the reference makes")
-    print(f"{out}: all {rows:,} rows are the reference's ({config.sequence.packing.value})")
+    for (phase, shard), some in drawn.items():
+        if phase != name:
+            continue
+        expected = small.reference_shard(config, plan, name, some, tokenizer)
+        for number, row in enumerate(expected.rows):
+            other = next(found, None)
+            if other is None or {key: list(other[key]) for key in row} != row:
+                sys.exit(f"{out}: phase {name}, shard {shard}, row {number} is not the reference's")
+        rows += len(expected.rows)
+    if next(found, None) is not None:
+        sys.exit(f"{out}: phase {name} has more rows than the reference makes")
+    return rows
 
 
-def read_corpus(config: Config, tokenizer: Any) -> Iterator[assembly.Document]:
-    """Every document that the reference keeps."""
+def read_corpus(config: Config, tokenizer: Tokenizer, added: Mapping[str, int]) -> Iterator[assembly.Document]:
+    """Every document that the reference keeps.
+
+    Args:
+        added: name -> id of the tokens that the configuration adds to the tokenizer's.
+    """
     files = [file for name, source in config.sources.items() for file in list_inputs(name, source)]
     numbers = placing.file_numbers([(file.source, file.path) for file in files])
+    names = {**tokenizer.get_vocab(), **added}
     for file in files:
         source = config.sources[file.source]
-        scores = read_scores(config, file)
+        stored = read_stored(config, file)
         mapped = {**documents.FIELDS[source.format.value], **source.fields}
         for raw in documents.read_documents(file.source, source.format.value, [(file.path, file.uri)], mapped):
+            text, loss_spans, special_spans = documents.rewritten(raw, source)
+            raw = replace(raw, text=text)
             if documents.drop_reason(raw) is not None:
                 continue
-            tokens = layout.tokenize(tokenizer, raw.text)
+            tokens, masked = layout.tokenize_marked(tokenizer, raw.text, loss_spans, special_spans, names)
             if documents.drop_reason(raw, tokens) is not None:
                 continue
-            yield assembly.Document(
-                source=raw.source,
-                place=placing.place(raw.source, raw.path, raw.row),
-                doc_id=placing.doc_id(numbers[file.source, file.path], raw.row),
-                tokens=tokens,
-                values={
-                    "url": raw.url,
-                    **dict(zip(("host", "registered_domain", "path"), parse_url(raw.url), strict=True)),
-                    "source": raw.source,
-                    **{name: raw.record.get(name) for name in source.keep},
-                },
-                scores={name: values.get(raw.row) for name, values in scores.items()},
-            )
+            yield _document(raw, numbers[file.source, file.path], tokens, masked, source, stored.get(raw.row, {}))
 
 
-def read_scores(config: Config, file: InputFile) -> dict[str, dict[int, float | None]]:
-    """Score -> row -> value, of one input file, read from its runs."""
-    found: dict[str, dict[int, float | None]] = {name: {} for name in config.scores_of(file.source)}
+def _document(
+    raw: documents.RawDocument,
+    file_number: int,
+    tokens: list[int],
+    masked: list[tuple[int, int]],
+    source: Source,
+    stored: Mapping[str, Any],
+) -> assembly.Document:
+    """A document as the reference knows it; `stored` is what the token store has of it besides."""
+    sizes = {"num_tokens": len(tokens), "num_bytes": len(raw.text.encode())}
+    texts = {name: value for name, value in stored.items() if value is None or isinstance(value, (str, int))}
+    return assembly.Document(
+        source=raw.source,
+        place=placing.place(raw.source, raw.path, raw.row),
+        doc_id=placing.doc_id(file_number, raw.row),
+        tokens=tokens,
+        masked=masked,
+        values={
+            "url": raw.url,
+            **dict(zip(("host", "registered_domain", "path"), parse_url(raw.url), strict=True)),
+            **{name: None if value is None else str(value) for name, value in {**texts, **sizes}.items()},
+            **{name: raw.record.get(name) for name, kind in source.keep.items() if kind == "string"},
+        },
+        numbers={**{name: value for name, value in stored.items() if not isinstance(value, str)}, **sizes},
+    )
+
+
+def read_stored(config: Config, file: InputFile) -> dict[int, dict[str, Any]]:
+    """Row -> scores, labels and kept numbers of one input file, read from its runs."""
+    columns = config.columns_of(file.source)
+    names = ["row", *(name for name, kind in columns.items() if kind not in ("kept string", "kept bool"))]
+    found: dict[int, dict[str, Any]] = {}
     for path in Path(config.store, file.source).glob("*/*.arrow"):
         with pa.memory_map(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
         if f'"path": "{file.path}"'.encode() in table.schema.metadata[b"byline.run"]:
-            for name, values in found.items():
-                values.update(zip(table["row"].to_pylist(), table[name].to_pylist(), strict=True))
+            found |= {row.pop("row"): row for row in table.select(names).to_pylist()}
     return found
 
 

@@ -17,8 +17,8 @@ detailed_scratchpad     Input:\\n128+367\\nTarget:\\n       <scratch>
 ```
 
 A is the sum so far, C the carry. A document has `per_document` additions, a line end between them, which belongs to the
-answer before it. The operands of addition n are `uniform(2n)` and `uniform(2n + 1)`, each of the numbers of up to `digits`
-digits equally often: with `limit` the largest multiple of 10^digits that is at most 2^64,
+answer before it. The operands of addition n are `uniform(2n)` and `uniform(2n + 1)`, each of the numbers of up to
+`digits` digits equally often: with `limit` the largest multiple of 10^digits that is at most 2^64,
 
 ```
 h = splitmix64(splitmix64(seed) + i mod 2^64);   while h >= limit: h = splitmix64(h);   uniform(i) = h mod 10^digits
@@ -39,7 +39,7 @@ from transforms.placing import splitmix64
 from transforms.text_parts import STRING, joined, regrouped, span_lists, text_buffers, texts_of
 from transforms.values import Records
 
-# A worker's share: some seconds of work, up to some chunks of the token store. Documents are known by it, so it is fixed.
+# A worker's share: some seconds of work, up to some chunks of the token store. Documents are known by it: it is fixed.
 ADDITIONS_PER_FILE = 1 << 20
 # Made at a time, so that the columns they are joined from stay small.
 _BLOCK_ROWS = 1 << 14

@@ -216,7 +216,7 @@ class Budget:
         if mixture.is_schedule:
             return Blend([(point.at, dict(point.weights)) for point in mixture.points], mixture.method)
         weights = constant_weights(mixture, {source: capacity[source] for source in self.sources[number]})
-        return _in_order(part, weights)
+        return in_order(part, weights)
 
     def _capped(self, blends: list[Blend], capacity: dict[str, int], total: int, notes: list[str]) -> list[Blend]:
         """The blends with what `max_epochs` frees shared out, for all phases together that share a mixture."""
@@ -240,7 +240,7 @@ class Budget:
                         f"{float(weights[source]):.2%}; the other sources take the rest"
                     )
             for number in numbers:
-                capped[number] = _in_order(self.config.phases[number], bound)
+                capped[number] = in_order(self.config.phases[number], bound)
         return capped
 
     def _limit(self, source: str) -> Fraction | None:
@@ -278,7 +278,8 @@ class Budget:
         )
 
 
-def _in_order(part: Part, weights: dict[str, Fraction]) -> Blend:
+def in_order(part: Part, weights: dict[str, Fraction]) -> Blend:
+    """Weights that stay, or one source after the other where the part's order says so."""
     if part.order is not None and part.order.by == "source":
         return Blend.in_sequence(weights, [source for source in part.order.sources if source in weights])
     return Blend.constant(weights)

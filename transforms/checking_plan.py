@@ -1,9 +1,9 @@
 """Manifest, configuration and plan held against each other, and what of the configuration a phase follows.
 
 ```
-manifest.json   phases: conditioned, cooldown, cooldown-25 (branch: of cooldown, at 0.25)     ledger: drawn, used, unused
-its config      phases: conditioned, cooldown                branches: cooldown at [0.25, 0.5]
-plan.arrow      header["phases"]: conditioned, cooldown, cooldown-25, cooldown-50       <- cooldown-50 is missing above
+manifest.json   phases: conditioned, cooldown, cooldown-25 (branch: of cooldown, at 0.25)    ledger: drawn, used, unused
+its config      phases: conditioned, cooldown               branches: cooldown at [0.25, 0.5]
+plan.arrow      header["phases"]: conditioned, cooldown, cooldown-25, cooldown-50      <- cooldown-50 is missing above
 ```
 """
 

@@ -87,12 +87,15 @@ def _draws_again(planned: pa.RecordBatch) -> bool:
     return len({source for source, _ in pairs}) < len(pairs)
 
 
-def check_shard(out: str, manifest: Manifest, phase: PhaseEntry, number: int, rules: RowRules) -> ShardReport:
+def check_shard(
+    out: str, manifest: Manifest, seed: int, phase: PhaseEntry, number: int, rules: RowRules
+) -> ShardReport:
     """Checks everything about a shard that can be told from the output alone.
 
     Args:
         out: the build's folder.
         manifest: of the build.
+        seed: the recipe's.
         phase: the shard's phase.
         number: of the shard in it.
         rules: of the shard.
@@ -106,7 +109,7 @@ def check_shard(out: str, manifest: Manifest, phase: PhaseEntry, number: int, ru
         with open_random(uri) as source:
             reader = pa.ipc.open_file(source)
             said = shard_metadata(reader.schema, entry.path)
-            problems += _check_metadata(said, manifest, phase, number)
+            problems += _check_metadata(said, manifest, seed, phase, number)
             _check_columns(reader.schema, manifest)
             for misfit in shard_misfits(said):
                 raise ValueError(misfit)
@@ -155,7 +158,9 @@ def _check_batches(reader: pa.RecordBatchFileReader, due: int) -> Iterator[str]:
             yield f"record batch {index} has {rows} rows, where {due} make a batch"
 
 
-def _check_metadata(said: dict[str, Any], manifest: Manifest, phase: PhaseEntry, number: int) -> Iterator[str]:
+def _check_metadata(
+    said: dict[str, Any], manifest: Manifest, seed: int, phase: PhaseEntry, number: int
+) -> Iterator[str]:
     expected = {
         "sequence_length": manifest.sequence_length,
         "phase": phase.name,
@@ -164,7 +169,7 @@ def _check_metadata(said: dict[str, Any], manifest: Manifest, phase: PhaseEntry,
         "mask_alignment": "token",
         "tokenizer": manifest.tokenizer,
         "packing": phase.packing,
-        "seed": manifest.config["seed"],
+        "seed": seed,
         "plan_sha256": manifest.plan_sha256,
         "code_version": manifest.code_version,
     }

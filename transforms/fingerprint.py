@@ -19,6 +19,7 @@ from schemas.store import STORE_VERSION
 from transforms.fasttext_file import model_sha256
 from transforms.metadata import snapshot_id
 from transforms.reading import TARGET_BYTES
+from transforms.rewriting import module_sha256
 from transforms.tokenizing import shared_tokenizer
 
 
@@ -33,6 +34,13 @@ def source_parts(config: Config, source: str) -> dict[str, Any]:
     parts["tokenizer.file"] = f"sha256 {shared_tokenizer(config.tokenizer).sha256}"
     # Tokens that are added come from no text, so they change a run only where they widen its ids.
     parts["tokenizer ids"] = str(shared_tokenizer(config.tokenizer).id_type)
+    rewrite = config.sources[source].rewrite
+    if rewrite is not None:
+        digest = module_sha256(source, rewrite)
+        if digest is not None:
+            parts[f"sources.{source}.rewrite.module"] = f"sha256 {digest}"
+        # Here they may come from a text, by the ids that their order gives them.
+        parts["tokenizer.add"] = config.tokenizer.add
     parts["public suffix list"] = snapshot_id()
     parts["IDNA tables"] = idnadata.__version__
     # Chunks are numbered by it, and those of a file that was read in part before must fit those to come.

@@ -98,7 +98,7 @@ def read_json_lines(
         if reasons and malformed is Malformed.ERROR:
             first = int(mask.argmax())
             where = f"row {row + first} (byte {offset + lines[first, 0]} of the decompressed file)"
-            raise malformed_error(file, where, reasons[first])
+            raise malformed_error(file.uri, file.source, where, reasons[first])
         yield batch, mask
         row += len(lines)
 

@@ -20,6 +20,9 @@ from transforms.intervals import EPOCH, Line, place_ranges
 from transforms.placing import ties
 from transforms.simulating import Draw, Rank, SourceSample, drawn_documents
 
+# Behind every document's rank, but for one in 2^128.
+_LAST_RANK: Rank = (2**64 - 1, 2**64 - 1, 2**64 - 1)
+
 
 @dataclass(frozen=True)
 class Laid:
@@ -107,18 +110,16 @@ def lay_ordered(
     ranked = documents.take(np.lexsort((documents.place, documents.tie, documents.key)))
     filled = [bin_ for bin_ in sorted(set(bins)) if _wanted_of(bin_, wanted, bins) > 0]
     cuts = _cut([_wanted_of(bin_, wanted, bins) for bin_ in filled], ranked.tokens)
-    first: Rank | None = None
-    low = 0
+    first, low = None, 0
     for number, bin_ in enumerate(filled):
-        is_last = number + 1 == len(filled) or cuts[number] >= len(ranked.tokens)
+        is_last = number + 1 == len(filled)
         high = len(ranked.tokens) if is_last else _end_of_rank(ranked, cuts[number], low)
-        below = None if is_last or high >= len(ranked.tokens) else ranked.rank(high)
+        # With documents used up before the last bin, the bins behind it are empty.
+        below = None if is_last else ranked.rank(high) if high < len(ranked.tokens) else _LAST_RANK
         slices = [slice_ for slice_, of in enumerate(bins) if of == bin_]
         points = _points_in_bin(ranked.take(np.arange(low, high)), [wanted[s] for s in slices], start, end)
         for slice_, (begin, stop) in zip(slices, pairwise(points), strict=True):
             draws[slice_] = [Draw(place_ranges(line.offset, begin, stop), first, below)]
-        if below is None:
-            break
         first, low = below, high
     return Laid(draws, None, end)
 

@@ -15,7 +15,8 @@ InputFile.path             a/0.jsonl.zst                  (hidden: not taken)   
 
 Several patterns are one list with one root, their common folder; a file that two of them match is in it once. Names
 that begin with `.` or `_` (hidden and half-written files, `_SUCCESS`) are taken only where that part of the pattern
-begins with the same character. A scheme or bucket takes no wildcard.
+begins with the same character. A scheme or bucket takes no wildcard. A source that is made has no patterns; its
+"files" are stretches of what is made.
 """
 
 import os
@@ -26,9 +27,10 @@ from urllib.parse import quote
 from pyarrow import fs
 
 from byline.errors import BylineError
-from schemas.corpora import Source
+from schemas.corpora import Source, SourceFormat
 from schemas.documents import InputFile
 from transforms import storage
+from transforms.arithmetic import list_additions
 
 _WILDCARD = re.compile(r"[*?\[]")
 # What Arrow's and Hadoop's readers leave out too.
@@ -53,7 +55,7 @@ class _Folder:
 
 
 def list_inputs(name: str, source: Source) -> list[InputFile]:
-    """Expands the patterns of a source.
+    """Expands the patterns of a source, or names the stretches of one that is made.
 
     Args:
         name: the source's name.
@@ -65,6 +67,8 @@ def list_inputs(name: str, source: Source) -> list[InputFile]:
     Raises:
         BylineError: a pattern matches nothing, or the patterns are on different file systems.
     """
+    if source.format is SourceFormat.ARITHMETIC:
+        return list_additions(name, source.made)
     patterns = [_split(text) for text in source.patterns]
     if not patterns:
         raise BylineError(f"sources.{name}.path: an empty list; give at least one pattern")

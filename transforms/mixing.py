@@ -151,7 +151,7 @@ def cap_weights(weights: Mapping[str, Fraction], caps: Mapping[str, Fraction], t
     capped: dict[str, Fraction] = {}
     free = {source: weight for source, weight in weights.items() if weight > 0}
     while free:
-        scale = (total - sum(capped.values())) / sum(free.values())
+        scale = (total - sum(capped.values(), Fraction(0))) / sum(free.values(), Fraction(0))
         over = [source for source, weight in free.items() if source in caps and weight * scale > caps[source]]
         if not over:
             break

@@ -91,7 +91,7 @@ def read_parquet(
             mask = malformed_mask(reasons, len(rows))
             if reasons and malformed is Malformed.ERROR:
                 first = int(mask.argmax())
-                raise malformed_error(file, f"row {row + first}", reasons[first])
+                raise malformed_error(file.uri, file.source, f"row {row + first}", reasons[first])
             yield batch, mask
             row += len(rows)
 
@@ -184,7 +184,8 @@ def _convert(
         if found[field.name] is None:
             arrays.append(pa.nulls(len(rows), field.type))
             continue
-        values, bad = field_at(rows, paths[field.name].split(".")), {}
+        values = field_at(rows, paths[field.name].split("."))
+        bad: dict[int, str] = {}
         if field.name == "messages" and _is_messages(values.type):
             values, bad = decode_messages(values)
         elif _is_text(values.type):
@@ -217,7 +218,8 @@ def decode(values: pa.Array) -> tuple[pa.LargeStringArray, dict[int, str]]:
 
 def decode_messages(values: pa.Array) -> tuple[pa.ListArray, dict[int, str]]:
     """Messages of any kind as a column `messages`, null where one is not UTF-8, and what is wrong with those."""
-    messages, bad = values.flatten(), {}
+    messages = values.flatten()
+    bad: dict[int, str] = {}
     lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
     ends = np.cumsum(lengths)
     children = {}

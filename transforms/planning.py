@@ -3,8 +3,8 @@
 ```
 selection   as many passes as the boundaries need            -> predicates       (transforms.choosing)
 values      commonest values, borders of bins                -> values           (transforms.value_counts)
-places      PlaceCounter                                     -> a line for each part and source
 lengths     SampleCounter                                    -> packing, simulated
+places      PlaceCounter, where the sample is not everything -> a line for each part and source
             Allotter                                         -> intervals, shards, slices
 drawn       DrawCounter                                      -> exact documents and tokens, used and unused
 ```
@@ -30,10 +30,10 @@ from transforms.choosing import find_bin_borders, find_predicates
 from transforms.conditioning import FieldValues
 from transforms.counting import RunCounter
 from transforms.intervals import BINS, Line, place_ranges
-from transforms.measuring import DrawCounter, OrderKey, PartView, PlaceCounter, SampleCounter
+from transforms.measuring import PLACE_BITS, DrawCounter, OrderKey, PartView, PlaceCounter, SampleCounter
 from transforms.placing import circle_offset
 from transforms.selecting import rank_predicate
-from transforms.simulating import Draw, Recipe, split_sample
+from transforms.simulating import Draw, Recipe, SourceSample, split_sample
 from transforms.tokenizing import TokenizerInfo
 from transforms.value_counts import find_top_values
 
@@ -61,10 +61,12 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], do_
         BylineError: the recipe asks for more than there is, or for nothing.
     """
     views = _views(config, tokenizer, do_pass)
-    lines = _find_lines(config, views, do_pass)
     documents = sum(run.rows for run in runs)
     threshold = min(2**32, SAMPLED_DOCUMENTS * 2**32 // max(documents, 1))
     samples = split_sample(do_pass(SampleCounter(views, threshold)), len(views))
+    # A sample of every document has all that the other pass would find.
+    tokens = _place_tokens(views, samples) if threshold == 2**32 else _count_places(views, do_pass)
+    lines = _lines(config, views, tokens)
     recipes = [_recipe(config, tokenizer, view) for view in views]
     allotment = Allotter(config, lines, recipes, samples, Fraction(threshold, 2**32)).allot()
     intervals = [
@@ -131,17 +133,39 @@ def _recipe(config: Config, tokenizer: TokenizerInfo, view: PartView) -> Recipe:
     )
 
 
-def _find_lines(config: Config, views: list[PartView], do_pass: Pass) -> list[dict[str, Line]]:
-    tokens = {(view.number, source): np.zeros(BINS, np.int64) for view in views for source in config.sources}
+# (number of a part, source) -> int64 [65536], tokens of the streams by place.
+_PlaceTokens = dict[tuple[int, str], np.ndarray]
+
+
+def _count_places(views: list[PartView], do_pass: Pass) -> _PlaceTokens:
     counts = do_pass(PlaceCounter(views))
     keys = np.array(counts["key"].to_pylist(), object)
+    tokens = {}
     for key in dict.fromkeys(keys):
         number, source = key.split("\t")
         mine = counts.filter(pa.array(keys == key))
-        tokens[int(number), source][mine["bin"].to_numpy()] = mine["tokens"].to_numpy()
+        found = tokens[int(number), source] = np.zeros(BINS, np.int64)
+        found[mine["bin"].to_numpy()] = mine["tokens"].to_numpy()
+    return tokens
+
+
+def _place_tokens(views: list[PartView], samples: dict[str, SourceSample]) -> _PlaceTokens:
+    """What `PlaceCounter` counts, from samples that hold every document."""
+    tokens = {}
+    for view in views:
+        for source, sample in samples.items():
+            chosen = sample.selected[view.number]
+            bins = (sample.place[chosen] >> np.uint64(PLACE_BITS)).astype(np.int64)
+            found = tokens[view.number, source] = np.zeros(BINS, np.int64)
+            np.add.at(found, bins, (sample.tokens + sample.prefixes[view.number] + view.specials)[chosen])
+    return tokens
+
+
+def _lines(config: Config, views: list[PartView], tokens: _PlaceTokens) -> list[dict[str, Line]]:
+    nothing = np.zeros(BINS, np.int64)
     return [
         {
-            source: Line.from_places(circle_offset(config.seed, source), tokens[view.number, source])
+            source: Line.from_places(circle_offset(config.seed, source), tokens.get((view.number, source), nothing))
             for source in config.sources
         }
         for view in views
@@ -173,10 +197,21 @@ def _rows(allotment: Allotment, views: list[PartView], predicates: _Numbered) ->
                     number = predicates.number(_with_bin(view.predicates[source], view.order, draw))
                     for epoch, low, high in sorted(draw.ranges):
                         rows.append((part.name, slice_.shard, slice_.number, source, epoch, low, high, number))
+    _check_shards(allotment, {row[:2] for row in rows})
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(PLAN_SCHEMA)
     return pa.table(
         [pa.array(column, item.type) for column, item in zip(columns, PLAN_SCHEMA, strict=True)], PLAN_SCHEMA
     )
+
+
+def _check_shards(allotment: Allotment, planned: set[tuple[str, int]]) -> None:
+    for part in allotment.parts:
+        for shard in range(part.shards):
+            if (part.name, shard) not in planned:
+                raise BylineError(
+                    f"phases.{part.name}: no document is left for shard {shard} of {part.shards}; ask for fewer "
+                    f"`tokens`, or set `shortage: repeat`"
+                )
 
 
 def _with_bin(predicates: list[dict[str, Any]], order: OrderKey | None, draw: Draw) -> list[dict[str, Any]]:

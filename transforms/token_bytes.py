@@ -5,8 +5,8 @@ token           "Ġfox"      "Ã"     "Ċ"     "    " (added)    "##es"     "▁
 its bytes       " fox"      C3      0A      four spaces       "##es"     none
 ```
 
-A byte-level tokenizer (GPT-2, GPT-NeoX, Llama 3, Qwen, ...) writes a token's bytes as characters of GPT-2's alphabet; other
-tokenizers do not, so what is found here must be held against the text before it is believed.
+A byte-level tokenizer (GPT-2, GPT-NeoX, Llama 3, Qwen, ...) writes a token's bytes as characters of GPT-2's alphabet;
+other tokenizers do not, so what is found here must be held against the text before it is believed.
 """
 
 from collections.abc import Mapping

@@ -341,7 +341,7 @@ def _encode_marked(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> _Encoded:
         elements, batch["text"], batch["loss_spans"], values, offsets, tokenizer.token_bytes
     )
     rows = loss_spans.document_offsets(elements, offsets)
-    for row in trained.unknown:
+    for row in trained.unknown.tolist():
         ids, flags = _marked_by_reference(batch, tokenizer, row)
         _compare(batch, row, values[rows[row] : rows[row + 1]].tolist(), ids)
         trained.flags[rows[row] : rows[row + 1]] = flags
@@ -371,7 +371,7 @@ def _check_some(batch: pa.RecordBatch, tokenizer: TextTokenizer, found: _Encoded
     info = info_of(batch)
     chosen = places(info.source, info.path, batch["row"].to_numpy()) % np.uint64(CHECKED_SHARE) == 0
     chosen[0] = True
-    for row in np.flatnonzero(chosen):
+    for row in np.flatnonzero(chosen).tolist():
         if found.masked is None:
             expected = tokenizer.encode_by_reference(batch["text"][row].as_py())
         else:

@@ -39,7 +39,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.errors import BylineError
-from schemas.documents import MESSAGES, InputFile
+from schemas.documents import MESSAGES
 
 # The columns that hold a document's text.
 CONTENTS = ("text", "messages", "question", "answer")
@@ -151,10 +151,10 @@ def malformed_mask(reasons: Mapping[int, str], rows: int) -> np.ndarray:
     return mask
 
 
-def malformed_error(file: InputFile, where: str, reason: str) -> BylineError:
+def malformed_error(file: str, source: str, where: str, reason: str) -> BylineError:
     """The error for a malformed record."""
     return BylineError(
-        f"{file.uri}: {where}: {reason}; mend the file, or set `malformed: drop` for source {file.source!r} "
+        f"{file}: {where}: {reason}; mend the file, or set `malformed: drop` for source {source!r} "
         "to drop such records and count them"
     )
 

@@ -7,8 +7,7 @@ L = 8, document_start     .pp12345   678| discarded      c4, conditioned: BOS, 2
 """
 
 import copy
-import json
-from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,7 @@ from schemas.config_file import parse_config
 from schemas.store import RunInfo
 from transforms.checking_ledger import (
     check_disjoint,
-    check_drawn,
     check_phase,
-    check_plan,
     check_sources,
     misfits,
     shard_misfits,
@@ -35,14 +32,14 @@ SOURCES = np.array(["c4", "dclm"], object)
 RECORDS = np.array([4, 3])
 TOKENIZER = {"name": "t", "sha256": "00", "vocab_size": 200, "bos_id": 1, "eos_id": 2, "pad_id": 2}
 CONDITION = {"template": "{host}", "place": "before", "dropout": 0.0, "unknown": "unknown", "salt": "byline"}
-VALUES = {
+VALUES: dict[str, Any] = {
     "sources": {name: {"format": "jsonl", "path": "x"} for name in ("c4", "dclm")},
     "tokenizer": {"file": "t.json", "bos": "<s>", "eos": "</s>"},
     "sequence": {"length": 8},
     "tokens": 16,
     "phases": [{"name": "a", "share": 0.5, "condition": CONDITION}, {"name": "b", "share": 0.5}],
 }
-A = {
+A: dict[str, Any] = {
     "documents": 1,
     "tokens": 8,
     "prefix_tokens": 2,
@@ -55,14 +52,14 @@ A = {
 }
 B = {**A, "tokens": 2, "prefix_tokens": 0, "positions": 4, "loss_tokens": 4, "discarded": {}, "conditioned": 0}
 KEPT = {"documents": 2, "tokens": 12, "bytes": 40}
-LEDGER = {
+LEDGER: dict[str, Any] = {
     "sources": {
         "c4": {
             "read": {"documents": 4, "bytes": 50},
             "dropped": {"empty_text": 2},
             "kept": KEPT,
             "used": {"documents": 1, "tokens": 8},
-            "unused": {"quality": {"documents": 1, "tokens": 4}},
+            "unused": {"selection": {"documents": 1, "tokens": 4}},
             "special_text": 0,
         },
         "dclm": {
@@ -76,7 +73,7 @@ LEDGER = {
     },
     "phases": {"a": {"sources": {"c4": A}, "padding": 0}, "b": {"sources": {"dclm": B}, "padding": 4}},
 }
-SAID = {"a": {"counts": {"c4": A}, "padding": 0}, "b": {"counts": {"dclm": B}, "padding": 4}}
+SAID: dict[str, Any] = {"a": {"counts": {"c4": A}, "padding": 0}, "b": {"counts": {"dclm": B}, "padding": 4}}
 
 
 def phase(name: str, source: str, loss: int) -> PhaseEntry:
@@ -182,9 +179,60 @@ def test_a_shard_that_says_other_counts_than_the_ledger(config: Config) -> None:
 
 
 def test_only_document_start_discards(config: Config) -> None:
-    concat = parse_config({**VALUES, "sequence": {"length": 8, "packing": "concat"}}, "test")
-    found = check_phase(manifest(), concat, manifest().phases[0], [COUNTED["a"]], [SAID["a"]], SOURCES)
+    """By the phase's own packing."""
+    concat = dataclasses.replace(manifest().phases[0], packing="concat")
+    found = check_phase(manifest(), config, concat, [COUNTED["a"]], [SAID["a"]], SOURCES)
     assert found == ["ledger, phase a, source c4: {'cut': 4} discarded, where concat discards nothing"]
+
+
+# ---------------------------------------------------------------------------------------------------------- loss spans
+
+
+@pytest.fixture
+def masking() -> Config:
+    """As `config`, and documents of c4 may mask tokens of their own."""
+    rewritten = {**VALUES["sources"]["c4"], "fields": {"messages": "m"}, "rewrite": "chat"}
+    return parse_config({**VALUES, "sources": {**VALUES["sources"], "c4": rewritten}}, "test")
+
+
+def with_loss(loss: int) -> tuple[Manifest, RowCounts, dict[str, Any]]:
+    """A document of BOS, 2 tokens of prefix, 4 of its own and EOS, of which so many positions are trained."""
+    made = manifest()
+    lines = {**A, "tokens": 4, "discarded": {}, "loss_tokens": loss}
+    made.ledger["phases"]["a"]["sources"]["c4"] = lines
+    made.phases[0] = dataclasses.replace(made.phases[0], loss_tokens=loss)
+    return made, counts(0, 8, loss, 1, 0), {"counts": {"c4": lines}, "padding": 0}
+
+
+@pytest.mark.parametrize(
+    ("loss", "plain", "spans"),
+    # EOS is always trained, and the prefix and its BOS never.
+    [(5, True, True), (4, False, True), (1, False, True), (0, False, False), (6, False, False)],
+)
+def test_only_sources_with_loss_spans_may_mask_more_than_prefixes(
+    config: Config, masking: Config, loss: int, plain: bool, spans: bool
+) -> None:
+    made, counted, said = with_loss(loss)
+    for known, is_right in ((config, plain), (masking, spans)):
+        found = check_phase(made, known, made.phases[0], [counted], [said], SOURCES)
+        wrong = f"ledger, phase a, source c4: {8 - loss} masked positions, its prefixes and their BOS are 3"
+        assert found == ([] if is_right else [wrong])
+
+
+def test_without_bos_a_masked_first_token_may_be_a_prefix_or_not(config: Config, masking: Config) -> None:
+    made = manifest()
+    made = dataclasses.replace(made, tokenizer={**TOKENIZER, "bos_id": None})
+    unconditioned = {**A, "prefix_tokens": 0, "special_tokens": 1, "discarded": {"cut": 1}, "conditioned": 0}
+    made.ledger["phases"]["a"]["sources"]["c4"] = unconditioned
+    said = {"counts": {"c4": unconditioned}, "padding": 0}
+    found = check_phase(made, masking, made.phases[0], [COUNTED["a"]], [said], SOURCES)
+    assert found == []
+    assert "ledger, phase a, source c4: 0 conditioned documents, the shards have 1" in check_phase(
+        made, config, made.phases[0], [COUNTED["a"]], [said], SOURCES
+    )
+    unconditioned["conditioned"] = 2
+    found = check_phase(made, masking, made.phases[0], [COUNTED["a"]], [said], SOURCES)
+    assert "ledger, phase a, source c4: 2 conditioned documents, the shards have 1" in found
 
 
 def test_what_is_cut_may_be_masked(config: Config) -> None:
@@ -206,74 +254,6 @@ def test_a_false_share(config: Config) -> None:
     made.phases[0].mixture["dclm"] = {"requested": 0.0, "achieved": 0.0}
     assert problems(made, config) == [
         "ledger, phase a, source c4: the manifest's achieved share is 0.5, that of the shards 1.0"
-    ]
-
-
-# ------------------------------------------------------------------------------------------------------------ plan
-
-
-class FakePlan:
-    """As much of a plan as is looked at."""
-
-    def __init__(self, config: Config) -> None:
-        values = config.model_dump(mode="json")
-        sources = {"a": "c4", "b": "dclm"}
-        self.header: dict[str, Any] = {
-            **{key: values[key] for key in ("seed", "sequence", "shard")},
-            "tokenizer": TOKENIZER,
-            "phases": [
-                {
-                    **{key: phase[key] for key in ("name", "condition", "select")},
-                    "sources": {sources[phase["name"]]: {"requested_share": 1.0}},
-                }
-                for phase in values["phases"]
-            ],
-            "drawn": {
-                "phases": {
-                    "a": {"c4": {"0": {"documents": 1, "tokens": 8}}},
-                    "b": {"dclm": {"0": {"documents": 1, "tokens": 2}}},
-                },
-                "used": {name: source["used"] for name, source in LEDGER["sources"].items()},
-                "unused": {name: source["unused"] for name, source in LEDGER["sources"].items()},
-            },
-        }
-
-    def shards(self) -> list[tuple[str, int, int]]:
-        return [("a", 0, 1), ("b", 0, 1)]
-
-
-def test_manifest_and_plan_of_one_build(config: Config) -> None:
-    assert check_plan(manifest(), config, FakePlan(config)) == []
-    assert check_drawn(manifest(), FakePlan(config)) == []
-
-
-@pytest.mark.parametrize(
-    ("change", "what"),
-    [
-        (lambda plan: plan.header.update(seed=1), "seed"),
-        (lambda plan: plan.header["sequence"].update(packing="concat"), "sequence"),
-        (lambda plan: plan.header["phases"].reverse(), "phases"),
-        (lambda plan: plan.header["tokenizer"].update(bos_id=None), "tokenizer"),
-        (lambda plan: setattr(plan, "shards", lambda: [("a", 0, 2)]), "shards"),
-    ],
-)
-def test_a_plan_of_another_build(config: Config, change: Callable[[FakePlan], object], what: str) -> None:
-    plan = FakePlan(config)
-    plan.header = json.loads(json.dumps(plan.header))
-    change(plan)
-    assert check_plan(manifest(), config, plan)[0] == f"manifest.json: its {what} are not those of plan.arrow"
-
-
-def test_another_draw_than_the_plans(config: Config) -> None:
-    plan = FakePlan(config)
-    plan.header["drawn"]["phases"]["b"]["dclm"]["1"] = {"documents": 1, "tokens": 5}
-    plan.header["phases"][0]["sources"]["c4"]["requested_share"] = 0.75
-    plan.header["drawn"]["used"]["c4"] = {"documents": 1, "tokens": 9}
-    assert check_drawn(manifest(), plan) == [
-        "ledger, source c4: used is {'documents': 1, 'tokens': 8}, the plan says {'documents': 1, 'tokens': 9}",
-        "ledger, phase a: requested shares is {'c4': 1.0}, the plan says {'c4': 0.75}",
-        "ledger, phase b, source dclm: drawn is {'documents': 1, 'tokens': 2}, the plan says "
-        "{'documents': 2, 'tokens': 7}",
     ]
 
 
@@ -306,6 +286,14 @@ def test_a_manifest_of_another_shape(where: str, to: Any, misfit: str) -> None:
     assert misfits(made)[:1] == [misfit]
 
 
+def test_a_branch_of_another_shape() -> None:
+    made = branched(a=1)
+    made.ledger.update(sources={}, phases={"a": {"sources": {}, "padding": 0}})
+    assert misfits(made) == []
+    made.phases[0] = dataclasses.replace(made.phases[0], branch={"of": "c", "at": 1, "phase": "a", "shards": "2"})
+    assert misfits(made) == ["manifest.json: phases.0.branch.shards: expected int, found '2'"]
+
+
 def test_what_a_shard_says_has_a_shape_too() -> None:
     assert shard_misfits(SAID["a"]) == []
     assert shard_misfits({"padding": 1}) == ["its metadata: no key 'counts'"]
@@ -327,9 +315,45 @@ def test_totals_of_runs() -> None:
     }
 
 
+# --------------------------------------------------------------------------------------------------------- documents
+
+
+def ids(*documents: int) -> np.ndarray:
+    return np.array(documents, np.int64)
+
+
+def branched(**shards: int) -> Manifest:
+    """A manifest of the main line a, b and the branches c-1 and c-2, which leave it behind shard 1 and 2 of a."""
+    phases = []
+    for name, count in shards.items():
+        entries = [ShardEntry("", 0, 0, 0, "")] * count
+        branch = {"of": "c", "at": 0.5, "phase": "a", "shards": int(name[-1])} if name.startswith("c-") else None
+        phases.append(PhaseEntry(name, None, 0, 0, 0, {}, entries, branch=branch))
+    return Manifest(8, "int32", TOKENIZER, {}, "00", "0", 2, phases, {})
+
+
 def test_documents_in_two_phases() -> None:
-    first, second, third = np.array([1, 5, 2**32 + 3]), np.array([2, 5, 2**32 + 3]), np.array([7])
-    assert check_disjoint({"a": first, "b": third}) == []
-    assert check_disjoint({"a": first, "b": second, "c": third}) == [
+    first, second, third = ids(1, 5, 2**32 + 3), ids(2, 5, 2**32 + 3), ids(7)
+    assert check_disjoint(branched(a=1, b=1), {"a": [first], "b": [third]}) == []
+    assert check_disjoint(branched(a=1, b=1, d=1), {"a": [first], "b": [second], "d": [third]}) == [
         "phases a and b share 2 documents (first: file 0 of inputs.arrow, row 5)"
+    ]
+
+
+def test_documents_in_two_shards_of_a_phase() -> None:
+    assert check_disjoint(branched(a=3), {"a": [ids(1, 2), ids(3), ids(2, 2**32)]}) == [
+        "two shards of phase a share 1 documents (first: file 0 of inputs.arrow, row 2)"
+    ]
+
+
+def test_documents_of_a_branch_are_not_in_the_main_line_before_it() -> None:
+    made = branched(**{"a": 2, "b": 1, "c-1": 1, "c-2": 2})
+    documents = {"a": [ids(1), ids(2)], "b": [ids(3)], "c-1": [ids(2, 3, 4)], "c-2": [ids(3), ids(4)]}
+    # c-1 takes what the main line reads later, and c-2 what c-1 reads.
+    assert check_disjoint(made, documents) == []
+    assert check_disjoint(made, {**documents, "c-2": [ids(2, 3), ids(4)]}) == [
+        "phases a and c-2 share 1 documents (first: file 0 of inputs.arrow, row 2)"
+    ]
+    assert check_disjoint(made, {**documents, "c-1": [ids(1, 4)]}) == [
+        "phases a and c-1 share 1 documents (first: file 0 of inputs.arrow, row 1)"
     ]

@@ -77,7 +77,7 @@ PHASES = [
     {"name": "c-1", "shards": 1, "branch": {"of": "c", "at": 0.4, "phase": "a", "shards": 2}},
     {"name": "c-2", "shards": 1, "branch": {"of": "c", "at": 0.7, "phase": "a", "shards": 4}},
 ]
-Row = tuple[str, int, int, int, int, str, int]
+Row = tuple[str, int, int, str, int, int, int, int]
 
 
 def row(

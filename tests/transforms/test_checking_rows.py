@@ -28,7 +28,7 @@ SPANS, PLAIN = np.array([False, True]), np.array([False, False])
 
 def rules(length: int = 8, policy: str = "document_start", place: str | None = "before", **changes: Any) -> RowRules:
     """Two input files of 50 records each, of sources that train whole documents."""
-    known = {"has_bos": True, "repeats": False, "pad_id": PAD, "vocab_size": VOCABULARY}
+    known: dict[str, Any] = {"has_bos": True, "repeats": False, "pad_id": PAD, "vocab_size": VOCABULARY}
     known |= {"input_rows": np.array([50, 50]), "masks_own": PLAIN}
     return RowRules(length=length, packing=Packing(policy), place=place, **{**known, **changes})
 
@@ -246,8 +246,8 @@ def packed_shards(draw: st.DrawFn) -> tuple[list[Row], RowRules, list[list[layou
     policy, place = draw(st.sampled_from(POLICIES)), draw(st.sampled_from(["before", "after", None]))
     bos, eos = draw(st.sampled_from([BOS, None])), draw(st.sampled_from([EOS, None]))
     prefixes = st.just([]) if place is None else st.lists(st.just(ord("p")), max_size=length // 2)
-    documents = st.tuples(st.lists(st.integers(97, 110), min_size=1, max_size=3 * length), prefixes)
-    documents = st.tuples(documents, st.lists(st.integers(0, 3 * length), max_size=6, unique=True).map(sorted))
+    tokens = st.lists(st.integers(97, 110), min_size=1, max_size=3 * length)
+    documents = st.tuples(tokens, prefixes, st.lists(st.integers(0, 3 * length), max_size=6, unique=True).map(sorted))
     masks_own = draw(st.sampled_from([SPANS, PLAIN]))
     ids = draw(st.permutations([*range(8), *range(FILE, FILE + 8)]))
     streams = [
@@ -259,7 +259,7 @@ def packed_shards(draw: st.DrawFn) -> tuple[list[Row], RowRules, list[list[layou
             eos,
             zip(borders[::2], borders[1::2], strict=False) if masks_own[document // FILE] else (),
         )
-        for document, ((tokens, prefix), borders) in zip(
+        for document, (own, prefix, borders) in zip(
             ids, draw(st.lists(documents, min_size=1, max_size=8)), strict=False
         )
     ]
