@@ -162,8 +162,10 @@ class Shards:
             BylineError: there is no phase of this name.
         """
         if name not in self._build.phase_rows:
-            hint = f"; open it with branch={name!r}" if name in self.branches else ""
-            raise BylineError(f"{self.directory}: no phase {name!r}; its phases are {', '.join(self.phases)}{hint}")
+            known = ", ".join(self.phases)
+            if self.branches:
+                known += f", and its branches, each opened with branch=NAME, {', '.join(self.branches)}"
+            raise BylineError(f"{self.directory}: no phase {name!r}; its phases are {known}")
         return Shards(self._build, self._build.phase_rows[name])
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:

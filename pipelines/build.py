@@ -5,8 +5,9 @@ from collections import Counter
 
 from rich.console import Console
 
+from pipelines import plan_report
 from pipelines.assemble import assemble, show_result
-from pipelines.plan import make_recipe_plan, show_plan
+from pipelines.plan import make_recipe_plan
 from pipelines.prepare import StoreState, prepare
 from pipelines.runner import RunnerSettings
 from schemas.config import Config
@@ -29,7 +30,7 @@ def build(config: Config, settings: RunnerSettings, console: Console, *, overwri
     plan = make_recipe_plan(config, state, settings)
     planned = time.monotonic()
     console.print(f"plan      {len(plan.shards())} shards, {planned - prepared:.1f} s", highlight=False)
-    show_plan(plan, state, console)
+    plan_report.show(plan, state, console)
     assemble(config, plan, state, settings, console, overwrite=overwrite)
     console.print(f"assemble  {config.output}, {time.monotonic() - planned:.1f} s", highlight=False, markup=False)
     show_result(config.output, console)

@@ -11,6 +11,9 @@ row 5 of 12, phase conditioned, row 1 of conditioned/00001-of-00002.arrow, L = 2
 2  doc id ...
 ```
 
+Masked are prefixes, BOS before them, and of documents with loss spans what is outside these. The tokens around a prefix
+(`begin`, `end`) and those that `tokenizer.add` adds are shown by their names, as special tokens are.
+
 In a terminal, colours tell masked, trained, special and padding tokens apart; in a pipe, the marks above do. Text is
 shown as data: characters that a terminal would act on, or that cannot be seen, appear as escapes, and so do bytes that
 are not whole characters, such as half of one at the end of a cut document.
@@ -64,8 +67,8 @@ def inspect(
 
     Args:
         out: the build's directory.
-        row: its number in the phase, or in the build; negative from the end.
-        phase: name of a phase; None for the whole build.
+        row: its number in the phase, or in the main line; negative from the end.
+        phase: name of a phase or branch; None for the whole main line.
         tokenizer: the build's tokenizer.json; None for where it was. If it is there no more, ids are shown.
         console: where to; marks instead of colours if it has none.
         full: shows every token.
@@ -74,7 +77,7 @@ def inspect(
         BylineError: no such build, row or phase; or `tokenizer` is not the build's.
     """
     console = Console() if console is None else console
-    shards = byline.open(out) if phase is None else byline.open(out).phase(phase)
+    shards = _rows_of(out, phase)
     if not -len(shards) <= row < len(shards):
         where = out if phase is None else f"phase {phase!r} of {out}"
         raise BylineError(f"{where} has {len(shards):,} rows; there is no row {row}")
@@ -82,6 +85,13 @@ def inspect(
     plain = console.color_system is None or console.no_color
     for line in [*note, *_header(shards, row, plain), *_segments(shards, shards[row], vocabulary, plain, full)]:
         console.print(line, soft_wrap=True)
+
+
+def _rows_of(out: str, phase: str | None) -> Shards:
+    shards = byline.open(out)
+    if phase in shards.branches:
+        shards = byline.open(out, branch=phase)
+    return shards if phase is None else shards.phase(phase)
 
 
 def _find_vocabulary(manifest: Manifest, file: str | None) -> tuple[Vocabulary, list[Text]]:
@@ -99,10 +109,11 @@ def _header(shards: Shards, row: int, plain: bool) -> Iterator[Text]:
     entry, inside = shards.shard_of(row)
     padding = int(sequence["seq_lengths"][sequence["doc_ids"] == PADDING_DOC_ID].sum())
     trained = int(sequence["loss_mask"].sum())
-    yield Text(
-        f"row {row % len(shards)} of {len(shards)}, phase {sequence['phase']}, row {inside} of {visible(entry.path)}, "
-        f"L = {length:,}"
-    )
+    phase = sequence["phase"]
+    if phase in shards.branches:
+        phase += f" (a branch behind {shards.branch_row(phase):,} rows of the main line)"
+    where = f"row {row % len(shards)} of {len(shards)}, phase {phase}, row {inside} of {visible(entry.path)}"
+    yield Text(f"{where}, L = {length:,}")
     parts = {"trained": trained, "masked": length - trained - padding, "padding": padding}
     counts = " + ".join(f"{count:,} {name} ({count / length:.1%})" for name, count in parts.items())
     yield Text(f"{length:,} tokens = {counts}")
@@ -215,7 +226,13 @@ def ids_alone(manifest: Manifest) -> Vocabulary:
     keys = ("bos_id", "eos_id", "pad_id")
     tokens = {manifest.tokenizer[key] for key in keys}
     names = {token: "/".join(key[:-3] for key in keys if manifest.tokenizer[key] == token) for token in tokens}
-    return Vocabulary(lambda token: f" {token}".encode(), names.get)
+    return Vocabulary(lambda token: f" {token}".encode(), {**names, **_named_by_recipe(manifest)}.get)
+
+
+def _named_by_recipe(manifest: Manifest) -> dict[int, str]:
+    """Names of the tokens around prefixes, and of those that `tokenizer.add` adds to the file's."""
+    known = {**manifest.tokenizer.get("added", {}), **manifest.tokenizer.get("markers", {})}
+    return {token: name for name, token in known.items()}
 
 
 def vocabulary_of(settings: dict[str, Any], manifest: Manifest) -> Vocabulary:
@@ -228,9 +245,10 @@ def vocabulary_of(settings: dict[str, Any], manifest: Manifest) -> Vocabulary:
     pairs = model.items() if isinstance(model, dict) else ((piece, number) for number, (piece, _) in enumerate(model))
     to_bytes = _from_byte_level if "ByteLevel" in json.dumps(settings["decoder"]) else _from_text
     pieces = {number: piece for piece, number in pairs}
-    added = {token["id"]: token["content"] for token in settings.get("added_tokens", ())}
-    used = {manifest.tokenizer[key] for key in ("bos_id", "eos_id", "pad_id")}
-    special = {token["id"] for token in settings.get("added_tokens", ()) if token["special"] or token["id"] in used}
+    named = _named_by_recipe(manifest)
+    added = {**{token["id"]: token["content"] for token in settings.get("added_tokens", ())}, **named}
+    used = {*(manifest.tokenizer[key] for key in ("bos_id", "eos_id", "pad_id")), *named}
+    special = {token["id"] for token in settings.get("added_tokens", ()) if token["special"]}
 
     def bytes_of(token: int) -> bytes:
         return added[token].encode() if token in added else to_bytes(pieces.get(token, ""))

@@ -316,7 +316,8 @@ def _document_checker(build: _Build, files: list[InputFile | None]) -> DocumentC
         for name, classifier in config.classifiers.items()
         if used & {name, f"{name}_score"}
     ]
-    return DocumentChecker(config, TokenizerInfo(**build.plan.header["tokenizer"]), tokenizer, files, scorers)
+    info = TokenizerInfo(**build.plan.header["tokenizer"])
+    return DocumentChecker(config, planned_phases(build.plan.header), info, tokenizer, files, scorers)
 
 
 def _sample(build: _Build, readable: set[str], documents: int) -> Iterator[SegmentSample]:

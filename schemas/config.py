@@ -122,13 +122,14 @@ def _check_names(config: Config) -> None:
                 )
             if names.count(name) > 1:
                 raise BylineError(f"sources.{source}: two columns are called {name!r}; give one another name")
-    folders = [phase.name for phase in config.phases]
-    folders += [branch.name_at(at) for branch in config.branches for at in branch.at]
-    for name in folders:
-        if folders.count(name) > 1:
-            raise BylineError(
-                f"phases: two phases are called {name!r}; each has a folder of its own, so give one another name"
-            )
+    phases = [phase.name for phase in config.phases]
+    branches = [branch.name_at(at) for branch in config.branches for at in branch.at]
+    for where, names, kind in (("phases", phases, "phases"), ("branches", phases + branches, "phases or branches")):
+        for name in names:
+            if names.count(name) > 1:
+                raise BylineError(
+                    f"{where}: two {kind} are called {name!r}; each has a folder of its own, so give one another name"
+                )
 
 
 def _check_shares(config: Config) -> None:

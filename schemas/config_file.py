@@ -5,9 +5,9 @@ base.yaml     tokens: 10M            child.yaml   extends: base.yaml        reso
               sequence: {length: 8}               tokens: 1M                           sequence: {length: 8}
 ```
 
-A mapping is merged key by key, any other value is replaced; `null` drops what the other file gave. `overrides` are
-`a.b=value` with the value in YAML (`null` drops the key), applied last. Only plain YAML values are read: no tags that
-build objects.
+A mapping is merged key by key, any other value is replaced, and so is `mixture`, of which half would mean nothing; `null`
+drops what the other file gave. `overrides` are `a.b=value` with the value in YAML (`null` drops the key), applied last.
+Only plain YAML values are read: no tags that build objects.
 """
 
 import difflib
@@ -21,6 +21,10 @@ from pydantic import BaseModel, ValidationError
 from byline.errors import BylineError
 from schemas.config import Config
 from schemas.mixture_file import inline_files
+
+
+# Values that mean something only as a whole.
+_REPLACED = ("mixture",)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -85,13 +89,13 @@ class _Loader(yaml.SafeLoader):
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`, mappings key by key."""
+    """`over` on top of `base`, mappings key by key; a mixture as a whole."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
         if value is None:
             merged.pop(key, None)
-        elif isinstance(below, Mapping) and isinstance(value, Mapping):
+        elif key not in _REPLACED and isinstance(below, Mapping) and isinstance(value, Mapping):
             merged[key] = merge(below, value)
         else:
             merged[key] = value
@@ -142,7 +146,7 @@ def _explain(error: ValidationError) -> str:
     problems = error.errors()
     # A union of types reports each of its members; an unknown key is the likeliest mistake, so it is told first.
     first = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
-    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("constrained-", "function-")))
+    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("constrained-", "function-", "[")))
     if first["type"] == "extra_forbidden":
         parent, key = first["loc"][:-1], str(first["loc"][-1])
         known = list(_known_keys(Config, parent))
@@ -151,6 +155,9 @@ def _explain(error: ValidationError) -> str:
         return f"{where}: unknown key {key!r}; {hint}"
     if first["type"] == "missing":
         return f"{where}: this key is needed"
+    if first["type"] == "model_type":
+        known = list(_known_keys(Config, first["loc"]))
+        return f"{where}: expected keys and values ({', '.join(known)}); found {first['input']!r}"
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{where}: {message}" if where else message

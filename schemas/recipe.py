@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from byline.errors import BylineError
 from byline.template import Template
 from schemas.model import Exact, Model, Name
 
@@ -94,9 +95,23 @@ class Selection(Model):
                 "a step is one of top, bottom, at_least and at_most, or allow and deny; give several as a list, "
                 "as in [{deny: {host: [a.example]}}, {top: 0.7, by: quality}]"
             )
-        if kinds[2] == (self.by is not None):
-            raise ValueError("`by` names the number that top, bottom, at_least and at_most look at, and no list")
+        if kinds[2] and self.by is not None:
+            raise ValueError("allow and deny take no `by`: they name their fields themselves")
+        if not kinds[2] and self.by is None:
+            raise ValueError("`by` is needed: the number to look at, such as num_tokens or a score")
+        self._check_values()
         return self
+
+    def _check_values(self) -> None:
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"at_least {float(self.at_least):g} is above at_most {float(self.at_most):g}")
+        if self.share is None and (self.count, self.over) != ("documents", "each"):
+            raise ValueError("`count` and `over` say how a share is meant; they belong to top and bottom")
+        if self.sources == []:
+            raise ValueError("sources: name one at least, or leave the key out for all")
+        for name, values in self.allow.items():
+            if not values:
+                raise ValueError(f"allow.{name}: an empty list takes no document")
 
 
 class MixturePoint(Model):
@@ -174,6 +189,8 @@ class Mixture(Model):
             raise ValueError("method unimax needs `max_epochs`, the most epochs of a source, such as 4")
         if self.method == "epochs" and self.max_epochs is not None:
             raise ValueError("method epochs takes no `max_epochs`: it says how many epochs itself")
+        if self.method == "epochs" and not self.named:
+            raise ValueError("epochs: every source has none; give one at least some")
         if self.method == "weights":
             _check_sum("weights", self.weights)
         self._check_points()
@@ -198,14 +215,23 @@ def _check_sum(where: str, weights: dict[str, Fraction]) -> None:
 
 
 def as_mixture(value: Any) -> Any:
-    """`natural` alone, and plain weights, written as a `Mixture`."""
+    """`natural` alone, and plain weights, written as a `Mixture`.
+
+    Raises:
+        BylineError: weights and settings stand side by side, or settings without a `method`.
+    """
     if isinstance(value, str):
         return {"method": value}
     # A source may be called `weights`; its weight is a number, and the key's value is a mapping.
     if not isinstance(value, dict) or isinstance(value.get("method"), str):
         return value
-    is_plain = not any(isinstance(of, (dict, list)) for of in value.values())
-    return {"method": "weights", "weights": value} if is_plain else {"method": "weights", **value}
+    if "max_epochs" in value and not value.keys() <= Mixture.model_fields.keys():
+        raise BylineError("with `max_epochs` the weights go under a key: {weights: {a: 0.5, b: 0.5}, max_epochs: 2}")
+    if value and value.keys() <= {"alpha", "epochs", "points", "max_epochs"}:
+        raise BylineError(f"`method` is needed beside {', '.join(value)}")
+    if not any(isinstance(of, (dict, list)) for of in value.values()):
+        return {"method": "weights", "weights": value}
+    return {"method": "weights", **value}
 
 
 class Order(Model):
@@ -227,8 +253,9 @@ class Order(Model):
     def _sources_in_sequence(self) -> "Order":
         if (self.by == "source") != bool(self.sources):
             raise ValueError("`by: source` needs `sources`, the names in their sequence, and only it takes them")
-        if len(set(self.sources)) < len(self.sources):
-            raise ValueError("sources: a source stands in it twice")
+        for name in self.sources:
+            if self.sources.count(name) > 1:
+                raise ValueError(f"sources: {name!r} stands in it twice")
         return self
 
 
@@ -259,6 +286,14 @@ class Condition(Model):
     top: dict[str, Annotated[int, Field(ge=1)] | str] = Field(default_factory=dict)
     bins: dict[str, Annotated[int, Field(ge=2, le=1000)] | list[Exact]] = Field(default_factory=dict)
 
+    @field_validator("top", mode="before")
+    @classmethod
+    def _no_fractions(cls, value: Any) -> Any:
+        for name, kept in value.items() if isinstance(value, dict) else ():
+            if isinstance(kept, float):
+                raise ValueError(f"{name}: expected a number of values or a share such as 2%, not {kept!r}")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> "Condition":
         fields = Template(self.template).fields
@@ -267,8 +302,10 @@ class Condition(Model):
                 if name not in fields:
                     raise ValueError(f"{key}: the template {self.template!r} has no field {name!r}")
         for name, kept in self.top.items():
-            if isinstance(kept, str) and not re.fullmatch(r"[0-9]+(\.[0-9]+)?%", kept):
+            if isinstance(kept, str) and not _is_percentage(kept):
                 raise ValueError(f"top.{name}: expected a number of values or a share such as 2%, not {kept!r}")
+            if name in self.bins:
+                raise ValueError(f"{name!r} is in `top` and in `bins`; a number in bins has few values already")
         for name, borders in self.bins.items():
             if isinstance(borders, list) and (not borders or borders != sorted(set(borders))):
                 raise ValueError(f"bins.{name}: expected a number of bins, or borders that ascend")
@@ -282,6 +319,10 @@ class Condition(Model):
         if isinstance(kept, int):
             return kept
         return max(int(Fraction(kept.removesuffix("%")) / 100 * distinct), 1)
+
+
+def _is_percentage(text: str) -> bool:
+    return bool(re.fullmatch(r"[0-9]+(\.[0-9]+)?%", text)) and Fraction(text.removesuffix("%")) <= 100
 
 
 class Part(Model):
@@ -338,8 +379,9 @@ class Branch(Part):
 
     @model_validator(mode="after")
     def _each_point_once(self) -> "Branch":
-        if len(set(self.at)) < len(self.at):
-            raise ValueError("at: a point stands in it twice")
+        for point in self.at:
+            if self.at.count(point) > 1:
+                raise ValueError(f"at: {float(point):g} stands in it twice; each point has a folder of its own")
         return self
 
     def name_at(self, at: Fraction) -> str:

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 import byline
 from schemas.config import Config
 from schemas.config_file import parse_config
-from schemas.corpora import Source
+from schemas.corpora import Source, SourceFormat
 from schemas.documents import InputFile
 from schemas.plan import Plan, read_plan
 from tests import small
@@ -36,9 +36,9 @@ def main(out: Path) -> None:
     plan = read_plan((out / "plan.arrow").read_bytes(), "plan.arrow")
     tokenizer = layout.load_tokenizer(config.tokenizer.file)
     drawn = small.drawn_by(plan, read_corpus(config, tokenizer, manifest.tokenizer["added"]))
-    rows = sum(_compare(out, config, plan, name, drawn, tokenizer) for name in [p.name for p in manifest.phases])
-    branches = f", {len(manifest.branches)} branches" if manifest.branches else ""
-    print(f"{out}: all {rows:,} rows are the reference's ({len(manifest.phases)} phases{branches})")
+    names = [phase.name for phase in manifest.phases]
+    rows = sum(_compare(out, config, plan, name, drawn, tokenizer) for name in names)
+    print(f"{out}: all {rows:,} rows are the reference's ({', '.join(names)})")
 
 
 def _compare(
@@ -79,8 +79,7 @@ def read_corpus(config: Config, tokenizer: Tokenizer, added: Mapping[str, int]) 
     for file in files:
         source = config.sources[file.source]
         stored = read_stored(config, file)
-        mapped = {**documents.FIELDS[source.format.value], **source.fields}
-        for raw in documents.read_documents(file.source, source.format.value, [(file.path, file.uri)], mapped):
+        for raw in read_raw(file, source):
             text, loss_spans, special_spans = documents.rewritten(raw, source)
             raw = replace(raw, text=text)
             if documents.drop_reason(raw) is not None:
@@ -89,6 +88,13 @@ def read_corpus(config: Config, tokenizer: Tokenizer, added: Mapping[str, int]) 
             if documents.drop_reason(raw, tokens) is not None:
                 continue
             yield _document(raw, numbers[file.source, file.path], tokens, masked, source, stored.get(raw.row, {}))
+
+
+def read_raw(file: InputFile, source: Source) -> Iterator[documents.RawDocument]:
+    """Every record of an input file, or of a stretch of a source that is made."""
+    if source.format is SourceFormat.ARITHMETIC:
+        return documents.made_documents(file.source, file.path, source.made)
+    return documents.read_documents(file.source, source.format.value, [(file.path, file.uri)], dict(source.fields))
 
 
 def _document(

@@ -37,7 +37,7 @@ def chat(
     *,
     before: Mapping[str, str] | None = None,
     after: str | Mapping[str, str] | None = None,
-    train: Sequence[str] = TRAINED,
+    train: Sequence[str] | None = None,
     begin: str | None = None,
     end: str | None = None,
 ) -> dict[str, pa.Array]:
@@ -47,7 +47,7 @@ def chat(
         batch: with a column `messages`.
         before: role -> what stands before the content; without it `User: ` and so on, or with `begin` `user\\n`.
         after: what stands behind it, for all roles or by role; without it two line ends, or with `end` one.
-        train: roles whose messages are trained.
+        train: roles whose messages are trained; without it `assistant` and `gpt`, where `before` names them.
         begin, end: names of special tokens around every message.
 
     Returns:
@@ -62,6 +62,8 @@ def chat(
         after = "\n\n" if end is None else "\n"
     if isinstance(after, str):
         after = dict.fromkeys(before, after)
+    if train is None:
+        train = [role for role in TRAINED if role in before]
     _check_options(before, after, train, {"begin": begin, "end": end})
     messages = batch["messages"]
     counts = pc.fill_null(pc.list_value_length(messages), 0).to_numpy(zero_copy_only=False)
@@ -90,7 +92,7 @@ def _check_options(
     for name, option in tokens.items():
         if not isinstance(option, str | None) or option == "":
             raise BylineError(f"chat: {name}: expected the name of a token, found {option!r}")
-    for name, roles in (("train", [role for role in train if train is not TRAINED]), ("after", after)):
+    for name, roles in (("train", train), ("after", after)):
         for role in roles:
             if role not in before:
                 raise BylineError(f"chat: {name}: `before` names no role {role!r}; it has: {', '.join(before)}")

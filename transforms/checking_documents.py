@@ -4,6 +4,9 @@
 segment   doc id 4294967299 = file 1, row 3     offset 0     ids 0 22428 27 ...    mask 0 0 0 ...
 raw       file 1, row 3  ->  text, url  ->  BOS prefix tokens EOS and mask  ->  the part that the segment should be
 ```
+
+A record of a source with a `rewrite` is rewritten anew, and the loss mask of its own tokens follows from its spans.
+Where the condition has `dropout` or `empty`, a document may be laid out without a prefix or with an empty one as well.
 """
 
 from collections import defaultdict
@@ -12,16 +15,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from byline.errors import BylineError
 from schemas.config import Config
-from schemas.documents import InputFile
-from schemas.recipe import Condition
+from schemas.documents import NUM_BYTES, NUM_TOKENS, InputFile
+from schemas.recipe import Packing
+from transforms.assembling import PlannedPhase
+from transforms.conditioning import marker_ids
 from transforms.metadata import extract_metadata
 from transforms.placing import in_sample, places
 from transforms.reading import read_batches
+from transforms.rewriting import Rewriter, open_rewriter, rewrite_batch
 from transforms.scoring import Scorer, score_batch
 from transforms.template_fields import filled_prefixes, unknown_prefix
 from transforms.tokenizing import TextTokenizer, TokenizerInfo
+
+# Ids with the loss mask of each.
+Tokens = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -73,111 +84,164 @@ class DocumentChecker:
 
     Args:
         config: of the build.
+        phases: of the plan, by name.
         info: the tokenizer's special ids.
         tokenizer: only its reference library is used.
         files: the raw input files by file number; None for one that no segment is of.
         scorers: for templates with classifier labels or scores.
+
+    Raises:
+        BylineError: the function of a `rewrite` cannot be imported.
     """
 
     def __init__(
         self,
         config: Config,
+        phases: dict[str, PlannedPhase],
         info: TokenizerInfo,
         tokenizer: TextTokenizer,
         files: list[InputFile | None],
         scorers: list[Scorer],
     ) -> None:
         self.config = config
+        self.phases = phases
         self.info = info
         self.tokenizer = tokenizer
         self.files = files
         self.scorers = scorers
+        names = {file.source for file in files if file is not None}
+        self.rewriters: dict[str, Rewriter | None] = {name: open_rewriter(name, config.sources[name]) for name in names}
 
     def check(self, segments: list[SegmentSample]) -> list[str]:
         """One line for each segment that is not what its document gives."""
         by_file: dict[int, list[SegmentSample]] = defaultdict(list)
         for segment in segments:
             by_file[segment.file].append(segment)
-        return [problem for file, some in sorted(by_file.items()) for problem in self._check_file(file, some)]
+        problems: list[str] = []
+        for number, some in sorted(by_file.items()):
+            file = self.files[number]
+            assert file is not None, f"segments of file {number}, which is not there"
+            try:
+                problems += self._check_file(file, some)
+            except BylineError as error:
+                problems.append(f"{file.source}/{file.path} cannot be compared: {error}")
+        return problems
 
-    def _check_file(self, number: int, segments: list[SegmentSample]) -> Iterator[str]:
-        file = self.files[number]
-        assert file is not None, f"segments of file {number}, which is not there"
-        given = self.config.sources[file.source].score
-        scorers = [scorer for scorer in self.scorers if scorer.name not in given]
+    def _check_file(self, file: InputFile, segments: list[SegmentSample]) -> Iterator[str]:
         wanted: dict[int, list[SegmentSample]] = defaultdict(list)
         for segment in segments:
             wanted[segment.row].append(segment)
         for batch in read_batches(file, self.config.sources[file.source]):
-            rows = batch["row"].to_numpy()
-            for index in np.flatnonzero(np.isin(rows, list(wanted))):
-                one = score_batch(extract_metadata(batch.slice(index, 1)), scorers)
-                for segment in wanted.pop(int(rows[index])):
-                    yield from self._compare(one, file, segment)
+            some = batch.filter(pc.is_in(batch["row"], pa.array(list(wanted), pa.int64())))
+            if some.num_rows:
+                yield from self._compare(some, file, {row: wanted.pop(row) for row in some["row"].to_pylist()})
             if not wanted:
                 return
         for row in sorted(wanted):
             yield f"{wanted[row][0].where}: {file.source}/{file.path} has no row {row}"
 
-    def _compare(self, document: pa.RecordBatch, file: InputFile, segment: SegmentSample) -> Iterator[str]:
+    def _compare(
+        self, records: pa.RecordBatch, file: InputFile, wanted: dict[int, list[SegmentSample]]
+    ) -> Iterator[str]:
+        """Compares the segments of these records of a file."""
+        documents = rewrite_batch(records, self.rewriters[file.source])
+        documents = documents.filter(documents["text"].is_valid())
+        for row in sorted(set(wanted) - set(documents["row"].to_pylist())):
+            yield f"{wanted[row][0].where}: {file.source}/{file.path}, row {row} has no text"
+        own = [self._own_tokens(documents.slice(number, 1)) for number in range(documents.num_rows)]
+        documents = self._with_fields(documents, file.source, own)
+        for phase in sorted({segment.phase for row in documents["row"].to_pylist() for segment in wanted[row]}):
+            prefixes = self._prefixes(documents, file.source, self.phases[phase])
+            for row, tokens, prefix in zip(documents["row"].to_pylist(), own, prefixes, strict=True):
+                for segment in wanted[row]:
+                    if segment.phase == phase and not self._fits(segment, tokens, prefix):
+                        yield (
+                            f"{segment.where}: the segment at offset {segment.offset} is not what "
+                            f"{file.source}/{file.path}, row {row} gives"
+                        )
+
+    def _own_tokens(self, document: pa.RecordBatch) -> Tokens:
+        """Ids and loss of one document's own tokens."""
         text = document["text"][0].as_py()
-        if text is None:
-            yield f"{segment.where}: {file.source}/{file.path}, row {segment.row} has no text"
-            return
-        condition = next(phase.condition for phase in self.config.phases if phase.name == segment.phase)
-        tokens = self.tokenizer.encode_by_reference(text)
-        prefix = self._prefix(document, file.source, condition)
-        bare = _stream(tokens, [], "before", self.info)
-        full = _stream(tokens, prefix, condition.place, self.info) if condition is not None else bare
-        # A document may have been dropped out, so both of its forms are right where there is dropout.
-        forms = [(full, prefix)] if condition is None or condition.dropout == 0 else [(full, prefix), (bare, [])]
-        found = list(zip(segment.ids.tolist(), segment.mask.tolist(), strict=True))
-        if not any(_fits(found, segment.offset, form, head, self.info) for form, head in forms):
-            yield (
-                f"{segment.where}: the segment at offset {segment.offset} is not what {file.source}/{file.path}, row "
-                f"{segment.row} gives"
-            )
+        if "loss_spans" not in document.schema.names:
+            return [(token, 1) for token in self.tokenizer.encode_by_reference(text)]
+        loss, special = (document[name][0].as_py() for name in ("loss_spans", "special_spans"))
+        return list(zip(*self.tokenizer.encode_marked_by_reference(text, loss, special), strict=True))
 
-    def _prefix(self, document: pa.RecordBatch, source: str, condition: Condition | None) -> list[int]:
+    def _with_fields(self, documents: pa.RecordBatch, source: str, own: list[Tokens]) -> pa.RecordBatch:
+        """Adds what templates may name and preparing finds out."""
+        given = self.config.sources[source].score
+        scorers = [scorer for scorer in self.scorers if scorer.name not in given]
+        found = score_batch(extract_metadata(documents), scorers)
+        sizes = pc.cast(pc.binary_length(documents["text"]), pa.int64())
+        counts = pa.array([len(tokens) for tokens in own], pa.int32())
+        fields = pa.schema([*found.schema, NUM_BYTES, NUM_TOKENS])
+        return pa.RecordBatch.from_arrays([*found.columns, sizes, counts], schema=fields)
+
+    def _prefixes(self, documents: pa.RecordBatch, source: str, phase: PlannedPhase) -> list[list[int]]:
+        """The whole prefix of each document."""
+        condition = phase.gathering.condition
         if condition is None:
-            return []
-        texts, codes = filled_prefixes(document, source, condition)
-        ids = self.tokenizer.encode_by_reference(texts[codes[0]])
-        if len(ids) > self.config.sequence.length // 2:
-            return self.tokenizer.encode_by_reference(unknown_prefix(condition))
-        return ids
+            return [[]] * documents.num_rows
+        begin, end = marker_ids(condition, self.tokenizer)
+        texts, codes = filled_prefixes(documents, source, condition, phase.gathering.values)
+        made = [[*begin, *self.tokenizer.encode_by_reference(text), *end] for text in texts]
+        unknown = [*begin, *self.tokenizer.encode_by_reference(unknown_prefix(condition)), *end]
+        longest = self.config.sequence.length // 2
+        return [made[code] if len(made[code]) <= longest else unknown for code in codes]
+
+    def _fits(self, segment: SegmentSample, own: Tokens, prefix: list[int]) -> bool:
+        """Whether a segment is a part of what its document may be laid out as."""
+        phase = self.phases[segment.phase]
+        condition = phase.gathering.condition
+        found = list(zip(segment.ids.tolist(), segment.mask.tolist(), strict=True))
+        prefixes = [prefix]
+        if condition is not None and condition.empty > 0:
+            begin, end = marker_ids(condition, self.tokenizer)
+            prefixes.append([*begin, *end])
+        if condition is not None and condition.dropout > 0:
+            prefixes.append([])
+        place = "before" if condition is None else condition.place
+        repeats = phase.packing is Packing.REPEAT_PREFIX
+        return any(_Form.of(own, one, place, self.info, repeats).has(found, segment.offset) for one in prefixes)
 
 
-def _stream(tokens: list[int], prefix: list[int], place: str, info: TokenizerInfo) -> list[tuple[int, int]]:
-    """(id, loss) of a document's whole stream."""
-    is_masked = bool(prefix) and place == "before"
-    bos = [] if info.bos_id is None else [(info.bos_id, 0 if is_masked else 1)]
-    eos = [] if info.eos_id is None else [(info.eos_id, 1)]
-    own = [(token, 1) for token in tokens]
-    before = [(token, 0) for token in prefix] if is_masked else []
-    after = [] if is_masked else [(token, 1) for token in prefix]
-    return [*bos, *before, *own, *after, *eos]
+@dataclass(frozen=True)
+class _Form:
+    """A document's whole stream.
 
+    Attributes:
+        stream: ids and loss.
+        lead: tokens before the document's own.
+        own: of the document's own tokens, how many.
+        head: what a segment begins with that goes on with the document.
+    """
 
-def _fits(
-    found: list[tuple[int, int]], offset: int, stream: list[tuple[int, int]], prefix: list[int], info: TokenizerInfo
-) -> bool:
-    """Whether a segment is the part of a stream that its offset says, or that part after a repeated prefix."""
-    if offset == 0:
-        starts = range(min(len(prefix) + 2, len(stream)))
-    else:
-        lead = (info.bos_id is not None) + (len(prefix) if stream[1:2] and _is_before(stream, prefix, info) else 0)
-        # Behind the document's own tokens the offset stands still, through an appended prefix to EOS.
-        starts = range(lead + offset, min(lead + offset + len(prefix) + 2, len(stream)))
-    repeated = [(token, 0) for token in prefix]
-    for start in starts:
-        for head in ([], repeated):
-            end = start + len(found) - len(head)
-            if found == head + stream[start:end] and end <= len(stream):
+    stream: Tokens
+    lead: int
+    own: int
+    head: Tokens
+
+    @classmethod
+    def of(cls, own: Tokens, prefix: list[int], place: str, info: TokenizerInfo, repeats: bool) -> "_Form":
+        """Lays out a document; `repeats`: whether a prefix before it is given again."""
+        is_masked = bool(prefix) and place == "before"
+        bos = [] if info.bos_id is None else [(info.bos_id, 0 if is_masked else 1)]
+        eos = [] if info.eos_id is None else [(info.eos_id, 1)]
+        before = [(token, 0) for token in prefix] if is_masked else []
+        after = [] if is_masked else [(token, 1) for token in prefix]
+        stream = [*bos, *before, *own, *after, *eos]
+        return cls(stream, len(bos) + len(before), len(own), before if repeats else [])
+
+    def has(self, found: Tokens, offset: int) -> bool:
+        """Whether a segment is a part of the stream that begins behind `offset` of its own tokens."""
+        first = self.lead + offset if offset else 0
+        # Behind the last of its own tokens the offset stands still, to the stream's end.
+        last = self.lead + offset if offset < self.own else len(self.stream) - 1
+        for start in range(first, last + 1):
+            # What goes on behind a repeated prefix was cut in the prefix or later.
+            head = self.head if start > 0 else []
+            part = self.stream[start : start + len(found) - len(head)]
+            if found == head + part and (not head or start >= self.lead):
                 return True
-    return False
-
-
-def _is_before(stream: list[tuple[int, int]], prefix: list[int], info: TokenizerInfo) -> bool:
-    first = int(info.bos_id is not None)
-    return stream[first : first + len(prefix)] == [(token, 0) for token in prefix]
+        return False

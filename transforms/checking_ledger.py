@@ -39,7 +39,10 @@ _SOURCE = {
 }
 _MANIFEST = {
     "sequence_length": int,
-    "tokenizer": {"name": str, "sha256": str, "vocab_size": int, "bos_id": None, "eos_id": None, "pad_id": int},
+    "tokenizer": {
+        **{"name": str, "sha256": str, "vocab_size": int, "bos_id": None, "eos_id": None, "pad_id": int},
+        **{"added": {str: int}, "markers": {str: int}},
+    },
     "inputs": int,
     "ledger": {"sources": {str: _SOURCE}, "phases": {str: {"sources": {str: _DRAWS}, "padding": int}}},
 }

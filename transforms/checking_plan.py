@@ -23,6 +23,11 @@ def condition_of(config: Config, phase: PhaseEntry) -> Condition | None:
     return next(part.condition for part in parts if part.name == name)
 
 
+def tokenizer_of(manifest: Manifest) -> dict[str, Any]:
+    """What plan and shards say of the tokenizer: what the manifest does, but for the ids of tokens around prefixes."""
+    return {key: value for key, value in manifest.tokenizer.items() if key != "markers"}
+
+
 def sources_masking_own(config: Config) -> set[str]:
     """The sources whose documents may bring loss spans, and so mask tokens of their own."""
     return {
@@ -42,7 +47,8 @@ def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
         ("sequence", settings["sequence"], header["sequence"]),
         ("shard", settings["shard"], header["shard"]),
         ("phases", _configured(config), _by_name([_followed(entry) for entry in planned])),
-        ("tokenizer", manifest.tokenizer, header["tokenizer"]),
+        ("tokenizer", tokenizer_of(manifest), header["tokenizer"]),
+        ("markers", sorted(manifest.tokenizer["markers"]), sorted(_markers(config))),
         ("sequence_length", manifest.sequence_length, header["sequence"]["length"]),
         ("ids", manifest.ids, header["shard"]["ids"]),
         ("phases", [phase.name for phase in phases], [entry["name"] for entry in planned]),
@@ -54,6 +60,11 @@ def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
         ("sources of the ledger", sorted(manifest.ledger["sources"]), sorted(config.sources)),
     ]
     return [f"manifest.json: its {what} are not those of plan.arrow" for what, said, due in pairs if said != due]
+
+
+def _markers(config: Config) -> set[str]:
+    conditions = [part.condition for part in config.parts if part.condition is not None]
+    return {name for condition in conditions for name in (condition.begin, condition.end) if name is not None}
 
 
 def _paths(plan: Plan) -> list[str]:

@@ -35,7 +35,8 @@ class RowRules:
         length: L.
         packing: the policy.
         place: of the prefix; None in a phase without a condition.
-        has_bos: whether documents begin with BOS.
+        bos_id: what documents begin with; None for nothing.
+        begin_id, end_id: what stands around prefixes; None for nothing.
         repeats: whether one document may be drawn several times.
         pad_id, vocab_size: of the tokenizer.
         input_rows: int64 [files], records of each input file.
@@ -45,12 +46,18 @@ class RowRules:
     length: int
     packing: Packing
     place: str | None
-    has_bos: bool
+    bos_id: int | None
+    begin_id: int | None
+    end_id: int | None
     repeats: bool
     pad_id: int
     vocab_size: int
     input_rows: np.ndarray
     masks_own: np.ndarray
+
+    @property
+    def has_bos(self) -> bool:
+        return self.bos_id is not None
 
     def may_mask_own(self, documents: np.ndarray) -> np.ndarray:
         """Whether each doc id (int64) is one of such a file; not where it names no file."""
@@ -155,6 +162,7 @@ class ShardCounter:
         _check_documents(rows, self.rules, problems)
         _check_tokens(rows, self.rules, problems)
         _check_mask(rows, self.rules, problems)
+        _check_markers(rows, self.rules, problems)
         self.counts.rows += batch.num_rows
         self.counts.padding += int(rows.lengths[rows.is_padding].sum())
         self._segments.append(rows.segments(self.rules))
@@ -209,6 +217,10 @@ class _Rows:
     def spread(self, of_segments: np.ndarray) -> np.ndarray:
         """A value for each position, [rows, L], from one for each segment."""
         return np.repeat(of_segments, self.lengths).reshape(self.mask.shape)
+
+    def may_mask_own(self, rules: RowRules) -> np.ndarray:
+        """Whether the document of each segment may mask tokens of its own."""
+        return rules.may_mask_own(self.doc_ids)
 
     def segments(self, rules: RowRules) -> Segments:
         """All but padding."""
@@ -281,7 +293,7 @@ def _check_mask(rows: _Rows, rules: RowRules, problems: list[str]) -> None:
     is_padding = rows.spread(rows.is_padding)
     trained = rows.mask != 0
     _tell_rows(problems, rows, is_padding & trained, "padding that counts in the loss")
-    masks_own = rows.spread(rules.may_mask_own(rows.doc_ids))
+    masks_own = rows.spread(rows.may_mask_own(rules))
     _tell(problems, rows.first + np.flatnonzero(~(trained | masks_own).any(axis=1)), "every position is masked")
     masked = ~trained & ~is_padding & ~masks_own
     if rules.place != "before":
@@ -292,6 +304,26 @@ def _check_mask(rows: _Rows, rules: RowRules, problems: list[str]) -> None:
     behind[1:] = trained.ravel()[:-1]
     behind[rows.starts] = False
     _tell_rows(problems, rows, masked & behind.reshape(masked.shape), "a masked position inside a document")
+
+
+def _check_markers(rows: _Rows, rules: RowRules, problems: list[str]) -> None:
+    """Whether prefixes begin and end with the tokens around them, where the loss mask shows that they do."""
+    if rules.place != "before":
+        return
+    ids, trained = rows.ids.ravel(), rows.mask.ravel() != 0
+    if rules.begin_id is not None and rules.bos_id not in (None, rules.begin_id):
+        # BOS is masked before a prefix alone, and the prefix may be cut off behind it.
+        heads = rows.starts[(rows.lengths > 1) & ~rows.is_padding & (rows.doc_offsets == 0)]
+        heads = heads[~trained[heads] & (ids[heads] == rules.bos_id)]
+        wrong = rows.first + heads[ids[heads + 1] != rules.begin_id] // rules.length
+        _tell(problems, wrong, f"a prefix that does not begin with token {rules.begin_id}")
+    if rules.end_id is not None:
+        # Of a document that masks none of its own tokens, the last masked one.
+        last = np.flatnonzero(~trained[:-1] & trained[1:])
+        segment = np.searchsorted(rows.starts, last, side="right") - 1
+        is_plain = ~rows.may_mask_own(rules)[segment] & (last + 1 < (rows.starts + rows.lengths)[segment])
+        wrong = rows.first + last[is_plain & (ids[last] != rules.end_id)] // rules.length
+        _tell(problems, wrong, f"a prefix that does not end with token {rules.end_id}")
 
 
 def _tell_rows(problems: list[str], rows: _Rows, bad: np.ndarray, what: str) -> None:

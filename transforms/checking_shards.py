@@ -22,7 +22,7 @@ from schemas.recipe import Packing
 from transforms.assembling import AssembleJob, PlannedPhase, file_digest, shard_batches
 from transforms.checking_ledger import shard_misfits
 from transforms.checking_places import InputNames
-from transforms.checking_plan import condition_of, sources_masking_own
+from transforms.checking_plan import condition_of, sources_masking_own, tokenizer_of
 from transforms.checking_rows import RowCounts, RowRules, ShardCounter
 from transforms.gathering import RunIndex
 from transforms.storage import exists, join, open_random
@@ -67,12 +67,14 @@ def row_rules(
         input_rows: int64 [files], records of each.
     """
     condition = condition_of(config, phase)
-    masking = sources_masking_own(config)
+    masking, markers = sources_masking_own(config), manifest.tokenizer["markers"]
     return RowRules(
         length=manifest.sequence_length,
         packing=Packing(phase.packing),
         place=None if condition is None else condition.place,
-        has_bos=manifest.tokenizer["bos_id"] is not None,
+        bos_id=manifest.tokenizer["bos_id"],
+        begin_id=None if condition is None or condition.begin is None else markers[condition.begin],
+        end_id=None if condition is None or condition.end is None else markers[condition.end],
         repeats=planned is not None and _draws_again(planned),
         pad_id=manifest.tokenizer["pad_id"],
         vocab_size=manifest.tokenizer["vocab_size"],
@@ -167,7 +169,7 @@ def _check_metadata(
         "shard": number,
         "template": phase.template,
         "mask_alignment": "token",
-        "tokenizer": manifest.tokenizer,
+        "tokenizer": tokenizer_of(manifest),
         "packing": phase.packing,
         "seed": seed,
         "plan_sha256": manifest.plan_sha256,

@@ -19,7 +19,7 @@ from fractions import Fraction
 from schemas.config import Config
 from schemas.recipe import Part, Selection
 from transforms.digit_counting import Histogram, Number, Pass, Population, Question, Target, ask, heads_of
-from transforms.ranking import digit_places, nearest_float, rank_of, value_of
+from transforms.ranking import digit_places, nearest_float, nearest_float32, rank_of, value_of
 from transforms.selecting import Predicate, share_predicate, step_predicates
 
 
@@ -84,8 +84,8 @@ class _Border:
         target, is_alone = target.descend(numbered, cut.count, cut.number)
         # A document that stands alone at the border is larger than what is left to take; and where nothing is left
         # none fits, since every document of the store has tokens.
-        is_found = len(target.digits) > 0 and (is_alone or target.before == 0)
-        return _Border(target, is_found or len(target.digits) == len(digit_places(cut.number.kind)))
+        is_whole = len(target.digits) == len(digit_places(cut.number.kind))
+        return _Border(target, is_alone or target.before == 0 or is_whole)
 
     def predicate(self, number: Number) -> Predicate:
         """Holds for those whom the share takes."""
@@ -229,8 +229,8 @@ def find_bin_borders(
         do_pass: as there.
 
     Returns:
-        Borders by (number of the part, number), ascending. Those found are distinct, and each an `int` where the number
-        is one; those that are given stay as they are.
+        Borders by (number of the part, number), ascending, each an `int` where the number is one; those that are given
+        are rounded to float32 where the number is a score, and stay as they are otherwise.
     """
     book = _Book()
     given: dict[tuple[int, str], list[float]] = {}
@@ -267,10 +267,11 @@ def _find_targets(wanted: Iterable[_Bins], book: _Book, do_pass: Pass) -> dict[_
 
 
 def _values(targets: Sequence[Target], kind: str) -> list[float]:
-    keys = {rank_of(target.digits, kind)[0] for target in targets}
-    return [value_of(key, kind) for key in sorted(keys)]
+    return [value_of(key, kind) for key in sorted(rank_of(target.digits, kind)[0] for target in targets)]
 
 
 def _as_number(border: Fraction, kind: str) -> float:
     """A border that JSON keeps; for integers a whole one stays whole, since a float past 2^53 would not be exact."""
-    return border.numerator if kind == "int" and border.denominator == 1 else nearest_float(border)
+    if kind == "int" and border.denominator == 1:
+        return border.numerator
+    return nearest_float32(border) if kind == "float32" else nearest_float(border)

@@ -14,7 +14,8 @@ As in the paper, the loss counts everywhere, in the sentinels too. EOS, which sa
 comes with the stream of the document. What happens to a document is decided by its place (docs/formats.md), never at
 random: with `u(k) = splitmix64(place ^ KEYS[k]) >> 11` and n the characters of the text,
 
-- it is cut where `u(0) < floor(rate * 2^53)`, in mode SPM where then `u(1) < floor(spm_rate * 2^53)`;
+- it is cut where `u(0) < floor(rate * 2^53)` and the text is not only white space; in mode SPM where then
+  `u(1) < floor(spm_rate * 2^53)`;
 - at the lesser and the greater of `u(2) mod (n + 1)` and `u(3) mod (n + 1)`.
 """
 
@@ -26,6 +27,7 @@ import pyarrow.compute as pc
 
 from byline.errors import BylineError
 from schemas.documents import info_of
+from transforms.filtering import drop_reasons
 from transforms.loss_spans import byte_positions
 from transforms.placing import places, splitmix64
 from transforms.text_parts import characters, joined, span_lists, text_buffers, texts_of
@@ -63,7 +65,8 @@ def fim(
             raise BylineError(f"fim: {key}: expected the name of a token, found {name!r}")
     info, text = info_of(batch), batch["text"]
     place = places(info.source, info.path, batch["row"].to_numpy())
-    is_cut = (_decision(place, 0) < cut_below) & text.is_valid().to_numpy(zero_copy_only=False)
+    # A text without anything in it is left to be dropped as such.
+    is_cut = (_decision(place, 0) < cut_below) & drop_reasons(text).is_null().to_numpy(zero_copy_only=False)
     is_spm = _decision(place, 1) < spm_below
     parts = _thirds(pc.fill_null(text, ""), place)
     psm = joined(prefix, parts[0], suffix, parts[2], middle, parts[1])

@@ -276,9 +276,9 @@ def _copied(parts: list[_Part], total: int, dtype: npt.DTypeLike) -> np.ndarray:
 def _copy_lists(values: np.ndarray, offsets: np.ndarray, numbers: np.ndarray, ids: np.ndarray, end: int) -> int:
     """Appends the numbered lists to ids[:end]; returns the new end. Arrow's `filter` goes value by value."""
     for number in numbers:
-        for position in range(offsets[number], offsets[number + 1]):
-            ids[end] = values[position]
-            end += 1
+        size = offsets[number + 1] - offsets[number]
+        ids[end : end + size] = values[offsets[number] : offsets[number + 1]]
+        end += size
     return end
 
 

@@ -70,8 +70,6 @@ def list_inputs(name: str, source: Source) -> list[InputFile]:
     if source.format is SourceFormat.ARITHMETIC:
         return list_additions(name, source.made)
     patterns = [_split(text) for text in source.patterns]
-    if not patterns:
-        raise BylineError(f"sources.{name}.path: an empty list; give at least one pattern")
     folders = [_resolve(pattern.head) for pattern in patterns]
     if any(folder.filesystem != folders[0].filesystem for folder in folders):
         raise BylineError(

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.text_parts import characters, flat_lists, span_lists, text_buffers, texts_of
-from transforms.token_bytes import TokenBytes
+from transforms.token_bytes import TokenBytes, stands_at, words_at
 
 
 class Elements(NamedTuple):
@@ -136,10 +136,11 @@ def find_trained(
     spans, firsts = flat_lists(loss_spans)
     borders, data = text_buffers(elements.texts)
     is_known = np.ones(len(texts), bool)
+    begin = borders[0]
     _mark(
-        data, borders, elements.firsts, elements.is_name,
-        has_spans, byte_positions(texts, spans, firsts), firsts,
-        ids, offsets, token_bytes.data, token_bytes.offsets,
+        words_at(data[begin : borders[-1]]), borders - begin, elements.firsts, elements.is_name,
+        has_spans, byte_positions(texts, spans, firsts) - begin, firsts,
+        ids, offsets, *token_bytes,
         flags, is_known,
     )  # fmt: skip
     return Trained(flags, np.flatnonzero(~is_known))
@@ -147,7 +148,7 @@ def find_trained(
 
 @numba.njit(cache=True, nogil=True)
 def _mark(
-    data: np.ndarray,
+    words: np.ndarray,
     borders: np.ndarray,
     elements: np.ndarray,
     is_name: np.ndarray,
@@ -156,8 +157,9 @@ def _mark(
     span_offsets: np.ndarray,
     ids: np.ndarray,
     offsets: np.ndarray,
-    token_data: np.ndarray,
-    token_offsets: np.ndarray,
+    sizes: np.ndarray,
+    token_words: np.ndarray,
+    token_firsts: np.ndarray,
     flags: np.ndarray,
     is_known: np.ndarray,
 ) -> None:
@@ -168,11 +170,13 @@ def _mark(
         for element in range(elements[row], elements[row + 1]):
             at, stop = borders[element], borders[element + 1]
             for index in range(offsets[element], offsets[element + 1]):
-                token = -1 if is_name[element] else ids[index]
-                end = stop if token < 0 else _token_end(data, at, stop, token, token_data, token_offsets)
-                if end <= at:
-                    is_known[row] = False
-                    break
+                end = stop
+                if not is_name[element]:
+                    end = at + sizes[ids[index]]
+                    is_same = at < end <= stop and stands_at(words, at, ids[index], sizes, token_words, token_firsts)
+                    if not is_same:
+                        is_known[row] = False
+                        break
                 # Spans that end before the token, and empty ones, are behind us.
                 while span < last_span and (spans[span + 1] <= at or spans[span + 1] == spans[span]):
                     span += 2
@@ -181,20 +185,6 @@ def _mark(
             # An empty name has no token, and ends where it began.
             if at != stop:
                 is_known[row] = False
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _token_end(
-    data: np.ndarray, at: int, stop: int, token: int, token_data: np.ndarray, token_offsets: np.ndarray
-) -> int:
-    """Where a token ends that begins at `at`; `at` where its bytes are not those of the text."""
-    start, size = token_offsets[token], token_offsets[token + 1] - token_offsets[token]
-    if at + size > stop:
-        return at
-    for number in range(size):
-        if data[at + number] != token_data[start + number]:
-            return at
-    return at + size
 
 
 def masked_ranges(flags: np.ndarray, offsets: np.ndarray) -> pa.Array:

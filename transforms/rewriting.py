@@ -19,8 +19,8 @@ row in order, a batch or a mapping of columns
 | malformed | string | why a record cannot be rewritten, null where it can |
 
 and may give back columns that it was given; those are not looked at. `chat`, `qa` and `fim` come with Byline, any other
-is named `package.module:function`, and imported where the work is done, from the module path or the current folder. What
-it gives is checked to the last span. Batches of sources without a rewrite pass as they are.
+is named `package.module:function`, and imported where the work is done, from the module path or the current folder.
+What it gives is checked to the last span. Batches of sources without a rewrite pass as they are.
 """
 
 import hashlib

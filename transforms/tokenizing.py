@@ -170,20 +170,22 @@ class TextTokenizer:
             loss, special: its spans, as in `schemas.documents`.
         """
         ids: list[int] = []
-        trained: list[int] = []
-        spans = [(0, len(text))] if loss is None else list(zip(loss[::2], loss[1::2], strict=True))
+        places = [np.zeros((0, 2), np.int64)]
         for number, (start, stop) in enumerate(pairwise([0, *(special or ()), len(text)])):
-            if number % 2:
-                found, places = ([self.vocabulary[text[start:stop]]], [(0, stop - start)]) if stop > start else ([], [])
-            else:
+            if number % 2 == 0:
                 encoding = self._with_offsets.encode(text[start:stop], add_special_tokens=False)
-                found, places = encoding.ids, encoding.offsets
-            ids += found
-            trained += [
-                int(any(low < start + end and start + begin < min(high, start + end) for low, high in spans))
-                for begin, end in places
-            ]
-        return ids, trained
+                ids += encoding.ids
+                places.append(np.array(encoding.offsets, np.int64).reshape(-1, 2) + start)
+            elif stop > start:
+                ids.append(self.vocabulary[text[start:stop]])
+                places.append(np.array([[start, stop]]))
+        is_trained = np.zeros(len(text) + 1, np.int64)
+        spans = [0, len(text)] if loss is None else loss
+        for low, high in zip(spans[::2], spans[1::2], strict=True):
+            is_trained[low + 1 : high + 1] = 1
+        before = np.cumsum(is_trained)
+        starts, ends = np.concatenate(places).T
+        return ids, (before[ends] > before[starts]).astype(int).tolist()
 
     @cached_property
     def _with_offsets(self) -> tokenizers.Tokenizer:

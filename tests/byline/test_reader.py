@@ -127,7 +127,8 @@ def test_the_main_line_alone_is_opened(branched):
     assert (shards.phases, shards.branch) == (("conditioned", "cooldown"), None)
     assert [as_packed(row) for row in shards] == rows[:12]
     assert shards.branches == ("cooldown-50", "cooldown-100")
-    with pytest.raises(BylineError, match=r"its phases are conditioned, cooldown; open it with branch='cooldown-50'"):
+    message = "its phases are conditioned, cooldown, and its branches, each opened with branch=NAME, cooldown-50, coo"
+    with pytest.raises(BylineError, match=message):
         shards.phase("cooldown-50")
 
 

@@ -106,6 +106,35 @@ def test_rows_and_phases(out):
         printed(out, row=-2, phase="cooldown")
 
 
+def test_branches(tmp_path, bytes_vocabulary):
+    _, _, settings = bytes_vocabulary
+    leaves = {"cooldown-50": ("conditioned", 1)}
+    shards = {"conditioned": [2, 1], "cooldown-50": [1]}
+    numbered_build(tmp_path / "out", shards, length=16, branches=leaves, **settings)
+    assert printed(tmp_path / "out", row=-1).startswith("row 2 of 3, phase conditioned, row 0 of conditioned/00001")
+    assert printed(tmp_path / "out", phase="cooldown-50").startswith(
+        "row 0 of 1, phase cooldown-50 (a branch behind 2 rows of the main line), row 0 of cooldown-50/00000-of-00001"
+    )
+    with pytest.raises(BylineError, match=r"no phase 'cooldown-25'; .* cooldown-50"):
+        printed(tmp_path / "out", phase="cooldown-25")
+
+
+def test_tokens_outside_loss_spans_are_masked_and_tokens_around_prefixes_have_names(tmp_path, bytes_vocabulary):
+    _, encode, settings = bytes_vocabulary
+    # One stands around prefixes and is a token of text as well; the other is none of the file's.
+    marker, added = encode("[")[0], 259
+    tokenizer = {**settings["tokenizer"], "vocab_size": 260, "markers": {"[": marker}, "added": {"</meta>": added}}
+    ids = [BOS, marker, *encode("a.org"), added, *encode("Why? Yes"), EOS]
+    mask = [0] * 13 + [1] * 3 + [1]
+    row = PackedRow(ids, mask, [len(ids)], [3], [0])
+    write_build(tmp_path / "out", {"conditioned": [[row]]}, len(ids), **{**settings, "tokenizer": tokenizer})
+    lines = printed(tmp_path / "out").splitlines()
+    assert lines[4].endswith("tokens 0-16 (17), from its token 0, 13 masked")
+    assert lines[5] == "   ⟦⟨<s>⟩⟨[⟩a.org⟨</meta>⟩Why? ⟧Yes⟨</s>⟩"
+    (tmp_path / "tokenizer.json").unlink()
+    assert "⟦⟨bos⟩⟨[⟩ 64 13 78 81 70⟨</meta>⟩ 54" in printed(tmp_path / "out")
+
+
 def test_without_the_tokenizer(out, tmp_path):
     (tmp_path / "tokenizer.json").unlink()
     lines = printed(out).splitlines()

@@ -7,18 +7,29 @@ data/c4/x.json.gz       {"text": "Hello", "url": "http://a.org"}       row 0    
                         {"text": " \\n"}                                row 2    empty_text
                         {"text": 5}                                    row 3    malformed
 ```
+
+What a rewrite makes of a record, `rewritten` says, and `made_documents` gives those of a source that is made; both as
+docs/rewrites.md defines them.
 """
 
 import gzip
 import io
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow.parquet as pq
 import zstandard
+
+from schemas.corpora import Arithmetic, Source
+from tests.reference import placing
+
+# A rewritten document: its text, its loss spans, its special spans.
+Rewritten = tuple[str | None, list[int] | None, list[int] | None]
 
 FIELDS = {
     "dclm": {"text": "text", "url": "url"},
@@ -26,6 +37,7 @@ FIELDS = {
     "refinedweb": {"text": "content", "url": "url"},
     "jsonl": {"text": "text", "url": "url"},
     "parquet": {"text": "text", "url": "url"},
+    "arithmetic": {},
 }
 PARQUET = ("refinedweb", "parquet")
 JSON_SPACE = b" \t\r\n"
@@ -58,7 +70,8 @@ def read_documents(
     Args:
         layout: a key of `FIELDS`.
         files: (relative path, absolute path).
-        fields: where `text` and `url` stand, if not where the layout has them; a dot goes into a struct.
+        fields: where `text` and `url` stand, if not where the layout has them; a dot goes into a struct. With
+            `messages`, `question` or `answer` among them, no text is read.
     """
     places = {**FIELDS[layout], **(fields or {})}
     for path, file in files:
@@ -81,8 +94,9 @@ def drop_reason(document: RawDocument, tokens: list[int] | None = None) -> str |
 
 
 def _document(source: str, path: str, row: int, record: Any, places: dict[str, str]) -> RawDocument:
+    has_text = not {"messages", "question", "answer"} & set(places)
     try:
-        text, url = (_string_at(record, places[name]) for name in ("text", "url"))
+        text, url = _string_at(record, places["text"]) if has_text else None, _string_at(record, places["url"])
     except ValueError:
         return RawDocument(source, path, row, None, None, None)
     return RawDocument(source, path, row, text, url, record)
@@ -90,6 +104,10 @@ def _document(source: str, path: str, row: int, record: Any, places: dict[str, s
 
 def _string_at(record: Any, place: str) -> str | None:
     """The string at `a.b.c`, or None; ValueError for a record, a struct or a string of another type."""
+    return _string(place, _value_at(record, place))
+
+
+def _value_at(record: Any, place: str) -> Any:
     value = record
     for name in place.split("."):
         if not isinstance(value, dict):
@@ -97,6 +115,12 @@ def _string_at(record: Any, place: str) -> str | None:
         value = value.get(name)
         if value is None:
             return None
+    return value
+
+
+def _string(place: str, value: Any) -> str | None:
+    if value is None:
+        return None
     if not isinstance(value, str):
         raise ValueError(f"{place}: not a string")
     value.encode()  # half a surrogate pair is no text: UnicodeEncodeError is a ValueError
@@ -133,3 +157,178 @@ def _decompressed(raw: BinaryIO, name: str) -> Iterable[bytes]:
     if name.endswith(".zst"):
         return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
     return raw
+
+
+# ----------------------------------------------------------------------------------------------------- rewrites
+
+FIM_KEYS = (0x8EBC6AF09C88C6E3, 0x589965CC75374CC3, 0x1D8E4E27C47D124F, 0xEB44ACCAB455D165)
+ROLES = {"system": "System", "user": "User", "human": "User", "assistant": "Assistant", "gpt": "Assistant"}
+
+
+def rewritten(raw: RawDocument, settings: Source) -> Rewritten:
+    """What a source's rewrite makes of a record, of those that come with Byline; no text where that is malformed."""
+    if settings.format.value == "arithmetic":
+        return _additions(raw, settings.made)
+    if settings.rewrite is None:
+        return raw.text, None, None
+    forms = {"chat": _chat, "qa": _question_answer, "fim": _fill_in_the_middle}
+    if raw.record is None:
+        return None, None, None
+    try:
+        return forms[settings.rewrite.name](raw, settings.fields, **settings.rewrite.options)
+    except ValueError:
+        return None, None, None
+
+
+def _chat(
+    raw: RawDocument,
+    fields: dict[str, str],
+    before: dict[str, str] | None = None,
+    after: str | dict[str, str] | None = None,
+    train: tuple[str, ...] = ("assistant", "gpt"),
+    begin: str | None = None,
+    end: str | None = None,
+) -> Rewritten:
+    if before is None:
+        before = {role: f"{name}: " if begin is None else f"{name.lower()}\n" for role, name in ROLES.items()}
+    if after is None:
+        after = "\n\n" if end is None else "\n"
+    text, loss, special = "", [], []
+    messages = _value_at(raw.record, fields["messages"])
+    if not isinstance(messages, list) or not messages:
+        raise ValueError("no messages")
+    for message in messages:
+        role, content = _first(message, "role", "from"), _first(message, "content", "value")
+        if role not in before or content is None:
+            raise ValueError("a message without a known role or without content")
+        for name, part in ((begin, ""), (None, before[role])):
+            special += [len(text), len(text) + len(name)] if name is not None else []
+            text += (name or "") + part
+        start = len(text)
+        text += content
+        special += [len(text), len(text) + len(end)] if end is not None else []
+        text += (end or "") + (after if isinstance(after, str) else after[role])
+        loss += [start, len(text)] if role in train else []
+    return text, loss, special if begin is not None or end is not None else None
+
+
+def _first(message: Any, *keys: str) -> str | None:
+    """The first of these fields that is there; every one that is there must be a string."""
+    if not isinstance(message, dict):
+        raise ValueError("not a message")
+    return next((value for value in [_string(key, message.get(key)) for key in keys] if value is not None), None)
+
+
+def _question_answer(
+    raw: RawDocument,
+    fields: dict[str, str],
+    question: str = "Question: {question}\n",
+    answer: str = "Answer: {answer}\n",
+) -> Rewritten:
+    asked, given = (_string_at(raw.record, fields[name]) for name in ("question", "answer"))
+    if asked is None or given is None:
+        raise ValueError("no question or no answer")
+    ahead, behind = answer.split("{answer}")
+    problem = asked.join(question.split("{question}")) + ahead
+    text = problem + given + behind
+    return text, [len(problem), len(text)], None
+
+
+def _fill_in_the_middle(
+    raw: RawDocument,
+    fields: dict[str, str],
+    rate: float = 0.5,
+    spm_rate: float = 0.5,
+    prefix: str = "<|fim_prefix|>",
+    middle: str = "<|fim_middle|>",
+    suffix: str = "<|fim_suffix|>",
+) -> Rewritten:
+    text, place = raw.text, placing.place(raw.source, raw.path, raw.row)
+    choices = [placing.splitmix64(place ^ key) >> 11 for key in FIM_KEYS]
+    if text is None or text.strip() == "" or choices[0] >= math.floor(Fraction(str(rate)) * 2**53):
+        return text, None, None
+    low, high = sorted(choice % (len(text) + 1) for choice in choices[2:])
+    parts = [text[:low], text[low:high], text[high:]]
+    pieces: list[tuple[str, bool]]  # with whether each is a special span
+    if choices[1] < math.floor(Fraction(str(spm_rate)) * 2**53):
+        pieces = [(prefix, True), (suffix, True), (parts[2], False), (middle, True), (parts[0], False)]
+        pieces += [("", True), (parts[1], False)]
+    else:
+        pieces = [(prefix, True), (parts[0], False), (suffix, True), (parts[2], False), (middle, True)]
+        pieces += [(parts[1], False)]
+    made, special = "", []
+    for piece, is_special in pieces:
+        special += [len(made), len(made) + len(piece)] if is_special else []
+        made += piece
+    return made, None, special
+
+
+# ---------------------------------------------------------------------------------------------------- additions
+
+ADDITIONS_PER_FILE = 2**20
+
+
+def made_documents(source: str, path: str, settings: Arithmetic) -> Iterator[RawDocument]:
+    """The records of one stretch of a source of additions; `rewritten` gives their texts."""
+    first, last = _numbers_of(path, settings)
+    for row in range(math.ceil((last - first) / settings.per_document)):
+        yield RawDocument(source, path, row, None, None, {})
+
+
+def _numbers_of(path: str, settings: Arithmetic) -> tuple[int, int]:
+    """The numbers of the additions of a stretch: as many as are whole documents."""
+    size = max(1, ADDITIONS_PER_FILE // settings.per_document) * settings.per_document
+    first = int(path.rpartition("-")[2]) * size
+    return first, min(first + size, settings.examples)
+
+
+def _additions(raw: RawDocument, settings: Arithmetic) -> Rewritten:
+    first, last = _numbers_of(raw.path, settings)
+    start = first + raw.row * settings.per_document
+    text, loss = "", []
+    for number in range(start, min(start + settings.per_document, last)):
+        if number > start:
+            text += "\n"
+            loss[-1] += 1
+        problem, answer = addition(settings.style.value, *(operand(2 * number + side, settings) for side in (0, 1)))
+        loss += [len(text) + len(problem), len(text) + len(problem) + len(answer)]
+        text += problem + answer
+    return text, loss, None
+
+
+def operand(number: int, settings: Arithmetic) -> int:
+    """One of the numbers of up to so many digits."""
+    count = 10**settings.digits
+    found = placing.splitmix64((placing.splitmix64(settings.seed) + number) % 2**64)
+    while found >= 2**64 - 2**64 % count:
+        found = placing.splitmix64(found)
+    return found % count
+
+
+def addition(style: str, left: int, right: int) -> tuple[str, str]:
+    """The problem and the answer of one addition."""
+    if style == "plain":
+        return f"{left}+{right}=", f"{left + right}"
+    if style == "reverse":
+        return f"${left}+{right}=", f"{str(left + right)[::-1]}$"
+    lines, carry, done = [], 0, ""
+    above, below = str(left), str(right)
+    while above or below:
+        a, b = int(above[-1:] or "0"), int(below[-1:] or "0")
+        total = a + b + carry
+        step = f"A->{total % 10} , C->{total // 10}"
+        if style == "detailed_scratchpad":
+            state = f"{_digits(above)} + {_digits(below)} , A={_digits(done)} , C={carry}"
+            step = f"{state} , {a}+{b}+{carry}={total} , {step}"
+        lines.append(step)
+        done, carry, above, below = f"{total % 10}{done}", total // 10, above[:-1], below[:-1]
+    task = f"Input:\n{left}+{right}\nTarget:\n"
+    if style == "simplified_scratchpad":
+        return task, "\n".join(lines) + f".\n{left + right}"
+    head = [f"{_digits(str(number))} has {len(str(number))} digits." for number in (left, right)]
+    end = [f"[] + [] , A={_digits(done)} C={carry} , END", "</scratch>", " ".join(str(left + right))]
+    return task, "\n".join(["<scratch>", *head, *lines, *end])
+
+
+def _digits(digits: str) -> str:
+    return f"[{','.join(digits)}]"

@@ -124,10 +124,9 @@ def top_share(documents: Sequence[Scored], share: Fraction, count: str) -> set[i
 
 
 def bin_borders(numbers: Iterable[float | None], bins: int) -> list[float]:
-    """Borders between bins of equally many documents; equal ones once."""
+    """Borders between bins of equally many documents; equal values give equal borders."""
     ordered = sorted(number for number in numbers if number is not None and is_number(number))
-    borders = [ordered[i * len(ordered) // bins] for i in range(1, bins)] if ordered else []
-    return sorted(set(borders))
+    return [ordered[i * len(ordered) // bins] for i in range(1, bins)] if ordered else []
 
 
 def tie(place: int) -> int:

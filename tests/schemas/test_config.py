@@ -11,7 +11,7 @@ from byline.errors import BylineError
 from schemas.config import Config
 from schemas.config_file import parse_config
 from schemas.corpora import Malformed, SourceFormat
-from schemas.recipe import Packing, Shortage
+from schemas.recipe import Mixture, Packing, Shortage
 
 MINIMAL: dict[str, Any] = {
     "sources": {"mine": {"format": "jsonl", "path": "data/*.jsonl"}},
@@ -33,16 +33,19 @@ def mistake(**changes: Any) -> str:
 
 def test_what_is_not_given() -> None:
     found = config()
-    assert (found.seed, found.tokens, found.mixture, found.shortage) == (0, "all", "natural", Shortage.ERROR)
+    assert (found.seed, found.tokens, found.shortage) == (0, "all", Shortage.ERROR)
+    assert found.mixture == Mixture(method="natural")
+    assert found.branches == []
     assert (found.sequence.length, found.sequence.packing) == (8192, Packing.DOCUMENT_START)
     assert (found.shard.sequences, found.shard.ids) == (4096, "int32")
     assert (found.store, found.output) == ("out/store", "out/shards")
     source = found.sources["mine"]
     assert (source.format, source.fields, source.keep, source.score) == (SourceFormat.JSONL, {}, {}, {})
     assert source.malformed is Malformed.ERROR
-    assert found.tokenizer.library == "fastest"
-    assert found.phases[0].condition is None
-    assert found.phases[0].select is None
+    assert (source.rewrite, source.arithmetic, source.is_rewritten) == (None, None, False)
+    assert (found.tokenizer.library, found.tokenizer.add) == ("fastest", [])
+    phase = found.phases[0]
+    assert (phase.condition, phase.select, phase.mixture, phase.order, phase.packing) == (None, [], None, None, None)
 
 
 def test_a_configuration_cannot_be_changed_afterwards() -> None:
@@ -169,6 +172,13 @@ CLASSIFIERS = {"quality": {"model": "q.bin", "label": "hq"}, "topic": {"model": 
 
 def test_columns_of_a_source() -> None:
     found = config(sources=SOURCES, classifiers=CLASSIFIERS)
+    assert found.numbers_of("given") == {
+        "quality": "float32",
+        "topic_score": "float32",
+        "n": "int",
+        "num_tokens": "int",
+        "num_bytes": "int",
+    }
     assert found.columns_of("given") == {
         "quality": "field their_score",
         "topic": "label topic",
@@ -194,29 +204,36 @@ def phase(**settings: Any) -> list[dict[str, Any]]:
     return [{"name": "a", "share": 1, **settings}]
 
 
-def test_a_selection_needs_its_score_in_every_source_that_takes_part() -> None:
+def test_a_selection_needs_its_number_in_every_source_that_takes_part() -> None:
     selected = phase(select={"top": 0.7, "by": "quality"})
-    assert config(sources=SOURCES, classifiers=CLASSIFIERS, phases=selected).phases[0].select is not None
+    assert len(config(sources=SOURCES, classifiers=CLASSIFIERS, phases=selected).phases[0].select) == 1
     message = (
-        "phases.a.select.by: source 'bare' has no score 'quality' (it has: none); "
-        "give it one with sources.bare.score or under classifiers"
+        "phases.a.select.by: source 'bare' has no number 'quality' (it has: num_tokens, num_bytes); "
+        "give it a score with sources.bare.score or under classifiers, or keep a field as int or float"
     )
     assert message in mistake(sources=SOURCES, phases=selected)
-    # A source without weight is never selected from, and a label is no score.
-    only = {"given": 1, "bare": 0}
-    assert config(sources=SOURCES, phases=selected, mixture=only).weights() == {"bare": 0, "given": 1}
+    # A source without weight is never selected from, a step may leave one alone, and a label is no number.
+    only = config(sources=SOURCES, phases=selected, mixture={"given": 1, "bare": 0})
+    assert only.sources_of(only.phases[0]) == ["given"]
+    config(sources=SOURCES, phases=phase(select={"top": 0.7, "by": "quality", "sources": ["given"]}))
     labelled = phase(select={"top": 0.7, "by": "topic"})
-    assert "has no score 'topic'" in mistake(sources=SOURCES, classifiers=CLASSIFIERS, phases=labelled)
+    assert "has no number 'topic'" in mistake(sources=SOURCES, classifiers=CLASSIFIERS, phases=labelled)
+
+
+def test_the_number_of_a_selection_is_of_one_type_in_all_sources() -> None:
+    sources = {**SOURCES, "bare": {**SOURCES["bare"], "keep": {"n": "float"}}}
+    message = "phases.a.select.by: 'n' is of several types (float, int) in the sources"
+    assert message in mistake(sources=sources, phases=phase(select={"at_least": 5, "by": "n"}))
 
 
 @pytest.mark.parametrize("top", [0, 1.1, -1, "x"])
 def test_a_selection_of_nothing(top: Any) -> None:
     found = mistake(sources=SOURCES, classifiers=CLASSIFIERS, phases=phase(select={"top": top, "by": "quality"}))
-    assert "phases.0.select.top: " in found
+    assert "phases.0.select.0.top: " in found
 
 
 def test_a_template_names_what_every_source_has() -> None:
-    fields = "{url}{host}{registered_domain}{suffix}{path}{host_hash}{url_hash}{source}{topic}{quality}"
+    fields = "{url}{host}{registered_domain}{suffix}{path}{host_hash}{url_hash}{source}{topic}{quality}{num_tokens}{num_bytes}"
     condition = {"template": fields}
     assert config(sources=SOURCES, classifiers=CLASSIFIERS, phases=phase(condition=condition)).phases[0].condition
     kept = phase(condition={"template": "{lang}"})
@@ -229,22 +246,82 @@ def test_a_template_names_what_every_source_has() -> None:
 # -------------------------------------------------------------------------------------------------------- mixture
 
 
-def test_weights() -> None:
-    assert config(sources=SOURCES).weights() is None
-    assert config(sources=SOURCES, mixture={"given": "2/3", "bare": "1/3"}).weights() == {
-        "bare": Fraction(1, 3),
-        "given": Fraction(2, 3),
-    }
-    assert config(sources=SOURCES, mixture={"bare": 1}).weights() == {"bare": 1, "given": 0}
-
-
-def test_a_mixture_that_is_none() -> None:
-    assert "mixture: there is no source 'x'; the sources are bare, given" in mistake(sources=SOURCES, mixture={"x": 1})
-    assert "mixture: the weights sum to 0.5, not to 1; change one by +0.5" in mistake(
-        sources=SOURCES, mixture={"bare": 0.5}
+def test_the_sources_of_a_part() -> None:
+    found = config(
+        sources=SOURCES,
+        phases=[
+            {"name": "a", "share": 0.5},
+            {"name": "b", "share": 0.5, "mixture": {"bare": 1}},
+        ],
+        branches=[{"name": "c", "at": 0.5, "mixture": {"given": 1, "bare": 0}}],
     )
-    assert "mixture" in mistake(sources=SOURCES, mixture={"bare": 1.5, "given": -0.5})
-    assert "mixture" in mistake(sources=SOURCES, mixture="even")
+    assert [found.sources_of(part) for part in found.parts] == [["bare", "given"], ["bare"], ["given"]]
+    assert [where for where, _ in found.located_parts()] == ["phases.a", "phases.b", "branches.c"]
+    assert [found.mixture_of(part).method for part in found.parts] == ["natural", "weights", "weights"]
+
+
+def test_a_mixture_names_sources() -> None:
+    unknown = "there is no source 'x'; the sources are bare, given"
+    assert f"mixture: {unknown}" in mistake(sources=SOURCES, mixture={"x": 1})
+    points = [{"at": 0, "weights": {"bare": 1}}, {"at": 1, "weights": {"x": 1}}]
+    assert f"mixture: {unknown}" in mistake(sources=SOURCES, mixture={"method": "linear", "points": points})
+    capped = {"method": "unimax", "max_epochs": {"x": 2}}
+    assert f"phases.a.mixture: {unknown}" in mistake(sources=SOURCES, phases=phase(mixture=capped))
+    branch = {"name": "b", "at": 1, "mixture": {"method": "epochs", "epochs": {"x": 1}}}
+    assert f"branches.b.mixture: {unknown}" in mistake(sources=SOURCES, branches=[branch])
+
+
+@pytest.mark.parametrize("sequence", [["bare"], ["given", "bare", "x"], ["given", "x"]])
+def test_an_order_by_source_names_every_source_once(sequence: list[str]) -> None:
+    order = {"by": "source", "sources": sequence}
+    message = (
+        "phases.a.order.sources: expected every source of the mixture once (bare, given), "
+        f"found {', '.join(sequence)}"
+    )
+    assert message in mistake(sources=SOURCES, phases=phase(order=order))
+    assert config(sources=SOURCES, phases=phase(order=order | {"sources": ["given", "bare"]})).phases[0].order
+
+
+def test_an_order_by_source_takes_no_schedule() -> None:
+    points = [{"at": 0, "weights": {"bare": 1}}, {"at": 1, "weights": {"given": 1}}]
+    order = {"by": "source", "sources": ["bare", "given"]}
+    message = "phases.a.order: one source after the other, and a mixture that changes, exclude each other"
+    mixture = {"method": "linear", "points": points}
+    assert message in mistake(sources=SOURCES, mixture=mixture, phases=phase(order=order))
+
+
+def test_an_order_needs_its_number_in_every_source() -> None:
+    assert config(sources=SOURCES, phases=phase(order={"by": "num_bytes"})).phases[0].order
+    message = "phases.a.order.by: source 'bare' has no number 'quality'"
+    assert message in mistake(sources=SOURCES, phases=phase(order={"by": "quality"}))
+
+
+def test_steps_are_told_by_their_number() -> None:
+    steps = [{"at_least": 8, "by": "num_tokens"}, {"deny": {"hots": ["a"]}}]
+    message = "phases.a.select.1: source 'given' has no field 'hots'; it has: url, host, "
+    assert message in mistake(sources={"given": SOURCES["given"]}, phases=phase(select=steps))
+    steps[1] = {"top": 0.5, "by": "num_tokens", "sources": ["x"]}
+    message = "phases.a.select.1.sources: there is no source 'x'; the sources are bare, given"
+    assert message in mistake(sources=SOURCES, phases=phase(select=steps))
+
+
+def test_bins_are_of_numbers() -> None:
+    condition = {"template": "{num_tokens}{n}", "bins": {"num_tokens": 4, "n": [1, 2]}}
+    given = {"given": SOURCES["given"]}
+    assert config(sources=given, phases=phase(condition=condition)).phases[0].condition
+    condition = {"template": "{lang}", "bins": {"lang": 4}}
+    message = "phases.a.condition.bins: source 'given' has no number 'lang'"
+    assert message in mistake(sources=given, phases=phase(condition=condition))
+
+
+def test_branches_have_folders_of_their_own() -> None:
+    branches = [{"name": "cool", "at": 0.25, "share": "1/2"}, {"name": "cool", "at": [0.5, 1]}]
+    found = config(branches=branches).branches
+    assert [branch.name_at(at) for branch in found for at in branch.at] == ["cool-25", "cool-50", "cool-100"]
+    message = "branches: two phases or branches are called 'cool-50'; each has a folder of its own, so give one another"
+    assert message in mistake(branches=[*branches, {"name": "cool", "at": 0.5}])
+    phases = [{"name": "cool-50", "share": 1}]
+    assert message in mistake(phases=phases, branches=branches)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, "x", 1.5])
@@ -269,11 +346,32 @@ def test_the_resolved_configuration_reads_back_the_same() -> None:
         "shortage": "shrink",
         "phases": [
             {"name": "a", "share": "1/3", "select": {"top": 0.7, "by": "quality", "count": "tokens"}},
-            {"name": "b", "share": "2/3", "condition": {"template": "{host}", "dropout": 0.1, "place": "after"}},
+            {
+                "name": "b",
+                "share": "2/3",
+                "select": [{"deny": {"host": ["a.example"]}}, {"at_least": 0.1, "at_most": "1/3", "by": "quality"}],
+                "order": {"by": "num_tokens", "bins": 3},
+                "packing": "concat",
+                "mixture": {
+                    "method": "cosine",
+                    "points": [{"at": 0, "weights": {"bare": 1}}, {"at": 1, "weights": {"given": 1}}],
+                    "max_epochs": {"bare": 2.5},
+                },
+                "condition": {
+                    "template": "{host}{quality}",
+                    "dropout": 0.1,
+                    "empty": 0.2,
+                    "begin": "<a>",
+                    "top": {"host": "2%"},
+                    "bins": {"quality": [0.1, 0.5]},
+                },
+            },
         ],
+        "branches": [{"name": "c", "at": ["1/3", 1], "mixture": {"method": "unimax", "max_epochs": 2}}],
     }
     found = config(**everything)
     written = found.model_dump(mode="json")
     assert parse_config(written, "test") == found
     assert written["phases"][0]["share"] == "1/3"
-    assert written["phases"][0]["select"]["top"] == 0.7
+    assert written["phases"][0]["select"][0]["top"] == 0.7
+    assert written["branches"][0]["at"] == ["1/3", 1.0]

@@ -1,5 +1,6 @@
 """Reading a configuration: `extends`, `--set`, YAML's traps, and one line for each mistake."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,16 @@ def test_null_drops_what_the_other_file_gave(tmp_path: Path, path: Path) -> None
     assert (found.file, found.bos, found.eos, found.pad) == ("tokenizer.json", None, None, "x")
 
 
+def test_a_mixture_is_replaced_as_a_whole(tmp_path: Path, path: Path) -> None:
+    path.write_text(TEXT + "mixture: {mine: 1}\n")
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: recipe.yaml\nmixture: {method: unimax, max_epochs: 2}\n")
+    assert load_config(child).mixture.method == "unimax"
+    assert load_config(child, ["mixture.max_epochs=3"]).mixture.max_epochs == 3
+    child.write_text("extends: recipe.yaml\nmixture: null\n")
+    assert load_config(child).mixture.method == "natural"
+
+
 def test_extends_that_leads_nowhere_or_back(tmp_path: Path, path: Path) -> None:
     child = tmp_path / "child.yaml"
     child.write_text("extends: gone.yaml\n")
@@ -100,8 +111,33 @@ def test_a_setting_may_make_keys_and_reach_into_lists(path: Path) -> None:
     assert [phase.name for phase in found.phases] == ["first", "end"]
     assert found.phases[0].condition is not None
     assert found.phases[0].condition.template == "{host}: "
-    assert found.phases[1].select is not None
+    assert [step.by for step in found.phases[1].select] == ["quality"]
     assert found.shard.sequences == 9
+
+
+def test_a_setting_reaches_into_branches_and_steps(path: Path) -> None:
+    path.write_text(
+        TEXT
+        + """
+branches: [{name: cool, at: [0.25, 0.5]}, {name: other, at: 1}]
+mixture: {method: linear, points: [{at: 0, weights: {mine: 1}}, {at: 1, weights: {mine: 1}}]}
+"""
+    )
+    overrides = [
+        "phases.last.share=0.2",
+        "phases.0.share=0.8",
+        "branches.cool.at.1=0.75",
+        "branches.other.at=[0.1, 1]",
+        "branches.1.share=1/3",
+        "phases.first.select=[{at_least: 8, by: num_tokens}, {top: 0.5, by: num_tokens}]",
+        "phases.first.select.1.top=0.25",
+        "mixture.points.1.weights={mine: '1/1'}",
+    ]
+    found = load_config(path, overrides)
+    assert [float(phase.share) for phase in found.phases] == [0.8, 0.2]
+    assert [[float(at) for at in branch.at] for branch in found.branches] == [[0.25, 0.75], [0.1, 1]]
+    assert found.branches[1].share == Fraction(1, 3)
+    assert [step.top for step in found.phases[0].select] == [None, Fraction(1, 4)]
 
 
 def test_a_whole_item_of_a_list(path: Path) -> None:
@@ -123,6 +159,11 @@ def test_a_value_may_hold_an_equals_sign(path: Path) -> None:
         ("phases.middle.share=1", "--set phases.middle.share=1: no 'middle' here; there are first, last"),
         ("phases.7=1", "--set phases.7=1: no '7' here; there are first, last"),
         ("sequence.lenght=8", "sequence.lenght: unknown key 'lenght'; did you mean 'length'?"),
+        ("branches.cool.at=0.5", "branches: input should be a valid list; found {'cool': {'at': 0.5}}"),
+        ("branches={name: b}", "branches: input should be a valid list; found {'name': 'b'}"),
+        ("sequence=512", "sequence: expected keys and values (length, packing); found 512"),
+        ("sources.mine.fields={txt: body}", "sources.mine.fields.txt: input should be 'text', 'url', "),
+        ("mixture.mine=0.5", "mixture: weights: the weights sum to 0.5, not to 1; change one by +0.5"),
         ("seed=x", "seed: input should be a valid integer, unable to parse string as an integer; found 'x'"),
     ],
 )

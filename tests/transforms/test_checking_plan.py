@@ -14,7 +14,16 @@ from schemas.config_file import parse_config
 from schemas.plan import PLAN_SCHEMA, Plan
 from transforms.checking_plan import check_drawn, check_plan, condition_of, sources_masking_own
 
-TOKENIZER = {"name": "t", "sha256": "00", "vocab_size": 200, "bos_id": 1, "eos_id": 2, "pad_id": 2, "added": {}}
+TOKENIZER = {
+    "name": "t",
+    "sha256": "00",
+    "vocab_size": 200,
+    "bos_id": 1,
+    "eos_id": 2,
+    "pad_id": 2,
+    "added": {},
+    "markers": {},
+}
 CONDITION = {"template": "{host}", "place": "before"}
 VALUES: dict[str, Any] = {
     "sources": {name: {"format": "jsonl", "path": "x"} for name in ("c4", "dclm")},
@@ -65,7 +74,7 @@ def plan_of(config: Config) -> Plan:
     values = config.model_dump(mode="json")
     header: dict[str, Any] = {
         **{key: values[key] for key in ("seed", "sequence", "shard")},
-        "tokenizer": TOKENIZER,
+        "tokenizer": {key: value for key, value in TOKENIZER.items() if key != "markers"},
         "phases": [],
         "drawn": {
             "phases": {name: {source: {"0": drawn}} for name, _, _, _, source, drawn in PARTS},
@@ -131,6 +140,17 @@ def test_a_manifest_of_another_build(config: Config, change: dict[str, Any], wha
     made = manifest()
     made.phases[0] = dataclasses.replace(made.phases[0], **change)
     assert check_plan(made, config, plan_of(config)) == [f"manifest.json: its {what} are not those of plan.arrow"]
+
+
+def test_tokens_around_prefixes_of_another_build(config: Config) -> None:
+    condition = {**CONDITION, "begin": "<a>", "end": "<b>"}
+    marked = parse_config(
+        {**VALUES, "phases": [{**VALUES["phases"][0], "condition": condition}, *VALUES["phases"][1:]]}, "test"
+    )
+    made = manifest()
+    assert check_plan(made, marked, plan_of(marked)) == ["manifest.json: its markers are not those of plan.arrow"]
+    made = dataclasses.replace(made, tokenizer={**TOKENIZER, "markers": {"<a>": 3, "<b>": 4}})
+    assert check_plan(made, marked, plan_of(marked)) == []
 
 
 def test_another_draw_than_the_plans(config: Config) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.shards import shard_schema
@@ -28,7 +28,14 @@ SPANS, PLAIN = np.array([False, True]), np.array([False, False])
 
 def rules(length: int = 8, policy: str = "document_start", place: str | None = "before", **changes: Any) -> RowRules:
     """Two input files of 50 records each, of sources that train whole documents."""
-    known: dict[str, Any] = {"has_bos": True, "repeats": False, "pad_id": PAD, "vocab_size": VOCABULARY}
+    known: dict[str, Any] = {
+        "bos_id": BOS,
+        "begin_id": None,
+        "end_id": None,
+        "repeats": False,
+        "pad_id": PAD,
+        "vocab_size": VOCABULARY,
+    }
     known |= {"input_rows": np.array([50, 50]), "masks_own": PLAIN}
     return RowRules(length=length, packing=Packing(policy), place=place, **{**known, **changes})
 
@@ -125,6 +132,42 @@ def test_a_row_that_is_masked_everywhere() -> None:
     assert found.problems == ["row 0: every position is masked"]
 
 
+MARKED = {
+    "": [row(".pxpa12|", (FILE + 7, 0, 8)), row(".pxp12.p", (4, 0, 6), (5, 0, 2))],
+    "row 0: a prefix that does not begin with token 112": [row(".xpp123|", (FILE + 7, 0, 8))],
+    "row 0: a prefix that does not end with token 112": [row(".pxx12|.", (FILE + 7, 0, 7), (3, 0, 1))],
+}
+
+
+@pytest.mark.parametrize("problem", MARKED)
+def test_prefixes_stand_between_their_tokens(problem: str) -> None:
+    """`x` are masked tokens within or in place of the two `p`; what a row's end cuts off is not looked for."""
+    rows = [dict(made) for made in MARKED[problem]]
+    for made in rows:
+        made["loss_mask"] = [
+            0 if chr(token) == "x" else bit for token, bit in zip(made["input_ids"], made["loss_mask"], strict=True)
+        ]
+    rows[0]["loss_mask"][0] = 0
+    assert count(rows, rules(begin_id=ord("p"), end_id=ord("p"))).problems == ([problem] if problem else [])
+    assert count(rows, rules()).problems == []
+
+
+def test_the_token_before_a_prefix_may_be_bos_too() -> None:
+    """A row that goes on with a prefix then begins with the same token as one that begins with a document."""
+    rows = [row("abcdefg.", (4, 0, 7), (5, 0, 1)), row(".pp1|___", (5, 0, 5), (-1, 0, 3))]
+    rows[0]["loss_mask"][7] = 0
+    assert count(rows, rules(policy="concat", begin_id=BOS)).problems == []
+
+
+def test_where_prefixes_end_is_not_seen_in_documents_with_loss_spans() -> None:
+    rows = [row(".pABcd|_", (FILE + 7, 0, 7), (-1, 0, 1))]
+    known = {"begin_id": ord("p"), "end_id": ord("p"), "masks_own": SPANS}
+    assert count(rows, rules(**known)).problems == []
+    assert count(rows, rules(**{**known, "begin_id": ord("B")})).problems == [
+        "row 0: a prefix that does not begin with token 66"
+    ]
+
+
 def test_a_phase_without_masked_prefixes_masks_only_padding() -> None:
     for place in (None, "after"):
         found = count([row(".pab|___", (1, 0, 5), (-1, 0, 3))], rules(place=place))
@@ -141,7 +184,7 @@ def test_three_rows_of_a_kind_are_told_and_the_rest_counted() -> None:
 def test_a_document_may_go_on_at_offset_0_behind_its_prefix() -> None:
     """BOS and the first token of the prefix end a row; the document begins there, not in the next one."""
     rows = [row("abcdef.p", (1, 0, 6), (2, 0, 2)), row("p12|____", (2, 0, 4), (-1, 0, 4))]
-    known = rules(policy="concat", has_bos=True)
+    known = rules(policy="concat")
     found = count(rows, known)
     assert (found.problems, found.drawn.tolist(), found.conditioned.tolist()) == ([], [2, 0], [1, 0])
 
@@ -240,19 +283,23 @@ def test_impossible_offsets_inside_arrow_are_an_error_and_not_a_crash() -> None:
 
 
 @st.composite
-def packed_shards(draw: st.DrawFn) -> tuple[list[Row], RowRules, list[list[layout.Token]]]:
-    """A shard as the reference packs it, what its rows must keep to, and the streams in it."""
+def packed_shards(draw: st.DrawFn, exact: bool = False) -> tuple[list[Row], RowRules, list[list[layout.Token]]]:
+    """A shard as the reference packs it, what its rows must keep to, and the streams in it.
+
+    Args:
+        exact: no prefix and loss span that could be taken for each other.
+    """
     length = draw(st.integers(8, 12))
     policy, place = draw(st.sampled_from(POLICIES)), draw(st.sampled_from(["before", "after", None]))
     bos, eos = draw(st.sampled_from([BOS, None])), draw(st.sampled_from([EOS, None]))
     prefixes = st.just([]) if place is None else st.lists(st.just(ord("p")), max_size=length // 2)
     tokens = st.lists(st.integers(97, 110), min_size=1, max_size=3 * length)
     documents = st.tuples(tokens, prefixes, st.lists(st.integers(0, 3 * length), max_size=6, unique=True).map(sorted))
-    masks_own = draw(st.sampled_from([SPANS, PLAIN]))
+    masks_own = PLAIN if exact and place == "before" else draw(st.sampled_from([SPANS, PLAIN]))
     ids = draw(st.permutations([*range(8), *range(FILE, FILE + 8)]))
     streams = [
         layout.stream(
-            tokens,
+            own,
             prefix,
             place or "before",
             bos,
@@ -264,10 +311,10 @@ def packed_shards(draw: st.DrawFn) -> tuple[list[Row], RowRules, list[list[layou
         )
     ]
     made, _ = packing.pack_rows(policy, streams, list(ids), length, PAD)
-    return made, rules(length, policy, place, has_bos=bos is not None, masks_own=masks_own), streams
+    return made, rules(length, policy, place, bos_id=bos, masks_own=masks_own), streams
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(packed_shards(), st.integers(1, 4), st.booleans())
 def test_whatever_the_reference_packs_is_right(shard: Any, batches: int, repeats: bool) -> None:
     rows, known, streams = shard
@@ -282,13 +329,12 @@ def test_whatever_the_reference_packs_is_right(shard: Any, batches: int, repeats
     assert known.place is not None or not known.has_bos or found.conditioned.sum() == 0
 
 
-@settings(max_examples=300, deadline=None)
-@given(packed_shards(), st.data())
+@settings(max_examples=200, deadline=None)
+@given(packed_shards(exact=True), st.data())
 def test_any_other_offset_is_found(shard: Any, data: st.DataObject) -> None:
     """By itself, or by the number of documents that begin. A prefix behind a document may hide one that is
     too low, or too high by less than its length."""
     rows, known, streams = shard
-    assume(not known.masks_own.any() or known.place != "before")
     number = data.draw(st.integers(0, len(rows) - 1))
     place = data.draw(st.integers(0, len(rows[number]["doc_ids"]) - 1))
     offset = rows[number]["doc_offsets"][place]
@@ -299,11 +345,10 @@ def test_any_other_offset_is_found(shard: Any, data: st.DataObject) -> None:
     assert found.problems or found.drawn.sum() != len(streams)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(packed_shards(), st.data())
 def test_any_mask_bit_changes_a_count_or_breaks_a_rule(shard: Any, data: st.DataObject) -> None:
     rows, known, _ = shard
-    assume(not known.masks_own.any())
     before = count(rows, known).loss_by_file
     number = data.draw(st.integers(0, len(rows) - 1))
     place = data.draw(st.integers(0, known.length - 1))

@@ -322,10 +322,10 @@ def test_borders_between_bins_of_equally_many_documents(tmp_path: Path) -> None:
     assert borders_of(tmp_path, documents, {"n": 2, "x": 4, "quality": 3}) == {
         "n": [5],
         "x": [0.25, 0.625, 0.875],
-        "quality": [selection.as_float32(0.1)],
+        "quality": [selection.as_float32(0.1)] * 2,
     }
     documents += [document("b", 20 + n, n=100) for n in range(10)]
-    assert borders_of(tmp_path, documents, {"n": 4}) == {"n": [5, 100]}
+    assert borders_of(tmp_path, documents, {"n": 4}) == {"n": [5, 100, 100]}
     assert borders_of(tmp_path, documents, {"n": 2}, [{"at_most": 50, "by": "n"}]) == {"n": [5]}
     assert borders_of(tmp_path, documents, {"n": 2}, [{"bottom": "2/5", "by": "n", "sources": ["a"]}]) == {"n": [100]}
 
@@ -337,10 +337,10 @@ def test_borders_are_of_the_number_s_own_type(tmp_path: Path) -> None:
     assert [type(borders[0]) for borders in found.values()] == [int, float, float]
 
 
-def test_given_borders_stay_as_they_are(tmp_path: Path) -> None:
+def test_given_borders_stay_as_they_are_but_for_a_score_s_precision(tmp_path: Path) -> None:
     given_ = {"n": [-1, 2.5, 2**60 + 1], "x": [0.1, 3], "quality": [0.1]}
     found = borders_of(tmp_path, [], given_)
-    assert found == given_
+    assert found == {**given_, "quality": [selection.as_float32(0.1)]}
     assert [type(border) for border in found["n"] + found["x"]] == [int, float, int, float, float]
 
 

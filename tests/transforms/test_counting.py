@@ -13,11 +13,13 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.corpora import Tokenizer
 from tests import small
 from tests.small import StoredRow
 from transforms import counting
+from transforms.conditioning import FieldValues
 from transforms.counting import COUNTS, CountRuns, Summing, count_by_bin, one_batch
-from transforms.measuring import DigitCounter
+from transforms.measuring import PartView, PlaceCounter
 
 pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**56)), max_size=20)
 
@@ -65,10 +67,12 @@ def test_one_batch_of_a_table() -> None:
     assert one_batch(table.slice(0, 0)).num_rows == 0
 
 
-def counter_and_runs(folder: Path) -> tuple[DigitCounter, list[str]]:
+def counter_and_runs(folder: Path) -> tuple[PlaceCounter, list[str]]:
     rows = [StoredRow(row, [1] * (row + 1), quality=row / 7) for row in range(20)]
     runs = [small.write_run_of(folder / "runs", "a", f"{n}.jsonl", n, rows[n:])[0] for n in range(5)]
-    return DigitCounter([("first", "a", "quality", ()), ("other", "b", "quality", ())]), runs
+    tokenizer = Tokenizer(file=small.tokenizer_file(folder))
+    views = [PartView(str(n), n, {source: []}, None, FieldValues(), 0, 16, tokenizer) for n, source in enumerate("ab")]
+    return PlaceCounter(views), runs
 
 
 def count_with_beam(counter: counting.RunCounter, runs: Sequence[str], uri: str) -> pa.RecordBatch:
@@ -87,7 +91,7 @@ def test_beam_counts_what_a_loop_counts(tmp_path: Path, monkeypatch: pytest.Monk
     found = count_with_beam(counter, runs, str(tmp_path / "counts.arrow"))
     assert found.equals(small.local_pass(runs)(counter))
     assert sum(row[2] for row in as_rows(found)) == 20 + 19 + 18 + 17 + 16
-    assert {row[0] for row in as_rows(found)} == {"first"}
+    assert {row[0] for row in as_rows(found)} == {"0\ta"}
 
 
 def test_no_runs_give_an_empty_batch(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.documents import BatchInfo, info_of, with_info
+from schemas.documents import LOSS_SPANS, ROW, SPECIAL_SPANS, TEXT, BatchInfo, info_of, with_info
 from schemas.reasons import DropReason
 from tests.reference.documents import RawDocument, drop_reason
 from transforms.filtering import FilterDocuments, apply_reasons, drop_reasons, filter_documents
@@ -66,6 +66,20 @@ def test_any_reason_is_counted() -> None:
     found = apply_reasons(batch_of(["a", "b"]), pa.array([None, DropReason.NO_TOKENS.value]))
     assert found["text"].to_pylist() == ["a"]
     assert info_of(found).dropped["no_tokens"] == 1
+
+
+def test_spans_stay_with_their_documents() -> None:
+    columns = [
+        pa.array(range(4), pa.int64()),
+        pa.array(["", "ab", None, "c"], pa.large_string()),
+        pa.array([[0, 0], [0, 1, 1, 2], None, None], LOSS_SPANS.type),
+        pa.array([None, [1, 2], [], None], SPECIAL_SPANS.type),
+    ]
+    schema = pa.schema([ROW, TEXT, LOSS_SPANS, SPECIAL_SPANS])
+    found = filter_documents(with_info(pa.RecordBatch.from_arrays(columns, schema=schema), INFO))
+    found.validate(full=True)
+    assert found.schema.remove_metadata() == schema
+    assert [list(row.values()) for row in found.to_pylist()] == [[1, "ab", [0, 1, 1, 2], [1, 2]], [3, "c", None, None]]
 
 
 def test_filter_documents_is_a_map_over_batches() -> None:

@@ -1,5 +1,6 @@
 """What another token store is made for, and what not."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ def source(**changes: Any) -> dict[str, Any]:
     ids=lambda changes: next(iter(changes)),
 )
 def test_recipes_paths_and_other_sources_leave_the_store_as_it_is(folder: Path, changes: dict[str, Any]) -> None:
-    assert parts_of(small.small_config(folder, **changes)) == parts_of(small.small_config(folder))
+    before = small.small_config(folder, sources={"a": source(), "b": source()})
+    after = small.small_config(folder, **{"sources": {"a": source(), "b": source()}, **changes})
+    assert parts_of(after) == parts_of(before)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,30 @@ def test_a_changed_source_is_named(folder: Path, change: dict[str, Any], keys: l
     after = parts_of(small.small_config(folder, sources={"a": source(**change)}))
     assert changed_keys(before, after) == keys
     assert fingerprint(before) != fingerprint(after)
+
+
+def test_a_rewrite_counts_with_its_options_and_the_tokens_it_may_name(folder: Path) -> None:
+    def parts(add: list[str], **changes: Any) -> dict[str, Any]:
+        tokenizer = {"file": str(folder / "tokenizer.json"), "pad": small.PAD, "add": add}
+        return parts_of(small.small_config(folder, sources={"a": source(**changes)}, tokenizer=tokenizer))
+
+    before = parts([], rewrite="fim")
+    assert changed_keys(parts([]), before) == ["sources.a.rewrite", "tokenizer.add"]
+    assert changed_keys(before, parts([], rewrite={"name": "fim", "rate": 0.9})) == ["sources.a.rewrite"]
+    assert changed_keys(before, parts(["<P>"], rewrite="fim")) == ["tokenizer.add"]
+    assert parts(["<P>"]) == parts([])
+    assert "sources.a.rewrite.module" not in before
+
+
+def test_the_file_of_a_function_of_ones_own_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    module = folder / "module_of_a_fingerprint.py"
+    module.write_text("def f(batch): ...")
+    config = small.small_config(folder, sources={"a": source(rewrite="module_of_a_fingerprint:f")})
+    before = parts_of(config)
+    module.write_text("def f(batch): return batch")
+    assert changed_keys(before, parts_of(config)) == ["sources.a.rewrite.module"]
 
 
 def test_the_tokenizers_content_counts_and_not_its_name(folder: Path) -> None:

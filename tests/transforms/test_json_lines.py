@@ -2,7 +2,9 @@
 
 import gzip
 import math
+import re
 
+import orjson
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from schemas.corpora import Malformed
-from schemas.documents import InputFile
+from schemas.documents import ANSWER, MESSAGES, QUESTION, InputFile
 from transforms import json_lines
 from transforms.decompressing import line_bounds
 
@@ -314,3 +316,125 @@ def test_one_value_as_two_types(tmp_path):
     paths = {"text": "text", "url": "m.u", "m": "m", "n": "text"}
     file = write(tmp_path, b'{"text": "7", "m": {"u": "x"}}\n{"m": "y", "text": "a"}\n')
     assert read(file, schema, paths) == [{"text": "7", "url": "x", "m": '{"u":"x"}', "n": 7}, {"text": "a", "m": "y"}]
+
+
+# --- what a rewrite reads
+
+CHATS = pa.schema([MESSAGES, QUESTION, ANSWER, ("url", pa.large_string())])
+CHAT_PATHS = {"messages": "c.m", "question": "q", "answer": "c.a", "url": "url"}
+CHAT_RECORDS = [
+    (
+        b'{"c": {"m": [{"role": "user", "content": "Hi", "z": 1}, {"from": "gpt", "value": "A"}], "a": "4"}, "q": "2"}',
+        {"messages": [("user", "Hi"), ("gpt", "A")], "question": "2", "answer": "4"},
+    ),
+    (b'{"c": {"m": [{"role": "a", "from": "b", "value": ""}]}}', {"messages": [("a", "")]}),
+    (
+        b'{"c": {"m": [null, {}, {"role": null, "content": "x"}]}}',
+        {"messages": [(None, None), (None, None), (None, "x")]},
+    ),
+    (b'{"c": {"m": []}, "q": ""}', {"messages": [], "question": ""}),
+    (b'{"c": {"m": null}}', {}),
+    (b'{"c": null, "q": null}', {}),
+    (b'{"c": 3, "q": "a"}', {"question": "a"}),
+    (b'{"c": {"m": [{"role": "a"}], "m": [{"role": "b", "role": "c"}]}}', {"messages": [("c", None)]}),
+    (b'{"c": {"m": NaN, "a": "x"}}', {"answer": "x"}),
+    (
+        b'{"c": {"m": [{"role": "a", "content": "x"}]}, "z": ' + b"[" * 2000 + b"]" * 2000 + b"}",
+        {"messages": [("a", "x")]},
+    ),
+    (b'{"c": {"m": {"role": "a"}}}', None),
+    (b'{"c": {"m": "x"}}', None),
+    (b'{"c": {"m": [3]}}', None),
+    (b'{"c": {"m": [{"role": 3}]}}', None),
+    (b'{"c": {"m": [{"content": [{"type": "text"}]}]}}', None),
+    (b'{"q": 3}', None),
+    (b'{"c": {"a": ["x"]}}', None),
+]
+
+
+def read_chats(file, **options):
+    rows = read(file, CHATS, CHAT_PATHS, **options)
+    for row in rows:
+        if row and "messages" in row:
+            row["messages"] = [(message["role"], message["content"]) for message in row["messages"]]
+    return rows
+
+
+@pytest.mark.parametrize(("line", "expected"), CHAT_RECORDS)
+def test_chat_record(tmp_path, line, expected):
+    first = b'{"c": {"m": [{"role": "a", "content": "b"}], "a": "c"}, "q": "d"}'
+    found = read_chats(write(tmp_path, b"\n".join([first, line])))
+    assert found[1] == expected
+    # A malformed neighbour sends the block to the other parser.
+    assert read_chats(write(tmp_path, b"\n".join([first, line, b"3"]))) == [*found, None]
+
+
+def test_both_parsers_read_chats():
+    columns = json_lines._columns(CHATS, CHAT_PATHS)
+    blocks = [line + b"\n" for line, _ in CHAT_RECORDS]
+    assert sum(json_lines._parse_block(block, line_bounds(block), columns) is not None for block in blocks) >= 5
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"q": 3}', "the question is a number, expected a string"),
+        (b'{"c": {"a": []}}', "the answer is an array, expected a string"),
+        (b'{"c": {"m": {}}}', "messages is an object, expected an array of objects"),
+        (b'{"c": {"m": [{}, "x"]}}', "message 2 is a string, expected an object"),
+        (b'{"c": {"m": [{"value": true}]}}', "'value' of message 1 is a boolean, expected a string"),
+    ],
+)
+def test_malformed_chats(tmp_path, line, reason):
+    file = write(tmp_path, b'{"c": {"m": [], "a": "b"}, "q": "c"}\n' + line)
+    with pytest.raises(BylineError, match=rf"row 1 \(byte 37 of the decompressed file\): {re.escape(reason)}; mend"):
+        read_chats(file, malformed=Malformed.ERROR)
+
+
+@pytest.mark.parametrize(("name", "path"), [("messages", "c.m"), ("question", "q"), ("answer", "c.a")])
+def test_fields_of_a_rewrite_that_are_in_no_record(tmp_path, name, path):
+    record = {"c": {"m": [], "a": "b"}, "q": "c"}
+    (record["c"] if path.startswith("c.") else record).pop(path.removeprefix("c."))
+    file = write(tmp_path, orjson.dumps(record))
+    with pytest.raises(
+        BylineError, match=rf"no record has the {name} field '{path}'; .* sources\.mine\.fields\.{name}"
+    ):
+        read_chats(file)
+
+
+message_values = st.recursive(
+    st.sampled_from(['"a"', '""', "null", "3", "NaN"]),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda items: "[" + ",".join(items) + "]"),
+        st.lists(st.tuples(st.sampled_from(['"role"', '"content"', '"from"', '"z"', '"m"']), inner), max_size=3).map(
+            as_object
+        ),
+    ),
+    max_leaves=6,
+)
+chats = st.lists(
+    st.lists(
+        st.tuples(st.sampled_from(['"role"', '"value"', '"from"', '"content"']), st.sampled_from(['"a"', "null"])),
+        max_size=2,
+    ).map(as_object),
+    max_size=3,
+).map(lambda items: "[" + ",".join(items) + "]")
+
+
+@given(
+    st.lists(
+        st.one_of(chats, message_values).map(lambda value: f'{{"c": {{"m": {value}}}}}'.encode()),
+        min_size=1,
+        max_size=3,
+    )
+)
+@settings(max_examples=200, deadline=None)
+def test_parsers_agree_on_messages(lines):
+    columns = json_lines._columns(CHATS, CHAT_PATHS)
+    block = b"\n".join([*lines, b""])
+    bounds = line_bounds(block)
+    fast = json_lines._parse_block(block, bounds, columns)
+    slow, reasons = json_lines._read_lines(block, bounds, columns)
+    if fast is not None:
+        assert not reasons
+        assert fast.equals(slow)

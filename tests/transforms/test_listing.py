@@ -141,8 +141,6 @@ def test_folder(tree):
 def test_not_a_pattern(tree):
     with pytest.raises(BylineError, match=r"'.*\[z-a\]' is not a pattern \(bad character range z-a\)"):
         paths(tree, "[z-a]")
-    with pytest.raises(BylineError, match=r"sources\.mine\.path: an empty list"):
-        paths(tree)
 
 
 @given(st.text("ab*?[]!^&|~", min_size=1, max_size=8), st.text("ab[]!^&|~", min_size=1, max_size=6))
@@ -157,3 +155,12 @@ def test_parts_match_as_the_shell_has_it(part, name):
 def test_a_bracket_never_matches_a_slash():
     assert not re.fullmatch(listing._regex("a[+-9]b"), "a/b")
     assert not re.fullmatch(listing._regex("a[!x]b"), "a/b")
+
+
+def test_a_source_that_is_made_has_stretches_for_files():
+    source = Source(format="arithmetic", arithmetic={"examples": 3 * 2**20 + 5})
+    files = listing.list_inputs("add", source)
+    assert [(file.source, file.path, file.size) for file in files] == [
+        ("add", f"additions-0000{number}", size) for number, size in enumerate([2**20, 2**20, 2**20, 5])
+    ]
+    assert listing.list_inputs("add", Source(format="arithmetic"))[0].size == 10_000

@@ -1,10 +1,10 @@
 """What passes over runs count, held against loops over the reference's documents."""
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from schemas.corpora import Tokenizer
@@ -12,9 +12,12 @@ from schemas.recipe import Condition
 from tests import small
 from tests.reference import assembly, layout
 from tests.small import SmallStore, StoredRow
-from transforms.measuring import DigitCounter, DrawCounter, PhaseView, PlaceCounter, SampleCounter
+from transforms.conditioning import FieldValues
+from transforms.measuring import DrawCounter, OrderKey, PartView, PlaceCounter, SampleCounter
+from transforms.selecting import rank_predicate
 
 LENGTH = 16
+Intervals = tuple[str, int, dict[str, list[tuple[int, int, int]]]]
 CONDITION = Condition(template="{host}\n", unknown="?", dropout=Fraction(1, 2))
 
 
@@ -30,33 +33,41 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> SmallStore:
 
 
 @pytest.fixture(scope="module")
-def views(store: SmallStore) -> list[PhaseView]:
-    """A phase that takes the better scores of `a` with a condition, and one that takes all of both."""
+def views(store: SmallStore) -> list[PartView]:
+    """A part that takes the better scores of `a` with a condition, and one that takes all of both, ordered by it."""
     tokenizer = Tokenizer(file=str(Path(store.runs[0].uri).parents[2] / "tokenizer.json"))
-    border = small.rank(next(document for document in store.documents if document.scores["quality"] == 0.0), "quality")
-    below = f'[{{"below": {list(border)}, "field": "quality"}}]'
+    border = small.rank(next(document for document in store.documents if document.numbers["quality"] == 0.0), "quality")
+    assert border is not None
+    better = [rank_predicate("quality", "float32", True, None, border)]
+    nothing = FieldValues(top={}, bins={})
+    order = OrderKey("quality", "float32", descending=False)
     return [
-        PhaseView("best", {"a": below}, CONDITION, 2, LENGTH, tokenizer),
-        PhaseView("rest", {"a": "[]", "b": "[]"}, None, 1, LENGTH, tokenizer),
+        PartView("best", 0, {"a": better}, CONDITION, nothing, 2, LENGTH, tokenizer),
+        PartView("rest", 1, {"a": [], "b": []}, None, nothing, 1, LENGTH, tokenizer, order),
     ]
 
 
-def selected(view: PhaseView, document: assembly.Document) -> bool:
+def selected(view: PartView, document: assembly.Document) -> bool:
     predicates = view.predicates.get(document.source)
     return predicates is not None and all(holds(document) for holds in small.slow_predicates(predicates))
 
 
-def prefix_length(view: PhaseView, document: assembly.Document) -> int:
-    """Tokens of the prefix, as if nothing were dropped out; none where the phase never takes the source."""
+def prefix_length(view: PartView, document: assembly.Document) -> int:
+    """Tokens of the prefix, as if nothing were dropped out; none where the part never takes the source."""
     condition = small.reference_condition(view.condition)
     if condition is None or document.source not in view.predicates:
         return 0
     return len(layout.prefix_of(condition, document.values, small.reference_tokenizer(), LENGTH)[0])
 
 
-def merged(
-    counter: DigitCounter | PlaceCounter | DrawCounter, store: SmallStore
-) -> dict[tuple[str, int], tuple[int, int]]:
+def key(document: assembly.Document) -> int:
+    """The ascending key of the score."""
+    found = small.rank(document, "quality", descending=False)
+    assert found is not None
+    return found[0]
+
+
+def merged(counter: PlaceCounter | DrawCounter, store: SmallStore) -> dict[tuple[str, int], tuple[int, int]]:
     counts = small.local_pass([run.uri for run in store.runs])(counter)
     return {(row["key"], row["bin"]): (row["documents"], row["tokens"]) for row in counts.to_pylist()}
 
@@ -69,36 +80,21 @@ def summed(found: list[tuple[tuple[str, int], int]]) -> dict[tuple[str, int], tu
     return {key: (documents[key], tokens[key]) for key in documents}
 
 
-def test_streams_by_place(store: SmallStore, views: list[PhaseView]) -> None:
+def test_streams_by_place(store: SmallStore, views: list[PartView]) -> None:
     expected = [
         (
-            (f"{view.name}\t{document.source}", document.place >> 48),
+            (f"{view.number}\t{document.source}", document.place >> 48),
             len(document.tokens) + view.specials + prefix_length(view, document),
         )
         for view in views
         for document in store.documents
         if selected(view, document)
     ]
-    assert 0 < len([key for (key, _), _ in expected if key == "best\ta"]) < 80
+    assert 0 < len([name for (name, _), _ in expected if name == "0\ta"]) < 80
     assert merged(PlaceCounter(views), store) == summed(expected)
 
 
-def test_digits_of_what_is_still_open(store: SmallStore) -> None:
-    digits = (small.rank(store.documents[0], "quality")[0] >> 16,)
-    questions = [("one", "a", "quality", ()), ("two", "a", "quality", digits), ("three", "b", "quality", ())]
-    expected = []
-    for document in store.documents:
-        key = small.rank(document, "quality")[0]
-        if document.source == "b":
-            expected.append((("three", key >> 16), len(document.tokens)))
-            continue
-        expected.append((("one", key >> 16), len(document.tokens)))
-        if key >> 16 == digits[0]:
-            expected.append((("two", key & 0xFFFF), len(document.tokens)))
-    assert merged(DigitCounter(questions), store) == summed(expected)
-
-
-def test_a_sample_of_everything(store: SmallStore, views: list[PhaseView]) -> None:
+def test_a_sample_of_everything(store: SmallStore, views: list[PartView]) -> None:
     found = small.local_pass([run.uri for run in store.runs])(SampleCounter(views, 2**32)).to_pylist()
     expected = [
         {
@@ -107,13 +103,14 @@ def test_a_sample_of_everything(store: SmallStore, views: list[PhaseView]) -> No
             "num_tokens": len(document.tokens),
             **{f"prefix_{n}": prefix_length(view, document) for n, view in enumerate(views)},
             **{f"selected_{n}": selected(view, document) for n, view in enumerate(views)},
+            "key_1": key(document),
         }
         for document in sorted(store.documents, key=lambda document: (document.source, document.place))
     ]
     assert found == expected
 
 
-def test_a_sample_of_some(store: SmallStore, views: list[PhaseView]) -> None:
+def test_a_sample_of_some(store: SmallStore, views: list[PartView]) -> None:
     counter = SampleCounter(views, 2**31)
     found = small.local_pass([run.uri for run in store.runs])(counter)
     assert 30 < found.num_rows < 80
@@ -122,36 +119,40 @@ def test_a_sample_of_some(store: SmallStore, views: list[PhaseView]) -> None:
     assert (empty.num_rows, empty.schema) == (0, counter.schema)
 
 
-def test_draws_and_what_is_left(store: SmallStore, views: list[PhaseView]) -> None:
+def test_draws_and_what_is_left(store: SmallStore, views: list[PartView]) -> None:
     middle = 2**63
-    intervals = {
-        "best": {"a": [(0, 0, middle - 1)]},
-        "rest": {"a": [(0, middle, 2**64 - 1), (1, 0, middle // 2)], "b": [(0, 0, middle)]},
-    }
+    intervals: list[Intervals] = [
+        ("best", 0, {"a": [(0, 0, middle - 1)]}),
+        ("rest", 1, {"a": [(0, middle, 2**64 - 1), (1, 0, middle // 2)], "b": [(0, 0, middle)]}),
+        # A branch at two points; a document that another part has used as well is used once.
+        ("best-25", 0, {"a": [(0, middle, 2**64 - 1)]}),
+        ("best-50", 0, {"a": [(0, middle + 1, 2**64 - 1)]}),
+    ]
     expected, used = [], set()
-    for view in views:
-        for source, ranges in intervals[view.name].items():
+    for name, number, ranges_of in intervals:
+        for source, ranges in ranges_of.items():
             for epoch, low, high in ranges:
                 for document in store.documents:
-                    if document.source == source and low <= document.place <= high and selected(view, document):
+                    is_inside = document.source == source and low <= document.place <= high
+                    if is_inside and selected(views[number], document):
                         used.add(document.doc_id)
-                        expected.append(((f"draw\t{view.name}\t{source}\t{epoch}", 0), len(document.tokens)))
+                        expected.append(((f"draw\t{name}\t{source}\t{epoch}", 0), len(document.tokens)))
     for document in store.documents:
-        key = f"used\t{document.source}" if document.doc_id in used else f"unused\t{document.source}\tbudget"
-        expected.append(((key, 0), len(document.tokens)))
+        left = "used\t{}" if document.doc_id in used else "unused\t{}\tbudget"
+        expected.append(((left.format(document.source), 0), len(document.tokens)))
     assert merged(DrawCounter(views, intervals), store) == summed(expected)
 
 
-def test_a_source_that_no_phase_mixes_in(store: SmallStore, views: list[PhaseView]) -> None:
-    counts = merged(DrawCounter(views[:1], {"best": {"a": [(0, 0, 2**64 - 1)]}}), store)
+def test_a_source_that_no_part_mixes_in(store: SmallStore, views: list[PartView]) -> None:
+    counts = merged(DrawCounter(views[:1], [("best", 0, {"a": [(0, 0, 2**64 - 1)]})]), store)
     assert counts["unused\tb\tmixture", 0][0] == 30
     best = sum(selected(views[0], document) for document in store.documents)
-    assert counts["unused\ta\tquality", 0][0] == 80 - best
+    assert counts["unused\ta\tselection", 0][0] == 80 - best
     assert counts["used\ta", 0][0] == best
 
 
-def test_a_run_of_another_source_has_nothing_to_count(store: SmallStore) -> None:
-    (run,) = (run for run in store.runs if run.source == "b")
-    counted = DigitCounter([("one", "a", "quality", ())]).count(run.uri)
-    assert isinstance(counted, pa.RecordBatch)
-    assert counted.num_rows == 0
+def test_an_order_takes_no_number_of_another_source(store: SmallStore, views: list[PartView]) -> None:
+    only_b = replace(views[1], number=0, predicates={"b": []})
+    found = small.local_pass([run.uri for run in store.runs])(SampleCounter([only_b], 2**32)).to_pylist()
+    assert {row["key_0"] for row in found if row["source"] == "a"} == {0}
+    assert len({row["key_0"] for row in found if row["source"] == "b"}) == 5

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from schemas.corpora import Malformed
-from schemas.documents import InputFile
+from schemas.documents import ANSWER, MESSAGES, QUESTION, InputFile
 from transforms import json_lines, parquet_rows
 
 TEXT_ONLY = pa.schema([("text", pa.large_string()), ("url", pa.large_string())])
@@ -247,3 +247,96 @@ def test_damaged_file(tmp_path):
     path.unlink()
     with pytest.raises(BylineError, match=r"cannot be opened"):
         read(file)
+
+
+# --- what a rewrite reads
+
+CHATS = pa.schema([MESSAGES, QUESTION, ANSWER])
+CHAT_PATHS = {"messages": "c.m", "question": "q"}
+TEXTS = [pa.string(), pa.large_string(), pa.binary(), pa.dictionary(pa.int8(), pa.string())]
+
+
+def chat_file(folder, rows, kind, list_of=pa.list_):
+    inner = pa.struct([("m", list_of(kind))])
+    count = len(rows)
+    columns = {"c": pa.array([None if row is None else {"m": row[0]} for row in rows], inner)}
+    return write(folder, {**columns, "q": ["a"] * count, "answer": pa.array(["b"] * count, pa.binary())})
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=str)
+@pytest.mark.parametrize("keys", [("role", "content"), ("from", "value"), ("role", "value")])
+@pytest.mark.parametrize("list_of", [pa.list_, pa.large_list])
+def test_messages_of_every_kind(tmp_path, text, keys, list_of):
+    role, content = keys
+    kind = pa.struct([("z", pa.int64()), (content, text), (role, text)])
+    if pa.types.is_dictionary(text):
+        rows = [([],), None, (None,), ([None],)]
+        expected = [[], None, None, [(None, None)]]
+    else:
+        value = str if text != pa.binary() else str.encode
+        messages = [{role: value("u"), content: value("é")}, {role: None, content: value("")}, None]
+        rows = [(messages,), None, (None,), ([],), (messages[:1],)]
+        expected = [[("u", "é"), (None, ""), (None, None)], None, None, [], [("u", "é")]]
+    found = read(chat_file(tmp_path, rows, kind, list_of), CHATS, CHAT_PATHS)
+    assert [row["messages"] and [tuple(each.values()) for each in row["messages"]] for row in found] == expected
+    assert all((row["question"], row["answer"]) == ("a", "b") for row in found)
+
+
+def test_both_layouts_of_messages_in_one_file(tmp_path):
+    kind = pa.struct([(key, pa.string()) for key in ("role", "content", "from", "value")])
+    rows = [([{"role": "a", "content": "b"}, {"from": "c", "value": "d"}],)]
+    found = read(chat_file(tmp_path, rows, kind), CHATS, CHAT_PATHS)
+    assert [tuple(each.values()) for each in found[0]["messages"]] == [("a", "b"), ("c", "d")]
+
+
+def test_messages_that_are_not_utf_8(tmp_path):
+    kind = pa.struct([("role", pa.binary()), ("content", pa.binary())])
+    good = {"role": b"u", "content": b"x"}
+    rows = [([good],), None, ([],), ([good, {"role": b"u", "content": b"a\xff"}],), ([good],), ([{"role": b"\xff"}],)]
+    file = chat_file(tmp_path, rows, kind)
+    assert [row is None for row in read(file, CHATS, CHAT_PATHS)] == [False, False, False, True, False, True]
+    message = r"row 3: 'c\.m' is not UTF-8 \(invalid start byte at byte 1 of it\)"
+    with pytest.raises(BylineError, match=message):
+        read(file, CHATS, CHAT_PATHS, Malformed.ERROR)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.string(),
+        pa.list_(pa.string()),
+        pa.list_(pa.struct([("role", pa.string())])),
+        pa.list_(pa.struct([("role", pa.string()), ("content", pa.list_(pa.string()))])),
+        pa.struct([("role", pa.string()), ("content", pa.string())]),
+    ],
+    ids=str,
+)
+def test_columns_that_are_no_messages(tmp_path, kind):
+    file = write(tmp_path, {"m": pa.nulls(2, kind), "question": ["a", "b"], "answer": ["a", "b"]})
+    message = (
+        r"the messages column 'm' is of type .*, expected list<struct<role: string, content: string>>; name the right"
+    )
+    with pytest.raises(BylineError, match=message):
+        read(file, CHATS, {"messages": "m"})
+
+
+@pytest.mark.parametrize("missing", ["messages", "question", "answer"])
+def test_columns_of_a_rewrite_that_are_missing(tmp_path, missing):
+    columns = {"messages": pa.nulls(1), "question": ["a"], "answer": ["b"]}
+    columns.pop(missing)
+    message = (
+        rf"no {missing} column '{missing}'; the columns are .*; name the right one in sources\.mine\.fields\.{missing}"
+    )
+    with pytest.raises(BylineError, match=message):
+        read(write(tmp_path, columns), CHATS)
+    whole = write(tmp_path, {**columns, missing: pa.nulls(1)})
+    assert read(whole, CHATS)[0][missing] is None
+
+
+def test_batches_are_of_about_so_much_content(tmp_path):
+    messages = [[{"role": "u", "content": "x" * 1000}]] * 50
+    file = write(tmp_path, {"messages": messages, "question": ["a"] * 50, "answer": ["b"] * 50}, use_dictionary=False)
+    paths = {name: name for name in CHATS.names}
+    sizes = [len(batch) for batch, _ in parquet_rows.read_parquet(file, CHATS, paths, Malformed.ERROR, 10_000)]
+    assert sum(sizes) == 50
+    assert max(sizes) <= 10

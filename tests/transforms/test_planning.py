@@ -15,7 +15,7 @@ from schemas.recipe import Packing
 from tests import small
 from tests.reference import selection
 from tests.small import SmallStore, StoredRow
-from transforms.planning import StoreTotals, check_draws, inputs_sha256, make_plan
+from transforms.planning import check_draws, inputs_sha256, make_plan
 from transforms.tokenizing import shared_tokenizer, tokenizer_info
 
 LENGTH = 32
@@ -61,7 +61,7 @@ def config_of(folder: Path, **changes: Any) -> Config:
 def selected(store: SmallStore, source: str, share: str, count: str) -> set[int]:
     """Doc ids of the best documents of a source."""
     mine = [document for document in store.documents if document.source == source]
-    scored = [selection.Scored(document.scores["quality"], document.place, len(document.tokens)) for document in mine]
+    scored = [selection.Scored(document.numbers["quality"], document.place, len(document.tokens)) for document in mine]
     return {mine[index].doc_id for index in selection.top_share(scored, Fraction(share), count)}
 
 
@@ -141,7 +141,7 @@ def test_unused_documents_by_reason(folder: Path, store: SmallStore) -> None:
     best = len(selected(store, "a", "0.5", "documents"))
     used, unused = plan.header["drawn"]["used"], plan.header["drawn"]["unused"]
     assert 0 < used["a"]["documents"] < best
-    assert unused["a"]["quality"]["documents"] == 100 - best
+    assert unused["a"]["selection"]["documents"] == 100 - best
     assert unused["a"]["budget"]["documents"] == best - used["a"]["documents"]
     assert unused["b"]["mixture"]["documents"] == 40
     assert "b" not in used
@@ -210,12 +210,6 @@ def test_draws_are_held_against_the_plan(folder: Path, store: SmallStore) -> Non
         check_draws(plan, "cooldown", "a", counts["documents"], counts["tokens"] + 1)
 
 
-def test_store_totals(folder: Path, store: SmallStore) -> None:
-    totals = StoreTotals.of(config_of(folder), store.runs)
-    assert totals.documents == {"a": 100, "b": 40}
-    assert totals.tokens["b"] == sum(len(document.tokens) for document in store.documents if document.source == "b")
-
-
 def test_the_sum_over_inputs_tells_stores_apart(store: SmallStore) -> None:
     runs = store.runs
     assert inputs_sha256(runs) == inputs_sha256(runs[::-1])
@@ -230,7 +224,7 @@ def no_runs(folder: Path, config: Config) -> Plan:
 
 
 def test_nothing_to_plan(folder: Path) -> None:
-    with pytest.raises(BylineError, match=r"^sources: no phase selects any document"):
+    with pytest.raises(BylineError, match=r"^phases\.conditioned: it selects no document of any source; check the paths and"):
         no_runs(folder, config_of(folder))
     with pytest.raises(BylineError, match=r"^phases\.conditioned: it selects no document of source 'a'"):
         no_runs(folder, config_of(folder, mixture={"a": 1}))

@@ -215,6 +215,67 @@ def test_chunks_come_while_the_file_is_read(tmp_path, monkeypatch):
     assert sum(asked) < 10
 
 
+# --- what a rewrite reads
+
+
+def source_of(format="jsonl", **values):
+    return Source(format=format, path="x", **values)
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_columns_for_a_rewrite(tmp_path, format):
+    records = [
+        {"m": [{"role": "u", "content": "é"}, {"role": "a", "content": "b"}], "q": "x", "a": "yz", "n": 1, "text": "t"},
+        {"m": None, "q": "", "a": None, "n": 2, "text": "uu"},
+    ]
+    if format == "jsonl":
+        file = write_lines(tmp_path, records)
+    else:
+        pq.write_table(pa.Table.from_pylist(records), tmp_path / "a")
+        file = InputFile("mine", "a", str(tmp_path / "a"), 1)
+    fields = {"messages": "m", "question": "q", "answer": "a"}
+    source = source_of(format, rewrite="chat", fields=fields, keep={"n": "int"})
+    (batch,) = reading.read_batches(file, source)
+    assert batch.schema.names == ["row", "url", "n", "messages", "question", "answer"]
+    assert batch["messages"].to_pylist() == [[{"role": "u", "content": "é"}, {"role": "a", "content": "b"}], None]
+    assert (batch["question"].to_pylist(), batch["answer"].to_pylist()) == (["x", ""], ["yz", None])
+    assert info_of(batch).bytes_read == 6
+    # Named, the text is read as well, and without such fields as ever.
+    (batch,) = reading.read_batches(file, source_of(format, rewrite="a:b", fields={"text": "text", "messages": "m"}))
+    assert batch.schema.names == ["row", "text", "url", "messages"]
+    assert info_of(batch).bytes_read == 6
+    (batch,) = reading.read_batches(file, source_of(format, rewrite="fim"))
+    assert batch.schema.names == ["row", "text", "url"]
+
+
+def test_chunks_are_cut_by_all_that_a_document_is_made_of(tmp_path):
+    records = [{"m": [{"role": "user", "content": "é" * size}] * 2, "q": "x" * size} for size in (0, 1, 2, 3)]
+    file = write_lines(tmp_path, records)
+    source = source_of(rewrite="chat", fields={"messages": "m", "question": "q"})
+    batches = list(reading.read_batches(file, source, 5))
+    assert [(batch["row"].to_pylist(), info_of(batch).bytes_read) for batch in batches] == [
+        ([0, 1], 5), ([2], 10), ([3], 15),
+    ]  # fmt: skip
+    whole = list(reading.read_batches(file, source))
+    assert [row for batch in batches for row in batch.to_pylist()] == whole[0].to_pylist()
+
+
+def test_additions_are_read_in_chunks():
+    source = Source(format="arithmetic", arithmetic={"examples": 2000, "style": "reverse"})
+    file = InputFile("add", "additions-00000", "", 2000)
+    (whole,) = reading.read_batches(file, source)
+    assert whole.schema.names == ["row", "text", "url", "loss_spans", "special_spans"]
+    assert whole["row"].to_pylist() == list(range(2000))
+    assert info_of(whole) == BatchInfo("add", "additions-00000", 0, True, 2000, 2000, info_of(whole).bytes_read)
+    assert info_of(whole).bytes_read == sum(len(text) for text in whole["text"].to_pylist())
+    parts = list(reading.read_batches(file, source, 5000))
+    assert len(parts) > 3
+    assert [row for batch in parts for row in batch.to_pylist()] == whole.to_pylist()
+    resumed = reading.read_batches(InputFile("add", "additions-00000", "", 2000, done=(0, 2)), source, 5000)
+    kept = [batch for number, batch in enumerate(parts) if number not in (0, 2)]
+    assert [batch.to_pylist() for batch in resumed] == [batch.to_pylist() for batch in kept]
+
+
 # --- the transform
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from schemas import store
-from schemas.documents import info_of
+from schemas.documents import MASKED, info_of
 from schemas.store import RunInfo
 from tests.reference import placing
 from tests.small import FINGERPRINT, StoredRow, tokenized_batch
@@ -38,6 +38,15 @@ def test_sorted_by_place() -> None:
     assert found["tokens"].to_pylist() == [[row] * 3 for _, row in expected]
     assert found.schema.names == ["place", *batch.schema.names]
     assert info_of(found) == info_of(batch)
+
+
+def test_masked_ranges_stay_with_their_documents(tmp_path: Path) -> None:
+    rows = [StoredRow(row, [1] * 9, masked=[(0, row % 4), (5, 6)][row % 3 :]) for row in range(40)]
+    batch = tokenized_batch("a", "x.jsonl", rows)
+    expected = {row.row: [border for pair in row.masked or () for border in pair] for row in rows}
+    for found in (pa.Table.from_batches([sort_by_place(batch)]), read(write_run(batch, FINGERPRINT, str(tmp_path)))):
+        assert found.schema.field("masked") == MASKED
+        assert dict(zip(found["row"].to_pylist(), found["masked"].to_pylist(), strict=True)) == expected
 
 
 def test_equal_places_are_in_order_of_row(monkeypatch: pytest.MonkeyPatch) -> None:

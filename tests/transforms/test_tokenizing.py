@@ -349,7 +349,10 @@ def test_a_special_token_that_is_not_there(fast: TextTokenizer) -> None:
     with pytest.raises(BylineError) as error:
         tokenizer_info(fast, settings_of(fast, bos="<s>"))
     names = f"'{small.BOS}', '{small.PAD}'"
-    assert str(error.value) == f"tokenizer.bos: {fast.file} has no token '<s>'; its special tokens are: {names}"
+    assert str(error.value) == (
+        f"tokenizer.bos: {fast.file} has no token '<s>'; its special tokens are: {names}. To add it, list it under "
+        f"tokenizer.add: its id is then {fast.vocab_size}, for which the model's embedding needs a row"
+    )
 
 
 def test_tokenize_is_a_map_over_batches(fast: TextTokenizer) -> None:

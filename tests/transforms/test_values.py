@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.documents import InputFile
+from schemas.documents import MESSAGES
 from transforms import values
 
 NAN, INF = float("nan"), float("inf")
@@ -105,3 +105,25 @@ def test_malformed():
     assert str(error).startswith(
         "/data/a: row 7: found nothing; mend the file, or set `malformed: drop` for source 'mi"
     )
+
+
+def test_messages() -> None:
+    fields = [(key, pa.string()) for key in ("role", "content", "from", "value")]
+    rows = [
+        [{"role": "user", "content": "a", "from": "x", "value": "y"}, {"from": "human", "value": "b"}],
+        None,
+        [],
+        [None, {"role": "user", "value": "c"}, {}],
+    ]
+    raw = pa.array([[{"role": "z"}], *rows], pa.list_(pa.struct(fields))).slice(1)
+    found = values.as_messages(raw)
+    found.validate(full=True)
+    assert found.type == MESSAGES.type
+    assert [None if row is None else [tuple(each.values()) for each in row] for row in found.to_pylist()] == [
+        [("user", "a"), ("human", "b")],
+        None,
+        [],
+        [(None, None), ("user", "c"), (None, None)],
+    ]
+    narrow = pa.array([[{"from": "gpt"}]], pa.large_list(pa.struct([("from", pa.large_string())])))
+    assert values.as_messages(narrow).to_pylist() == [[{"role": "gpt", "content": None}]]

@@ -1,0 +1,253 @@
+"""`byline verify` finds what is false in the manifest, the plan, the list of input files, the store and the corpora."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from byline.errors import BylineError
+from tests.builds import copy_build, manifest_of, verify, write_manifest
+from tests.corpora import Corpus
+from tests.pipelines.faults import Make, found
+
+
+@pytest.fixture(params=["whole", "bare"])
+def damaged(request: pytest.FixtureRequest, built: Path, tmp_path: Path) -> Path:
+    """A copy to damage, once with store and corpora to compare with, once without."""
+    return copy_build(built, tmp_path / "shards", bare=request.param == "bare")
+
+
+# ----------------------------------------------------------------------------------------------------- the manifest
+
+
+def numbers_in(value: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The place of every number."""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from numbers_in(below, (*where, key))
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            yield from numbers_in(below, (*where, number))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield where
+
+
+def add_one(values: Any, where: tuple[Any, ...]) -> None:
+    *way, last = where
+    for key in way:
+        values = values[key]
+    values[last] += 1
+
+
+def test_every_false_number_in_the_manifest(built: Path, tmp_path: Path) -> None:
+    """Rows, tokens, loss tokens, bytes, shares, ids, every line of the ledger: one more of each is found."""
+    out = copy_build(built, tmp_path / "shards", bare=True)
+    values = manifest_of(out)
+    config = values.pop("config")
+    places = list(numbers_in(values))
+    unfound = set()
+    for place in places:
+        changed = json.loads(json.dumps(values))
+        add_one(changed, place)
+        write_manifest(out, {**changed, "config": config})
+        if status_of(out) == 0:
+            unfound.add(place)
+    # Nothing in the output says these again; the token store does.
+    only = {("ledger", "sources", source, *line) for source in config["sources"] for line in STORED}
+    assert unfound == only
+    assert len(places) > 150
+
+
+STORED = [("read", "bytes"), ("kept", "bytes"), ("special_text",)]
+
+
+@pytest.mark.parametrize("line", STORED)
+def test_a_false_number_that_only_the_token_store_tells(built: Path, tmp_path: Path, line: tuple[str, ...]) -> None:
+    out = copy_build(built, tmp_path / "shards")
+    values = manifest_of(out)
+    add_one(values, ("ledger", "sources", "mine", *line))
+    write_manifest(out, values)
+    found(out, f"ledger, source mine: {line[0]} ", ", the token store has ")
+
+
+def status_of(out: Path) -> int:
+    """As the command line has it: a manifest that fits nothing is an error."""
+    try:
+        return verify(out)[0]
+    except BylineError:
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (("phases", 0, "rows"), "phase conditioned: the manifest says {} rows, the shards have {}"),
+        (("phases", 0, "tokens"), "phase conditioned: the manifest says {} tokens, the shards have {}"),
+        (("phases", 1, "loss_tokens"), "phase cooldown: the manifest says {} loss tokens, the shards have {}"),
+        (("phases", 0, "shards", 2, "rows"), "conditioned/00002-of-00005.arrow: {1} rows, the manifest says {0}"),
+        (("phases", 0, "shards", 2, "loss_tokens"), "00002-of-00005.arrow: {1} loss tokens, the manifest says {0}"),
+        (("ledger", "sources", "c4", "read", "documents"), "source c4: {} documents read, its parts sum to {}"),
+        (("ledger", "sources", "c4", "kept", "tokens"), "source c4: {} tokens kept, its parts sum to {}"),
+        (("ledger", "sources", "c4", "used", "documents"), "source c4: used is "),
+        (
+            ("ledger", "phases", "cooldown", "padding"),
+            "phase cooldown: the manifest says {} padding, the shards have {}",
+        ),
+        (("ledger", "phases", "cooldown", "sources", "c4", "positions"), "source c4: {} positions, the shards have {}"),
+        (
+            ("ledger", "phases", "conditioned", "sources", "c4", "documents"),
+            "source c4: {} documents, the shards have {}",
+        ),
+    ],
+)
+def test_a_false_number_is_told_with_the_right_one(built: Path, tmp_path: Path, place: Any, message: str) -> None:
+    out = copy_build(built, tmp_path / "shards", bare=True)
+    values = manifest_of(out)
+    add_one(values, place)
+    write_manifest(out, values)
+    below: Any = values
+    for key in place:
+        below = below[key]
+    found(out, message.format(f"{below:,}", f"{below - 1:,}"))
+
+
+def test_a_false_share(damaged: Path) -> None:
+    values = manifest_of(damaged)
+    shares = values["phases"][0]["mixture"]
+    shares["c4"]["achieved"], shares["dclm"]["requested"] = 0.25, 0.41
+    write_manifest(damaged, values)
+    found(damaged, "source c4: the manifest's achieved share is 0.25, ", "phase conditioned: requested shares is ")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("ledger", "sources", "c4", "kept"), {}, r"ledger\.sources\.c4\.kept: no key 'documents'"),
+        (("ledger", "phases"), {}, r"ledger\.phases: no key 'conditioned'"),
+        (("phases", 0, "rows"), "12", r"phases\.0\.rows: expected int, found '12'"),
+        (("phases", 0, "shards"), [], r"its shards are not those of plan\.arrow"),
+        (("config", "seed"), 1, r"its seed are not those of plan\.arrow"),
+        (("config", "sequence", "packing"), "concat", r"its sequence are not those of plan\.arrow"),
+        (("config", "phases", 0, "condition", "template"), "{url}", r"its phases are not those of plan\.arrow"),
+        (("phases", 0, "template"), "{url}", r"its templates are not those of plan\.arrow"),
+        (("tokenizer", "bos_id"), None, r"its tokenizer are not those of plan\.arrow"),
+        (("plan_sha256",), "00" * 32, r"plan\.arrow: has another sha256 than the manifest says"),
+        (("config", "colour"), "red", r"unknown key 'colour'"),
+    ],
+)
+def test_a_manifest_that_fits_nothing_else(damaged: Path, place: Any, value: Any, message: str) -> None:
+    values = manifest_of(damaged)
+    below: Any = values
+    for key in place[:-1]:
+        below = below[key]
+    below[place[-1]] = value
+    write_manifest(damaged, values)
+    with pytest.raises(BylineError, match=message):
+        verify(damaged)
+
+
+# -------------------------------------------------------------------------------------------------- the other files
+
+
+def test_a_changed_plan(damaged: Path) -> None:
+    content = bytearray((damaged / "plan.arrow").read_bytes())
+    content[len(content) // 2] ^= 1
+    (damaged / "plan.arrow").write_bytes(content)
+    with pytest.raises(BylineError, match=r"plan\.arrow: has another sha256 than the manifest says"):
+        verify(damaged)
+
+
+@pytest.mark.parametrize("name", ["plan.arrow", "inputs.arrow"])
+def test_a_missing_list(damaged: Path, name: str) -> None:
+    (damaged / name).unlink()
+    with pytest.raises(BylineError, match=rf"{name}: cannot be opened"):
+        verify(damaged)
+
+
+@pytest.mark.parametrize("size", [0, 100, -1])
+def test_a_truncated_list_of_inputs(damaged: Path, size: int) -> None:
+    path = damaged / "inputs.arrow"
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(BylineError, match=r"inputs\.arrow: cannot be read \("):
+        verify(damaged)
+
+
+def edit_inputs(out: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
+    path = out / "inputs.arrow"
+    table = pa.ipc.open_file(path.read_bytes()).read_all()
+    rows = table.to_pylist()
+    change(rows)
+    with pa.ipc.new_file(str(path), table.schema) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, table.schema))
+
+
+def test_another_path_in_the_list_of_inputs(damaged: Path) -> None:
+    """A document's place is a hash of its path, so its documents are not planned for their shards any more."""
+    edit_inputs(damaged, lambda rows: rows[0].update(path="c4-train.other.json.gz"))
+    found(damaged, "of c4/c4-train.other.json.gz is in it, but not planned for it")
+
+
+def test_another_number_of_records_in_the_list_of_inputs(damaged: Path) -> None:
+    edit_inputs(damaged, lambda rows: rows[0].update(rows=rows[0]["rows"] + 1))
+    found(damaged, "source c4: 183 documents read, inputs.arrow has 184 records")
+
+
+def test_records_moved_between_files_in_the_list_of_inputs(built: Path, tmp_path: Path) -> None:
+    out = copy_build(built, tmp_path / "shards")
+
+    def change(rows: list[dict[str, Any]]) -> None:
+        rows[0]["rows"], rows[1]["rows"] = rows[0]["rows"] + 1, rows[1]["rows"] - 1
+
+    edit_inputs(out, change)
+    found(out, "inputs.arrow: it does not list the input files of the token store")
+
+
+def test_a_raw_corpus_that_changed_since(built: Path, corpus: Corpus, tmp_path: Path) -> None:
+    """The store was made from the old one, so it is that which the raw files are not any more."""
+    path = tmp_path / "mine"
+    path.mkdir()
+    for file in corpus.files("mine"):
+        (path / file.name).write_bytes(file.read_bytes().replace(b"the ", b"teh "))
+    out = copy_build(built, tmp_path / "shards")
+    values = manifest_of(out)
+    values["config"]["sources"]["mine"]["path"] = str(path / "*.jsonl")
+    write_manifest(out, values)
+    found(out, "is not what mine/part-0.jsonl, row ")
+
+
+def test_another_tokenizer_in_its_place(built: Path, corpus: Corpus, tmp_path: Path) -> None:
+    """Nothing can be compared by it; the output itself is as good as ever."""
+    out = copy_build(built, tmp_path / "shards")
+    values = manifest_of(out)
+    values["config"]["tokenizer"]["file"] = str(tmp_path / "tokenizer.json")
+    (tmp_path / "tokenizer.json").write_bytes(corpus.tokenizer.read_bytes() + b"\n")
+    write_manifest(out, values)
+    status, text = verify(out)
+    assert status == 0
+    assert f"{tmp_path}/tokenizer.json is not the build's tokenizer any more; give it with --tokenizer" in text
+    assert "has other runs than the build was planned with" in text
+
+
+def test_a_damaged_run_of_the_token_store(make_build: Make, corpus: Corpus, tmp_path: Path) -> None:
+    """A token changed in the store itself: the shards are what the raw corpora give, the store is not."""
+    built = make_build()
+    shutil.copytree(built.parent / "store", tmp_path / "store")
+    out = copy_build(built, tmp_path / "shards")
+    values = manifest_of(out)
+    values["config"]["store"] = str(tmp_path / "store")
+    write_manifest(out, values)
+    assert verify(out)[0] == 0
+    for path in sorted((tmp_path / "store" / "dclm").rglob("*.arrow")):
+        table = pa.ipc.open_file(path.read_bytes()).read_all()
+        tokens = [[7] * len(tokens) for tokens in table["tokens"].to_pylist()]
+        index = table.schema.get_field_index("tokens")
+        table = table.set_column(index, table.schema.field("tokens"), pa.array(tokens, table.schema.types[index]))
+        with pa.ipc.new_file(str(path), table.schema) as writer:
+            writer.write_table(table)
+        os.utime(path)
+    found(out, "input_ids is not what the token store gives for it", "ok    raw corpus")

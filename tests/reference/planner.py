@@ -1,0 +1,153 @@
+"""A plan's documents from its decisions alone: which a part draws, in which slice each stands, and in which order.
+
+```
+line of a source   d3 d1 d7 d2 | d3 d1 d7 d2 | ...     documents by place from the source's offset, epoch after epoch
+decided            from d1 of epoch 0 up to d1 of epoch 1, in slices of 2, 1 and 1 documents
+shuffled           d1 d7   d2   d3                     consecutive on the line
+two bins           d1 d2   d7   d3                     the bins hold the lower and the higher ranks, here of d1 and d2,
+                                                       and of d3 and d7; their slices are consecutive on the line again
+```
+
+In a slice, documents of all sources stand by `order`. Plain integers and lists throughout.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import mmh3
+
+from tests.reference import placing
+from tests.reference.assembly import Document
+
+CIRCLE = 2**64
+
+Rank = tuple[Any, int, int]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one part draws of one source.
+
+    Attributes:
+        name: of the phase, or of the branch at one point.
+        selected: the documents that the part may take.
+        start, end: points of the line.
+    """
+
+    name: str
+    source: str
+    selected: Sequence[Document]
+    start: int
+    end: int
+
+    def uses(self, seed: int) -> list[Document]:
+        """Every use, by its point of the line."""
+        found = []
+        for epoch in range(self.start // CIRCLE, -(-self.end // CIRCLE)):
+            for document in self.selected:
+                point = point_of(document, epoch, seed)
+                if self.start <= point < self.end:
+                    found.append((point, document.doc_id, replace(document, epoch=epoch)))
+        return [use for _, _, use in sorted(found, key=lambda one: one[:2])]
+
+
+def offset(source: str, seed: int) -> int:
+    """Where on the circle of places a source's line begins."""
+    return mmh3.hash64(source, seed=seed, signed=False)[1] >> 48 << 48
+
+
+def point_of(document: Document, epoch: int, seed: int) -> int:
+    """Where on its source's line a use of a document stands."""
+    return epoch * CIRCLE + (document.place - offset(document.source, seed)) % CIRCLE
+
+
+def sliced(uses: Sequence[Document], counts: Sequence[int]) -> list[list[Document]]:
+    """Consecutive slices of so many documents."""
+    assert sum(counts) == len(uses), (counts, len(uses))
+    ends = [0]
+    for count in counts:
+        ends.append(ends[-1] + count)
+    return [list(uses[low:high]) for low, high in pairwise(ends)]
+
+
+def sliced_by_rank(
+    uses: Sequence[Document], counts: Sequence[int], bins: Sequence[int], rank: Callable[[Document], Rank]
+) -> list[list[Document]]:
+    """Slices of bins that follow one another in rank; inside a bin they follow one another on the line.
+
+    Args:
+        uses: by point of the line.
+        counts: documents of each slice.
+        bins: the bin of each slice, ascending.
+        rank: of a document; all its uses are to be in one bin.
+    """
+    numbers = sorted(set(bins))
+    sizes = [sum(count for count, bin_ in zip(counts, bins, strict=True) if bin_ == number) for number in numbers]
+    ranked = sorted(range(len(uses)), key=lambda index: rank(uses[index]))
+    found: list[list[Document]] = []
+    for number, size in zip(numbers, sizes, strict=True):
+        mine, ranked = sorted(ranked[:size]), ranked[size:]
+        assert not (mine and ranked) or max(rank(uses[i]) for i in mine) < min(rank(uses[i]) for i in ranked)
+        own = [count for count, bin_ in zip(counts, bins, strict=True) if bin_ == number]
+        found += sliced([uses[index] for index in mine], own)
+    assert not ranked, (counts, len(uses))
+    return found
+
+
+def in_order(slices: Iterable[Iterable[Document]], seed: int) -> list[Document]:
+    """The documents of one shard as they stand in it, from those of each of its slices."""
+    return [
+        replace(use, slice=number)
+        for number, uses in enumerate(slices)
+        for use in sorted(uses, key=lambda use: (placing.order(use.place, use.epoch, seed), use.doc_id))
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------------- counts
+
+
+def count(documents: Iterable[Document]) -> dict[str, int]:
+    """Documents, and tokens of their texts."""
+    tokens = [len(document.tokens) for document in documents]
+    return {"documents": len(tokens), "tokens": sum(tokens)}
+
+
+def drawn_counts(
+    documents: Iterable[Document], drawn: Sequence[Drawn], mixed: Mapping[str, Iterable[int]], seed: int
+) -> dict[str, Any]:
+    """The plan header's `drawn`: entries without documents are left out.
+
+    Args:
+        documents: of the token store.
+        drawn: of every part and source.
+        mixed: source that a part's mixture names -> doc ids of those that any part selects.
+    """
+    found: dict[str, Any] = {"phases": {}, "used": {}, "unused": {}}
+    used: set[int] = set()
+    for part in drawn:
+        uses = part.uses(seed)
+        used |= {use.doc_id for use in uses}
+        for epoch in sorted({use.epoch for use in uses}):
+            of_source = found["phases"].setdefault(part.name, {}).setdefault(part.source, {})
+            of_source[str(epoch)] = count(use for use in uses if use.epoch == epoch)
+    kinds: dict[tuple[str, ...], list[Document]] = {}
+    for document in documents:
+        kinds.setdefault(_fate(document, used, mixed), []).append(document)
+    for (source, *reason), some in kinds.items():
+        if reason:
+            found["unused"].setdefault(source, {})[reason[0]] = count(some)
+        else:
+            found["used"][source] = count(some)
+    return found
+
+
+def _fate(document: Document, used: set[int], mixed: Mapping[str, Iterable[int]]) -> tuple[str, ...]:
+    """(source) of a used document, (source, reason) of another."""
+    source = document.source
+    if document.doc_id in used:
+        return (source,)
+    if source not in mixed:
+        return source, "mixture"
+    return source, "budget" if document.doc_id in mixed[source] else "selection"

@@ -1,0 +1,76 @@
+"""Sources that are rewritten or made: what goes together, and what a mistake says."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from schemas.corpora import Arithmetic, ArithmeticStyle, Source
+
+JSONL = {"format": "jsonl", "path": "x"}
+
+
+def mistake(**values: Any) -> str:
+    with pytest.raises(ValidationError) as error:
+        Source.model_validate(values)
+    return error.value.errors()[0]["msg"].removeprefix("Value error, ")
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "options"),
+    [
+        ("fim", "fim", {}),
+        ({"name": "fim", "rate": 0.9}, "fim", {"rate": 0.9}),
+        ({"name": "my.module:f", "options": {"a": 1}}, "my.module:f", {"a": 1}),
+        ({"name": "m:f_1", "a": [1], "b": {}}, "m:f_1", {"a": [1], "b": {}}),
+    ],
+)
+def test_a_rewrite_and_its_options(written: Any, name: str, options: dict[str, Any]) -> None:
+    source = Source.model_validate({**JSONL, "rewrite": written})
+    assert source.rewrite is not None
+    assert (source.rewrite.name, source.rewrite.options) == (name, options)
+    assert source.is_rewritten
+    assert Source.model_validate(source.model_dump(mode="json")) == source
+
+
+@pytest.mark.parametrize("name", ["chatt", "", "module.f", "my-module:f", ":f", "m:", "m:f:g", "m:f()"])
+def test_names_that_are_none(name: str) -> None:
+    assert mistake(**JSONL, rewrite=name) == f"expected chat, qa, fim or package.module:function, found {name!r}"
+
+
+@pytest.mark.parametrize("field", ["messages", "question", "answer"])
+def test_fields_that_only_a_rewrite_reads(field: str) -> None:
+    expected = f"fields.{field}: only a source with a `rewrite` reads it; name one"
+    assert mistake(**JSONL, fields={field: "x"}) == expected
+    assert Source.model_validate({**JSONL, "fields": {field: "x"}, "rewrite": "m:f"}).fields == {field: "x"}
+
+
+def test_fields_that_a_rewrite_needs() -> None:
+    expected = "rewrite: chat needs fields.messages: where it stands in a record"
+    assert mistake(**JSONL, rewrite="chat") == expected
+    assert mistake(**JSONL, rewrite="chat", fields={"question": "x"}) == expected
+    expected = "rewrite: qa needs fields.answer: where it stands in a record"
+    assert mistake(**JSONL, rewrite="qa", fields={"question": "x"}) == expected
+
+
+def test_additions() -> None:
+    source = Source(format="arithmetic")
+    assert source.made == Arithmetic(style=ArithmeticStyle.PLAIN, digits=3, examples=10_000, per_document=1, seed=0)
+    assert source.is_rewritten
+    assert source.patterns == []
+    assert Source.model_validate({"format": "arithmetic", "arithmetic": {"style": "reverse"}}).made.style == "reverse"
+    assert mistake(format="arithmetic", path="x").startswith("`format: arithmetic` is made, not read")
+    assert mistake(format="arithmetic", rewrite="fim").startswith("`format: arithmetic` is made, not read")
+    assert mistake(**JSONL, arithmetic={}) == "arithmetic: only a source of `format: arithmetic` takes it"
+
+
+@pytest.mark.parametrize("path", ["", []])
+def test_a_source_that_is_read_has_files(path: Any) -> None:
+    expected = "path: this key is needed: a pattern of the source's files, or a list of patterns"
+    assert mistake(format="c4", path=path) == mistake(format="c4") == expected
+
+
+def test_a_source_as_it_is() -> None:
+    source = Source.model_validate(JSONL)
+    assert not source.is_rewritten
+    assert source.patterns == ["x"]
