@@ -2,7 +2,7 @@
 
 ```
 byline sample out/sample
-python -m benchmarks.ablations                                            the sample corpus, two minutes
+python -m benchmarks.ablations                                            the sample corpus, a minute
 python -m benchmarks.ablations --set sources.c4=null --set 'mixture={dclm: 0.8, refinedweb: 0.2}'
 python -m benchmarks.ablations --base-overrides mine.yaml --workers 8     another corpus
 ```
@@ -17,8 +17,9 @@ host              1,499,136   95.37%   4.54%     8.5     1.4       0.4     1.8  
 ```
 
 masked: prefixes and what stands before the document; the rest is padding. prefix: tokens of prefixes for each document
-that has one, repeated ones included. Times are seconds. Everything is written to a temporary folder, or to `--folder`,
-which must be empty for the preparing time to mean anything.
+that has one, repeated ones included. Times are seconds; about half a second a recipe is the start of its pipelines, so
+the last column means something on a corpus of gigabytes, not on the sample. Everything is written to a temporary
+folder, or to `--folder`, which must be empty for the preparing time to mean anything.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 ```
 manifest.json
   format "byline-shards"   version 1   sequence_length 2048   ids "int32"   plan_sha256   code_version   config {...}
-  tokenizer   name  sha256  vocab_size  bos_id  eos_id  pad_id
+  tokenizer   name  sha256  vocab_size  bos_id  eos_id  pad_id  added {name: id}  markers {name: id}
   inputs      rows of inputs.arrow
   phases      name  template  packing  rows  tokens  loss_tokens  mixture {source: {requested, achieved}}
               shards  path  rows  loss_tokens  bytes  sha256

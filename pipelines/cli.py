@@ -133,7 +133,7 @@ def diff(
     before: Annotated[Path, typer.Argument(metavar="A.yaml", show_default=False)],
     after: Annotated[Path, typer.Argument(metavar="B.yaml", show_default=False)],
 ) -> None:
-    """Say which keys of two configurations differ, and what the change costs: nothing, a plan, assembling, preparing."""
+    """Say which keys of two configurations differ, and what that costs: nothing, a plan, assembling, preparing."""
     from pipelines import diff as command
 
     command.diff(before, after, _console())

@@ -3,11 +3,12 @@
 ```
 $ byline diff a.yaml b.yaml
 token store
-  sources.c4.keep.license        none -> string      prepares c4 again
-  sources.dclm.path              d/*.zst -> e/*.zst  reads what is new of dclm
+  sources.dclm.path        dclm/*.zst -> more/*.zst  reads what is new of dclm
+  sources.c4.keep.license  none -> string            prepares c4 again
 recipe
-  phases.cooldown.share          0.1 -> 0.2          plans and assembles
-  phases.main.share              0.9 -> 0.8          plans and assembles
+  phases.main.share        0.9 -> 0.8                plans and assembles
+  phases.cooldown.share    0.1 -> 0.2                plans and assembles
+note both write to out/shards; --overwrite replaces a finished build there
 cost: preparing c4 again and reading what is new of dclm, then planning and assembling
 ```
 

@@ -247,7 +247,7 @@ def _check_store(build: _Build, readable: set[str], report: _Report, console: Co
 def _assemble_again(build: _Build, state: StoreState, readable: set[str], console: Console) -> list[str]:
     tokenizer = TokenizerInfo(**build.plan.header["tokenizer"])
     job = AssembleJob.of(build.config, tokenizer, build.manifest.plan_sha256, build.manifest.code_version)
-    planned = planned_phases(build.plan.header)
+    planned = planned_phases(build.plan)
     numbers = {name: number for number, name in enumerate(build.inputs.names)}
     index = RunIndex.of((run.source, numbers[run.source, run.path], run.uri) for run in state.runs)
     problems: list[str] = []
@@ -317,7 +317,7 @@ def _document_checker(build: _Build, files: list[InputFile | None]) -> DocumentC
         if used & {name, f"{name}_score"}
     ]
     info = TokenizerInfo(**build.plan.header["tokenizer"])
-    return DocumentChecker(config, planned_phases(build.plan.header), info, tokenizer, files, scorers)
+    return DocumentChecker(config, planned_phases(build.plan), info, tokenizer, files, scorers)
 
 
 def _sample(build: _Build, readable: set[str], documents: int) -> Iterator[SegmentSample]:

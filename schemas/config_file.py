@@ -5,9 +5,9 @@ base.yaml     tokens: 10M            child.yaml   extends: base.yaml        reso
               sequence: {length: 8}               tokens: 1M                           sequence: {length: 8}
 ```
 
-A mapping is merged key by key, any other value is replaced, and so is `mixture`, of which half would mean nothing; `null`
-drops what the other file gave. `overrides` are `a.b=value` with the value in YAML (`null` drops the key), applied last.
-Only plain YAML values are read: no tags that build objects.
+A mapping is merged key by key; any other value is replaced, and so is `mixture`, of which half would mean nothing.
+`null` drops what the other file gave. `overrides` are `a.b=value` with the value in YAML (`null` drops the key),
+applied last. Only plain YAML values are read: no tags that build objects.
 """
 
 import difflib
@@ -21,7 +21,6 @@ from pydantic import BaseModel, ValidationError
 from byline.errors import BylineError
 from schemas.config import Config
 from schemas.mixture_file import inline_files
-
 
 # Values that mean something only as a whole.
 _REPLACED = ("mixture",)

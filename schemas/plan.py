@@ -9,14 +9,16 @@ conditioned  0      1      c4      0      4503599627370496  6755399441055743    
 
 `place_hi` belongs to the range. An interval that goes past the end of the circle of places stands in two rows.
 A slice is a stretch of a shard with one mixture and one bin of the order; documents are shuffled inside a slice.
-`predicates` is a number in the header's list `predicates`; a document is taken where all predicates of that entry hold:
+`predicates` is a number in the header's list `conjunctions`, each a list of numbers in the header's list `predicates`,
+where a list of a million hosts stands once; a document is taken where all of them hold:
 
 ```
-{"field": "quality", "type": "float32", "descending": true, "from": null, "below": [1082130432, 77, 12]}
-{"field": "host", "in": ["a.example", "b.example"]}         {"field": "topic", "not_in": ["spam"]}
+conjunctions  [[0], [0, 1]]
+predicates    {"field": "host", "in": ["a.example", "b.example"]}         (or "not_in")
+              {"field": "quality", "type": "float32", "descending": true, "from": null, "below": [1082130432, 77, 12]}
 ```
 
-The first kind compares ranks, (key, tie, place) as docs/formats.md has them: `from` belongs to the range, `below` does
+The second kind compares ranks, (key, tie, place) as docs/formats.md has them: `from` belongs to the range, `below` does
 not, null is no border. A document without the number is in no range of ranks, and without a value in no list.
 
 `OUT/plan.arrow` is this table as an Arrow IPC file with the header in its schema metadata, and `plan_sha256` is the
@@ -57,17 +59,23 @@ class Plan:
 
     Attributes:
         table: rows by phase, shard, slice, source, epoch, place; columns as `PLAN_SCHEMA`.
-        header: JSON values: `seed`, `sequence`, `shard`, `tokenizer`, `predicates`, `phases`, `intervals`, `drawn`,
-            `fingerprints` of the sources, `inputs` (sha256 of the list of input files), `capacity`. An entry of
-            `phases` is a phase, or a branch at one point: `name`, `part` (its number in `Config.parts`), `branch`
-            (null, or `of`, `at`, `phase`, `shards`: it leaves the main line behind so many shards of that phase),
-            `condition`, `values` (what `top` and `bins` of the condition came to), `select`, `order`, `mixture`,
-            `packing`, `shards`, `slices`, `expected_rows`, `sources` (`points` are where the interval of the source's line
-            begins and ends), `timeline`. `notes` are for the reader of a plan.
+        header: JSON values: `seed`, `sequence`, `shard`, `tokenizer`, `predicates`, `conjunctions`, `phases`,
+            `intervals`, `drawn`, `fingerprints` of the sources, `inputs` (sha256 of the list of input files),
+            `capacity`, `notes` for a reader of the plan. An entry of `phases` is a phase, or a branch at one point:
+            `name`, `part` (its number in `Config.parts`), `branch` (null, or `of`, `at`, `phase`, `shards`: it leaves
+            the main line behind so many shards of that phase), `condition`, `values` (what `top` and `bins` of the
+            condition came to), `select`, `order`, `mixture`, `packing`, `shards`, `slices`, `expected_rows`, `sources`
+            (`points` are where the interval of the source's line begins and ends), `timeline`.
     """
 
     table: pa.Table
     header: dict[str, Any]
+
+    @property
+    def predicates(self) -> list[list[dict[str, Any]]]:
+        """The predicates behind each number in the table's column; equal ones are one object."""
+        listed = self.header["predicates"]
+        return [[listed[number] for number in numbers] for numbers in self.header["conjunctions"]]
 
     def to_bytes(self) -> bytes:
         """The file `plan.arrow`."""

@@ -255,6 +255,16 @@ def _ascending_key(number: float, kind: str, bits: int) -> int:
     return 2**bits - 1 - found if found >> (bits - 1) else found + 2 ** (bits - 1)
 
 
+def predicate_header(conjunctions: Iterable[Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    """The header of a plan whose column `predicates` numbers these lists."""
+    predicates: list[dict[str, Any]] = []
+    numbers = []
+    for some in conjunctions:
+        numbers.append(list(range(len(predicates), len(predicates) + len(some))))
+        predicates += some
+    return {"predicates": predicates, "conjunctions": numbers}
+
+
 def slow_predicates(predicates: Sequence[Mapping[str, Any]]) -> tuple[assembly.Predicate, ...]:
     """An entry of the plan's list `predicates` as functions for the reference."""
     return tuple(_in_list(item) if "type" not in item else _in_ranks(item) for item in predicates)
@@ -287,7 +297,7 @@ def _in_ranks(item: Mapping[str, Any]) -> assembly.Predicate:
 def drawn_by(plan: Plan, documents: Iterable[assembly.Document]) -> dict[tuple[str, int], list[assembly.Document]]:
     """The documents of each shard, as the plan's rows say."""
     documents = list(documents)
-    predicates = [slow_predicates(entry) for entry in plan.header["predicates"]]
+    predicates = [slow_predicates(entry) for entry in plan.predicates]
     rows: dict[tuple[str, int], list[assembly.PlanRow]] = {(phase, shard): [] for phase, shard, _ in plan.shards()}
     for row in plan.table.to_pylist():
         rows[row["phase"], row["shard"]].append(reference_row(row, predicates))

@@ -34,6 +34,8 @@ _STEPS = 48
 _SHARE = Fraction(1, 500)
 _LENGTH = Fraction(1, 200)
 _GOOD_ENOUGH = Fraction(1, 2)
+# Sampled documents that fill fewer rows say less of what packing costs than nothing.
+_TELLING_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -243,10 +245,20 @@ class Allotter:
             draws=draws,
             cuts={source: laid[source].points for source in task.target},
             target={source: sum(counts) for source, counts in task.target.items()},
-            filled={source: outcome.positions[:, self.budget.names.index(source)].tolist() for source in task.target},
+            filled={source: self._filled(task, source, asked[source], laid[source], outcome) for source in task.target},
             rows=outcome.rows,
             leave=task.leave,
         )
+
+    def _filled(self, task: _Task, source: str, asked: list[int], laid: Laid, outcome: Outcome) -> list[int]:
+        """Positions that a source fills in each slice; by its tokens alone where the sample is too small to tell."""
+        filled: list[int] = outcome.positions[:, self.budget.names.index(source)].tolist()
+        if self.sampled == 1 or sum(filled) * self.sampled > _TELLING_ROWS * self.length:
+            return filled
+        line = self.lines[task.number][source]
+        tokens = line.tokens_before(laid.end) - line.tokens_before(task.starts[source])
+        positions = tokens / self.budget.costs[task.number][source]
+        return [int(positions * count / max(sum(asked), 1)) for count in asked]
 
     def _end(self, task: _Task, source: str, positions: list[int]) -> int:
         limit = self.budget.end_limit(source)

@@ -24,7 +24,7 @@ from byline.shards import PADDING_DOC_ID, VERSION, shard_schema
 from schemas import corpora
 from schemas.config import Config
 from schemas.ledger import DrawCounts
-from schemas.plan import FILE_NAME, read_plan, shard_path
+from schemas.plan import FILE_NAME, Plan, read_plan, shard_path
 from schemas.recipe import Condition, Packing
 from transforms.field_values import FieldValues
 from transforms.filling import Layout, count_draws, fill_rows, lay_out
@@ -100,13 +100,13 @@ class PlannedPhase:
     gathering: GatherPhase
 
 
-def planned_phases(header: dict[str, Any]) -> dict[str, PlannedPhase]:
-    """Every phase and branch of a plan (`schemas.plan.Plan.header`), by name."""
-    found = {}
-    for entry in header["phases"]:
+def planned_phases(plan: Plan) -> dict[str, PlannedPhase]:
+    """Every phase and branch of a plan, by name."""
+    found, predicates = {}, plan.predicates
+    for entry in plan.header["phases"]:
         condition = None if entry["condition"] is None else Condition.model_validate(entry["condition"])
         values = FieldValues() if condition is None else FieldValues.from_json(entry["values"])
-        gathering = GatherPhase(condition, values, header["predicates"])
+        gathering = GatherPhase(condition, values, predicates)
         found[entry["name"]] = PlannedPhase(entry["name"], entry["shards"], Packing(entry["packing"]), gathering)
     return found
 
@@ -324,7 +324,7 @@ class _AssembleShardFn(beam.DoFn):
     def setup(self) -> None:
         self.index = RunIndex.read(join(self.job.work, INDEX_NAME))
         plan_uri = join(self.job.output, FILE_NAME)
-        self.phases = planned_phases(read_plan(read_bytes(plan_uri), plan_uri).header)
+        self.phases = planned_phases(read_plan(read_bytes(plan_uri), plan_uri))
 
     def process(self, rows: pa.RecordBatch) -> Iterator[str]:
         yield assemble_shard(rows, self.job, self.phases[rows["phase"][0].as_py()], self.index)["path"]

@@ -219,13 +219,15 @@ class Budget:
         return in_order(part, weights)
 
     def _capped(self, blends: list[Blend], capacity: dict[str, int], total: int, notes: list[str]) -> list[Blend]:
-        """The blends with what `max_epochs` frees shared out, for all phases together that share a mixture."""
+        """The blends with what `max_epochs` frees shared out, for all phases together that share a mixture.
+
+        A branch without a mixture of its own has that of the main line, so what bounds the one bounds the other.
+        """
         capped = list(blends)
-        phases = range(len(self.config.phases))
-        groups = [[n for n in phases if self.config.phases[n].mixture is None]]
-        groups += [[n] for n in phases if self.config.phases[n].mixture is not None]
+        phases, parts = range(len(self.config.phases)), self.config.parts
+        groups = [[n for n in phases if parts[n].mixture is None], *([n] for n in phases if parts[n].mixture)]
         for numbers in (group for group in groups if group):
-            mixture = self.config.mixture_of(self.config.phases[numbers[0]])
+            mixture = self.config.mixture_of(parts[numbers[0]])
             if mixture.max_epochs is None or mixture.is_schedule:
                 continue
             weights = blends[numbers[0]].shares()
@@ -239,18 +241,21 @@ class Budget:
                         f"max_epochs holds source {source} at {float(bound[source]):.2%} of the mixture instead of "
                         f"{float(weights[source]):.2%}; the other sources take the rest"
                     )
-            for number in numbers:
-                capped[number] = in_order(self.config.phases[number], bound)
+            alike = [n for n in range(len(parts)) if parts[n].mixture is None and parts[numbers[0]].mixture is None]
+            for number in {*numbers, *alike}:
+                capped[number] = in_order(parts[number], bound)
         return capped
 
     def _limit(self, source: str) -> Fraction | None:
-        """The most epochs that may be drawn from a source; None for no limit."""
-        mixtures = [self.config.mixture_of(part) for part in self.config.parts]
-        limits = [mixture.epoch_limit(source) for mixture in mixtures if mixture.epoch_limit(source) is not None]
-        if limits:
-            return max(limit for limit in limits if limit is not None)
+        """The most epochs that may be drawn from a source: the largest limit of its parts; None for no limit."""
         may_repeat = self.config.tokens != "all" and self.config.shortage is Shortage.REPEAT
-        return None if may_repeat else Fraction(1)
+        highest = Fraction(0)
+        for part, sources in zip(self.config.parts, self.sources, strict=True):
+            limit = self.config.mixture_of(part).epoch_limit(source) if source in sources else Fraction(0)
+            if limit is None and may_repeat:
+                return None
+            highest = max(highest, Fraction(1) if limit is None else limit)
+        return highest
 
     def _most_tokens(self, blends: list[Blend]) -> int:
         """The most tokens of the main line that no source ends beyond its limit for; 0 where none has a limit."""

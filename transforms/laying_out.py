@@ -105,6 +105,9 @@ def lay_ordered(
         part: number of the part.
         specials: BOS and EOS tokens of a stream.
     """
+    if not any(wanted):
+        # An interval that is taken to its end though nothing is asked of it must still go somewhere.
+        wanted = [1] * len(wanted)
     draws: list[list[Draw]] = [[] for _ in wanted]
     documents = _documents_of(line, start, end, sample, part, specials)
     ranked = documents.take(np.lexsort((documents.place, documents.tie, documents.key)))

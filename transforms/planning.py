@@ -33,7 +33,7 @@ from transforms.intervals import BINS, Line, place_ranges
 from transforms.measuring import PLACE_BITS, DrawCounter, OrderKey, PartView, PlaceCounter, SampleCounter
 from transforms.placing import circle_offset
 from transforms.selecting import rank_predicate
-from transforms.simulating import Draw, Recipe, SourceSample, split_sample
+from transforms.simulating import Draw, Recipe, SourceSample, no_sample, split_sample
 from transforms.tokenizing import TokenizerInfo
 from transforms.value_counts import find_top_values
 
@@ -64,6 +64,7 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], do_
     documents = sum(run.rows for run in runs)
     threshold = min(2**32, SAMPLED_DOCUMENTS * 2**32 // max(documents, 1))
     samples = split_sample(do_pass(SampleCounter(views, threshold)), len(views))
+    samples.update({name: no_sample(len(views)) for name in config.sources if name not in samples})
     # A sample of every document has all that the other pass would find.
     tokens = _place_tokens(views, samples) if threshold == 2**32 else _count_places(views, do_pass)
     lines = _lines(config, views, tokens)
@@ -77,7 +78,7 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], do_
     predicates = _Numbered()
     table = _rows(allotment, views, predicates)
     header = _header(config, tokenizer, runs, allotment, views)
-    header["predicates"] = predicates.listed
+    header.update(predicates.to_json())
     header["intervals"] = {name: ranges for name, _, ranges in intervals}
     header["drawn"] = _drawn(drawn)
     return Plan(table, header)
@@ -86,13 +87,16 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], do_
 def _views(config: Config, tokenizer: TokenizerInfo, do_pass: Pass) -> list[PartView]:
     """What the passes must know of each part; the first passes find it out."""
     predicates = find_predicates(config, do_pass)
+    orders = [_order_key(config, part) for part in config.parts]
+    for (number, _), some in predicates.items():
+        order = orders[number]
+        if order is not None:
+            # An order by a number takes only documents that have it.
+            some.append(rank_predicate(order.field, order.type, order.descending, None, None))
     borders = find_bin_borders(config, predicates, do_pass)
     views = []
     for number, part in enumerate(config.parts):
-        order = _order_key(config, part)
-        # An order by a number takes only documents that have it.
-        has_number = [] if order is None else [rank_predicate(order.field, order.type, order.descending, None, None)]
-        mine = {name: [*predicates[number, name], *has_number] for name in config.sources_of(part)}
+        mine = {name: predicates[number, name] for name in config.sources_of(part)}
         bins = {field: found for (of, field), found in borders.items() if of == number}
         views.append(
             PartView(
@@ -104,7 +108,7 @@ def _views(config: Config, tokenizer: TokenizerInfo, do_pass: Pass) -> list[Part
                 specials=tokenizer.specials,
                 length=config.sequence.length,
                 tokenizer=config.tokenizer,
-                order=order,
+                order=orders[number],
             )
         )
     tops = find_top_values(views, do_pass)
@@ -173,18 +177,24 @@ def _lines(config: Config, views: list[PartView], tokens: _PlaceTokens) -> list[
 
 
 class _Numbered:
-    """Lists of predicates, each once, by number."""
+    """Predicates and lists of them, each once, by number."""
 
     def __init__(self) -> None:
-        self.listed: list[list[dict[str, Any]]] = []
-        self._numbers: dict[str, int] = {}
+        self.predicates: dict[str, int] = {}
+        self.conjunctions: dict[tuple[int, ...], int] = {}
 
     def number(self, predicates: list[dict[str, Any]]) -> int:
-        key = json.dumps(predicates, sort_keys=True)
-        if key not in self._numbers:
-            self._numbers[key] = len(self.listed)
-            self.listed.append(predicates)
-        return self._numbers[key]
+        """The number of a list of predicates."""
+        texts = (json.dumps(predicate, sort_keys=True) for predicate in predicates)
+        numbers = tuple(self.predicates.setdefault(text, len(self.predicates)) for text in texts)
+        return self.conjunctions.setdefault(numbers, len(self.conjunctions))
+
+    def to_json(self) -> dict[str, Any]:
+        """The header's part of it."""
+        return {
+            "predicates": [json.loads(text) for text in self.predicates],
+            "conjunctions": [list(numbers) for numbers in self.conjunctions],
+        }
 
 
 def _rows(allotment: Allotment, views: list[PartView], predicates: _Numbered) -> pa.Table:
@@ -208,8 +218,9 @@ def _check_shards(allotment: Allotment, planned: set[tuple[str, int]]) -> None:
     for part in allotment.parts:
         for shard in range(part.shards):
             if (part.name, shard) not in planned:
+                kind = "phases" if part.leave is None else "branches"
                 raise BylineError(
-                    f"phases.{part.name}: no document is left for shard {shard} of {part.shards}; ask for fewer "
+                    f"{kind}: {part.name} has no document left for shard {shard} of {part.shards}; ask for fewer "
                     f"`tokens`, or set `shortage: repeat`"
                 )
 

@@ -62,6 +62,14 @@ def split_sample(batch: pa.RecordBatch, parts: int) -> dict[str, SourceSample]:
     return samples
 
 
+def no_sample(parts: int) -> SourceSample:
+    """The sample of a source of which no document is in it."""
+    numbers, places = np.zeros(0, np.int64), np.zeros(0, np.uint64)
+    return SourceSample(
+        places, numbers, [numbers] * parts, [np.zeros(0, bool)] * parts, dict.fromkeys(range(parts), places)
+    )
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What packing a part depends on besides its documents; `number` is the part's."""

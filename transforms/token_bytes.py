@@ -80,7 +80,7 @@ def words_at(data: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(padded[:WORD].view(np.uint64), (len(data) + 1,), (1,))
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def stands_at(
     words: np.ndarray, at: int, token: int, sizes: np.ndarray, token_words: np.ndarray, firsts: np.ndarray
 ) -> bool:

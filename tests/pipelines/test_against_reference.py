@@ -112,7 +112,7 @@ def _as_document(raw: documents.RawDocument, file_number: int) -> assembly.Docum
         doc_id=placing.doc_id(file_number, raw.row),
         tokens=layout.tokenize(small.reference_tokenizer(), raw.text),
         values={"host": None if raw.url is None else raw.url.split("/")[2], "license": raw.record["license"]},
-        scores={"quality": None if quality is None else selection.as_float32(quality)},
+        numbers={"quality": None if quality is None else selection.as_float32(quality)},
     )
 
 
@@ -194,7 +194,7 @@ def best_documents(kept: list[assembly.Document]) -> set[int]:
     for source in "ab":
         mine = [document for document in kept if document.source == source]
         scored = [
-            selection.Scored(document.scores["quality"], document.place, len(document.tokens)) for document in mine
+            selection.Scored(document.numbers["quality"], document.place, len(document.tokens)) for document in mine
         ]
         found |= {mine[index].doc_id for index in selection.top_share(scored, Fraction("0.7"), "documents")}
     return found

@@ -233,7 +233,8 @@ def test_a_selection_of_nothing(top: Any) -> None:
 
 
 def test_a_template_names_what_every_source_has() -> None:
-    fields = "{url}{host}{registered_domain}{suffix}{path}{host_hash}{url_hash}{source}{topic}{quality}{num_tokens}{num_bytes}"
+    fields = "{url}{host}{registered_domain}{suffix}{path}{host_hash}{url_hash}{source}{topic}{quality}"
+    fields += "{num_tokens}{num_bytes}"
     condition = {"template": fields}
     assert config(sources=SOURCES, classifiers=CLASSIFIERS, phases=phase(condition=condition)).phases[0].condition
     kept = phase(condition={"template": "{lang}"})
@@ -275,8 +276,7 @@ def test_a_mixture_names_sources() -> None:
 def test_an_order_by_source_names_every_source_once(sequence: list[str]) -> None:
     order = {"by": "source", "sources": sequence}
     message = (
-        "phases.a.order.sources: expected every source of the mixture once (bare, given), "
-        f"found {', '.join(sequence)}"
+        f"phases.a.order.sources: expected every source of the mixture once (bare, given), found {', '.join(sequence)}"
     )
     assert message in mistake(sources=SOURCES, phases=phase(order=order))
     assert config(sources=SOURCES, phases=phase(order=order | {"sources": ["given", "bare"]})).phases[0].order

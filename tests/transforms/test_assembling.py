@@ -94,7 +94,7 @@ def plan(tmp_path: Path, store: SmallStore) -> Plan:
     columns = [pa.array(c, f.type) for c, f in zip(zip(*ROWS, strict=True), PLAN_SCHEMA, strict=True)]
     header = {
         "tokenizer": tokenizer_info(shared_tokenizer(settings), settings).to_json(),
-        "predicates": PREDICATES,
+        **small.predicate_header(PREDICATES),
         "phases": [{**entry, "values": entry["condition"] and VALUES} for entry in PHASES],
     }
     return Plan(pa.table(columns, PLAN_SCHEMA), header)
@@ -108,7 +108,7 @@ def job_of(folder: Path, plan: Plan, hosts: int = 1, plan_sha256: str | None = N
 
 def write_shards(job: AssembleJob, plan: Plan, store: SmallStore) -> list[dict[str, Any]]:
     """The records of all shards."""
-    phases = planned_phases(plan.header)
+    phases = planned_phases(plan)
     return [
         assemble_shard(rows, job, phases[rows["phase"][0].as_py()], store.index) for rows in rows_by_shard(plan.table)
     ]
@@ -149,7 +149,7 @@ def test_metadata_are_those_of_the_shards_part(tmp_path: Path, store: SmallStore
 
 
 def test_what_is_assembled_again_in_memory_is_what_was_written(tmp_path: Path, store: SmallStore, plan: Plan) -> None:
-    job, phases = job_of(tmp_path, plan), planned_phases(plan.header)
+    job, phases = job_of(tmp_path, plan), planned_phases(plan)
     write_shards(job, plan, store)
     for path, rows in zip(PATHS, rows_by_shard(plan.table), strict=True):
         batches = shard_batches(rows, job, phases[rows["phase"][0].as_py()], store.index)
@@ -173,7 +173,7 @@ def test_a_finished_shard_of_the_same_plan_is_not_made_again(
 
 
 def test_the_phases_of_a_plan(plan: Plan) -> None:
-    phases = planned_phases(plan.header)
+    phases = planned_phases(plan)
     assert [(phase.name, phase.shards, phase.packing) for phase in phases.values()] == [
         ("main", 2, Packing.CONCAT),
         ("end", 1, Packing.BEST_FIT),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.plan import PLAN_SCHEMA, Plan
+from tests import small
 from tests.reference import placing
 from transforms.checking_places import InputNames, check_places, check_ranges
 from transforms.selecting import Predicate, list_predicate, rank_predicate, threshold_predicate
@@ -91,7 +92,7 @@ def row(
 def plan_of(rows: list[Row], predicates: list[list[Predicate]] = PREDICATES) -> Plan:
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(PLAN_SCHEMA)
     table = pa.table([pa.array(c, f.type) for c, f in zip(columns, PLAN_SCHEMA, strict=True)], PLAN_SCHEMA)
-    return Plan(table, {"phases": PHASES, "predicates": predicates})
+    return Plan(table, {"phases": PHASES, **small.predicate_header(predicates)})
 
 
 FINE = {

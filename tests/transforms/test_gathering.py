@@ -190,7 +190,7 @@ class Made:
         return pa.RecordBatch.from_pylist(self.plan.table.to_pylist(), schema=PLAN_SCHEMA)
 
     def pack(self) -> PackedShard:
-        return pack_shard(self.rows, self.job, planned_phases(self.plan.header)["only"], self.index)
+        return pack_shard(self.rows, self.job, planned_phases(self.plan)["only"], self.index)
 
 
 def make(case: Case, folder: Path) -> Made:
@@ -221,7 +221,7 @@ def make(case: Case, folder: Path) -> Made:
         "values": None if case.condition is None else case.values,
         "shards": 1,
     }
-    plan = Plan(_table(rows), {"tokenizer": info.to_json(), "predicates": predicates, "phases": [phase]})
+    plan = Plan(_table(rows), {"tokenizer": info.to_json(), **small.predicate_header(predicates), "phases": [phase]})
     return Made(config, AssembleJob.of(config, info, "", ""), plan, RunIndex.of(index), documents)
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from byline.errors import BylineError
 from schemas.documents import LOSS_SPANS, MASKED, ROW, SPANS_TYPE, SPECIAL_SPANS, TEXT, BatchInfo, info_of, with_info
@@ -163,6 +163,15 @@ def test_texts_that_a_normalizer_changes_go_by_offsets(folder: Path) -> None:
     check(("a e\u0301 fox", [3, 8], None), tokenizer, "a Ġ Ã © Ġfox", "0 0 0 0 1")
     check(("a e\u0301 fox", [2, 3], None), tokenizer, "a Ġ Ã © Ġfox", "0 0 1 1 0")
     check(("a e\u0301 fox", [4, 5], None), tokenizer, "a Ġ Ã © Ġfox", "0 0 0 0 1")
+
+
+def test_tokens_that_are_only_the_beginning_of_the_bytes(folder: Path) -> None:
+    """The one token left of "aa" is the second "a", though the first has the same bytes."""
+    made = byte_level()
+    made.normalizer = normalizers.Replace(Regex("^a"), "")
+    tokenizer = load(made, folder, "beheaded")
+    check(("aa", [0, 1], None), tokenizer, "a", "0")
+    check(("aa", [1, 2], None), tokenizer, "a", "1")
 
 
 def test_the_reference_must_give_the_same_ids(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,7 +224,9 @@ def no_runs(folder: Path, config: Config) -> Plan:
 
 
 def test_nothing_to_plan(folder: Path) -> None:
-    with pytest.raises(BylineError, match=r"^phases\.conditioned: it selects no document of any source; check the paths and"):
+    with pytest.raises(
+        BylineError, match=r"^phases\.conditioned: it selects no document of any source; check the paths and"
+    ):
         no_runs(folder, config_of(folder))
     with pytest.raises(BylineError, match=r"^phases\.conditioned: it selects no document of source 'a'"):
         no_runs(folder, config_of(folder, mixture={"a": 1}))

@@ -41,7 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @st.composite
 def rows(draw: st.DrawFn, sources: int) -> list[StoredRow]:
     """Documents with many equal scores; every number but the sizes may be missing."""
-    count = draw(st.integers(-(-20 // sources), 120 // sources))
+    # A source may be of a single document; 20 of one make up for it.
+    count = draw(st.one_of(st.integers(20, 120 // sources), st.integers(1, 20)))
     longest = draw(st.sampled_from([5, 20, 60]))
     # Drawn one by one, 100 documents would be most of an example.
     mix = draw(st.randoms(use_true_random=False))
@@ -67,8 +68,7 @@ def rows(draw: st.DrawFn, sources: int) -> list[StoredRow]:
 def corpora(draw: st.DrawFn) -> dict[tuple[str, str], list[StoredRow]]:
     names = "abc"[: draw(st.sampled_from([2, 3]))]
     files = {(name, "x"): draw(rows(len(names))) for name in names}
-    # A second file, of which rows have the numbers of the first.
-    return {**files, ("a", "y"): files["b", "x"][:10]}
+    return {**files, ("a", "y"): draw(rows(len(names)))}
 
 
 def shares(count: int) -> st.SearchStrategy[list[str]]:
@@ -126,7 +126,8 @@ def steps(draw: st.DrawFn, names: Sequence[str]) -> dict[str, Any]:
         low, high = bounds[step["by"]]
         step |= draw(st.sampled_from([{"at_least": low}, {"at_most": high}, {"at_least": low, "at_most": high}]))
     elif kind == "allow":
-        step["allow"] = draw(st.sampled_from([{"host": list(HOSTS[:2])}, {"host": ["b.org"], "source": ["a", "b"]}]))
+        some = draw(st.lists(st.sampled_from(list(names)), min_size=1, unique=True))
+        step["allow"] = draw(st.sampled_from([{"host": list(HOSTS[:2])}, {"source": some}]))
     else:
         step["deny"] = {"host": draw(st.lists(st.sampled_from(HOSTS), min_size=1, max_size=2))}
     if draw(st.booleans()):
@@ -312,7 +313,7 @@ class Made:
         for slice_ in self.slices(name):
             mine = [row for row in self.rows(name, source) if (row["shard"], row["slice"]) == slice_]
             if mine and self.is_by_number(self.config.parts[entry["part"]]):
-                (ranks,) = {str(self.plan.header["predicates"][row["predicates"]][-1]) for row in mine}
+                (ranks,) = {str(self.plan.predicates[row["predicates"]][-1]) for row in mine}
                 number += last not in (None, ranks)
                 last = ranks
             found.append(number)
@@ -375,7 +376,7 @@ def check_rows(made: Made) -> None:
             continue
         by_bin: dict[str, list[tuple[int, int, int]]] = {}
         for row, range_ in zip(rows, taken, strict=True):
-            ranks = made.plan.header["predicates"][row["predicates"]][-1]
+            ranks = made.plan.predicates[row["predicates"]][-1]
             # Several bins may be empty, and of the same ranks.
             if ranks["from"] is None or ranks["from"] != ranks["below"]:
                 by_bin.setdefault(str(ranks), []).append(range_)
@@ -408,18 +409,38 @@ def check_line(made: Made) -> None:
             ends[source] = drawn.end
     uses = [use for entry in made.main for use in made.uses_of(entry["name"])]
     assert len({(use.doc_id, use.epoch) for use in uses}) == len(uses)
-    for source, end in ends.items():
-        limit = epoch_limit(made.config, source)
-        assert limit is None or end <= limit * planner.CIRCLE
+    for (_, source), drawn in made.intervals.items():
+        limit = epoch_limit(made, source)
+        assert drawn.start <= drawn.end
+        assert limit is None or drawn.end <= limit * planner.CIRCLE
 
 
-def epoch_limit(config: Config, source: str) -> Fraction | None:
+def epoch_limit(made: Made, source: str) -> Fraction | None:
     """The most epochs that any part may reach on a source's line; None for no limit."""
-    mixtures = [config.mixture_of(part) for part in config.parts]
-    limits = [limit for mixture in mixtures if (limit := mixture.epoch_limit(source)) is not None]
-    if limits:
-        return max(limits)
-    return None if config.shortage is Shortage.REPEAT and config.tokens != "all" else Fraction(1)
+    may_repeat = made.config.shortage is Shortage.REPEAT and made.config.tokens != "all"
+    found = [Fraction(0)]
+    for entry in made.entries:
+        if source in entry["sources"]:
+            limit = made.config.mixture_of(made.config.parts[entry["part"]]).epoch_limit(source)
+            if limit is None and may_repeat:
+                return None
+            found.append(Fraction(1) if limit is None else limit)
+    return max(found)
+
+
+def check_targets(made: Made) -> None:
+    """A part is to have its share of the tokens, from its sources in their weights."""
+    whole = made.config.tokens
+    if whole == "all" or made.config.shortage is Shortage.SHRINK:
+        return
+    length = made.config.sequence.length
+    for entry, phase in zip(made.main, made.config.phases, strict=True):
+        positions = round(phase.share * whole / length) * length
+        targets = {source: found["target_positions"] for source, found in entry["sources"].items()}
+        assert positions - len(targets) < sum(targets.values()) <= positions
+        mixture = made.config.mixture_of(phase)
+        if mixture.method == "weights" and mixture.max_epochs is None:
+            assert targets == {source: int(positions * mixture.weights[source]) for source in targets}
 
 
 def check_epochs(made: Made) -> None:
@@ -505,11 +526,9 @@ def check_whole(made: Made) -> None:
         return
     if any(phase.mixture for phase in phases) or any(branch.mixture for branch in made.config.branches):
         return
-    for entry in made.main:
-        for source in entry["sources"]:
-            last = [other for other in made.main if source in other["sources"]][-1]
-            if entry["name"] == last["name"]:
-                assert made.intervals[entry["name"], source].end == planner.CIRCLE, (entry["name"], source)
+    last = made.main[-1]
+    for source in last["sources"]:
+        assert made.intervals[last["name"], source].end == planner.CIRCLE, source
 
 
 def check_text(made: Made, again: SmallStore | None) -> None:
@@ -526,6 +545,7 @@ def check(made: Made, again: SmallStore | None = None, *, is_sampled: bool = Fal
     check_text(made, again)
     check_rows(made)
     check_line(made)
+    check_targets(made)
     check_epochs(made)
     check_branches(made)
     check_documents(made)

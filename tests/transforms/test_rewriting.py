@@ -1,5 +1,6 @@
 """Rewriting a batch: what a function is given, what is checked of what it gives, and that other sources pass."""
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -304,3 +305,13 @@ def test_rewrites_are_opened_in_the_worker() -> None:
     step = rewriting._RewriteFn({"mine": source_of("no_such_module:f")})
     with pytest.raises(BylineError, match="no_such_module cannot be imported"):
         step.setup()
+
+
+def test_the_example_of_the_documentation() -> None:
+    text = (Path(__file__).parents[2] / "docs/rewrites.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/rewrites.md", "exec"), names)
+    rewriter = Rewriter("mine", "lessons:with_hint", names["with_hint"], {"hint": "Look: "}, source_of().malformed)
+    found = rewrite_batch(batch_of(["é", None]), rewriter).to_pylist()
+    assert [(row["text"], row["loss_spans"]) for row in found] == [("Look: é", [6, 7]), (None, None)]

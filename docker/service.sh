@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Runs one service of a Spark or Flink cluster for Beam in the foreground, until it is ended. The tests start each as a
+# process (cluster.py), compose.yaml as a container.
+#
+#   service.sh spark-master       HOST PORT UI_PORT
+#   service.sh spark-worker       HOST spark://MASTER:PORT     one core: run as many as there are cores to use
+#   service.sh spark-job-server   HOST PORT ARTIFACT_PORT spark://MASTER:PORT
+#   service.sh flink-job-manager  HOST RPC_PORT REST_PORT
+#   service.sh flink-task-manager HOST MANAGER_HOST RPC_PORT   one slot
+#   service.sh flink-job-server   HOST PORT ARTIFACT_PORT MANAGER_HOST:REST_PORT
+#   service.sh sdk-workers        PORT                         starts Python workers when an engine asks for them
+#
+# From the environment:
+#   SPARK_HOME, FLINK_HOME  folder with jars/, filled by Maven from the pom.xml beside this script
+#   WORK_DIR                for files of the service; /tmp where it is not set
+#   EXECUTOR_MEMORY         heap of a Spark executor (512m, less it refuses) or of a Flink task (256m)
+#   JOB_SERVER_OPTS         more options for the job server's JVM, such as -Dspark.speculation=true
+#   PYTHON                  the Python that has Byline; `python3` where it is not set
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+service=$1
+shift
+work=${WORK_DIR:-/tmp}
+
+# Java 17 hides what Spark, Flink and their serializers look into.
+opens=()
+for package in lang lang.invoke lang.reflect io net nio time util util.concurrent util.concurrent.atomic; do
+  opens+=("--add-opens=java.base/java.$package=ALL-UNNAMED")
+done
+for package in nio.ch nio.cs security.action util.calendar; do
+  opens+=("--add-opens=java.base/sun.$package=ALL-UNNAMED")
+done
+
+# jvm HEAP CLASSPATH ARGUMENT...: this process becomes the service, so that its id is the service's.
+jvm() {
+  local heap=$1 path=$2
+  shift 2
+  exec java "${opens[@]}" "-Xmx$heap" "-Djava.io.tmpdir=$work" -cp "$path" "$@"
+}
+
+spark() {
+  # An executor's command is made by its worker from SPARK_HOME/jars and this.
+  export SPARK_HOME SPARK_SCALA_VERSION=2.12 SPARK_LOCAL_DIRS=$work
+  jvm "$1" "$here/spark/conf:$SPARK_HOME/jars/*" "${@:2}"
+}
+
+flink() {
+  jvm "$1" "$FLINK_HOME/jars/*" "${@:2}"
+}
+
+# Arguments of a job server: HOST PORT ARTIFACT_PORT. Nobody here uses the expansion service.
+job_server() {
+  arguments=("--job-host=$1" "--job-port=$2" "--artifact-port=$3" --expansion-port=0 "--artifacts-dir=$work/artifacts")
+}
+
+read -r -a job_server_opts <<<"${JOB_SERVER_OPTS:-}"
+
+case $service in
+  spark-master)
+    spark 256m org.apache.spark.deploy.master.Master --host "$1" --port "$2" --webui-port "$3"
+    ;;
+  spark-worker)
+    # The worker's own memory: what it may give to executors.
+    spark 256m org.apache.spark.deploy.worker.Worker --host "$1" --cores 1 --memory 1g --webui-port 0 \
+      --work-dir "$work/applications" "$2"
+    ;;
+  spark-job-server)
+    job_server "$1" "$2" "$3"
+    spark 768m "-Dspark.executor.memory=${EXECUTOR_MEMORY:-512m}" "-Dspark.executor.extraJavaOptions=${opens[*]}" \
+      "-Dspark.driver.host=$1" "${job_server_opts[@]}" \
+      org.apache.beam.runners.spark.SparkJobServerDriver "--spark-master-url=$4" "${arguments[@]}"
+    ;;
+  flink-job-manager)
+    flink 384m org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint --configDir "$here/flink/conf" \
+      "-Djobmanager.rpc.address=$1" "-Djobmanager.rpc.port=$2" "-Drest.address=$1" "-Drest.bind-address=$1" \
+      "-Drest.port=$3" "-Dio.tmp.dirs=$work"
+    ;;
+  flink-task-manager)
+    # Heap and direct memory are what conf/config.yaml comes to.
+    flink 640m -XX:MaxDirectMemorySize=128m org.apache.flink.runtime.taskexecutor.TaskManagerRunner \
+      --configDir "$here/flink/conf" "-Dtaskmanager.host=$1" "-Djobmanager.rpc.address=$2" "-Djobmanager.rpc.port=$3" \
+      "-Dtaskmanager.memory.task.heap.size=${EXECUTOR_MEMORY:-256m}" "-Dio.tmp.dirs=$work"
+    ;;
+  flink-job-server)
+    job_server "$1" "$2" "$3"
+    flink 512m "${job_server_opts[@]}" org.apache.beam.runners.flink.FlinkJobServerDriver "--flink-master=$4" \
+      "${arguments[@]}"
+    ;;
+  sdk-workers)
+    python=$(command -v "${PYTHON:-python3}")
+    # Beam's pool calls its workers' interpreter `python`.
+    PATH=$(dirname "$python"):$PATH exec "$python" -m apache_beam.runners.worker.worker_pool_main "--service_port=$1"
+    ;;
+  *)
+    echo "service.sh: no service '$service'; its first lines list them" >&2
+    exit 2
+    ;;
+esac
