@@ -10,8 +10,8 @@ dataflow   DataflowRunner   Google Cloud                                  max_nu
 ```
 
 Everything else is an option of Beam's, by Beam's name, and is passed on (`--job_endpoint=HOST:8099`); `default_options`
-says what is taken where nothing is given. The local runner is named explicitly, because Beam's DirectRunner may first try
-to download another one: `in_memory` runs in this process, `multi_processing` starts one process a worker.
+says what is taken where nothing is given. The local runner is named explicitly, because Beam's DirectRunner may first
+try to download another one: `in_memory` runs in this process, `multi_processing` starts one process a worker.
 
 No pipeline knows its runner. A job's DoFns are found by their modules, so a worker needs Byline installed, and no main
 session is pickled.
@@ -54,6 +54,7 @@ from byline.errors import BylineError
 SMALL_INPUT_BYTES = 32 << 20
 # Where Beam's worker pools listen by custom, on the machine of each executor.
 WORKER_POOL = "localhost:50000"
+POOL_MODULE = "apache_beam.runners.worker.worker_pool_main"
 # Between the steps of a job, so that they share their Python workers, which take some seconds to start. Not longer: a
 # Flink task manager keeps them that long after the job.
 WORKER_CACHE_MILLIS = 60_000
@@ -344,8 +345,8 @@ def explain_failure(text: str, kind: Runner, options: PipelineOptions) -> str | 
     if "BeamFnExternalWorkerPool" in text:
         pool = options.view_as(PortableOptions).environment_config
         return (
-            f"{kind.value}: no pool of Python workers answers at {pool}, as the engine's workers see it; start one "
-            f"there: python -m apache_beam.runners.worker.worker_pool_main --service_port={str(pool).rpartition(':')[2]}"
+            f"{kind.value}: no pool of Python workers answers at {pool}, as the engine's workers see it; start one there: "
+            f"python -m {POOL_MODULE} --service_port={str(pool).rpartition(':')[2]}"
         )
     if "Traceback (most recent call last)" in text:
         return None

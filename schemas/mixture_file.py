@@ -49,11 +49,14 @@ def _from_file(mixture: dict[str, Any], read_yaml: ReadYaml) -> Any:
     settings = dict(mixture)
     file, names = settings.pop("file"), settings.pop("names", None) or {}
     found = as_mixture(dict(read_yaml(file)))
+    # What stands beside `file` replaces what is in it, so `names` need not fit that.
+    found = {key: of for key, of in found.items() if key not in settings}
     if not isinstance(names, dict):
         raise BylineError(f"mixture.names: expected names of {file} and their sources, found {names!r}")
     mentioned = {
         *found.get("weights", ()),
         *found.get("epochs", ()),
+        *(found["max_epochs"] if isinstance(found.get("max_epochs"), dict) else ()),
         *(name for point in found.get("points", ()) for name in point.get("weights", ())),
     }
     for name in names:

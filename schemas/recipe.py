@@ -192,7 +192,7 @@ class Mixture(Model):
         if self.method == "epochs" and not self.named:
             raise ValueError("epochs: every source has none; give one at least some")
         if self.method == "weights":
-            _check_sum("weights", self.weights)
+            _check_sum("", self.weights)
         self._check_points()
         return self
 
@@ -205,13 +205,13 @@ class Mixture(Model):
         if self.method in ("linear", "cosine") and places[-1] != 1:
             raise ValueError(f"points: the last point is at {float(places[-1]):g}; the phase ends at 1")
         for point in self.points:
-            _check_sum(f"points at {float(point.at):g}", point.weights)
+            _check_sum(f"points at {float(point.at):g}: ", point.weights)
 
 
 def _check_sum(where: str, weights: dict[str, Fraction]) -> None:
     total = sum(weights.values())
     if total != 1:
-        raise ValueError(f"{where}: the weights sum to {float(total):g}, not to 1; change one by {float(1 - total):+g}")
+        raise ValueError(f"{where}the weights sum to {float(total):g}, not to 1; change one by {float(1 - total):+g}")
 
 
 def as_mixture(value: Any) -> Any:
@@ -344,7 +344,7 @@ class Part(Model):
     @field_validator("select", mode="before")
     @classmethod
     def _one_step(cls, value: Any) -> Any:
-        return [value] if isinstance(value, dict) else value
+        return [] if value is None else [value] if isinstance(value, dict) else value
 
     @field_validator("mixture", mode="before")
     @classmethod

@@ -288,7 +288,7 @@ class Allotter:
         # A shard's last row would weigh too much in a sample of it, so the part is packed as one shard.
         found = simulate(recipe, self.samples, names, [draws])
         positions = (found.positions / float(self.sampled)).astype(np.int64)
-        return Outcome(positions, -(-int(positions.sum()) // self.length) + shards // 2)
+        return Outcome(positions, max(-(-int(positions.sum()) // self.length) + shards // 2, 1))
 
     def _correct(self, number: int, found: PartAllotment) -> None:
         for source, (start, end) in found.points.items():
@@ -345,7 +345,7 @@ class Allotter:
                     f"branches.{branch.name}: at {at:g}, source {source} has "
                     f"fresh documents for {filled:,} of the {asked:,} tokens asked for: the main line has used "
                     f"{start / EPOCH:.2f} epochs of it by then. Lower `at` or `share`, give the branch another mixture "
-                    f"or selection, allow more epochs (`max_epochs`), or set `shortage: repeat`"
+                    f"or selection, {self.budget.ways_out()}"
                 )
 
 

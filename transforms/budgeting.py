@@ -10,7 +10,7 @@ A source's **capacity** is how many positions one epoch of it fills, divided bet
 of it is arithmetic on integers and exact fractions, with lines of tokens by place (`transforms.intervals`).
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -76,15 +76,14 @@ class Budget:
         """What the recipe asks for, by the costs known so far."""
         capacity = {source: self._capacity(source) for source in self.names}
         blends = [self._blend(number, capacity) for number in range(len(self.config.parts))]
-        most = self._most_tokens(blends)
         notes: list[str] = []
         if self.config.tokens == "all":
-            total = most
+            total = self._most_tokens(blends)
         else:
             total = self.config.tokens
             if self.config.shortage is Shortage.SHRINK:
-                total = min(total, most)
-            blends = self._capped(blends, capacity, total, notes)
+                total = min(total, self._most_capped(blends))
+            blends = self._capped(blends, total, notes)
         return Demand(capacity, total, self._positions(total), blends, notes)
 
     def end(self, number: int, source: str, start: int, positions: int) -> int:
@@ -171,12 +170,19 @@ class Budget:
             f"({asked[source] / max(demand.capacity[source], 1):.2f} epochs)"
             for source in short
         )
-        most = self._most_tokens(demand.blends) // self.length * self.length
+        blends = [self._blend(number, demand.capacity) for number in range(len(self.config.parts))]
+        most = self._most_capped(blends) // self.length * self.length
         raise BylineError(
             f"tokens: the selected documents are too few for {sum(asked.values()):,} tokens in this mixture. {lines}. "
-            f"Ask for less (about {most:,} tokens fit), change the mixture or the selection, allow more epochs of a "
-            f"source (`max_epochs`), or set `shortage: repeat` (further epochs) or `shortage: shrink` (fewer tokens)"
+            f"Ask for less (about {most:,} tokens fit), change the mixture or the selection, {self.ways_out()}"
         )
+
+    def ways_out(self) -> str:
+        """What else helps where a source is short."""
+        is_set = self.config.shortage is Shortage.REPEAT
+        more = "allow more epochs of a source (`max_epochs`)"
+        further = "`shortage: repeat` (further epochs) or `shortage: shrink` (fewer tokens)"
+        return f"or {more}" if is_set else f"{more}, or set {further}"
 
     def _positions(self, total: int) -> list[int]:
         if self.config.tokens == "all":
@@ -196,12 +202,14 @@ class Budget:
         # A source of branches alone is measured by the first that draws from it.
         numbers = numbers or [n for n in range(len(self.sources)) if source in self.sources[n]][:1]
         shares = {n: self.config.phases[n].share if n < len(self.config.phases) else Fraction(1) for n in numbers}
+        return self._most_positions(source, shares, EPOCH)
+
+    def _most_positions(self, source: str, shares: Mapping[int, Fraction], limit: int) -> int:
+        """The most positions, divided between parts in proportion to shares, that end no later than a point."""
         whole = sum(shares.values())
-
-        def ends_within(positions: int) -> bool:
-            return self._walk(source, {n: int(share / whole * positions) for n, share in shares.items()}) <= EPOCH
-
-        return _largest(ends_within)
+        return _largest(
+            lambda count: self._walk(source, {n: int(share / whole * count) for n, share in shares.items()}) <= limit
+        )
 
     def _walk(self, source: str, positions: dict[int, int]) -> int:
         """Where a source's line is after so many positions of each part, in their order."""
@@ -218,22 +226,26 @@ class Budget:
         weights = constant_weights(mixture, {source: capacity[source] for source in self.sources[number]})
         return in_order(part, weights)
 
-    def _capped(self, blends: list[Blend], capacity: dict[str, int], total: int, notes: list[str]) -> list[Blend]:
+    def _capped(self, blends: list[Blend], total: int, notes: list[str]) -> list[Blend]:
         """The blends with what `max_epochs` frees shared out, for all phases together that share a mixture.
 
         A branch without a mixture of its own has that of the main line, so what bounds the one bounds the other.
         """
         capped = list(blends)
-        phases, parts = range(len(self.config.phases)), self.config.parts
-        groups = [[n for n in phases if parts[n].mixture is None], *([n] for n in phases if parts[n].mixture)]
-        for numbers in (group for group in groups if group):
-            mixture = self.config.mixture_of(parts[numbers[0]])
-            if mixture.max_epochs is None or mixture.is_schedule:
+        for alike in self._alike():
+            numbers = [n for n in alike if n < len(self.config.phases)]
+            mixture = self.config.mixture_of(self.config.parts[alike[0]])
+            if not numbers or mixture.max_epochs is None or mixture.is_schedule:
                 continue
             weights = blends[numbers[0]].shares()
             limits = {source: mixture.epoch_limit(source) for source in weights}
-            caps = {source: limit * capacity[source] for source, limit in limits.items() if limit is not None}
-            share = sum(self.config.phases[n].share for n in numbers)
+            shares = {n: self.config.phases[n].share for n in numbers}
+            share = sum(shares.values())
+            caps = {
+                source: Fraction(self._most_positions(source, shares, int(limit * EPOCH)))
+                for source, limit in limits.items()
+                if limit is not None
+            }
             bound = cap_weights(weights, caps, int(total * share))
             for source in weights:
                 if bound[source] < weights[source]:
@@ -241,10 +253,17 @@ class Budget:
                         f"max_epochs holds source {source} at {float(bound[source]):.2%} of the mixture instead of "
                         f"{float(weights[source]):.2%}; the other sources take the rest"
                     )
-            alike = [n for n in range(len(parts)) if parts[n].mixture is None and parts[numbers[0]].mixture is None]
-            for number in {*numbers, *alike}:
-                capped[number] = in_order(parts[number], bound)
+            for number in alike:
+                capped[number] = in_order(self.config.parts[number], bound)
         return capped
+
+    def _alike(self) -> list[list[int]]:
+        """The parts in groups of the same weights: of the recipe's mixture over the same sources, or one alone."""
+        groups: dict[object, list[int]] = {}
+        for number, part in enumerate(self.config.parts):
+            key = tuple(self.sources[number]) if part.mixture is None else number
+            groups.setdefault(key, []).append(number)
+        return list(groups.values())
 
     def _limit(self, source: str) -> Fraction | None:
         """The most epochs that may be drawn from a source: the largest limit of its parts; None for no limit."""
@@ -261,6 +280,18 @@ class Budget:
         """The most tokens of the main line that no source ends beyond its limit for; 0 where none has a limit."""
         found = [self._most_of(source, blends) for source in self.names]
         return min((most for most in found if most is not None), default=0)
+
+    def _most_capped(self, blends: list[Blend]) -> int:
+        """The same with mixtures that yield to their caps, as they do for a number of tokens."""
+        if all(self.config.mixture_of(phase).max_epochs is None for phase in self.config.phases):
+            return self._most_tokens(blends)
+
+        def fits(total: int) -> bool:
+            capped = self._capped(blends, total, [])
+            # Caps are met to a position, and cuts fall between documents.
+            return all((most := self._most_of(name, capped)) is None or total <= most + 1 for name in self.names)
+
+        return _largest(fits)
 
     def _most_of(self, source: str, blends: list[Blend]) -> int | None:
         limit = self.end_limit(source)

@@ -220,8 +220,8 @@ def _check_shards(allotment: Allotment, planned: set[tuple[str, int]]) -> None:
             if (part.name, shard) not in planned:
                 kind = "phases" if part.leave is None else "branches"
                 raise BylineError(
-                    f"{kind}: {part.name} has no document left for shard {shard} of {part.shards}; ask for fewer "
-                    f"`tokens`, or set `shortage: repeat`"
+                    f"{kind}: shard {shard} of the {part.shards} of {part.name} would get no document; raise "
+                    f"`shard.sequences`, give the phases other shares, or ask for fewer `tokens`"
                 )
 
 

@@ -167,7 +167,7 @@ def test_the_best_documents_are_taken_by_a_given_score_or_by_the_model(built: Pa
         else:
             score = {key: score_of(model, text) for key, text in read.texts.items()}
         selected = len(score) * 7 // 10
-        assert lines[source]["unused"]["quality"]["documents"] == len(score) - selected
+        assert lines[source]["unused"]["selection"]["documents"] == len(score) - selected
         boundary = sorted(score.values(), reverse=True)[selected - 1]
         used = {(segment.path, segment.document) for segment in segments_of(built) if segment.source == source}
         assert min(score[key] for key in used) >= boundary - 1e-6, source

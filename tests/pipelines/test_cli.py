@@ -16,7 +16,7 @@ from tests.builds import digests, manifest_of
 from tests.corpora import Corpus, recipe, write_recipe
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["sample", "build", "prepare", "plan", "assemble", "verify", "inspect", "prompt", "doctor"]
+COMMANDS = ["sample", "build", "prepare", "plan", "assemble", "verify", "inspect", "prompt", "doctor", "diff"]
 
 
 def run(*words: str | Path) -> Result:
@@ -35,7 +35,7 @@ def path(corpus: Corpus, tmp_path: Path) -> Path:
 def test_the_help_names_every_command() -> None:
     done = run("--help")
     assert done.exit_code == 0
-    assert re.findall(r"^  ([a-z]+)  ", done.output, re.MULTILINE) == COMMANDS
+    assert sorted(re.findall(r"^  ([a-z]+)  ", done.output, re.MULTILINE)) == sorted([*COMMANDS, "weights"])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -88,14 +88,16 @@ def test_plan_shows_what_goes_where(path: Path, tmp_path: Path, make_build: Call
     done = run("plan", path, "--set", f"store={store}")
     words = [line.split() for line in done.output.splitlines()]
     lines = {
-        tuple(line[:2]): line[2:] for line in words if line[0] in ("conditioned", "cooldown") and line[1].isalnum()
+        tuple(line[:2]): line[2:]
+        for line in words
+        if line and line[0] in ("conditioned", "cooldown") and line[1].isalnum()
     }
     shares = {line[0]: line[1:] for line in words if line and line[0] in ("c4", "dclm", "mine", "refinedweb")}
     assert "conditioned" in done.output
     assert set(shares) == {"dclm", "mine", "refinedweb"}
     drawn = manifest_of(built)["ledger"]["phases"]["conditioned"]["sources"]["c4"]
     assert lines["conditioned", "c4"][:2] == [f"{drawn['documents']:,}", f"{drawn['tokens']:,}"]
-    assert "unused of c4 (quality): " in done.output
+    assert "unused of c4 (selection): " in done.output
     assert not (tmp_path / "shards").exists()
     assert files(store) == files(store)
 
@@ -121,8 +123,8 @@ def test_settings_are_yaml_and_apply_in_order(path: Path, built: Path, tmp_path:
     done = run("build", path, *[word for value in sets for word in ("--set", value)])
     assert done.exit_code == 0, done.output
     config = manifest_of(tmp_path / "other")["config"]
-    assert (config["seed"], config["tokens"], config["mixture"]) == (2, 5000, {"c4": 0.5, "mine": 0.5})
-    assert config["phases"][1]["select"] is None
+    assert (config["seed"], config["tokens"], config["mixture"]["weights"]) == (2, 5000, {"c4": 0.5, "mine": 0.5})
+    assert config["phases"][1]["select"] == []
     assert config["phases"][0]["condition"]["template"] == "{host}: "
 
 

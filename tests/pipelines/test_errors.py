@@ -112,7 +112,7 @@ def test_no_configuration(byline, tmp_path, command) -> None:
         (
             "phases.0.select.by",
             "topic",
-            r"phases\.conditioned\.select\.by: source 'mine' has no score 'topic' \(it has: quality\)",
+            r"phases\.conditioned\.select\.by: source 'mine' has no number 'topic' \(it has: quality, ",
         ),
         ("sources.mine.keep", ["tokens"], r"sources\.mine: 'tokens' is the name of one of Byline's own columns"),
         ("sequence.length", 4, r"sequence\.length: input should be greater than or equal to 8; found 4"),

@@ -689,8 +689,8 @@ def test_a_threshold_on_a_score_is_rounded_as_the_score_is() -> None:
 def test_borders_of_bins() -> None:
     assert selection.bin_borders([3, None, 1, 2, 4], 2) == [3]
     assert selection.bin_borders([3, 1, 2, math.nan], 2) == [2]
-    assert selection.bin_borders([1, 1, 1, 5], 4) == [1, 5]
-    assert selection.bin_borders([7], 3) == [7]
+    assert selection.bin_borders([1, 1, 1, 5], 4) == [1, 1, 5]
+    assert selection.bin_borders([7], 3) == [7, 7]
     assert selection.bin_borders([None], 3) == []
 
 

@@ -226,3 +226,216 @@ def test_a_phase_of_no_sequence_is_an_error(folder: Path, store: SmallStore) -> 
     config = config_of(folder, tokens=10 * LENGTH, phases=phases_of("0.97", "0.03"))
     with pytest.raises(BylineError, match=f"its share of {10 * LENGTH} tokens is less than one sequence of {LENGTH}; "):
         small.plan_of(config, store)
+
+
+# ------------------------------------------------------------------------------------------- schedules, orders, branches
+
+
+def rows_of(plan: Plan, config: Config, store: SmallStore, name: str) -> list[list[tuple[str, int]]]:
+    """(source, positions) of each segment of each row of a part, as the reference packs it."""
+    sources = {document.doc_id: document.source for document in store.documents}
+    shards = small.reference_shards(plan, config, store.documents)
+    return [
+        [(sources.get(doc_id, ""), length) for doc_id, length in zip(row["doc_ids"], row["seq_lengths"], strict=True)]
+        for (phase, _), shard in sorted(shards.items())
+        if phase == name
+        for row in shard.rows
+    ]
+
+
+def given_by(rows: list[list[tuple[str, int]]], source: str, until: Fraction) -> Fraction:
+    """Positions of a source up to a point of the part."""
+    left, found = until * sum(length for row in rows for _, length in row), Fraction(0)
+    for row in rows:
+        for of, length in row:
+            found += min(length, max(left, 0)) if of == source else 0
+            left -= length
+    return found
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> SmallStore:
+    """600 documents of 3 to 22 positions in each of three sources."""
+    made = tmp_path_factory.mktemp("three")
+    rows = [StoredRow(row, [row % 300] * (1 + row * 7 % 20), quality=row % 2 / 2) for row in range(600)]
+    return small.write_store(made, {(source, "x"): rows for source in "abc"})
+
+
+def config_of_three(folder: Path, **changes: Any) -> Config:
+    source = {"format": "jsonl", "score": {"quality": "quality"}}
+    return config_of(folder, sources={name: {**source, "path": f"{name}/*.jsonl"} for name in "abc"}, **changes)
+
+
+POINTS = [
+    {"at": 0, "weights": {"a": "0.8", "b": "0.2"}},
+    {"at": "0.5", "weights": {"a": "0.3", "b": "0.3", "c": "0.4"}},
+    {"at": 1, "weights": {"b": "0.5", "c": "0.5"}},
+]
+# The integrals of the weights above up to each tenth, by hand: in the first half a gives u * 0.8 - u^2 / 2.
+GIVEN = {
+    "a": ("0.075", "0.14", "0.195", "0.24", "0.275", "0.302", "0.323", "0.338", "0.347", "0.35"),
+    "b": ("0.021", "0.044", "0.069", "0.096", "0.125", "0.157", "0.193", "0.233", "0.277", "0.325"),
+    "c": ("0.004", "0.016", "0.036", "0.064", "0.1", "0.141", "0.184", "0.229", "0.276", "0.325"),
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_linear_schedule_is_followed_to_a_document(folder: Path, three: SmallStore, seed: int) -> None:
+    config = config_of_three(folder, seed=seed, tokens=800 * LENGTH, mixture={"method": "linear", "points": POINTS})
+    plan = small.plan_of(config, three)
+    rows = rows_of(plan, config, three, "only")
+    assert abs(len(rows) - 800) <= 4
+    for tenth in range(1, 11):
+        for source, shares in GIVEN.items():
+            found = given_by(rows, source, Fraction(tenth, 10))
+            assert abs(found - Fraction(shares[tenth - 1]) * len(rows) * LENGTH) <= 22, (tenth, source)
+
+
+def test_the_timeline_says_what_a_schedule_gives(folder: Path, three: SmallStore) -> None:
+    config = config_of_three(folder, tokens=800 * LENGTH, mixture={"method": "linear", "points": POINTS})
+    (entry,) = small.plan_of(config, three).header["phases"]
+    ends = [stretch["end"] for stretch in entry["timeline"]]
+    assert ends == sorted(ends)
+    assert (ends[-1], len(ends)) == (1, entry["slices"])
+    for stretch in entry["timeline"]:
+        middle = stretch["end"] - 0.5 / len(ends)
+        weight = 0.8 - middle if middle < 0.5 else 0.6 * (1 - middle)
+        assert stretch["shares"]["a"] == pytest.approx(weight, abs=0.12)
+        assert sum(stretch["shares"].values()) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("count", ["documents", "tokens"])
+def test_exactly_70_percent_where_half_of_all_scores_are_equal(folder: Path, three: SmallStore, count: str) -> None:
+    # 300 documents have a score of 1/2, of which there are all; of the 300 with 0 there are some.
+    select = {"top": "0.7", "by": "quality", "count": count}
+    plan = small.plan_of(config_of_three(folder, phases=[{"name": "only", "share": 1, "select": select}]), three)
+    uses = [use for some in small.drawn_by(plan, three.documents).values() for use in some]
+    for source in "abc":
+        mine = [use for use in uses if use.source == source]
+        better = [use for use in mine if use.numbers["quality"] == 0.5]
+        assert (len(better), len({use.doc_id for use in mine})) == (300, len(mine))
+        if count == "documents":
+            assert len(mine) == 420
+        else:
+            tokens = sum(len(document.tokens) for document in three.documents if document.source == source)
+            taken = sum(len(use.tokens) for use in mine)
+            assert tokens * 7 // 10 - 20 < taken <= tokens * 7 // 10
+
+
+@pytest.mark.parametrize("direction", ["ascending", "descending"])
+def test_an_order_is_one_of_bins(folder: Path, three: SmallStore, direction: str) -> None:
+    order = {"by": "num_tokens", "bins": 4, "direction": direction}
+    phases = [{"name": "first", "share": "0.5", "order": order}, {"name": "rest", "share": "0.5"}]
+    config = config_of_three(folder, tokens=1000 * LENGTH, mixture={"a": "0.5", "b": "0.5"}, phases=phases)
+    plan = small.plan_of(config, three)
+    shuffled = small.plan_of(
+        config_of_three(folder, tokens=1000 * LENGTH, mixture={"a": "0.5", "b": "0.5"}, phases=phases_of("0.5", "0.5")),
+        three,
+    )
+    for source in "ab":
+        # An order does not change what is taken, but for single documents.
+        points = [[phase["sources"][source]["epochs"] for phase in one.header["phases"]] for one in (plan, shuffled)]
+        assert points[0][0] == pytest.approx(points[1][0], abs=0.01)
+        uses = [use for use in small.drawn_by(plan, three.documents)["first", 0] if use.source == source]
+        bins = [[len(use.tokens) for use in uses if use.slice == number] for number in range(4)]
+        lengths = sorted((len(use.tokens) for use in uses), reverse=direction == "descending")
+        assert [length for some in bins for length in sorted(some, reverse=direction == "descending")] == lengths
+        positions = [sum(some) + 2 * len(some) for some in bins]
+        assert max(positions) - min(positions) <= 2 * 22
+
+
+def test_a_branch_begins_where_the_main_line_is(folder: Path, three: SmallStore) -> None:
+    cool = {"name": "cool", "at": ["0.25", "1"], "share": "0.2", "mixture": {"a": "0.5", "c": "0.5"}}
+    config = config_of_three(
+        folder,
+        tokens=800 * LENGTH,
+        mixture={"a": "0.5", "b": "0.5"},
+        phases=phases_of("0.5", "0.5"),
+        branches=[cool],
+        shard={"sequences": 100},
+    )
+    plan = small.plan_of(config, three)
+    main, early, late = plan.header["phases"][:2], *plan.header["phases"][2:]
+    assert [early["name"], late["name"]] == ["cool-25", "cool-100"]
+    # With (1 - share) * at of the tokens before it, a branch makes up a run of `at` of them.
+    assert early["branch"] == {"of": "cool", "at": 0.25, "phase": "p0", "shards": 2}
+    assert late["branch"] == {"of": "cool", "at": 1.0, "phase": "p1", "shards": 3}
+    assert abs(early["expected_rows"] - 40) <= 1
+    assert abs(late["expected_rows"] - 160) <= 1
+    rows = rows_of(plan, config, three, "p0")
+    assert abs(sum(len(rows_of_shard(plan, config, three, "p0", shard)) for shard in (0, 1)) - 160) <= 2
+    assert abs(len(rows) - 400) <= 2
+    for source, middle in (("a", True), ("c", False)):
+        start = int(early["sources"][source]["points"][0])
+        points = [int(point) for point in main[0]["sources"].get(source, {"points": ("0", "0")})["points"]]
+        assert points[0] < start < points[1] if middle else start == 0
+    # The line of c is that of branches alone, each from its beginning.
+    assert late["sources"]["c"]["points"][0] == "0"
+
+
+def rows_of_shard(plan: Plan, config: Config, store: SmallStore, name: str, shard: int) -> list[Any]:
+    return small.reference_shards(plan, config, store.documents)[name, shard].rows
+
+
+def test_a_branch_off_an_order_takes_what_lies_behind_the_phase(folder: Path, three: SmallStore) -> None:
+    # A phase with an order has taken from all of its interval at any point.
+    phases = [{"name": "p", "share": 1, "order": {"by": "num_tokens", "bins": 4}}]
+    config = config_of_three(
+        folder,
+        tokens=400 * LENGTH,
+        mixture={"a": 1},
+        phases=phases,
+        branches=[{"name": "cool", "at": "0.5"}],
+    )
+    main, branch = small.plan_of(config, three).header["phases"]
+    assert main["sources"]["a"]["points"][1] == branch["sources"]["a"]["points"][0]
+
+
+# ------------------------------------------------------------------------------------------------------ errors in full
+
+
+def error_of(folder: Path, store: SmallStore, **changes: Any) -> str:
+    with pytest.raises(BylineError) as error:
+        small.plan_of(config_of(folder, **changes), store)
+    return str(error.value)
+
+
+def test_a_branch_out_of_fresh_documents_in_full(folder: Path, store: SmallStore) -> None:
+    branch = {"name": "cool", "at": 1, "share": "0.3", "mixture": {"b": 1}}
+    tokens = 2 * (whole(store, "b") // LENGTH) * LENGTH
+    found = error_of(folder, store, tokens=tokens, mixture={"a": "0.6", "b": "0.4"}, branches=[branch])
+    asked, there = round(0.3 * tokens / LENGTH) * LENGTH, 0.44 * whole(store, "b")
+    head, _, rest = found.partition(" fresh documents for ")
+    filled, _, rest = rest.partition(" of the ")
+    assert head == "branches.cool: at 1, source b has"
+    assert int(filled) == pytest.approx(there, abs=2 * LENGTH)
+    assert rest == (
+        f"{asked:,} tokens asked for: the main line has used 0.56 epochs of it by then. Lower `at` or `share`, give the "
+        "branch another mixture or selection, allow more epochs (`max_epochs`), or set `shortage: repeat`"
+    )
+
+
+def test_a_branch_of_no_sequence_in_full(folder: Path, store: SmallStore) -> None:
+    assert error_of(folder, store, tokens=20 * LENGTH, branches=[{"name": "cool", "at": "0.1"}]) == (
+        f"branches.cool: at 0.1 of {20 * LENGTH} tokens, the branch or the main line before it is less than one sequence "
+        f"of {LENGTH}; raise `at` or `tokens`"
+    )
+
+
+def test_a_phase_of_no_sequence_in_full(folder: Path, store: SmallStore) -> None:
+    assert error_of(folder, store, tokens=10 * LENGTH, phases=phases_of("0.97", "0.03")) == (
+        f"phases.p1: its share of {10 * LENGTH} tokens is less than one sequence of {LENGTH}; raise the share or `tokens`, "
+        "shorten `sequence.length`, or leave the phase out"
+    )
+
+
+def test_a_selection_of_nothing_in_full(folder: Path, store: SmallStore) -> None:
+    select = {"at_least": 1000, "by": "num_tokens"}
+    phases = [{"name": "long", "share": 1, "select": select}]
+    assert error_of(folder, store, phases=phases, mixture={"a": "0.5", "b": "0.5"}) == (
+        "phases.long: it selects no document of source 'a'; change its `select`, check what sources.a.path matches, or "
+        "leave the source out of the mixture"
+    )
+    assert error_of(folder, store, phases=phases) == (
+        "phases.long: it selects no document of any source; check the paths and its `select`"
+    )
