@@ -229,8 +229,8 @@ def test_a_shortage_in_full() -> None:
     found = message(config_of(tokens=5000, mixture={"a": "0.5", "b": "0.5"}), a=8000, b=1000)
     assert found == (
         "tokens: the selected documents are too few for 5,000 tokens in this mixture. b: 2,500 asked, 1,000 there "
-        "(2.50 epochs). Ask for less (about 2,000 tokens fit), change the mixture or the selection, allow more epochs of a "
-        "source (`max_epochs`), or set `shortage: repeat` (further epochs) or `shortage: shrink` (fewer tokens)"
+        "(2.50 epochs). Ask for less (about 2,000 tokens fit), change the mixture or the selection, allow more epochs "
+        "of a source (`max_epochs`), or set `shortage: repeat` (further epochs) or `shortage: shrink` (fewer tokens)"
     )
 
 
