@@ -46,7 +46,9 @@ spark() {
 }
 
 flink() {
-  jvm "$1" "$FLINK_HOME/jars/*" "${@:2}"
+  local log=org.slf4j.simpleLogger
+  jvm "$1" "$FLINK_HOME/jars/*" "-D$log.showDateTime=true" "-D$log.dateTimeFormat=HH:mm:ss" \
+    "-D$log.showShortLogName=true" "${@:2}"
 }
 
 # Arguments of a job server: HOST PORT ARTIFACT_PORT. Nobody here uses the expansion service.

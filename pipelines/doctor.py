@@ -16,15 +16,11 @@ imported late, as this command has to start without them.
 
 import importlib
 import importlib.metadata
-import logging
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +29,8 @@ from rich.table import Table
 from rich.text import Text
 
 from byline.errors import BylineError
+from pipelines.checks import BROKEN, Check, State, one_line
+from pipelines.runner_checks import check_runners, check_settings
 
 if TYPE_CHECKING:
     from schemas.config import Config
@@ -61,47 +59,27 @@ PACKAGES = {
 }
 # The first four bytes of a fastText model, little-endian (fasttext.cc, FASTTEXT_FILEFORMAT_MAGIC_INT32).
 FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")
-# What a library that is there but does not fit this machine raises: a missing shared object, another library's version.
-_BROKEN = (ImportError, OSError, AttributeError, RuntimeError, ValueError, TypeError)
 
 
-class State(Enum):
-    """How a check ended; the value is what the table shows."""
-
-    OK = "ok"
-    ABSENT = "-"  # only some builds need it
-    FAILED = "no"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the table.
-
-    Attributes:
-        name: what was looked at.
-        state: how it ended.
-        found: what there is.
-        mend: what to do about it; empty if nothing need be done.
-    """
-
-    name: str
-    state: State
-    found: str
-    mend: str = ""
-
-
-def doctor(config_path: str | Path | None, console: Console) -> int:
+def doctor(
+    config_path: str | Path | None, console: Console, runner: str | None = None, options: tuple[str, ...] = ()
+) -> int:
     """Prints the table.
 
     Args:
         config_path: a recipe to check as well, or None.
+        console: where to.
+        runner: one whose job server, workers, image and credentials are looked at as well, or None.
+        options: of Beam, for that runner.
 
     Returns:
         1 if something needed is missing, else 0.
     """
     checks = [*_check_python(), *(check_package(name, module) for name, module in PACKAGES.items())]
     whole = all(check.state is State.OK for check in checks)
-    checks += [*_check_machine(), *_check_runners()]
+    checks += [*_check_machine(), *check_runners(check_package("apache-beam", "apache_beam"))]
+    if runner is not None and whole:
+        checks += check_settings(runner, options)
     if config_path is not None and whole:
         checks += check_recipe(str(config_path))
     elif config_path is not None:
@@ -146,11 +124,11 @@ def check_package(distribution: str, module: str) -> Check:
         importlib.import_module(module)
     except importlib.metadata.PackageNotFoundError:
         return Check(distribution, State.FAILED, "not installed", INSTALL)
-    except _BROKEN as error:
+    except BROKEN as error:
         return Check(
             distribution,
             State.FAILED,
-            f"{version}, but cannot be imported: {_one_line(error)}",
+            f"{version}, but cannot be imported: {one_line(error)}",
             f"pip install --force-reinstall {distribution}",
         )
     return Check(distribution, State.OK, version)
@@ -172,42 +150,6 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _check_runners() -> Iterator[Check]:
-    beam = check_package("apache-beam", "apache_beam")
-    for name in ("local, in memory", "local, processes"):
-        found = "can start" if beam.state is State.OK else "needs apache-beam"
-        yield Check(name, beam.state, found, beam.mend)
-    java = java_version()
-    for name in ("Spark", "Flink"):
-        if java is None:
-            yield Check(name, State.ABSENT, "needs Java", "install a Java 11 or 17 runtime, with `java` on the PATH")
-        else:
-            yield Check(name, State.OK, f"Java {java} is there for its job server; Byline's commands run locally")
-    yield _check_dataflow()
-
-
-def _check_dataflow() -> Check:
-    # Beam logs a warning for each Google package that it misses.
-    logging.disable(logging.WARNING)
-    try:
-        importlib.import_module("apache_beam.runners.dataflow.internal.apiclient")
-    except _BROKEN as error:
-        return Check("Dataflow", State.ABSENT, f"needs more: {_one_line(error)}", 'pip install "apache-beam[gcp]"')
-    finally:
-        logging.disable(logging.NOTSET)
-    return Check("Dataflow", State.OK, "can start")
-
-
-def java_version(command: str = "java") -> str | None:
-    """The version of the Java runtime on the PATH; None if there is none that runs."""
-    try:
-        done = subprocess.run([command, "-version"], capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    found = re.search(r'version "([^"]+)"', done.stderr + done.stdout)
-    return found[1] if found else None
-
-
 def check_recipe(path: str) -> Iterator[Check]:
     """Whether a configuration is right, and all that it names can be opened. Needs the packages."""
     from schemas.config_file import load_config
@@ -215,7 +157,7 @@ def check_recipe(path: str) -> Iterator[Check]:
     try:
         config = load_config(path)
     except BylineError as error:
-        yield Check("configuration", State.FAILED, _one_line(error), f"edit {path}")
+        yield Check("configuration", State.FAILED, one_line(error), f"edit {path}")
         return
     yield Check("configuration", State.OK, path)
     for name, source in config.sources.items():
@@ -233,7 +175,7 @@ def _check_source(name: str, source: "Source", path: str) -> Check:
     try:
         files = list_inputs(name, source)
     except BylineError as error:
-        return Check(f"source {name}", State.FAILED, _one_line(error), f"correct sources.{name}.path in {path}")
+        return Check(f"source {name}", State.FAILED, one_line(error), f"correct sources.{name}.path in {path}")
     found = f"{len(files):,} files, {_size(sum(file.size for file in files))}"
     return Check(f"source {name}", State.OK, found)
 
@@ -259,7 +201,7 @@ def _check_tokenizer(config: "Config", path: str) -> Check:
     try:
         info = tokenizer_info(TextTokenizer(settings.file, library="tokenizers"), settings)
     except BylineError as error:
-        return Check("tokenizer", State.FAILED, _one_line(error), f"correct tokenizer in {path}")
+        return Check("tokenizer", State.FAILED, one_line(error), f"correct tokenizer in {path}")
     return Check(
         "tokenizer", State.OK, f"{settings.file}, {info.vocab_size:,} ids, BOS {info.bos_id}, EOS {info.eos_id}"
     )
@@ -285,7 +227,3 @@ def _size(count: float) -> str:
     while count >= 1000 and power < 4:
         count, power = count / 1000, power + 1
     return f"{count:,.1f} {'kMGT'[power - 1]}B" if power else f"{count:,.0f} B"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -63,6 +63,8 @@ REQUEST_SECONDS = 60
 CONNECT_SECONDS = 5.0
 # A worker's error arrives as text: a traceback whose last line is the error, with Beam's note of the step.
 _USER_ERROR = re.compile(r"BylineError: (?P<message>[^\n]*?)(?: \[while running [^\n]*)?$", re.MULTILINE)
+# What Spark and Flink say when a worker of theirs finds no pool; Flink gives the last cause alone.
+_NO_POOL = re.compile(r"BeamFnExternalWorkerPool|ConnectException.*Connection refused")
 _CAUSE = re.compile(r"^(?:Caused by: |.* failed in state \w+: )(?P<cause>[^\n]+)$", re.MULTILINE)
 
 
@@ -175,7 +177,7 @@ def parse_options(settings: RunnerSettings) -> PipelineOptions:
         BylineError: an option that neither Beam nor the job server knows, or with a wrong value.
     """
     kind = settings.kind
-    unknown, known = _unknown_options(settings.options)
+    unknown, known = unknown_options(settings.options)
     given = PipelineOptions(list(settings.options))
     endpoint = given.view_as(PortableOptions).job_endpoint
     if kind in JOB_SERVED and endpoint not in (None, "embed"):
@@ -193,8 +195,12 @@ def parse_options(settings: RunnerSettings) -> PipelineOptions:
     return options
 
 
-def _unknown_options(options: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Names that Beam's Python side does not know, and all that it knows."""
+def unknown_options(options: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Names that Beam's Python side does not know, and all that it knows.
+
+    Raises:
+        BylineError: a value is not of its option's type.
+    """
     parsers: list[ArgumentParser] = []
     said = io.StringIO()
     try:
@@ -342,11 +348,12 @@ def explain_failure(text: str, kind: Runner, options: PipelineOptions) -> str | 
         return found["message"]
     if kind not in JOB_SERVED:
         return None
-    if "BeamFnExternalWorkerPool" in text:
-        pool = options.view_as(PortableOptions).environment_config
+    portable = options.view_as(PortableOptions)
+    if _NO_POOL.search(text) and portable.environment_type == "EXTERNAL":
+        pool = str(portable.environment_config)
         return (
-            f"{kind.value}: no pool of Python workers answers at {pool}, as the engine's workers see it; start one there: "
-            f"python -m {POOL_MODULE} --service_port={str(pool).rpartition(':')[2]}"
+            f"{kind.value}: connection refused, most likely by the pool of Python workers at {pool}, as the engine's "
+            f"workers see it; start one there: python -m {POOL_MODULE} --service_port={pool.rpartition(':')[2]}"
         )
     if "Traceback (most recent call last)" in text:
         return None

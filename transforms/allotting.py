@@ -10,7 +10,6 @@ packed (simulated)              53.1 L      36.2 L      ...      -> longer or sh
 A branch begins, in each source, where the main line was when it left.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -20,6 +19,7 @@ from byline.errors import BylineError
 from schemas.config import Config
 from schemas.recipe import Branch
 from transforms.budgeting import Budget, Demand, Targets
+from transforms.fitting import Mover, corrected, error_of
 from transforms.intervals import EPOCH, Line
 from transforms.laying_out import Laid, lay_ordered, lay_shuffled
 from transforms.simulating import Draws, Outcome, Recipe, SourceSample, simulate
@@ -30,9 +30,6 @@ _ROUNDS = 3
 # Packing lengths takes milliseconds where a phase is so short that it needs many tries.
 _TRIES = 16
 _STEPS = 48
-# An error of a share, and of a length, that a reader of the plan would mind.
-_SHARE = Fraction(1, 500)
-_LENGTH = Fraction(1, 200)
 _GOOD_ENOUGH = Fraction(1, 2)
 # Sampled documents that fill fewer rows say less of what packing costs than nothing.
 _TELLING_ROWS = 16
@@ -186,20 +183,16 @@ class Allotter:
         return main
 
     def _fit(self, task: _Task) -> PartAllotment:
-        """The best of some lengths around the right one.
-
-        One document more moves every cut behind it, so what packing discards of a source is not smooth in the length of
-        its interval: it scatters, and in a short phase by more than a document. So lengths near by are tried.
-        """
+        """The best of some lengths around the right one (see `transforms.fitting`)."""
         asked = {source: list(counts) for source, counts in task.target.items()}
         groups = np.array([slice_.group for slice_ in task.slices])
         tried = []
         for attempt in range(_TRIES):
             found = self._pack(task, asked)
-            tried.append((_error(found, task.target, groups, self.length), attempt, asked, found))
+            tried.append((error_of(found.filled, found.rows, task.target, groups, self.length), attempt, asked, found))
             if tried[-1][0] <= _GOOD_ENOUGH or len(task.fixed) == len(task.target):
                 return found
-            asked = _corrected(asked, found, task.target, groups, self.length, halve=attempt > 1)
+            asked = corrected(asked, found.filled, found.rows, task.target, groups, self.length, halve=attempt > 1)
         error, _, asked, found = min(tried, key=lambda one: one[:2])
         return self._step_by_document(task, asked, found, error, groups)
 
@@ -209,9 +202,7 @@ class Allotter:
         """Moves one interval's end by single documents for as long as that comes nearer."""
         if self.sampled < 1 or task.fixed:
             return best
-        movers = {
-            source: _Mover(self.samples[source], task.number, self.lines[task.number][source]) for source in asked
-        }
+        movers = {source: Mover(self.samples[source], task.number, self.lines[task.number][source]) for source in asked}
         steps = [(source, step) for step in (1, -1, 2, -2, 4, -4) for source in asked]
         left = _STEPS
         while left > 0:
@@ -220,7 +211,7 @@ class Allotter:
                 ends = _ends(best)
                 ends[source] = movers[source].moved(ends[source], step)
                 found = self._pack(task, asked, ends)
-                closer = _error(found, task.target, groups, self.length)
+                closer = error_of(found.filled, found.rows, task.target, groups, self.length)
                 if closer < error:
                     best, error = found, closer
                     break
@@ -237,6 +228,7 @@ class Allotter:
         ]
         outcome = self._simulate(task, draws)
         part = self.config.parts[task.number]
+        filled = {source: self._filled(task, source, asked[source], laid[source], outcome) for source in task.target}
         return PartAllotment(
             name=part.name_at(task.leave.at) if task.leave and isinstance(part, Branch) else part.name,
             number=task.number,
@@ -245,18 +237,24 @@ class Allotter:
             draws=draws,
             cuts={source: laid[source].points for source in task.target},
             target={source: sum(counts) for source, counts in task.target.items()},
-            filled={source: self._filled(task, source, asked[source], laid[source], outcome) for source in task.target},
-            rows=outcome.rows,
+            filled=filled,
+            rows=self._rows(task, filled, outcome),
             leave=task.leave,
         )
 
     def _filled(self, task: _Task, source: str, asked: list[int], laid: Laid, outcome: Outcome) -> list[int]:
-        """Positions that a source fills in each slice; by its tokens alone where the sample is too small to tell."""
-        filled: list[int] = outcome.positions[:, self.budget.names.index(source)].tolist()
-        if self.sampled == 1 or sum(filled) * self.sampled > _TELLING_ROWS * self.length:
+        """Positions that a source fills in each slice.
+
+        A sample says which share of a source's tokens packing keeps; how many tokens there are, its line knows exactly.
+        """
+        column = self.budget.names.index(source)
+        filled: list[int] = outcome.positions[:, column].tolist()
+        if self.sampled == 1:
             return filled
         line = self.lines[task.number][source]
         tokens = line.tokens_before(laid.end) - line.tokens_before(task.starts[source])
+        if outcome.streams[column] > _TELLING_ROWS * self.length:
+            return [count * tokens // int(outcome.streams[column]) for count in filled]
         positions = tokens / self.budget.costs[task.number][source]
         return [int(positions * count / max(sum(asked), 1)) for count in asked]
 
@@ -267,6 +265,8 @@ class Allotter:
         return end if limit is None else min(end, limit)
 
     def _lay(self, task: _Task, source: str, positions: list[int], end: int) -> Laid:
+        # Where packing gave more than was asked, though an end is fixed, the asking may have come down to nothing.
+        positions = positions if any(positions) else task.target[source]
         number, start = task.number, task.starts[source]
         line, limit = self.lines[number][source], self.budget.end_limit(source)
         end = max(end if limit is None else min(end, limit), start)
@@ -279,16 +279,21 @@ class Allotter:
 
     def _simulate(self, task: _Task, draws: list[Draws]) -> Outcome:
         recipe, names = self.recipes[task.number], self.budget.names
-        shards = task.slices[-1].shard + 1
+        if self.sampled < 1:
+            # A shard's last row would weigh too much in a sample of it, so the part is packed as one shard.
+            return simulate(recipe, self.samples, names, [draws])
+        by_shard: list[list[Draws]] = [[] for _ in range(task.slices[-1].shard + 1)]
+        for slice_, some in zip(task.slices, draws, strict=True):
+            by_shard[slice_.shard].append(some)
+        return simulate(recipe, self.samples, names, by_shard)
+
+    def _rows(self, task: _Task, filled: dict[str, list[int]], outcome: Outcome) -> int:
         if self.sampled == 1:
-            by_shard: list[list[Draws]] = [[] for _ in range(shards)]
-            for slice_, some in zip(task.slices, draws, strict=True):
-                by_shard[slice_.shard].append(some)
-            return simulate(recipe, self.samples, names, by_shard)
-        # A shard's last row would weigh too much in a sample of it, so the part is packed as one shard.
-        found = simulate(recipe, self.samples, names, [draws])
-        positions = (found.positions / float(self.sampled)).astype(np.int64)
-        return Outcome(positions, max(-(-int(positions.sum()) // self.length) + shards // 2, 1))
+            return outcome.rows
+        packed = max(int(outcome.positions.sum()), 1)
+        positions = sum(sum(counts) for counts in filled.values()) * max(outcome.rows * self.length, packed) // packed
+        # Half a row, on average, is padding at the end of each shard.
+        return max(-(-positions // self.length) + (task.slices[-1].shard + 1) // 2, 1)
 
     def _correct(self, number: int, found: PartAllotment) -> None:
         for source, (start, end) in found.points.items():
@@ -345,64 +350,9 @@ class Allotter:
                     f"branches.{branch.name}: at {at:g}, source {source} has "
                     f"fresh documents for {filled:,} of the {asked:,} tokens asked for: the main line has used "
                     f"{start / EPOCH:.2f} epochs of it by then. Lower `at` or `share`, give the branch another mixture "
-                    f"or selection, {self.budget.ways_out()}"
+                    f"or selection, {self.budget.ways_out(is_branch=True)}"
                 )
 
 
 def _ends(found: PartAllotment) -> dict[str, int]:
     return {source: end for source, (_, end) in found.points.items()}
-
-
-def _by_group(counts: Sequence[int], groups: np.ndarray) -> np.ndarray:
-    """int64 [groups]: sums over the slices of each group."""
-    return np.bincount(groups, weights=counts, minlength=int(groups.max()) + 1).astype(np.int64)
-
-
-def _error(found: PartAllotment, target: Targets, groups: np.ndarray, length: int) -> Fraction:
-    """How far a part is from what was asked, in terms of what is bearable: the sum of three errors.
-
-    Of the shares over `_SHARE`, of the length over `_LENGTH`, and a tenth of what the shares are off, at
-    worst, up to the end of any group of slices: one long document may put a border inside out by more than the rest.
-    """
-    asked = max(sum(sum(counts) for counts in target.values()), 1)
-    filled = max(sum(sum(counts) for counts in found.filled.values()), 1)
-    inside = whole = Fraction(0)
-    for source, counts in target.items():
-        wanted, had = np.cumsum(_by_group(counts, groups)), np.cumsum(_by_group(found.filled[source], groups))
-        behind = [abs(Fraction(int(w), asked) - Fraction(int(h), filled)) for w, h in zip(wanted, had, strict=True)]
-        inside, whole = max(inside, *behind), max(whole, behind[-1])
-    return whole / _SHARE + abs(Fraction(found.rows * length, asked) - 1) / _LENGTH + inside / _SHARE / 10
-
-
-def _corrected(
-    asked: Targets, found: PartAllotment, target: Targets, groups: np.ndarray, length: int, *, halve: bool
-) -> Targets:
-    """What to ask for next: more by what is missing at the end of each group, or by half, as half is scatter."""
-    corrected: Targets = {}
-    # Padding counts in a part's length, so sources are to fill less by as much.
-    fill = min(sum(found.expected.values()) / max(found.rows * length, 1), 1.0)
-    for source, counts in target.items():
-        whole = _by_group(counts, groups)
-        missing = np.cumsum((whole * fill).astype(np.int64)) - np.cumsum(_by_group(found.filled[source], groups))
-        ends = np.cumsum(_by_group(asked[source], groups)) + (missing // 2 if halve else missing)
-        following = np.diff(np.maximum.accumulate(np.maximum(ends, 0)), prepend=0)
-        corrected[source] = [
-            int(count) * int(following[group]) // max(int(whole[group]), 1)
-            for count, group in zip(counts, groups, strict=True)
-        ]
-    return corrected
-
-
-class _Mover:
-    """Moves points of a line by documents."""
-
-    def __init__(self, sample: SourceSample, part: int, line: Line) -> None:
-        with np.errstate(over="ignore"):
-            self.steps = np.sort(sample.place[sample.selected[part]] - np.uint64(line.offset))
-
-    def moved(self, point: int, documents: int) -> int:
-        """The point so many documents further on, right behind the last of them."""
-        epoch, step = divmod(point, EPOCH)
-        before = epoch * len(self.steps) + int(self.steps.searchsorted(np.uint64(step), "left"))
-        epoch, last = divmod(max(before + documents, 1) - 1, len(self.steps))
-        return epoch * EPOCH + int(self.steps[last]) + 1

@@ -177,12 +177,13 @@ class Budget:
             f"Ask for less (about {most:,} tokens fit), change the mixture or the selection, {self.ways_out()}"
         )
 
-    def ways_out(self) -> str:
-        """What else helps where a source is short."""
-        is_set = self.config.shortage is Shortage.REPEAT
+    def ways_out(self, *, is_branch: bool = False) -> str:
+        """What else helps where a source is short; a branch does not shrink."""
         more = "allow more epochs of a source (`max_epochs`)"
-        further = "`shortage: repeat` (further epochs) or `shortage: shrink` (fewer tokens)"
-        return f"or {more}" if is_set else f"{more}, or set {further}"
+        if self.config.shortage is Shortage.REPEAT:
+            return f"or {more}"
+        shrink = "" if is_branch else " or `shortage: shrink` (fewer tokens)"
+        return f"{more}, or set `shortage: repeat` (further epochs){shrink}"
 
     def _positions(self, total: int) -> list[int]:
         if self.config.tokens == "all":
@@ -208,8 +209,16 @@ class Budget:
         """The most positions, divided between parts in proportion to shares, that end no later than a point."""
         whole = sum(shares.values())
         return _largest(
-            lambda count: self._walk(source, {n: int(share / whole * count) for n, share in shares.items()}) <= limit
+            lambda count: self._fits(source, {n: int(share / whole * count) for n, share in shares.items()}, limit)
         )
+
+    def _fits(self, source: str, positions: dict[int, int], limit: int) -> bool:
+        """Whether a source has so many positions of each part before a point of its line."""
+        if not positions:
+            return True
+        line = self.lines[max(positions)][source]
+        # A walk ends behind places without documents, which may lie behind the limit.
+        return self._walk(source, positions) <= max(limit, line.advance(0, line.tokens_before(limit)))
 
     def _walk(self, source: str, positions: dict[int, int]) -> int:
         """Where a source's line is after so many positions of each part, in their order."""
@@ -300,17 +309,15 @@ class Budget:
         shares = {n: share for n, share in shares.items() if share > 0}
         if limit is None or not shares:
             return None
-        return _largest(
-            lambda total: self._walk(source, {n: int(share * total) for n, share in shares.items()}) <= limit
-        )
+        return _largest(lambda total: self._fits(source, {n: int(share * total) for n, share in shares.items()}, limit))
 
     def _available(self, source: str, positions: dict[int, int]) -> int:
         """The most positions, divided between the phases as given, that end within the source's limit."""
         limit, whole = self.end_limit(source), sum(positions.values())
-        if limit is None or whole == 0 or self._walk(source, positions) <= limit:
+        if limit is None or whole == 0 or self._fits(source, positions, limit):
             return whole
         return _largest(
-            lambda count: self._walk(source, {n: some * count // whole for n, some in positions.items()}) <= limit
+            lambda count: self._fits(source, {n: some * count // whole for n, some in positions.items()}, limit)
         )
 
 

@@ -163,6 +163,10 @@ def _end_of_rank(ranked: _Documents, cut: int, least: int) -> int:
 
 def _points_in_bin(documents: _Documents, wanted: Sequence[int], start: int, end: int) -> list[int]:
     """Points of the line, from start to end, between which the bin's documents are divided as wanted."""
+    if len(documents.place) < 2 * len(wanted):
+        # So thin a sample says nothing of where documents are, and places are spread evenly.
+        total = max(sum(wanted), 1)
+        return [start, *(start + (end - start) * so_far // total for so_far in accumulate(wanted[:-1])), end]
     in_line = documents.take(np.lexsort((documents.step, documents.epoch)))
     points = [start]
     for cut in _cut(wanted, in_line.tokens)[:-1]:

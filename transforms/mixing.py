@@ -162,4 +162,4 @@ def cap_weights(weights: Mapping[str, Fraction], caps: Mapping[str, Fraction], t
         scale = Fraction(0)
     given = {source: capped.get(source, free.get(source, Fraction(0)) * scale) for source in weights}
     reached = sum(given.values(), Fraction(0))
-    return {source: Fraction(part) / reached for source, part in given.items()}
+    return {source: part / reached for source, part in given.items()} if reached else dict(weights)

@@ -107,10 +107,17 @@ Draws = dict[str, list[Draw]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """int64 [slices, sources], the positions that each source fills in each slice, and rows of the part."""
+    """What the documents of a part come to.
+
+    Attributes:
+        positions: int64 [slices, sources], positions that each source fills in each slice.
+        rows: of the part.
+        streams: int64 [sources], tokens of the streams that were packed.
+    """
 
     positions: np.ndarray
     rows: int
+    streams: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -135,9 +142,10 @@ def simulate(
         names: the sources, in the order of the outcome's columns.
         shards: the slices of each shard.
     """
-    filled, rows = [], 0
+    filled, rows, streams = [], 0, np.zeros(len(names), np.int64)
     for slices in shards:
         chosen = _choose(recipe, samples, names, slices)
+        streams += np.bincount(chosen.source, weights=chosen.stream, minlength=len(names)).astype(np.int64)
         ordered = np.lexsort((chosen.order, chosen.slice))
         segments = pack(
             chosen.stream[ordered],
@@ -151,7 +159,7 @@ def simulate(
         counts = np.bincount(owner, weights=segments.lengths, minlength=len(slices) * len(names))
         filled.append(counts.astype(np.int64).reshape(len(slices), len(names)))
         rows += segments.rows
-    return Outcome(np.concatenate(filled), rows)
+    return Outcome(np.concatenate(filled), rows, streams)
 
 
 def _choose(recipe: Recipe, samples: dict[str, SourceSample], names: Sequence[str], slices: Sequence[Draws]) -> _Chosen:

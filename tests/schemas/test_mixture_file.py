@@ -138,7 +138,7 @@ def test_weights_sum_to_one_whatever_is_mapped_or_left_out(parts: dict[str, int]
         ("mixture: {file: MIXTURE}", WEIGHTS, "mixture: there is no source 'books'; the sources are code, web"),
         ("mixture: {file: FOLDER/gone.yaml}", "", "gone.yaml: the configuration cannot be read (No such file"),
         ("mixture: {file: MIXTURE}", "{web: half, code: 0.5}", "mixture.yaml: web: expected a number, found 'half'"),
-        ("mixture: {file: MIXTURE}", "{web: 0.5, code: 0.4}", "mixture: weights: the weights sum to 0.9, not to 1"),
+        ("mixture: {file: MIXTURE}", "{web: 0.5, code: 0.4}", "mixture: the weights sum to 0.9, not to 1"),
         ("mixture: {file: MIXTURE}", "- 1", "mixture.yaml: expected keys and values"),
         ("mixture: {file: MIXTURE}", "max_epochs: 2", "`method` is needed beside max_epochs"),
         (

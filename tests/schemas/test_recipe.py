@@ -86,7 +86,7 @@ WEB = {"web": 1}
     ("mixture", "message"),
     [
         ({"x": 1}, "mixture: there is no source 'x'; the sources are code, web"),
-        ({"web": 0.5}, "mixture: weights: the weights sum to 0.5, not to 1; change one by +0.5"),
+        ({"web": 0.5}, "mixture: the weights sum to 0.5, not to 1; change one by +0.5"),
         ({"web": 1.5, "code": -0.5}, "mixture.weights.code: input should be greater than or equal to 0; found -0.5"),
         ({"web": "half"}, "mixture.weights.web: expected a number, found 'half'"),
         ({}, "mixture: method weights needs `weights`"),

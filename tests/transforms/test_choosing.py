@@ -275,7 +275,10 @@ def step_keys(draw: st.DrawFn) -> dict[str, Any]:
             st.fixed_dictionaries({"by": st.sampled_from(sorted(KINDS)), "top": shares}),
             st.fixed_dictionaries({"by": st.sampled_from(sorted(KINDS)), "bottom": shares}),
             st.fixed_dictionaries({"by": st.sampled_from(sorted(KINDS)), "at_least": bounds, "at_most": bounds}).filter(
-                lambda keys: keys["at_least"] is not None or keys["at_most"] is not None
+                lambda keys: (
+                    (keys["at_least"] is not None or keys["at_most"] is not None)
+                    and (keys["at_least"] is None or keys["at_most"] is None or keys["at_least"] <= keys["at_most"])
+                )
             ),
             st.fixed_dictionaries({"allow": st.fixed_dictionaries({"host": st.lists(hosts, min_size=1, max_size=2)})}),
             st.fixed_dictionaries({"deny": st.fixed_dictionaries({"host": st.lists(hosts, max_size=2)})}),

@@ -15,6 +15,7 @@ from schemas.recipe import Packing
 from tests import small
 from tests.reference import selection
 from tests.small import SmallStore, StoredRow
+from transforms import planning
 from transforms.planning import check_draws, inputs_sha256, make_plan
 from transforms.tokenizing import shared_tokenizer, tokenizer_info
 
@@ -230,3 +231,115 @@ def test_nothing_to_plan(folder: Path) -> None:
         no_runs(folder, config_of(folder))
     with pytest.raises(BylineError, match=r"^phases\.conditioned: it selects no document of source 'a'"):
         no_runs(folder, config_of(folder, mixture={"a": 1}))
+
+
+def test_the_header_has_an_entry_for_each_phase_and_each_point_of_a_branch(folder: Path, store: SmallStore) -> None:
+    order = {"by": "num_tokens", "bins": 2}
+    phases = [{**TWO_PHASES[0], "order": order}, {**TWO_PHASES[1], "packing": "concat", "mixture": {"a": 1}}]
+    branch = {"name": "anneal", "at": ["0.5", "1"], "share": "0.2", "mixture": {"b": 1}}
+    config = config_of(folder, phases=phases, branches=[branch], tokens=60 * LENGTH, shard={"sequences": 20})
+    entries = small.plan_of(config, store).header["phases"]
+    assert [(entry["name"], entry["part"]) for entry in entries] == [
+        ("conditioned", 0),
+        ("cooldown", 1),
+        ("anneal-50", 2),
+        ("anneal-100", 2),
+    ]
+    assert [entry["branch"] for entry in entries] == [
+        None,
+        None,
+        {"of": "anneal", "at": 0.5, "phase": "conditioned", "shards": 2},
+        {"of": "anneal", "at": 1.0, "phase": "cooldown", "shards": 1},
+    ]
+    assert [entry["packing"] for entry in entries] == ["document_start", "concat", "document_start", "document_start"]
+    assert [entry["mixture"]["method"] for entry in entries] == ["natural", "weights", "weights", "weights"]
+    assert [entry["order"] and entry["order"]["bins"] for entry in entries] == [2, None, None, None]
+    assert [sorted(entry["sources"]) for entry in entries] == [["a", "b"], ["a"], ["b"], ["b"]]
+    # The branch cuts 45 rows at 24, and 15 at 3, the bins 45 at the half; shards are of at most 20.
+    assert [(entry["shards"], entry["slices"]) for entry in entries] == [(4, 5), (2, 2), (1, 1), (1, 1)]
+    for entry in entries:
+        for source in entry["sources"].values():
+            assert source["epochs"] == [int(point) / 2**64 for point in source["points"]]
+        assert sum(source["requested_share"] for source in entry["sources"].values()) == pytest.approx(1)
+        assert entry["timeline"][-1]["end"] == 1
+
+
+def test_equal_predicates_stand_in_the_header_once(folder: Path, store: SmallStore) -> None:
+    select = [{"deny": {"host": ["a.org"]}}, {"top": "0.5", "by": "quality"}]
+    phases = [{**phase, "select": select} for phase in TWO_PHASES]
+    phases[1]["order"] = {"by": "num_tokens", "bins": 2}
+    plan = small.plan_of(config_of(folder, phases=phases), store)
+    assert [predicate["field"] for predicate in plan.header["predicates"]] == [
+        *("host", "quality", "quality"),
+        *("num_tokens", "num_tokens", "num_tokens", "num_tokens"),
+    ]
+    numbers = {(row["phase"], row["source"]): row["predicates"] for row in plan.table.to_pylist()}
+    taken = {key: plan.header["conjunctions"][number] for key, number in numbers.items()}
+    assert (taken["conditioned", "a"], taken["conditioned", "b"]) == ([0, 1], [0, 2])
+    for source, quality in (("a", 1), ("b", 2)):
+        bins = {
+            tuple(plan.header["conjunctions"][row["predicates"]])
+            for row in plan.table.to_pylist()
+            if (row["phase"], row["source"]) == ("cooldown", source)
+        }
+        assert len(bins) == 2
+        assert {found[:2] for found in bins} == {(0, quality)}
+
+
+def test_an_order_takes_documents_with_the_number_alone(folder: Path, store: SmallStore) -> None:
+    phase = {"name": "only", "share": 1, "order": {"by": "quality", "bins": 3}}
+    bins = {"template": "{quality}", "unknown": "?", "bins": {"quality": 2, "num_tokens": 3}}
+    bins["template"] += " {num_tokens}\n"
+    plan = small.plan_of(config_of(folder, phases=[{**phase, "condition": bins}]), store)
+    drawn = [use for uses in small.drawn_by(plan, store.documents).values() for use in uses]
+    numbered = [document for document in store.documents if document.numbers["quality"] is not None]
+    assert sorted(use.doc_id for use in drawn) == sorted(document.doc_id for document in numbered)
+    # They are those that the phase selects, so bins are of them, too.
+    assert plan.header["phases"][0]["values"]["bins"] == {
+        "quality": selection.bin_borders([document.numbers["quality"] for document in numbered], 2),
+        "num_tokens": selection.bin_borders([document.numbers["num_tokens"] for document in numbered], 3),
+    }
+    assert plan.header["drawn"]["unused"]["a"]["selection"]["documents"] == 20
+
+
+def test_a_sample_plans_nearly_the_same(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = small.write_store(tmp_path, {(source, "x"): rows_of(600, step) for source, step in (("a", 7), ("b", 11))})
+    config = config_of(folder, tokens=400 * LENGTH, mixture={"a": "0.7", "b": "0.3"})
+    exact = small.plan_of(config, store)
+    monkeypatch.setattr(planning, "SAMPLED_DOCUMENTS", 600)
+    plan = small.plan_of(config, store)
+    assert plan.header["phases"] != exact.header["phases"]
+    shards = small.reference_shards(plan, config, store.documents)
+    for entry, rows in zip(plan.header["phases"], (300, 100), strict=True):
+        mine = [shard for (name, _), shard in shards.items() if name == entry["name"]]
+        assert sum(len(shard.rows) for shard in mine) == pytest.approx(rows, rel=0.1)
+        assert entry["expected_rows"] == pytest.approx(rows, rel=0.1)
+        filled = {source: sum(shard.counts[source]["positions"] for shard in mine) for source in "ab"}
+        assert filled["a"] / sum(filled.values()) == pytest.approx(0.7, abs=0.05)
+
+
+@pytest.mark.parametrize("order", [None, {"by": "num_tokens", "bins": 2}])
+def test_a_source_may_be_too_small_for_the_sample(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: Any
+) -> None:
+    monkeypatch.setattr(planning, "SAMPLED_DOCUMENTS", 20)
+    store = small.write_store(tmp_path, {("a", "x"): rows_of(200, 7), ("b", "x"): rows_of(1, 7)})
+    phases = [{"name": "only", "share": 1, "order": order}]
+    plan = small.plan_of(config_of(folder, phases=phases, shard={"sequences": 200}), store)
+    uses = [use.doc_id for some in small.drawn_by(plan, store.documents).values() for use in some]
+    assert sorted(uses) == sorted(document.doc_id for document in store.documents)
+    assert plan.header["drawn"]["used"]["b"]["documents"] == 1
+
+
+def test_a_shard_without_documents_in_full(folder: Path, tmp_path: Path) -> None:
+    # Documents of 90 tokens, and shards of 32 positions.
+    rows = [StoredRow(row, [7] * 90) for row in range(4)]
+    store = small.write_store(tmp_path, {("a", "x"): rows})
+    phases = [{"name": "only", "share": 1}]
+    config = config_of(folder, phases=phases, tokens=8 * LENGTH, mixture={"a": 1}, shard={"sequences": 1})
+    with pytest.raises(BylineError) as error:
+        small.plan_of(
+            config.model_copy(update={"sequence": config.sequence.model_copy(update={"packing": Packing.CONCAT})}),
+            store,
+        )
+    assert str(error.value) == ""
