@@ -9,14 +9,16 @@ SAMPLE := out/sample
 SHARDS := out/quickstart/shards
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean check-python
+.PHONY: help setup demo test test-clusters lint clean check-python spark-up spark-down flink-up flink-down
 
 help:
 	@echo 'make demo    a whole build on a small corpus made here: shards, a check of every count, a sequence in colour'
 	@echo 'make test    style, types and tests'
 	@echo 'make lint    style and types alone'
+	@echo 'make test-clusters   tests on a Spark and a Flink cluster of processes on this machine; needs Java 17 and Maven'
+	@echo 'make spark-up, spark-down, flink-up, flink-down   such a cluster for builds of your own (docs/clusters.md)'
 	@echo 'make setup   a virtual environment in $(VENV) with all that the others need (they call it)'
-	@echo 'make clean   removes what these made: $(VENV), $(SAMPLE), out/quickstart and caches'
+	@echo 'make clean   removes what these made: $(VENV), $(SAMPLE), out/quickstart, out/clusters and caches'
 
 setup: $(STAMP)
 
@@ -67,6 +69,17 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-clean:
-	rm -rf $(VENV) $(SAMPLE) out/quickstart build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+# Only marked tests, which `make test` leaves out.
+test-clusters: setup
+	@printf '\n== Tests on a Spark and a Flink cluster\n'
+	$(BIN)/python -m pytest -m cluster tests/clusters
+
+spark-up flink-up: setup
+	@$(BIN)/python docker/cluster.py up $(@:-up=)
+
+spark-down flink-down:
+	@$(PYTHON) docker/cluster.py down $(@:-down=)
+
+clean: spark-down flink-down
+	rm -rf $(VENV) $(SAMPLE) out/quickstart out/clusters build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

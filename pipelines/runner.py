@@ -49,6 +49,7 @@ from apache_beam.runners.runner import PipelineRunner
 from apache_beam.transforms import environments
 
 from byline.errors import BylineError
+from pipelines import worker
 
 # Below this, starting worker processes takes longer than they save.
 SMALL_INPUT_BYTES = 32 << 20
@@ -312,6 +313,8 @@ def run_pipeline(wire: Callable[[beam.Pipeline], object], settings: RunnerSettin
     """
     logging.getLogger().setLevel(logging.INFO if settings.verbose else logging.CRITICAL)
     runner, options = make_runner(settings, input_bytes)
+    if options.view_as(PortableOptions).environment_type == "LOOPBACK" and not settings.verbose:
+        worker.silence()
     pipeline = beam.Pipeline(runner=runner, options=options)
     wire(pipeline)
     try:

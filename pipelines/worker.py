@@ -5,11 +5,21 @@ A worker's error reaches the driver with the result, so nothing is lost. `--verb
 
 import logging
 
+
+def silence() -> None:
+    """Has Beam's worker print no traceback, in the process that calls this.
+
+    It does so besides sending the error to the driver, which tells a user's mistake in one line.
+    """
+    from apache_beam.runners.worker import sdk_worker
+
+    vars(sdk_worker)["print"] = lambda *_, **__: None
+
+
 if __name__ == "__main__":
     # Before Beam is imported: it logs at once, and sets levels of its own later.
     logging.disable(logging.CRITICAL)
-    from apache_beam.runners.worker import sdk_worker, sdk_worker_main
+    from apache_beam.runners.worker import sdk_worker_main
 
-    # Beam prints an error's traceback, besides sending it to the driver, which tells a user's mistake in one line.
-    vars(sdk_worker)["print"] = lambda *_, **__: None
+    silence()
     sdk_worker_main.main([])

@@ -66,6 +66,7 @@ class PartAllotment:
         target: source -> positions asked for.
         filled: source -> positions that packing is expected to fill, for each slice.
         rows: sequences expected.
+        costs: source -> stream tokens to a position, where enough documents were packed to tell.
         leave: of a branch.
     """
 
@@ -78,6 +79,7 @@ class PartAllotment:
     target: dict[str, int]
     filled: dict[str, list[int]]
     rows: int
+    costs: dict[str, Fraction]
     leave: Leave | None = None
 
     @property
@@ -160,7 +162,7 @@ class Allotter:
                 slices = self.budget.slices(demand, number)
                 task = _Task(number, slices, dict(starts), self.budget.targets(demand, number, slices))
                 found = self._pack(task, task.target)
-                self._correct(number, found)
+                self.budget.costs[number].update(found.costs)
                 starts.update(_ends(found))
         demand = self.budget.demand()
         self.budget.check_shortage(demand)
@@ -239,6 +241,7 @@ class Allotter:
             target={source: sum(counts) for source, counts in task.target.items()},
             filled=filled,
             rows=self._rows(task, filled, outcome),
+            costs=self._costs(task, outcome),
             leave=task.leave,
         )
 
@@ -295,12 +298,16 @@ class Allotter:
         # Half a row, on average, is padding at the end of each shard.
         return max(-(-positions // self.length) + (task.slices[-1].shard + 1) // 2, 1)
 
-    def _correct(self, number: int, found: PartAllotment) -> None:
-        for source, (start, end) in found.points.items():
-            line = self.lines[number][source]
-            used = line.tokens_before(end) - line.tokens_before(start)
-            if used > 0 and found.expected[source] > 0:
-                self.budget.costs[number][source] = Fraction(used, found.expected[source])
+    def _costs(self, task: _Task, outcome: Outcome) -> dict[str, Fraction]:
+        """Of the documents that were packed themselves, as lines divide tokens where documents cannot be."""
+        least = 0 if self.sampled == 1 else _TELLING_ROWS * self.length
+        costs = {}
+        for source in task.target:
+            column = self.budget.names.index(source)
+            streams, positions = int(outcome.streams[column]), int(outcome.positions[:, column].sum())
+            if streams > least and positions > 0:
+                costs[source] = Fraction(streams, positions)
+        return costs
 
     def _leaves(self, demand: Demand) -> list[tuple[int, Leave]]:
         """(number of the part, where it leaves) for each branch and point."""
@@ -344,7 +351,7 @@ class Allotter:
             if limit is None or end < limit:
                 continue
             filled = found.expected[source]
-            if asked - filled > max(asked // 50, self.length):
+            if filled == 0 < asked or asked - filled > max(asked // 50, self.length):
                 branch, at = self.config.parts[found.number], float(found.leave.at) if found.leave else 0
                 raise BylineError(
                     f"branches.{branch.name}: at {at:g}, source {source} has "

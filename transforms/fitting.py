@@ -33,8 +33,8 @@ def _by_group(counts: Sequence[int], groups: np.ndarray) -> np.ndarray:
 def error_of(filled: Targets, rows: int, target: Targets, groups: np.ndarray, length: int) -> Fraction:
     """How far a part is from what was asked, in terms of what is bearable: the sum of three errors.
 
-    Of the shares over `_SHARE`, of the length over `_LENGTH`, and a tenth of what the shares are off, at worst, up to the
-    end of any group of slices: one long document may put a border inside out by more than the rest.
+    Of the shares over `_SHARE`, of the length over `_LENGTH`, and a tenth of what the shares are off, at worst, up to
+    the end of any group of slices: one long document may put a border inside out by more than the rest.
 
     Args:
         filled: source -> positions filled in each slice.

@@ -2,6 +2,7 @@
 
 import io
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from pipelines.doctor import (
     check_package,
     check_recipe,
     doctor,
-    java_version,
 )
+from pipelines.runner_checks import check_engine, check_settings, java_version
 from tests.pipelines.test_prompt_text import byte_tokenizer
 
 RECIPE = """
@@ -133,6 +134,140 @@ def test_java(tmp_path):
     assert java_version(str(tmp_path / "none")) is None
 
 
+@pytest.mark.parametrize(
+    ("java", "state", "found"),
+    [
+        (None, State.ABSENT, "needs Java for a job server on this machine"),
+        ("1.8.0_292", State.ABSENT, "Java 1.8.0_292; its job server needs 11 or 17"),
+        ("21.0.2", State.ABSENT, "Java 21.0.2; its job server needs 11 or 17"),
+        ("11", State.OK, "Java 11; no jars yet: make spark-up fetches them"),
+        ("17.0.15", State.OK, "Java 17.0.15; no jars yet: make spark-up fetches them"),
+    ],
+)
+def test_engines(java, state, found, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check = check_engine("Spark", "spark", java)
+    assert (check.state, check.found) == (state, found)
+    assert check.mend == ("" if state is State.OK else "apt-get install openjdk-17-jre-headless")
+
+
+def test_the_jars_of_an_engine_are_counted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.jar", "b.jar", "b.txt"):
+        path = tmp_path / "out/clusters/flink/jars" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert check_engine("Flink", "flink", "17").found == "Java 17; 2 jars in out/clusters/flink"
+
+
+POOL = "on each worker's machine: python -m apache_beam.runners.worker.worker_pool_main --service_port=1"
+
+
+def settings_lines(name, *options):
+    return [(check.name, check.state, check.found, check.mend) for check in check_settings(name, options)]
+
+
+def test_a_cluster_that_is_not_there():
+    found = settings_lines("spark", "--job_endpoint=localhost:1", "--environment_config=localhost:1")
+    assert found == [
+        (
+            "job server",
+            State.FAILED,
+            "no answer at localhost:1, from this machine",
+            "make spark-up, or correct --job_endpoint",
+        ),
+        ("worker pool", State.FAILED, "no answer at localhost:1, from this machine", POOL),
+    ]
+
+
+def test_a_cluster_that_answers():
+    with socket.create_server(("localhost", 0)) as server:
+        address = f"localhost:{server.getsockname()[1]}"
+        found = settings_lines("flink", f"--job_endpoint={address}", f"--environment_config={address}")
+    assert found == [
+        ("job server", State.OK, f"answers at {address}", ""),
+        ("worker pool", State.OK, f"answers at {address}", ""),
+    ]
+
+
+def test_a_job_server_that_beam_would_download(tmp_path, monkeypatch):
+    monkeypatch.setattr("apache_beam.utils.subprocess_server.JavaJarServer.JAR_CACHE", str(tmp_path))
+    workers = ("Python workers", State.OK, "in the process of the build itself", "")
+    found = f"no --job_endpoint: Beam will download its own to {tmp_path}"
+    assert settings_lines("flink") == [
+        ("job server", State.ABSENT, found, "make flink-up starts one that is here"),
+        workers,
+    ]
+    (tmp_path / "beam-runners-flink-2.2-job-server-2.77.0.jar").touch()
+    own = "Beam starts its own, beam-runners-flink-2.2-job-server-2.77.0.jar"
+    assert settings_lines("flink") == [("job server", State.OK, own, ""), workers]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "line"),
+    [
+        (
+            "spak",
+            (),
+            (
+                "runner",
+                "runner 'spak': expected one of local, spark, flink, portable, dataflow",
+                "correct --runner, or the options after --",
+            ),
+        ),
+        (
+            "flink",
+            ("--parallelism=x",),
+            (
+                "runner",
+                "argument --parallelism: invalid int value: 'x'",
+                "correct --runner, or the options after --",
+            ),
+        ),
+        (
+            "local",
+            ("--job_endpont=x",),
+            (
+                "options",
+                "local: unknown option --job_endpont; expected Beam's --NAME=VALUE; did you mean --job_endpoint?",
+                "correct the options after --",
+            ),
+        ),
+        ("portable", (), ("job server", "not given", "--job_endpoint=HOST:PORT")),
+        (
+            "spark",
+            ("--environment_type=DOCKER",),
+            (
+                "worker image",
+                "none: Beam's own image has no Byline",
+                "docker build --tag IMAGE . and --environment_config=IMAGE",
+            ),
+        ),
+    ],
+)
+def test_a_runners_options_are_looked_at(name, options, line):
+    failed = [check for check in check_settings(name, options) if check.state is State.FAILED]
+    assert (failed[0].name, failed[0].found, failed[0].mend) == line
+
+
+def test_what_dataflow_needs(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    found = {name: (state, text, mend) for name, state, text, mend in settings_lines("dataflow", "--project=p")}
+    assert found["project"] == (State.OK, "p", "")
+    assert found["region"] == (State.FAILED, "not given", "--region=REGION")
+    assert found["worker image"][0] is State.FAILED
+    path = tmp_path / ".config/gcloud/application_default_credentials.json"
+    assert found["credentials"] == (
+        State.FAILED,
+        f"{path}: no such file",
+        "gcloud auth application-default login",
+    )
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert ("credentials", State.OK, str(path), "") in settings_lines("dataflow")
+
+
 def run(path: str | None) -> tuple[int, str]:
     console = Console(file=io.StringIO(), width=300)
     return doctor(path, console), console.file.getvalue()
@@ -160,7 +295,7 @@ def test_a_missing_package_is_told_before_the_recipe_is_read(recipe, monkeypatch
 
 def test_optional_runners_do_not_fail(monkeypatch):
     monkeypatch.setattr(module, "_check_python", lambda: [])
-    monkeypatch.setattr(module, "java_version", lambda: None)
+    monkeypatch.setattr("pipelines.runner_checks.java_version", lambda: None)
     code, text = run(None)
     assert code == 0
     assert re.search(r"^- +Spark +needs Java", text, re.MULTILINE)

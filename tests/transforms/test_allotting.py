@@ -248,7 +248,7 @@ def given_by(rows: list[list[tuple[str, int]]], source: str, until: Fraction) ->
     left, found = until * sum(length for row in rows for _, length in row), Fraction(0)
     for row in rows:
         for of, length in row:
-            found += min(length, max(left, 0)) if of == source else 0
+            found += min(Fraction(length), max(left, Fraction(0))) if of == source else 0
             left -= length
     return found
 
@@ -361,7 +361,7 @@ def test_a_branch_begins_where_the_main_line_is(folder: Path, three: SmallStore)
         shard={"sequences": 100},
     )
     plan = small.plan_of(config, three)
-    main, early, late = plan.header["phases"][:2], *plan.header["phases"][2:]
+    *main, early, late = plan.header["phases"]
     assert [early["name"], late["name"]] == ["cool-25", "cool-100"]
     # With (1 - share) * at of the tokens before it, a branch makes up a run of `at` of them.
     assert early["branch"] == {"of": "cool", "at": 0.25, "phase": "p0", "shards": 2}
@@ -418,7 +418,7 @@ def test_a_branch_out_of_fresh_documents_in_full(folder: Path, store: SmallStore
     assert rest == (
         f"{asked:,} tokens asked for: the main line has used 0.51 epochs of it by then. Lower `at` or `share`, give "
         "the branch another mixture or selection, allow more epochs of a source (`max_epochs`), or set "
-        "`shortage: repeat` (further epochs) or `shortage: shrink` (fewer tokens)"
+        "`shortage: repeat` (further epochs)"
     )
 
 

@@ -239,8 +239,8 @@ def _check_bins(
 ) -> None:
     """Bins ascend in rank, and each ends within half a document (with all of its uses) of where it is to end."""
     members: dict[int, list[Row]] = {}
-    for bin_, some in zip(bins, taken, strict=True):
-        members.setdefault(bin_, []).extend(by_place[place] for _, place in some)
+    for bin_, draws in zip(bins, taken, strict=True):
+        members.setdefault(bin_, []).extend(by_place[place] for _, place in draws)
     filled = [some for some in members.values() if some]
     for lower, higher in pairwise(filled):
         assert max(map(rank, lower)) < min(map(rank, higher))

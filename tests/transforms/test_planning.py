@@ -22,7 +22,7 @@ from transforms.tokenizing import shared_tokenizer, tokenizer_info
 LENGTH = 32
 NOTHING = {"documents": 0, "tokens": 0}
 CONDITION = {"template": "{host}\n", "unknown": "?", "dropout": "0.25"}
-TWO_PHASES = [
+TWO_PHASES: list[dict[str, Any]] = [
     {"name": "conditioned", "share": "0.75", "condition": CONDITION},
     {"name": "cooldown", "share": "0.25"},
 ]
@@ -288,8 +288,7 @@ def test_equal_predicates_stand_in_the_header_once(folder: Path, store: SmallSto
 
 def test_an_order_takes_documents_with_the_number_alone(folder: Path, store: SmallStore) -> None:
     phase = {"name": "only", "share": 1, "order": {"by": "quality", "bins": 3}}
-    bins = {"template": "{quality}", "unknown": "?", "bins": {"quality": 2, "num_tokens": 3}}
-    bins["template"] += " {num_tokens}\n"
+    bins = {"template": "{quality} {num_tokens}\n", "unknown": "?", "bins": {"quality": 2, "num_tokens": 3}}
     plan = small.plan_of(config_of(folder, phases=[{**phase, "condition": bins}]), store)
     drawn = [use for uses in small.drawn_by(plan, store.documents).values() for use in uses]
     numbered = [document for document in store.documents if document.numbers["quality"] is not None]
@@ -332,14 +331,14 @@ def test_a_source_may_be_too_small_for_the_sample(
 
 
 def test_a_shard_without_documents_in_full(folder: Path, tmp_path: Path) -> None:
-    # Documents of 90 tokens, and shards of 32 positions.
-    rows = [StoredRow(row, [7] * 90) for row in range(4)]
-    store = small.write_store(tmp_path, {("a", "x"): rows})
-    phases = [{"name": "only", "share": 1}]
-    config = config_of(folder, phases=phases, tokens=8 * LENGTH, mixture={"a": 1}, shard={"sequences": 1})
+    # The main line has taken everything when the branch leaves it, and the branch is of one sequence.
+    store = small.write_store(tmp_path, {("a", "x"): [StoredRow(row, [7] * (LENGTH - 2)) for row in range(20)]})
+    phases = [{"name": "main", "share": 1, "order": {"by": "num_tokens", "bins": 2}}]
+    sequence = {"length": LENGTH, "packing": "concat"}
+    branch = {"name": "cool", "at": "0.5", "share": "0.1"}
     with pytest.raises(BylineError) as error:
-        small.plan_of(
-            config.model_copy(update={"sequence": config.sequence.model_copy(update={"packing": Packing.CONCAT})}),
-            store,
-        )
-    assert str(error.value) == ""
+        small.plan_of(config_of(folder, phases=phases, sequence=sequence, branches=[branch]), store)
+    assert str(error.value) == (
+        "branches: shard 0 of the 1 of cool-50 would get no document; raise `shard.sequences`, give the phases other "
+        "shares, or ask for fewer `tokens`"
+    )
