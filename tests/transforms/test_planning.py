@@ -330,7 +330,7 @@ def test_a_source_may_be_too_small_for_the_sample(
     assert plan.header["drawn"]["used"]["b"]["documents"] == 1
 
 
-def test_a_shard_without_documents_in_full(folder: Path, tmp_path: Path) -> None:
+def test_a_branch_without_any_fresh_document_in_full(folder: Path, tmp_path: Path) -> None:
     # The main line has taken everything when the branch leaves it, and the branch is of one sequence.
     store = small.write_store(tmp_path, {("a", "x"): [StoredRow(row, [7] * (LENGTH - 2)) for row in range(20)]})
     phases = [{"name": "main", "share": 1, "order": {"by": "num_tokens", "bins": 2}}]
@@ -339,6 +339,7 @@ def test_a_shard_without_documents_in_full(folder: Path, tmp_path: Path) -> None
     with pytest.raises(BylineError) as error:
         small.plan_of(config_of(folder, phases=phases, sequence=sequence, branches=[branch]), store)
     assert str(error.value) == (
-        "branches: shard 0 of the 1 of cool-50 would get no document; raise `shard.sequences`, give the phases other "
-        "shares, or ask for fewer `tokens`"
+        "branches.cool: at 0.5, source a has fresh documents for 0 of the 32 tokens asked for: the main line has used "
+        "1.00 epochs of it by then. Lower `at` or `share`, give the branch another mixture or selection, allow more epochs "
+        "of a source (`max_epochs`), or set `shortage: repeat` (further epochs)"
     )
