@@ -155,7 +155,8 @@ def _clashes(kinds: np.ndarray, predicates: list[list[dict[str, Any]]], stretche
     numbers = np.unique(kinds[:, 0])
     shares = np.ones((len(numbers), len(numbers)), bool)
     for one, first in enumerate(numbers):
-        for other, second in enumerate(numbers[:one]):
+        # With itself too: a bin of an order that no document is in shares none with another row of it.
+        for other, second in enumerate(numbers[: one + 1]):
             shares[one, other] = shares[other, one] = not disjoint(predicates[first], predicates[second])
     index = np.searchsorted(numbers, kinds[:, 0])
     return shares[np.ix_(index, index)] & stretches.meet[np.ix_(kinds[:, 1], kinds[:, 1])]

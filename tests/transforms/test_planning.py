@@ -340,6 +340,6 @@ def test_a_branch_without_any_fresh_document_in_full(folder: Path, tmp_path: Pat
         small.plan_of(config_of(folder, phases=phases, sequence=sequence, branches=[branch]), store)
     assert str(error.value) == (
         "branches.cool: at 0.5, source a has fresh documents for 0 of the 32 tokens asked for: the main line has used "
-        "1.00 epochs of it by then. Lower `at` or `share`, give the branch another mixture or selection, allow more epochs "
-        "of a source (`max_epochs`), or set `shortage: repeat` (further epochs)"
+        "1.00 epochs of it by then. Lower `at` or `share`, give the branch another mixture or selection, allow more "
+        "epochs of a source (`max_epochs`), or set `shortage: repeat` (further epochs)"
     )
