@@ -11,10 +11,11 @@
 #   service.sh sdk-workers        PORT                         starts Python workers when an engine asks for them
 #
 # From the environment:
-#   SPARK_HOME, FLINK_HOME  folder with jars/, filled by Maven from the pom.xml beside this script
+#   SPARK_HOME, FLINK_HOME  folder with jars/, made by fetch-jars.sh
 #   WORK_DIR                for files of the service; /tmp where it is not set
 #   EXECUTOR_MEMORY         heap of a Spark executor (512m, less it refuses) or of a Flink task (256m)
 #   JOB_SERVER_OPTS         more options for the job server's JVM, such as -Dspark.speculation=true
+#   JVM_OPTS                more options for every JVM, executors too
 #   PYTHON                  the Python that has Byline; `python3` where it is not set
 set -euo pipefail
 
@@ -36,18 +37,18 @@ done
 jvm() {
   local heap=$1 path=$2
   shift 2
-  exec java "${opens[@]}" "-Xmx$heap" "-Djava.io.tmpdir=$work" -cp "$path" "$@"
+  exec java "${opens[@]}" "${jvm_opts[@]}" "-Xmx$heap" "-Djava.io.tmpdir=$work" -cp "$path" "$@"
 }
 
 spark() {
   # An executor's command is made by its worker from SPARK_HOME/jars and this.
   export SPARK_HOME SPARK_SCALA_VERSION=2.12 SPARK_LOCAL_DIRS=$work
-  jvm "$1" "$here/spark/conf:$SPARK_HOME/jars/*" "${@:2}"
+  jvm "$1" "$here/spark/conf:$SPARK_HOME/stage-nothing.jar:$SPARK_HOME/jars/*" "${@:2}"
 }
 
 flink() {
   local log=org.slf4j.simpleLogger
-  jvm "$1" "$FLINK_HOME/jars/*" "-D$log.showDateTime=true" "-D$log.dateTimeFormat=HH:mm:ss" \
+  jvm "$1" "$FLINK_HOME/stage-nothing.jar:$FLINK_HOME/jars/*" "-D$log.showDateTime=true" "-D$log.dateTimeFormat=HH:mm:ss" \
     "-D$log.showShortLogName=true" "${@:2}"
 }
 
@@ -57,6 +58,7 @@ job_server() {
 }
 
 read -r -a job_server_opts <<<"${JOB_SERVER_OPTS:-}"
+read -r -a jvm_opts <<<"${JVM_OPTS:-}"
 
 case $service in
   spark-master)
@@ -69,7 +71,7 @@ case $service in
     ;;
   spark-job-server)
     job_server "$1" "$2" "$3"
-    spark 768m "-Dspark.executor.memory=${EXECUTOR_MEMORY:-512m}" "-Dspark.executor.extraJavaOptions=${opens[*]}" \
+    spark 768m "-Dspark.executor.memory=${EXECUTOR_MEMORY:-512m}" "-Dspark.executor.extraJavaOptions=${opens[*]} ${jvm_opts[*]}" \
       "-Dspark.driver.host=$1" "${job_server_opts[@]}" \
       org.apache.beam.runners.spark.SparkJobServerDriver "--spark-master-url=$4" "${arguments[@]}"
     ;;

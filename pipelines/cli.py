@@ -13,9 +13,12 @@ byline diff A.yaml B.yaml
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from byline.errors import BylineError
+
+if TYPE_CHECKING:
+    from pipelines.runner import RunnerSettings
 
 try:
     import typer
@@ -41,6 +44,11 @@ Workers = Annotated[
     int | None, typer.Option(min=1, help="worker processes; 1 runs in this process  [default: one a core]")
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="show Beam's log, and tracebacks of mistakes")]
+RunnerName = Annotated[str, typer.Option("--runner", metavar="NAME", help="local, spark, flink, portable or dataflow")]
+BeamOptions = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE", help="Beam's own, as in --option job_endpoint=localhost:8099"),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace a finished build of another plan")]
 TokenizerFile = Annotated[str | None, typer.Option("--tokenizer", help="the build's tokenizer.json, if it was moved")]
 
@@ -52,6 +60,13 @@ def _console() -> Console:
 
 def _error_console() -> Console:
     return Console(stderr=True)
+
+
+def _runner(workers: int | None, verbose: bool, name: str, options: list[str] | None) -> "RunnerSettings":
+    from pipelines.runner import RunnerSettings
+
+    given = tuple(f"--{option.lstrip('-')}" for option in options or ())
+    return RunnerSettings(workers, verbose, name, given)
 
 
 @app.command()
@@ -84,26 +99,33 @@ def build(
     settings: Settings = None,
     workers: Workers = None,
     overwrite: Overwrite = False,
+    runner: RunnerName = "local",
+    options: BeamOptions = None,
     verbose: Verbose = False,
 ) -> None:
     """Prepare what is missing, plan, and assemble what is missing."""
     from pipelines import build as command
-    from pipelines.runner import RunnerSettings
     from schemas.config_file import load_config
 
     command.build(
-        load_config(config, settings or ()), RunnerSettings(workers, verbose), _console(), overwrite=overwrite
+        load_config(config, settings or ()), _runner(workers, verbose, runner, options), _console(), overwrite=overwrite
     )
 
 
 @app.command()
-def prepare(config: ConfigPath, settings: Settings = None, workers: Workers = None, verbose: Verbose = False) -> None:
+def prepare(
+    config: ConfigPath,
+    settings: Settings = None,
+    workers: Workers = None,
+    runner: RunnerName = "local",
+    options: BeamOptions = None,
+    verbose: Verbose = False,
+) -> None:
     """Read, score and tokenize the raw corpora into the token store."""
     from pipelines import prepare as command
-    from pipelines.runner import RunnerSettings
     from schemas.config_file import load_config
 
-    command.prepare(load_config(config, settings or ()), RunnerSettings(workers, verbose), _console())
+    command.prepare(load_config(config, settings or ()), _runner(workers, verbose, runner, options), _console())
 
 
 @app.command()
@@ -111,17 +133,20 @@ def plan(
     config: ConfigPath,
     settings: Settings = None,
     workers: Workers = None,
+    runner: RunnerName = "local",
+    options: BeamOptions = None,
     verbose: Verbose = False,
     as_json: Annotated[bool, typer.Option("--json", help="all of it as JSON on standard output")] = False,
 ) -> None:
     """Show which documents go where, and what they come to; writes nothing to the output."""
     from pipelines import plan as command
     from pipelines import plan_report
-    from pipelines.runner import RunnerSettings
     from schemas.config_file import load_config
 
     console = _error_console() if as_json else _console()
-    found, state = command.plan(load_config(config, settings or ()), RunnerSettings(workers, verbose), console)
+    found, state = command.plan(
+        load_config(config, settings or ()), _runner(workers, verbose, runner, options), console
+    )
     if as_json:
         typer.echo(plan_report.as_json(found, state))
     else:
@@ -145,17 +170,18 @@ def assemble(
     settings: Settings = None,
     workers: Workers = None,
     overwrite: Overwrite = False,
+    runner: RunnerName = "local",
+    options: BeamOptions = None,
     verbose: Verbose = False,
 ) -> None:
     """Plan, and write the shards that are missing."""
     from pipelines import assemble as command
     from pipelines import plan as planning
-    from pipelines.runner import RunnerSettings
     from schemas.config_file import load_config
 
-    console, runner = _console(), RunnerSettings(workers, verbose)
+    console, how = _console(), _runner(workers, verbose, runner, options)
     recipe = load_config(config, settings or ())
-    command.assemble(recipe, *planning.plan(recipe, runner, console), runner, console, overwrite=overwrite)
+    command.assemble(recipe, *planning.plan(recipe, how, console), how, console, overwrite=overwrite)
     command.show_result(recipe.output, console)
 
 

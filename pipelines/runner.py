@@ -58,7 +58,7 @@ WORKER_POOL = "localhost:50000"
 POOL_MODULE = "apache_beam.runners.worker.worker_pool_main"
 # Between the steps of a job, so that they share their Python workers, which take some seconds to start. Not longer: a
 # Flink task manager keeps them that long after the job.
-WORKER_CACHE_MILLIS = 60_000
+WORKER_CACHE_MILLIS = 10_000
 # For one request to a job server that is there; Beam's own five minutes are long to look at nothing.
 REQUEST_SECONDS = 60
 CONNECT_SECONDS = 5.0
@@ -141,7 +141,7 @@ def default_options(kind: Runner, given: PipelineOptions, workers: int | None) -
     Returns:
         `--name=value` each. Spark and Flink: Python workers of a pool beside each executor
         (`environment_type=EXTERNAL`, at `localhost:50000`), or in this process where Beam starts an engine on this
-        machine by itself (LOOPBACK), kept for a minute between steps. Dataflow: runner v2, with the given image.
+        machine by itself (LOOPBACK), kept for ten seconds between steps. Dataflow: runner v2, with the given image.
     """
     if kind is Runner.LOCAL:
         return []

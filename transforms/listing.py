@@ -175,7 +175,7 @@ def _part_regex(part: str) -> str:
             pieces.append("[^/]*")
         elif token == "?":
             pieces.append("[^/]")
-        elif token[0] == "[" and len(token) > 2:
+        elif token[0] == "[" and len(token) > 2 and token != "[!]":
             negated = token[1] == "!"
             members = re.sub(r"([\\\[\]&~|^])", r"\\\1", token[2 if negated else 1 : -1])
             pieces.append(f"(?!/)[{'^' if negated else ''}{members}]")

@@ -253,7 +253,8 @@ def test_a_plan_of_a_small_store(tmp_path: Path) -> None:
     assert "early-50 leaves main after" in "\n".join(lines)
     plot = [line for line in lines if line[4:5] in ("┤", "│")]
     fill = next(line[line.index(" b ") - 1] for line in plot if " b " in line)
-    left, right = "".join(line[5] for line in plot), "".join(line[plot[0].rindex(fill)] for line in plot)
+    edge = next(line.index("┘") for line in lines if "┘" in line) - 1
+    left, right = "".join(line[5] for line in plot), "".join(line[edge] for line in plot)
     # `b` rises from nothing to everything.
     assert left.count(fill) < 2 < 8 < right.count(fill)
 

@@ -55,7 +55,7 @@ def options_of(runner: str, *options: str, workers: int | None = None) -> dict[s
     return parse_options(RunnerSettings(workers, False, runner, options)).get_all_options(drop_default=True)
 
 
-SERVED = {"job_server_timeout": 60, "environment_cache_millis": "60000"}
+SERVED = {"job_server_timeout": 60, "environment_cache_millis": "10000"}
 POOL = {"environment_type": "EXTERNAL", "environment_config": "localhost:50000"}
 
 

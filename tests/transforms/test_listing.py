@@ -147,6 +147,7 @@ def test_not_a_pattern(tree):
 @example("[!]a]b", "bb")
 @example("[]a]", "]")
 @example("[a", "[a")
+@example("[!]", "[!]")
 def test_parts_match_as_the_shell_has_it(part, name):
     if part != "**":
         assert bool(re.fullmatch(listing._regex(part), name)) == fnmatch.fnmatchcase(name, part)
