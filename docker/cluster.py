@@ -7,7 +7,7 @@ spark-worker-1     pid 4256
 spark-worker-2     pid 4257
 sdk-workers        pid 4259   127.0.0.1:37645
 spark-job-server   pid 4301   127.0.0.1:41291
-byline build CONFIG --runner spark -- --job_endpoint=127.0.0.1:41291 --environment_config=localhost:37645 ...
+byline build CONFIG --runner spark --option job_endpoint=127.0.0.1:41291 --option environment_config=localhost:37645
 $ python docker/cluster.py status spark       # 1 if a service is gone
 $ python docker/cluster.py down spark
 ```
@@ -218,14 +218,14 @@ def _finish(cluster: Cluster, job: int, pool: int) -> None:
     cluster.wait(f"{cluster.engine}-job-server", lambda: _answers(job))
     cluster.state.options = [
         f"--job_endpoint={HOST}:{job}",
-        "--environment_type=EXTERNAL",
         f"--environment_config=localhost:{pool}",
     ]
     cluster.save()
 
 
 def _show_command(cluster: Cluster) -> None:
-    print(f"byline build CONFIG --runner {cluster.engine} -- {' '.join(cluster.state.options)}")
+    options = " ".join(f"--option {option.removeprefix('--')}" for option in cluster.state.options)
+    print(f"byline build CONFIG --runner {cluster.engine} {options}")
 
 
 def down(cluster: Cluster) -> None:
@@ -234,8 +234,7 @@ def down(cluster: Cluster) -> None:
     services = list(reversed(cluster.state.services))
     for service in services:
         if _is_alive(service):
-            # Python ends a pool's workers on an interrupt; a JVM takes either.
-            os.kill(service.pid, signal.SIGINT if service.name == "sdk-workers" else signal.SIGTERM)
+            os.kill(service.pid, signal.SIGTERM)
     end = time.monotonic() + STOP_SECONDS
     while any(map(_is_alive, services)) and time.monotonic() < end:
         time.sleep(0.1)

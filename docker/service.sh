@@ -92,9 +92,7 @@ case $service in
       "${arguments[@]}"
     ;;
   sdk-workers)
-    python=$(command -v "${PYTHON:-python3}")
-    # Beam's pool calls its workers' interpreter `python`.
-    PATH=$(dirname "$python"):$PATH exec "$python" -m apache_beam.runners.worker.worker_pool_main "--service_port=$1"
+    exec "${PYTHON:-python3}" -m pipelines.worker_pool --port "$1"
     ;;
   *)
     echo "service.sh: no service '$service'; its first lines list them" >&2

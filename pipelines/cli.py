@@ -65,8 +65,11 @@ def _error_console() -> Console:
 def _runner(workers: int | None, verbose: bool, name: str, options: list[str] | None) -> "RunnerSettings":
     from pipelines.runner import RunnerSettings
 
-    given = tuple(f"--{option.lstrip('-')}" for option in options or ())
-    return RunnerSettings(workers, verbose, name, given)
+    return RunnerSettings(workers, verbose, name, _beam_options(options))
+
+
+def _beam_options(options: list[str] | None) -> tuple[str, ...]:
+    return tuple(f"--{option.lstrip('-')}" for option in options or ())
 
 
 @app.command()
@@ -233,11 +236,16 @@ def prompt(
 @app.command()
 def doctor(
     config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", show_default=False)] = None,
+    runner: Annotated[
+        str | None,
+        typer.Option("--runner", metavar="NAME", help="look at its job server, workers, image and credentials"),
+    ] = None,
+    options: BeamOptions = None,
 ) -> None:
     """Say what is installed, which runners can start, and whether inputs and models can be opened."""
     from pipelines import doctor as command
 
-    raise typer.Exit(command.doctor(config, _console()))
+    raise typer.Exit(command.doctor(config, _console(), runner, _beam_options(options)))
 
 
 weights_app = typer.Typer(

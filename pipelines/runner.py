@@ -9,9 +9,10 @@ portable   PortableRunner   any other engine with a job server            sdk_wo
 dataflow   DataflowRunner   Google Cloud                                  max_num_workers
 ```
 
-Everything else is an option of Beam's, by Beam's name, and is passed on (`--job_endpoint=HOST:8099`); `default_options`
-says what is taken where nothing is given. The local runner is named explicitly, because Beam's DirectRunner may first
-try to download another one: `in_memory` runs in this process, `multi_processing` starts one process a worker.
+Everything else is an option of Beam's, by Beam's name, and is passed on (`--option job_endpoint=HOST:8099`);
+`default_options` says what is taken where nothing is given. The local runner is named explicitly, because Beam's
+DirectRunner may first try to download another one: `in_memory` runs in this process, `multi_processing` starts one
+process a worker.
 
 No pipeline knows its runner. A job's DoFns are found by their modules, so a worker needs Byline installed, and no main
 session is pickled.
@@ -53,9 +54,9 @@ from pipelines import worker
 
 # Below this, starting worker processes takes longer than they save.
 SMALL_INPUT_BYTES = 32 << 20
-# Where Beam's worker pools listen by custom, on the machine of each executor.
+# Where a pool of workers listens by custom, on the machine of each executor.
 WORKER_POOL = "localhost:50000"
-POOL_MODULE = "apache_beam.runners.worker.worker_pool_main"
+POOL_MODULE = "pipelines.worker_pool"
 # Between the steps of a job, so that they share their Python workers, which take some seconds to start. Not longer: a
 # Flink task manager keeps them that long after the job.
 WORKER_CACHE_MILLIS = 10_000
@@ -189,8 +190,9 @@ def parse_options(settings: RunnerSettings) -> PipelineOptions:
     # Java's options cannot be known before Beam starts its own job server, which says itself what it does not know.
     if unknown and (kind not in JOB_SERVED or endpoint is not None):
         near = difflib.get_close_matches(unknown[0], known, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise BylineError(f"{kind.value}: unknown option {unknown[0]}; expected Beam's --NAME=VALUE{hint}")
+        hint = f"; did you mean {near[0].lstrip('-')}?" if near else ""
+        name = unknown[0].lstrip("-")
+        raise BylineError(f"{kind.value}: unknown --option {name}; expected a NAME=VALUE of Beam's{hint}")
     options = PipelineOptions([*default_options(kind, given, settings.workers), *settings.options])
     _check_complete(kind, options)
     return options
@@ -210,7 +212,8 @@ def unknown_options(options: tuple[str, ...]) -> tuple[list[str], list[str]]:
             _, unknown = parsers[0].parse_known_args(list(options))
     except SystemExit:
         # The last line of a usage text of three hundred lines: `PROG: error: argument --x: invalid int value: 'y'`.
-        raise BylineError(said.getvalue().strip().splitlines()[-1].partition("error: ")[2]) from None
+        line = said.getvalue().strip().splitlines()[-1].partition("error: ")[2]
+        raise BylineError(line.replace("argument --", "--option ")) from None
     known = [name for action in parsers[0]._actions for name in action.option_strings]
     return [item.split("=", 1)[0] for item in unknown if item.startswith("-")] or unknown, known
 
@@ -244,8 +247,8 @@ def answers(endpoint: str, seconds: float = CONNECT_SECONDS) -> bool:
 
 def _lost(kind: Runner, endpoint: str | None) -> str:
     return (
-        f"{kind.value}: no job server answers at {endpoint}; start it, or correct --job_endpoint (docs/clusters.md); "
-        "what is written stays, and the same command goes on from there"
+        f"{kind.value}: no job server answers at {endpoint}; start it, or correct --option job_endpoint "
+        "(docs/clusters.md); what is written stays, and the same command goes on from there"
     )
 
 
@@ -264,11 +267,9 @@ def _described_options(kind: Runner, endpoint: str) -> list[str]:
 def _check_complete(kind: Runner, options: PipelineOptions) -> None:
     """What has no default, and Beam does not ask for."""
     if kind is Runner.PORTABLE and options.view_as(PortableOptions).job_endpoint is None:
-        raise BylineError("portable: needs the job server's address: --job_endpoint=HOST:PORT")
+        raise BylineError("portable: needs the job server's address: --option job_endpoint=HOST:PORT")
     if kind is Runner.DATAFLOW and not options.view_as(WorkerOptions).sdk_container_image:
-        raise BylineError(
-            "dataflow: needs the image with Byline (Dockerfile): --sdk_container_image=REGISTRY/byline:TAG"
-        )
+        raise BylineError("dataflow: needs the image with Byline: --option sdk_container_image=REGISTRY/byline:TAG")
 
 
 def _environment(settings: RunnerSettings, workers: int) -> environments.Environment:
@@ -356,7 +357,7 @@ def explain_failure(text: str, kind: Runner, options: PipelineOptions) -> str | 
         pool = str(portable.environment_config)
         return (
             f"{kind.value}: connection refused, most likely by the pool of Python workers at {pool}, as the engine's "
-            f"workers see it; start one there: python -m {POOL_MODULE} --service_port={pool.rpartition(':')[2]}"
+            f"workers see it; start one there: python -m {POOL_MODULE} --port={pool.rpartition(':')[2]}"
         )
     if "Traceback (most recent call last)" in text:
         return None

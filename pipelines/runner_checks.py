@@ -1,10 +1,10 @@
 """Which runners can start, and what one needs with the options that a build is given: the lines of `byline doctor`.
 
 ```
-$ byline doctor --runner spark -- --job_endpoint=localhost:8099
+$ byline doctor --runner spark --option job_endpoint=localhost:8099
 ok  Spark          Java 17.0.15; 233 jars in out/clusters/spark
 -   Maven          not there; make spark-up and flink-up need it  apt-get install maven
-no  job server     no answer at localhost:8099                    make spark-up, or correct --job_endpoint
+no  job server     no answer at localhost:8099                    make spark-up, or correct job_endpoint
 ok  worker pool    answers at localhost:50000
 ```
 
@@ -123,7 +123,7 @@ def check_settings(name: str, options: tuple[str, ...]) -> Iterator[Check]:
         kind = Runner.named(name)
         unknown_options(options)
     except BylineError as error:
-        yield Check("runner", State.FAILED, one_line(error), "correct --runner, or the options after --")
+        yield Check("runner", State.FAILED, one_line(error), "correct --runner or --option")
         return
     whole = PipelineOptions([*default_options(kind, PipelineOptions(list(options)), None), *options])
     found: list[Check] = []
@@ -137,7 +137,7 @@ def check_settings(name: str, options: tuple[str, ...]) -> Iterator[Check]:
         try:
             parse_options(RunnerSettings(runner=name, options=options))
         except BylineError as error:
-            yield Check("options", State.FAILED, one_line(error), "correct the options after --")
+            yield Check("options", State.FAILED, one_line(error), "correct --option")
 
 
 def _check_job_server(kind: "Runner", options: "PipelineOptions") -> Iterator[Check]:
@@ -148,17 +148,17 @@ def _check_job_server(kind: "Runner", options: "PipelineOptions") -> Iterator[Ch
     is_ours = kind.value in ENGINES.values()
     up = f"make {kind.value}-up" if is_ours else "start it"
     if endpoint is not None:
-        yield _answer("job server", endpoint, f"{up}, or correct --job_endpoint")
+        yield _answer("job server", endpoint, f"{up}, or correct --option job_endpoint")
         return
     if not is_ours:
-        yield _given("job server", None, "--job_endpoint=HOST:PORT")
+        yield _given("job server", None, "--option job_endpoint=HOST:PORT")
         return
     cache = Path(JavaJarServer.JAR_CACHE)
     jars = sorted(cache.glob(f"beam-runners-{kind.value}*-job-server-*.jar"))
     if jars:
         yield Check("job server", State.OK, f"Beam starts its own, {jars[-1].name}")
     else:
-        found = f"no --job_endpoint: Beam will download its own to {cache}"
+        found = f"no job_endpoint: Beam will download its own to {cache}"
         yield Check("job server", State.ABSENT, found, f"{up} starts one that is here")
 
 
@@ -173,7 +173,7 @@ def _check_workers(options: "PipelineOptions") -> Iterator[Check]:
         yield Check("Python workers", State.OK, "in the process of the build itself")
     elif portable.environment_type == "EXTERNAL":
         port = config.rpartition(":")[2]
-        mend = f"on each worker's machine: python -m {POOL_MODULE} --service_port={port}"
+        mend = f"on each worker's machine: python -m {POOL_MODULE} --port={port}"
         yield _answer("worker pool", config, mend)
     elif portable.environment_type == "DOCKER":
         image = portable.environment_config or portable.lookup_environment_option("docker_container_image")
@@ -182,7 +182,7 @@ def _check_workers(options: "PipelineOptions") -> Iterator[Check]:
         else:
             found = "none: Beam's own image has no Byline"
             yield Check(
-                "worker image", State.FAILED, found, "docker build --tag IMAGE . and --environment_config=IMAGE"
+                "worker image", State.FAILED, found, "docker build --tag IMAGE . and --option environment_config=IMAGE"
             )
 
 
@@ -205,14 +205,12 @@ def _check_cloud(options: "PipelineOptions", environment: Mapping[str, str], hom
     if packages.state is not State.OK:
         yield Check("Google packages", State.FAILED, packages.found, packages.mend)
     image = options.view_as(WorkerOptions).sdk_container_image
-    push = (
-        "docker build --tag REGISTRY/byline . && docker push REGISTRY/byline, and --sdk_container_image=REGISTRY/byline"
-    )
+    push = "docker build --tag REGISTRY/byline . and docker push it; --option sdk_container_image=REGISTRY/byline"
     yield _given("worker image", image, push)
     cloud = options.view_as(GoogleCloudOptions)
-    yield _given("project", cloud.project, "--project=PROJECT")
-    yield _given("region", cloud.region, "--region=REGION")
-    yield _given("temporary files", cloud.temp_location, "--temp_location=gs://BUCKET/tmp")
+    yield _given("project", cloud.project, "--option project=PROJECT")
+    yield _given("region", cloud.region, "--option region=REGION")
+    yield _given("temporary files", cloud.temp_location, "--option temp_location=gs://BUCKET/tmp")
     yield _check_credentials(environment, home)
 
 

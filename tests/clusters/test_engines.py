@@ -97,10 +97,32 @@ def test_a_workers_error_is_one_line(engine: Engine) -> None:
     assert str(caught.value) == "a.jsonl, row 13: expected an object; correct it"
 
 
+def test_a_busy_worker_outlives_its_idle_neighbour(engine: Engine, tmp_path: Path) -> None:
+    """Both are on this machine, served by one pool; each is the first of its engine's worker."""
+
+    def wire(pipeline: beam.Pipeline) -> object:
+        numbers = pipeline | beam.Create([1]) | beam.Reshuffle()
+        return (
+            numbers
+            | beam.Map(wait_long)
+            | "Pair" >> beam.Map(lambda number: (0, number))
+            | beam.ParDo(Write(str(tmp_path)))
+        )
+
+    run_pipeline(wire, engine.settings("--environment_cache_millis=0"), 0)
+    assert (tmp_path / "0").read_text() == "1"
+
+
+def wait_long(number: int) -> int:
+    """Longer than the other worker is kept."""
+    time.sleep(8)
+    return number
+
+
 def test_a_pool_that_is_not_there(engine: Engine) -> None:
     with pytest.raises(BylineError) as caught:
         run_pipeline(mapping(refuse), engine.settings("--environment_config=localhost:1"), 0)
     assert str(caught.value) == (
         f"{engine.name}: connection refused, most likely by the pool of Python workers at localhost:1, as the engine's "
-        "workers see it; start one there: python -m apache_beam.runners.worker.worker_pool_main --service_port=1"
+        "workers see it; start one there: python -m pipelines.worker_pool --port=1"
     )

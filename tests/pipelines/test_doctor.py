@@ -160,7 +160,7 @@ def test_the_jars_of_an_engine_are_counted(tmp_path, monkeypatch):
     assert check_engine("Flink", "flink", "17").found == "Java 17; 2 jars in out/clusters/flink"
 
 
-POOL = "on each worker's machine: python -m apache_beam.runners.worker.worker_pool_main --service_port=1"
+POOL = "on each worker's machine: python -m pipelines.worker_pool --port=1"
 
 
 def settings_lines(name, *options):
@@ -174,7 +174,7 @@ def test_a_cluster_that_is_not_there():
             "job server",
             State.FAILED,
             "no answer at localhost:1, from this machine",
-            "make spark-up, or correct --job_endpoint",
+            "make spark-up, or correct --option job_endpoint",
         ),
         ("worker pool", State.FAILED, "no answer at localhost:1, from this machine", POOL),
     ]
@@ -193,7 +193,7 @@ def test_a_cluster_that_answers():
 def test_a_job_server_that_beam_would_download(tmp_path, monkeypatch):
     monkeypatch.setattr("apache_beam.utils.subprocess_server.JavaJarServer.JAR_CACHE", str(tmp_path))
     workers = ("Python workers", State.OK, "in the process of the build itself", "")
-    found = f"no --job_endpoint: Beam will download its own to {tmp_path}"
+    found = f"no job_endpoint: Beam will download its own to {tmp_path}"
     assert settings_lines("flink") == [
         ("job server", State.ABSENT, found, "make flink-up starts one that is here"),
         workers,
@@ -212,7 +212,7 @@ def test_a_job_server_that_beam_would_download(tmp_path, monkeypatch):
             (
                 "runner",
                 "runner 'spak': expected one of local, spark, flink, portable, dataflow",
-                "correct --runner, or the options after --",
+                "correct --runner or --option",
             ),
         ),
         (
@@ -220,8 +220,8 @@ def test_a_job_server_that_beam_would_download(tmp_path, monkeypatch):
             ("--parallelism=x",),
             (
                 "runner",
-                "argument --parallelism: invalid int value: 'x'",
-                "correct --runner, or the options after --",
+                "--option parallelism: invalid int value: 'x'",
+                "correct --runner or --option",
             ),
         ),
         (
@@ -229,18 +229,18 @@ def test_a_job_server_that_beam_would_download(tmp_path, monkeypatch):
             ("--job_endpont=x",),
             (
                 "options",
-                "local: unknown option --job_endpont; expected Beam's --NAME=VALUE; did you mean --job_endpoint?",
-                "correct the options after --",
+                "local: unknown --option job_endpont; expected a NAME=VALUE of Beam's; did you mean job_endpoint?",
+                "correct --option",
             ),
         ),
-        ("portable", (), ("job server", "not given", "--job_endpoint=HOST:PORT")),
+        ("portable", (), ("job server", "not given", "--option job_endpoint=HOST:PORT")),
         (
             "spark",
             ("--environment_type=DOCKER",),
             (
                 "worker image",
                 "none: Beam's own image has no Byline",
-                "docker build --tag IMAGE . and --environment_config=IMAGE",
+                "docker build --tag IMAGE . and --option environment_config=IMAGE",
             ),
         ),
     ],
@@ -255,7 +255,7 @@ def test_what_dataflow_needs(tmp_path, monkeypatch):
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
     found = {name: (state, text, mend) for name, state, text, mend in settings_lines("dataflow", "--project=p")}
     assert found["project"] == (State.OK, "p", "")
-    assert found["region"] == (State.FAILED, "not given", "--region=REGION")
+    assert found["region"] == (State.FAILED, "not given", "--option region=REGION")
     assert found["worker image"][0] is State.FAILED
     path = tmp_path / ".config/gcloud/application_default_credentials.json"
     assert found["credentials"] == (

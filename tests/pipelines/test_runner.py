@@ -108,22 +108,22 @@ def test_defaults(runner: str, options: tuple[str, ...], workers: int | None, ex
         (
             "local",
             "--job_endpont=x",
-            "local: unknown option --job_endpont; expected Beam's --NAME=VALUE; did you mean --job_endpoint?",
+            "local: unknown --option job_endpont; expected a NAME=VALUE of Beam's; did you mean job_endpoint?",
         ),
-        ("local", "word", "local: unknown option word; expected Beam's --NAME=VALUE"),
+        ("local", "word", "local: unknown --option word; expected a NAME=VALUE of Beam's"),
         ("spark", "--job_endpoint=here", "'here': expected HOST:PORT"),
-        ("flink", "--parallelism=two", "argument --parallelism: invalid int value: 'two'"),
-        ("portable", "--job_name=x", "portable: needs the job server's address: --job_endpoint=HOST:PORT"),
+        ("flink", "--parallelism=two", "--option parallelism: invalid int value: 'two'"),
+        ("portable", "--job_name=x", "portable: needs the job server's address: --option job_endpoint=HOST:PORT"),
         (
             "dataflow",
             "--project=x",
-            "dataflow: needs the image with Byline (Dockerfile): --sdk_container_image=REGISTRY/byline:TAG",
+            "dataflow: needs the image with Byline: --option sdk_container_image=REGISTRY/byline:TAG",
         ),
         (
             "spark",
             f"--job_endpoint={NOBODY}",
-            "spark: no job server answers at localhost:1; start it, or correct --job_endpoint (docs/clusters.md); "
-            "what is written stays, and the same command goes on from there",
+            "spark: no job server answers at localhost:1; start it, or correct --option job_endpoint "
+            "(docs/clusters.md); what is written stays, and the same command goes on from there",
         ),
     ],
 )
@@ -157,7 +157,7 @@ def endpoint() -> Iterator[str]:
 def test_an_option_that_only_the_job_server_knows(endpoint: str) -> None:
     server = f"--job_endpoint={endpoint}"
     assert parse_options(RunnerSettings(runner="spark", options=(server, "--bundle_size=5"))) is not None
-    with pytest.raises(BylineError, match=r"^spark: unknown option --bundle_sise; .* did you mean --bundle_size\?$"):
+    with pytest.raises(BylineError, match=r"^spark: unknown --option bundle_sise; .* did you mean bundle_size\?$"):
         parse_options(RunnerSettings(runner="spark", options=(server, "--bundle_sise=5")))
 
 
@@ -217,7 +217,7 @@ GOES_ON = (
 )
 NO_POOL = (
     "flink: connection refused, most likely by the pool of Python workers at h:5, as the engine's workers see it; "
-    "start one there: python -m apache_beam.runners.worker.worker_pool_main --service_port=5"
+    "start one there: python -m pipelines.worker_pool --port=5"
 )
 
 
