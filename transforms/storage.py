@@ -7,9 +7,13 @@ again, never meets half a file:
 with write_file("out/store/a.arrow") as sink:     out/store/.tmp-91c3...-a.arrow  ->  out/store/a.arrow
     ...                                           (an error removes the temporary file and leaves the old one)
 ```
+
+An object store has no rename and needs none: the file is written to a local disk and uploaded when it is whole
+(transforms/object_store.py).
 """
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +22,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from byline.errors import BylineError
+from transforms import object_store
 
 TEMPORARY_PREFIX = ".tmp-"
 
@@ -26,10 +31,12 @@ def resolve(uri: str) -> tuple[fs.FileSystem, str]:
     """The file system of a path or URI, and the path in it.
 
     Raises:
-        BylineError: a URI of a kind that is not known.
+        BylineError: a URI of a kind that is not known, or one of an object store that is not well-formed.
     """
     if "://" not in uri:
         return fs.LocalFileSystem(), os.path.abspath(uri)
+    if object_store.is_object_address(uri):
+        return object_store.resolve(uri)
     try:
         return fs.FileSystem.from_uri(uri)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -42,13 +49,21 @@ def join(folder: str, *parts: str) -> str:
 
 
 def list_files(folder: str) -> list[fs.FileInfo]:
-    """All files below a folder but temporary ones, in order of path; none where the folder does not exist."""
+    """All files below a folder but temporary ones, in order of path; none where the folder does not exist.
+
+    Returns:
+        What is known of each; `path` is what the other functions here open: a path, or an address in an object store.
+    """
     filesystem, path = resolve(folder)
     found = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
     files = [
         info for info in found if info.type == fs.FileType.File and not info.base_name.startswith(TEMPORARY_PREFIX)
     ]
-    return sorted(files, key=lambda info: info.path.encode())
+    files.sort(key=lambda info: info.path.encode())
+    if not object_store.is_object_address(folder):
+        return files
+    scheme = folder.partition("://")[0]
+    return [fs.FileInfo(object_store.address(scheme, info.path), info.type, size=info.size) for info in files]
 
 
 def exists(uri: str) -> bool:
@@ -76,8 +91,9 @@ def read_bytes(uri: str) -> bytes:
     """The whole content of a (small) file; errors as `open_random`."""
     filesystem, path = resolve(uri)
     try:
-        with filesystem.open_input_stream(path, compression=None) as stream:
-            return stream.read()
+        with filesystem.open_input_file(path) as file:
+            # With its size: without, Arrow reads in pieces of 256 kB, each a request to an object store.
+            return file.read(file.size())
     except OSError as error:
         raise BylineError(f"{uri}: cannot be opened ({_reason(error)})") from None
 
@@ -91,6 +107,9 @@ def temporary_name(name: str) -> str:
 def write_file(uri: str) -> Iterator[pa.NativeFile]:
     """Opens a file for writing that appears under its name only when the block ends without an error."""
     filesystem, path = resolve(uri)
+    if isinstance(filesystem, fs.PyFileSystem):
+        yield from _write_object(filesystem, path)
+        return
     folder, name = path.rsplit("/", 1)
     temporary = f"{folder}/{temporary_name(name)}"
     filesystem.create_dir(folder, recursive=True)
@@ -105,6 +124,13 @@ def write_file(uri: str) -> Iterator[pa.NativeFile]:
         if filesystem.get_file_info(temporary).type == fs.FileType.File:
             filesystem.delete_file(temporary)
         raise
+
+
+def _write_object(filesystem: fs.PyFileSystem, path: str) -> Iterator[pa.NativeFile]:
+    with tempfile.NamedTemporaryFile(prefix="byline-upload-") as spool:
+        with pa.OSFile(spool.name, "wb") as sink:
+            yield sink
+        object_store.upload(filesystem, path, spool.name)
 
 
 def delete_file(uri: str) -> None:
