@@ -119,12 +119,25 @@ def read_manifest(directory: str | Path) -> Manifest:
     """
     path = Path(directory) / FILE_NAME
     try:
-        values = json.loads(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError:
         raise BylineError(
             f"{directory}: no {FILE_NAME}, so this is no finished build; run `byline build` (again) to finish it"
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise BylineError(f"{path}: cannot be read as JSON ({error}); build again or copy it anew") from None
+    return parse_manifest(content, str(path))
+
+
+def parse_manifest(content: bytes, path: str) -> Manifest:
+    """A manifest from its file's content; `path` says in an error where it is.
+
+    Raises:
+        BylineError: it is not one of this version.
+    """
+    try:
+        values = json.loads(content)
+    except ValueError as error:
         raise BylineError(f"{path}: cannot be read as JSON ({error}); build again or copy it anew") from None
     if not isinstance(values, dict) or values.get("format") != FORMAT or values.get("version") != VERSION:
         raise BylineError(

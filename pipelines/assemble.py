@@ -67,7 +67,8 @@ def assemble(
 
 def show_result(output: str, console: Console) -> None:
     """Prints what each phase of a finished build came to: rows, trained tokens, mixture, what packing discarded."""
-    manifest = manifests.read_manifest(output)
+    uri = storage.join(output, manifests.FILE_NAME)
+    manifest = manifests.parse_manifest(storage.read_bytes(uri), uri)
     for phase in manifest.phases:
         console.print(
             f"{phase.name}: {phase.rows:,} sequences, {phase.tokens:,} tokens, "
