@@ -124,7 +124,8 @@ def test_what_is_installed_is_found_on_reserved_hosts_only():
     assert "https://www.pyarrow.example/" in origins
     hosts = {urlsplit(url).hostname for url in origins}
     assert all(host.endswith(".example") and ".." not in host and "_" not in host for host in hosts)
-    assert not any("/byline." in url or "tests" in url.split(".") for url in origins)
+    # A module may be called `tests`; a folder of that name holds tests.
+    assert not any("/byline." in url or "tests" in url.split(".")[:-1] for url in origins)
 
 
 def test_long_texts_are_cut_into_pages_at_empty_lines():
