@@ -180,10 +180,8 @@ def _finish(config: Config, plan: Plan, state: StoreState, job: AssembleJob, inp
 
 def _markers(config: Config) -> dict[str, int]:
     """Name -> id of the tokens that stand around templates."""
-    conditions = [part.condition for part in config.parts if part.condition is not None]
-    names = {name for condition in conditions for name in (condition.begin, condition.end) if name is not None}
     vocabulary = shared_tokenizer(config.tokenizer).vocabulary
-    return {name: vocabulary[name] for name in sorted(names)}
+    return {name: vocabulary[name] for name in config.marker_names}
 
 
 def _sum_counts(records: list[dict[str, Any]]) -> dict[str, DrawCounts]:

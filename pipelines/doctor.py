@@ -176,7 +176,8 @@ def _check_source(name: str, source: "Source", path: str) -> Check:
         files = list_inputs(name, source)
     except BylineError as error:
         return Check(f"source {name}", State.FAILED, one_line(error), f"correct sources.{name}.path in {path}")
-    found = f"{len(files):,} files, {_size(sum(file.size for file in files))}"
+    size = sum(file.size for file in files)
+    found = f"{size:,} additions, made" if source.is_made else f"{len(files):,} files, {_size(size)}"
     return Check(f"source {name}", State.OK, found)
 
 
@@ -199,7 +200,7 @@ def _check_tokenizer(config: "Config", path: str) -> Check:
 
     settings = config.tokenizer
     try:
-        info = tokenizer_info(TextTokenizer(settings.file, library="tokenizers"), settings)
+        info = tokenizer_info(TextTokenizer(settings.file, "tokenizers", tuple(settings.add)), settings)
     except BylineError as error:
         return Check("tokenizer", State.FAILED, one_line(error), f"correct tokenizer in {path}")
     return Check(

@@ -11,7 +11,6 @@ from byline.errors import BylineError
 from pipelines.progress import progress_bar
 from pipelines.runner import RunnerSettings, run_pipeline
 from schemas.config import Config
-from schemas.corpora import SourceFormat
 from schemas.documents import InputFile
 from schemas.store import RunInfo
 from transforms import storage, store_index
@@ -134,8 +133,11 @@ def _explain(config: Config, state: StoreState, pending: list[InputFile], consol
         parts = source_parts(config, source)
         some = [file for file in pending if file.source == source]
         size = sum(file.size for file in some)
-        is_made = config.sources[source].format is SourceFormat.ARITHMETIC
-        amount = f"{size:,} additions" if is_made else f"{len(some)} files, {size / 1e6:,.1f} MB on disk"
+        amount = (
+            f"{size:,} additions"
+            if config.sources[source].is_made
+            else f"{len(some)} files, {size / 1e6:,.1f} MB on disk"
+        )
         line = f"prepare   {source}: {amount}"
         if not any(run.source == source for run in state.runs):
             changed = store_index.nearest_change(config.store, source, parts)

@@ -85,6 +85,14 @@ class Config(Model):
         named = self.mixture_of(part).named
         return sorted(name for name in self.sources if named is None or name in named)
 
+    @property
+    def marker_names(self) -> list[str]:
+        """Names of the tokens that stand around templates, sorted."""
+        conditions = [part.condition for part in self.parts if part.condition is not None]
+        return sorted(
+            {name for condition in conditions for name in (condition.begin, condition.end) if name is not None}
+        )
+
     def scores_of(self, source: str) -> dict[str, str]:
         """Score name -> where it comes from (`field NAME` or `classifier NAME`), for one source."""
         return {name: kind for name, kind in self.columns_of(source).items() if not kind.startswith(("label", "kept"))}

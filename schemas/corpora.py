@@ -129,12 +129,11 @@ class Source(Model):
 
     @model_validator(mode="after")
     def _has_input(self) -> "Source":
-        is_made = self.format is SourceFormat.ARITHMETIC
-        if is_made and (self.path or self.fields or self.keep or self.score or self.rewrite):
+        if self.is_made and (self.path or self.fields or self.keep or self.score or self.rewrite):
             raise ValueError("`format: arithmetic` is made, not read: it takes `arithmetic` and no other key")
-        if not is_made and self.arithmetic is not None:
+        if not self.is_made and self.arithmetic is not None:
             raise ValueError("arithmetic: only a source of `format: arithmetic` takes it")
-        if not is_made and not self.path:
+        if not self.is_made and not self.path:
             raise ValueError("path: this key is needed: a pattern of the source's files, or a list of patterns")
         return self
 
@@ -151,6 +150,11 @@ class Source(Model):
         return self
 
     @property
+    def is_made(self) -> bool:
+        """Whether it has no files."""
+        return self.format is SourceFormat.ARITHMETIC
+
+    @property
     def made(self) -> Arithmetic:
         """The additions of `format: arithmetic`."""
         return Arithmetic() if self.arithmetic is None else self.arithmetic
@@ -158,7 +162,7 @@ class Source(Model):
     @property
     def is_rewritten(self) -> bool:
         """Whether its documents may bring loss spans."""
-        return self.rewrite is not None or self.format is SourceFormat.ARITHMETIC
+        return self.rewrite is not None or self.is_made
 
     @property
     def patterns(self) -> list[str]:

@@ -223,7 +223,11 @@ class Allotter:
 
     def _pack(self, task: _Task, asked: Targets, ends: dict[str, int] | None = None) -> PartAllotment:
         """Lays a part out for the positions asked for, or up to given ends, and packs it."""
-        ends = ends or {source: self._end(task, source, asked[source]) for source in task.target}
+        ends = ends or task.fixed | {
+            source: self.budget.end(task.number, source, task.starts[source], sum(asked[source]))
+            for source in task.target
+            if source not in task.fixed
+        }
         laid = {source: self._lay(task, source, asked[source], ends[source]) for source in task.target}
         draws: list[Draws] = [
             {source: some for source in task.target if (some := laid[source].draws[k])} for k in range(len(task.slices))
@@ -261,17 +265,12 @@ class Allotter:
         positions = tokens / self.budget.costs[task.number][source]
         return [int(positions * count / max(sum(asked), 1)) for count in asked]
 
-    def _end(self, task: _Task, source: str, positions: list[int]) -> int:
-        limit = self.budget.end_limit(source)
-        end = task.fixed.get(source, self.budget.end(task.number, source, task.starts[source], sum(positions)))
-        # Where a source is just enough, rounding must not begin another epoch.
-        return end if limit is None else min(end, limit)
-
     def _lay(self, task: _Task, source: str, positions: list[int], end: int) -> Laid:
         # Where packing gave more than was asked, though an end is fixed, the asking may have come down to nothing.
         positions = positions if any(positions) else task.target[source]
         number, start = task.number, task.starts[source]
         line, limit = self.lines[number][source], self.budget.end_limit(source)
+        # Where a source is just enough, rounding must not begin another epoch.
         end = max(end if limit is None else min(end, limit), start)
         order = self.config.parts[number].order
         if order is None or order.by == "source":

@@ -45,6 +45,21 @@ class Demand:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Caps:
+    """What `max_epochs` of one mixture allows.
+
+    Attributes:
+        parts: numbers of those that have the mixture, phases first.
+        share: of the recipe's tokens that its phases have.
+        positions: source -> the most of them together.
+    """
+
+    parts: list[int]
+    share: Fraction
+    positions: dict[str, Fraction]
+
+
 class Budget:
     """Counts what there is against what is asked.
 
@@ -83,7 +98,7 @@ class Budget:
             total = self.config.tokens
             if self.config.shortage is Shortage.SHRINK:
                 total = min(total, self._most_capped(blends))
-            blends = self._capped(blends, total, notes)
+            blends = self._capped(blends, self._caps(), total, notes)
         return Demand(capacity, total, self._positions(total), blends, notes)
 
     def end(self, number: int, source: str, start: int, positions: int) -> int:
@@ -235,34 +250,39 @@ class Budget:
         weights = constant_weights(mixture, {source: capacity[source] for source in self.sources[number]})
         return in_order(part, weights)
 
-    def _capped(self, blends: list[Blend], total: int, notes: list[str]) -> list[Blend]:
-        """The blends with what `max_epochs` frees shared out, for all phases together that share a mixture.
+    def _caps(self) -> list[_Caps]:
+        """What `max_epochs` allows, for all phases together that share a mixture.
 
         A branch without a mixture of its own has that of the main line, so what bounds the one bounds the other.
         """
-        capped = list(blends)
+        found = []
         for alike in self._alike():
-            numbers = [n for n in alike if n < len(self.config.phases)]
+            shares = {n: self.config.phases[n].share for n in alike if n < len(self.config.phases)}
             mixture = self.config.mixture_of(self.config.parts[alike[0]])
-            if not numbers or mixture.max_epochs is None or mixture.is_schedule:
+            if not shares or mixture.max_epochs is None or mixture.is_schedule:
                 continue
-            weights = blends[numbers[0]].shares()
-            limits = {source: mixture.epoch_limit(source) for source in weights}
-            shares = {n: self.config.phases[n].share for n in numbers}
-            share = sum(shares.values())
-            caps = {
+            limits = {source: mixture.epoch_limit(source) for source in self.sources[alike[0]]}
+            positions = {
                 source: Fraction(self._most_positions(source, shares, int(limit * EPOCH)))
                 for source, limit in limits.items()
                 if limit is not None
             }
-            bound = cap_weights(weights, caps, int(total * share))
+            found.append(_Caps(alike, sum(shares.values(), Fraction(0)), positions))
+        return found
+
+    def _capped(self, blends: list[Blend], caps: list[_Caps], total: int, notes: list[str]) -> list[Blend]:
+        """The blends with what caps free shared out."""
+        capped = list(blends)
+        for cap in caps:
+            weights = blends[cap.parts[0]].shares()
+            bound = cap_weights(weights, cap.positions, int(total * cap.share))
             for source in weights:
                 if bound[source] < weights[source]:
                     notes.append(
                         f"max_epochs holds source {source} at {float(bound[source]):.2%} of the mixture instead of "
                         f"{float(weights[source]):.2%}; the other sources take the rest"
                     )
-            for number in alike:
+            for number in cap.parts:
                 capped[number] = in_order(self.config.parts[number], bound)
         return capped
 
@@ -295,8 +315,10 @@ class Budget:
         if all(self.config.mixture_of(phase).max_epochs is None for phase in self.config.phases):
             return self._most_tokens(blends)
 
+        caps = self._caps()
+
         def fits(total: int) -> bool:
-            capped = self._capped(blends, total, [])
+            capped = self._capped(blends, caps, total, [])
             # Caps are met to a position, and cuts fall between documents.
             return all((most := self._most_of(name, capped)) is None or total <= most + 1 for name in self.names)
 

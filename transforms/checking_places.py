@@ -96,10 +96,10 @@ def check_ranges(plan: Plan) -> list[str]:
     stretches = _Stretches(plan.header["phases"])
     kinds = np.stack([table["predicates"].to_numpy(), stretches.of_rows(table)], axis=1)[order]
     keys = np.stack([sources.indices.to_numpy(), epoch], axis=1)[order]
-    problems = []
+    problems, predicates = [], plan.predicates
     for rows in np.split(np.arange(len(order)), np.flatnonzero((np.diff(keys, axis=0) != 0).any(axis=1)) + 1):
         distinct, kind = np.unique(kinds[rows], axis=0, return_inverse=True)
-        clash = _clashes(distinct, plan.predicates, stretches)
+        clash = _clashes(distinct, predicates, stretches)
         found = _earlier_clash(low[order[rows]], high[order[rows]], kind.ravel(), clash)
         for number in np.flatnonzero(found >= 0):
             first, second = (table.slice(order[rows[n]], 1).to_pylist()[0] for n in (found[number], number))

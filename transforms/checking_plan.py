@@ -11,7 +11,6 @@ from typing import Any
 
 from byline.manifest import Manifest, PhaseEntry
 from schemas.config import Config
-from schemas.corpora import SourceFormat
 from schemas.plan import Plan, shard_path
 from schemas.recipe import Branch, Condition, Part
 
@@ -30,11 +29,7 @@ def tokenizer_of(manifest: Manifest) -> dict[str, Any]:
 
 def sources_masking_own(config: Config) -> set[str]:
     """The sources whose documents may bring loss spans, and so mask tokens of their own."""
-    return {
-        name
-        for name, source in config.sources.items()
-        if source.rewrite is not None or source.format is SourceFormat.ARITHMETIC
-    }
+    return {name for name, source in config.sources.items() if source.is_rewritten}
 
 
 def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
@@ -48,7 +43,7 @@ def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
         ("shard", settings["shard"], header["shard"]),
         ("phases", _configured(config), _by_name([_followed(entry) for entry in planned])),
         ("tokenizer", tokenizer_of(manifest), header["tokenizer"]),
-        ("markers", sorted(manifest.tokenizer["markers"]), sorted(_markers(config))),
+        ("markers", sorted(manifest.tokenizer["markers"]), config.marker_names),
         ("sequence_length", manifest.sequence_length, header["sequence"]["length"]),
         ("ids", manifest.ids, header["shard"]["ids"]),
         ("phases", [phase.name for phase in phases], [entry["name"] for entry in planned]),
@@ -60,11 +55,6 @@ def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
         ("sources of the ledger", sorted(manifest.ledger["sources"]), sorted(config.sources)),
     ]
     return [f"manifest.json: its {what} are not those of plan.arrow" for what, said, due in pairs if said != due]
-
-
-def _markers(config: Config) -> set[str]:
-    conditions = [part.condition for part in config.parts if part.condition is not None]
-    return {name for condition in conditions for name in (condition.begin, condition.end) if name is not None}
 
 
 def _paths(plan: Plan) -> list[str]:

@@ -18,8 +18,9 @@ from fractions import Fraction
 
 from schemas.config import Config
 from schemas.recipe import Part, Selection
-from transforms.digit_counting import Histogram, Number, Pass, Population, Question, Target, ask, heads_of
-from transforms.ranking import digit_places, nearest_float, nearest_float32, rank_of, value_of
+from transforms.counting import Pass
+from transforms.digit_counting import Histogram, Population, Question, Target, ask, heads_of
+from transforms.ranking import Number, digit_places, nearest_float, nearest_float32, rank_of, value_of
 from transforms.selecting import Predicate, share_predicate, step_predicates
 
 

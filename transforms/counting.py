@@ -10,7 +10,7 @@ A counter is a plain object with `count(run) -> pa.RecordBatch` of `COUNTS`; it 
 configuration and no data. Sums of integers do not depend on the order or the grouping of what is summed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import apache_beam as beam
@@ -38,6 +38,10 @@ class RunCounter(Protocol):
 
     def merge(self, batches: list[pa.RecordBatch]) -> pa.RecordBatch:
         """One batch from several, the same in whatever order and grouping they come."""
+
+
+# A pass over the runs: takes a counter, gives its merged counts.
+Pass = Callable[[RunCounter], pa.RecordBatch]
 
 
 class Summing:

@@ -12,17 +12,17 @@ A pass answers many questions at once (see `transforms.counting`). One about sma
 over their values, not the upper digits of their keys, which are all alike.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from transforms.counting import RunCounter, Summing, count_by_bin
+from transforms.counting import Pass, Summing, count_by_bin
 from transforms.ranking import (
     DIGIT_VALUES,
     Digits,
-    digit_places,
+    Number,
     key_digits,
     near_bins,
     near_key,
@@ -32,28 +32,11 @@ from transforms.ranking import (
 from transforms.run_reading import open_run
 from transforms.selecting import Predicate, holds, predicate_columns
 
-# A pass over the runs: takes a counter, gives its merged counts.
-Pass = Callable[[RunCounter], pa.RecordBatch]
-
 # Documents: (source, numbers of the predicates that hold for them) of each source.
 Population = tuple[tuple[str, tuple[int, ...]], ...]
 
 # The bin of documents without the number, in the first pass for a question.
 _WITHOUT = DIGIT_VALUES
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number as it ranks documents: its name, its type (`float32`, `float` or `int`) and the direction."""
-
-    field: str
-    kind: str
-    descending: bool
-
-    @property
-    def key_digits(self) -> int:
-        """How many digits the key has."""
-        return sum(word == 0 for word, _ in digit_places(self.kind))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from byline.errors import BylineError
 from schemas.documents import info_of
 from transforms.filtering import drop_reasons
 from transforms.loss_spans import byte_positions
-from transforms.placing import places, splitmix64
+from transforms.placing import has_share, places, splitmix64
 from transforms.text_parts import characters, joined, span_lists, text_buffers, texts_of
 
 # One for each decision, so that they are independent of one another and of all else that a place decides.
@@ -59,15 +59,15 @@ def fim(
     Raises:
         BylineError: a share that is none, or a name that is no text.
     """
-    cut_below, spm_below = (_threshold(name, share) for name, share in (("rate", rate), ("spm_rate", spm_rate)))
+    cut_share, spm_share = (_share(name, share) for name, share in (("rate", rate), ("spm_rate", spm_rate)))
     for key, name in (("prefix", prefix), ("middle", middle), ("suffix", suffix)):
         if not isinstance(name, str) or not name:
             raise BylineError(f"fim: {key}: expected the name of a token, found {name!r}")
     info, text = info_of(batch), batch["text"]
     place = places(info.source, info.path, batch["row"].to_numpy())
     # A text without anything in it is left to be dropped as such.
-    is_cut = (_decision(place, 0) < cut_below) & drop_reasons(text).is_null().to_numpy(zero_copy_only=False)
-    is_spm = _decision(place, 1) < spm_below
+    is_cut = has_share(place ^ KEYS[0], cut_share) & drop_reasons(text).is_null().to_numpy(zero_copy_only=False)
+    is_spm = has_share(place ^ KEYS[1], spm_share)
     parts = _thirds(pc.fill_null(text, ""), place)
     psm = joined(prefix, parts[0], suffix, parts[2], middle, parts[1])
     spm = joined(prefix, suffix, parts[2], middle, parts[0], parts[1])
@@ -76,20 +76,18 @@ def fim(
     return {"text": pc.if_else(pa.array(is_cut), written, text), "special_spans": spans}
 
 
-def _threshold(name: str, share: float) -> np.uint64:
+def _share(name: str, share: float) -> Fraction:
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
         raise BylineError(f"fim: {name}: expected a share from 0 to 1, found {share!r}")
-    return np.uint64(Fraction(str(share)) * 2**53 // 1)
-
-
-def _decision(place: np.ndarray, key: int) -> np.ndarray:
-    return splitmix64(place ^ KEYS[key]) >> np.uint64(11)
+    return Fraction(str(share))
 
 
 def _thirds(text: pa.Array, place: np.ndarray) -> list[pa.Array]:
     """Prefix, middle and suffix of each text."""
     choices = characters(text).astype(np.uint64) + np.uint64(1)
-    cuts = np.sort(np.stack([_decision(place, key) % choices for key in (2, 3)], axis=1), axis=1)
+    cuts = np.sort(
+        np.stack([(splitmix64(place ^ KEYS[key]) >> np.uint64(11)) % choices for key in (2, 3)], axis=1), axis=1
+    )
     offsets = np.arange(0, 2 * len(text) + 1, 2)
     starts, data = text_buffers(text)
     borders = np.empty(3 * len(text) + 1, np.int64)

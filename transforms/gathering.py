@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -23,9 +22,10 @@ import pyarrow.compute as pc
 from schemas.recipe import Condition
 from transforms.conditioning import Prefixes, make_prefixes, store_columns
 from transforms.field_values import FieldValues
+from transforms.list_copying import copy_lists
 from transforms.placing import orders
 from transforms.run_reading import open_run
-from transforms.selecting import holds, predicate_columns
+from transforms.selecting import Predicate, holds, predicate_columns
 from transforms.storage import open_random
 from transforms.tokenizing import TextTokenizer
 
@@ -36,7 +36,6 @@ INDEX_SCHEMA = pa.schema(
         pa.field("uri", pa.string(), nullable=False),
     ]
 )
-
 
 # Of a document that was read with others but that no row of the plan takes.
 _NO_SLICE = -1
@@ -76,7 +75,7 @@ class GatherPhase:
 
     condition: Condition | None
     values: FieldValues
-    predicates: list[list[dict[str, Any]]]
+    predicates: list[list[Predicate]]
 
 
 @dataclass(frozen=True)
@@ -221,7 +220,7 @@ def _merged(rows: list[dict[str, Any]]) -> list[tuple[int, int, int]]:
 
 def _slices(
     rows: list[dict[str, Any]],
-    predicates: list[list[dict[str, Any]]],
+    predicates: list[list[Predicate]],
     table: pa.RecordBatch,
     source: str,
     epoch: np.ndarray,
@@ -267,19 +266,9 @@ def _copied(parts: list[_Part], total: int, dtype: npt.DTypeLike) -> np.ndarray:
     """Ids of the chosen documents of all parts, one after another; the only copy of them outside the rows."""
     ids, end = np.empty(total, dtype), 0
     for lists, numbers in (batch for part in parts for batch in part.tokens):
-        end = _copy_lists(lists.values.to_numpy(), lists.offsets.to_numpy(), numbers, ids, end)
+        end = copy_lists(lists.values.to_numpy(), lists.offsets.to_numpy(), numbers, ids, end)
     assert end == total, f"{end} tokens in lists that say {total}"
     return ids
-
-
-@numba.njit(cache=True, nogil=True)
-def _copy_lists(values: np.ndarray, offsets: np.ndarray, numbers: np.ndarray, ids: np.ndarray, end: int) -> int:
-    """Appends the numbered lists to ids[:end]; returns the new end. Arrow's `filter` goes value by value."""
-    for number in numbers:
-        size = offsets[number + 1] - offsets[number]
-        ids[end : end + size] = values[offsets[number] : offsets[number + 1]]
-        end += size
-    return end
 
 
 def _combine(parts: list[_Part], names: list[str], tokenizer: TextTokenizer) -> Documents:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# A bin is the upper 16 bits of a place: 65,536 bins a source make a plan exact to a bin's documents, and cost 0.5 MB.
 BINS = 1 << 16
 BIN_BITS = 48
 EPOCH = 1 << 64

@@ -18,7 +18,8 @@ import numpy as np
 
 from transforms.intervals import EPOCH, Line, place_ranges
 from transforms.placing import ties
-from transforms.simulating import Draw, Rank, SourceSample, drawn_documents
+from transforms.ranking import Rank
+from transforms.simulating import Draw, SourceSample, drawn_documents
 
 # Behind every document's rank, but for one in 2^128.
 _LAST_RANK: Rank = (2**64 - 1, 2**64 - 1, 2**64 - 1)

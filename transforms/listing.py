@@ -27,7 +27,7 @@ from urllib.parse import quote
 from pyarrow import fs
 
 from byline.errors import BylineError
-from schemas.corpora import Source, SourceFormat
+from schemas.corpora import Source
 from schemas.documents import InputFile
 from transforms import storage
 from transforms.arithmetic import list_additions
@@ -67,7 +67,7 @@ def list_inputs(name: str, source: Source) -> list[InputFile]:
     Raises:
         BylineError: a pattern matches nothing, or the patterns are on different file systems.
     """
-    if source.format is SourceFormat.ARITHMETIC:
+    if source.is_made:
         return list_additions(name, source.made)
     patterns = [_split(text) for text in source.patterns]
     folders = [_resolve(pattern.head) for pattern in patterns]

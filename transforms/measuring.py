@@ -9,7 +9,6 @@ DrawCounter     what the finished plan draws and leaves
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,25 +16,15 @@ import pyarrow as pa
 from schemas.corpora import Tokenizer
 from schemas.reasons import UnusedReason
 from schemas.recipe import Condition
-from transforms.conditioning import FieldValues, make_prefixes, store_columns
+from transforms.conditioning import make_prefixes, store_columns
 from transforms.counting import Summing, count_by_bin, one_batch
+from transforms.field_values import FieldValues
+from transforms.intervals import BIN_BITS
 from transforms.placing import in_sample
-from transforms.ranking import number_keys
+from transforms.ranking import Number, number_keys
 from transforms.run_reading import open_run
-from transforms.selecting import holds, predicate_columns
+from transforms.selecting import Predicate, holds, predicate_columns
 from transforms.tokenizing import shared_tokenizer
-
-# A bin is the upper 16 bits of a place: 65,536 bins a source make a plan exact to a bin's documents, and cost 0.5 MB.
-PLACE_BITS = 48
-
-
-@dataclass(frozen=True)
-class OrderKey:
-    """What a part is ordered by: a number, its type (`float32`, `float` or `int`) and the direction."""
-
-    field: str
-    type: str
-    descending: bool
 
 
 @dataclass(frozen=True)
@@ -56,13 +45,13 @@ class PartView:
 
     name: str
     number: int
-    predicates: dict[str, list[dict[str, Any]]]
+    predicates: dict[str, list[Predicate]]
     condition: Condition | None
     values: FieldValues
     specials: int
     length: int
     tokenizer: Tokenizer
-    order: OrderKey | None = None
+    order: Number | None = None
 
     @property
     def predicate_columns(self) -> set[str]:
@@ -92,7 +81,7 @@ class PartView:
         """uint64 [rows]: keys of the part's order; 0 where it has none."""
         if self.order is None or source not in self.predicates:
             return np.zeros(batch.num_rows, np.uint64)
-        return number_keys(batch[self.order.field], self.order.type, descending=self.order.descending)[0]
+        return number_keys(batch[self.order.field], self.order.kind, descending=self.order.descending)[0]
 
 
 def _read(uri: str, columns: set[str]) -> tuple[pa.RecordBatch, str]:
@@ -110,7 +99,7 @@ class PlaceCounter(Summing):
     def count(self, uri: str) -> pa.RecordBatch:
         """Histograms over one run, for every part."""
         batch, source = _read(uri, set().union(*(part.columns for part in self.parts)))
-        bins = (batch["place"].to_numpy() >> np.uint64(PLACE_BITS)).astype(np.int64)
+        bins = (batch["place"].to_numpy() >> np.uint64(BIN_BITS)).astype(np.int64)
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
         counts = []
         for part in self.parts:

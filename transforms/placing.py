@@ -59,15 +59,15 @@ def in_sample(places: np.ndarray, threshold: int) -> np.ndarray:
 
 def dropped_out(orders: np.ndarray, dropout: Fraction) -> np.ndarray:
     """Whether each document goes without its prefix, by its order (uint64)."""
-    return _has_share(orders ^ _DROPOUT, dropout)
+    return has_share(orders ^ _DROPOUT, dropout)
 
 
 def left_empty(orders: np.ndarray, empty: Fraction) -> np.ndarray:
     """Whether each document that is not dropped out has a prefix of `begin` and `end` alone, by its order (uint64)."""
-    return _has_share(orders ^ _EMPTY, empty)
+    return has_share(orders ^ _EMPTY, empty)
 
 
-def _has_share(values: np.ndarray, share: Fraction) -> np.ndarray:
+def has_share(values: np.ndarray, share: Fraction) -> np.ndarray:
     """Whether the upper 53 bits of the hash of each uint64 lie in the lowest share of what they can be."""
     return splitmix64(values) >> np.uint64(11) < np.uint64(share * 2**53 // 1)
 

@@ -12,7 +12,7 @@ drawn       DrawCounter                                      -> exact documents 
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -27,22 +27,19 @@ from schemas.recipe import Branch, Part
 from schemas.store import RunInfo
 from transforms.allotting import Allotment, Allotter, PartAllotment
 from transforms.choosing import find_bin_borders, find_predicates
-from transforms.conditioning import FieldValues
-from transforms.counting import RunCounter
-from transforms.intervals import BINS, Line, place_ranges
-from transforms.measuring import PLACE_BITS, DrawCounter, OrderKey, PartView, PlaceCounter, SampleCounter
+from transforms.counting import Pass
+from transforms.field_values import FieldValues
+from transforms.intervals import BIN_BITS, BINS, Line, place_ranges
+from transforms.measuring import DrawCounter, PartView, PlaceCounter, SampleCounter
 from transforms.placing import circle_offset
-from transforms.selecting import rank_predicate
+from transforms.ranking import Number
+from transforms.selecting import Predicate, rank_predicate
 from transforms.simulating import Draw, Recipe, SourceSample, no_sample, split_sample
 from transforms.tokenizing import TokenizerInfo
 from transforms.value_counts import find_top_values
 
 # With so many documents the plan packs a sample: its error is far below a document's length then, and it takes 100 MB.
 SAMPLED_DOCUMENTS = 2_000_000
-
-# A pass over the runs: takes a counter, gives its merged counts.
-Pass = Callable[[RunCounter], pa.RecordBatch]
-
 
 # Of a timeline, more points than this cannot be told apart.
 _TIMELINE_POINTS = 64
@@ -86,13 +83,11 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], do_
 
 def _views(config: Config, tokenizer: TokenizerInfo, do_pass: Pass) -> list[PartView]:
     """What the passes must know of each part; the first passes find it out."""
-    predicates = find_predicates(config, do_pass)
-    orders = [_order_key(config, part) for part in config.parts]
-    for (number, _), some in predicates.items():
-        order = orders[number]
-        if order is not None:
-            # An order by a number takes only documents that have it.
-            some.append(rank_predicate(order.field, order.type, order.descending, None, None))
+    orders = [_order_number(config, part) for part in config.parts]
+    predicates = {
+        (number, source): [*some, *_has_number(orders[number])]
+        for (number, source), some in find_predicates(config, do_pass).items()
+    }
     borders = find_bin_borders(config, predicates, do_pass)
     views = []
     for number, part in enumerate(config.parts):
@@ -117,12 +112,17 @@ def _views(config: Config, tokenizer: TokenizerInfo, do_pass: Pass) -> list[Part
     ]
 
 
-def _order_key(config: Config, part: Part) -> OrderKey | None:
+def _has_number(order: Number | None) -> list[Predicate]:
+    """An order by a number takes only documents that have it."""
+    return [] if order is None else [rank_predicate(order.field, order.kind, order.descending, None, None)]
+
+
+def _order_number(config: Config, part: Part) -> Number | None:
     order = part.order
     if order is None or order.by == "source":
         return None
-    type_ = config.numbers_of(config.sources_of(part)[0])[order.by]
-    return OrderKey(order.by, type_, descending=order.direction == "descending")
+    kind = config.numbers_of(config.sources_of(part)[0])[order.by]
+    return Number(order.by, kind, descending=order.direction == "descending")
 
 
 def _recipe(config: Config, tokenizer: TokenizerInfo, view: PartView) -> Recipe:
@@ -159,7 +159,7 @@ def _place_tokens(views: list[PartView], samples: dict[str, SourceSample]) -> _P
     for view in views:
         for source, sample in samples.items():
             chosen = sample.selected[view.number]
-            bins = (sample.place[chosen] >> np.uint64(PLACE_BITS)).astype(np.int64)
+            bins = (sample.place[chosen] >> np.uint64(BIN_BITS)).astype(np.int64)
             found = tokens[view.number, source] = np.zeros(BINS, np.int64)
             np.add.at(found, bins, (sample.tokens + sample.prefixes[view.number] + view.specials)[chosen])
     return tokens
@@ -183,7 +183,7 @@ class _Numbered:
         self.predicates: dict[str, int] = {}
         self.conjunctions: dict[tuple[int, ...], int] = {}
 
-    def number(self, predicates: list[dict[str, Any]]) -> int:
+    def number(self, predicates: list[Predicate]) -> int:
         """The number of a list of predicates."""
         texts = (json.dumps(predicate, sort_keys=True) for predicate in predicates)
         numbers = tuple(self.predicates.setdefault(text, len(self.predicates)) for text in texts)
@@ -225,11 +225,11 @@ def _check_shards(allotment: Allotment, planned: set[tuple[str, int]]) -> None:
                 )
 
 
-def _with_bin(predicates: list[dict[str, Any]], order: OrderKey | None, draw: Draw) -> list[dict[str, Any]]:
+def _with_bin(predicates: list[Predicate], order: Number | None, draw: Draw) -> list[Predicate]:
     """A part's predicates, the last of which says that a document has the order's number, for one bin of the order."""
     if order is None or (draw.first is None and draw.below is None):
         return predicates
-    bin_ = rank_predicate(order.field, order.type, order.descending, draw.first, draw.below)
+    bin_ = rank_predicate(order.field, order.kind, order.descending, draw.first, draw.below)
     return [*predicates[:-1], bin_]
 
 

@@ -14,6 +14,8 @@ int       -1       0x7fffffffffffffff
 Null and NaN are no numbers, and -0.0 is 0.0.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -27,12 +29,28 @@ KEY_BITS = {"float32": 32, "float": 64, "int": 64}
 DIGIT_BITS = 16
 DIGIT_VALUES = 1 << DIGIT_BITS
 
+# (key, tie, place).
+Rank = tuple[int, int, int]
 # The beginning of a rank: its first digits.
 Digits = tuple[int, ...]
 
 # Whole numbers are mostly small ones, and the upper digits of their keys all alike. So they are first counted by their
 # values 0..65533, with a bin at either end for all others: one pass instead of four.
 _NEAR_VALUES = DIGIT_VALUES - 2
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number as it ranks documents: its name, its type (`float32`, `float` or `int`) and the direction."""
+
+    field: str
+    kind: str
+    descending: bool
+
+    @property
+    def key_digits(self) -> int:
+        """How many digits the key has."""
+        return sum(word == 0 for word, _ in digit_places(self.kind))
 
 
 def number_keys(values: pa.Array, kind: str, descending: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -85,6 +103,24 @@ def value_of(key: int, kind: str) -> float | int:
         return key - sign
     unsigned = np.array([key ^ sign if key & sign else key ^ largest_key(kind)], np.uint32 if bits == 32 else np.uint64)
     return float(unsigned.view(np.float32 if bits == 32 else np.float64)[0])
+
+
+def ranks_below(keys: np.ndarray, places: np.ndarray, border: Iterable[int]) -> np.ndarray:
+    """bool [n]: the documents whose rank is less than a border.
+
+    Args:
+        keys, places: uint64 [n].
+        border: key, tie and place.
+    """
+    # As uint64: numpy compares uint64 with a plain int below 2^63 as float64, which has 53 bits.
+    key, tie, place = (np.uint64(word) for word in border)
+    found = keys < key
+    if tie or place:
+        # Ties are worth their cost at the border alone.
+        equal = np.flatnonzero(keys == key)
+        tied, placed = ties(places[equal]), places[equal]
+        found[equal] = (tied < tie) | ((tied == tie) & (placed < place))
+    return found
 
 
 # -------------------------------------------------------------------------------------------------------------- bounds
@@ -147,7 +183,7 @@ def key_digits(key: int, kind: str) -> Digits:
     return tuple(key >> shift & (DIGIT_VALUES - 1) for word, shift in digit_places(kind) if word == 0)
 
 
-def rank_of(digits: Digits, kind: str) -> tuple[int, int, int]:
+def rank_of(digits: Digits, kind: str) -> Rank:
     """The least rank (key, tie, place) that begins with these digits."""
     words = [0, 0, 0]
     for (word, shift), digit in zip(digit_places(kind), digits, strict=False):

@@ -87,7 +87,7 @@ def read_batches(file: InputFile, source: Source, target_bytes: int = TARGET_BYT
         BylineError: a file that cannot be read, or a record that is malformed (see the readers of the layouts).
     """
     schema, paths = wanted_columns(source)
-    if source.format is SourceFormat.ARITHMETIC:
+    if source.is_made:
         yield from cut_chunks(additions(file, source.made), file, schema, target_bytes)
         return
     read = read_json_lines if source.format in _JSON_LINES else read_parquet
@@ -96,7 +96,7 @@ def read_batches(file: InputFile, source: Source, target_bytes: int = TARGET_BYT
 
 def wanted_columns(source: Source) -> tuple[pa.Schema, dict[str, str]]:
     """The columns to read from a source's files (all but `row`), and where each stands in a record."""
-    if source.format is SourceFormat.ARITHMETIC:
+    if source.is_made:
         return pa.schema([TEXT, URL, LOSS_SPANS, SPECIAL_SPANS]), {}
     others = [field for field in (MESSAGES, QUESTION, ANSWER) if field.name in source.fields]
     fields = [URL] if others and "text" not in source.fields else [TEXT, URL]

@@ -14,7 +14,6 @@ from itertools import pairwise
 
 import apache_beam as beam
 import mmh3
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +21,7 @@ import pyarrow.compute as pc
 import transforms.coder  # noqa: F401  (registers the coder of the batches)
 from schemas import store
 from schemas.documents import info_of
+from transforms.list_copying import copy_lists
 from transforms.placing import places
 from transforms.storage import join, write_file
 
@@ -48,17 +48,8 @@ def _take_lists(lists: pa.LargeListArray, order: np.ndarray) -> pa.LargeListArra
     offsets, values = lists.offsets.to_numpy(), lists.values.to_numpy()
     starts = np.concatenate([[0], np.cumsum(np.diff(offsets)[order])])
     taken = np.empty(starts[-1], values.dtype)
-    _copy_lists(values, offsets, order, taken)
+    copy_lists(values, offsets, order, taken, 0)
     return pa.LargeListArray.from_arrays(pa.array(starts), pa.array(taken), type=lists.type)
-
-
-@numba.njit(cache=True, nogil=True)
-def _copy_lists(values: np.ndarray, offsets: np.ndarray, order: np.ndarray, taken: np.ndarray) -> None:
-    end = 0
-    for index in order:
-        for position in range(offsets[index], offsets[index + 1]):
-            taken[end] = values[position]
-            end += 1
 
 
 def cut_for_reading(batch: pa.RecordBatch) -> list[pa.RecordBatch]:

@@ -20,13 +20,11 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.recipe import Selection
-from transforms.placing import ties
-from transforms.ranking import highest_key, largest_key, lowest_key, number_keys
+from transforms.ranking import Rank, highest_key, largest_key, lowest_key, number_keys, ranks_below
 from transforms.template_fields import columns_of_fields, field_values
 
 # One condition on a document, in JSON as in the plan's header.
 Predicate = dict[str, Any]
-Rank = tuple[int, int, int]
 
 _FIRST: Rank = (0, 0, 0)
 # Sets of listed values that a worker keeps; lists can be of millions of hosts, and a recipe has few lists.
@@ -102,21 +100,9 @@ def _in_range(predicate: Predicate, batch: pa.RecordBatch) -> np.ndarray:
     keys, found = number_keys(batch[predicate["field"]], predicate["type"], predicate["descending"])
     places = batch["place"].to_numpy()
     if predicate["from"] is not None:
-        found = found & ~_ranks_below(keys, places, predicate["from"])
+        found = found & ~ranks_below(keys, places, predicate["from"])
     if predicate["below"] is not None:
-        found = found & _ranks_below(keys, places, predicate["below"])
-    return found
-
-
-def _ranks_below(keys: np.ndarray, places: np.ndarray, border: Iterable[int]) -> np.ndarray:
-    # As uint64: numpy compares uint64 with a plain int below 2^63 as float64, which has 53 bits.
-    key, tie, place = (np.uint64(word) for word in border)
-    found = keys < key
-    if tie or place:
-        # Ties are worth their cost at the border alone.
-        equal = np.flatnonzero(keys == key)
-        tied, placed = ties(places[equal]), places[equal]
-        found[equal] = (tied < tie) | ((tied == tie) & (placed < place))
+        found = found & ranks_below(keys, places, predicate["below"])
     return found
 
 

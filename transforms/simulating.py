@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 from schemas.recipe import Condition, Packing
 from transforms.conditioning import markers
 from transforms.packing import pack
-from transforms.placing import dropped_out, left_empty, orders, ties
+from transforms.placing import dropped_out, left_empty, orders
+from transforms.ranking import Rank, ranks_below
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,6 @@ class Recipe:
     specials: int
     length: int
     packing: Packing
-
-
-Rank = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -190,18 +188,10 @@ def _is_between(sample: SourceSample, part: int, chosen: np.ndarray, draw: Draw)
     key, place = sample.keys[part][chosen], sample.place[chosen]
     inside = np.ones(len(chosen), bool)
     if draw.first is not None:
-        inside &= ~_ranks_below(key, place, draw.first)
+        inside &= ~ranks_below(key, place, draw.first)
     if draw.below is not None:
-        inside &= _ranks_below(key, place, draw.below)
+        inside &= ranks_below(key, place, draw.below)
     return inside
-
-
-def _ranks_below(key: np.ndarray, place: np.ndarray, rank: Rank) -> np.ndarray:
-    first, second, third = (np.uint64(word) for word in rank)
-    below, equal = key < first, np.flatnonzero(key == first)
-    tie = ties(place[equal])
-    below[equal] = (tie < second) | ((tie == second) & (place[equal] < third))
-    return below
 
 
 def _streams(

@@ -9,41 +9,17 @@ part 0, top: {host: 2}     key "0\thost\ta.org"  documents 7
 Documents are those that the part selects, of all its sources; unknown values are not counted.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.recipe import Condition
-from transforms.counting import RunCounter, Summing, count_by_bin
+from transforms.counting import Pass, Summing, count_by_bin
+from transforms.measuring import PartView
 from transforms.run_reading import open_run
 from transforms.template_fields import columns_of_fields, field_values
-
-
-class PartView(Protocol):
-    """What must be known of a part of the recipe.
-
-    Attributes:
-        number: of the part in `Config.parts`.
-        predicates: source -> the plan's predicates; a source that is never drawn is absent.
-        condition: of the part.
-        predicate_columns: store columns that the predicates need.
-    """
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def predicates(self) -> Mapping[str, list[dict[str, Any]]]: ...
-    @property
-    def condition(self) -> Condition | None: ...
-    @property
-    def predicate_columns(self) -> set[str]: ...
-
-    def selected(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
-        """bool [rows]: who the part may take."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +50,7 @@ class ValueCounter(Summing):
         return self.merge(parts)
 
 
-def find_top_values(
-    views: Sequence[PartView], do_pass: Callable[[RunCounter], pa.RecordBatch]
-) -> list[dict[str, list[str]]]:
+def find_top_values(views: Sequence[PartView], do_pass: Pass) -> list[dict[str, list[str]]]:
     """The values that `top` keeps: for each view, field -> values, commonest first.
 
     Args:

@@ -17,8 +17,8 @@ from schemas.corpora import Tokenizer
 from tests import small
 from tests.small import StoredRow
 from transforms import counting
-from transforms.conditioning import FieldValues
 from transforms.counting import COUNTS, CountRuns, Summing, count_by_bin, one_batch
+from transforms.field_values import FieldValues
 from transforms.measuring import PartView, PlaceCounter
 
 pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**56)), max_size=20)

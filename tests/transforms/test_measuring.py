@@ -12,8 +12,9 @@ from schemas.recipe import Condition
 from tests import small
 from tests.reference import assembly, layout
 from tests.small import SmallStore, StoredRow
-from transforms.conditioning import FieldValues
-from transforms.measuring import DrawCounter, OrderKey, PartView, PlaceCounter, SampleCounter
+from transforms.field_values import FieldValues
+from transforms.measuring import DrawCounter, PartView, PlaceCounter, SampleCounter
+from transforms.ranking import Number
 from transforms.selecting import rank_predicate
 
 LENGTH = 16
@@ -40,7 +41,7 @@ def views(store: SmallStore) -> list[PartView]:
     assert border is not None
     better = [rank_predicate("quality", "float32", True, None, border)]
     nothing = FieldValues(top={}, bins={})
-    order = OrderKey("quality", "float32", descending=False)
+    order = Number("quality", "float32", descending=False)
     return [
         PartView("best", 0, {"a": better}, CONDITION, nothing, 2, LENGTH, tokenizer),
         PartView("rest", 1, {"a": [], "b": []}, None, nothing, 1, LENGTH, tokenizer, order),

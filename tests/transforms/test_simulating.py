@@ -10,7 +10,8 @@ import pytest
 
 from schemas.recipe import Condition, Packing
 from tests.reference import placing, selection
-from transforms.simulating import Draw, Outcome, Rank, Recipe, SourceSample, drawn_documents, simulate, split_sample
+from transforms.ranking import Rank
+from transforms.simulating import Draw, Outcome, Recipe, SourceSample, drawn_documents, simulate, split_sample
 
 
 def recipe(**changes: Any) -> Recipe:

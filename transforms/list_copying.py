@@ -1,0 +1,28 @@
+"""Copying whole lists of tokens, where Arrow's `take` and `filter` go value by value.
+
+```
+values   a a b c c c      lists 2, 0      into   c c c a a
+offsets  0   2 3     6
+```
+"""
+
+import numba
+import numpy as np
+
+
+@numba.njit(cache=True, nogil=True)
+def copy_lists(values: np.ndarray, offsets: np.ndarray, numbers: np.ndarray, into: np.ndarray, end: int) -> int:
+    """Appends the numbered lists to `into[:end]`; returns the new end.
+
+    Args:
+        values: [k].
+        offsets: int64 [n + 1], into `values`.
+        numbers: int64 [m], of lists.
+        into: of the values' dtype, changed.
+        end: how much of it is filled.
+    """
+    for number in numbers:
+        size = offsets[number + 1] - offsets[number]
+        into[end : end + size] = values[offsets[number] : offsets[number + 1]]
+        end += size
+    return end
