@@ -30,7 +30,7 @@ from rich.text import Text
 from byline.errors import BylineError
 from schemas.config import Config
 from schemas.config_file import load_config
-from transforms.fingerprint import changed_keys, source_parts
+from transforms.fingerprint import changed_keys, parts_by_path, source_parts
 
 _TEXT = 60  # characters of a value that are shown
 _LISTED = 3  # values of a long list that are named
@@ -127,7 +127,7 @@ def compare(before: Config, after: Config) -> Comparison:
         try:
             parts = source_parts(before, source), source_parts(after, source)
         except (BylineError, OSError) as error:
-            parts = _parts_by_path(before, source), _parts_by_path(after, source)
+            parts = parts_by_path(before, source), parts_by_path(after, source)
             note = f"{error}; so models and tokenizers are compared by their paths"
             if note not in both.notes:
                 both.notes.append(note)
@@ -135,19 +135,6 @@ def compare(before: Config, after: Config) -> Comparison:
         if changed:
             both.stale[source] = changed
     return both
-
-
-def _parts_by_path(config: Config, source: str) -> dict[str, Any]:
-    """As `source_parts`, with paths in place of what is in the files."""
-    settings = config.sources[source].model_dump(mode="json", exclude={"path"})
-    parts: dict[str, Any] = {f"sources.{source}.{key}": value for key, value in settings.items()}
-    for name, classifier in config.classifiers.items():
-        if name not in config.sources[source].score:
-            parts[f"classifiers.{name}.model"] = classifier.model
-            parts[f"classifiers.{name}.label"] = classifier.label
-    if config.sources[source].rewrite is not None:
-        parts["tokenizer.add"] = config.tokenizer.add
-    return {**parts, "tokenizer.file": config.tokenizer.file}
 
 
 def find_changes(before: Config, after: Config) -> list[Change]:

@@ -25,28 +25,37 @@ from transforms.tokenizing import shared_tokenizer
 
 def source_parts(config: Config, source: str) -> dict[str, Any]:
     """Everything, by configuration key, that decides the runs of one source."""
-    settings = config.sources[source].model_dump(mode="json", exclude={"path"})
-    parts: dict[str, Any] = {f"sources.{source}.{key}": value for key, value in settings.items()}
+    parts = parts_by_path(config, source)
     for name, classifier in config.classifiers.items():
         if name not in config.sources[source].score:
             parts[f"classifiers.{name}.model"] = f"sha256 {model_sha256(classifier.model)}"
-            parts[f"classifiers.{name}.label"] = classifier.label
     parts["tokenizer.file"] = f"sha256 {shared_tokenizer(config.tokenizer).sha256}"
     # Tokens that are added come from no text, so they change a run only where they widen its ids.
     parts["tokenizer ids"] = str(shared_tokenizer(config.tokenizer).id_type)
     rewrite = config.sources[source].rewrite
-    if rewrite is not None:
-        digest = module_sha256(source, rewrite)
-        if digest is not None:
-            parts[f"sources.{source}.rewrite.module"] = f"sha256 {digest}"
-        # Here they may come from a text, by the ids that their order gives them.
-        parts["tokenizer.add"] = config.tokenizer.add
+    digest = None if rewrite is None else module_sha256(source, rewrite)
+    if digest is not None:
+        parts[f"sources.{source}.rewrite.module"] = f"sha256 {digest}"
     parts["public suffix list"] = snapshot_id()
     parts["IDNA tables"] = idnadata.__version__
     # Chunks are numbered by it, and those of a file that was read in part before must fit those to come.
     parts["bytes of text in a run"] = TARGET_BYTES
     parts["store version"] = STORE_VERSION
     return parts
+
+
+def parts_by_path(config: Config, source: str) -> dict[str, Any]:
+    """What of these the configuration says, with paths in place of what is in the files; reads none of them."""
+    settings = config.sources[source].model_dump(mode="json", exclude={"path"})
+    parts: dict[str, Any] = {f"sources.{source}.{key}": value for key, value in settings.items()}
+    for name, classifier in config.classifiers.items():
+        if name not in config.sources[source].score:
+            parts[f"classifiers.{name}.model"] = classifier.model
+            parts[f"classifiers.{name}.label"] = classifier.label
+    if config.sources[source].rewrite is not None:
+        # A rewrite may put added tokens into a text, by the ids that their order gives them.
+        parts["tokenizer.add"] = config.tokenizer.add
+    return {**parts, "tokenizer.file": config.tokenizer.file}
 
 
 def fingerprint(parts: dict[str, Any]) -> str:
