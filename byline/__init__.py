@@ -13,7 +13,8 @@ byline.open("out/meco", branch="cooldown-25")  # the main line up to where the b
 from byline.errors import BylineError
 from byline.manifest import Manifest, read_manifest
 from byline.prompt import conditioned_prompt, prompt_ids
-from byline.reader import Row, Shards
+from byline.reader import Shards
 from byline.reader import open_shards as open
+from byline.shard_files import Row
 
 __all__ = ["BylineError", "Manifest", "Row", "Shards", "conditioned_prompt", "open", "prompt_ids", "read_manifest"]

@@ -21,10 +21,11 @@ its line      conditioned  shard 0  1  2,   cooldown-50  shard 0     what a mode
 """
 
 import json
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from byline import places
 from byline.errors import BylineError
 from byline.shards import FORMAT, VERSION
 
@@ -111,22 +112,22 @@ class Manifest:
         return [*main[:number], *cut, (last, len(last.shards))]
 
 
-def read_manifest(directory: str | Path) -> Manifest:
+def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
     """Reads `directory/manifest.json`.
 
     Raises:
         BylineError: there is none (the build did not finish), or it is not one of this version.
     """
-    path = Path(directory) / FILE_NAME
+    path = places.join(places.absolute(directory), FILE_NAME)
     try:
-        content = path.read_bytes()
+        content = places.read_bytes(path)
     except FileNotFoundError:
         raise BylineError(
             f"{directory}: no {FILE_NAME}, so this is no finished build; run `byline build` (again) to finish it"
         ) from None
     except OSError as error:
         raise BylineError(f"{path}: cannot be read as JSON ({error}); build again or copy it anew") from None
-    return parse_manifest(content, str(path))
+    return parse_manifest(content, path)
 
 
 def parse_manifest(content: bytes, path: str) -> Manifest:

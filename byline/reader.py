@@ -1,4 +1,4 @@
-"""Reads a finished build: any row in O(1), memory-mapped, with pyarrow and numpy alone.
+"""Reads a finished build: any row in O(1), memory-mapped or from an object store, with pyarrow and numpy alone.
 
 ```
                  conditioned            cooldown          branch cooldown-50, behind shard 0 of conditioned
@@ -14,58 +14,37 @@ A row number gives its shard by bisection in the shards' first rows, and its rec
 batch of a shard but the last has the same number of rows. Arrays are read-only views of the mapped file. Files are
 opened when a row of them is first asked for, and checked against the manifest then; at most `MAX_OPEN` stay open.
 
+On an object store (`byline.open("s3://bucket/out")`) the unit that is fetched is a record batch, 8 to 32 MiB, and the
+last `MAX_HELD` of a process are kept. In training order, whatever the number of ranks, that is each byte once a
+process; in another order it may be a record batch for each row, so copy the build to a disk for that.
+
 A `Shards` object pickles as its directory, branch and row numbers, and opens its files anew in another process (forked
 ones too), so it may be handed to the workers of any data loader.
 """
 
 import os
-import threading
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
-from typing import Any, TypedDict, overload
+from typing import Any, overload
 
 import numpy as np
-import pyarrow as pa
 
+from byline import places
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry, read_manifest
-from byline.shards import PADDING_DOC_ID, shard_metadata, shard_schema
+from byline.shard_files import Files, Row, ShardFile, open_arrow_file
+from byline.shards import PADDING_DOC_ID
 
 INPUTS_NAME = "inputs.arrow"
-# An open shard costs a file descriptor and some kB, and a build may have 30,000. Training order needs one; shuffled
-# reading of many more shards than this opens one anew for most rows, at half a millisecond each.
-MAX_OPEN = 64
-
-
-class Row(TypedDict):
-    """One sequence. Arrays are read-only.
-
-    Keys:
-        input_ids: int32 [L].
-        loss_mask: uint8 [L], 1 where the loss of predicting this token counts.
-        seq_lengths: int32 [segments], they sum to L.
-        doc_ids: int64 [segments], -1 for padding; see `Shards.origin`.
-        doc_offsets: int32 [segments], first of the document's own tokens in the segment.
-        phase: name of the row's phase.
-    """
-
-    input_ids: np.ndarray
-    loss_mask: np.ndarray
-    seq_lengths: np.ndarray
-    doc_ids: np.ndarray
-    doc_offsets: np.ndarray
-    phase: str
 
 
 def open_shards(directory: str | os.PathLike[str], branch: str | None = None) -> "Shards":
     """Opens the output directory of a build.
 
     Args:
-        directory: of the build.
+        directory: of the build; a path, or an address of an object store (docs/object_stores.md).
         branch: the main line up to where this branch leaves it, then the branch; None for all of the main line.
 
     Raises:
@@ -114,7 +93,7 @@ class Shards:
 
     @property
     def directory(self) -> str:
-        """Absolute path of the build."""
+        """Absolute path of the build, or its address."""
         return self._build.directory
 
     @property
@@ -220,14 +199,14 @@ class _Build:
     """What all views of one opened directory share. Rows are numbered along its line here."""
 
     def __init__(self, directory: str | os.PathLike[str], branch: str | None) -> None:
-        self.directory = os.path.abspath(directory)
+        self.directory = places.absolute(directory)
         self.branch = branch
         self.manifest = read_manifest(self.directory)
         self.phases = self.line(branch)
         self.entries = [(phase, shard) for phase, shards in self.phases for shard in phase.shards[:shards]]
         self.starts = list(accumulate((shard.rows for _, shard in self.entries), initial=0))
         self._start_array = np.array(self.starts, np.int64)
-        self._files = _Files(self)
+        self._files = self._new_files()
 
     def line(self, branch: str | None) -> list[tuple[PhaseEntry, int]]:
         """The phases of a line, each with how many of its shards."""
@@ -246,8 +225,8 @@ class _Build:
 
     @cached_property
     def inputs(self) -> dict[int, tuple[str, str]]:
-        path = os.path.join(self.directory, INPUTS_NAME)
-        table = _open_file(path).read_all()
+        path = places.join(self.directory, INPUTS_NAME)
+        table = open_arrow_file(path)[1].read_all()
         if table.num_rows != self.manifest.inputs:
             raise BylineError(f"{path}: {table.num_rows} files, the manifest says {self.manifest.inputs}; copy it anew")
         pairs = zip(table["source"].to_pylist(), table["path"].to_pylist(), strict=True)
@@ -279,121 +258,11 @@ class _Build:
                 mask[places[of_batch]] = columns.loss_mask[rows]
         return {"input_ids": ids, "loss_mask": mask}
 
-    def file(self, shard: int) -> "_File":
+    def file(self, shard: int) -> ShardFile:
         # A forked process takes over neither the open files nor a lock that another thread of its parent may hold.
         if self._files.process != os.getpid():
-            self._files = _Files(self)
+            self._files = self._new_files()
         return self._files.get(shard)
 
-
-class _Files:
-    """The open shards of one process, the last used last."""
-
-    def __init__(self, build: _Build) -> None:
-        self.process = os.getpid()
-        self._build = build
-        self._open: OrderedDict[int, _File] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, shard: int) -> "_File":
-        with self._lock:
-            file = self._open.get(shard)
-            if file is None:
-                phase, entry = self._build.entries[shard]
-                file = _File(Path(self._build.directory, entry.path), self._build.manifest, phase, entry)
-                self._open[shard] = file
-                if len(self._open) > MAX_OPEN:
-                    # Arrays that were handed out keep their own hold on the map.
-                    self._open.popitem(last=False)
-            else:
-                self._open.move_to_end(shard)
-            return file
-
-
-class _Columns:
-    """One record batch as arrays over the map: fixed lists as [rows, L], others as values and offsets [rows + 1]."""
-
-    def __init__(self, batch: pa.RecordBatch, length: int) -> None:
-        ids, mask, *lists = batch.columns
-        self.input_ids = ids.values.to_numpy().reshape(-1, length)
-        self.loss_mask = mask.values.to_numpy().reshape(-1, length)
-        self.lists = [(column.values.to_numpy(), column.offsets.to_numpy()) for column in lists]
-
-    def row(self, number: int, phase: str) -> Row:
-        lengths, ids, offsets = (values[ends[number] : ends[number + 1]] for values, ends in self.lists)
-        return {
-            "input_ids": _as_int32(self.input_ids[number]),
-            "loss_mask": self.loss_mask[number],
-            "seq_lengths": lengths,
-            "doc_ids": ids,
-            "doc_offsets": offsets,
-            "phase": phase,
-        }
-
-
-class _File:
-    """One open shard, found to be the one that the manifest lists."""
-
-    def __init__(self, path: Path, manifest: Manifest, phase: PhaseEntry, entry: ShardEntry) -> None:
-        self._path, self._phase, self._rows = path, phase.name, entry.rows
-        self._length = manifest.sequence_length
-        self._reader = _open_file(path)
-        self._batches: dict[int, _Columns] = {}
-        self.rows_per_batch = self._check(manifest, entry)
-
-    def row(self, inside: int) -> Row:
-        number, row = divmod(inside, self.rows_per_batch)
-        return self.batch(number).row(row, self._phase)
-
-    def batch(self, number: int) -> _Columns:
-        """A record batch; only its array headers are kept, the values stay in the map."""
-        columns = self._batches.get(number)
-        if columns is None:
-            batch = self._reader.get_batch(number)
-            self._expect("rows in record batch", batch.num_rows, min(self.rows_per_batch, self._rows_from(number)))
-            columns = self._batches[number] = _Columns(batch, self._length)
-        return columns
-
-    def _rows_from(self, number: int) -> int:
-        return self._rows - number * self.rows_per_batch
-
-    def _check(self, manifest: Manifest, entry: ShardEntry) -> int:
-        """Holds the file against the manifest without reading tokens; returns the rows of a record batch."""
-        schema = self._reader.schema
-        metadata = shard_metadata(schema, str(self._path))
-        self._expect("bytes", self._path.stat().st_size, entry.bytes)
-        self._expect("schema", schema.remove_metadata(), shard_schema(self._length, manifest.ids))
-        self._expect("plan_sha256", metadata.get("plan_sha256"), manifest.plan_sha256)
-        self._expect("phase", metadata.get("phase"), self._phase)
-        rows_per_batch = int(metadata["rows_per_batch"])
-        batches = self._reader.num_record_batches
-        full = max(batches - 1, 0)
-        last = self._reader.get_batch(full).num_rows if batches else 0
-        self._expect("rows", full * rows_per_batch + last, entry.rows)
-        return rows_per_batch
-
-    def _expect(self, what: str, found: Any, expected: Any) -> None:
-        if found != expected:
-            found, expected = (" ".join(str(value).split()) for value in (found, expected))
-            raise BylineError(
-                f"{self._path}: {what} {found}, the manifest says {expected}; the file is of another build or damaged: "
-                "copy it anew or build again"
-            )
-
-
-def _open_file(path: str | Path) -> pa.ipc.RecordBatchFileReader:
-    try:
-        return pa.ipc.open_file(pa.memory_map(str(path)))
-    except FileNotFoundError:
-        raise BylineError(f"{path}: missing, though the build is finished; copy it anew or build again") from None
-    except (OSError, pa.ArrowInvalid) as error:
-        raise BylineError(f"{path}: cannot be read as an Arrow file ({error}); copy it anew or build again") from None
-
-
-def _as_int32(ids: np.ndarray) -> np.ndarray:
-    """The ids themselves, or a copy where they are stored as uint16; read-only either way."""
-    if ids.dtype == np.int32:
-        return ids
-    wide = ids.astype(np.int32)
-    wide.flags.writeable = False
-    return wide
+    def _new_files(self) -> Files:
+        return Files(self.directory, self.manifest, self.entries)

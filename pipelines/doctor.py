@@ -166,7 +166,7 @@ def check_recipe(path: str) -> Iterator[Check]:
         yield check_model(name, classifier.model, path)
     yield _check_tokenizer(config, path)
     for key in ("store", "output"):
-        yield from _check_disk(key, getattr(config, key))
+        yield from _check_folder(key, getattr(config, key))
 
 
 def _check_source(name: str, source: "Source", path: str) -> Check:
@@ -184,12 +184,13 @@ def _check_source(name: str, source: "Source", path: str) -> Check:
 def check_model(name: str, model: str, path: str) -> Check:
     """Whether a file is a fastText model, by its first bytes; reading it whole may take minutes."""
     mend = f"correct classifiers.{name}.model in {path}"
+    from transforms.storage import open_random
+
     try:
-        with open(model, "rb") as file:
-            magic = file.read(4)
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        return Check(f"model {name}", State.FAILED, f"{model}: {error.strerror}", mend)
+        with open_random(model) as file:
+            magic, size = file.read(4), file.size()
+    except BylineError as error:
+        return Check(f"model {name}", State.FAILED, one_line(error), mend)
     if magic != FASTTEXT_MAGIC:
         return Check(f"model {name}", State.FAILED, f"{model}: not a fastText model (.bin)", mend)
     return Check(f"model {name}", State.OK, f"{model}, {_size(size)}")
@@ -208,9 +209,17 @@ def _check_tokenizer(config: "Config", path: str) -> Check:
     )
 
 
-def _check_disk(key: str, folder: str) -> Iterator[Check]:
-    """Free bytes where a local folder is, or will be."""
+def _check_folder(key: str, folder: str) -> Iterator[Check]:
+    """Free bytes where a local folder is, or will be; whether an object store answers."""
+    from transforms import storage
+
     if "://" in folder:
+        try:
+            storage.exists(storage.join(folder, "manifest.json"))
+        except BylineError as error:
+            yield Check(key, State.FAILED, one_line(error), "correct its address, credentials or endpoint")
+        else:
+            yield Check(key, State.OK, f"{folder}, answers")
         return
     place = Path(folder).absolute()
     while not place.exists():

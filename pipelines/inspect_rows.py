@@ -33,7 +33,8 @@ from rich.text import Text
 import byline
 from byline.errors import BylineError
 from byline.manifest import Manifest
-from byline.reader import Row, Shards
+from byline.reader import Shards
+from byline.shard_files import Row
 from byline.shards import PADDING_DOC_ID
 from pipelines.prompt_text import tokenizer_bytes
 

@@ -14,22 +14,22 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from byline.errors import BylineError
 from byline.manifest import Manifest, read_manifest
 from byline.prompt import conditioned_prompt, prompt_ids
+from transforms import storage
 
 
 def show_prompt(
-    out: str | Path, values: Mapping[str, str], text: str, phase: str | None = None, tokenizer_file: str | None = None
+    out: str, values: Mapping[str, str], text: str, phase: str | None = None, tokenizer_file: str | None = None
 ) -> None:
     """Prints a prompt.
 
     Args:
-        out: the build's directory.
+        out: the build's folder or address.
         values: field -> value.
         text: what the model is to go on from.
         phase: name of a conditioned phase or branch (`cooldown-25`); None for the first.
@@ -72,11 +72,9 @@ def tokenizer_bytes(manifest: Manifest, file: str | None = None) -> bytes:
     """The content of the tokenizer.json of a build; arguments and errors as `load_tokenizer`."""
     path = manifest.config["tokenizer"]["file"] if file is None else file
     try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise BylineError(
-            f"{path}: cannot be read ({error.strerror}); give the build's tokenizer.json with --tokenizer FILE"
-        ) from None
+        content = storage.read_bytes(path)
+    except BylineError as error:
+        raise BylineError(f"{error}; give the build's tokenizer.json with --tokenizer FILE") from None
     found, expected = hashlib.sha256(content).hexdigest(), manifest.tokenizer["sha256"]
     if found != expected:
         raise BylineError(

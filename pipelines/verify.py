@@ -13,7 +13,6 @@ raw corpus   sampled documents, token by token, tokenized by `tokenizers`       
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -136,7 +135,7 @@ def _open_build(out: str, tokenizer: str | None) -> _Build:
     values = manifest.config
     if tokenizer is not None:
         values = merge(values, {"tokenizer": {"file": tokenizer}})
-    config = parse_config(values, str(Path(out) / manifests.FILE_NAME))
+    config = parse_config(values, storage.join(out, manifests.FILE_NAME))
     uri = storage.join(out, plans.FILE_NAME)
     content = storage.read_bytes(uri)
     if hashlib.sha256(content).hexdigest() != manifest.plan_sha256:

@@ -22,13 +22,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.models import s3_backends
 from werkzeug.serving import WSGIRequestHandler, make_server
+
+from byline import stores
 
 BUCKET = "corpus"
 SLOW_SECONDS = 0.2
@@ -54,13 +58,14 @@ def some_faults(number: int, environ: Environ) -> str | None:
 class ObjectServer:
     """The server; `fault` decides on each call, `answers` counts what became of them, `calls` their methods.
 
-    `written` are the keys that were to be written.
+    `sent` counts the bytes of bodies that were to be sent. `written` are the keys that were to be written.
     """
 
     def __init__(self) -> None:
         self.fault: Fault = no_fault
         self.answers: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
+        self.sent = 0
         self.written: set[str] = set()
         self._app = DomainDispatcherApplication(create_backend_app)
         self._numbers = itertools.count()
@@ -87,6 +92,7 @@ class ObjectServer:
     def faults(self, fault: Fault) -> Iterator[Counter[str]]:
         """Puts faults in; gives what became of the calls meanwhile."""
         self.answers, self.calls, self.written, self._numbers = Counter(), Counter(), set(), itertools.count()
+        self.sent = 0
         self.fault = fault
         try:
             yield self.answers
@@ -129,7 +135,8 @@ class ObjectServer:
         if fault == "cut" and environ["REQUEST_METHOD"] in ("PUT", "POST"):
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0) // 2)
             return _hang_up(environ)
-        answer = self._app(environ, start_response)
+        answer = list(self._app(environ, start_response))
+        self.sent += sum(map(len, answer))
         if fault == "lost":
             b"".join(answer)
             return _hang_up(environ)
@@ -160,3 +167,23 @@ def object_server() -> Iterator[ObjectServer]:
             else:
                 os.environ[name] = value
         server.stop()
+
+
+@contextmanager
+def quick_retries() -> Iterator[None]:
+    """The client itself tries once, so that every fault comes to what is tested, and soon."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stores, "_FIRST_WAIT", 0.001)
+        patch.setattr(stores, "_CLIENT_ATTEMPTS", 1)
+        patch.setattr(stores, "_CLIENT_SECONDS", 0.1)
+        stores._s3.cache_clear()
+        stores._gcs.cache_clear()
+        yield
+    stores._s3.cache_clear()
+    stores._gcs.cache_clear()
+
+
+def put_folder(server: Any, folder: Path, prefix: str) -> None:
+    """Puts all files below a folder on a server of this kind."""
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        server.put(f"{prefix}/{file.relative_to(folder).as_posix()}", file.read_bytes())

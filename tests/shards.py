@@ -161,3 +161,8 @@ def _write_shard(
     content = file.read_bytes()
     loss_tokens = sum(sum(row.loss_mask) for row in rows)
     return ShardEntry(path, len(rows), loss_tokens, len(content), hashlib.sha256(content).hexdigest())
+
+
+def ids_in_a_process(shards: Sequence[Mapping[str, Any]], queue: Any) -> None:
+    """What a worker process of a test does: puts the ids of all its rows into a queue."""
+    queue.put([row["input_ids"].tolist() for row in shards])

@@ -30,6 +30,7 @@ from pyarrow import fs
 
 from byline.errors import BylineError
 from transforms.fasttext_kernels import scan_entries
+from transforms.local_copies import local_copy
 from transforms.storage import open_random, resolve
 
 SOFTMAX, HIERARCHICAL_SOFTMAX = "softmax", "hierarchical softmax"
@@ -117,12 +118,12 @@ class _Cursor:
 
 
 def read_model_file(path: str) -> ModelFile:
-    """Reads and checks a model file; on a local disk it is memory-mapped, so that only what is used is read.
+    """Reads and checks a model file, memory-mapped, so that only what is used is read.
 
     Raises:
         BylineError: the file is missing, cut short, no fastText model, or a model that gives no labels.
     """
-    with open_random(path) as file:
+    with open_random(local_copy(path)) as file:
         data = np.frombuffer(file.read_buffer(file.size()), np.uint8)
     cursor = _Cursor(path, data)
     if len(data) < 8 or cursor.numbers(np.int32, 1)[0] != _MAGIC:
@@ -220,7 +221,7 @@ def model_sha256(path: str) -> str:
     key = (path, info.size, info.mtime_ns)
     if key not in _digests:
         digest = hashlib.sha256()
-        with open_random(path) as file:
+        with open_random(local_copy(path)) as file:
             while chunk := file.read_buffer(_DIGEST_STEP):
                 digest.update(chunk)
         _digests[key] = digest.hexdigest()

@@ -31,12 +31,12 @@ from typing import Protocol
 import fasttext
 import numpy as np
 import pyarrow as pa
-from pyarrow import fs
 
 from byline.errors import BylineError
 from transforms.fasttext_file import HIERARCHICAL_SOFTMAX, SOFTMAX, ModelFile, model_sha256, read_model_file
 from transforms.fasttext_kernels import Vocabulary, build_slots, join_entries, score_documents
-from transforms.storage import exists, join, open_random, resolve, write_file
+from transforms.local_copies import local_copy
+from transforms.storage import exists, join, open_random, write_file
 
 LIBRARY_SHIFT = 1e-5
 FOLDED_VERSION = 1
@@ -216,14 +216,11 @@ class LibraryModel:
     """A model that fastText's own library scores; for the models that cannot be folded."""
 
     def __init__(self, model: ModelFile) -> None:
-        filesystem, inner = resolve(model.path)
-        if not isinstance(filesystem, fs.LocalFileSystem):
-            raise BylineError(f"{model.path}: {why_not_foldable(model)}, so it must be on a local disk; copy it to one")
         self.labels, self._path = model.labels, model.path
         self._shift = 0.0 if model.loss == HIERARCHICAL_SOFTMAX else LIBRARY_SHIFT
         self._index = {label: number for number, label in enumerate(model.labels)}
         # The C++ object itself: `fasttext.load_model` wraps it with a check that copies every text.
-        self._library = fasttext.load_model(inner).f
+        self._library = fasttext.load_model(local_copy(model.path)).f
 
     def probabilities(self, texts: pa.Array) -> np.ndarray:
         """See `Model.probabilities`; a label that the library leaves out (hierarchical softmax, below 1e-5) gets 0."""

@@ -12,19 +12,25 @@ An object store has no rename and needs none: the file is written to a local dis
 (transforms/object_store.py).
 """
 
+import hashlib
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
 
 from byline.errors import BylineError
+from byline.stores import address, is_object_address
 from transforms import object_store
 
 TEMPORARY_PREFIX = ".tmp-"
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 def resolve(uri: str) -> tuple[fs.FileSystem, str]:
@@ -35,7 +41,7 @@ def resolve(uri: str) -> tuple[fs.FileSystem, str]:
     """
     if "://" not in uri:
         return fs.LocalFileSystem(), os.path.abspath(uri)
-    if object_store.is_object_address(uri):
+    if is_object_address(uri):
         return object_store.resolve(uri)
     try:
         return fs.FileSystem.from_uri(uri)
@@ -60,10 +66,10 @@ def list_files(folder: str) -> list[fs.FileInfo]:
         info for info in found if info.type == fs.FileType.File and not info.base_name.startswith(TEMPORARY_PREFIX)
     ]
     files.sort(key=lambda info: info.path.encode())
-    if not object_store.is_object_address(folder):
+    if not is_object_address(folder):
         return files
     scheme = folder.partition("://")[0]
-    return [fs.FileInfo(object_store.address(scheme, info.path), info.type, size=info.size) for info in files]
+    return [fs.FileInfo(address(scheme, info.path), info.type, size=info.size) for info in files]
 
 
 def exists(uri: str) -> bool:
@@ -83,6 +89,14 @@ def open_random(uri: str) -> pa.NativeFile:
         if isinstance(filesystem, fs.LocalFileSystem):
             return pa.memory_map(path)
         return filesystem.open_input_file(path)
+    except OSError as error:
+        raise BylineError(f"{uri}: cannot be opened ({_reason(error)})") from None
+
+
+def open_ranges(uri: str) -> object_store.ObjectFile:
+    """Opens a file of an object store for small reads, each one request; errors as `open_random`."""
+    try:
+        return object_store.open_ranges(uri)
     except OSError as error:
         raise BylineError(f"{uri}: cannot be opened ({_reason(error)})") from None
 
@@ -126,6 +140,39 @@ def write_file(uri: str) -> Iterator[pa.NativeFile]:
         raise
 
 
+class DigestedSink:
+    """Passes what is written on to a sink, and counts and digests it; a file object for `pa.PythonFile`."""
+
+    closed = False
+
+    def __init__(self, sink: pa.NativeFile) -> None:
+        self._sink = sink
+        self._sha256 = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of all that was written (hex)."""
+        return self._sha256.hexdigest()
+
+    def write(self, data: pa.Buffer) -> int:
+        """Writes all of some bytes."""
+        self._sink.write(data)
+        self._sha256.update(data)
+        self.size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self.size
+
+    def flush(self) -> None:
+        self._sink.flush()
+
+    def close(self) -> None:
+        """Leaves the sink open, for whoever opened it."""
+        self.closed = True
+
+
 def _write_object(filesystem: fs.PyFileSystem, path: str) -> Iterator[pa.NativeFile]:
     with tempfile.NamedTemporaryFile(prefix="byline-upload-") as spool:
         with pa.OSFile(spool.name, "wb") as sink:
@@ -133,10 +180,19 @@ def _write_object(filesystem: fs.PyFileSystem, path: str) -> Iterator[pa.NativeF
         object_store.upload(filesystem, path, spool.name)
 
 
+def side_by_side(call: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+    """`call` of each item, in their order, many at a time: a call on an object store waits more than it works.
+
+    The first error ends it, and calls that were not begun are not made.
+    """
+    return list(object_store.in_order(call, items))
+
+
 def delete_file(uri: str) -> None:
     """Deletes a file; none there is no error."""
     filesystem, path = resolve(uri)
-    if filesystem.get_file_info(path).type == fs.FileType.File:
+    # Not looked for before: that is a request more for each file.
+    with suppress(FileNotFoundError, IsADirectoryError):
         filesystem.delete_file(path)
 
 

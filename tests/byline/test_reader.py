@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import byline
-from byline import reader
+from byline import shard_files
 from byline.errors import BylineError
 from tests.shards import PackedRow, numbered_build, numbered_row, rewrite_metadata, write_build
 
@@ -254,7 +254,7 @@ def test_shard_of(build):
 
 def test_at_most_so_many_files_stay_open(build, monkeypatch):
     directory, rows = build
-    monkeypatch.setattr(reader, "MAX_OPEN", 2)
+    monkeypatch.setattr(shard_files, "MAX_OPEN", 2)
     shards = byline.open(directory)
     kept = [shards[i] for i in (0, 5, 9, 0, 9, 5)]
     # The arrays of a file that was closed meanwhile are still good.

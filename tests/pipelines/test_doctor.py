@@ -71,7 +71,7 @@ def test_everything_missing_is_named_with_what_mends_it(recipe, tmp_path):
     }
     assert found["source mine"][2] == f"correct sources.mine.path in {recipe}"
     assert found["model quality"][1:] == (
-        f"{tmp_path}/quality.bin: No such file or directory",
+        f"{tmp_path}/quality.bin: cannot be opened (No such file or directory)",
         f"correct classifiers.quality.model in {recipe}",
     )
     assert "tokenizer.json" in found["tokenizer"][1]
@@ -282,7 +282,7 @@ def test_exit_status_and_table(recipe, monkeypatch):
     recipe.with_name("quality.bin").unlink()
     code, text = run(str(recipe))
     assert code == 1
-    assert re.search(r"^no +model quality +.*: No such file or directory +correct classifiers", text, re.MULTILINE)
+    assert re.search(r"^no +model quality +.*No such file or directory\) +correct classifiers", text, re.MULTILINE)
 
 
 def test_a_missing_package_is_told_before_the_recipe_is_read(recipe, monkeypatch):

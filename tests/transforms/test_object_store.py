@@ -1,7 +1,6 @@
 """Objects appear whole or not at all, reads survive what a network does, and a build is the same as on a disk."""
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,18 +10,15 @@ import pyarrow as pa
 import pytest
 from pyarrow import fs
 
+from byline import stores
 from byline.errors import BylineError
-from pipelines.assemble import assemble
-from pipelines.plan import make_recipe_plan
-from pipelines.prepare import prepare
-from pipelines.runner import RunnerSettings
-from schemas.config_file import parse_config
 from schemas.corpora import Source
-from tests.builds import digests, quiet
-from tests.corpora import SOURCES, Corpus, recipe, write_corpus
+from tests.fasttext_models import train
 from tests.object_server import BUCKET, SLOW_SECONDS, Environ, ObjectServer, object_server, some_faults
 from transforms import object_store, storage, store_index
+from transforms.fasttext_folding import LibraryModel, open_model
 from transforms.listing import list_inputs
+from transforms.local_copies import local_copy
 
 ROOT = f"s3://{BUCKET}"
 # Compresses badly and repeats nowhere, so that two pieces in the wrong order are told.
@@ -39,11 +35,11 @@ def shared() -> Iterator[ObjectServer]:
 def server(shared: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
     """An empty bucket; the client itself tries once, so that every fault comes to what is tested here, and soon."""
     shared.empty()
-    monkeypatch.setattr(object_store, "_FIRST_WAIT", 0.001)
-    monkeypatch.setattr(object_store, "_CLIENT_ATTEMPTS", 1)
-    object_store._s3.cache_clear()
+    monkeypatch.setattr(stores, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(stores, "_CLIENT_ATTEMPTS", 1)
+    stores._s3.cache_clear()
     yield shared
-    object_store._s3.cache_clear()
+    stores._s3.cache_clear()
 
 
 def write(uri: str, content: bytes) -> None:
@@ -100,7 +96,7 @@ def test_an_error_while_writing_leaves_the_old_object_and_nothing_else(server: O
 def test_large_objects_go_up_in_parts_and_come_back_in_ranges(
     server: ObjectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(object_store, "_CLIENT_ATTEMPTS", 5)
+    monkeypatch.setattr(stores, "_CLIENT_ATTEMPTS", 5)
     content = NOISE * 1000  # 32 MB: four ranges or parts
     with server.faults(some_faults):
         write(f"{ROOT}/large.bin", content)
@@ -129,7 +125,7 @@ def test_large_objects_go_up_in_parts_and_come_back_in_ranges(
 def test_an_upload_that_fails_leaves_the_old_object(
     server: ObjectServer, monkeypatch: pytest.MonkeyPatch, what: str, size: int
 ) -> None:
-    monkeypatch.setattr(object_store, "_TRIES", 2)
+    monkeypatch.setattr(stores, "_TRIES", 2)
     server.put("a.bin", b"old")
     with server.faults(always(what, "PUT")), pytest.raises(BylineError) as error:
         write(f"{ROOT}/a.bin", bytes(size))
@@ -143,7 +139,7 @@ def test_an_upload_that_fails_leaves_the_old_object(
 def test_a_read_that_fails_for_good_says_which_object(
     server: ObjectServer, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(object_store, "_TRIES", 2)
+    monkeypatch.setattr(stores, "_TRIES", 2)
     server.put("a b.bin", NOISE)
     source = storage.open_random(f"{ROOT}/a%20b.bin")
     with server.faults(always(what, "GET")) as answers, pytest.raises(BylineError) as error:
@@ -168,7 +164,7 @@ def test_a_read_goes_on_after_a_fault(server: ObjectServer, what: str) -> None:
 
 def test_waits_twice_as_long_after_each_try(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(object_store.time, "sleep", waited.append)
+    monkeypatch.setattr(stores.time, "sleep", waited.append)
     store = object_store._Retrying("s3", fs.LocalFileSystem())
 
     def fail() -> None:
@@ -250,7 +246,7 @@ def test_the_end_of_a_file_is_fetched_once(server: ObjectServer) -> None:
     content = NOISE * 10
     server.put("a.bin", content)
     with server.faults(lambda *_: None), storage.open_random(f"{ROOT}/a.bin") as source:
-        for start in range(len(content) - object_store.TAIL_BYTES, len(content), 5000):
+        for start in range(len(content) - stores.TAIL_BYTES, len(content), 5000):
             assert source.read_at(5000, start) == content[start : start + 5000]
         assert server.calls == {"HEAD": 1, "GET": 1}
         assert source.read_at(5000, 0) == content[:5000]
@@ -267,51 +263,29 @@ def test_an_arrow_file_is_read_by_columns(server: ObjectServer) -> None:
         assert reader.read_all() == table.select(["a"])
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    return write_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-def run(values: dict[str, Any]) -> None:
-    config, settings = parse_config(values, "test"), RunnerSettings(workers=1)
-    state = prepare(config, settings, quiet())
-    assemble(config, make_recipe_plan(config, state, settings), state, settings, quiet())
-
-
-def on_the_store(values: dict[str, Any], corpus: Corpus, **changes: Any) -> dict[str, Any]:
-    moved = json.loads(json.dumps(values).replace(str(corpus.root), f"{ROOT}/raw"))
-    # fastText's and the tokenizer's files are asked for on a disk here; what is read and written is on the store.
-    keep = {key: values[key] for key in ("classifiers", "tokenizer")}
-    return {**moved, **keep, "store": f"{ROOT}/store", "output": f"{ROOT}/out", **changes}
-
-
-def arrow_digests(server: ObjectServer, prefix: str) -> dict[str, str]:
-    keys = [key for key in server.list_keys(prefix) if key.endswith(".arrow")]
-    return {key.removeprefix(prefix): hashlib.sha256(server.content(key)).hexdigest() for key in keys}
-
-
-def test_a_build_on_a_store_with_faults_has_the_same_bytes_as_on_a_disk(
-    server: ObjectServer, corpus: Corpus, tmp_path: Path
-) -> None:
-    local = recipe(corpus, tmp_path)
-    run(local)
-    for source in SOURCES:
-        for file in corpus.files(source):
-            server.put(f"raw/{file.relative_to(corpus.root).as_posix()}", file.read_bytes())
-    with server.faults(some_faults) as answers:
-        run(on_the_store(local, corpus))
-    assert min(answers[what] for what in ("busy", "slow", "cut", "lost")) > 5
-    assert arrow_digests(server, "out/") == digests(tmp_path / "shards")
-    assert {key for key in server.list_keys("out/") if not key.endswith(".arrow")} <= {"out/", "out/manifest.json"}
-    # What Arrow leaves where something was deleted, and no other object that stands for a folder.
-    assert {key for key in server.list_keys() if key.endswith("/")} <= {"out/", "store/"}
-    assert arrow_digests(server, "store/") == digests(tmp_path / "store")
-    with server.faults(some_faults):
-        run(on_the_store(local, corpus))
-    # The plan is made again, by way of lists of its own; nothing that is there is written again.
-    assert {key for key in server.written if "/.tmp-" not in key} <= {"store/", "out/"}
-
-
 def test_a_changed_source_is_compared_with_the_ones_on_the_store(server: ObjectServer) -> None:
     store_index.write_parts(f"{ROOT}/store/mine/one", {"a": 1, "b": 2})
     assert store_index.nearest_change(f"{ROOT}/store", "mine", {"a": 1, "b": 3}) == ["b"]
+
+
+def test_a_copy_of_an_object_is_made_once(server: ObjectServer) -> None:
+    server.put("models/a b.bin", NOISE)
+    uri = f"{ROOT}/models/a%20b.bin"
+    with server.faults(some_faults):
+        path = local_copy(uri)
+        assert Path(path).read_bytes() == NOISE
+        calls = server.calls.total()
+        assert local_copy(uri) == path
+    assert server.calls.total() == calls
+    assert local_copy("models/c.bin") == "models/c.bin"
+    with pytest.raises(BylineError, match="cannot be opened"):
+        local_copy(f"{ROOT}/models/none.bin")
+
+
+def test_a_model_that_only_the_library_scores(server: ObjectServer, tmp_path: Path) -> None:
+    path = train(tmp_path, "subwords", minn=2, maxn=3)
+    server.put("models/subwords.bin", Path(path).read_bytes())
+    texts = pa.array(["a word", "another one"], pa.large_string())
+    model = open_model(f"{ROOT}/models/subwords.bin", f"{ROOT}/folded")
+    assert isinstance(model, LibraryModel)
+    assert model.probabilities(texts).tolist() == open_model(path, str(tmp_path)).probabilities(texts).tolist()

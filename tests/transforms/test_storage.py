@@ -118,3 +118,20 @@ def test_deletes_what_is_there(tmp_path: Path) -> None:
     storage.delete_folder(str(folder))
     storage.delete_folder(str(folder))
     assert names(tmp_path) == []
+
+
+def test_files_are_deleted_side_by_side_and_none_there_is_no_error(tmp_path: Path) -> None:
+    uris = [str(tmp_path / f"{number}.bin") for number in range(100)]
+    for uri in uris[:90]:
+        Path(uri).write_bytes(b"x")
+    (tmp_path / "kept.bin").write_bytes(b"x")
+    storage.side_by_side(storage.delete_file, uris)
+    storage.delete_file(str(tmp_path / "no such folder" / "a.bin"))
+    assert names(tmp_path) == ["kept.bin"]
+
+
+def test_answers_side_by_side_are_in_order_and_the_first_error_is_raised(tmp_path: Path) -> None:
+    assert storage.side_by_side(lambda number: number * 2, range(1000)) == [number * 2 for number in range(1000)]
+    assert storage.side_by_side(storage.read_bytes, []) == []
+    with pytest.raises(BylineError, match=r"missing\.bin: cannot be opened"):
+        storage.side_by_side(storage.read_bytes, [str(tmp_path / "missing.bin")] * 3)

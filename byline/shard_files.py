@@ -1,0 +1,210 @@
+"""The open shard files of one process, mapped into memory or on an object store, and what a row of them is.
+
+```
+shard     record batch 0   batch 1   batch 2           rows_per_batch = 4
+rows      0 1 2 3          4 5 6 7   8 9               row 6 = row 2 of record batch 1
+mapped    header           header    header            kept of each that was asked for; values stay in the map
+object    -                all of it -                 the last `MAX_HELD` of all shards
+```
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+import pyarrow as pa
+
+from byline import places
+from byline.errors import BylineError
+from byline.manifest import Manifest, PhaseEntry, ShardEntry
+from byline.shards import shard_metadata, shard_schema
+from byline.stores import is_object_address
+
+# An open shard costs a file descriptor and some kB, and a build may have 30,000. Training order needs one; shuffled
+# reading of many more shards than this opens one anew for most rows, at half a millisecond each.
+MAX_OPEN = 64
+# Record batches from an object store that a process keeps, at most 32 MiB each: those of a branch and of the main line,
+# of the shards that a shuffled buffer of rows spans.
+MAX_HELD = 8
+
+
+class Row(TypedDict):
+    """One sequence. Arrays are read-only.
+
+    Keys:
+        input_ids: int32 [L].
+        loss_mask: uint8 [L], 1 where the loss of predicting this token counts.
+        seq_lengths: int32 [segments], they sum to L.
+        doc_ids: int64 [segments], -1 for padding; see `Shards.origin`.
+        doc_offsets: int32 [segments], first of the document's own tokens in the segment.
+        phase: name of the row's phase.
+    """
+
+    input_ids: np.ndarray
+    loss_mask: np.ndarray
+    seq_lengths: np.ndarray
+    doc_ids: np.ndarray
+    doc_offsets: np.ndarray
+    phase: str
+
+
+class Files:
+    """The open shards of one process, and what it keeps of those on an object store; the last used last."""
+
+    def __init__(self, directory: str, manifest: Manifest, entries: Sequence[tuple[PhaseEntry, ShardEntry]]) -> None:
+        self.process = os.getpid()
+        self._directory, self._manifest, self._entries = directory, manifest, entries
+        self._open: OrderedDict[int, ShardFile] = OrderedDict()
+        self._held = _Held()
+        self._lock = threading.Lock()
+
+    def get(self, shard: int) -> "ShardFile":
+        with self._lock:
+            file = self._open.get(shard)
+            if file is None:
+                file = self._open[shard] = self._open_shard(shard)
+                if len(self._open) > MAX_OPEN:
+                    # Arrays that were handed out keep their own hold on the map.
+                    self._open.popitem(last=False)
+            else:
+                self._open.move_to_end(shard)
+            return file
+
+    def _open_shard(self, shard: int) -> "ShardFile":
+        phase, entry = self._entries[shard]
+        path = places.join(self._directory, entry.path)
+        if is_object_address(path):
+            return _ObjectFile(path, self._manifest, phase, entry, self._held)
+        return ShardFile(path, self._manifest, phase, entry)
+
+
+class Columns:
+    """One record batch as arrays over the map: fixed lists as [rows, L], others as values and offsets [rows + 1]."""
+
+    def __init__(self, batch: pa.RecordBatch, length: int) -> None:
+        ids, mask, *lists = batch.columns
+        self.input_ids = ids.values.to_numpy().reshape(-1, length)
+        self.loss_mask = mask.values.to_numpy().reshape(-1, length)
+        self.lists = [(column.values.to_numpy(), column.offsets.to_numpy()) for column in lists]
+
+    def row(self, number: int, phase: str) -> Row:
+        lengths, ids, offsets = (values[ends[number] : ends[number + 1]] for values, ends in self.lists)
+        return {
+            "input_ids": _as_int32(self.input_ids[number]),
+            "loss_mask": self.loss_mask[number],
+            "seq_lengths": lengths,
+            "doc_ids": ids,
+            "doc_offsets": offsets,
+            "phase": phase,
+        }
+
+
+class ShardFile:
+    """One open shard, found to be the one that the manifest lists."""
+
+    def __init__(self, path: str, manifest: Manifest, phase: PhaseEntry, entry: ShardEntry) -> None:
+        self._path, self._phase, self._rows = path, phase.name, entry.rows
+        self._length = manifest.sequence_length
+        self._size, self._reader = open_arrow_file(path)
+        self._batches: dict[int, Columns] = {}
+        self.rows_per_batch = self._check(manifest, entry)
+
+    def row(self, inside: int) -> Row:
+        number, row = divmod(inside, self.rows_per_batch)
+        return self.batch(number).row(row, self._phase)
+
+    def batch(self, number: int) -> Columns:
+        """A record batch; only its array headers are kept, the values stay in the map."""
+        columns = self._batches.get(number)
+        if columns is None:
+            columns = self._batches[number] = self._read(number)
+        return columns
+
+    def _read(self, number: int) -> Columns:
+        batch = self._reader.get_batch(number)
+        due = min(self.rows_per_batch, self._rows - number * self.rows_per_batch)
+        self._expect("rows in record batch", batch.num_rows, due)
+        return Columns(batch, self._length)
+
+    def _check(self, manifest: Manifest, entry: ShardEntry) -> int:
+        """Holds the file against the manifest without reading tokens; returns the rows of a record batch."""
+        schema = self._reader.schema
+        metadata = shard_metadata(schema, self._path)
+        self._expect("bytes", self._size, entry.bytes)
+        self._expect("schema", schema.remove_metadata(), shard_schema(self._length, manifest.ids))
+        self._expect("plan_sha256", metadata.get("plan_sha256"), manifest.plan_sha256)
+        self._expect("phase", metadata.get("phase"), self._phase)
+        rows_per_batch = int(metadata["rows_per_batch"])
+        self._check_rows(rows_per_batch)
+        return rows_per_batch
+
+    def _check_rows(self, rows_per_batch: int) -> None:
+        batches = self._reader.num_record_batches
+        full = max(batches - 1, 0)
+        last = self._reader.get_batch(full).num_rows if batches else 0
+        self._expect("rows", full * rows_per_batch + last, self._rows)
+
+    def _expect(self, what: str, found: Any, expected: Any) -> None:
+        if found != expected:
+            found, expected = (" ".join(str(value).split()) for value in (found, expected))
+            raise BylineError(
+                f"{self._path}: {what} {found}, the manifest says {expected}; the file is of another build or damaged: "
+                "copy it anew or build again"
+            )
+
+
+class _ObjectFile(ShardFile):
+    """One on an object store."""
+
+    def __init__(self, path: str, manifest: Manifest, phase: PhaseEntry, entry: ShardEntry, held: "_Held") -> None:
+        super().__init__(path, manifest, phase, entry)
+        self._held = held
+
+    def batch(self, number: int) -> Columns:
+        return self._held.get((self._path, number), lambda: self._read(number))
+
+    def _check_rows(self, rows_per_batch: int) -> None:
+        # The last record batch says how many rows it has only when all of it is fetched, and is asked then.
+        self._expect("record batches", self._reader.num_record_batches, -(-self._rows // rows_per_batch))
+
+
+class _Held:
+    """Record batches of all shards, the last used last."""
+
+    def __init__(self) -> None:
+        self._columns: OrderedDict[tuple[str, int], Columns] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, int], read: Callable[[], Columns]) -> Columns:
+        with self._lock:
+            columns = self._columns.pop(key, None)
+            if columns is None:
+                # With the lock: two threads that ask for one batch do not fetch it twice.
+                columns = read()
+            self._columns[key] = columns
+            if len(self._columns) > MAX_HELD:
+                self._columns.popitem(last=False)
+            return columns
+
+
+def open_arrow_file(path: str) -> tuple[int, pa.ipc.RecordBatchFileReader]:
+    """The size of an Arrow file, and its reader."""
+    try:
+        file = places.open_file(path)
+        return file.size(), pa.ipc.open_file(file)
+    except FileNotFoundError:
+        raise BylineError(f"{path}: missing, though the build is finished; copy it anew or build again") from None
+    except (OSError, pa.ArrowInvalid) as error:
+        raise BylineError(f"{path}: cannot be read as an Arrow file ({error}); copy it anew or build again") from None
+
+
+def _as_int32(ids: np.ndarray) -> np.ndarray:
+    """The ids themselves, or a copy where they are stored as uint16; read-only either way."""
+    if ids.dtype == np.int32:
+        return ids
+    wide = ids.astype(np.int32)
+    wide.flags.writeable = False
+    return wide

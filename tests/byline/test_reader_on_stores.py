@@ -1,0 +1,133 @@
+"""`byline.open` on an object store: the same rows as on a disk, few calls, and what goes wrong."""
+
+import multiprocessing
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import byline
+from byline import shard_files, stores
+from byline.errors import BylineError
+from tests.object_server import (
+    BUCKET,
+    Environ,
+    ObjectServer,
+    no_fault,
+    object_server,
+    put_folder,
+    quick_retries,
+    some_faults,
+)
+from tests.shards import ids_in_a_process, numbered_build
+
+ARRAYS = ("input_ids", "loss_mask", "seq_lengths", "doc_ids", "doc_offsets")
+SHARDS = {"conditioned": [5, 0, 4], "cooldown": [3, 0]}
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[ObjectServer]:
+    with quick_retries(), object_server() as running:
+        yield running
+
+
+@pytest.fixture
+def rows(s3: ObjectServer, tmp_path: Path) -> Iterator[byline.Shards]:
+    """Twelve rows, two in a record batch, on a disk; the same are below `tiny/` on the store."""
+    numbered_build(tmp_path, SHARDS, rows_per_batch=2)
+    put_folder(s3, tmp_path, "tiny")
+    yield byline.open(tmp_path)
+    for key in s3.list_keys("tiny/"):
+        s3.client.delete_object(Bucket=BUCKET, Key=key)
+
+
+TINY = f"s3://{BUCKET}/tiny"
+
+
+def same(found: byline.Row, expected: byline.Row) -> bool:
+    return all(np.array_equal(found[name], expected[name]) for name in ARRAYS) and found["phase"] == expected["phase"]
+
+
+def test_rows_are_those_on_a_disk(s3: ObjectServer, rows: byline.Shards) -> None:
+    with s3.faults(some_faults) as answers:
+        shards = byline.open(f"{TINY}/")
+        assert shards.directory == TINY
+        assert len(shards) == 12
+        assert all(map(same, shards, rows))
+        assert all(map(same, shards[::-5], rows[::-5]))
+        # Resumed in the middle, and every third row as a rank reads them.
+        assert all(map(same, pickle.loads(pickle.dumps(shards[7:])), rows[7:]))
+        assert all(map(same, shards.phase("cooldown")[1::3], rows.phase("cooldown")[1::3]))
+        found, expected = shards.batch([11, 0, 3]), rows.batch([11, 0, 3])
+        assert all(np.array_equal(found[name], expected[name]) for name in ("input_ids", "loss_mask"))
+        assert shards.origin(3) == rows.origin(3)
+        assert shards.inputs == rows.inputs
+    assert answers["cut"] >= 1
+    assert not any(row[name].flags.writeable for row in shards for name in ARRAYS)
+
+
+def test_a_record_batch_is_fetched_once_and_a_few_are_kept(
+    s3: ObjectServer, rows: byline.Shards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_files, "MAX_HELD", 2)
+    monkeypatch.setattr(stores, "TAIL_BYTES", 8)
+    shards = byline.open(TINY)
+    kept = list(shards[:5])
+
+    def calls(*numbers: int) -> int:
+        with s3.faults(no_fault):
+            assert all(same(shards[number], rows[number]) for number in numbers)
+        return s3.calls["GET"]
+
+    assert calls(3, 4, 2) == 0
+    once = calls(0)
+    assert once > 0
+    assert calls(1, 0, 2) == 0
+    assert calls(4) == once
+    assert all(map(same, kept, rows[:5]))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_worker_processes(s3: ObjectServer, rows: byline.Shards, method: str) -> None:
+    shards = byline.open(TINY)
+    assert same(shards[0], rows[0])
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    workers = [context.Process(target=ids_in_a_process, args=(shards[rank::2], queue)) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    found = sorted(ids for _ in workers for ids in queue.get(timeout=60))
+    for worker in workers:
+        worker.join()
+    assert found == sorted(row["input_ids"].tolist() for row in rows)
+
+
+def test_a_damaged_shard_is_told(s3: ObjectServer, rows: byline.Shards) -> None:
+    key = f"tiny/{rows.manifest.phases[0].shards[0].path}"
+    s3.put(key, s3.content(key)[:-8])
+    with pytest.raises(BylineError, match=f"^s3://{BUCKET}/{key}: "):
+        byline.open(TINY)[0]
+    s3.client.delete_object(Bucket=BUCKET, Key=key)
+    with pytest.raises(BylineError, match=f"^s3://{BUCKET}/{key}: missing, though the build is finished; "):
+        byline.open(TINY)[0]
+
+
+def test_a_store_that_stays_away_is_told(
+    s3: ObjectServer, rows: byline.Shards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "_TRIES", 2)
+
+    def busy(number: int, environ: Environ) -> str:
+        return "busy"
+
+    with s3.faults(busy), pytest.raises(BylineError) as error:
+        byline.open(TINY)
+    assert str(error.value).startswith(f"{TINY}/manifest.json: cannot be opened after 2 tries (")
+    assert len(rows) == 12
+
+
+def test_an_address_is_no_path() -> None:
+    with pytest.raises(BylineError, match=r"^s3:/bucket/out: an address begins with s3://; give it as a string"):
+        byline.open(Path("s3://bucket/out"))
