@@ -1,46 +1,83 @@
-"""The token store: one sorted Arrow IPC file, a run, for each chunk of each input file.
+"""The token store: one sorted Arrow IPC file, a run, for each chunk of each input file, or for several: a merged run.
 
 ```
-STORE/<source>/<fingerprint>/source.json            what the fingerprint was made from, to name a changed key
+STORE/<source>/<fingerprint>/source.json              what the fingerprint was made from, to name a changed key
 STORE/<source>/<fingerprint>/<file hash>-00000.arrow  run of chunk 0
+STORE/<source>/<fingerprint>/merged-<hash>.arrow      merged run (`byline compact`)
 ```
 
 | column | type |
 |---|---|
 | place | uint64, ascending; equal places by row |
 | row | int64 |
-| url | large_string |
-| host, registered_domain | dictionary<int32, string> |
-| each score | float32 |
-| each label | dictionary<int32, string> |
-| each kept field | as configured |
-| num_bytes | int64 |
 | num_tokens | int32 |
-| tokens | large_list<uint16> where the vocabulary fits, else large_list<int32> |
 | masked | list<int32>: ranges of tokens whose loss does not count; only of sources that a rewrite gives loss spans |
+| each score, each kept number or bool | float32, as configured |
+| host, registered_domain | string |
+| each label, each kept text | string |
+| num_bytes | int64 |
+| url | large_string |
+| tokens | large_list<uint16> where the vocabulary fits, else large_list<int32> |
 
-Record batches hold 1-4 MiB of tokens, so that a range of places can be read alone: `batch_places` gives the first
-place of each. A run is written under another name and renamed, so one that exists is whole. An input file is
+In this order: what every reader of a range needs stands together at the begin of a record batch, so that an object
+store gives it in one request (`transforms.run_ranges`). No column is a dictionary, which would have to be read whole
+for every range. Record batches hold 1 MiB of tokens, so that a range of places can be read alone: `batch_places` gives
+the first place of each. A run is written under another name and renamed, so one that exists is whole. An input file is
 done when its chunks 0..last exist with the fingerprint and the input size that the configuration gives now.
+
+A merged run has the documents of its parts, each of which is one chunk, and differs in this:
+
+| column | type |
+|---|---|
+| file | int32, after `row`: which part, by number; parts are in order of (path in UTF-8, chunk) |
+
+Equal places are by (file, row). Only whole files are merged, so any two files of a store hold disjoint or nested sets
+of chunks, but where an input file went away and came back. `transforms.store_index` says which of them are used.
 """
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pyarrow as pa
 
 from byline.errors import BylineError
 
 RUN_KEY = b"byline.run"
-STORE_VERSION = 1
+STORE_VERSION = 2
 PLACE = pa.field("place", pa.uint64(), nullable=False)
-# Small enough that a range read of a few documents wastes little, large enough that a run has a short index.
-BATCH_TOKEN_BYTES = 2 << 20
+FILE = pa.field("file", pa.int32(), nullable=False)
+MERGED_PREFIX = "merged-"
+# Small enough that a range read of a few documents wastes little (it reads columns of the whole batch, but not its
+# tokens), large enough that a run has a short index: 1,000 batches to the GiB.
+BATCH_TOKEN_BYTES = 1 << 20
+# The first and the last columns; the others are in between, numbers before texts.
+_FIRST = ("place", "row", "file", "num_tokens", "masked")
+_LAST = ("num_bytes", "url", "tokens")
+
+
+def in_order(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The columns of a sorted batch in the order and with the types of a run; its metadata is kept."""
+    decoded = {
+        name: column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    }
+    fields = sorted((batch.schema.field(name).with_type(decoded[name].type) for name in decoded), key=_position)
+    schema = pa.schema(fields, batch.schema.metadata)
+    return pa.RecordBatch.from_arrays([decoded[field.name] for field in fields], schema=schema)
+
+
+def _position(field: pa.Field) -> tuple[int, int]:
+    if field.name in _FIRST:
+        return 0, _FIRST.index(field.name)
+    if field.name in _LAST:
+        return 3, _LAST.index(field.name)
+    return (1, 0) if pa.types.is_primitive(field.type) else (2, field.name not in ("host", "registered_domain"))
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """The schema metadata of one run, and where the run is.
+    """What a run says of its chunk, and where the run is.
 
     Attributes:
         fingerprint: of the configuration that the run was prepared with (64 hex digits).
@@ -48,8 +85,9 @@ class RunInfo:
         rows: documents in the run.
         text_bytes: bytes of their texts.
         tokens: their tokens.
-        batch_places: first place of each record batch (an empty run has none).
-        uri: where the run is; not stored in it.
+        batch_places: first place of each record batch (an empty run has none); none where the chunk is in a merged run,
+            whose batches are of many chunks.
+        uri: where the run is, which many chunks share if it is a merged one; not stored in it.
     """
 
     fingerprint: str
@@ -69,14 +107,77 @@ class RunInfo:
     uri: str = ""
 
     def to_metadata(self) -> dict[bytes, bytes]:
-        values = {key: value for key, value in asdict(self).items() if key != "uri"}
-        return {RUN_KEY: json.dumps({"version": STORE_VERSION, **values}, sort_keys=True).encode()}
+        """Schema metadata of the chunk's own run."""
+        return _to_metadata(_values(self))
 
     @classmethod
     def from_schema(cls, schema: pa.Schema, uri: str) -> "RunInfo":
-        """Reads a run's description; raises `BylineError` for a file that is no run of this version."""
-        found = (schema.metadata or {}).get(RUN_KEY)
-        values = json.loads(found) if found else {}
-        if values.pop("version", None) != STORE_VERSION:
-            raise BylineError(f"{uri}: not a run of store version {STORE_VERSION}; delete it or choose another `store`")
-        return cls(**values, uri=uri)
+        """Reads the description of a run that is no merged one; raises `BylineError` as `RunFile.from_schema`."""
+        return cls(**_from_metadata(schema, uri), uri=uri)
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """One file of the token store: a run of one chunk, or a merged run.
+
+    Attributes:
+        parts: its chunks, by (path in UTF-8, chunk); the column `file` of a merged run numbers them.
+        batch_places: first place of each record batch.
+        size: bytes of the file; of a merged run, of the runs of one chunk that it came from.
+        uri: where it is.
+    """
+
+    parts: list[RunInfo]
+    batch_places: list[int]
+    size: int
+    uri: str
+
+    @property
+    def source(self) -> str:
+        """The source, the same of all parts."""
+        return self.parts[0].source
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all documents."""
+        return sum(part.tokens for part in self.parts)
+
+    def to_metadata(self) -> dict[bytes, bytes]:
+        """Schema metadata of a merged run."""
+        parts = [{key: value for key, value in _values(part).items() if key != "batch_places"} for part in self.parts]
+        return _to_metadata({"parts": parts, "batch_places": self.batch_places, "size": self.size})
+
+    @classmethod
+    def from_schema(cls, schema: pa.Schema, uri: str, size: int = 0) -> "RunFile":
+        """Reads the description of a run, merged or not.
+
+        Args:
+            schema: of the file.
+            uri: where it is.
+            size: bytes of the file.
+
+        Raises:
+            BylineError: the file is no run of this version.
+        """
+        values = _from_metadata(schema, uri)
+        if "parts" not in values:
+            info = RunInfo(**values, uri=uri)
+            return cls([info], info.batch_places, size, uri)
+        parts = [RunInfo(**part, batch_places=[], uri=uri) for part in values["parts"]]
+        return cls(parts, values["batch_places"], values["size"], uri)
+
+
+def _values(info: RunInfo) -> dict[str, Any]:
+    return {key: value for key, value in asdict(info).items() if key != "uri"}
+
+
+def _to_metadata(values: dict[str, Any]) -> dict[bytes, bytes]:
+    return {RUN_KEY: json.dumps({"version": STORE_VERSION, **values}, sort_keys=True).encode()}
+
+
+def _from_metadata(schema: pa.Schema, uri: str) -> dict[str, Any]:
+    found = (schema.metadata or {}).get(RUN_KEY)
+    values = json.loads(found) if found else {}
+    if values.pop("version", None) != STORE_VERSION:
+        raise BylineError(f"{uri}: not a run of store version {STORE_VERSION}; delete it or choose another `store`")
+    return values

@@ -7,7 +7,7 @@ documents    each in the slice of the row that takes it, then sorted by (slice, 
 ```
 
 Metadata is gathered into one batch a source, so that predicates are asked and prefixes made once for each distinct
-value of a shard; tokens are copied once.
+value of a shard. Tokens are copied once, and of documents that no row takes an object store gives none.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,9 +22,9 @@ import pyarrow.compute as pc
 from schemas.recipe import Condition
 from transforms.conditioning import Prefixes, make_prefixes, store_columns
 from transforms.field_values import FieldValues
-from transforms.list_copying import copy_lists
 from transforms.placing import orders
-from transforms.run_reading import open_run
+from transforms.run_pieces import Piece, TokenLists
+from transforms.run_reading import copy_tokens, read_pieces
 from transforms.selecting import Predicate, holds, predicate_columns
 from transforms.storage import open_random
 from transforms.tokenizing import TextTokenizer
@@ -43,9 +43,9 @@ _NO_SLICE = -1
 
 @dataclass(frozen=True)
 class RunIndex:
-    """Where the runs of each source are: source -> (uri, file number)."""
+    """Where the runs of each source are: source -> (uri, file number of each of its parts)."""
 
-    runs: dict[str, list[tuple[str, int]]]
+    runs: dict[str, list[tuple[str, list[int]]]]
 
     @classmethod
     def read(cls, uri: str) -> "RunIndex":
@@ -56,10 +56,13 @@ class RunIndex:
 
     @classmethod
     def of(cls, rows: Iterable[tuple[str, int, str]]) -> "RunIndex":
-        """From (source, file number, uri)."""
-        runs: dict[str, list[tuple[str, int]]] = {}
+        """From (source, file number, uri) of every chunk; those of a merged run in order of its parts."""
+        files: dict[tuple[str, str], list[int]] = {}
         for source, file, uri in rows:
-            runs.setdefault(source, []).append((uri, file))
+            files.setdefault((source, uri), []).append(file)
+        runs: dict[str, list[tuple[str, list[int]]]] = {}
+        for (source, uri), numbers in files.items():
+            runs.setdefault(source, []).append((uri, numbers))
         return cls(runs)
 
 
@@ -116,7 +119,7 @@ class Documents:
 
 @dataclass(frozen=True)
 class _Part:
-    """The documents of one source; `tokens` has the lists of each batch and the numbers of the chosen ones."""
+    """The documents of one source; `tokens` has lists, the numbers of the chosen ones, and how many ids those are."""
 
     source: str
     epoch: np.ndarray
@@ -125,7 +128,7 @@ class _Part:
     place: np.ndarray
     order: np.ndarray
     counts: np.ndarray
-    tokens: list[tuple[pa.LargeListArray, np.ndarray]]
+    tokens: list[tuple[TokenLists, np.ndarray, int]]
     masked: np.ndarray
     masked_counts: np.ndarray
     prefixes: Prefixes
@@ -159,12 +162,12 @@ def _gather_source(
     tokenizer: TextTokenizer,
 ) -> _Part | None:
     mine = rows.filter(pc.equal(rows["source"], source)).to_pylist()
-    found = list(_read(mine, index.runs.get(source, ()), _columns(mine, phase)))
+    found = list(_read(mine, index.runs.get(source, []), _columns(mine, phase)))
     if not found:
         return None
-    batches, files, epochs = zip(*found, strict=True)
-    sizes = [batch.num_rows for batch in batches]
-    table, epoch = _joined(batches), np.repeat(np.array(epochs, np.int64), sizes)
+    pieces, numbers, epochs = zip(*found, strict=True)
+    sizes = [piece.index.num_rows for piece in pieces]
+    table, epoch = _joined([piece.index for piece in pieces]), np.repeat(np.array(epochs, np.int64), sizes)
     slices = _slices(mine, phase.predicates, table, source, epoch)
     chosen = slices != _NO_SLICE
     metadata = table.filter(pa.array(chosen))
@@ -175,14 +178,11 @@ def _gather_source(
         source=source,
         epoch=epoch[chosen],
         slice=slices[chosen],
-        doc_id=(np.repeat(np.array(files, np.int64), sizes)[chosen] << 32) + metadata["row"].to_numpy(),
+        doc_id=(np.concatenate(numbers)[chosen] << 32) + metadata["row"].to_numpy(),
         place=place,
         order=order,
         counts=metadata["num_tokens"].to_numpy().astype(np.int64),
-        tokens=[
-            (batch["tokens"], np.flatnonzero(some))
-            for batch, some in zip(batches, np.split(chosen, np.cumsum(sizes)[:-1]), strict=True)
-        ],
+        tokens=_chosen_tokens(pieces, chosen, table["num_tokens"].to_numpy()),
         masked=masked,
         masked_counts=masked_counts,
         prefixes=make_prefixes(metadata, source, phase.condition, phase.values, order, tokenizer, length),
@@ -190,21 +190,40 @@ def _gather_source(
 
 
 def _columns(rows: list[dict[str, Any]], phase: GatherPhase) -> list[str]:
-    """What is read of the runs; `masked` only some have."""
-    columns = {"place", "row", "num_tokens", "tokens", "masked"} | store_columns(phase.condition)
+    """What is read of the runs; `masked` only some have, and `file` only merged ones."""
+    columns = {"place", "row", "file", "num_tokens", "tokens", "masked"} | store_columns(phase.condition)
     for number in {row["predicates"] for row in rows}:
         columns |= predicate_columns(phase.predicates[number])
     return sorted(columns)
 
 
 def _read(
-    rows: list[dict[str, Any]], runs: Iterable[tuple[str, int]], columns: list[str]
-) -> Iterator[tuple[pa.RecordBatch, int, int]]:
-    """Batches of the rows' ranges with their file number and epoch."""
+    rows: list[dict[str, Any]], runs: Sequence[tuple[str, list[int]]], columns: list[str]
+) -> Iterator[tuple[Piece, np.ndarray, int]]:
+    """Pieces of the rows' ranges with the file numbers (int64 [rows]) and the epoch of their documents."""
+    uris = [uri for uri, _ in runs]
     for epoch, low, high in _merged(rows):
-        for uri, file in runs:
-            for batch in open_run(uri, columns).between(low, high):
-                yield batch, file, epoch
+        for run, piece in read_pieces(uris, columns, low, high):
+            yield piece, _file_numbers(piece.index, runs[run][1]), epoch
+
+
+def _file_numbers(batch: pa.RecordBatch, files: list[int]) -> np.ndarray:
+    """int64 [rows]: the file number of each document; only merged runs have several."""
+    if "file" in batch.schema.names:
+        return np.array(files, np.int64)[batch["file"].to_numpy()]
+    return np.full(batch.num_rows, files[0], np.int64)
+
+
+def _chosen_tokens(
+    pieces: Sequence[Piece], chosen: np.ndarray, num_tokens: np.ndarray
+) -> list[tuple[TokenLists, np.ndarray, int]]:
+    """As `_Part.tokens`; `chosen` (bool) and `num_tokens` are of the documents of all pieces."""
+    ends = np.cumsum([piece.index.num_rows for piece in pieces])
+    sizes = np.diff(np.cumsum(np.where(chosen, num_tokens, 0), dtype=np.int64)[ends - 1], prepend=0)
+    return [
+        (piece.tokens, np.flatnonzero(some), int(size))
+        for piece, some, size in zip(pieces, np.split(chosen, ends[:-1]), sizes, strict=True)
+    ]
 
 
 def _merged(rows: list[dict[str, Any]]) -> list[tuple[int, int, int]]:
@@ -247,27 +266,23 @@ def _masked(metadata: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """All columns but the tokens, as one batch, text columns encoded over all of it.
-
-    Each run has a dictionary of its own, of all its hosts: joining those would cost more than reading the few rows.
-    """
-    names = [name for name in batches[0].schema.names if name != "tokens"]
+    """All columns of all runs as one batch, texts encoded over all of it; `file` numbers the parts of one run only."""
+    names = [name for name in batches[0].schema.names if name != "file"]
     arrays = []
     for name in names:
-        parts = [batch[name] for batch in batches]
-        if pa.types.is_dictionary(parts[0].type):
-            parts = [part.dictionary_decode() for part in parts]
-        joined = pa.concat_arrays(parts)
+        joined = pa.concat_arrays([batch[name] for batch in batches])
         arrays.append(joined.dictionary_encode() if pa.types.is_string(joined.type) else joined)
     return pa.RecordBatch.from_arrays(arrays, names)
 
 
 def _copied(parts: list[_Part], total: int, dtype: npt.DTypeLike) -> np.ndarray:
     """Ids of the chosen documents of all parts, one after another; the only copy of them outside the rows."""
-    ids, end = np.empty(total, dtype), 0
-    for lists, numbers in (batch for part in parts for batch in part.tokens):
-        end = copy_lists(lists.values.to_numpy(), lists.offsets.to_numpy(), numbers, ids, end)
-    assert end == total, f"{end} tokens in lists that say {total}"
+    ids, end, copies = np.empty(total, dtype), 0, []
+    for lists, numbers, size in (some for part in parts for some in part.tokens):
+        copies.append((lists, numbers, ids[end : end + size]))
+        end += size
+    assert end == total, f"{end} tokens of documents that say {total}"
+    copy_tokens(copies)
     return ids
 
 

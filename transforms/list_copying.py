@@ -3,6 +3,8 @@
 ```
 values   a a b c c c      lists 2, 0      into   c c c a a
 offsets  0   2 3     6
+
+         lists 0, 1, 2 to 4, 0, 1          b c c c a a
 ```
 """
 
@@ -26,3 +28,18 @@ def copy_lists(values: np.ndarray, offsets: np.ndarray, numbers: np.ndarray, int
         into[end : end + size] = values[offsets[number] : offsets[number + 1]]
         end += size
     return end
+
+
+@numba.njit(cache=True, nogil=True)
+def place_lists(values: np.ndarray, offsets: np.ndarray, into: np.ndarray, starts: np.ndarray) -> None:
+    """Copies every list to a place of its own.
+
+    Args:
+        values: [k].
+        offsets: int64 [n + 1], into `values`.
+        into: of the values' dtype, changed.
+        starts: int64 [n], where in `into` each list begins.
+    """
+    for number in range(len(starts)):
+        size = offsets[number + 1] - offsets[number]
+        into[starts[number] : starts[number] + size] = values[offsets[number] : offsets[number + 1]]

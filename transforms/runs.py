@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import transforms.coder  # noqa: F401  (registers the coder of the batches)
 from schemas import store
 from schemas.documents import info_of
+from transforms.counters import batch_counts, count, count_retries
 from transforms.list_copying import copy_lists
 from transforms.placing import places
 from transforms.storage import join, write_file
@@ -55,17 +56,30 @@ def _take_lists(lists: pa.LargeListArray, order: np.ndarray) -> pa.LargeListArra
 def cut_for_reading(batch: pa.RecordBatch) -> list[pa.RecordBatch]:
     """Cuts a sorted batch where the tokens before a document pass a multiple of `BATCH_TOKEN_BYTES`."""
     width = batch.schema.field("tokens").type.value_type.byte_width
-    ends = np.cumsum(batch["num_tokens"].to_numpy(), dtype=np.int64) * width
+    borders = batch_borders(batch["num_tokens"].to_numpy(), width)
+    return [batch.slice(low, high - low) for low, high in pairwise(borders)]
+
+
+def batch_borders(num_tokens: np.ndarray, width: int) -> list[int]:
+    """Where sorted documents are cut into record batches.
+
+    Args:
+        num_tokens: int32 [n].
+        width: bytes of a token.
+
+    Returns:
+        The first row of each batch, and n; only n without documents.
+    """
+    ends = np.cumsum(num_tokens, dtype=np.int64) * width
     starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
     cuts = np.flatnonzero(np.diff(starts // store.BATCH_TOKEN_BYTES)) + 1
-    borders = [0, *cuts.tolist(), batch.num_rows]
-    return [batch.slice(low, high - low) for low, high in pairwise(borders) if high > low]
+    return [0, *cuts.tolist(), len(num_tokens)] if len(num_tokens) else [0]
 
 
 def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str) -> str:
     """Sorts and writes one batch; returns the run's path."""
     info = info_of(batch)
-    ordered = sort_by_place(batch)
+    ordered = store.in_order(sort_by_place(batch))
     parts = cut_for_reading(ordered)
     described = store.RunInfo(
         fingerprint=fingerprint,
@@ -98,7 +112,10 @@ class _WriteRunsFn(beam.DoFn):
 
     def process(self, batch: pa.RecordBatch) -> Iterator[str]:
         source = info_of(batch).source
-        yield write_run(batch, self.fingerprints[source], self.folders[source])
+        uri = write_run(batch, self.fingerprints[source], self.folders[source])
+        count(batch_counts(batch))
+        count_retries()
+        yield uri
 
 
 class WriteRuns(beam.PTransform):

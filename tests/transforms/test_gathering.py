@@ -1,7 +1,7 @@
 """Whole shards from runs and plan rows, held row for row against the reference, and what gathering promises."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -21,11 +21,12 @@ from schemas.recipe import Condition, Packing
 from tests import small
 from tests.reference import assembly, layout
 from tests.small import StoredRow
-from transforms import assembling
+from transforms import assembling, run_ranges, run_reading
 from transforms.assembling import AssembleJob, PackedShard, pack_shard, planned_phases
+from transforms.compacting import merge_runs
 from transforms.field_values import FieldValues
 from transforms.gathering import INDEX_SCHEMA, Documents, GatherPhase, RunIndex, gather, write_index
-from transforms.run_reading import Run
+from transforms.run_reading import Run, forget_runs
 from transforms.storage import write_file
 from transforms.tokenizing import shared_tokenizer, tokenizer_info
 
@@ -297,6 +298,71 @@ def test_a_shard_is_what_the_reference_makes_of_the_same_plan(folder: Path, case
     assert small.comparable_counts(packed.counts(made.job)) == expected.counts
 
 
+class LocalObject:
+    """A file that is read like an object of an object store."""
+
+    def __init__(self, uri: str) -> None:
+        self.content = Path(uri).read_bytes()
+        self.size = len(self.content)
+
+    def read_at(self, start: int, end: int) -> bytes:
+        assert 0 <= start <= end <= self.size
+        return self.content[start:end]
+
+
+def merged(case: Case, index: RunIndex, folder: Path) -> RunIndex:
+    """The same store with all runs of a source as one, those of source `b` in two steps."""
+    rows = []
+    for source, runs in index.runs.items():
+        files = {uri: number for uri, numbers in runs for number in numbers}
+        names = sorted(files, key=lambda uri: case.files[files[uri]][1])
+        inputs = names
+        if len(inputs) > 2 and source == "b":
+            inputs = [merge_runs(inputs[1:], f"{folder}/{source}-part.arrow").uri, inputs[0]]
+        target = merge_runs(inputs, f"{folder}/{source}.arrow").uri if len(inputs) > 1 else inputs[0]
+        rows += [(source, files[uri], target) for uri in names]
+    return RunIndex.of(rows)
+
+
+@settings(deadline=None, max_examples=40)
+@given(cases(), st.booleans(), st.booleans())
+def test_merged_runs_and_object_stores_give_the_same_documents(
+    folder: Path, case: Case, is_merged: bool, is_object: bool
+) -> None:
+    made = make(case, folder)
+    expected = gathered_documents(made)
+    if is_merged:
+        made.index = merged(case, made.index, folder / f"merged-{len(list(folder.iterdir()))}")
+    with pytest.MonkeyPatch.context() as patch:
+        if is_object:
+            patch.setattr(run_reading, "is_object_address", lambda uri: True)
+            patch.setattr(run_ranges, "open_ranges", LocalObject)
+        forget_runs()
+        found = gathered_documents(made)
+    forget_runs()
+    assert found == expected
+
+
+def gathered_documents(made: Made) -> dict[str, Any]:
+    """What gathering gives of each document, in its order; where things stand in arrays may differ."""
+    phase = planned_phases(made.plan)["only"].gathering
+    phase = replace(phase, condition=None, values=FieldValues())
+    tokenizer = shared_tokenizer(made.config.tokenizer)
+    found = gather(made.rows, made.index, phase, made.config.seed, made.config.sequence.length, tokenizer)
+    lists = {
+        "tokens": (found.tokens, found.token_start, found.token_count),
+        "masked": (found.masked_ranges, found.masked_start, found.masked_count),
+    }
+    return {
+        "sources": found.sources,
+        **{name: getattr(found, name).tolist() for name in ("source", "epoch", "slice", "doc_id", "place")},
+        **{
+            name: [values[start : start + count].tolist() for start, count in zip(starts, counts, strict=True)]
+            for name, (values, starts, counts) in lists.items()
+        },
+    }
+
+
 def one_source(folder: Path, rows: list[StoredRow], name: str = "a") -> tuple[str, list[assembly.Document]]:
     return small.write_run_of(folder / name, name, "x.jsonl", 0, rows)
 
@@ -415,7 +481,10 @@ def test_the_index_of_runs_reads_back(tmp_path: Path) -> None:
     rows = [("a", 0, "one"), ("b", 2, "two"), ("a", 1, "three")]
     with write_file(str(tmp_path / "runs.arrow")) as sink:
         write_index(rows, sink)
-    assert RunIndex.read(str(tmp_path / "runs.arrow")).runs == {"a": [("one", 0), ("three", 1)], "b": [("two", 2)]}
+    assert RunIndex.read(str(tmp_path / "runs.arrow")).runs == {
+        "a": [("one", [0]), ("three", [1])],
+        "b": [("two", [2])],
+    }
     with write_file(str(tmp_path / "none.arrow")) as sink:
         write_index([], sink)
     assert RunIndex.read(str(tmp_path / "none.arrow")).runs == {}
