@@ -6,7 +6,7 @@ byline build CONFIG             byline inspect OUT [--row N]
 byline prepare CONFIG           byline prompt OUT host=example.org TEXT
 byline plan CONFIG              byline doctor [CONFIG]
 byline assemble CONFIG          byline weights doremi|skillit TABLE
-byline diff A.yaml B.yaml
+byline diff A.yaml B.yaml         byline compact CONFIG
 ```
 """
 
@@ -36,7 +36,9 @@ app = typer.Typer(
 )
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="the YAML file of the recipe", show_default=False)]
-OutPath = Annotated[Path, typer.Argument(metavar="OUT", help="the folder of a finished build", show_default=False)]
+OutPath = Annotated[
+    str, typer.Argument(metavar="OUT", help="the folder or address of a finished build", show_default=False)
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key, as in --set sequence.length=512")
 ]
@@ -189,6 +191,26 @@ def assemble(
 
 
 @app.command()
+def compact(
+    config: ConfigPath,
+    size: Annotated[
+        str, typer.Option("--size", metavar="SIZE", help="of a merged run at most, as in 64MiB or 1GiB")
+    ] = "1GiB",
+    settings: Settings = None,
+    workers: Workers = None,
+    runner: RunnerName = "local",
+    options: BeamOptions = None,
+    verbose: Verbose = False,
+) -> None:
+    """Merge small runs of the token store, so that shards are read in fewer and longer ranges."""
+    from pipelines import compact as command
+    from schemas.config_file import load_config
+
+    how = _runner(workers, verbose, runner, options)
+    command.compact(load_config(config, settings or ()), command.parse_size(size), how, _console())
+
+
+@app.command()
 def verify(
     out: OutPath,
     documents: Annotated[int, typer.Option(min=0, help="documents of the raw corpora to compare token by token")] = 64,
@@ -197,7 +219,7 @@ def verify(
     """Recount every invariant, checksum and line of the ledger from the files."""
     from pipelines import verify as command
 
-    raise typer.Exit(command.verify(str(out), documents, tokenizer, _console()))
+    raise typer.Exit(command.verify(out, documents, tokenizer, _console()))
 
 
 @app.command()
@@ -213,7 +235,7 @@ def inspect(
     from pipelines import inspect_rows as command
 
     console = Console(force_terminal=True, color_system="256") if color else Console()
-    command.inspect(str(out), row, phase, tokenizer, console, full)
+    command.inspect(out, row, phase, tokenizer, console, full)
 
 
 @app.command()

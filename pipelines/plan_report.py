@@ -28,10 +28,15 @@ from rich.text import Text
 from pipelines.plan_picture import draw_timeline, leave_row, short
 from pipelines.prepare import StoreState
 from schemas.plan import Plan
+from transforms.range_reads import RangeReads, count_reads, merged_runs
 
 # Below this, a range costs more to ask for than to read from an object store.
 SMALL_RANGE_BYTES = 16_000
 MANY_READS = 100_000
+# Of a run, where `byline compact` is not told another one; and what it should at least divide the reads by to be worth
+# writing the token store once more.
+MERGED_BYTES = 1 << 30
+WORTH_MERGING = 2
 # Of more epochs than this, models learn little (arXiv 2305.16264).
 MANY_EPOCHS = 4
 # A share that is off by more than this would be minded, and in so short a phase single documents make it so.
@@ -46,7 +51,7 @@ def report(plan: Plan, state: StoreState) -> Values:
     length = plan.header["sequence"]["length"]
     phases = [_phase(plan, phase, length) for phase in plan.header["phases"]]
     sources = _sources(plan, phases)
-    reads = _reads(plan, state)
+    reads, merged = _reads(plan, state)
     main = sum(phase["expected_rows"] for phase in phases if phase["branch"] is None)
     return {
         "plan_sha256": plan.sha256,
@@ -56,9 +61,9 @@ def report(plan: Plan, state: StoreState) -> Values:
         "expected_tokens": main * length,
         "phases": phases,
         "sources": sources,
-        "reads": reads,
+        "reads": {**_reads_entry(reads), "compacted": None if merged is None else _reads_entry(merged)},
         "notes": list(plan.header["notes"]),
-        "warnings": _warnings(phases, sources, reads),
+        "warnings": _warnings(phases, sources, reads, merged),
     }
 
 
@@ -129,18 +134,29 @@ def _sources(plan: Plan, phases: Sequence[Values]) -> Values:
     }
 
 
-def _reads(plan: Plan, state: StoreState) -> Values:
-    """How many ranges the shards read, each from every run of its source, and their mean size."""
-    runs = Counter(run.source for run in state.runs)
+def _reads(plan: Plan, state: StoreState) -> tuple[RangeReads, RangeReads | None]:
+    """What the shards read, and what they would read from larger runs; None where that is not worth making them."""
+    runs, stored = Counter(file.source for file in state.files), Counter[str]()
+    for file in state.files:
+        stored[file.source] += file.size
     ranges = {entry["values"]: entry["counts"] for entry in plan.table["source"].value_counts().to_pylist()}
-    count = sum(runs[source] * number for source, number in ranges.items())
     draws = [draw for phase in plan.header["drawn"]["phases"].values() for of in phase.values() for draw in of.values()]
     width = 2 if plan.header["tokenizer"]["vocab_size"] <= 2**16 else 4
     size = sum(draw["tokens"] for draw in draws) * width
-    return {"count": count, "mean_bytes": round(size / count) if count else 0, "runs": len(state.runs)}
+    reads = count_reads(ranges, runs, size)
+    merged = count_reads(ranges, merged_runs(runs, stored, MERGED_BYTES), size)
+    return reads, merged if _are_slow(reads) and WORTH_MERGING * merged.count <= reads.count else None
 
 
-def _warnings(phases: Sequence[Values], sources: Values, reads: Values) -> list[str]:
+def _are_slow(reads: RangeReads) -> bool:
+    return reads.count > MANY_READS and reads.mean_bytes < SMALL_RANGE_BYTES
+
+
+def _reads_entry(reads: RangeReads) -> Values:
+    return {"count": reads.count, "mean_bytes": reads.mean_bytes, "runs": reads.runs}
+
+
+def _warnings(phases: Sequence[Values], sources: Values, reads: RangeReads, merged: RangeReads | None) -> list[str]:
     found = [warning for phase in phases if (warning := _share_warning(phase)) is not None]
     found += [
         f"source {name}: {of['epochs']:.1f} epochs; repeating beyond about {MANY_EPOCHS} epochs is worth little "
@@ -148,12 +164,21 @@ def _warnings(phases: Sequence[Values], sources: Values, reads: Values) -> list[
         for name, of in sources.items()
         if of["epochs"] > MANY_EPOCHS
     ]
-    if reads["count"] > MANY_READS and reads["mean_bytes"] < SMALL_RANGE_BYTES:
-        found.append(
-            f"{reads['count']:,} ranges below {SMALL_RANGE_BYTES // 1000} kB are slow on object stores; "
-            f"a larger shard.sequences makes fewer and longer ones"
-        )
+    if _are_slow(reads):
+        found.append(_reads_warning(reads, merged))
     return found
+
+
+def _reads_warning(reads: RangeReads, merged: RangeReads | None) -> str:
+    text = f"{reads.count:,} ranges below {SMALL_RANGE_BYTES // 1000} kB are slow on object stores"
+    if merged is not None:
+        text += (
+            f"; `byline compact` would make {merged.runs:,} runs of the {reads.runs:,}, and {merged.count:,} ranges of "
+            f"{merged.mean_bytes / 1e3:,.1f} kB"
+        )
+    if merged is None or merged.mean_bytes < SMALL_RANGE_BYTES:
+        text += "; a larger shard.sequences makes fewer and longer ones"
+    return text
 
 
 def _share_warning(phase: Values) -> str | None:

@@ -8,6 +8,7 @@ labels and kept numbers, for which those were drawn. Templates may use `url`, `h
 `source`, sizes, labels, kept fields that are text or int, and any number in bins.
 """
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -132,8 +133,13 @@ def read_stored(config: Config, file: InputFile) -> dict[int, dict[str, Any]]:
     for path in Path(config.store, file.source).glob("*/*.arrow"):
         with pa.memory_map(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
-        if f'"path": "{file.path}"'.encode() in table.schema.metadata[b"byline.run"]:
-            found |= {row.pop("row"): row for row in table.select(names).to_pylist()}
+        said = json.loads(table.schema.metadata[b"byline.run"])
+        # A merged run has the documents of several files.
+        paths = [part["path"] for part in said.get("parts", [said])]
+        parts = table["file"].to_pylist() if "file" in table.schema.names else [0] * table.num_rows
+        for part, row in zip(parts, table.select(names).to_pylist(), strict=True):
+            if paths[part] == file.path:
+                found[row.pop("row")] = row
     return found
 
 

@@ -77,6 +77,12 @@ class ListRuns(_ReadList):
     fn = _ReadRunsFn
 
 
+class ListGroups(_ReadList):
+    """A list of groups of runs as JSON lines -> the lines."""
+
+    fn = _ReadRunsFn
+
+
 class ReadPlan(_ReadList):
     """`plan.arrow` -> the plan's rows, one batch for each shard."""
 

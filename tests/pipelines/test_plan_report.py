@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from typer.main import get_command
 
 from pipelines import plan_picture, plan_report
+from pipelines.cli import app
+from pipelines.compact import parse_size
 from pipelines.prepare import StoreState
 from schemas.plan import PLAN_SCHEMA, Plan
-from schemas.store import RunInfo
+from schemas.store import RunFile, RunInfo
 from tests.small import StoredRow, drawn_by, small_config, tokenizer_file, write_store
 from tests.small import plan_of as plan_of_store
 
@@ -61,13 +64,14 @@ def plan_of(*phases: dict, rows: list[tuple] = (), notes: list[str] = (), **draw
     return Plan(table, header)
 
 
-def state_of(**runs: int) -> StoreState:
+def state_of(size: int = 1 << 30, **runs: int) -> StoreState:
+    """A store of so many runs of each source, `size` bytes each."""
     infos = [
-        RunInfo("f", source, f"{n}.jsonl", 0, True, 1, 1, 1, {}, 0, 1, 1, 1, [0])
+        RunInfo("f", source, f"{n}.jsonl", 0, True, 1, 1, 1, {}, 0, 1, 1, 1, [0], f"{source}-{n}.arrow")
         for source, count in runs.items()
         for n in range(count)
     ]
-    return StoreState({}, {}, [], infos)
+    return StoreState({}, {}, [], infos, [RunFile([info], [0], size, info.uri) for info in infos])
 
 
 def lines_of(plan: Plan, state: StoreState, width: int = 80) -> list[str]:
@@ -205,14 +209,14 @@ def test_json_has_everything_exact() -> None:
             "unused": {"selection": {"documents": 30_000, "tokens": 34_500_000_000}},
         },
     }
-    assert found["reads"] == {"count": 10, "mean_bytes": 329_600, "runs": 4}
+    assert found["reads"] == {"count": 10, "mean_bytes": 329_600, "runs": 4, "compacted": None}
     assert found["notes"] == ["max_epochs holds source c4 at 40.00% [of the mixture]"]
     assert found["warnings"] == []
 
 
 def test_a_plan_that_draws_nothing() -> None:
     found = plan_report.report(plan_of(phase("main", 0, {"c4": 0.0})), state_of())
-    assert found["reads"] == {"count": 0, "mean_bytes": 0, "runs": 0}
+    assert found["reads"] == {"count": 0, "mean_bytes": 0, "runs": 0, "compacted": None}
     assert found["warnings"] == []
     assert picture([phase("main", 0, {"c4": 0.0})]) == []
 
@@ -235,7 +239,7 @@ def test_a_plan_of_a_small_store(tmp_path: Path) -> None:
         branches=[{"name": "early", "at": 0.5, "share": 0.2, "mixture": {"b": 1}}],
     )
     plan = plan_of_store(config, store)
-    state = StoreState({}, {}, [], store.runs)
+    state = StoreState({}, {}, [], store.runs, [RunFile([run], run.batch_places, 1, run.uri) for run in store.runs])
     found = json.loads(plan_report.as_json(plan, state))
     drawn = drawn_by(plan, store.documents)
     for part in found["phases"]:
@@ -302,6 +306,44 @@ def test_many_small_reads(rows: int, runs: int, size: int, warned: bool) -> None
     )
     text = "100,001 ranges below 16 kB are slow on object stores; a larger shard.sequences makes fewer and longer ones"
     assert found == [text] * warned
+
+
+def slow_reads(size: int, tokens: int) -> dict:
+    """The report of a plan of eleven ranges of a store of 10,000 runs of `size` bytes."""
+    plan = plan_of(
+        phase("a", 100, {"c4": 1.0}),
+        rows=[("a", shard, 0, "c4", 0, 0, 9, 0) for shard in range(11)],
+        phases={"a": {"c4": {"0": {"documents": 1, "tokens": tokens}}}},
+    )
+    return plan_report.report(plan, state_of(size, c4=10_000))
+
+
+def test_what_compaction_would_make_of_small_reads() -> None:
+    # 1000 runs of a GiB, so a tenth of the ranges, ten times as long.
+    found = slow_reads(2**30 // 10, tokens=110_000 * 1000)
+    assert found["reads"]["compacted"] == {"count": 11_000, "mean_bytes": 20_000, "runs": 1000}
+    assert found["warnings"] == [
+        "110,000 ranges below 16 kB are slow on object stores; `byline compact` would make 1,000 runs of the 10,000, "
+        "and 11,000 ranges of 20.0 kB"
+    ]
+
+
+def test_compaction_that_is_not_enough() -> None:
+    (found,) = slow_reads(2**30 // 10, tokens=110_000 * 100)["warnings"]
+    assert found.endswith("11,000 ranges of 2.0 kB; a larger shard.sequences makes fewer and longer ones")
+
+
+@pytest.mark.parametrize(("size", "tokens"), [(2**30 // 2 + 1, 110_000), (2**30 // 10, 110_000 * 8000)])
+def test_nothing_is_said_of_compaction_that_does_not_pay(size: int, tokens: int) -> None:
+    # Runs that are large already, and ranges that are long already.
+    found = slow_reads(size, tokens)
+    assert found["reads"]["compacted"] is None
+    assert "byline compact" not in str(found["warnings"])
+
+
+def test_the_command_makes_runs_of_the_size_that_the_report_goes_by() -> None:
+    (option,) = [item for item in get_command(app).commands["compact"].params if item.name == "size"]
+    assert parse_size(option.default) == plan_report.MERGED_BYTES
 
 
 def test_ids_of_four_bytes_count_in_reads() -> None:

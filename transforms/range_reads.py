@@ -1,0 +1,44 @@
+"""How many ranges shards read from the token store, and what merging its runs makes of that.
+
+```
+ranges of the plan   c4: 3   dclm: 1         runs   c4: 200   dclm: 50       read   3 * 200 + 1 * 50 = 650 ranges
+                                                    c4:   2   dclm:  1              3 *   2 + 1 *  1 =   7 ranges
+```
+
+Every range is read from each run of its source, since a run has documents from all over the circle of places.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RangeReads:
+    """What all shards of a plan read.
+
+    Attributes:
+        runs: files of the store.
+        count: ranges, each of one run.
+        mean_bytes: tokens of one, on average.
+    """
+
+    runs: int
+    count: int
+    mean_bytes: int
+
+
+def count_reads(ranges: Mapping[str, int], runs: Mapping[str, int], token_bytes: int) -> RangeReads:
+    """What a plan reads from a store.
+
+    Args:
+        ranges: source -> ranges of places that the plan's shards take of it, one for each row of the plan.
+        runs: source -> its runs, merged or not.
+        token_bytes: bytes of the tokens that all shards take.
+    """
+    count = sum(number * runs.get(source, 0) for source, number in ranges.items())
+    return RangeReads(sum(runs.values()), count, round(token_bytes / count) if count else 0)
+
+
+def merged_runs(runs: Mapping[str, int], stored_bytes: Mapping[str, int], size: int) -> dict[str, int]:
+    """About how many runs of `size` bytes `byline compact` makes of each source's, which take so many bytes in all."""
+    return {source: min(number, -(-stored_bytes[source] // size)) for source, number in runs.items()}
