@@ -12,9 +12,11 @@ from pipelines.prepare import StoreState, look_at_store
 from pipelines.runner import SMALL_INPUT_BYTES, RunnerSettings, run_pipeline
 from schemas.config import Config
 from schemas.plan import Plan
-from transforms import storage
-from transforms.counting import CountRuns, RunCounter
+from transforms import storage, store_index
+from transforms.counting import RunCounter
+from transforms.passes import CountRuns, write_counter
 from transforms.planning import make_plan
+from transforms.run_reading import forget_runs
 from transforms.tokenizing import shared_tokenizer, tokenizer_info
 from transforms.work_lists import ListRuns, write_lines
 
@@ -37,6 +39,7 @@ def plan(config: Config, settings: RunnerSettings, console: Console) -> tuple[Pl
 
 def make_recipe_plan(config: Config, state: StoreState, settings: RunnerSettings) -> Plan:
     """Plans from a state that was looked at."""
+    forget_runs()
     tokenizer = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
     return make_plan(config, tokenizer, state.runs, _passes(config, state, settings))
 
@@ -49,18 +52,20 @@ def _passes(config: Config, state: StoreState, settings: RunnerSettings) -> Call
 
     def do_pass(counter: RunCounter) -> pa.RecordBatch:
         list_uri = storage.join(config.store, storage.temporary_name("runs.txt"))
+        counter_uri = storage.join(config.store, storage.temporary_name("counter.json"))
         counts_uri = storage.join(config.store, storage.temporary_name("counts.arrow"))
-        write_lines(list_uri, (run.uri for run in state.runs))
 
         def wire(pipeline: beam.Pipeline) -> object:
-            return pipeline | "ListRuns" >> ListRuns(list_uri) | "CountRuns" >> CountRuns(counter, counts_uri)
+            return pipeline | "ListRuns" >> ListRuns(list_uri) | "CountRuns" >> CountRuns(counter_uri, counts_uri)
 
         try:
+            write_lines(list_uri, store_index.run_uris(state.runs))
+            write_counter(counter_uri, counter)
             run_pipeline(wire, settings, index_bytes)
             with storage.open_random(counts_uri) as source:
                 return pa.ipc.open_file(source).get_batch(0)
         finally:
-            storage.delete_file(list_uri)
-            storage.delete_file(counts_uri)
+            for uri in (list_uri, counter_uri, counts_uri):
+                storage.delete_file(uri)
 
     return do_pass

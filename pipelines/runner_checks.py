@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from byline.errors import BylineError
+from pipelines import dataflow
 from pipelines.checks import BROKEN, Check, State, one_line
 
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ def check_dataflow() -> Check:
     # Beam logs a warning for each that it misses.
     logging.disable(logging.WARNING)
     try:
-        importlib.import_module("apache_beam.runners.dataflow.internal.apiclient")
+        # Without the second, Beam goes on without credentials.
+        for name in ("apache_beam.runners.dataflow.internal.apiclient", "google_auth_httplib2"):
+            importlib.import_module(name)
     except BROKEN as error:
         return Check("Dataflow", State.ABSENT, f"needs more: {one_line(error)}", INSTALL_GCP)
     finally:
@@ -199,18 +202,18 @@ def _answer(name: str, endpoint: str, mend: str) -> Check:
 
 
 def _check_cloud(options: "PipelineOptions", environment: Mapping[str, str], home: Path) -> Iterator[Check]:
-    from apache_beam.options.pipeline_options import GoogleCloudOptions, WorkerOptions
-
     packages = check_dataflow()
     if packages.state is not State.OK:
         yield Check("Google packages", State.FAILED, packages.found, packages.mend)
-    image = options.view_as(WorkerOptions).sdk_container_image
-    push = "docker build --tag REGISTRY/byline . and docker push it; --option sdk_container_image=REGISTRY/byline"
-    yield _given("worker image", image, push)
-    cloud = options.view_as(GoogleCloudOptions)
-    yield _given("project", cloud.project, "--option project=PROJECT")
-    yield _given("region", cloud.region, "--option region=REGION")
-    yield _given("temporary files", cloud.temp_location, "--option temp_location=gs://BUCKET/tmp")
+    given = options.get_all_options()
+    labels = ("worker image", "project", "region", "temporary files")
+    for label, (name, example) in zip(labels, dataflow.NEEDED.items(), strict=True):
+        yield _given(label, given[name], f"--option {name}={example}")
+    if given["machine_type"]:
+        yield Check("machine type", State.OK, given["machine_type"])
+    else:
+        found = "not given: the service's own may have less than the 4 GB a core that Byline takes"
+        yield Check("machine type", State.ABSENT, found, "--option machine_type=n2-standard-8")
     yield _check_credentials(environment, home)
 
 

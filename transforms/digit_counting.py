@@ -75,7 +75,7 @@ class DigitCounter(Summing):
         """Histograms over one run, for the questions about its source."""
         columns = predicate_columns(self.predicates.values()) | {asked.number.field for asked in self.questions}
         run = open_run(uri, sorted({"place", "num_tokens", *columns}))
-        source = run.info.source
+        source = run.source
         populations = {number: dict(asked.population) for number, asked in enumerate(self.questions)}
         mine = {number: population[source] for number, population in populations.items() if source in population}
         if not mine:

@@ -28,11 +28,12 @@ class FieldValues:
 
     Attributes:
         top: field -> the values that stay, commonest first.
-        bins: number -> borders between its bins, ascending; they may repeat. An int stays one, and is compared exactly.
+        bins: number -> borders between its bins, ascending; they may repeat. An int stays one, and is compared exactly:
+            the type says so, as `float` alone would let `transforms.passes` read it as a float.
     """
 
     top: dict[str, list[str]] = field(default_factory=dict)
-    bins: dict[str, list[float]] = field(default_factory=dict)
+    bins: dict[str, list[int | float]] = field(default_factory=dict)
 
     @cached_property
     def kept(self) -> dict[str, frozenset[str]]:

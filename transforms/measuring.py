@@ -87,7 +87,7 @@ class PartView:
 def _read(uri: str, columns: set[str]) -> tuple[pa.RecordBatch, str]:
     """The named columns of a run, those of them that it has, and its source."""
     run = open_run(uri, sorted({"place", "num_tokens", *columns}))
-    return run.whole(), run.info.source
+    return run.whole(), run.source
 
 
 @dataclass(frozen=True)

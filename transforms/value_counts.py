@@ -1,4 +1,4 @@
-r"""The commonest values of a field: one pass over the token store counts each value (see `transforms.counting`).
+r"""The commonest values of a field: one pass over the token store counts each value (see `transforms.passes`).
 
 ```
 part 0, top: {host: 2}     key "0\thost\ta.org"  documents 7
@@ -27,17 +27,17 @@ class ValueCounter(Summing):
     """Documents and tokens by value; key `part<TAB>field<TAB>value`, bin 0.
 
     Attributes:
-        views: the parts; those without `top` are passed over.
+        parts: those without `top` are passed over.
     """
 
-    views: Sequence[PartView]
+    parts: Sequence[PartView]
 
     def count(self, uri: str) -> pa.RecordBatch:
         """Counts over one run."""
-        views = [view for view in self.views if _top_fields(view)]
+        views = [view for view in self.parts if _top_fields(view)]
         needed = set().union(*(view.predicate_columns | columns_of_fields(_top_fields(view)) for view in views))
         run = open_run(uri, sorted({"place", "num_tokens", *needed}))
-        batch, source = run.whole(), run.info.source
+        batch, source = run.whole(), run.source
         parts = []
         for view in views:
             if view.condition is None or source not in view.predicates:

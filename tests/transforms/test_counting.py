@@ -1,25 +1,13 @@
-"""Counts: by bin, merged in any order and grouping, and the same with Beam."""
+"""Counts: by bin, and merged in any order and grouping."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import pytest
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.corpora import Tokenizer
-from tests import small
-from tests.small import StoredRow
-from transforms import counting
-from transforms.counting import COUNTS, CountRuns, Summing, count_by_bin, one_batch
-from transforms.field_values import FieldValues
-from transforms.measuring import PartView, PlaceCounter
+from transforms.counting import COUNTS, Summing, count_by_bin, one_batch
 
 pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**56)), max_size=20)
 
@@ -65,65 +53,3 @@ def test_one_batch_of_a_table() -> None:
     assert one_batch(table).to_pydict() == {"a": [1, 2, 3]}
     assert one_batch(table.slice(0, 0)).schema == table.schema
     assert one_batch(table.slice(0, 0)).num_rows == 0
-
-
-def counter_and_runs(folder: Path) -> tuple[PlaceCounter, list[str]]:
-    rows = [StoredRow(row, [1] * (row + 1), quality=row / 7) for row in range(20)]
-    runs = [small.write_run_of(folder / "runs", "a", f"{n}.jsonl", n, rows[n:])[0] for n in range(5)]
-    tokenizer = Tokenizer(file=small.tokenizer_file(folder))
-    views = [PartView(str(n), n, {source: []}, None, FieldValues(), 0, 16, tokenizer) for n, source in enumerate("ab")]
-    return PlaceCounter(views), runs
-
-
-def count_with_beam(counter: counting.RunCounter, runs: Sequence[str], uri: str) -> pa.RecordBatch:
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        pipeline | beam.Create(runs).with_output_types(str) | CountRuns(counter, uri)
-    with pa.memory_map(uri) as source:
-        reader = pa.ipc.open_file(source)
-        assert reader.num_record_batches == 1
-        return reader.get_batch(0)
-
-
-@pytest.mark.parametrize("waiting", [1 << 20, 0])
-def test_beam_counts_what_a_loop_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: int) -> None:
-    monkeypatch.setattr(counting, "_WAITING_ROWS", waiting)
-    counter, runs = counter_and_runs(tmp_path)
-    found = count_with_beam(counter, runs, str(tmp_path / "counts.arrow"))
-    assert found.equals(small.local_pass(runs)(counter))
-    assert sum(row[2] for row in as_rows(found)) == 20 + 19 + 18 + 17 + 16
-    assert {row[0] for row in as_rows(found)} == {"0\ta"}
-
-
-def test_no_runs_give_an_empty_batch(tmp_path: Path) -> None:
-    counter, _ = counter_and_runs(tmp_path)
-    assert as_rows(count_with_beam(counter, [], str(tmp_path / "counts.arrow"))) == []
-
-
-@dataclass(frozen=True)
-class Noting(Summing):
-    """Notes how many rows each merge is given."""
-
-    sizes: list[int]
-
-    def merge(self, batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-        self.sizes.append(sum(batch.num_rows for batch in batches))
-        return super().merge(batches)
-
-
-def test_waiting_counts_are_merged_when_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "_WAITING_ROWS", 10)
-    counter = Noting([])
-    merge = counting._MergeFn(counter)
-    accumulator = merge.create_accumulator()
-    for _ in range(40):
-        accumulator = merge.add_input(accumulator, counted("k", [(0, 1), (1, 1)]))
-    assert 1 < len(counter.sizes) < 8
-    assert as_rows(merge.extract_output(accumulator)) == [("k", 0, 40, 40), ("k", 1, 40, 40)]
-
-
-def test_a_waiting_accumulator_crosses_processes() -> None:
-    coder = counting._AccumulatorCoder(Summing())
-    batches = [counted("k", [(0, 1)]), counted("k", [(0, 2), (3, 4)])]
-    (found,) = coder.decode(coder.encode(batches))
-    assert as_rows(found) == [("k", 0, 2, 3), ("k", 3, 1, 4)]
-    assert as_rows(*coder.decode(coder.encode([]))) == []

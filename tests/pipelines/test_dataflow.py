@@ -1,0 +1,386 @@
+"""What Dataflow would be given, made by Beam's own translation, with Google's services played by a few lines.
+
+No request leaves the machine: files go to a fake of the storage's HTTP interface, the channel of the job service leads
+to a port that nobody listens on, and nothing else can be connected to.
+"""
+
+import base64
+import io
+import json
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import google.auth
+import google_crc32c
+import grpc
+import pytest
+from apache_beam.internal.gcp import auth
+from apache_beam.options.pipeline_options import GoogleCloudOptions, SetupOptions
+from apache_beam.portability.api import beam_runner_api_pb2
+from google.api_core.exceptions import PermissionDenied
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import dataflow_v1beta3 as dataflow
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+
+import pipelines.assemble
+import pipelines.plan
+import pipelines.prepare
+from byline.errors import BylineError
+from pipelines.prepare import StoreState
+from pipelines.runner import RunnerSettings, make_runner, parse_options, run_pipeline
+from schemas.config import Config
+from schemas.config_file import parse_config
+from schemas.documents import InputFile
+from schemas.plan import Plan
+from tests.builds import quiet
+from tests.corpora import Corpus, recipe
+from transforms import planning, storage
+from transforms.counting import RunCounter
+
+Wire = Callable[[beam.Pipeline], object]
+
+IMAGE = "europe-west4-docker.pkg.dev/my-project/images/byline:0.1.0"
+NEEDED = {
+    "sdk_container_image": IMAGE,
+    "project": "my-project",
+    "region": "europe-west4",
+    "temp_location": "gs://my-bucket/tmp",
+}
+OPTIONS = tuple(f"--{name}={value}" for name, value in NEEDED.items())
+MOST_BYTES = 100_000
+HOSTS = [f"host-{number}.example.org" for number in range(100_000)]
+
+
+# ------------------------------------------------------------------------------------------------------ Google, faked
+
+
+@dataclass
+class Google:
+    """What was sent: the content of each staged file, by its name without folders."""
+
+    staged: dict[str, bytes] = field(default_factory=dict)
+
+    def answer(self, request: PreparedRequest) -> Response:
+        """The storage's JSON interface: a bucket, no objects, uploads in one piece."""
+        url, status, values = str(request.url), 200, {"name": "my-bucket", "kind": "storage#bucket"}
+        assert url.startswith("https://storage.googleapis.com/"), url
+        response = Response()
+        if request.method == "POST":
+            name = json.loads(request.body or b"")["name"].rpartition("/")[2]
+            response.headers["location"] = f"{url}&upload_id={name}"
+        elif request.method == "PUT":
+            content = request.body if isinstance(request.body, bytes) else request.body.read()
+            self.staged[url.rpartition("upload_id=")[2]] = content
+            values = {"crc32c": base64.b64encode(google_crc32c.Checksum(content).digest()).decode()}
+        elif "/o/" in url:
+            status = 404
+        response.request, response.url, response.status_code = request, url, status
+        response.headers["content-type"] = "application/json"
+        response.raw = io.BytesIO(json.dumps(values).encode())
+        return response
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Google]:
+    made = Google()
+
+    def connect(_: socket.socket, address: object) -> None:
+        raise AssertionError(f"a connection to {address}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HTTPAdapter, "send", lambda _, request, **__: made.answer(request))
+        patch.setattr(google.auth, "default", lambda *_, **__: (AnonymousCredentials(), "my-project"))
+        patch.setattr(grpc, "secure_channel", lambda *_, **__: grpc.insecure_channel("localhost:1"))
+        # Beam keeps credentials, and sets a time limit for all sockets of the process.
+        patch.setattr(auth._Credentials, "_credentials_init", False)
+        patch.setattr(socket, "setdefaulttimeout", lambda _: None)
+        patch.setattr(socket.socket, "connect", connect)
+        yield made
+
+
+@dataclass(frozen=True)
+class Job:
+    """What Dataflow would get.
+
+    Attributes:
+        template: the request, as Beam writes it to a template.
+        graph: the pipeline beside it, serialized.
+        staged: names of all files that were sent.
+    """
+
+    template: dict[str, Any]
+    graph: bytes
+    staged: list[str]
+
+    @property
+    def pipeline(self) -> beam_runner_api_pb2.Pipeline:
+        return beam_runner_api_pb2.Pipeline.FromString(self.graph)
+
+    @property
+    def steps(self) -> list[str]:
+        """Names of all transforms, those inside others included."""
+        return sorted(step.unique_name for step in self.pipeline.components.transforms.values())
+
+    @property
+    def images(self) -> set[str]:
+        """Every image that the request or the pipeline names."""
+        environments = self.pipeline.components.environments.values()
+        payloads = [beam_runner_api_pb2.DockerPayload.FromString(item.payload) for item in environments]
+        pools = self.template["environment"]["workerPools"]
+        harnesses = [item["containerImage"] for pool in pools for item in pool["sdkHarnessContainerImages"]]
+        return {
+            *(item.container_image for item in payloads),
+            *(pool["workerHarnessContainerImage"] for pool in pools),
+            *harnesses,
+        }
+
+
+def translated(wire: Wire, folder: Path, cloud: Google, **changes: Any) -> Job:
+    """A pipeline as Dataflow's runner describes it; nothing runs."""
+    cloud.staged.clear()
+    runner, options = make_runner(RunnerSettings(runner="dataflow", options=(*OPTIONS, "--job_name=byline")), 0)
+    options.view_as(GoogleCloudOptions).template_location = str(folder / "job.json")
+    for name, value in changes.items():
+        setattr(options.view_as(SetupOptions), name, value)
+    pipeline = beam.Pipeline(runner=runner, options=options)
+    wire(pipeline)
+    assert pipeline.run().state == "DONE"
+    # Names of folders on the staging bucket have the time in them.
+    text = re.sub(r"byline\.\d+\.\d+", "byline", (folder / "job.json").read_text())
+    template = json.loads(text)
+    del template["clientRequestId"]
+    return Job(template, cloud.staged["pipeline.pb"], sorted(cloud.staged))
+
+
+# ----------------------------------------------------------------------------------------------------------- pipelines
+
+
+class _TakenError(Exception):
+    """Ends a command where its pipeline would run."""
+
+
+@dataclass
+class Build:
+    """A planned build over all corpora, with everything that a counter may hold."""
+
+    config: Config
+    state: StoreState
+    plan: Plan
+    counters: list[RunCounter]
+
+    def wires(self, files: int, folder: Path) -> list[tuple[str, Wire]]:
+        """The pipelines of a build from so many input files, with a name each."""
+        found: list[tuple[str, Wire]] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(storage, "temporary_name", lambda name: f".tmp-{name}")
+
+            def take(name: str, module: Any, run: Callable[[], object]) -> None:
+                def run_pipeline(wire: Wire, *_: object) -> None:
+                    found.append((name, wire))
+                    raise _TakenError
+
+                patch.setattr(module, "run_pipeline", run_pipeline)
+                with pytest.raises(_TakenError):
+                    run()
+
+            settings, inputs = (
+                RunnerSettings(runner="dataflow", options=OPTIONS),
+                made_inputs(files, list(self.config.sources)),
+            )
+            patch.setattr(pipelines.prepare, "list_inputs", inputs)
+            sources = {
+                name: source.model_copy(update={"path": [f"{source.path}/{n}" for n in range(files)]})
+                for name, source in self.config.sources.items()
+            }
+            update = {"sources": sources, "store": str(folder / "store"), "output": str(folder / "shards")}
+            config = self.config.model_copy(update=update)
+            take("prepare", pipelines.prepare, lambda: pipelines.prepare.prepare(config, settings, quiet()))
+            many = replace(
+                self.state, runs=[replace(run, path=f"{n:05d}") for run in self.state.runs[:1] for n in range(files)]
+            )
+            do_pass = pipelines.plan._passes(config, many, settings)
+            for counter in self.counters:
+                take(type(counter).__name__, pipelines.plan, lambda: do_pass(counter))  # noqa: B023
+            take(
+                "assemble",
+                pipelines.assemble,
+                lambda: pipelines.assemble.assemble(config, self.plan, many, settings, quiet()),
+            )
+        return found
+
+
+def made_inputs(files: int, sources: list[str]) -> Callable[..., list[InputFile]]:
+    """Input files that are nowhere, dealt out to the sources in turn."""
+    dealt = [(sources[n % len(sources)], f"{n:05d}.gz") for n in range(files)]
+    return lambda source, _: [InputFile(of, path, f"gs://raw/{path}", 1) for of, path in dealt if of == source]
+
+
+@pytest.fixture(scope="module")
+def planned(corpus: Corpus, built: Path) -> Build:
+    """A plan from the shared store, with a list of 100,000 hosts, commonest values, bins, an order and a sample."""
+    values = recipe(corpus, built.parent)
+    values["phases"] = [
+        {
+            "name": "conditioned",
+            "share": 0.9,
+            "select": [{"deny": {"host": HOSTS}}, {"top": 0.9, "by": "quality"}],
+            "condition": {
+                "template": "{host} {num_tokens}\n\n",
+                "top": {"host": "50%"},
+                "bins": {"num_tokens": 4},
+            },
+            "order": {"by": "num_tokens", "bins": 2},
+        },
+        {"name": "cooldown", "share": 0.1, "select": {"deny": {"host": HOSTS}}},
+    ]
+    config = parse_config(values, "test")
+    counters: list[RunCounter] = []
+    with pytest.MonkeyPatch.context() as patch:
+        write = pipelines.plan.write_counter
+
+        def noted(uri: str, counter: RunCounter) -> None:
+            counters.append(counter)
+            write(uri, counter)
+
+        patch.setattr(pipelines.plan, "write_counter", noted)
+        patch.setattr(planning, "SAMPLED_DOCUMENTS", 300)
+        plan, state = pipelines.plan.plan(config, RunnerSettings(), quiet())
+    kinds = {type(counter).__name__ for counter in counters}
+    assert kinds == {"DigitCounter", "ValueCounter", "SampleCounter", "PlaceCounter", "DrawCounter"}
+    return Build(config, state, plan, list({type(counter): counter for counter in counters}.values()))
+
+
+@pytest.fixture(scope="module")
+def jobs(planned: Build, cloud: Google, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Job]]:
+    """Every pipeline, by the number of input files and its name."""
+    folder = tmp_path_factory.mktemp("jobs")
+    return {
+        files: {name: translated(wire, folder, cloud) for name, wire in planned.wires(files, folder)}
+        for files in (1, 30_000)
+    }
+
+
+def test_every_job_of_a_build(jobs: dict[int, dict[str, Job]]) -> None:
+    few = jobs[1]
+    counters = ["DigitCounter", "ValueCounter", "SampleCounter", "PlaceCounter", "DrawCounter"]
+    assert sorted(few) == sorted(["prepare", *counters, "assemble"])
+    for name, job in few.items():
+        environment = job.template["environment"]
+        assert "use_runner_v2" in environment["experiments"]
+        assert environment["version"]["job_type"] == "FNAPI_BATCH"
+        assert job.images == {IMAGE}
+        # Neither a pickled main session nor any other file: all code is in the image.
+        assert job.staged == ["pipeline.pb"]
+        assert all("packages" not in pool for pool in environment["workerPools"])
+        options = environment["sdkPipelineOptions"]["options"]
+        assert (options["save_main_session"], options["sdk_location"]) == (False, "container")
+        assert len(job.graph) + len(json.dumps(job.template)) < MOST_BYTES, name
+
+
+def test_a_job_is_the_same_for_1_and_for_30_000_input_files(jobs: dict[int, dict[str, Job]]) -> None:
+    assert "ReadCorpus/ReadFile" in jobs[1]["prepare"].steps
+    for name, job in jobs[1].items():
+        assert jobs[30_000][name].steps == job.steps, name
+        assert jobs[30_000][name].graph == job.graph, name
+        assert jobs[30_000][name].template == job.template, name
+
+
+def test_a_main_session_would_be_seen(planned: Build, cloud: Google, tmp_path: Path) -> None:
+    """What Beam does for this runner where nobody says otherwise."""
+    name, wire = planned.wires(1, tmp_path)[-1]
+    assert name == "assemble"
+    job = translated(wire, tmp_path, cloud, save_main_session=None)
+    assert job.staged == ["pickled_main_session", "pipeline.pb"]
+
+
+# ------------------------------------------------------------------------------------------------ options and failures
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"sdk_container_image": None, "region": None},
+            "dataflow: needs --option sdk_container_image=REGISTRY/byline:TAG, --option region=REGION "
+            "(docs/dataflow.md)",
+        ),
+        ({"temp_location": "/tmp/x"}, "dataflow: temp_location '/tmp/x': expected gs://BUCKET/FOLDER"),
+        ({"temp_location": "gs://bucket"}, "dataflow: temp_location 'gs://bucket': expected gs://BUCKET/FOLDER"),
+        (
+            {"template_location": "gs://bucket/t"},
+            "dataflow: no template_location: a build is jobs that each need what the one before wrote",
+        ),
+    ],
+)
+def test_wrong_options(changes: dict[str, str | None], message: str) -> None:
+    values = {**NEEDED, **changes}
+    options = tuple(f"--{name}={value}" for name, value in values.items() if value is not None)
+    with pytest.raises(BylineError) as caught:
+        parse_options(RunnerSettings(runner="dataflow", options=options))
+    assert str(caught.value) == message
+
+
+def test_what_beam_finds_wrong(cloud: Google) -> None:
+    with pytest.raises(BylineError, match=r"^dataflow: .*Invalid Project ID \(12345\).*$"):
+        run_pipeline(lambda _: None, RunnerSettings(runner="dataflow", options=(*OPTIONS, "--project=12345")), 0)
+
+
+def run_with(monkeypatch: pytest.MonkeyPatch, **methods: Callable[..., Any]) -> str:
+    """The message of a job that the service answers so."""
+    for name, method in methods.items():
+        client = dataflow.MessagesV1Beta3Client if name == "list_job_messages" else dataflow.JobsV1Beta3Client
+        monkeypatch.setattr(client, name, lambda _, request, method=method: method(request))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with pytest.raises(BylineError) as caught:
+        run_pipeline(
+            lambda pipeline: pipeline | beam.Create(["a"]), RunnerSettings(runner="dataflow", options=OPTIONS), 0
+        )
+    return str(caught.value)
+
+
+def test_a_job_that_is_refused(cloud: Google, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionDenied("(1a2b): the caller has no permission dataflow.jobs.create")
+
+    assert run_with(monkeypatch, create_job=refuse) == (
+        "dataflow: 403 (1a2b): the caller has no permission dataflow.jobs.create; the job's page in the console says "
+        "more; what is written stays, and the same command goes on from there"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Traceback (most recent call last):\n  ...\nbyline.errors.BylineError: c4/a.json.gz: row 7: no JSON "
+            "[while running 'ReadCorpus/ReadFile']\n",
+            "c4/a.json.gz: row 7: no JSON",
+        ),
+        (
+            "Workflow failed. Causes: quota exceeded.",
+            "dataflow: Workflow failed. Causes: quota exceeded.; the job's page in the console says more; what is "
+            "written stays, and the same command goes on from there",
+        ),
+    ],
+)
+def test_a_job_that_fails(cloud: Google, monkeypatch: pytest.MonkeyPatch, text: str, expected: str) -> None:
+    begun = dataflow.Job(id="1", current_state=dataflow.JobState.JOB_STATE_RUNNING)
+    failed = dataflow.Job(id="1", current_state=dataflow.JobState.JOB_STATE_FAILED)
+    message = dataflow.JobMessage(
+        message_text=text, message_importance=dataflow.JobMessageImportance.JOB_MESSAGE_ERROR, time={"seconds": 1}
+    )
+    answer = dataflow.ListJobMessagesResponse(job_messages=[message])
+    found = run_with(
+        monkeypatch,
+        create_job=lambda _: begun,
+        get_job=lambda _: failed,
+        list_job_messages=lambda _: answer,
+    )
+    assert found == expected
