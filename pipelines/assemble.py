@@ -12,6 +12,7 @@ from rich.console import Console
 from byline import manifest as manifests
 from byline.errors import BylineError
 from byline.shards import FORMAT, VERSION
+from pipelines.engine import job_shower, show_counts
 from pipelines.prepare import StoreState
 from pipelines.progress import progress_bar
 from pipelines.runner import RunnerSettings, run_pipeline
@@ -22,8 +23,10 @@ from schemas.ledger import DrawCounts
 from schemas.plan import Plan
 from transforms import storage
 from transforms.assembling import INDEX_NAME, WORK_FOLDER, AssembleJob, AssembleShards, record_path
+from transforms.counters import shard_counts, total
 from transforms.gathering import write_index
 from transforms.planning import check_draws
+from transforms.run_reading import forget_runs
 from transforms.tokenizing import TokenizerInfo, shared_tokenizer
 from transforms.work_lists import ReadPlan
 
@@ -55,14 +58,16 @@ def assemble(
     if not _make_room(config.output, plan, overwrite=overwrite):
         console.print(f"assemble  nothing to do: {config.output} is finished", highlight=False, markup=False)
         return
+    forget_runs()
     job = AssembleJob.of(config, TokenizerInfo(**plan.header["tokenizer"]), plan.sha256, version("byline"))
     numbers = _write_lists(config, plan, state, job)
     expected = sum(
         source["expected_positions"] for phase in plan.header["phases"] for source in phase["sources"].values()
     )
     with progress_bar(console, "assemble", len(plan.shards()), _follow(job), unit="shards"):
-        run_pipeline(_wire(config, job), settings, 2 * expected)
-    _finish(config, plan, state, job, len(numbers))
+        result = run_pipeline(_wire(config, job), settings, 2 * expected, job_shower(console, settings))
+    records = _finish(config, plan, state, job, len(numbers))
+    show_counts(console, "assemble", settings, result, total(map(shard_counts, records)))
 
 
 def show_result(output: str, console: Console) -> None:
@@ -109,9 +114,9 @@ def _make_room(output: str, plan: Plan, *, overwrite: bool) -> bool:
             f"or give --overwrite to replace it"
         )
     storage.delete_file(manifest_uri)
-    for phase, shard, shards in plans.read_plan(content, plan_uri).shards():
-        storage.delete_file(storage.join(output, plans.shard_path(phase, shard, shards)))
-        storage.delete_file(record_path(storage.join(output, WORK_FOLDER), phase, shard))
+    storage.delete_folder(storage.join(output, WORK_FOLDER))
+    shards = (plans.shard_path(*shard) for shard in plans.read_plan(content, plan_uri).shards())
+    storage.side_by_side(storage.delete_file, (storage.join(output, shard) for shard in shards))
     return True
 
 
@@ -145,9 +150,14 @@ def _follow(job: AssembleJob) -> Callable[[], int]:
     return lambda: sum(info.base_name.endswith(".json") for info in storage.list_files(job.work))
 
 
-def _finish(config: Config, plan: Plan, state: StoreState, job: AssembleJob, inputs: int) -> None:
-    """Sums the shards' records into the manifest, writes it, and removes what was only needed until then."""
-    records = [json.loads(storage.read_bytes(record_path(job.work, phase, shard))) for phase, shard, _ in plan.shards()]
+def _finish(config: Config, plan: Plan, state: StoreState, job: AssembleJob, inputs: int) -> list[dict[str, Any]]:
+    """Sums the shards' records into the manifest, writes it, and removes what was only needed until then.
+
+    Returns:
+        The records.
+    """
+    uris = [record_path(job.work, phase, shard) for phase, shard, _ in plan.shards()]
+    records = [json.loads(content) for content in storage.side_by_side(storage.read_bytes, uris)]
     phases, ledger_phases = [], {}
     for phase in plan.header["phases"]:
         mine = [record for record in records if record["phase"] == phase["name"]]
@@ -176,6 +186,7 @@ def _finish(config: Config, plan: Plan, state: StoreState, job: AssembleJob, inp
     with storage.write_file(storage.join(config.output, manifests.FILE_NAME)) as sink:
         sink.write(json.dumps(manifest, indent=1, ensure_ascii=False).encode())
     storage.delete_folder(job.work)
+    return records
 
 
 def _markers(config: Config) -> dict[str, int]:

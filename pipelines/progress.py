@@ -1,15 +1,26 @@
-"""Progress bars that follow files, not workers: what is written is done, whoever wrote it.
+"""Progress that follows files, not workers: what is written is done, whoever wrote it.
 
 ```
-prepare   ████████████████━━━━━━━━  512 MB of 800 MB   141 MB/s   0:00:02
+terminal   prepare   ████████████████━━━━━━━━  512 MB of 800 MB   141 MB/s   0:00:02
+a log      prepare   41 %, 4.1 TB of 10.0 TB, 310.0 MB/s, 5 h 17 min left
 ```
+
+A log gets a line at each tenth of a job, but none within a minute of another, so that a job of seconds says nothing,
+and one after half an hour at the latest.
+
+Looking costs requests where the files are on an object store: there is a pause of twenty times what the last look
+took. A store that cannot be looked at is looked at again a minute later; nothing here makes a job fail or wait.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
+import pyarrow as pa
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -22,48 +33,135 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-_POLL_SECONDS = 0.5
+from byline.errors import BylineError
+
+# Between two looks at least, for a bar and for lines.
+_BAR_SECONDS, _LINES_SECONDS = 0.5, 10.0
+# A look may take a twentieth of the time, about.
+_PAUSE_FACTOR = 20
+_AWAY_SECONDS = 60.0
+# How long a job that is over waits for a look that is under way.
+_LEAVE_SECONDS = 1.0
+# Two lines are no nearer than the first, and no further apart than the second.
+_NEAR_SECONDS, _FAR_SECONDS = 60.0, 1800.0
+
+
+@dataclass
+class ProgressLines:
+    """The lines of one job; `now` is in seconds of any clock.
+
+    Attributes:
+        name: of the step.
+        total: bytes or things to do.
+        unit: `bytes`, or what the things are called.
+        started: when.
+    """
+
+    name: str
+    total: int
+    unit: str
+    started: float
+
+    def __post_init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+        self._said, self._tenth = self.started, 0
+
+    def line(self, now: float, done: int) -> str | None:
+        """What to say of so much done, if it is time for a line."""
+        self._first = self._first or (now, done)
+        tenth, quiet = 10 * done // max(self.total, 1), now - self._said
+        if quiet < _FAR_SECONDS and (quiet < _NEAR_SECONDS or tenth <= self._tenth):
+            return None
+        self._said, self._tenth = now, tenth
+        parts = [f"{100 * done // max(self.total, 1)} %", f"{self._amount(done)} of {self._amount(self.total, True)}"]
+        since, before = self._first
+        if done > before:
+            rate = (done - before) / (now - since)
+            parts += [self._rate(rate), f"{duration((self.total - done) / rate)} left"]
+        return f"{self.name:<9} {', '.join(parts)}"
+
+    def _amount(self, count: int, named: bool = False) -> str:
+        if self.unit == "bytes":
+            return decimal(count)
+        return f"{count:,} {self.unit}" if named else f"{count:,}"
+
+    def _rate(self, rate: float) -> str:
+        return f"{decimal(round(rate))}/s" if self.unit == "bytes" else f"{60 * rate:,.1f} a minute"
+
+
+def duration(seconds: float) -> str:
+    """A time in its two largest units, as `2 h 10 min`; below an hour one is enough."""
+    minutes = round(seconds / 60)
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
 
 
 @contextmanager
 def progress_bar(
     console: Console, name: str, total: int, done: Callable[[], int], unit: str = "bytes"
 ) -> Iterator[None]:
-    """Shows a bar while the block runs, in a terminal; in a pipe, nothing.
+    """Shows how far it is while the block runs: a bar in a terminal, now and then a line elsewhere.
 
     Args:
         console: where to.
         name: of the step.
         total: bytes or things to do.
-        done: how many are done now; asked twice a second from another thread.
+        done: how many are done now; asked from another thread, and may fail.
         unit: `bytes`, or what the things are called.
     """
+    if not console.is_terminal:
+        lines = ProgressLines(name, total, unit, time.monotonic())
+
+        def say(count: int) -> None:
+            line = lines.line(time.monotonic(), min(count, total))
+            if line is not None:
+                console.print(line, highlight=False)
+
+        with _followed(done, say, _LINES_SECONDS):
+            yield
+        return
+    with Progress(*_columns(name, unit), console=console) as bars:
+        task = bars.add_task(name, total=total)
+        with _followed(done, lambda count: bars.update(task, completed=min(count, total)), _BAR_SECONDS):
+            yield
+        bars.update(task, completed=total)
+
+
+def _columns(name: str, unit: str) -> list[ProgressColumn]:
     size: list[ProgressColumn] = (
         [DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else [MofNCompleteColumn()]
     )
-    columns = [
-        TextColumn(f"[bold]{name:<9}"),
-        BarColumn(),
-        *size,
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    ]
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        task = bars.add_task(name, total=total)
-        stop = threading.Event()
+    left = [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
+    return [TextColumn(f"[bold]{name:<9}"), BarColumn(), *size, *left]
 
-        def follow() -> None:
-            while not stop.wait(_POLL_SECONDS):
-                bars.update(task, completed=min(done(), total))
 
-        thread = threading.Thread(target=follow, daemon=True)
-        if not bars.disable:
-            thread.start()
-        try:
-            yield
-            bars.update(task, completed=total)
-        finally:
-            stop.set()
-            if thread.is_alive():
-                thread.join()
+@contextmanager
+def _followed(done: Callable[[], int], show: Callable[[int], None], least_seconds: float) -> Iterator[None]:
+    """Shows what is done, again and again, from a thread that does not outlast the block by more than one look."""
+    stop = threading.Event()
+
+    def follow() -> None:
+        pause = least_seconds
+        while not stop.wait(pause):
+            started = time.monotonic()
+            try:
+                count = done()
+            except (BylineError, OSError, pa.ArrowException):
+                pause = max(_AWAY_SECONDS, least_seconds)
+                continue
+            pause = max(_PAUSE_FACTOR * (time.monotonic() - started), least_seconds)
+            if not stop.is_set():
+                show(count)
+
+    # A daemon, so that a look that hangs does not keep the process.
+    thread = threading.Thread(target=follow, name="byline-follow", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(_LEAVE_SECONDS)

@@ -39,27 +39,23 @@ from apache_beam.options.pipeline_options import (
     PipelineOptions,
     PortableOptions,
     SparkRunnerOptions,
-    WorkerOptions,
 )
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from apache_beam.runners.portability.flink_runner import FlinkRunner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.portability.spark_runner import SparkRunner
-from apache_beam.runners.runner import PipelineRunner
+from apache_beam.runners.runner import PipelineResult, PipelineRunner
 from apache_beam.transforms import environments
 
 from byline.errors import BylineError
-from pipelines import worker
+from pipelines import dataflow, worker
 
 # Below this, starting worker processes takes longer than they save.
 SMALL_INPUT_BYTES = 32 << 20
 # Where a pool of workers listens by custom, on the machine of each executor.
 WORKER_POOL = "localhost:50000"
 POOL_MODULE = "pipelines.worker_pool"
-# Between the steps of a job, so that they share their Python workers, which take some seconds to start. Not longer: a
-# Flink task manager keeps them that long after the job.
-WORKER_CACHE_MILLIS = 10_000
 # For one request to a job server that is there; Beam's own five minutes are long to look at nothing.
 REQUEST_SECONDS = 60
 CONNECT_SECONDS = 5.0
@@ -67,6 +63,8 @@ CONNECT_SECONDS = 5.0
 _USER_ERROR = re.compile(r"BylineError: (?P<message>[^\n]*?)(?: \[while running [^\n]*)?$", re.MULTILINE)
 # What Spark and Flink say when a worker of theirs finds no pool; Flink gives the last cause alone.
 _NO_POOL = re.compile(r"BeamFnExternalWorkerPool|ConnectException.*Connection refused")
+# What they say when a Python worker that has begun is not there any more.
+_LOST_WORKER = re.compile(r"StatusRuntimeException: CANCELLED: (?:client cancelled|call already cancelled)")
 _CAUSE = re.compile(r"^(?:Caused by: |.* failed in state \w+: )(?P<cause>[^\n]+)$", re.MULTILINE)
 
 
@@ -142,14 +140,15 @@ def default_options(kind: Runner, given: PipelineOptions, workers: int | None) -
     Returns:
         `--name=value` each. Spark and Flink: Python workers of a pool beside each executor
         (`environment_type=EXTERNAL`, at `localhost:50000`), or in this process where Beam starts an engine on this
-        machine by itself (LOOPBACK), kept for ten seconds between steps. Dataflow: runner v2, with the given image.
+        machine by itself (LOOPBACK). Dataflow: see `pipelines.dataflow`.
     """
     if kind is Runner.LOCAL:
         return []
     if kind is Runner.DATAFLOW:
-        count = [] if workers is None else [f"--max_num_workers={workers}"]
-        return ["--experiments=use_runner_v2", "--sdk_location=container", *count]
-    found = [f"--environment_cache_millis={WORKER_CACHE_MILLIS}", f"--job_server_timeout={REQUEST_SECONDS}"]
+        return dataflow.default_options(workers)
+    # environment_cache_millis stays 0, as Beam has it. An engine that keeps its Python workers has a dead one, too, and
+    # gives it the task that it was killed with, four times in a third of a second.
+    found = [f"--job_server_timeout={REQUEST_SECONDS}"]
     if given.view_as(PortableOptions).environment_type is None:
         found += _environment_options(kind, given)
     if workers is not None:
@@ -268,8 +267,8 @@ def _check_complete(kind: Runner, options: PipelineOptions) -> None:
     """What has no default, and Beam does not ask for."""
     if kind is Runner.PORTABLE and options.view_as(PortableOptions).job_endpoint is None:
         raise BylineError("portable: needs the job server's address: --option job_endpoint=HOST:PORT")
-    if kind is Runner.DATAFLOW and not options.view_as(WorkerOptions).sdk_container_image:
-        raise BylineError("dataflow: needs the image with Byline: --option sdk_container_image=REGISTRY/byline:TAG")
+    if kind is Runner.DATAFLOW:
+        dataflow.check_options(options.get_all_options())
 
 
 def _environment(settings: RunnerSettings, workers: int) -> environments.Environment:
@@ -301,13 +300,22 @@ def make_runner(settings: RunnerSettings, input_bytes: int) -> tuple[PipelineRun
     return {Runner.SPARK: SparkRunner, Runner.FLINK: FlinkRunner, Runner.PORTABLE: PortableRunner}[kind](), options
 
 
-def run_pipeline(wire: Callable[[beam.Pipeline], object], settings: RunnerSettings, input_bytes: int) -> None:
+def run_pipeline(
+    wire: Callable[[beam.Pipeline], object],
+    settings: RunnerSettings,
+    input_bytes: int,
+    begun: Callable[[PipelineResult, PipelineOptions], None] | None = None,
+) -> PipelineResult:
     """Builds a pipeline with `wire` and runs it to its end; an interrupt ends the job, too.
 
     Args:
         wire: adds the transforms.
         settings: how to run.
         input_bytes: bytes to be read, which decide the number of local processes.
+        begun: called when the engine has taken the job.
+
+    Returns:
+        Beam's result of the finished job.
 
     Raises:
         BylineError: a mistake in the input that a worker found, or a cluster that is not there or failed.
@@ -316,10 +324,17 @@ def run_pipeline(wire: Callable[[beam.Pipeline], object], settings: RunnerSettin
     runner, options = make_runner(settings, input_bytes)
     if options.view_as(PortableOptions).environment_type == "LOOPBACK" and not settings.verbose:
         worker.silence()
-    pipeline = beam.Pipeline(runner=runner, options=options)
+    try:
+        pipeline = beam.Pipeline(runner=runner, options=options)
+    except ValueError as error:
+        # Beam's own checks of the options, on lines of their own.
+        raise BylineError(f"{settings.kind.value}: {' '.join(str(error).split())}") from None
     wire(pipeline)
+    failed = dataflow.failures() if settings.kind is Runner.DATAFLOW else (RuntimeError,)
     try:
         result = pipeline.run()
+        if begun is not None:
+            begun(result, options)
         try:
             result.wait_until_finish()
         except KeyboardInterrupt:
@@ -332,11 +347,12 @@ def run_pipeline(wire: Callable[[beam.Pipeline], object], settings: RunnerSettin
         if settings.kind not in JOB_SERVED:
             raise
         raise BylineError(_lost(settings.kind, options.view_as(PortableOptions).job_endpoint)) from None
-    except RuntimeError as error:
+    except failed as error:
         line = explain_failure(str(error), settings.kind, options)
         if line is None:
             raise
         raise BylineError(line) from None
+    return result
 
 
 def explain_failure(text: str, kind: Runner, options: PipelineOptions) -> str | None:
@@ -350,6 +366,8 @@ def explain_failure(text: str, kind: Runner, options: PipelineOptions) -> str | 
     found = _USER_ERROR.search(text)
     if found is not None:
         return found["message"]
+    if kind is Runner.DATAFLOW:
+        return dataflow.explain(text)
     if kind not in JOB_SERVED:
         return None
     portable = options.view_as(PortableOptions)
@@ -363,6 +381,8 @@ def explain_failure(text: str, kind: Runner, options: PipelineOptions) -> str | 
         return None
     causes = _CAUSE.findall(text)
     cause = causes[-1] if causes else text.strip().partition("\n")[0]
+    if _LOST_WORKER.search(cause):
+        cause = "a Python worker ended in the middle of its work, each time that it was tried (killed? out of memory?)"
     return (
         f"{kind.value}: the job failed: {cause.strip()}; the logs of the job server and the workers say more; "
         "what is written stays, and the same command goes on from there"

@@ -9,7 +9,6 @@ from, and what a build that was stopped goes on from. Condition, values, packing
 of OUT/plan.arrow, which each worker reads once: lists of a million hosts never travel in the pipeline's graph.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,11 +25,12 @@ from schemas.config import Config
 from schemas.ledger import DrawCounts
 from schemas.plan import FILE_NAME, Plan, read_plan, shard_path
 from schemas.recipe import Condition, Packing
+from transforms.counters import count, count_retries, shard_counts
 from transforms.field_values import FieldValues
 from transforms.filling import Layout, count_draws, fill_rows, lay_out
 from transforms.gathering import Documents, GatherPhase, RunIndex, gather
 from transforms.packing import Segments, pack
-from transforms.storage import exists, join, open_random, read_bytes, write_file
+from transforms.storage import DigestedSink, exists, join, read_bytes, write_file
 from transforms.tokenizing import TokenizerInfo, shared_tokenizer
 
 # Large enough to be read at full speed, small enough that a worker holds few of them.
@@ -140,9 +140,12 @@ def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, 
     counts, padding = packed.counts(job), packed.padding
     metadata = _metadata(job, phase, shard, {name: count.to_json() for name, count in counts.items()}, padding)
     schema = shard_schema(job.length, job.ids, metadata)
-    with write_file(uri) as sink, pa.ipc.new_file(sink, schema) as writer:
-        for batch in packed.batches(job, schema):
-            writer.write_batch(batch)
+    with write_file(uri) as sink:
+        # On the way: reading a shard back from an object store costs as much as writing it.
+        digested = DigestedSink(sink)
+        with pa.PythonFile(digested, "w") as out, pa.ipc.new_file(out, schema) as writer:
+            for batch in packed.batches(job, schema):
+                writer.write_batch(batch)
     record = {
         "plan_sha256": job.plan_sha256,
         "phase": phase.name,
@@ -150,7 +153,8 @@ def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, 
         "path": path,
         "rows": packed.segments.rows,
         "loss_tokens": sum(count.loss_tokens for count in counts.values()),
-        **file_digest(uri),
+        "bytes": digested.size,
+        "sha256": digested.sha256,
         "padding": padding,
         "counts": metadata["counts"],
     }
@@ -205,16 +209,6 @@ def _finished(record_uri: str, shard_uri: str, plan_sha256: str) -> dict[str, An
         return None
     record = json.loads(read_bytes(record_uri))
     return record if record["plan_sha256"] == plan_sha256 else None
-
-
-def file_digest(uri: str) -> dict[str, Any]:
-    """`bytes` and `sha256` (hex) of a file."""
-    digest, size = hashlib.sha256(), 0
-    with open_random(uri) as source:
-        while block := source.read_buffer(BATCH_BYTES):
-            digest.update(block)
-            size += block.size
-    return {"bytes": size, "sha256": digest.hexdigest()}
 
 
 def _metadata(
@@ -327,7 +321,10 @@ class _AssembleShardFn(beam.DoFn):
         self.phases = planned_phases(read_plan(read_bytes(plan_uri), plan_uri))
 
     def process(self, rows: pa.RecordBatch) -> Iterator[str]:
-        yield assemble_shard(rows, self.job, self.phases[rows["phase"][0].as_py()], self.index)["path"]
+        record = assemble_shard(rows, self.job, self.phases[rows["phase"][0].as_py()], self.index)
+        count(shard_counts(record))
+        count_retries()
+        yield record["path"]
 
 
 class AssembleShards(beam.PTransform):

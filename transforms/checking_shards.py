@@ -8,6 +8,7 @@ token store      assembled once more in memory      = every value of the file
 ```
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.shards import shard_metadata, shard_schema
 from schemas.config import Config
 from schemas.recipe import Packing
-from transforms.assembling import AssembleJob, PlannedPhase, file_digest, shard_batches
+from transforms.assembling import AssembleJob, PlannedPhase, shard_batches
 from transforms.checking_ledger import shard_misfits
 from transforms.checking_places import InputNames
 from transforms.checking_plan import condition_of, sources_masking_own, tokenizer_of
@@ -27,6 +28,7 @@ from transforms.checking_rows import RowCounts, RowRules, ShardCounter
 from transforms.gathering import RunIndex
 from transforms.storage import exists, join, open_random
 
+_BLOCK_BYTES = 16 << 20
 # What a damaged Arrow file, or JSON in its footer, raises when it is read.
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError)
 
@@ -115,8 +117,8 @@ def check_shard(
             _check_columns(reader.schema, manifest)
             for misfit in shard_misfits(said):
                 raise ValueError(misfit)
-            counts = _count(reader, rules)
-            problems += [f"{entry.path}: {problem}" for problem in _check_batches(reader, said["rows_per_batch"])]
+            counts, rows = _count(reader, rules)
+            problems += [f"{entry.path}: {problem}" for problem in _check_batches(rows, said["rows_per_batch"])]
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())[:200]
         return ShardReport(entry, None, {}, [*problems, f"{entry.path}: cannot be read ({reason})"])
@@ -131,11 +133,16 @@ def check_shard(
 
 def _check_file(uri: str, entry: ShardEntry) -> list[str]:
     problems = []
-    digest = file_digest(uri)
-    if digest["bytes"] != entry.bytes:
-        problems.append(f"{entry.path}: {digest['bytes']:,} bytes, the manifest says {entry.bytes:,}")
-    if digest["sha256"] != entry.sha256:
-        problems.append(f"{entry.path}: sha256 {digest['sha256'][:16]}..., the manifest says {entry.sha256[:16]}...")
+    digest, size = hashlib.sha256(), 0
+    with open_random(uri) as source:
+        while block := source.read_buffer(_BLOCK_BYTES):
+            digest.update(block)
+            size += block.size
+    found = digest.hexdigest()
+    if size != entry.bytes:
+        problems.append(f"{entry.path}: {size:,} bytes, the manifest says {entry.bytes:,}")
+    if found != entry.sha256:
+        problems.append(f"{entry.path}: sha256 {found[:16]}..., the manifest says {entry.sha256[:16]}...")
     return problems
 
 
@@ -144,18 +151,20 @@ def _check_columns(schema: pa.Schema, manifest: Manifest) -> None:
         raise ValueError("its columns are not those of the contract (docs/formats.md)")
 
 
-def _count(reader: pa.RecordBatchFileReader, rules: RowRules) -> RowCounts:
-    counter = ShardCounter(rules)
+def _count(reader: pa.RecordBatchFileReader, rules: RowRules) -> tuple[RowCounts, list[int]]:
+    """What the rows come to, and how many each record batch has; reads every batch once."""
+    counter, batch_rows = ShardCounter(rules), []
     for index in range(reader.num_record_batches):
-        counter.add(reader.get_batch(index))
-    return counter.finish()
+        batch = reader.get_batch(index)
+        counter.add(batch)
+        batch_rows.append(batch.num_rows)
+    return counter.finish(), batch_rows
 
 
-def _check_batches(reader: pa.RecordBatchFileReader, due: int) -> Iterator[str]:
+def _check_batches(batch_rows: list[int], due: int) -> Iterator[str]:
     """A reader finds row r in batch r // rows_per_batch, so every batch but the last has as many."""
-    last = reader.num_record_batches - 1
-    for index in range(reader.num_record_batches):
-        rows = reader.get_batch(index).num_rows
+    last = len(batch_rows) - 1
+    for index, rows in enumerate(batch_rows):
         if rows > due or rows == 0 or (index < last and rows != due):
             yield f"record batch {index} has {rows} rows, where {due} make a batch"
 

@@ -32,7 +32,6 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.metrics import Metrics
 
 import transforms.coder  # noqa: F401  (registers the coders of the edges)
 from byline.errors import BylineError
@@ -49,7 +48,6 @@ from schemas.documents import (
     URL,
     BatchInfo,
     InputFile,
-    info_of,
     with_info,
 )
 from schemas.reasons import DropReason
@@ -213,17 +211,9 @@ class _ReadFile(beam.DoFn):
     def __init__(self, sources: dict[str, Source], target_bytes: int) -> None:
         self._sources = sources
         self._target_bytes = target_bytes
-        self._documents = Metrics.counter("ReadCorpus", "documents")
-        self._bytes = Metrics.counter("ReadCorpus", "bytes")
-        self._malformed = Metrics.counter("ReadCorpus", DropReason.MALFORMED.value)
 
     def process(self, file: InputFile) -> Iterator[pa.RecordBatch]:
-        for batch in read_batches(file, self._sources[file.source], self._target_bytes):
-            info = info_of(batch)
-            self._documents.inc(info.rows_read)
-            self._bytes.inc(info.bytes_read)
-            self._malformed.inc(info.dropped.get(DropReason.MALFORMED.value, 0))
-            yield batch
+        yield from read_batches(file, self._sources[file.source], self._target_bytes)
 
 
 @beam.typehints.with_input_types(InputFile)

@@ -38,7 +38,6 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.metrics import Metrics
 
 import transforms.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
@@ -46,6 +45,7 @@ from schemas.corpora import REWRITES, Malformed, Rewrite, Source
 from schemas.documents import LOSS_SPANS, SPANS_TYPE, SPECIAL_SPANS, TEXT, info_of, with_info
 from schemas.reasons import DropReason
 from transforms.chat import chat
+from transforms.counters import count
 from transforms.fill_in_the_middle import fim
 from transforms.question_answer import qa
 from transforms.storage import read_bytes
@@ -243,9 +243,6 @@ def _check_spans(where: str, batch: pa.RecordBatch, name: str, text: pa.Array, s
 class _RewriteFn(beam.DoFn):
     def __init__(self, sources: dict[str, Source]) -> None:
         self._sources = {name: source for name, source in sources.items() if source.rewrite is not None}
-        self._documents = Metrics.counter("RewriteDocuments", "documents")
-        self._malformed = Metrics.counter("RewriteDocuments", DropReason.MALFORMED.value)
-        self._milliseconds = Metrics.counter("RewriteDocuments", "milliseconds")
 
     def setup(self) -> None:
         self._rewriters = {name: open_rewriter(name, source) for name, source in self._sources.items()}
@@ -257,9 +254,8 @@ class _RewriteFn(beam.DoFn):
             return
         started = time.monotonic()
         rewritten = rewrite_batch(batch, rewriter)
-        self._documents.inc(len(rewritten))
-        self._malformed.inc(len(batch) - len(rewritten))
-        self._milliseconds.inc(round(1000 * (time.monotonic() - started)))
+        milliseconds = round(1000 * (time.monotonic() - started))
+        count({"documents_rewritten": len(rewritten), "rewrite_milliseconds": milliseconds})
         yield rewritten
 
 

@@ -25,11 +25,11 @@ from dataclasses import dataclass
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from apache_beam.metrics import Metrics
 
 from byline.errors import BylineError
 from schemas.corpora import Classifier
 from schemas.documents import LABEL_TYPE, SCORE_TYPE, info_of
+from transforms.counters import count
 from transforms.fasttext_folding import Model, open_model
 
 LABEL_PREFIX = "__label__"
@@ -117,9 +117,6 @@ class _ScoreBatches(beam.DoFn):
         self, classifiers: Mapping[str, Classifier], cache_folder: str, given: Mapping[str, AbstractSet[str]]
     ) -> None:
         self._classifiers, self._cache_folder, self._given = classifiers, cache_folder, given
-        self._documents = Metrics.counter("ScoreQuality", "documents")
-        self._bytes = Metrics.counter("ScoreQuality", "bytes")
-        self._milliseconds = Metrics.counter("ScoreQuality", "milliseconds")
 
     def setup(self) -> None:
         self._scorers = [open_scorer(name, item, self._cache_folder) for name, item in self._classifiers.items()]
@@ -127,10 +124,11 @@ class _ScoreBatches(beam.DoFn):
     def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         started = time.monotonic()
         given = self._given.get(info_of(batch).source, frozenset())
-        scored = score_batch(batch, [scorer for scorer in self._scorers if scorer.name not in given])
-        self._documents.inc(batch.num_rows)
-        self._bytes.inc(batch.column("text").nbytes)
-        self._milliseconds.inc(round(1000 * (time.monotonic() - started)))
+        scorers = [scorer for scorer in self._scorers if scorer.name not in given]
+        scored = score_batch(batch, scorers)
+        if scorers:
+            milliseconds = round(1000 * (time.monotonic() - started))
+            count({"documents_scored": len(batch), "score_milliseconds": milliseconds})
         yield scored
 
 

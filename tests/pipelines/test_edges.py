@@ -90,9 +90,9 @@ def record(monkeypatch: pytest.MonkeyPatch) -> list[Wire]:
     for module in (pipelines.prepare, pipelines.plan, pipelines.assemble):
         real = module.run_pipeline
 
-        def run(wire: Wire, settings: Any, size: int, real: Callable[..., None] = real) -> None:
+        def run(wire: Wire, *others: Any, real: Callable[..., Any] = real) -> Any:
             wires.append(wire)
-            real(wire, settings, size)
+            return real(wire, *others)
 
         monkeypatch.setattr(module, "run_pipeline", run)
     return wires

@@ -55,8 +55,9 @@ def options_of(runner: str, *options: str, workers: int | None = None) -> dict[s
     return parse_options(RunnerSettings(workers, False, runner, options)).get_all_options(drop_default=True)
 
 
-SERVED = {"job_server_timeout": 60, "environment_cache_millis": "10000"}
+SERVED = {"job_server_timeout": 60}
 POOL = {"environment_type": "EXTERNAL", "environment_config": "localhost:50000"}
+DATAFLOW = ("--sdk_container_image=r/byline", "--project=p", "--region=r", "--temp_location=gs://b/t")
 
 
 @pytest.mark.parametrize(
@@ -84,11 +85,15 @@ POOL = {"environment_type": "EXTERNAL", "environment_config": "localhost:50000"}
         ),
         (
             "dataflow",
-            ("--sdk_container_image=r/byline", "--experiments=shuffle_mode=service"),
+            (*DATAFLOW, "--experiments=shuffle_mode=service"),
             9,
             {
                 "sdk_container_image": "r/byline",
+                "project": "p",
+                "region": "r",
+                "temp_location": "gs://b/t",
                 "sdk_location": "container",
+                "save_main_session": False,
                 "experiments": ["use_runner_v2", "shuffle_mode=service"],
                 "max_num_workers": 9,
             },
@@ -117,7 +122,8 @@ def test_defaults(runner: str, options: tuple[str, ...], workers: int | None, ex
         (
             "dataflow",
             "--project=x",
-            "dataflow: needs the image with Byline: --option sdk_container_image=REGISTRY/byline:TAG",
+            "dataflow: needs --option sdk_container_image=REGISTRY/byline:TAG, --option region=REGION, "
+            "--option temp_location=gs://BUCKET/tmp (docs/dataflow.md)",
         ),
         (
             "spark",
@@ -231,6 +237,13 @@ NO_POOL = (
             "a.jsonl, row 13: expected an object; correct it",
         ),
         (JAVA, Runner.FLINK, f"flink: the job failed: java.io.IOException: No space left on device{GOES_ON}"),
+        (
+            "Pipeline j failed in state FAILED: a.StatusRuntimeException: b.StatusRuntimeException: CANCELLED: client "
+            "cancelled\n\tat A.b",
+            Runner.FLINK,
+            "flink: the job failed: a Python worker ended in the middle of its work, each time that it was tried "
+            f"(killed? out of memory?){GOES_ON}",
+        ),
         (
             "Pipeline j failed in state CANCELLED: unknown error",
             Runner.SPARK,
