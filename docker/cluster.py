@@ -9,6 +9,7 @@ sdk-workers        pid 4259   127.0.0.1:37645
 spark-job-server   pid 4301   127.0.0.1:41291
 byline build CONFIG --runner spark --option job_endpoint=127.0.0.1:41291 --option environment_config=localhost:37645
 $ python docker/cluster.py status spark       # 1 if a service is gone
+$ python docker/cluster.py mend spark         # starts those again that are gone
 $ python docker/cluster.py down spark
 ```
 
@@ -53,12 +54,21 @@ class ClusterError(Exception):
 
 @dataclass
 class Service:
-    """A started process; `born` is its start in clock ticks since the machine's."""
+    """A started process.
+
+    Attributes:
+        name: for people, and of its log.
+        pid: its process.
+        born: when that started, in clock ticks since the machine did.
+        address: where it answers; empty for a service that nobody calls.
+        arguments: of service.sh.
+    """
 
     name: str
     pid: int
     born: int
     address: str = ""
+    arguments: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -138,7 +148,7 @@ class Cluster:
                 env=environment,
                 start_new_session=True,
             )
-        service = Service(name, process.pid, _born(process.pid) or 0, address)
+        service = Service(name, process.pid, _born(process.pid) or 0, address, list(arguments))
         self.state.services.append(service)
         self.save()
         print(f"{name:<22} pid {process.pid:<8} {address}".rstrip(), flush=True)
@@ -188,7 +198,8 @@ def _start_spark(cluster: Cluster) -> None:
     _start_job_server(cluster, job, artifacts, url)
     cluster.wait("spark-master", lambda: _answers(page))
     for number in range(1, cluster.workers + 1):
-        cluster.start(f"spark-worker-{number}", "spark-worker", HOST, url)
+        # Each a host of its own, as Spark sees it: it runs no task a second time on the host that has it already.
+        cluster.start(f"spark-worker-{number}", "spark-worker", f"127.0.0.{number}", url)
     cluster.wait("spark-worker-1", lambda: _json(page, "/json/").get("aliveworkers") == cluster.workers)
     _finish(cluster, job, pool)
 
@@ -244,6 +255,15 @@ def down(cluster: Cluster) -> None:
     shutil.rmtree(cluster.home / "run", ignore_errors=True)
     cluster.state_file.unlink(missing_ok=True)
     cluster.state = State()
+
+
+def mend(cluster: Cluster) -> None:
+    """Starts each service again that is gone, as the manager of a cluster does; each in the folder that it had."""
+    cluster.load()
+    for service in [service for service in cluster.state.services if not _is_alive(service)]:
+        _kill_group(service)
+        cluster.state.services.remove(service)
+        cluster.start(service.name, *service.arguments, address=service.address)
 
 
 def _kill_group(service: Service) -> None:
@@ -321,7 +341,7 @@ def _json(port: int, path: str) -> dict[str, int]:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="A Spark or Flink cluster on this machine.")
-    parser.add_argument("command", choices=("up", "down", "status", "jars"))
+    parser.add_argument("command", choices=("up", "down", "status", "mend", "jars"))
     parser.add_argument("engine", choices=ENGINES)
     parser.add_argument("--workers", type=int, default=2, help="Spark workers or Flink task managers, a core each")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"default: {FOLDER}")
@@ -334,7 +354,7 @@ def main() -> int:
             cluster.home.mkdir(parents=True, exist_ok=True)
             cluster.fetch_jars()
         else:
-            (up if given.command == "up" else down)(cluster)
+            {"up": up, "down": down, "mend": mend}[given.command](cluster)
     except ClusterError as error:
         print(f"cluster.py: {error}", file=sys.stderr)
         return 1

@@ -5,7 +5,7 @@ python -m pipelines.worker_pool --port 50000
 
 engine's worker (JVM)                    pool                                  Python worker
 StartWorker(id 1-1, call back at :40399) -> forks a process                    -> connects to :40399, takes bundles
-StopWorker(id 1-1)                       -> ends that engine's worker 1-1      the stream to :40399 closes: ends
+StopWorker(id 1-1)                       -> ends that engine's worker 1-1      stream closes: ends, whatever it does
 ```
 
 It is what Beam's own pool (`apache_beam.runners.worker.worker_pool_main`) is, with two differences. Each JVM counts its
@@ -18,6 +18,7 @@ that has imported it and does nothing else (the threads of the libraries in it, 
 import argparse
 import logging
 import multiprocessing
+import os
 import signal
 import threading
 import traceback
@@ -86,7 +87,11 @@ def run_worker(control_endpoint: str, worker_id: str) -> None:
     # As Beam's own pool starts them.
     from apache_beam.runners.worker.sdk_worker import SdkHarness
 
-    SdkHarness(control_endpoint, worker_id=worker_id, data_buffer_time_limit_ms=-1).run()
+    try:
+        SdkHarness(control_endpoint, worker_id=worker_id, data_buffer_time_limit_ms=-1).run()
+    except grpc.RpcError:
+        # Nobody waits for what it is doing; another worker does it.
+        _log.warning("worker %s, pid %d: the engine at %s is gone: ends", worker_id, os.getpid(), control_endpoint)
 
 
 def serve(port: int) -> tuple[grpc.Server, int]:
@@ -110,7 +115,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A pool of Python workers for the Spark or Flink worker beside it.")
     parser.add_argument("--port", type=int, default=50000, help="where the engine looks for it (default: 50000)")
     given = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    # Something that is imported may have set up the log already.
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", force=True)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -17,6 +17,11 @@ from pipelines.runner import RunnerSettings
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "out/clusters"
+# What runs the tasks, by a word of its command line.
+RUNS_TASKS = {
+    "spark": "org.apache.spark.executor.CoarseGrainedExecutorBackend",
+    "flink": "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
+}
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,56 @@ class Engine:
         """How to run on it; `more` options win over its own."""
         return RunnerSettings(runner=self.name, options=(*self.options, *more))
 
+    def services(self, name: str) -> list[dict]:
+        """The services whose names begin so (`spark-worker`), in the order of their start."""
+        return [item for item in _state(self.name)["services"] if item["name"].startswith(name)]
+
     def pids(self, service: str) -> list[int]:
-        """Process ids of the services whose names begin so (`spark-worker`), in the order of their start."""
-        return [item["pid"] for item in _state(self.name)["services"] if item["name"].startswith(service)]
+        """Process ids of the services whose names begin so."""
+        return [item["pid"] for item in self.services(service)]
+
+    def task_runners(self) -> list[int]:
+        """The JVMs that run tasks now: of Spark, the newest job's executors; of Flink, its task managers."""
+        found = []
+        for pid in processes_of(self.pids("")):
+            command = command_line(pid)
+            if RUNS_TASKS[self.name] in command:
+                # An application's id begins with the time; those of a job that is over take a moment to end.
+                job = command[command.index("--app-id") + 1] if "--app-id" in command else ""
+                found.append((job, pid))
+        return sorted(pid for job, pid in found if job == max(found)[0])
+
+
+def processes_of(leaders: list[int]) -> list[int]:
+    """Living processes of the groups that these started; each service leads one of its own."""
+    found = []
+    for path in Path("/proc").iterdir():
+        fields = stat_fields(int(path.name)) if path.name.isdigit() else None
+        if fields is not None and int(fields[2]) in leaders and fields[0] not in "ZX":
+            found.append(int(path.name))
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process lives, and is not only waiting to be asked how it ended."""
+    fields = stat_fields(pid)
+    return fields is not None and fields[0] not in "ZX"
+
+
+def stat_fields(pid: int) -> list[str] | None:
+    """Fields of /proc/PID/stat from the third on (proc(5)); None if there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def command_line(pid: int) -> list[str]:
+    """A process's arguments; none if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def cluster(command: str, name: str) -> int:

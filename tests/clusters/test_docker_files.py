@@ -140,6 +140,26 @@ def test_another_process_of_the_same_id_is_left_alone(tmp_path: Path) -> None:
         os.killpg(service.pid, signal.SIGKILL)
 
 
+def test_a_service_that_is_gone_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cluster.Cluster("spark", tmp_path)
+    kept = start_sleeper(made)
+    # Not a service of the script, so it ends at once; with its arguments.
+    made.start("gone", "spark-boss", "7077", address="h:1")
+    end = time.monotonic() + 30
+    while cluster._is_alive(made.state.services[1]) and time.monotonic() < end:
+        time.sleep(0.01)
+    gone = made.state.services[1]
+    started: list[tuple[str, ...]] = []
+    monkeypatch.setattr(cluster.Cluster, "start", lambda _, *values, address: started.append((*values, address)))
+    try:
+        cluster.mend(cluster.Cluster("spark", tmp_path))
+        assert started == [("gone", "spark-boss", "7077", "h:1")]
+        assert cluster._is_alive(kept)
+        assert not cluster._is_alive(gone)
+    finally:
+        os.killpg(kept.pid, signal.SIGKILL)
+
+
 def test_a_service_that_ends_shows_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = cluster.Cluster("spark", tmp_path)
     made.start("sdk-workers", "no-such-service")

@@ -36,8 +36,14 @@ def local(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_on(RunnerSettings(workers=1), corpus, tmp_path_factory.mktemp("local"))
 
 
-def test_a_build_gives_the_same_bytes(engine: Engine, local: Path, corpus: Corpus, tmp_path: Path) -> None:
-    two_processes = build_on(RunnerSettings(workers=2), corpus, tmp_path / "processes")
+@pytest.fixture(scope="module")
+def two_processes(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_on(RunnerSettings(workers=2), corpus, tmp_path_factory.mktemp("processes"))
+
+
+def test_a_build_gives_the_same_bytes(
+    engine: Engine, local: Path, two_processes: Path, corpus: Corpus, tmp_path: Path
+) -> None:
     on_the_cluster = build_on(engine.settings(), corpus, tmp_path / "cluster")
     assert digests(on_the_cluster) == digests(two_processes) == digests(local)
     # The runs of the token store, too.
@@ -109,7 +115,7 @@ def test_a_busy_worker_outlives_its_idle_neighbour(engine: Engine, tmp_path: Pat
             | beam.ParDo(Write(str(tmp_path)))
         )
 
-    run_pipeline(wire, engine.settings("--environment_cache_millis=0"), 0)
+    run_pipeline(wire, engine.settings(), 0)
     assert (tmp_path / "0").read_text() == "1"
 
 

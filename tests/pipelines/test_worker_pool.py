@@ -88,3 +88,14 @@ def test_a_worker_ends_when_its_engine_closes_the_stream(make_engine: Callable[[
     engine.done.set()
     worker.join(SECONDS)
     assert worker.exitcode == 0
+
+
+def test_a_worker_ends_when_its_engine_is_gone(make_engine: Callable[[], Engine]) -> None:
+    engine = make_engine()
+    worker = multiprocessing.get_context("spawn").Process(target=run_worker, args=(engine.url, "1-1"), daemon=True)
+    worker.start()
+    assert engine.came.wait(SECONDS)
+    # As when its JVM is killed: the stream is not closed, it breaks.
+    engine.server.stop(None)
+    worker.join(SECONDS)
+    assert worker.exitcode == 0

@@ -1,0 +1,150 @@
+"""One recipe of all layouts gives the same bytes everywhere.
+
+```
+             a disk                    s3://
+local        memory, two processes     memory, two processes
+Spark        two workers               two workers                each before and after its token store is compacted
+Flink        two workers               two workers
+```
+"""
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.build import build
+from pipelines.compact import compact
+from pipelines.runner import RunnerSettings, answers
+from schemas.config_file import parse_config
+from tests.builds import digests, quiet
+from tests.clusters.conftest import Engine
+from tests.corpora import SOURCES, Corpus, recipe, write_corpus
+from tests.object_server import BUCKET, ObjectServer, object_server
+
+pytestmark = pytest.mark.cluster
+START_SECONDS = 120
+# More than the whole store: all runs of a source become one.
+COMPACTED = 64 << 20
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def expected(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """sha256 of every shard, of the plan and of the list of inputs, made in this process on a disk."""
+    folder = tmp_path_factory.mktemp("expected")
+    config = parse_config(recipe(corpus, folder), "test")
+    build(config, RunnerSettings(workers=1), quiet())
+    found = digests(Path(config.output))
+    assert sum(name.count("/") for name in found) > 3
+    return found
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where raw corpora, token store and outputs are.
+
+    Attributes:
+        kind: `disk` or `s3`.
+        folder: of this test, on the disk.
+        server: of s3://.
+        options: for a cluster's Python workers.
+    """
+
+    kind: str
+    folder: Path
+    server: ObjectServer | None = None
+    options: tuple[str, ...] = ()
+
+    def values(self, corpus: Corpus) -> dict[str, Any]:
+        """The recipe here."""
+        values = recipe(corpus, self.folder)
+        if self.server is None:
+            return values
+        moved = json.loads(json.dumps(values).replace(str(corpus.root), f"s3://{BUCKET}/raw"))
+        on_disk = {key: values[key] for key in ("classifiers", "tokenizer")}
+        name = self.folder.name
+        return {**moved, **on_disk, "store": f"s3://{BUCKET}/{name}/store", "output": f"s3://{BUCKET}/{name}/shards"}
+
+    def digests(self, output: str) -> dict[str, str]:
+        """As `tests.builds.digests`."""
+        if self.server is None:
+            return digests(Path(output))
+        prefix = output.removeprefix(f"s3://{BUCKET}/") + "/"
+        keys = [key for key in self.server.list_keys(prefix) if key.endswith(".arrow")]
+        return {key.removeprefix(prefix): hashlib.sha256(self.server.content(key)).hexdigest() for key in keys}
+
+    def runs(self, store: str) -> dict[str, str]:
+        """sha256 of every run of a token store, by its path."""
+        return {name: found for name, found in self.digests(store).items() if name.split("/")[0] in SOURCES}
+
+
+@pytest.fixture(scope="module")
+def server(corpus: Corpus) -> Iterator[ObjectServer]:
+    with object_server() as made:
+        for source in SOURCES:
+            for file in corpus.files(source):
+                made.put(f"raw/{file.relative_to(corpus.root).as_posix()}", file.read_bytes())
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pool(server: ObjectServer) -> Iterator[str]:
+    """Python workers that know the object server, which those of the cluster were started without."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    command = [sys.executable, "-m", "pipelines.worker_pool", "--port", address.rpartition(":")[2]]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ)) as made:
+        end = time.monotonic() + START_SECONDS
+        while not answers(address):
+            assert made.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        yield address
+        made.terminate()
+
+
+@pytest.fixture(params=("disk", "s3"))
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "disk":
+        return Storage("disk", tmp_path)
+    pool = f"--environment_config={request.getfixturevalue('pool')}"
+    return Storage("s3", tmp_path, request.getfixturevalue("server"), (pool,))
+
+
+def check(values: dict[str, Any], settings: RunnerSettings, storage: Storage, expected: dict[str, str]) -> None:
+    """Builds, compacts the token store, and builds again elsewhere from what is in it now."""
+    build(parse_config(values, "test"), settings, quiet())
+    assert storage.digests(values["output"]) == expected
+    before = storage.runs(values["store"])
+    compact(parse_config(values, "test"), COMPACTED, settings, quiet())
+    after = storage.runs(values["store"])
+    assert len(after) == len(SOURCES)
+    assert not set(after) & set(before)
+    again = {**values, "output": f"{values['output']}-2"}
+    build(parse_config(again, "test"), settings, quiet())
+    assert storage.digests(again["output"]) == expected
+    assert storage.runs(values["store"]) == after
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_on_this_machine(workers: int, storage: Storage, corpus: Corpus, expected: dict[str, str]) -> None:
+    check(storage.values(corpus), RunnerSettings(workers=workers), storage, expected)
+
+
+def test_on_a_cluster(engine: Engine, storage: Storage, corpus: Corpus, expected: dict[str, str]) -> None:
+    check(storage.values(corpus), engine.settings(*storage.options), storage, expected)
