@@ -1,0 +1,332 @@
+"""The corpora of `benchmarks.scale`: published sizes, and prototype runs whose documents stand for many.
+
+```
+DCLM          27,838 files of 107,766 documents    9 runs of 64 MiB a file    250,542 runs
+prototypes    250 runs of 11,974 documents         each document counts for 1,002
+```
+
+A prototype run is a file as the token store has it, but for url and tokens, that no pass reads: places are the hashes
+that they always are, so they are spread as in a real corpus. Lengths, hosts and scores are made from them: lengths
+log-normal, hosts with 1/rank (Zipf), scores anything. `counted` runs a pass's own counter over the prototypes, and
+multiplies what it counts by how many documents one stands for.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas import store
+from schemas.store import RunFile, RunInfo
+from transforms.counting import RunCounter, one_batch
+from transforms.digit_counting import DigitCounter, Question
+from transforms.measuring import DrawCounter, PlaceCounter, SampleCounter
+from transforms.placing import places, splitmix64
+from transforms.ranking import next_digits, number_keys
+from transforms.reading import TARGET_BYTES
+from transforms.run_reading import open_run
+from transforms.runs import batch_borders
+from transforms.selecting import predicate_columns
+from transforms.value_counts import ValueCounter
+
+FINGERPRINT = "0123456789abcdef" * 4
+# Fields of a prototype's documents, each from a hash of its own.
+_LENGTH, _HOST, _SCORE, _COPY = (np.uint64(word) for word in (0x11C7, 0x2A35, 0x3F09, 0x4D81))
+_QUANTILES = 4096
+# The planner packs a sample of two million documents, and all of them must be in the prototypes.
+PROTOTYPE_DOCUMENTS = 2_400_000
+_FEWEST_PROTOTYPES = 4
+
+
+@dataclass(frozen=True)
+class Published:
+    """A corpus as its authors describe it, rounded; text in bytes of UTF-8.
+
+    Attributes:
+        files: input files.
+        file_bytes: bytes of one, compressed.
+        documents: in all of them.
+        tokens: mean of a document.
+        spread: standard deviation of the logarithm of a document's tokens; assumed.
+        token_bytes: bytes of text to a token.
+        hosts: distinct ones; assumed.
+    """
+
+    files: int
+    file_bytes: int
+    documents: int
+    tokens: int
+    spread: float = 1.1
+    token_bytes: float = 4.4
+    hosts: int = 20_000_000
+
+
+# Sizes: arXiv 2406.11794 and its dataset card; the C4 card (`en`) and arXiv 1910.10683; the RefinedWeb card.
+PUBLISHED = {
+    "dclm": Published(files=27_838, file_bytes=240_000_000, documents=3_000_000_000, tokens=1_290, token_bytes=4.3),
+    "c4": Published(files=1_024, file_bytes=305_000_000, documents=364_868_892, tokens=428),
+    "refinedweb": Published(files=5_534, file_bytes=90_000_000, documents=968_000_015, tokens=620),
+}
+
+
+@dataclass(frozen=True)
+class Population:
+    """One source of a simulated corpus.
+
+    Attributes:
+        source: its name.
+        of: the corpus that it is a part of.
+        files: how many of its files.
+        chunks: runs that preparing makes of a file.
+        prototypes: prototype runs.
+        rows: documents of a prototype.
+        weight: documents that each of theirs stands for.
+    """
+
+    source: str
+    of: Published
+    files: int
+    chunks: int
+    prototypes: int
+    rows: int
+    weight: int
+
+    @classmethod
+    def make(cls, source: str, share: float, prototypes: int) -> "Population":
+        """A share of a published corpus, with about so many documents in prototypes."""
+        of = PUBLISHED[source]
+        files = max(round(of.files * share), 1)
+        documents = of.documents * files // of.files
+        chunks = math.ceil(documents / files * of.tokens * of.token_bytes / TARGET_BYTES)
+        runs = files * chunks
+        some = min(max(round(prototypes * runs / documents), _FEWEST_PROTOTYPES), runs)
+        weight = max(runs // some, 1)
+        return cls(source, of, files, chunks, some, max(documents // (some * weight), 1), weight)
+
+    @property
+    def documents(self) -> int:
+        return self.prototypes * self.rows * self.weight
+
+    @property
+    def runs(self) -> int:
+        """Runs as preparing writes them."""
+        return self.files * self.chunks
+
+    @property
+    def text_bytes(self) -> int:
+        return int(self.documents * self.of.tokens * self.of.token_bytes)
+
+    def path(self, file: int) -> str:
+        """Of an input file, as long as those of the corpus."""
+        return f"global-shard_{file % 10:02d}_of_10/local-shard_{file // 10 % 10}_of_10/shard_{file:08d}_processed"
+
+    def rows_of_runs(self) -> np.ndarray:
+        """int64 [runs]: documents of each; they sum to `documents`."""
+        return np.diff(np.arange(self.runs + 1) * self.documents // self.runs)
+
+
+def make_documents(population: Population, name: str, rows: int) -> pa.RecordBatch:
+    """Documents of an input file of this name, in order of place, with the columns of a run but for tokens."""
+    place = places(population.source, name, np.arange(rows))
+    order = np.argsort(place)
+    place = place[order]
+    tokens = _lengths(_uniform(place, _LENGTH), population.of)
+    ranks = np.exp(_uniform(place, _HOST) * math.log(population.of.hosts)).astype(np.int64)
+    domain = _names(ranks)
+    host = pc.binary_join_element_wise("www", domain, ".")
+    url = pc.binary_join_element_wise("https:/", host, "2022/01/01", pa.array(place).cast(pa.string()), "/")
+    batch = pa.RecordBatch.from_arrays(
+        [
+            pa.array(place),
+            pa.array(order),
+            url.cast(pa.large_string()),
+            host,
+            domain,
+            pa.array((_uniform(place, _SCORE) ** 3).astype(np.float32)),
+            pa.array((tokens * population.of.token_bytes).astype(np.int64)),
+            pa.array(tokens.astype(np.int32)),
+        ],
+        names=["place", "row", "url", "host", "registered_domain", "quality", "num_bytes", "num_tokens"],
+    )
+    return store.in_order(batch)
+
+
+def _uniform(place: np.ndarray, salt: np.uint64) -> np.ndarray:
+    return (splitmix64(place ^ salt) >> np.uint64(11)).astype(np.float64) / 2**53
+
+
+def _lengths(uniform: np.ndarray, of: Published) -> np.ndarray:
+    grid = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    normal = np.array([NormalDist().inv_cdf(quantile) for quantile in grid])
+    lengths = np.exp(of.spread * normal)
+    return np.maximum(np.interp(uniform, grid, lengths * of.tokens / lengths.mean()), 1).astype(np.int64)
+
+
+def _names(ranks: np.ndarray) -> pa.Array:
+    found, inverse = np.unique(ranks, return_inverse=True)
+    return pa.array([f"site{rank}.example" for rank in found.tolist()], pa.string()).take(pa.array(inverse))
+
+
+def write_prototypes(population: Population, folder: Path) -> list[str]:
+    """Writes the prototypes as runs of one record batch each, without tokens; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    uris = []
+    for number in range(population.prototypes):
+        uris.append(str(folder / f"{population.source}-{number:05d}.arrow"))
+        batch = make_documents(population, f"prototype {number}", population.rows)
+        _write([batch], batch.schema, describe(population.source, uris[-1], batch.num_rows), uris[-1])
+    return uris
+
+
+def write_whole_run(population: Population, rows: int, merged: int, uri: str) -> None:
+    """Writes a run of so many documents just as the token store has it, tokens of zeros; `merged` runs are in it."""
+    batch = make_documents(population, "a whole run", rows)
+    names, columns = batch.schema.names, list(batch.columns)
+    if merged > 1:
+        names.insert(2, store.FILE.name)
+        columns.insert(2, pa.array(np.arange(rows) % merged, pa.int32()))
+    index = pa.RecordBatch.from_arrays(columns, names)
+    kind = pa.large_list(pa.field("item", pa.uint16(), nullable=False))
+    schema = pa.schema([*index.schema, pa.field("tokens", kind, nullable=False)])
+    borders = batch_borders(batch["num_tokens"].to_numpy(), 2)
+    starts = [batch["place"][first].as_py() for first in borders[:-1]]
+    parts = [describe(population.source, f"{uri}-{part}", rows // merged) for part in range(merged)]
+    info = replace(parts[0], batch_places=starts).to_metadata()
+    if merged > 1:
+        info = RunFile(parts, starts, 0, "").to_metadata()
+    _write((_with_tokens(index.slice(low, high - low), schema) for low, high in pairwise(borders)), schema, info, uri)
+
+
+def _with_tokens(index: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    ends = np.cumsum(index["num_tokens"].to_numpy(), dtype=np.int64)
+    values = pa.array(np.zeros(ends[-1], np.uint16))
+    lists = pa.LargeListArray.from_arrays(
+        pa.array(np.concatenate([[0], ends])), values, type=schema.field("tokens").type
+    )
+    return pa.RecordBatch.from_arrays([*index.columns, lists], schema=schema)
+
+
+def describe(source: str, path: str, rows: int) -> RunInfo:
+    """What a run says of itself, as far as it matters here."""
+    return RunInfo(FINGERPRINT, source, path, 0, True, 10**8, rows, 10**8, {"empty": 3}, 7, rows, 10**8, 10**8, [0])
+
+
+def _write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, info: RunInfo | dict[bytes, bytes], uri: str) -> None:
+    described = schema.with_metadata(info if isinstance(info, dict) else info.to_metadata())
+    with pa.OSFile(uri, "wb") as sink, pa.ipc.new_file(sink, described) as writer:
+        for batch in batches:
+            writer.write_batch(batch.replace_schema_metadata(described.metadata))
+
+
+def batch_places(population: Population, rows: int) -> list[int]:
+    """First places of a run's record batches: evenly spread, and numbers of their own as those that are read."""
+    width = 2 * population.of.tokens
+    batches = max(math.ceil(rows * width / store.BATCH_TOKEN_BYTES), 1)
+    return [number * 2**64 // batches + rows for number in range(batches)]
+
+
+# ------------------------------------------------------------------------------------------------------------- passes
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """Where the prototypes of a source are, and how many documents one of theirs stands for."""
+
+    uris: tuple[str, ...]
+    weight: int
+
+
+def counted(counter: RunCounter, prototypes: Mapping[str, Prototypes], folder: str) -> pa.RecordBatch:
+    """Runs a pass over the prototypes.
+
+    A sample is not multiplied: its threshold is raised, so that it is as large as that of the corpus.
+
+    Args:
+        counter: of the pass.
+        prototypes: by source.
+        folder: for files that a pass needs besides.
+    """
+    if isinstance(counter, SampleCounter):
+        batches = [
+            replace(counter, threshold=min(counter.threshold * of.weight, 2**32)).count(uri)
+            for of in prototypes.values()
+            for uri in of.uris
+        ]
+        return counter.merge(batches)
+    if isinstance(counter, DigitCounter):
+        return counter.merge([_digits(counter, number, prototypes, folder) for number in range(len(counter.questions))])
+    return counter.merge([_multiplied(_count(counter, of.uris), of.weight) for of in prototypes.values()])
+
+
+def _count(counter: RunCounter, uris: tuple[str, ...]) -> pa.RecordBatch:
+    return counter.merge([counter.count(uri) for uri in uris])
+
+
+def _multiplied(counts: pa.RecordBatch, weight: int) -> pa.RecordBatch:
+    columns = [
+        pc.multiply(counts[name], weight) if name in ("documents", "tokens") else counts[name]
+        for name in counts.schema.names
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=counts.schema)
+
+
+def _digits(counter: DigitCounter, number: int, prototypes: Mapping[str, Prototypes], folder: str) -> pa.RecordBatch:
+    """One question of a pass.
+
+    As soon as it is about ties, the few documents that it is about are counted as many times as they stand for, each
+    with a place, and so a tie, of its own: else no pass would ever find one that stands alone.
+    """
+    question = counter.questions[number]
+    alone = replace(counter, questions=[question])
+    is_of_ties = len(question.heads[0] if question.heads else ()) >= question.number.key_digits
+    parts = []
+    for source, of in prototypes.items():
+        if source not in dict(question.population):
+            continue
+        if is_of_ties:
+            parts.append(_count(alone, (_write_copies(alone, source, of, f"{folder}/copies-{source}"),)))
+        else:
+            parts.append(_multiplied(_count(alone, of.uris), of.weight))
+    merged = counter.merge(parts)
+    return merged.set_column(0, merged.schema.field(0), pa.array([str(number)] * merged.num_rows, pa.string()))
+
+
+def _write_copies(counter: DigitCounter, source: str, of: Prototypes, uri: str) -> str:
+    """A run with the documents of a question's head, once for each document that they stand for."""
+    question = counter.questions[0]
+    found = [_at_head(open_run(run, columns_of(counter)).whole(), question) for run in of.uris]
+    batch = one_batch(pa.Table.from_batches(found).unify_dictionaries())
+    repeated = batch.take(pa.array(np.repeat(np.arange(batch.num_rows), of.weight)))
+    copies = np.tile(np.arange(of.weight, dtype=np.uint64), batch.num_rows)
+    place = splitmix64(splitmix64(batch["place"].to_numpy().repeat(of.weight)) ^ splitmix64(copies ^ _COPY))
+    column = repeated.schema.get_field_index("place")
+    # A name of its own for each head, since runs stay open.
+    uri = f"{uri}-{question.number.field}-{'-'.join(map(str, question.heads[0]))}.arrow"
+    copied = repeated.set_column(column, "place", pa.array(place))
+    _write([copied], copied.schema, describe(source, uri, copied.num_rows), uri)
+    return uri
+
+
+def _at_head(batch: pa.RecordBatch, question: Question) -> pa.RecordBatch:
+    number, key = question.number, question.heads[0][: question.number.key_digits]
+    keys, _ = number_keys(batch[number.field], number.kind, number.descending)
+    rows, last = next_digits(keys, batch["place"].to_numpy(), number.kind, (key[:-1],))
+    return batch.take(pa.array(rows[last == key[-1]]))
+
+
+def columns_of(counter: RunCounter) -> list[str]:
+    """The columns of a run that a pass reads."""
+    names: set[str] = set()
+    if isinstance(counter, DigitCounter):
+        names = predicate_columns(counter.predicates.values()) | {asked.number.field for asked in counter.questions}
+    elif isinstance(counter, DrawCounter):
+        names = names.union(*(part.predicate_columns for part in counter.parts))
+    elif isinstance(counter, (PlaceCounter, SampleCounter, ValueCounter)):
+        names = names.union(*(part.columns for part in counter.parts))
+    return sorted({"place", "num_tokens", *names})

@@ -1,0 +1,369 @@
+"""What the driver does for a corpus that is not there: the real planner on described runs and counted prototypes.
+
+```
+runs           250,542 descriptions, as footers give them            real code, made-up values
+passes         the real counters over prototypes, in a process of their own, multiplied     (benchmarks.scale_corpus)
+make_plan      all of it                                             real
+plan.arrow     all of it                                             real
+visits         documents of prototypes within the plan's intervals   real places
+```
+"""
+
+import json
+import multiprocessing
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+
+from benchmarks.scale_corpus import (
+    FINGERPRINT,
+    PROTOTYPE_DOCUMENTS,
+    Population,
+    Prototypes,
+    batch_places,
+    columns_of,
+    counted,
+    write_prototypes,
+    write_whole_run,
+)
+from benchmarks.scale_reading import Cost, RunCost, merge_cost, run_cost
+from pipelines.prepare import StoreState
+from schemas.config_file import load_config
+from schemas.documents import InputFile
+from schemas.inputs import input_table
+from schemas.ledger import DrawCounts
+from schemas.plan import Plan, read_plan
+from schemas.store import MERGED_PREFIX, RunFile, RunInfo
+from transforms.assembling import planned_phases
+from transforms.compacting import MAX_OPEN
+from transforms.counting import RunCounter
+from transforms.gathering import RunIndex, write_index
+from transforms.planning import make_plan
+from transforms.runs import run_name
+from transforms.store_index import choose_files, runs_of, sizes_of
+from transforms.tokenizing import shared_tokenizer, tokenizer_info
+
+Answer = TypeVar("Answer")
+
+STORE = "s3://bucket/store"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A recipe over shares of published corpora.
+
+    Attributes:
+        name: of the case.
+        about: what it is, in a line.
+        recipe: below `configs/`.
+        settings: on top of it, `key=value`.
+        shares: source -> share of the published corpus.
+        merge_bytes: as in `byline compact --size`; 0 for runs as preparing leaves them.
+        prototypes: documents in prototypes.
+    """
+
+    name: str
+    about: str
+    recipe: str
+    settings: tuple[str, ...]
+    shares: dict[str, float]
+    merge_bytes: int = 0
+    prototypes: int = PROTOTYPE_DOCUMENTS
+
+
+@dataclass
+class Clock:
+    """Seconds and memory of the driver's steps.
+
+    Attributes:
+        seconds: of the processor, by step; it waits for nothing here but for the passes.
+        memory: by step, bytes that the process had after it.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        started = time.process_time()
+        yield
+        self.seconds[name] = time.process_time() - started
+        self.memory[name] = resident_bytes()
+
+
+def resident_bytes() -> int:
+    """Memory of this process now; where the system does not tell, the most it had."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return peak_bytes()
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_bytes() -> int:
+    """The most memory that this process had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a case came to.
+
+    Attributes:
+        populations: by source.
+        merged: source -> how many runs of 64 MiB of text are one file of the store.
+        passes: kinds of counters, in order.
+        run_costs: source -> what a file of the store costs its readers.
+        small_bytes: source -> bytes of a run of 64 MiB of text.
+        merging: source -> what such a run is asked for when it is merged with others.
+        seconds, memory: of the driver's steps; its memory after each.
+        pass_seconds: of the processor, for the passes over prototypes, which is no figure of the driver.
+        peak: the driver's memory at most.
+        worker_bytes: what the lists take in each worker, plan and places of runs.
+        footer_seconds: of the processor, to read the description of a run.
+        plan_rows, plan_bytes: of `plan.arrow`.
+        index_bytes: of `runs.arrow`, which says where runs are.
+        shards: of all phases.
+        positions: that are planned.
+        documents: that shards take, one for each use.
+    """
+
+    populations: dict[str, Population]
+    merged: dict[str, int]
+    passes: list[str]
+    run_costs: dict[str, RunCost]
+    small_bytes: dict[str, int]
+    merging: dict[str, Cost]
+    seconds: dict[str, float]
+    memory: dict[str, int]
+    pass_seconds: float
+    peak: int
+    worker_bytes: int
+    footer_seconds: float
+    plan_rows: int
+    plan_bytes: int
+    index_bytes: int
+    shards: int
+    positions: int
+    documents: int
+
+    def files(self, source: str) -> int:
+        """Files of the store."""
+        return -(-self.populations[source].runs // self.merged[source])
+
+
+class _Corpus:
+    """The store of a case as a process of its own makes and reads it, so that none of it is the driver's.
+
+    Attributes:
+        passes: (kind of the counter, its columns), in order.
+        seconds: of the processor, for all of them.
+    """
+
+    def __init__(self, case: Case, folder: Path, pool: ProcessPoolExecutor) -> None:
+        self.populations = {name: Population.make(name, share, case.prototypes) for name, share in case.shares.items()}
+        self.passes: list[tuple[str, list[str]]] = []
+        self.seconds = 0.0
+        self._folder, self._pool = folder, pool
+        self._prototypes = {
+            name: Prototypes(tuple(pool.submit(write_prototypes, of, folder).result()), of.weight)
+            for name, of in self.populations.items()
+        }
+        self.small_bytes: dict[str, int] = {}
+        self.merging: dict[str, Cost] = {}
+        for name in self.populations:
+            run = self._write(name, 1)
+            self.small_bytes[name] = run.stat().st_size
+            self.merging[name] = pool.submit(merge_cost, str(run), str(folder / "merged.arrow")).result()
+        self.merged = {
+            name: min(max(case.merge_bytes // self.small_bytes[name], 1), MAX_OPEN, of.runs)
+            for name, of in self.populations.items()
+        }
+
+    def do_pass(self, counter: RunCounter) -> pa.RecordBatch:
+        """Runs a pass, in the other process."""
+        found, seconds = self._pool.submit(_timed, counter, self._prototypes, str(self._folder)).result()
+        self.seconds += seconds
+        self.passes.append((type(counter).__name__, columns_of(counter)))
+        return found
+
+    def run_cost(self, source: str, plan: Plan) -> RunCost:
+        """What a file of the store costs its readers."""
+        columns = [names for _, names in self.passes]
+        return self._pool.submit(
+            run_cost, str(self._write(source, self.merged[source])), source, plan, columns
+        ).result()
+
+    def _write(self, source: str, merged: int) -> Path:
+        of, path = self.populations[source], self._folder / "whole.arrow"
+        self._pool.submit(write_whole_run, of, of.documents * merged // of.runs, merged, str(path)).result()
+        return path
+
+
+def _timed(counter: RunCounter, prototypes: dict[str, Prototypes], folder: str) -> tuple[pa.RecordBatch, float]:
+    started = time.process_time()
+    return counted(counter, prototypes, folder), time.process_time() - started
+
+
+def plan_case(case: Case, configs: Path, tokenizer: str, folder: Path) -> Planned:
+    """Plans a case in this process, which is to be a fresh one: its memory is a result."""
+    config = load_config(configs / case.recipe, [*case.settings, f"tokenizer.file={tokenizer}"])
+    info = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
+    clock = Clock()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        corpus = _Corpus(case, folder, pool)
+        with clock.step("start"):
+            pass
+        with clock.step("runs"):
+            state = _state(corpus.populations, corpus.merged)
+        with clock.step("pending"):
+            assert not state.pending(), "the described runs are not whole"
+        with clock.step("plan"):
+            plan = make_plan(config, info, state.runs, corpus.do_pass)
+        with clock.step("lists"):
+            plan_bytes = _write_lists(plan, state, folder)
+        with clock.step("finish"):
+            _records(plan)
+        peak = peak_bytes()
+        return Planned(
+            populations=corpus.populations,
+            merged=corpus.merged,
+            passes=[kind for kind, _ in corpus.passes],
+            run_costs={source: corpus.run_cost(source, plan) for source in corpus.populations},
+            small_bytes=corpus.small_bytes,
+            merging=corpus.merging,
+            seconds=clock.seconds,
+            memory=clock.memory,
+            pass_seconds=corpus.seconds,
+            peak=peak,
+            worker_bytes=in_fresh_process(_worker_bytes, folder),
+            footer_seconds=_footer_seconds(state.runs),
+            plan_rows=plan.table.num_rows,
+            plan_bytes=plan_bytes,
+            index_bytes=(folder / "runs.arrow").stat().st_size,
+            shards=len(plan.shards()),
+            positions=sum(phase["expected_rows"] for phase in plan.header["phases"]) * config.sequence.length,
+            documents=_documents(plan),
+        )
+
+
+def _state(populations: dict[str, Population], merged: dict[str, int]) -> StoreState:
+    """Every input file and every run of the corpus, parsed from JSON as from footers."""
+    state = StoreState({}, {}, [])
+    for source, of in populations.items():
+        inputs = [
+            InputFile(source, of.path(file), f"s3://bucket/raw/{source}/{of.path(file)}", of.of.file_bytes)
+            for file in range(of.files)
+        ]
+        files = choose_files(list(_store_files(of, merged[source])), sizes_of(inputs))
+        state.inputs.extend(inputs)
+        state.files.extend(files)
+        state.runs.extend(runs_of(files))
+    return state
+
+
+def _store_files(of: Population, merged: int) -> Iterator[RunFile]:
+    """The files of a source's store, each of so many runs, as they describe themselves."""
+    folder, rows = f"{STORE}/{of.source}/{FINGERPRINT[:16]}", of.rows_of_runs().tolist()
+    for first in range(0, of.runs, merged):
+        parts = [
+            _described(of, *divmod(number, of.chunks), rows[number])
+            for number in range(first, min(first + merged, of.runs))
+        ]
+        starts = batch_places(of, sum(part.rows for part in parts))
+        name = run_name(of.source, parts[0].path, parts[0].chunk)
+        if merged > 1:
+            metadata = RunFile(parts, starts, 10**9, "").to_metadata()
+            name = MERGED_PREFIX + name
+        else:
+            metadata = replace(parts[0], batch_places=starts).to_metadata()
+        yield RunFile.from_schema(pa.schema([], metadata), f"{folder}/{name}")
+
+
+def _described(of: Population, file: int, chunk: int, rows: int) -> RunInfo:
+    text_bytes = int(rows * of.of.tokens * of.of.token_bytes)
+    return RunInfo(
+        fingerprint=FINGERPRINT,
+        source=of.source,
+        path=of.path(file),
+        chunk=chunk,
+        last=chunk + 1 == of.chunks,
+        input_size=of.of.file_bytes,
+        rows_read=rows + 3,
+        bytes_read=text_bytes,
+        dropped={"empty": 1, "invalid": 2},
+        special_text=rows // 1000,
+        rows=rows,
+        text_bytes=text_bytes,
+        tokens=rows * of.of.tokens,
+        batch_places=[],
+    )
+
+
+def _footer_seconds(runs: list[RunInfo]) -> float:
+    """Of the processor, to parse what a run says of itself."""
+    schemas = [pa.schema([], replace(run, batch_places=list(range(30))).to_metadata()) for run in runs[:1000]]
+    started = time.process_time()
+    for schema in schemas:
+        RunFile.from_schema(schema, "")
+    return (time.process_time() - started) / len(schemas)
+
+
+def _write_lists(plan: Plan, state: StoreState, folder: Path) -> int:
+    """Writes plan.arrow and runs.arrow as `assemble` does; returns the plan's bytes."""
+    content = plan.to_bytes()
+    (folder / "plan.arrow").write_bytes(content)
+    table = input_table(state.runs)
+    names = zip(table["source"].to_pylist(), table["path"].to_pylist(), strict=True)
+    numbers = {name: number for number, name in enumerate(names)}
+    with pa.OSFile(str(folder / "runs.arrow"), "wb") as sink:
+        write_index([(run.source, numbers[run.source, run.path], run.uri) for run in state.runs], sink)
+    return len(content)
+
+
+def _records(plan: Plan) -> None:
+    """Reads as many shard records as the driver does for the manifest, each from its text."""
+    text = json.dumps(
+        {
+            "plan_sha256": "0" * 64,
+            "phase": "conditioned",
+            "path": "conditioned/00000-of-30000.arrow",
+            "sha256": "0" * 64,
+            **dict.fromkeys(("shard", "rows", "loss_tokens", "bytes", "padding"), 10**9),
+            "counts": {source: DrawCounts(10**9, 10**9).to_json() for source in plan.header["capacity"]},
+        }
+    )
+    records = [json.loads(text) for _ in plan.shards()]
+    total = DrawCounts()
+    for record in records:
+        for counts in record["counts"].values():
+            total.add(DrawCounts(**counts))
+
+
+def _worker_bytes(folder: Path) -> int:
+    """What a worker's process grows by when it reads the lists."""
+    before = resident_bytes()
+    index = RunIndex.read(str(folder / "runs.arrow"))
+    phases = planned_phases(read_plan((folder / "plan.arrow").read_bytes(), "plan.arrow"))
+    assert index.runs, "no run"
+    assert phases, "no phase"
+    return resident_bytes() - before
+
+
+def _documents(plan: Plan) -> int:
+    phases = plan.header["drawn"]["phases"].values()
+    return sum(epoch["documents"] for phase in phases for epochs in phase.values() for epoch in epochs.values())
+
+
+def in_fresh_process(work: Callable[..., Answer], *arguments: object) -> Answer:
+    """Runs in a process that has done nothing else."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
