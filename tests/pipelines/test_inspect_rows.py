@@ -138,11 +138,11 @@ def test_tokens_outside_loss_spans_are_masked_and_tokens_around_prefixes_have_na
 def test_without_the_tokenizer(out, tmp_path):
     (tmp_path / "tokenizer.json").unlink()
     lines = printed(out).splitlines()
-    note = r"ids alone: .*tokenizer\.json: cannot be read \(No such file or directory\); .* --tokenizer FILE"
+    note = r"ids alone: .*tokenizer\.json: cannot be opened \(No such file or directory\); .* --tokenizer FILE"
     assert re.match(note, lines[0])
     assert lines[6].startswith("   ⟦⟨bos⟩ 52 49 43")
     assert lines[6].endswith("⟨eos/pad⟩")
-    with pytest.raises(BylineError, match="cannot be read"):
+    with pytest.raises(BylineError, match="cannot be opened"):
         printed(out, tokenizer=str(tmp_path / "tokenizer.json"))
 
 

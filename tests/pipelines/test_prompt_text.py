@@ -101,7 +101,7 @@ def test_a_terminal_gets_no_escape_codes(build, capsys):
 def test_a_tokenizer_that_moved(build, tmp_path, capsys):
     out, file, _ = build
     file.rename(tmp_path / "moved.json")
-    with pytest.raises(BylineError, match=r"tokenizer\.json: cannot be read .* with --tokenizer FILE"):
+    with pytest.raises(BylineError, match=r"tokenizer\.json: cannot be opened .* with --tokenizer FILE"):
         show_prompt(out, {}, "x")
     show_prompt(out, {}, "x", tokenizer_file=str(tmp_path / "moved.json"))
     assert shown(capsys)[0] == "URL: unknown\n\nx"
