@@ -24,16 +24,16 @@ import pyarrow.compute as pc
 
 from schemas import store
 from schemas.store import RunFile, RunInfo
-from transforms.counting import RunCounter, one_batch
-from transforms.digit_counting import DigitCounter, Question
-from transforms.measuring import DrawCounter, PlaceCounter, SampleCounter
-from transforms.placing import places, splitmix64
-from transforms.ranking import next_digits, number_keys
-from transforms.reading import TARGET_BYTES
-from transforms.run_reading import open_run
-from transforms.runs import batch_borders
-from transforms.selecting import predicate_columns
-from transforms.value_counts import ValueCounter
+from transforms.batches.placing import places, splitmix64
+from transforms.corpora.reading import TARGET_BYTES
+from transforms.fields.ranking import next_digits, number_keys
+from transforms.fields.selecting import predicate_columns
+from transforms.passes.counting import RunCounter, one_batch
+from transforms.passes.digit_counting import DigitCounter, Question
+from transforms.passes.measuring import DrawCounter, PlaceCounter, SampleCounter
+from transforms.passes.value_counts import ValueCounter
+from transforms.store.run_reading import open_run
+from transforms.store.runs import batch_borders
 
 FINGERPRINT = "0123456789abcdef" * 4
 # Fields of a prototype's documents, each from a hash of its own.

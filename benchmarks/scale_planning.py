@@ -42,14 +42,14 @@ from schemas.inputs import input_table
 from schemas.ledger import DrawCounts
 from schemas.plan import Plan, read_plan
 from schemas.store import MERGED_PREFIX, RunFile, RunInfo
-from transforms.assembling import planned_phases
-from transforms.compacting import MAX_OPEN
-from transforms.counting import RunCounter
-from transforms.gathering import RunIndex, write_index
-from transforms.planning import make_plan
-from transforms.runs import run_name
-from transforms.store_index import choose_files, runs_of, sizes_of
-from transforms.tokenizing import shared_tokenizer, tokenizer_info
+from transforms.passes.counting import RunCounter
+from transforms.plans.planning import make_plan
+from transforms.shards.assembling import planned_phases
+from transforms.shards.gathering import RunIndex, write_index
+from transforms.store.compacting import MAX_OPEN
+from transforms.store.runs import run_name
+from transforms.store.store_index import choose_files, runs_of, sizes_of
+from transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 
 Answer = TypeVar("Answer")
 

@@ -1,7 +1,7 @@
 """What readers ask of an object store for one run: requests and bytes, counted.
 
-The real readers (`transforms.run_ranges`) read a real run that lies on this disk; the one function that opens an object
-is replaced by one that counts. So nothing here knows how a run is read.
+The real readers (`transforms.store.run_ranges`) read a real run that lies on this disk; the one function that opens an
+object is replaced by one that counts. So nothing here knows how a run is read.
 """
 
 import time
@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from byline.stores import RangeFile
 from schemas.plan import Plan
-from transforms import compacting, run_ranges
-from transforms.assembling import planned_phases
-from transforms.conditioning import store_columns
-from transforms.run_ranges import Directory, RangedRun
-from transforms.selecting import Predicate, holds, predicate_columns
+from transforms.fields.conditioning import store_columns
+from transforms.fields.selecting import Predicate, holds, predicate_columns
+from transforms.shards.assembling import planned_phases
+from transforms.store import compacting, run_ranges
+from transforms.store.run_ranges import Directory, RangedRun
 
 # Makes an address of an object store of a path of this disk.
 _BUCKET = "s3://counted"

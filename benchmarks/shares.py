@@ -24,8 +24,8 @@ import pyarrow as pa
 from byline.manifest import PhaseEntry, read_manifest
 from schemas.config_file import parse_config
 from schemas.plan import Plan, read_plan
-from transforms.budgeting import in_order
-from transforms.mixing import Blend
+from transforms.plans.budgeting import in_order
+from transforms.plans.mixing import Blend
 
 POINTS = 10
 

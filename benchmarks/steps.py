@@ -22,13 +22,14 @@ from typing import TypeVar
 from schemas.config import Config
 from schemas.config_file import load_config
 from schemas.documents import info_of
-from transforms.filtering import filter_documents
-from transforms.listing import list_inputs
-from transforms.metadata import extract_metadata
-from transforms.reading import read_batches
-from transforms.runs import write_run
-from transforms.scoring import open_scorer, score_batch
-from transforms.tokenizing import shared_tokenizer, tokenize_batch
+from transforms.batches.filtering import filter_documents
+from transforms.corpora.listing import list_inputs
+from transforms.corpora.metadata import extract_metadata
+from transforms.corpora.reading import read_batches
+from transforms.scores.scoring import open_scorer, score_batch
+from transforms.store.runs import write_run
+from transforms.tokens.text_tokenizer import shared_tokenizer
+from transforms.tokens.tokenizing import tokenize_batch
 
 T = TypeVar("T")
 

@@ -21,14 +21,14 @@ from schemas.config import Config
 from schemas.inputs import input_table
 from schemas.ledger import DrawCounts
 from schemas.plan import Plan
-from transforms import storage
-from transforms.assembling import INDEX_NAME, WORK_FOLDER, AssembleJob, AssembleShards, record_path
-from transforms.counters import shard_counts, total
-from transforms.gathering import write_index
-from transforms.planning import check_draws
-from transforms.run_reading import forget_runs
-from transforms.tokenizing import TokenizerInfo, shared_tokenizer
-from transforms.work_lists import ReadPlan
+from transforms.batches.counters import shard_counts, total
+from transforms.batches.work_lists import ReadPlan
+from transforms.files import storage
+from transforms.plans.planning import check_draws
+from transforms.shards.assembling import INDEX_NAME, WORK_FOLDER, AssembleJob, AssembleShards, record_path
+from transforms.shards.gathering import write_index
+from transforms.store.run_reading import forget_runs
+from transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer
 
 INPUTS_NAME = "inputs.arrow"
 

@@ -6,7 +6,7 @@ STORE/c4/<fingerprint>/  1,024 runs of 33 MB   ->   33 merged runs of 1 GiB
 
 A merged run is written beside what it is made from, which is deleted when all of a round are there. So a command that
 was killed has lost nothing and, given again, goes on; until it has ended, the store needs room for both. A round
-merges what may be open at a time (`transforms.compacting.MAX_OPEN`); small runs need several.
+merges what may be open at a time (`transforms.store.compacting.MAX_OPEN`); small runs need several.
 """
 
 import re
@@ -21,9 +21,10 @@ from pipelines.progress import progress_bar
 from pipelines.runner import RunnerSettings, run_pipeline
 from schemas.config import Config
 from schemas.store import RunFile
-from transforms import storage, store_index
-from transforms.compacting import MergeGroup, MergeRuns, group_files
-from transforms.work_lists import ListGroups, write_lines
+from transforms.batches.work_lists import ListGroups, write_lines
+from transforms.files import storage
+from transforms.store import store_index
+from transforms.store.compacting import MergeGroup, MergeRuns, group_files
 
 # A pass of the planner holds the columns that it needs of a whole run: about 50 MB for each GiB.
 MOST_BYTES = 16 << 30

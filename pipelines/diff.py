@@ -13,8 +13,8 @@ cost: preparing c4 again and reading what is new of dclm, then planning and asse
 ```
 
 Both files are resolved first: what they extend, mixtures and lists in files, defaults. Phases and branches are matched
-by name. What a source's runs depend on is compared as `transforms.fingerprint` has it, so a model or a tokenizer that
-was moved is the same one; what cannot be read is compared by its path.
+by name. What a source's runs depend on is compared as `transforms.store.fingerprint` has it, so a model or a tokenizer
+that was moved is the same one; what cannot be read is compared by its path.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ from rich.text import Text
 from byline.errors import BylineError
 from schemas.config import Config
 from schemas.config_file import load_config
-from transforms.fingerprint import changed_keys, parts_by_path, source_parts
+from transforms.store.fingerprint import changed_keys, parts_by_path, source_parts
 
 _TEXT = 60  # characters of a value that are shown
 _LISTED = 3  # values of a long list that are named

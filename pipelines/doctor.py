@@ -170,7 +170,7 @@ def check_recipe(path: str) -> Iterator[Check]:
 
 
 def _check_source(name: str, source: "Source", path: str) -> Check:
-    from transforms.listing import list_inputs
+    from transforms.corpora.listing import list_inputs
 
     try:
         files = list_inputs(name, source)
@@ -184,7 +184,7 @@ def _check_source(name: str, source: "Source", path: str) -> Check:
 def check_model(name: str, model: str, path: str) -> Check:
     """Whether a file is a fastText model, by its first bytes; reading it whole may take minutes."""
     mend = f"correct classifiers.{name}.model in {path}"
-    from transforms.storage import open_random
+    from transforms.files.storage import open_random
 
     try:
         with open_random(model) as file:
@@ -197,7 +197,7 @@ def check_model(name: str, model: str, path: str) -> Check:
 
 
 def _check_tokenizer(config: "Config", path: str) -> Check:
-    from transforms.tokenizing import TextTokenizer, tokenizer_info
+    from transforms.tokens.text_tokenizer import TextTokenizer, tokenizer_info
 
     settings = config.tokenizer
     try:
@@ -211,7 +211,7 @@ def _check_tokenizer(config: "Config", path: str) -> Check:
 
 def _check_folder(key: str, folder: str) -> Iterator[Check]:
     """Free bytes where a local folder is, or will be; whether an object store answers."""
-    from transforms import storage
+    from transforms.files import storage
 
     if "://" in folder:
         try:

@@ -17,7 +17,7 @@ from apache_beam.runners.runner import PipelineResult
 from rich.console import Console
 
 from pipelines.runner import Runner, RunnerSettings
-from transforms.counters import NAMESPACE, NOT_IN_LEDGER
+from transforms.batches.counters import NAMESPACE, NOT_IN_LEDGER
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ from pipelines.prepare import StoreState, look_at_store
 from pipelines.runner import SMALL_INPUT_BYTES, RunnerSettings, run_pipeline
 from schemas.config import Config
 from schemas.plan import Plan
-from transforms import storage, store_index
-from transforms.counting import RunCounter
-from transforms.passes import CountRuns, write_counter
-from transforms.planning import make_plan
-from transforms.run_reading import forget_runs
-from transforms.tokenizing import shared_tokenizer, tokenizer_info
-from transforms.work_lists import ListRuns, write_lines
+from transforms.batches.work_lists import ListRuns, write_lines
+from transforms.files import storage
+from transforms.passes.count_runs import CountRuns, write_counter
+from transforms.passes.counting import RunCounter
+from transforms.plans.planning import make_plan
+from transforms.store import store_index
+from transforms.store.run_reading import forget_runs
+from transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 
 
 def plan(config: Config, settings: RunnerSettings, console: Console) -> tuple[Plan, StoreState]:

@@ -28,7 +28,7 @@ from rich.text import Text
 from pipelines.plan_picture import draw_timeline, leave_row, short
 from pipelines.prepare import StoreState
 from schemas.plan import Plan
-from transforms.range_reads import RangeReads, count_reads, merged_runs
+from transforms.store.range_reads import RangeReads, count_reads, merged_runs
 
 # Below this, a range costs more to ask for than to read from an object store.
 SMALL_RANGE_BYTES = 16_000

@@ -14,18 +14,19 @@ from pipelines.runner import RunnerSettings, run_pipeline
 from schemas.config import Config
 from schemas.documents import InputFile
 from schemas.store import RunFile, RunInfo
-from transforms import storage, store_index
-from transforms.counters import run_counts, total
-from transforms.filtering import FilterDocuments
-from transforms.fingerprint import fingerprint, source_parts
-from transforms.listing import list_inputs
-from transforms.metadata import ExtractMetadata
-from transforms.reading import ReadCorpus
-from transforms.rewriting import RewriteDocuments
-from transforms.runs import WriteRuns
-from transforms.scoring import ScoreQuality
-from transforms.tokenizing import Tokenize
-from transforms.work_lists import ListInputs, write_lines
+from transforms.batches.counters import run_counts, total
+from transforms.batches.filtering import FilterDocuments
+from transforms.batches.work_lists import ListInputs, write_lines
+from transforms.corpora.listing import list_inputs
+from transforms.corpora.metadata import ExtractMetadata
+from transforms.corpora.reading import ReadCorpus
+from transforms.files import storage
+from transforms.rewrites.rewriting import RewriteDocuments
+from transforms.scores.scoring import ScoreQuality
+from transforms.store import store_index
+from transforms.store.fingerprint import fingerprint, source_parts
+from transforms.store.runs import WriteRuns
+from transforms.tokens.tokenizing import Tokenize
 
 MODELS_FOLDER = "models"
 # What one look at the progress reads, so that it takes a few seconds at most; the next one goes on from there.

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from byline.errors import BylineError
 from byline.manifest import Manifest, read_manifest
 from byline.prompt import conditioned_prompt, prompt_ids
-from transforms import storage
+from transforms.files import storage
 
 
 def show_prompt(

@@ -9,7 +9,7 @@ DIR/quality.bin           fastText, __label__hq and __label__lq
 ```
 
 The same installed packages give the same bytes. Each file appears under its name only when it is whole, so a run that
-was stopped is simply run again. `transforms.sample_corpus` says where the text comes from.
+was stopped is simply run again. `transforms.corpora.sample_corpus` says where the text comes from.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +18,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from byline.errors import BylineError
-from transforms import sample_corpus
-from transforms.sample_corpus import Page
-from transforms.storage import TEMPORARY_PREFIX, write_file
+from transforms.corpora import sample_corpus
+from transforms.corpora.sample_corpus import Page
+from transforms.files.storage import TEMPORARY_PREFIX, write_file
 
 # All that is installed with Byline is about 16 MB; this takes some 15 s, most of it to parse.
 DEFAULT_MEGABYTES = 12.0

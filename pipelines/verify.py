@@ -31,18 +31,18 @@ from schemas.config import Config
 from schemas.config_file import merge, parse_config
 from schemas.documents import InputFile
 from schemas.inputs import INPUTS_SCHEMA, input_table
-from transforms import storage
-from transforms.assembling import AssembleJob, planned_phases
-from transforms.checking_documents import DocumentChecker, SegmentSample, sample_segments
-from transforms.checking_ledger import check_disjoint, check_phase, check_sources, misfits, source_totals
-from transforms.checking_places import InputNames, check_places, check_ranges
-from transforms.checking_plan import check_drawn, check_plan
-from transforms.checking_shards import ShardReport, check_shard, compare_with_store, row_rules
-from transforms.gathering import RunIndex
-from transforms.listing import list_inputs
-from transforms.planning import inputs_sha256
-from transforms.scoring import open_scorer
-from transforms.tokenizing import TokenizerInfo, shared_tokenizer
+from transforms.checks.documents import DocumentChecker, SegmentSample, sample_segments
+from transforms.checks.ledger import check_disjoint, check_phase, check_sources, misfits, source_totals
+from transforms.checks.places import InputNames, check_places, check_ranges
+from transforms.checks.plan import check_drawn, check_plan
+from transforms.checks.shards import ShardReport, check_shard, compare_with_store, row_rules
+from transforms.corpora.listing import list_inputs
+from transforms.files import storage
+from transforms.plans.planning import inputs_sha256
+from transforms.scores.scoring import open_scorer
+from transforms.shards.assembling import AssembleJob, planned_phases
+from transforms.shards.gathering import RunIndex
+from transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer
 
 _SHOWN = 20
 

@@ -27,9 +27,9 @@ from rich.table import Table
 
 from byline.errors import BylineError
 from schemas.loss_table import LossTable, SkillGraph, identity_graph, read_graph, read_losses
-from transforms import skill_it as skill_it_method
-from transforms.doremi import ETA, SMOOTHING, clipped_excess, replay
-from transforms.storage import write_file
+from transforms.files.storage import write_file
+from transforms.plans import skill_it as skill_it_method
+from transforms.plans.doremi import ETA, SMOOTHING, clipped_excess, replay
 
 Array = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def doremi(
 
     Args:
         table: losses with the columns `step`, `domain`, and `excess_loss` or `loss` and `reference_loss`.
-        eta, smoothing: as `transforms.doremi.next_weights`.
+        eta, smoothing: as `transforms.plans.doremi.next_weights`.
         initial: a mixture file with the weights before the first step; None for uniform.
         last: write the weights after the last update instead of the mean: what a trainer's next step goes by.
         output: the mixture file; None for standard output.
@@ -92,7 +92,7 @@ def skill_it(
     Args:
         table: losses at the start of each round, with the columns `round` (or `step`), `domain`, `loss`.
         graph: a table with the columns `from`, `to`, `weight`; None for the identity, each skill for itself.
-        eta, window: as `transforms.skill_it.schedule`.
+        eta, window: as `transforms.plans.skill_it.schedule`.
         last: write the mixture of the round to come alone, for a trainer that asks before each round.
         output: the mixture file; None for standard output.
         console: for the table of weights, which is not part of the output.

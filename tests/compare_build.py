@@ -27,7 +27,7 @@ from schemas.plan import Plan, read_plan
 from tests import small
 from tests.reference import assembly, documents, layout, placing
 from tests.reference.urls import parse_url
-from transforms.listing import list_inputs
+from transforms.corpora.listing import list_inputs
 
 
 def main(out: Path) -> None:

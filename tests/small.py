@@ -33,12 +33,12 @@ from schemas.plan import Plan
 from schemas.recipe import Condition
 from schemas.store import RunInfo
 from tests.reference import assembly, layout, placing, selection
-from transforms.counting import RunCounter
-from transforms.gathering import RunIndex
-from transforms.planning import make_plan
-from transforms.runs import write_run
-from transforms.store_index import read_run_info
-from transforms.tokenizing import shared_tokenizer, tokenizer_info
+from transforms.passes.counting import RunCounter
+from transforms.plans.planning import make_plan
+from transforms.shards.gathering import RunIndex
+from transforms.store.runs import write_run
+from transforms.store.store_index import read_run_info
+from transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 
 BOS, PAD = "<|endoftext|>", "<|padding|>"
 VOCABULARY = 400

@@ -1,5 +1,7 @@
 """The arrows between the folders point one way: pipelines -> transforms -> schemas -> byline.
 
+Inside `transforms/`, too: a package imports only those that stand before it in `PACKAGES`.
+
 `byline/` is what a trainer installs, so it gets by with pyarrow, numpy and the standard library; an adapter may import
 its trainer. A DoFn in an entry module would be pickled with that module, so `pipelines/` has none.
 """
@@ -13,6 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ["byline", "schemas", "transforms", "pipelines"]
+PACKAGES = ["files", "batches", "tokens", "rewrites", "corpora", "scores", "store", "fields", "passes", "shards"]
+PACKAGES += ["plans", "checks"]
 FILES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 
 
@@ -35,6 +39,14 @@ def forbidden(path: Path, source: str) -> set[str]:
     return names - set(sys.stdlib_module_names) - {"byline", "numpy", "pyarrow"} - trainers
 
 
+def later_packages(package: str, source: str) -> set[str]:
+    """Packages of `transforms/` that a module of one of them imports though they stand behind it."""
+    modules = [node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
+    modules += [a.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import) for a in node.names]
+    found = {name.split(".")[1] for name in modules if name.startswith("transforms.")}
+    return found & set(PACKAGES[PACKAGES.index(package) + 1 :])
+
+
 def classes_of(source: str, base: str) -> list[str]:
     """Names of the classes that name `base` (`DoFn`, `beam.DoFn`) among their bases."""
     classes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
@@ -44,6 +56,33 @@ def classes_of(source: str, base: str) -> list[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_file_imports_only_its_own_layer_and_those_below(path):
     assert forbidden(path.relative_to(ROOT), path.read_text(encoding="utf-8")) == set()
+
+
+def test_every_package_of_transforms_has_its_place():
+    assert sorted(path.parent.name for path in (ROOT / "transforms").glob("*/__init__.py")) == sorted(PACKAGES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_none_behind_it(package):
+    files = sorted((ROOT / "transforms" / package).glob("*.py"))
+    found = {path.name: later_packages(package, path.read_text(encoding="utf-8")) for path in files}
+    assert {name: some for name, some in found.items() if some} == {}
+
+
+@pytest.mark.parametrize(
+    ("package", "source", "found"),
+    [
+        ("store", "from transforms.files.storage import join\nimport transforms.batches.coder", set()),
+        (
+            "store",
+            "from transforms.plans import planning\nfrom transforms.shards.packing import pack",
+            {"plans", "shards"},
+        ),
+        ("files", "def late():\n    import transforms.batches.coder", {"batches"}),
+    ],
+)
+def test_the_rule_for_packages_finds_what_is_forbidden(package, source, found):
+    assert later_packages(package, source) == found
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "pipelines").rglob("*.py")), ids=lambda path: path.name)
@@ -59,10 +98,10 @@ def test_an_entry_module_holds_no_dofn(path):
         ("byline/adapters/pytorch.py", "import torch.utils.data", set()),
         ("byline/adapters/pytorch.py", "from schemas.config import Config", {"schemas"}),
         ("schemas/config.py", "import pydantic\nfrom byline.errors import BylineError", set()),
-        ("schemas/config.py", "def late():\n    from transforms import storage", {"transforms"}),
-        ("transforms/packing.py", "import pipelines.cli", {"pipelines"}),
-        ("transforms/packing.py", "from tests.shards import rows\nfrom . import storage", {"tests"}),
-        ("pipelines/cli.py", "from transforms import storage\nfrom schemas import config", set()),
+        ("schemas/config.py", "def late():\n    from transforms.files import storage", {"transforms"}),
+        ("transforms/shards/packing.py", "import pipelines.cli", {"pipelines"}),
+        ("transforms/shards/packing.py", "from tests.shards import rows\nfrom . import storage", {"tests"}),
+        ("pipelines/cli.py", "from transforms.files import storage\nfrom schemas import config", set()),
     ],
 )
 def test_the_rules_find_what_is_forbidden(path, source, found):

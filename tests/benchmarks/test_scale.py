@@ -15,11 +15,11 @@ from benchmarks.scale_planning import Planned
 from benchmarks.scale_reading import CountedFile, Range, merge_cost, ranges_of
 from schemas.config_file import parse_config
 from schemas.plan import PLAN_SCHEMA
-from transforms.choosing import find_predicates
-from transforms.counting import RunCounter
-from transforms.run_ranges import DIRECTORY_BYTES
-from transforms.run_reading import open_run
-from transforms.selecting import holds
+from transforms.fields.selecting import holds
+from transforms.passes.choosing import find_predicates
+from transforms.passes.counting import RunCounter
+from transforms.store.run_ranges import DIRECTORY_BYTES
+from transforms.store.run_reading import open_run
 
 
 @pytest.fixture(scope="module")

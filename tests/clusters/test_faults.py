@@ -30,7 +30,7 @@ from tests.builds import digests, quiet
 from tests.clusters.conftest import FOLDER, ROOT, Engine, cluster, is_running
 from tests.clusters.gates import Fall, Gate, Gated, Hold, Meet, wait_until
 from tests.corpora import SPECIAL, make_records, write_jsonl, write_tokenizer
-from transforms.storage import TEMPORARY_PREFIX
+from transforms.files.storage import TEMPORARY_PREFIX
 
 pytestmark = pytest.mark.cluster
 

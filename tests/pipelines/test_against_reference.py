@@ -23,8 +23,8 @@ from schemas.plan import Plan, read_plan
 from schemas.recipe import Packing
 from tests import small
 from tests.reference import assembly, documents, layout, placing, selection
-from transforms import assembling
-from transforms.reading import ReadCorpus
+from transforms.corpora.reading import ReadCorpus
+from transforms.shards import assembling
 
 LENGTH = 48
 FILES = {("a", "0.jsonl"): 45, ("a", "sub/1.jsonl"): 30, ("b", "é x.jsonl"): 40}

@@ -27,7 +27,7 @@ from tests import compare_build
 from tests.builds import build, digests, manifest_of, quiet, verify
 from tests.corpora import Corpus, make_records, recipe, write_c4, write_jsonl, write_recipe
 from tests.object_server import BUCKET, object_server
-from transforms import compacting
+from transforms.store import compacting
 
 ROOT = Path(__file__).parents[2]
 ALONE = RunnerSettings(workers=1)

@@ -41,8 +41,9 @@ from schemas.documents import InputFile
 from schemas.plan import Plan
 from tests.builds import quiet
 from tests.corpora import Corpus, recipe
-from transforms import planning, storage
-from transforms.counting import RunCounter
+from transforms.files import storage
+from transforms.passes.counting import RunCounter
+from transforms.plans import planning
 
 Wire = Callable[[beam.Pipeline], object]
 

@@ -26,7 +26,7 @@ from schemas.config_file import parse_config
 from schemas.documents import InputFile
 from tests.builds import build
 from tests.corpora import Corpus, make_records, recipe, write_jsonl
-from transforms.coder import InputFileCoder, RecordBatchCoder
+from transforms.batches.coder import InputFileCoder, RecordBatchCoder
 
 CODERS = {pa.RecordBatch: RecordBatchCoder, InputFile: InputFileCoder, str: beam.coders.StrUtf8Coder}
 # Beam's own edges, inside `Create`, `Reshuffle` and `CombineGlobally`, hold these beside our elements.

@@ -19,7 +19,7 @@ from pipelines.runner import Runner, RunnerSettings
 from schemas.config import Config
 from tests import small
 from tests.builds import manifest_of
-from transforms.counters import NOT_IN_LEDGER
+from transforms.batches.counters import NOT_IN_LEDGER
 
 ALONE = RunnerSettings(workers=1)
 Counted = dict[str, tuple[dict[str, int], dict[str, int]]]

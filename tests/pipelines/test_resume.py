@@ -23,7 +23,7 @@ from schemas.config_file import parse_config
 from schemas.store import RunInfo
 from tests.builds import build, digests, manifest_of, quiet, verify
 from tests.corpora import Corpus, make_records, recipe, write_c4, write_jsonl, write_recipe
-from transforms.store_index import read_runs
+from transforms.store.store_index import read_runs
 
 ROOT = Path(__file__).parents[2]
 # So many that a poll every millisecond sees some of them done and others not.

@@ -209,7 +209,7 @@ def test_a_fault_keeps_its_traceback() -> None:
 
 
 PYTHON = """Traceback (most recent call last):
-  File "transforms/reading.py", line 8, in process
+  File "transforms/corpora/reading.py", line 8, in process
 byline.errors.BylineError: a.jsonl, row 13: expected an object; correct it [while running 'ReadCorpus/Read-4']
 """
 JAVA = """Pipeline job-1 failed in state FAILED: org.apache.spark.SparkException: Job aborted: Lost task 1.3

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from byline.errors import BylineError
 from pipelines.sample import SampleReport, write_sample
 from schemas.config_file import load_config
-from transforms.sample_corpus import (
+from transforms.corpora.sample_corpus import (
     DCLM_SCORE,
     Origin,
     Page,

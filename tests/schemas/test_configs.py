@@ -15,7 +15,7 @@ from schemas.config_file import load_config, merge, parse_config
 from schemas.mixture_file import inline_files
 from schemas.recipe import Mixture, Packing, as_mixture
 from tests.corpora import write_model, write_tokenizer
-from transforms.fingerprint import fingerprint, source_parts
+from transforms.store.fingerprint import fingerprint, source_parts
 
 ROOT = Path(__file__).parents[2]
 CONFIGS, DOCS = ROOT / "configs", ROOT / "docs"

@@ -1,0 +1,187 @@
+"""Blocks of lines: every compression gives the same content and offsets, and what cannot be read says where."""
+
+import bz2
+import gzip
+import struct
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from byline.errors import BylineError
+from transforms.corpora import decompressing
+
+BOM = b"\xef\xbb\xbf"
+LINES = b"\n".join(b"line %d" % number for number in range(5000))
+SKIPPED = struct.pack("<II", 0x184D2A53, 5) + b"12345"
+
+
+def lz4(data):
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "lz4") as stream:
+        stream.write(data)
+    return sink.getvalue().to_pybytes()
+
+
+CODECS = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress, "bz2": bz2.compress, "lz4": lz4}
+
+
+def write(folder, content, name="a.jsonl"):
+    (folder / name).write_bytes(content)
+    return str(folder / name)
+
+
+def blocks_of(uri, block_bytes=1 << 24):
+    return list(decompressing.read_blocks(uri, block_bytes))
+
+
+def content_of(uri, block_bytes=1 << 24):
+    """The content, when it ends without a newline."""
+    return b"".join(block for _, block in blocks_of(uri, block_bytes)).removesuffix(b"\n")
+
+
+# --- blocks
+
+
+def test_blocks_and_their_offsets(tmp_path):
+    uri = write(tmp_path, gzip.compress(BOM + b"ab\r\n\nc\nde"))
+    assert blocks_of(uri, 8) == [(3, b"ab\r\n\n"), (8, b"c\nde\n")]
+    assert blocks_of(uri) == [(3, b"ab\r\n\nc\nde\n")]
+
+
+@given(
+    lines=st.lists(st.binary(max_size=6).map(lambda line: line.replace(b"\n", b"")), max_size=12),
+    bom=st.sampled_from([b"", BOM]),
+    end=st.sampled_from([b"", b"\n"]),
+    block_bytes=st.integers(1, 40),
+)
+@settings(max_examples=200, deadline=None)
+def test_blocks_are_the_content_cut_behind_newlines(tmp_path_factory, lines, bom, end, block_bytes):
+    content = bom + b"-" + b"\n".join(lines) + end
+    blocks = blocks_of(write(tmp_path_factory.mktemp("blocks"), content), block_bytes)
+    text = content.removeprefix(BOM)
+    assert b"".join(block for _, block in blocks) in (text, text + b"\n")
+    for offset, block in blocks:
+        assert block.endswith(b"\n")
+        assert (content + b"\n")[offset:].startswith(block)
+
+
+def test_line_longer_than_a_block(tmp_path):
+    long = b"x" * (5 << 20)
+    uri = write(tmp_path, b"a\n" + long + b"\nb")
+    assert [line for _, block in blocks_of(uri, 1 << 20) for line in block.splitlines()] == [b"a", long, b"b"]
+
+
+def test_line_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(decompressing, "_LINE_LIMIT", 100)
+    uri = write(tmp_path, b'{"text": "a"}\n' + b"x" * 200)
+    with pytest.raises(BylineError, match=r"a line of more than 100 bytes behind byte 14; expected one JSON object"):
+        blocks_of(uri, 14)
+
+
+@pytest.mark.parametrize("content", [b"", gzip.compress(b"")])
+def test_nothing_in_the_file(tmp_path, content):
+    assert blocks_of(write(tmp_path, content)) == []
+
+
+# --- lines
+
+
+@pytest.mark.parametrize(
+    ("block", "bounds"),
+    [
+        (b"ab\nc\n", [[0, 2], [3, 4]]),
+        (b"ab\r\n\nc\n", [[0, 2], [5, 6]]),
+        (b" a \r\n\t\n \r\n\r\n\x0b\n", [[0, 3], [12, 13]]),
+        (b"\r\r\n a\r\r\n", [[3, 6]]),
+        (b"\n", []),
+    ],
+)
+def test_lines_that_are_not_blank(block, bounds):
+    assert decompressing.line_bounds(block).tolist() == bounds
+
+
+@given(st.lists(st.sampled_from([b"a", b"b c", b" ", b"\t", b"\r", b"\n", b"\r\n", b"\x0b"]), max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_lines_do_not_depend_on_pieces(parts):
+    block = b"".join([*parts, b"\n"])
+    lines = [block[begin:end] for begin, end in decompressing.line_bounds(block)]
+    assert lines == [line.removesuffix(b"\r") for line in block.split(b"\n") if line.strip(b" \t\r")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decompressing, "_PIECE_BYTES", 3)
+        assert [block[begin:end] for begin, end in decompressing.line_bounds(block)] == lines
+
+
+# --- compression
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json.gz", "a.zst"])
+def test_compression_is_told_by_content(tmp_path, codec, name):
+    compress = CODECS[codec]
+    assert content_of(write(tmp_path, compress(LINES), name)) == LINES
+    many = b"".join(compress(LINES[at : at + 1000]) for at in range(0, len(LINES), 1000))
+    assert content_of(write(tmp_path, many, name)) == LINES
+    assert content_of(write(tmp_path, compress(BOM + LINES), name), 100) == LINES
+
+
+def test_plain_file_with_a_compressed_name(tmp_path):
+    assert content_of(write(tmp_path, LINES, "a.json.gz")) == LINES
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_skippable_frames(tmp_path, codec):
+    compress, half = CODECS[codec], len(LINES) // 2
+    frames = [SKIPPED, SKIPPED, compress(LINES[:half]), SKIPPED, compress(LINES[half:]), SKIPPED]
+    assert content_of(write(tmp_path, b"".join(frames))) == LINES
+    assert blocks_of(write(tmp_path, SKIPPED)) == []
+
+
+# --- errors
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_truncated(tmp_path, codec):
+    whole = CODECS[codec](LINES * 5)
+    for size in (len(whole) - 1, len(whole) // 2, 12):
+        uri = write(tmp_path, whole[:size])
+        with pytest.raises(
+            BylineError, match=rf"a\.jsonl: the {codec} data is damaged or cut short behind byte \d+ of"
+        ):
+            blocks_of(uri)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd", "bz2"])  # lz4 as Arrow writes it has no checksum
+def test_damaged(tmp_path, codec):
+    data = CODECS[codec](LINES)
+    middle = len(data) // 2
+    uri = write(tmp_path, data[:middle] + bytes(64) + data[middle + 64 :])
+    with pytest.raises(BylineError, match=r"fetch the file again"):
+        blocks_of(uri)
+
+
+def test_offset_of_damage(tmp_path):
+    line = np.random.default_rng(0).integers(97, 123, 3 << 20, np.uint8).tobytes() + b"\n"
+    whole = gzip.compress(line * 2, 1)
+    uri = write(tmp_path, whole[: len(whole) * 3 // 4])
+    with pytest.raises(BylineError, match=r"behind byte (\d+) of its decompressed content") as caught:
+        blocks_of(uri)
+    reached = int(str(caught.value).split("behind byte ")[1].split()[0])
+    assert len(line) * 1.5 - (2 << 20) < reached <= len(line) * 1.5 + (1 << 16)
+
+
+@pytest.mark.parametrize(
+    ("head", "message"), [(b"PAR1", "format: parquet"), (b"\xfd7zXZ\0", "with xz"), (b"PK\x03\x04", "zip archive")]
+)
+def test_other_kinds_of_file(tmp_path, head, message):
+    uri = write(tmp_path, head + bytes(100))
+    with pytest.raises(BylineError, match=message):
+        blocks_of(uri)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(BylineError, match=r"gone\.jsonl: cannot be opened"):
+        blocks_of(str(tmp_path / "gone.jsonl"))

@@ -1,0 +1,307 @@
+"""Reading: what a chunk is, how the layouts map to columns, and that the transform can be wired."""
+
+import gzip
+import json
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.util import assert_that
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from byline.errors import BylineError
+from schemas.corpora import Source
+from schemas.documents import BatchInfo, InputFile, info_of
+from transforms.batches.coder import InputFileCoder, RecordBatchCoder
+from transforms.corpora import reading
+
+SCHEMA = pa.schema([("text", pa.large_string()), ("url", pa.large_string())])
+
+
+def write_lines(folder, records, name="a.jsonl"):
+    content = "".join(json.dumps(record) + "\n" for record in records).encode()
+    (folder / name).write_bytes(content)
+    return InputFile("mine", name, str(folder / name), len(content))
+
+
+def block(texts):
+    """A block of the readers; a text `None` is null, and `0` is a malformed record."""
+    values = [text if isinstance(text, str) else None for text in texts]
+    batch = pa.record_batch(
+        [pa.array(values, pa.large_string()), pa.nulls(len(texts), pa.large_string())], schema=SCHEMA
+    )
+    return batch, np.array([text == 0 for text in texts], bool)
+
+
+def chunks(blocks, target, done=()):
+    file = InputFile("mine", "a", "/a", 7, done)
+    batches = list(reading.cut_chunks(blocks, file, SCHEMA, target))
+    for batch in batches:
+        batch.validate(full=True)
+        assert batch.schema.remove_metadata() == pa.schema([pa.field("row", pa.int64(), nullable=False), *SCHEMA])
+    return [(info_of(batch), batch["row"].to_pylist(), batch["text"].to_pylist()) for batch in batches]
+
+
+def info(chunk, last, rows, size, malformed=0):
+    return BatchInfo("mine", "a", chunk, last, 7, rows, size, {"malformed": malformed} if malformed else {})
+
+
+def test_cut():
+    texts = ["a" * 4, "b" * 5, "c" * 7, "d" * 25, None, "e" * 3, 0]
+    expected = [
+        (info(0, False, 3, 16), [0, 1, 2], ["a" * 4, "b" * 5, "c" * 7]),
+        (info(1, False, 1, 25), [3], ["d" * 25]),
+        (info(2, True, 3, 3, malformed=1), [4, 5], [None, "e" * 3]),
+    ]
+    assert chunks([block(texts)], 10) == expected
+    assert chunks([block([text]) for text in texts], 10) == expected
+    assert chunks([block(texts)], 10, done=(0, 2)) == expected[1:2]
+    assert chunks([block(texts)], 10, done=(2,)) == expected[:2]
+
+
+def test_bytes_are_counted_in_utf_8():
+    assert [rows for _, rows, _ in chunks([block(["é", "é", "é"])], 3)] == [[0, 1], [2]]
+
+
+def test_no_records_are_one_empty_chunk():
+    assert chunks([], 10) == [(info(0, True, 0, 0), [], [])]
+    assert chunks([], 10, done=(0,)) == []
+
+
+def test_only_malformed_records():
+    assert chunks([block([0, 0])], 10) == [(info(0, True, 2, 0, malformed=2), [], [])]
+
+
+def cut_slowly(texts, target):
+    """The rule, record by record: (rows read, bytes, malformed, rows kept) of each chunk."""
+    found, quotient, before = [[0, 0, 0, []]], 0, 0
+    for row, text in enumerate(texts):
+        if before // target != quotient:
+            found.append([0, 0, 0, []])
+        quotient = before // target
+        size = len(text.encode()) if isinstance(text, str) else 0
+        found[-1][0] += 1
+        found[-1][1] += size
+        found[-1][2] += text == 0
+        found[-1][3] += [] if text == 0 else [row]
+        before += size
+    return found
+
+
+@given(
+    st.lists(st.one_of(st.text("aé", max_size=9), st.none(), st.just(0)), max_size=30),
+    st.integers(1, 20),
+    st.lists(st.integers(1, 6), min_size=30, max_size=30),
+    st.sets(st.integers(0, 8)),
+)
+@settings(max_examples=300, deadline=None)
+def test_cut_depends_on_the_records_alone(texts, target, sizes, done):
+    blocks, at = [], 0
+    for size in sizes:
+        if texts[at : at + size]:
+            blocks.append(block(texts[at : at + size]))
+        at += size
+    expected = cut_slowly(texts, target)
+    found = chunks(blocks, target)
+    assert [
+        [info.rows_read, info.bytes_read, info.dropped.get("malformed", 0), rows] for info, rows, _ in found
+    ] == expected
+    assert [info.chunk for info, _, _ in found] == list(range(len(expected)))
+    assert [info.last for info, _, _ in found] == [False] * (len(expected) - 1) + [True]
+    assert [text for _, rows, column in found for text in column] == [text for text in texts if text != 0]
+    assert chunks(blocks, target, tuple(sorted(done))) == [chunk for chunk in found if chunk[0].chunk not in done]
+
+
+def test_a_chunk_is_sent_without_the_rest_of_its_block():
+    blocks = [block(["a" * 5000, "b" * 5000])]
+    _, second = reading.cut_chunks(blocks, InputFile("mine", "a", "/a", 7), SCHEMA, 5000)
+    encoded = RecordBatchCoder().encode(second)
+    assert len(encoded) < 7000
+    assert RecordBatchCoder().decode(encoded).equals(second)
+
+
+# --- layouts
+
+
+def rows_of(file, source, target=1 << 20):
+    batches = list(reading.read_batches(file, source, target))
+    return [row for batch in batches for row in batch.to_pylist()], [info_of(batch) for batch in batches]
+
+
+@pytest.mark.parametrize("format", ["dclm", "c4", "jsonl"])
+def test_json_layouts(tmp_path, format):
+    records = [{"text": "a", "url": "x", "timestamp": "t"}, {"text": "b", "metadata": {}}, {"url": "y"}]
+    rows, infos = rows_of(write_lines(tmp_path, records), Source(format=format, path="x"), 1)
+    assert rows == [
+        {"row": 0, "text": "a", "url": "x"},
+        {"row": 1, "text": "b", "url": None},
+        {"row": 2, "text": None, "url": "y"},
+    ]
+    assert [info.chunk for info in infos] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("format", "text"), [("refinedweb", "content"), ("parquet", "text")])
+def test_parquet_layouts(tmp_path, format, text):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({text: ["a", None], "url": ["x", None], "dump": ["d", "d"]}), path)
+    rows, infos = rows_of(InputFile("mine", "a.parquet", str(path), 9), Source(format=format, path="x"))
+    assert rows == [{"row": 0, "text": "a", "url": "x"}, {"row": 1, "text": None, "url": None}]
+    assert infos == [BatchInfo("mine", "a.parquet", 0, True, 9, 2, 1)]
+
+
+@pytest.mark.parametrize("format", ["c4", "refinedweb"])
+def test_fields_scores_and_kept(tmp_path, format):
+    source = Source(
+        format=format,
+        path="x",
+        fields={"text": "body", "url": "meta.link"},
+        keep={"lang": "string", "meta.n": "int", "gone": "bool"},
+        score={"quality": "meta.q", "rank": "r"},
+    )
+    records = [
+        {"body": "a", "meta": {"link": "x", "n": 3, "q": 0.1}, "lang": "en", "r": 2},
+        {"body": None, "meta": None},
+    ]
+    if format == "c4":
+        file = write_lines(tmp_path, records)
+    else:
+        pq.write_table(pa.Table.from_pylist(records), tmp_path / "a")
+        file = InputFile("mine", "a", str(tmp_path / "a"), 1)
+    (batch,) = reading.read_batches(file, source)
+    assert batch.schema.names == ["row", "text", "url", "quality", "rank", "lang", "meta.n", "gone"]
+    assert batch.schema.types[3:] == [pa.float32(), pa.float32(), pa.string(), pa.int64(), pa.bool_()]
+    assert [list(row.values()) for row in batch.to_pylist()] == [
+        [0, "a", "x", float(np.float32(0.1)), 2.0, "en", 3, None],
+        [1, *[None] * 7],
+    ]
+
+
+def test_empty_files(tmp_path):
+    source = Source(format="jsonl", path="x", keep=["lang"])
+    for content in (b"", b"\n \n", gzip.compress(b"")):
+        (tmp_path / "a").write_bytes(content)
+        (batch,) = reading.read_batches(InputFile("mine", "a", str(tmp_path / "a"), len(content)), source)
+        assert batch.num_rows == 0
+        assert batch.schema.names == ["row", "text", "url", "lang"]
+        assert info_of(batch) == BatchInfo("mine", "a", 0, True, len(content), 0, 0)
+
+
+def test_malformed(tmp_path):
+    file = write_lines(tmp_path, [{"text": "a"}, {"text": 1}, 3, {"text": "b"}])
+    with pytest.raises(BylineError, match=r"row 1 \(byte 14 of the decompressed file\): the text is a number"):
+        rows_of(file, Source(format="jsonl", path="x"))
+    rows, (found,) = rows_of(file, Source(format="jsonl", path="x", malformed="drop"))
+    assert [(row["row"], row["text"]) for row in rows] == [(0, "a"), (3, "b")]
+    assert (found.rows_read, found.bytes_read, found.dropped) == (4, 2, {"malformed": 2})
+
+
+def test_chunks_come_while_the_file_is_read(tmp_path, monkeypatch):
+    """Memory holds about one chunk: the first is given before the rest of the file is looked at."""
+    file = write_lines(tmp_path, [{"text": "a" * 100}] * 50)
+    asked = []
+    read = reading.read_json_lines
+
+    def small_blocks(*arguments):
+        for batch, mask in read(*arguments, block_bytes=300):
+            asked.append(len(batch))
+            yield batch, mask
+
+    monkeypatch.setattr(reading, "read_json_lines", small_blocks)
+    next(iter(reading.read_batches(file, Source(format="jsonl", path="x"), 500)))
+    assert sum(asked) < 10
+
+
+# --- what a rewrite reads
+
+
+def source_of(format="jsonl", **values):
+    return Source(format=format, path="x", **values)
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_columns_for_a_rewrite(tmp_path, format):
+    records = [
+        {"m": [{"role": "u", "content": "é"}, {"role": "a", "content": "b"}], "q": "x", "a": "yz", "n": 1, "text": "t"},
+        {"m": None, "q": "", "a": None, "n": 2, "text": "uu"},
+    ]
+    if format == "jsonl":
+        file = write_lines(tmp_path, records)
+    else:
+        pq.write_table(pa.Table.from_pylist(records), tmp_path / "a")
+        file = InputFile("mine", "a", str(tmp_path / "a"), 1)
+    fields = {"messages": "m", "question": "q", "answer": "a"}
+    source = source_of(format, rewrite="chat", fields=fields, keep={"n": "int"})
+    (batch,) = reading.read_batches(file, source)
+    assert batch.schema.names == ["row", "url", "n", "messages", "question", "answer"]
+    assert batch["messages"].to_pylist() == [[{"role": "u", "content": "é"}, {"role": "a", "content": "b"}], None]
+    assert (batch["question"].to_pylist(), batch["answer"].to_pylist()) == (["x", ""], ["yz", None])
+    assert info_of(batch).bytes_read == 6
+    # Named, the text is read as well, and without such fields as ever.
+    (batch,) = reading.read_batches(file, source_of(format, rewrite="a:b", fields={"text": "text", "messages": "m"}))
+    assert batch.schema.names == ["row", "text", "url", "messages"]
+    assert info_of(batch).bytes_read == 6
+    (batch,) = reading.read_batches(file, source_of(format, rewrite="fim"))
+    assert batch.schema.names == ["row", "text", "url"]
+
+
+def test_chunks_are_cut_by_all_that_a_document_is_made_of(tmp_path):
+    records = [{"m": [{"role": "user", "content": "é" * size}] * 2, "q": "x" * size} for size in (0, 1, 2, 3)]
+    file = write_lines(tmp_path, records)
+    source = source_of(rewrite="chat", fields={"messages": "m", "question": "q"})
+    batches = list(reading.read_batches(file, source, 5))
+    assert [(batch["row"].to_pylist(), info_of(batch).bytes_read) for batch in batches] == [
+        ([0, 1], 5), ([2], 10), ([3], 15),
+    ]  # fmt: skip
+    whole = list(reading.read_batches(file, source))
+    assert [row for batch in batches for row in batch.to_pylist()] == whole[0].to_pylist()
+
+
+def test_additions_are_read_in_chunks():
+    source = Source(format="arithmetic", arithmetic={"examples": 2000, "style": "reverse"})
+    file = InputFile("add", "additions-00000", "", 2000)
+    (whole,) = reading.read_batches(file, source)
+    assert whole.schema.names == ["row", "text", "url", "loss_spans", "special_spans"]
+    assert whole["row"].to_pylist() == list(range(2000))
+    assert info_of(whole) == BatchInfo("add", "additions-00000", 0, True, 2000, 2000, info_of(whole).bytes_read)
+    assert info_of(whole).bytes_read == sum(len(text) for text in whole["text"].to_pylist())
+    parts = list(reading.read_batches(file, source, 5000))
+    assert len(parts) > 3
+    assert [row for batch in parts for row in batch.to_pylist()] == whole.to_pylist()
+    resumed = reading.read_batches(InputFile("add", "additions-00000", "", 2000, done=(0, 2)), source, 5000)
+    kept = [batch for number, batch in enumerate(parts) if number not in (0, 2)]
+    assert [batch.to_pylist() for batch in resumed] == [batch.to_pylist() for batch in kept]
+
+
+# --- the transform
+
+
+def test_transform(tmp_path):
+    files = [write_lines(tmp_path, [{"text": f"{name}{n}"} for n in range(3)], name) for name in "ab"]
+    expected = [
+        (name, chunk, [[chunk, f"{name}{chunk}", None]], last)
+        for name in "ab"
+        for chunk, last in [(0, False), (1, False), (2, True)]
+    ]
+
+    def check(batches):
+        found = [
+            (
+                info_of(batch).path,
+                info_of(batch).chunk,
+                [list(row.values()) for row in batch.to_pylist()],
+                info_of(batch).last,
+            )
+            for batch in batches
+        ]
+        assert sorted(found) == expected
+
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        batches = pipeline | beam.Create(files) | reading.ReadCorpus({"mine": Source(format="jsonl", path="x")}, 2)
+        assert batches.element_type is pa.RecordBatch
+        assert isinstance(beam.coders.registry.get_coder(batches.element_type), RecordBatchCoder)
+        assert isinstance(beam.coders.registry.get_coder(batches.producer.inputs[0].element_type), InputFileCoder)
+        assert_that(batches, check)

@@ -1,0 +1,292 @@
+"""Objects appear whole or not at all, reads survive what a network does, and a build is the same as on a disk."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import fs
+
+from byline import stores
+from byline.errors import BylineError
+from schemas.corpora import Source
+from tests.fasttext_models import train
+from tests.object_server import BUCKET, SLOW_SECONDS, Environ, ObjectServer, object_server, some_faults
+from transforms.corpora.listing import list_inputs
+from transforms.files import object_store, storage
+from transforms.files.local_copies import local_copy
+from transforms.scores.fasttext_folding import LibraryModel, open_model
+from transforms.store import store_index
+
+ROOT = f"s3://{BUCKET}"
+# Compresses badly and repeats nowhere, so that two pieces in the wrong order are told.
+NOISE = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(1000))
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[ObjectServer]:
+    with object_server() as running:
+        yield running
+
+
+@pytest.fixture
+def server(shared: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
+    """An empty bucket; the client itself tries once, so that every fault comes to what is tested here, and soon."""
+    shared.empty()
+    monkeypatch.setattr(stores, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(stores, "_CLIENT_ATTEMPTS", 1)
+    stores._s3.cache_clear()
+    yield shared
+    stores._s3.cache_clear()
+
+
+def write(uri: str, content: bytes) -> None:
+    with storage.write_file(uri) as sink:
+        sink.write(content)
+
+
+def always(what: str, *methods: str) -> Any:
+    def fault(number: int, environ: Environ) -> str | None:
+        return what if environ["REQUEST_METHOD"] in methods else None
+
+    return fault
+
+
+@pytest.mark.parametrize("content", [b"", b"one", NOISE])
+def test_an_object_is_written_and_read_and_deleted(server: ObjectServer, content: bytes) -> None:
+    uri = f"{ROOT}/a/b/c.bin"
+    write(uri, content)
+    # No temporary name, and no empty objects that stand for folders.
+    assert server.list_keys() == ["a/b/c.bin"]
+    assert server.content("a/b/c.bin") == content == storage.read_bytes(uri)
+    assert storage.exists(uri)
+    assert not storage.exists(f"{ROOT}/a/b")
+    assert not storage.exists(f"{ROOT}/a/b/none")
+    storage.delete_file(uri)
+    storage.delete_file(uri)
+    assert not storage.exists(uri)
+
+
+def test_an_object_appears_when_it_is_whole(server: ObjectServer) -> None:
+    server.put("a.bin", b"old")
+    with storage.write_file(f"{ROOT}/a.bin") as sink:
+        sink.write(NOISE)
+        assert server.content("a.bin") == b"old"
+    assert server.content("a.bin") == NOISE
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_while_writing_leaves_the_old_object_and_nothing_else(server: ObjectServer, error: type) -> None:
+    server.put("a.bin", b"old")
+
+    def write_half(name: str) -> None:
+        with storage.write_file(f"{ROOT}/{name}") as sink:
+            sink.write(b"new")
+            raise error
+
+    for name in ("a.bin", "b.bin"):
+        with pytest.raises(error):
+            write_half(name)
+    assert server.list_keys() == ["a.bin"]
+    assert server.content("a.bin") == b"old"
+
+
+def test_large_objects_go_up_in_parts_and_come_back_in_ranges(
+    server: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "_CLIENT_ATTEMPTS", 5)
+    content = NOISE * 1000  # 32 MB: four ranges or parts
+    with server.faults(some_faults):
+        write(f"{ROOT}/large.bin", content)
+    assert (server.calls["POST"], server.calls["PUT"]) == (2, 5), "four parts, one of them twice"
+    assert server.content("large.bin") == content
+    with server.faults(some_faults) as answers:
+        assert storage.read_bytes(f"{ROOT}/large.bin") == content
+    assert answers["busy"] == 1
+    assert server.calls == {"HEAD": 1, "GET": 5}, "four ranges, one of them twice"
+    with storage.open_random(f"{ROOT}/large.bin") as source:
+        edge = object_store.RANGE_BYTES
+        assert source.size() == len(content)
+        assert source.read_at(2 * edge + 2, edge - 1) == content[edge - 1 : 3 * edge + 1]
+        assert source.read_at(10, len(content) - 4) == content[-4:]
+        source.seek(-3, 2)
+        assert (source.read(2), source.tell(), source.read(), source.read(5)) == (
+            content[-3:-1],
+            len(content) - 1,
+            content[-1:],
+            b"",
+        )
+
+
+@pytest.mark.parametrize("what", ["busy", "cut"])
+@pytest.mark.parametrize("size", [10, 12 << 20])
+def test_an_upload_that_fails_leaves_the_old_object(
+    server: ObjectServer, monkeypatch: pytest.MonkeyPatch, what: str, size: int
+) -> None:
+    monkeypatch.setattr(stores, "_TRIES", 2)
+    server.put("a.bin", b"old")
+    with server.faults(always(what, "PUT")), pytest.raises(BylineError) as error:
+        write(f"{ROOT}/a.bin", bytes(size))
+    assert str(error.value).startswith(f"{ROOT}/a.bin: cannot be written after 2 tries (When ")
+    assert "\n" not in str(error.value)
+    assert server.list_keys() == ["a.bin"]
+    assert server.content("a.bin") == b"old"
+
+
+@pytest.mark.parametrize("what", ["busy", "cut"])
+def test_a_read_that_fails_for_good_says_which_object(
+    server: ObjectServer, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(stores, "_TRIES", 2)
+    server.put("a b.bin", NOISE)
+    source = storage.open_random(f"{ROOT}/a%20b.bin")
+    with server.faults(always(what, "GET")) as answers, pytest.raises(BylineError) as error:
+        source.read()
+    assert str(error.value).startswith(f"{ROOT}/a%20b.bin: cannot be read after 2 tries (")
+    assert answers[what] >= 2
+    assert source.read() == NOISE
+
+
+@pytest.mark.parametrize("what", ["busy", "cut", "lost", "slow"])
+def test_a_read_goes_on_after_a_fault(server: ObjectServer, what: str) -> None:
+    content = NOISE * 10
+    server.put("a.bin", content)
+    source = storage.open_random(f"{ROOT}/a.bin")
+    started = time.monotonic()
+    with server.faults(lambda number, environ: what if number < 4 else None) as answers:
+        assert [source.read(5000) for _ in range(5)] == [content[at : at + 5000] for at in range(0, 25_000, 5000)]
+    assert answers[what] == 4
+    assert server.calls["GET"] == (5 if what == "slow" else 9)
+    assert what != "slow" or time.monotonic() - started > 4 * SLOW_SECONDS
+
+
+def test_waits_twice_as_long_after_each_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(stores.time, "sleep", waited.append)
+    store = object_store._Retrying("s3", fs.LocalFileSystem())
+
+    def fail() -> None:
+        raise OSError("gone\naway")
+
+    with pytest.raises(BylineError) as error:
+        store.retry("bucket/a b", "read", fail)
+    assert str(error.value) == "s3://bucket/a%20b: cannot be read after 7 tries (gone away); run again"
+    assert waited == pytest.approx([0.5, 1, 2, 4, 8, 16])
+
+
+def test_what_is_refused_is_not_tried_again(server: ObjectServer) -> None:
+    with server.faults(lambda *_: None) as answers, pytest.raises(BylineError) as error:
+        write("s3://no-such-bucket/a", b"x")
+    assert str(error.value).startswith("s3://no-such-bucket/a: cannot be written (When uploading object")
+    assert str(error.value).endswith("check the bucket's name and the credentials")
+    assert answers.total() == 1
+
+
+@pytest.mark.parametrize("opened", [storage.open_random, storage.read_bytes])
+def test_an_object_that_is_not_there(server: ObjectServer, opened: Any) -> None:
+    with pytest.raises(BylineError) as error:
+        opened(f"{ROOT}/none")
+    assert str(error.value) == f"{ROOT}/none: cannot be opened (No such file or directory)"
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("s3://key:secret@bucket/a", "s3://...@bucket/a"),
+        ("s3://bucket/a?endpoint_override=x", "s3://bucket/a"),
+        ("s3://", "s3://"),
+        ("gs:///a", "gs:///a"),
+    ],
+)
+def test_an_address_has_no_secrets_or_options(uri: str, shown: str) -> None:
+    with pytest.raises(BylineError) as error:
+        storage.resolve(uri)
+    assert str(error.value).startswith(f"{shown}: expected {uri[:2]}://bucket/key without user or options; ")
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("endpoint", ["localhost:9000", "ftp://x", "http://x/path"])
+def test_an_endpoint_is_a_host(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    with pytest.raises(BylineError, match=r"^AWS_ENDPOINT_URL: expected http://host:port or https://host:port, found "):
+        storage.resolve("s3://bucket/a")
+
+
+def test_lists_3000_objects_in_order_by_addresses_that_open(server: ObjectServer) -> None:
+    names = [f"in/{number % 7}/a {number:04}.jsonl" for number in range(3000)]
+    for name in names:
+        server.put_at_once(name, name.encode())
+    server.put("in/.tmp-1", b"")
+    server.put("inner", b"")
+    with server.faults(some_faults) as answers:
+        found = storage.list_files(f"{ROOT}/in")
+    assert answers.total() < 20
+    assert [info.path for info in found] == [f"{ROOT}/{name.replace(' ', '%20')}" for name in sorted(names)]
+    assert {info.size for info in found} == {len(names[0])}
+    assert storage.read_bytes(found[1234].path) == sorted(names)[1234].encode()
+    inputs = list_inputs("x", Source(format="jsonl", path=f"{ROOT}/in/[0-2]/*.jsonl"))
+    assert [file.path for file in inputs] == [name[3:] for name in sorted(names) if name[3] in "012"]
+    assert storage.read_bytes(inputs[7].uri).decode().endswith(inputs[7].path)
+    assert storage.list_files(f"{ROOT}/none") == []
+
+
+def test_deletes_a_folder(server: ObjectServer) -> None:
+    for name in ("out/work/1", "out/work/a/2", "out/working", "out/x"):
+        server.put(name, b"1")
+    storage.delete_folder(f"{ROOT}/out/work")
+    storage.delete_folder(f"{ROOT}/out/work")
+    # Arrow's deletion leaves an empty object for the folder above; nothing here takes it for a file.
+    assert server.list_keys() == ["out/", "out/working", "out/x"]
+    assert [info.base_name for info in storage.list_files(f"{ROOT}/out")] == ["working", "x"]
+
+
+def test_the_end_of_a_file_is_fetched_once(server: ObjectServer) -> None:
+    content = NOISE * 10
+    server.put("a.bin", content)
+    with server.faults(lambda *_: None), storage.open_random(f"{ROOT}/a.bin") as source:
+        for start in range(len(content) - stores.TAIL_BYTES, len(content), 5000):
+            assert source.read_at(5000, start) == content[start : start + 5000]
+        assert server.calls == {"HEAD": 1, "GET": 1}
+        assert source.read_at(5000, 0) == content[:5000]
+        assert server.calls["GET"] == 2
+
+
+def test_an_arrow_file_is_read_by_columns(server: ObjectServer) -> None:
+    table = pa.table({"a": list(range(100_000)), "b": [bytes(100)] * 100_000})
+    with storage.write_file(f"{ROOT}/t.arrow") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    with server.faults(some_faults):
+        source = storage.open_random(f"{ROOT}/t.arrow")
+        reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=[0]))
+        assert reader.read_all() == table.select(["a"])
+
+
+def test_a_changed_source_is_compared_with_the_ones_on_the_store(server: ObjectServer) -> None:
+    store_index.write_parts(f"{ROOT}/store/mine/one", {"a": 1, "b": 2})
+    assert store_index.nearest_change(f"{ROOT}/store", "mine", {"a": 1, "b": 3}) == ["b"]
+
+
+def test_a_copy_of_an_object_is_made_once(server: ObjectServer) -> None:
+    server.put("models/a b.bin", NOISE)
+    uri = f"{ROOT}/models/a%20b.bin"
+    with server.faults(some_faults):
+        path = local_copy(uri)
+        assert Path(path).read_bytes() == NOISE
+        calls = server.calls.total()
+        assert local_copy(uri) == path
+    assert server.calls.total() == calls
+    assert local_copy("models/c.bin") == "models/c.bin"
+    with pytest.raises(BylineError, match="cannot be opened"):
+        local_copy(f"{ROOT}/models/none.bin")
+
+
+def test_a_model_that_only_the_library_scores(server: ObjectServer, tmp_path: Path) -> None:
+    path = train(tmp_path, "subwords", minn=2, maxn=3)
+    server.put("models/subwords.bin", Path(path).read_bytes())
+    texts = pa.array(["a word", "another one"], pa.large_string())
+    model = open_model(f"{ROOT}/models/subwords.bin", f"{ROOT}/folded")
+    assert isinstance(model, LibraryModel)
+    assert model.probabilities(texts).tolist() == open_model(path, str(tmp_path)).probabilities(texts).tolist()

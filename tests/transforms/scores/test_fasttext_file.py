@@ -1,0 +1,99 @@
+"""Model files: what is read from them, and that no damaged one gets past the checks."""
+
+import hashlib
+import struct
+from pathlib import Path
+
+import fasttext
+import numpy as np
+import pytest
+
+from byline.errors import BylineError
+from tests.fasttext_models import train, write_examples
+from transforms.scores.fasttext_file import HIERARCHICAL_SOFTMAX, SOFTMAX, model_sha256, read_model_file
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The path of a bigram model."""
+    return train(tmp_path_factory.mktemp("models"), "plain", 3, wordNgrams=2)
+
+
+def changed(content, at, value):
+    """A file's content with an int32 put into it."""
+    return content[:at] + struct.pack("<i", value) + content[at + 4 :]
+
+
+def test_what_is_read(plain):
+    library, model = fasttext.load_model(plain), read_model_file(plain)
+    assert (model.path, model.dim, model.word_ngrams, model.bucket, model.maxn) == (plain, 16, 2, 2000, 0)
+    assert (model.loss, model.quantized) == (SOFTMAX, False)
+    assert model.labels == library.get_labels() == ["__label__0", "__label__1", "__label__2"]
+    spelled = [bytes(model.data[begin:end]).decode() for begin, end in model.bounds]
+    assert spelled == [*library.get_words(), *model.labels]
+    assert model.words == len(library.get_words())
+    np.testing.assert_array_equal(model.input, library.get_input_matrix())
+    np.testing.assert_array_equal(model.output, library.get_output_matrix())
+    assert model.input.base is not None  # a view of the file
+
+
+def test_settings_of_other_models(tmp_path):
+    model = read_model_file(train(tmp_path, "hs", loss="hs", minn=2, maxn=4, wordNgrams=1))
+    assert (model.loss, model.maxn, model.word_ngrams) == (HIERARCHICAL_SOFTMAX, 4, 1)
+    assert len(model.input) == model.words + 2000
+    old = tmp_path / "old.bin"
+    old.write_bytes(changed((tmp_path / "hs.bin").read_bytes(), 4, 11))
+    assert read_model_file(str(old)).maxn == 0
+    small = read_model_file(train(tmp_path, "small", wordNgrams=2, quantize={"cutoff": 400, "qnorm": True}))
+    assert (small.quantized, small.input, small.output) == (True, None, None)
+
+
+def test_damaged_files_are_refused(tmp_path, plain):
+    whole = Path(plain).read_bytes()
+    sizes = [0, 3, 7, 40, 70, 91, 92, 100, 300, 400, 430, 1000, len(whole) // 2, len(whole) - 1]
+    cases = [whole[:size] for size in sizes]
+    cases += [whole + b"x", b"PK" + whole, b"not a model\n" * 100]
+    # Version, loss, dim, buckets, entries and labels of the header.
+    header = [(4, 13), (32, 9), (8, 17), (40, 10**6), (40, 0), (64, 2**30), (64, -1), (72, 4), (72, 0)]
+    cases += [changed(whole, at, value) for at, value in header]
+    kind = int(read_model_file(plain).bounds[0, 1]) + 9  # of the first word, behind its NUL and count
+    cases.append(whole[:kind] + b"\1" + whole[kind + 1 :])
+    path = tmp_path / "bad.bin"
+    for content in cases:
+        path.write_bytes(content)
+        with pytest.raises(BylineError, match=r"bad\.bin: .*expected a fastText model") as error:
+            read_model_file(str(path))
+        assert "\n" not in str(error.value)
+
+
+def test_every_cut_of_a_quantized_file_is_refused(tmp_path):
+    whole = Path(train(tmp_path, "whole", dim=4, quantize={"qnorm": True}, wordNgrams=2)).read_bytes()
+    path = tmp_path / "cut.bin"
+    for size in [*range(0, 600, 5), *range(600, len(whole), 97), len(whole) - 1]:
+        path.write_bytes(whole[:size])
+        with pytest.raises(BylineError, match="expected a fastText model"):
+            read_model_file(str(path))
+
+
+def test_word_vectors_are_refused(tmp_path):
+    examples, path = tmp_path / "words.txt", str(tmp_path / "vectors.bin")
+    write_examples(examples, 2)
+    shape = {"dim": 4, "bucket": 10, "minCount": 1, "epoch": 1, "thread": 1, "verbose": 0}
+    fasttext.train_unsupervised(str(examples), **shape).save_model(path)
+    with pytest.raises(BylineError, match="is a model of word vectors; expected a classifier"):
+        read_model_file(path)
+
+
+def test_digest_follows_the_file(tmp_path):
+    path = tmp_path / "a.bin"
+    for content in (b"one", b"other", b""):
+        path.write_bytes(content)
+        assert model_sha256(str(path)) == hashlib.sha256(content).hexdigest()
+
+
+def test_no_file(tmp_path):
+    for missing in (tmp_path / "none.bin", tmp_path):
+        with pytest.raises(BylineError, match="there is no such file"):
+            model_sha256(str(missing))
+    with pytest.raises(BylineError, match=r"none\.bin: cannot be opened"):
+        read_model_file(str(tmp_path / "none.bin"))

@@ -1,0 +1,492 @@
+"""Whole shards from runs and plan rows, held row for row against the reference, and what gathering promises."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from byline.shards import shard_schema
+from schemas import store
+from schemas.config import Config
+from schemas.plan import PLAN_SCHEMA, Plan
+from schemas.recipe import Condition, Packing
+from tests import small
+from tests.reference import assembly, layout
+from tests.small import StoredRow
+from transforms.fields.field_values import FieldValues
+from transforms.files.storage import write_file
+from transforms.shards import assembling
+from transforms.shards.assembling import AssembleJob, PackedShard, pack_shard, planned_phases
+from transforms.shards.gathering import INDEX_SCHEMA, Documents, GatherPhase, RunIndex, gather, write_index
+from transforms.store import run_ranges, run_reading
+from transforms.store.compacting import merge_runs
+from transforms.store.run_reading import Run, forget_runs
+from transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
+
+CIRCLE_END = 2**64 - 1
+TEMPLATES = ("URL: {host}\n\n", "{host}", "{license}", "{license}{host}|", "{source}: ", "", "{ratio}", "{year}{ratio}")
+UNKNOWNS = ("unknown", "?", "")
+HOSTS = (None, "", "a.org", "en.example.org", "x1y2z3" * 8)
+# Numbers that bins of an order are cut by: name, type.
+NUMBERS = (("quality", "float32"), ("ratio", "float"), ("year", "int"), ("num_tokens", "int"))
+# Predicates that rows of several bins share.
+COMMON: tuple[dict[str, Any], ...] = (
+    {"field": "host", "not_in": ["", "a.org"]},
+    {"field": "host", "in": ["a.org", "en.example.org"]},
+    {"field": "topic", "not_in": ["spam"]},
+    {"field": "source", "in": ["a"]},
+    {"field": "year", "type": "int", "descending": False, "from": [2**63, 0, 0], "below": None},
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_batches() -> Iterator[None]:
+    """Runs and shards of several record batches, though everything is tiny."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "BATCH_TOKEN_BYTES", 64)
+        patch.setattr(assembling, "BATCH_BYTES", 300)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("gathering")
+    small.tokenizer_file(made)
+    return made
+
+
+@dataclass(frozen=True)
+class Case:
+    """One shard to make.
+
+    Attributes:
+        values: what `top` and `bins` of the condition came to.
+        files: (source, path, rows); the position is the file's number.
+        ranges: (source, epoch, numbers by place of the documents that the range begins and ends with).
+        open_low, open_high: whether ranges begin behind the one and end before the other.
+        slices: of the ranges, in turn.
+        common: source -> numbers in `COMMON` of what every row of it asks.
+        bins: source -> (number and type, descending, number by rank of the first document of the second bin); absent
+            where the source is not cut into bins.
+    """
+
+    length: int
+    packing: str
+    condition: dict[str, Any] | None
+    values: dict[str, Any]
+    specials: dict[str, str]
+    seed: int
+    ids: str
+    files: list[tuple[str, str, list[StoredRow]]]
+    ranges: list[tuple[str, int, int, int]]
+    open_low: bool
+    open_high: bool
+    slices: list[int]
+    common: dict[str, list[int]]
+    bins: dict[str, tuple[tuple[str, str], bool, int]]
+
+
+@st.composite
+def stored_rows(draw: st.DrawFn, length: int, least: int, has_spans: bool) -> list[StoredRow]:
+    rows = []
+    for row in sorted(draw(st.sets(st.integers(0, 40), min_size=least, max_size=7))):
+        size, start = draw(st.integers(1, 5 * length)), draw(st.integers(0, small.VOCABULARY - 11))
+        borders = sorted(draw(st.sets(st.integers(0, size), max_size=6)))
+        rows.append(
+            StoredRow(
+                row,
+                [(start + 7 * at) % (small.VOCABULARY - 10) for at in range(size)],
+                host=draw(st.sampled_from(HOSTS)),
+                license=draw(st.sampled_from((None, "", "cc"))),
+                quality=draw(st.sampled_from((None, float("nan"), -1.5, -0.0, 0.0, 0.25, 0.5))),
+                year=draw(st.sampled_from((None, -(2**63), -1, 0, 2**53 + 1, 2**63 - 1))),
+                ratio=draw(st.sampled_from((None, -1e300, -0.0, 0.0, 0.1, 1e300))),
+                topic=draw(st.sampled_from((None, "spam", "news"))),
+                masked=list(zip(borders[::2], borders[1::2], strict=False)) if has_spans else None,
+            )
+        )
+    return rows
+
+
+@st.composite
+def conditions(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A condition, and what its `top` and `bins` came to."""
+    template = draw(st.sampled_from(TEMPLATES))
+    markers = {key: f"<{key}>" for key in ("begin", "end") if draw(st.booleans())}
+    condition: dict[str, Any] = {
+        "template": template,
+        "place": draw(st.sampled_from(("before", "after"))),
+        "dropout": draw(st.sampled_from(("0", "0.25", "1/3"))),
+        "unknown": draw(st.sampled_from(UNKNOWNS)),
+        "empty": draw(st.sampled_from(("0", "0.5"))) if markers else "0",
+        **markers,
+    }
+    values: dict[str, Any] = {"top": {}, "bins": {}}
+    if "{host}" in template and draw(st.booleans()):
+        condition["top"], values["top"] = {"host": 2}, {"host": ["a.org", "en.example.org"]}
+    if "{ratio}" in template:
+        condition["bins"], values["bins"] = {"ratio": 3}, {"ratio": draw(st.sampled_from(([], [0.0, 0.1], [0.1, 0.1])))}
+    if "{year}" in template and draw(st.booleans()):
+        condition["bins"], values["bins"] = condition["bins"] | {"year": 2}, values["bins"] | {"year": [2**53 + 1]}
+    return condition, values
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    length = draw(st.integers(8, 64))
+    condition, values = draw(conditions() | conditions() | st.just((None, {"top": {}, "bins": {}})))
+    names = draw(st.lists(st.sampled_from("ab"), min_size=1, max_size=4))
+    with_spans = draw(st.sets(st.sampled_from("ab")))
+    files = [
+        (source, f"{number}.jsonl", draw(stored_rows(length, int(number == 0), source in with_spans)))
+        for number, source in enumerate(names)
+    ]
+    ranges, common, bins = [], {}, {}
+    for source in sorted(set(names)):
+        count = sum(len(rows) for name, _, rows in files if name == source)
+        for epoch in draw(st.sets(st.integers(0, 3), min_size=1, max_size=2)):
+            cuts = sorted(draw(st.sets(st.integers(0, max(count - 1, 0)), min_size=1, max_size=4)))
+            ranges += [(source, epoch, low, high) for low, high in zip(cuts[::2], cuts[1::2], strict=False)]
+            ranges += [(source, epoch, cuts[-1], cuts[-1])] if len(cuts) % 2 else []
+        common[source] = sorted(draw(st.sets(st.integers(0, len(COMMON) - 1), max_size=1)))
+        if count and draw(st.booleans()):
+            bins[source] = (draw(st.sampled_from(NUMBERS)), draw(st.booleans()), draw(st.integers(0, count - 1)))
+    return Case(
+        length=length,
+        packing=draw(st.sampled_from(list(Packing))).value,
+        condition=condition,
+        values=values,
+        specials={key: small.BOS for key in ("bos", "eos") if draw(st.booleans())},
+        seed=draw(st.sampled_from((0, 1, 2**32 - 1))),
+        ids=draw(st.sampled_from(("int32", "uint16"))),
+        files=files,
+        ranges=ranges,
+        open_low=draw(st.booleans()),
+        open_high=draw(st.booleans()),
+        slices=draw(st.lists(st.integers(0, 3), min_size=1, max_size=3)),
+        common=common,
+        bins=bins,
+    )
+
+
+@dataclass
+class Made:
+    """A case written to disk."""
+
+    config: Config
+    job: AssembleJob
+    plan: Plan
+    index: RunIndex
+    documents: list[assembly.Document]
+
+    @property
+    def rows(self) -> pa.RecordBatch:
+        return pa.RecordBatch.from_pylist(self.plan.table.to_pylist(), schema=PLAN_SCHEMA)
+
+    def pack(self) -> PackedShard:
+        return pack_shard(self.rows, self.job, planned_phases(self.plan)["only"], self.index)
+
+
+def make(case: Case, folder: Path) -> Made:
+    """Writes the runs of a case into a new folder."""
+    runs, documents = folder / f"runs-{len(list(folder.iterdir()))}", []
+    index = []
+    for number, (source, path, rows) in enumerate(case.files):
+        uri, some = small.write_run_of(runs / source, source, path, number, rows)
+        index.append((source, number, uri))
+        documents += some
+    config = small.small_config(
+        folder,
+        seed=case.seed,
+        tokenizer={
+            "file": str(folder / "tokenizer.json"),
+            "pad": small.PAD,
+            "add": ["<begin>", "<end>"],
+            **case.specials,
+        },
+        sequence={"length": case.length},
+        shard={"ids": case.ids},
+        phases=[{"name": "only", "share": 1, "condition": case.condition, "packing": case.packing}],
+    )
+    info = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
+    rows, predicates = _plan_rows(case, documents)
+    phase = {
+        **config.model_dump(mode="json")["phases"][0],
+        "values": None if case.condition is None else case.values,
+        "shards": 1,
+    }
+    plan = Plan(_table(rows), {"tokenizer": info.to_json(), **small.predicate_header(predicates), "phases": [phase]})
+    return Made(config, AssembleJob.of(config, info, "", ""), plan, RunIndex.of(index), documents)
+
+
+def _table(rows: list[tuple[Any, ...]]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(PLAN_SCHEMA)
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, PLAN_SCHEMA, strict=True)], PLAN_SCHEMA)
+
+
+def _plan_rows(case: Case, documents: list[assembly.Document]) -> tuple[list[tuple[Any, ...]], list[Any]]:
+    """Rows of the plan, and its predicates.
+
+    Ranges begin and end at a document's place or one beside it, the last of a source at the circle's end. Of a source
+    in two bins, the second takes the whole circle, so that its ranges and those of the first bin overlap.
+    """
+    rows: list[tuple[Any, ...]] = []
+    predicates: list[list[dict[str, Any]]] = []
+    whole: dict[tuple[str, int], int] = {}
+    for number, (source, epoch, low, high) in enumerate(case.ranges):
+        mine = [document for document in documents if document.source == source]
+        places = sorted(document.place for document in mine)
+        if not places:
+            continue
+        slice_ = case.slices[number % len(case.slices)]
+        first = places[low] + case.open_low
+        last = CIRCLE_END if high == len(places) - 1 else places[high] - case.open_high
+        bins = _bins(case, source, mine)
+        rows.append(("only", 0, slice_, source, epoch, first, last, _number(predicates, bins[0])))
+        if len(bins) > 1 and whole.setdefault((source, epoch), number) == number:
+            rows.append(("only", 0, slice_ + 1, source, epoch, 0, CIRCLE_END, _number(predicates, bins[1])))
+    return rows, predicates
+
+
+def _number(predicates: list[list[dict[str, Any]]], entry: list[dict[str, Any]]) -> int:
+    if entry not in predicates:
+        predicates.append(entry)
+    return predicates.index(entry)
+
+
+def _bins(case: Case, source: str, documents: list[assembly.Document]) -> list[list[dict[str, Any]]]:
+    """The predicates of each bin of a source; one entry where it has no bins."""
+    common = [COMMON[number] for number in case.common[source]]
+    if source not in case.bins:
+        return [common]
+    (field, kind), descending, border = case.bins[source]
+    ranks = sorted(filter(None, (small.rank(document, field, kind, descending) for document in documents)))
+    rank = list(ranks[min(border, len(ranks) - 1)]) if ranks else [0, 0, 0]
+    bin_ = {"field": field, "type": kind, "descending": descending}
+    return [[*common, {**bin_, "from": None, "below": rank}], [*common, {**bin_, "from": rank, "below": None}]]
+
+
+def found_rows(packed: PackedShard, job: AssembleJob) -> list[dict[str, list[int]]]:
+    schema = shard_schema(job.length, job.ids)
+    batches = list(packed.batches(job, schema))
+    step = assembling.rows_per_batch(job.length, job.ids)
+    assert all(batch.num_rows == step for batch in batches[:-1])
+    for batch in batches:
+        batch.validate(full=True)
+    return pa.Table.from_batches(batches, schema).to_pylist()
+
+
+@settings(deadline=None, max_examples=120)
+@given(cases())
+def test_a_shard_is_what_the_reference_makes_of_the_same_plan(folder: Path, case: Case) -> None:
+    if case.condition is not None:
+        unknown = layout.fill(case.condition["template"], {}, case.condition["unknown"])
+        markers = ("begin" in case.condition) + ("end" in case.condition)
+        assume(len(layout.tokenize(small.reference_tokenizer(), unknown)) + markers <= case.length // 2)
+    made = make(case, folder)
+    packed = made.pack()
+    expected = small.reference_shards(made.plan, made.config, made.documents)["only", 0]
+    assert found_rows(packed, made.job) == expected.rows
+    assert packed.padding == expected.padding
+    assert small.comparable_counts(packed.counts(made.job)) == expected.counts
+
+
+class LocalObject:
+    """A file that is read like an object of an object store."""
+
+    def __init__(self, uri: str) -> None:
+        self.content = Path(uri).read_bytes()
+        self.size = len(self.content)
+
+    def read_at(self, start: int, end: int) -> bytes:
+        assert 0 <= start <= end <= self.size
+        return self.content[start:end]
+
+
+def merged(case: Case, index: RunIndex, folder: Path) -> RunIndex:
+    """The same store with all runs of a source as one, those of source `b` in two steps."""
+    rows = []
+    for source, runs in index.runs.items():
+        files = {uri: number for uri, numbers in runs for number in numbers}
+        names = sorted(files, key=lambda uri: case.files[files[uri]][1])
+        inputs = names
+        if len(inputs) > 2 and source == "b":
+            inputs = [merge_runs(inputs[1:], f"{folder}/{source}-part.arrow").uri, inputs[0]]
+        target = merge_runs(inputs, f"{folder}/{source}.arrow").uri if len(inputs) > 1 else inputs[0]
+        rows += [(source, files[uri], target) for uri in names]
+    return RunIndex.of(rows)
+
+
+@settings(deadline=None, max_examples=40)
+@given(cases(), st.booleans(), st.booleans())
+def test_merged_runs_and_object_stores_give_the_same_documents(
+    folder: Path, case: Case, is_merged: bool, is_object: bool
+) -> None:
+    made = make(case, folder)
+    expected = gathered_documents(made)
+    if is_merged:
+        made.index = merged(case, made.index, folder / f"merged-{len(list(folder.iterdir()))}")
+    with pytest.MonkeyPatch.context() as patch:
+        if is_object:
+            patch.setattr(run_reading, "is_object_address", lambda uri: True)
+            patch.setattr(run_ranges, "open_ranges", LocalObject)
+        forget_runs()
+        found = gathered_documents(made)
+    forget_runs()
+    assert found == expected
+
+
+def gathered_documents(made: Made) -> dict[str, Any]:
+    """What gathering gives of each document, in its order; where things stand in arrays may differ."""
+    phase = planned_phases(made.plan)["only"].gathering
+    phase = replace(phase, condition=None, values=FieldValues())
+    tokenizer = shared_tokenizer(made.config.tokenizer)
+    found = gather(made.rows, made.index, phase, made.config.seed, made.config.sequence.length, tokenizer)
+    lists = {
+        "tokens": (found.tokens, found.token_start, found.token_count),
+        "masked": (found.masked_ranges, found.masked_start, found.masked_count),
+    }
+    return {
+        "sources": found.sources,
+        **{name: getattr(found, name).tolist() for name in ("source", "epoch", "slice", "doc_id", "place")},
+        **{
+            name: [values[start : start + count].tolist() for start, count in zip(starts, counts, strict=True)]
+            for name, (values, starts, counts) in lists.items()
+        },
+    }
+
+
+def one_source(folder: Path, rows: list[StoredRow], name: str = "a") -> tuple[str, list[assembly.Document]]:
+    return small.write_run_of(folder / name, name, "x.jsonl", 0, rows)
+
+
+def gathered(
+    folder: Path,
+    rows: list[tuple[Any, ...]],
+    index: RunIndex,
+    condition: Condition | None = None,
+    predicates: list[list[dict[str, Any]]] | None = None,
+) -> Documents:
+    config = small.small_config(folder)
+    phase = GatherPhase(condition, FieldValues(), predicates or [[]])
+    batch = _table(rows).combine_chunks().to_batches()[0]
+    return gather(batch, index, phase, config.seed, 32, shared_tokenizer(config.tokenizer))
+
+
+def test_documents_of_an_earlier_slice_come_first(folder: Path) -> None:
+    uri, documents = one_source(folder / "slices", [StoredRow(row, [row]) for row in range(20)])
+    places = sorted(document.place for document in documents)
+    middle = places[9]
+    rows = [("only", 0, 1, "a", 0, 0, middle, 0), ("only", 0, 0, "a", 0, middle + 1, CIRCLE_END, 0)]
+    found = gathered(folder, rows, RunIndex.of([("a", 0, uri)]))
+    assert found.slice.tolist() == [0] * 10 + [1] * 10
+    assert sorted(found.place[:10].tolist()) == places[10:]
+    assert sorted(found.place[10:].tolist()) == places[:10]
+
+
+def test_bins_of_one_range_are_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri, _ = one_source(folder / "bins", [StoredRow(row, [row] * (row + 1)) for row in range(12)])
+    reads: list[tuple[int, int]] = []
+    between = Run.between
+
+    def counted(run: Run, low: int, high: int) -> Iterator[pa.RecordBatch]:
+        reads.append((low, high))
+        return between(run, low, high)
+
+    monkeypatch.setattr(Run, "between", counted)
+    borders = [None, *([2**63 + size, 0, 0] for size in (4, 7, 8, 12)), None]
+    size = {"field": "num_tokens", "type": "int", "descending": False}
+    predicates = [[{**size, "from": low, "below": high}] for low, high in pairwise(borders)]
+    # The bins of the shortest documents come last; the second stops short of the circle's end.
+    ends = [CIRCLE_END, CIRCLE_END - 1, CIRCLE_END, CIRCLE_END, CIRCLE_END]
+    rows = [("only", 0, 4 - bin_, "a", 0, 0, end, bin_) for bin_, end in enumerate(ends)]
+    found = gathered(folder, rows, RunIndex.of([("a", 0, uri)]), predicates=predicates)
+    assert found.slice.tolist() == [0] + [1] * 4 + [2] + [3] * 3 + [4] * 3
+    expected = [[12], [8, 9, 10, 11], [7], [4, 5, 6], [1, 2, 3]]
+    assert [sorted(found.token_count[found.slice == n].tolist()) for n in range(5)] == expected
+    assert reads == [(0, CIRCLE_END)]
+
+
+def test_ranges_that_touch_are_read_as_one_and_others_are_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri, documents = one_source(folder / "touching", [StoredRow(row, [row]) for row in range(9)])
+    places = sorted(document.place for document in documents)
+    reads: list[tuple[int, int]] = []
+    monkeypatch.setattr(Run, "between", lambda run, low, high: reads.append((low, high)) or iter(()))
+    rows = [
+        ("only", 0, 0, "a", 0, places[4] + 1, places[6], 0),
+        ("only", 0, 1, "a", 0, places[2], places[4], 0),
+        ("only", 0, 2, "a", 0, places[7], places[8], 0),
+        ("only", 0, 3, "a", 1, places[6] + 1, places[7], 0),
+    ]
+    gathered(folder, rows, RunIndex.of([("a", 0, uri)]))
+    assert reads == [(places[2], places[6]), (places[7], places[8]), (places[6] + 1, places[7])]
+
+
+def test_two_rows_that_draw_one_document_are_refused(folder: Path) -> None:
+    uri, _ = one_source(folder / "overlap", [StoredRow(0, [1])])
+    rows = [("only", 0, slice_, "a", 0, 0, CIRCLE_END, 0) for slice_ in (0, 1)]
+    with pytest.raises(AssertionError, match="source a: two rows of the plan draw one document"):
+        gathered(folder, rows, RunIndex.of([("a", 0, uri)]))
+
+
+def test_masked_ranges_go_with_their_documents(folder: Path) -> None:
+    rows = [StoredRow(row, [row] * 9, masked=[(0, row)] if row else []) for row in range(6)]
+    uri, documents = one_source(folder / "masked", rows)
+    other, _ = one_source(folder / "trained", [StoredRow(0, [1, 2])], "b")
+    places = sorted(document.place for document in documents)
+    plan = [("only", 0, 0, "a", 0, places[1], places[4], 0), ("only", 0, 0, "b", 0, 0, CIRCLE_END, 0)]
+    found = gathered(folder, plan, RunIndex.of([("a", 0, uri), ("b", 1, other)]))
+    assert found.masked_ranges.dtype == np.int32
+    masked = {
+        doc_id: found.masked_ranges[start : start + count].tolist()
+        for doc_id, start, count in zip(
+            found.doc_id.tolist(), found.masked_start.tolist(), found.masked_count.tolist(), strict=True
+        )
+    }
+    expected = {d.doc_id: [border for pair in d.masked for border in pair] for d in documents if d.place in places[1:5]}
+    assert masked == {**expected, 1 << 32: []}
+
+
+def test_nothing_in_the_ranges_gives_no_documents_but_the_source(folder: Path) -> None:
+    uri, documents = one_source(folder / "nothing", [StoredRow(0, [1, 2])])
+    place = documents[0].place
+    found = gathered(folder, [("only", 0, 0, "a", 0, place + 1, CIRCLE_END, 0)], RunIndex.of([("a", 0, uri)]))
+    assert found.sources == ["a"]
+    assert len(found.doc_id) == len(found.tokens) == len(found.prefix_values) == len(found.masked_ranges) == 0
+    assert found.tokens.dtype == np.uint16
+
+
+def test_a_document_drawn_in_two_epochs_is_conditioned_twice(folder: Path) -> None:
+    uri, _ = one_source(folder / "twice", [StoredRow(4, [1, 2, 3], host="a.org")])
+    rows = [("only", 0, 0, "a", epoch, 0, CIRCLE_END, 0) for epoch in (0, 1)]
+    condition = Condition(template="{host} ", dropout=Fraction(0))
+    found = gathered(folder, rows, RunIndex.of([("a", 7, uri)]), condition)
+    prefix = small.reference_tokenizer().encode("a.org ").ids
+    assert sorted(found.epoch.tolist()) == [0, 1]
+    assert found.doc_id.tolist() == [(7 << 32) + 4] * 2
+    for start, count in zip(found.prefix_start, found.prefix_count, strict=True):
+        assert found.prefix_values[start : start + count].tolist() == prefix
+    for start, count in zip(found.token_start, found.token_count, strict=True):
+        assert found.tokens[start : start + count].tolist() == [1, 2, 3]
+
+
+def test_the_index_of_runs_reads_back(tmp_path: Path) -> None:
+    rows = [("a", 0, "one"), ("b", 2, "two"), ("a", 1, "three")]
+    with write_file(str(tmp_path / "runs.arrow")) as sink:
+        write_index(rows, sink)
+    assert RunIndex.read(str(tmp_path / "runs.arrow")).runs == {
+        "a": [("one", [0]), ("three", [1])],
+        "b": [("two", [2])],
+    }
+    with write_file(str(tmp_path / "none.arrow")) as sink:
+        write_index([], sink)
+    assert RunIndex.read(str(tmp_path / "none.arrow")).runs == {}
+    assert pa.ipc.open_file(str(tmp_path / "none.arrow")).schema == INDEX_SCHEMA

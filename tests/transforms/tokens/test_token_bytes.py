@@ -1,0 +1,62 @@
+"""The bytes of tokens, and comparing them with a text's."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import pre_tokenizers
+
+from tests import small
+from transforms.tokens.token_bytes import stands_at, token_bytes, words_at
+
+VOCABULARY = {"Ġfox": 0, "Ã": 1, "Ċ": 2, "é ": 3, "##es": 4, "▁fox": 5, "Ġ": 7, "<|endoftext|>": 8, "a" * 20: 9}
+
+
+def bytes_of(token: int) -> bytes:
+    found = token_bytes(VOCABULARY, {"é "})
+    first, size = found.firsts[token], found.sizes[token]
+    return found.words[first : first + -(-size // 8)].tobytes()[:size]
+
+
+def test_bytes_of_tokens() -> None:
+    expected = [b" fox", b"\xc3", b"\n", "é ".encode(), b"##es", b"", b"", b" ", b"<|endoftext|>", b"a" * 20]
+    assert [bytes_of(token) for token in range(10)] == expected
+
+
+def test_the_alphabet_is_that_of_tokenizers() -> None:
+    pre = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    # Every byte that UTF-8 has, in some character.
+    for text in (chr(point) for point in [*range(0x800), *range(0x800, 0x11000, 64), 0x1F600, 0x10FFFF]):
+        if not 0xD800 <= ord(text) < 0xE000:
+            ((spelled, _),) = pre.pre_tokenize_str(text)
+            found = token_bytes({spelled: 0}, set())
+            assert found.words.tobytes()[: found.sizes[0]] == text.encode()
+
+
+def test_every_token_of_a_byte_level_tokenizer_stands_for_what_it_decodes_to() -> None:
+    tokenizer = small.reference_tokenizer()
+    found = token_bytes(tokenizer.get_vocab(), {small.BOS, small.PAD, "    "})
+    for token in range(tokenizer.get_vocab_size()):
+        first = found.firsts[token]
+        data = found.words[first : first + -(-found.sizes[token] // 8)].tobytes()[: found.sizes[token]]
+        assert data.decode(errors="replace") == tokenizer.decode([token], skip_special_tokens=False)
+
+
+@given(st.binary(max_size=30), st.binary(max_size=20), st.integers(0, 30))
+@settings(deadline=None)
+def test_stands_at(data: bytes, token: bytes, at: int) -> None:
+    if at + len(token) <= len(data):
+        filled = np.frombuffer(token + bytes(-len(token) % 8), np.uint64)
+        words = words_at(np.frombuffer(data, np.uint8))
+        sizes, firsts = np.array([len(token)]), np.array([0])
+        assert stands_at(words, at, 0, sizes, filled, firsts) == (data[at : at + len(token)] == token)
+        same = data[at : at + len(token)]
+        filled = np.frombuffer(same + bytes(-len(same) % 8), np.uint64)
+        assert stands_at(words, at, 0, sizes, filled, firsts)
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9])
+def test_words_at(size: int) -> None:
+    data = bytes(range(1, size + 1))
+    found = words_at(np.frombuffer(data, np.uint8))
+    assert [word.tobytes() for word in found] == [data[at:][:8].ljust(8, b"\0") for at in range(size + 1)]

@@ -1,0 +1,1 @@
+"""What every step does with its elements: coders, lists of work, places, dropped rows, counters."""

@@ -1,0 +1,1 @@
+"""Recounts of what a build wrote."""

@@ -1,0 +1,247 @@
+"""Sampled documents, from the raw corpus to the shard: tokenized by `tokenizers` alone, compared token by token.
+
+```
+segment   doc id 4294967299 = file 1, row 3     offset 0     ids 0 22428 27 ...    mask 0 0 0 ...
+raw       file 1, row 3  ->  text, url  ->  BOS prefix tokens EOS and mask  ->  the part that the segment should be
+```
+
+A record of a source with a `rewrite` is rewritten anew, and the loss mask of its own tokens follows from its spans.
+Where the condition has `dropout` or `empty`, a document may be laid out without a prefix or with an empty one as well.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from byline.errors import BylineError
+from schemas.config import Config
+from schemas.documents import NUM_BYTES, NUM_TOKENS, InputFile
+from schemas.recipe import Packing
+from transforms.batches.placing import in_sample, places
+from transforms.corpora.metadata import extract_metadata
+from transforms.corpora.reading import read_batches
+from transforms.fields.conditioning import marker_ids
+from transforms.fields.template_fields import filled_prefixes, unknown_prefix
+from transforms.rewrites.rewriting import Rewriter, open_rewriter, rewrite_batch
+from transforms.scores.scoring import Scorer, score_batch
+from transforms.shards.assembling import PlannedPhase
+from transforms.tokens.text_tokenizer import TextTokenizer, TokenizerInfo
+
+# Ids with the loss mask of each.
+Tokens = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class SegmentSample:
+    """One segment of a shard: where it is, its document, and its tokens and mask."""
+
+    phase: str
+    where: str
+    file: int
+    row: int
+    offset: int
+    ids: np.ndarray
+    mask: np.ndarray
+
+
+def sample_segments(
+    phase: str, path: str, batch: pa.RecordBatch, first: int, keep_below: int
+) -> Iterator[SegmentSample]:
+    """The segments of a batch whose hash is below a threshold of 2^32; the same ones at every call.
+
+    Args:
+        phase: of the shard.
+        path: of the shard.
+        batch: of the shard.
+        first: number of its first row in the shard.
+        keep_below: 2^32 for all.
+    """
+    length = batch["input_ids"].type.list_size
+    ids, mask = (batch[name].flatten().to_numpy() for name in ("input_ids", "loss_mask"))
+    doc_ids, offsets = (batch[name].flatten().to_numpy() for name in ("doc_ids", "doc_offsets"))
+    ends = np.cumsum(batch["seq_lengths"].flatten().to_numpy(), dtype=np.int64)
+    for number in np.flatnonzero(
+        (doc_ids >= 0) & in_sample(places(path, str(first), np.arange(len(ends))), keep_below)
+    ):
+        start = ends[number - 1] if number else 0
+        yield SegmentSample(
+            phase=phase,
+            where=f"{path}, row {first + int(start) // length}",
+            file=int(doc_ids[number]) >> 32,
+            row=int(doc_ids[number]) & (2**32 - 1),
+            offset=int(offsets[number]),
+            ids=ids[start : ends[number]],
+            mask=mask[start : ends[number]],
+        )
+
+
+class DocumentChecker:
+    """Compares segments with what the raw corpus gives.
+
+    Args:
+        config: of the build.
+        phases: of the plan, by name.
+        info: the tokenizer's special ids.
+        tokenizer: only its reference library is used.
+        files: the raw input files by file number; None for one that no segment is of.
+        scorers: for templates with classifier labels or scores.
+
+    Raises:
+        BylineError: the function of a `rewrite` cannot be imported.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        phases: dict[str, PlannedPhase],
+        info: TokenizerInfo,
+        tokenizer: TextTokenizer,
+        files: list[InputFile | None],
+        scorers: list[Scorer],
+    ) -> None:
+        self.config = config
+        self.phases = phases
+        self.info = info
+        self.tokenizer = tokenizer
+        self.files = files
+        self.scorers = scorers
+        names = {file.source for file in files if file is not None}
+        self.rewriters: dict[str, Rewriter | None] = {name: open_rewriter(name, config.sources[name]) for name in names}
+
+    def check(self, segments: list[SegmentSample]) -> list[str]:
+        """One line for each segment that is not what its document gives."""
+        by_file: dict[int, list[SegmentSample]] = defaultdict(list)
+        for segment in segments:
+            by_file[segment.file].append(segment)
+        problems: list[str] = []
+        for number, some in sorted(by_file.items()):
+            file = self.files[number]
+            assert file is not None, f"segments of file {number}, which is not there"
+            try:
+                problems += self._check_file(file, some)
+            except BylineError as error:
+                problems.append(f"{file.source}/{file.path} cannot be compared: {error}")
+        return problems
+
+    def _check_file(self, file: InputFile, segments: list[SegmentSample]) -> Iterator[str]:
+        wanted: dict[int, list[SegmentSample]] = defaultdict(list)
+        for segment in segments:
+            wanted[segment.row].append(segment)
+        for batch in read_batches(file, self.config.sources[file.source]):
+            some = batch.filter(pc.is_in(batch["row"], pa.array(list(wanted), pa.int64())))
+            if some.num_rows:
+                yield from self._compare(some, file, {row: wanted.pop(row) for row in some["row"].to_pylist()})
+            if not wanted:
+                return
+        for row in sorted(wanted):
+            yield f"{wanted[row][0].where}: {file.source}/{file.path} has no row {row}"
+
+    def _compare(
+        self, records: pa.RecordBatch, file: InputFile, wanted: dict[int, list[SegmentSample]]
+    ) -> Iterator[str]:
+        """Compares the segments of these records of a file."""
+        documents = rewrite_batch(records, self.rewriters[file.source])
+        documents = documents.filter(documents["text"].is_valid())
+        for row in sorted(set(wanted) - set(documents["row"].to_pylist())):
+            yield f"{wanted[row][0].where}: {file.source}/{file.path}, row {row} has no text"
+        own = [self._own_tokens(documents.slice(number, 1)) for number in range(documents.num_rows)]
+        documents = self._with_fields(documents, file.source, own)
+        for phase in sorted({segment.phase for row in documents["row"].to_pylist() for segment in wanted[row]}):
+            prefixes = self._prefixes(documents, file.source, self.phases[phase])
+            for row, tokens, prefix in zip(documents["row"].to_pylist(), own, prefixes, strict=True):
+                for segment in wanted[row]:
+                    if segment.phase == phase and not self._fits(segment, tokens, prefix):
+                        yield (
+                            f"{segment.where}: the segment at offset {segment.offset} is not what "
+                            f"{file.source}/{file.path}, row {row} gives"
+                        )
+
+    def _own_tokens(self, document: pa.RecordBatch) -> Tokens:
+        """Ids and loss of one document's own tokens."""
+        text = document["text"][0].as_py()
+        if "loss_spans" not in document.schema.names:
+            return [(token, 1) for token in self.tokenizer.encode_by_reference(text)]
+        loss, special = (document[name][0].as_py() for name in ("loss_spans", "special_spans"))
+        return list(zip(*self.tokenizer.encode_marked_by_reference(text, loss, special), strict=True))
+
+    def _with_fields(self, documents: pa.RecordBatch, source: str, own: list[Tokens]) -> pa.RecordBatch:
+        """Adds what templates may name and preparing finds out."""
+        given = self.config.sources[source].score
+        scorers = [scorer for scorer in self.scorers if scorer.name not in given]
+        found = score_batch(extract_metadata(documents), scorers)
+        sizes = pc.cast(pc.binary_length(documents["text"]), pa.int64())
+        counts = pa.array([len(tokens) for tokens in own], pa.int32())
+        fields = pa.schema([*found.schema, NUM_BYTES, NUM_TOKENS])
+        return pa.RecordBatch.from_arrays([*found.columns, sizes, counts], schema=fields)
+
+    def _prefixes(self, documents: pa.RecordBatch, source: str, phase: PlannedPhase) -> list[list[int]]:
+        """The whole prefix of each document."""
+        condition = phase.gathering.condition
+        if condition is None:
+            return [[]] * documents.num_rows
+        begin, end = marker_ids(condition, self.tokenizer)
+        texts, codes = filled_prefixes(documents, source, condition, phase.gathering.values)
+        made = [[*begin, *self.tokenizer.encode_by_reference(text), *end] for text in texts]
+        unknown = [*begin, *self.tokenizer.encode_by_reference(unknown_prefix(condition)), *end]
+        longest = self.config.sequence.length // 2
+        return [made[code] if len(made[code]) <= longest else unknown for code in codes]
+
+    def _fits(self, segment: SegmentSample, own: Tokens, prefix: list[int]) -> bool:
+        """Whether a segment is a part of what its document may be laid out as."""
+        phase = self.phases[segment.phase]
+        condition = phase.gathering.condition
+        found = list(zip(segment.ids.tolist(), segment.mask.tolist(), strict=True))
+        prefixes = [prefix]
+        if condition is not None and condition.empty > 0:
+            begin, end = marker_ids(condition, self.tokenizer)
+            prefixes.append([*begin, *end])
+        if condition is not None and condition.dropout > 0:
+            prefixes.append([])
+        place = "before" if condition is None else condition.place
+        repeats = phase.packing is Packing.REPEAT_PREFIX
+        return any(_Form.of(own, one, place, self.info, repeats).has(found, segment.offset) for one in prefixes)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A document's whole stream.
+
+    Attributes:
+        stream: ids and loss.
+        lead: tokens before the document's own.
+        own: of the document's own tokens, how many.
+        head: what a segment begins with that goes on with the document.
+    """
+
+    stream: Tokens
+    lead: int
+    own: int
+    head: Tokens
+
+    @classmethod
+    def of(cls, own: Tokens, prefix: list[int], place: str, info: TokenizerInfo, repeats: bool) -> "_Form":
+        """Lays out a document; `repeats`: whether a prefix before it is given again."""
+        is_masked = bool(prefix) and place == "before"
+        bos = [] if info.bos_id is None else [(info.bos_id, 0 if is_masked else 1)]
+        eos = [] if info.eos_id is None else [(info.eos_id, 1)]
+        before = [(token, 0) for token in prefix] if is_masked else []
+        after = [] if is_masked else [(token, 1) for token in prefix]
+        stream = [*bos, *before, *own, *after, *eos]
+        return cls(stream, len(bos) + len(before), len(own), before if repeats else [])
+
+    def has(self, found: Tokens, offset: int) -> bool:
+        """Whether a segment is a part of the stream that begins behind `offset` of its own tokens."""
+        first = self.lead + offset if offset else 0
+        # Behind the last of its own tokens the offset stands still, to the stream's end.
+        last = self.lead + offset if offset < self.own else len(self.stream) - 1
+        for start in range(first, last + 1):
+            # What goes on behind a repeated prefix was cut in the prefix or later.
+            head = self.head if start > 0 else []
+            part = self.stream[start : start + len(found) - len(head)]
+            if found == head + part and (not head or start >= self.lead):
+                return True
+        return False

@@ -1,0 +1,1 @@
+"""Raw corpora to document batches: listing, layouts, URLs, filters."""

@@ -1,0 +1,127 @@
+"""Reads a file of lines: compressed or not -> blocks of whole lines, and where each begins.
+
+```
+a.json.gz   --gzip-->   BOM "ab" CR LF  LF  "c" LF  "de"           with blocks of about 8 bytes
+
+offset   block                    lines (begin, end)
+3        "ab" CR LF LF            (0, 2)                           a BOM at the very beginning is no part of the text
+8        "c" LF "de" LF           (0, 1) (2, 4)                    a newline is put behind the end
+```
+
+A line ends with a newline. Its `\\r` before that is no part of it, and a line of nothing but spaces, tabs and carriage
+returns is left out. Offsets count bytes of the decompressed file. What the file is, its first bytes say, whatever its
+name:
+
+| first bytes | the file is |
+|---|---|
+| `1f 8b` | gzip, one member or several |
+| `28 b5 2f fd`, `04 22 4d 18` | zstd, lz4: one frame or several, also skippable ones (`50` to `5f`, `2a 4d 18`) |
+| `BZh` | bz2, one stream or several |
+| `PAR1`, `fd 37 7a 58 5a`, `50 4b 03 04` | an error: Parquet, xz, zip |
+| anything else | as it is |
+
+A file that is damaged or cut short is an error that says how far it could be read, and so is a line of more than 1 GiB.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from byline.errors import BylineError
+from transforms.files import storage
+
+# One read: a piece stays in the processor's cache, and an error names its place to within a piece.
+_PIECE_BYTES = 1 << 20
+# Arrow's parser counts a block's bytes in 31 bits; no document is as long.
+_LINE_LIMIT = 1 << 30
+
+_BOM = b"\xef\xbb\xbf"
+_BLANK = b" \t\r\n"
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\x04\x22\x4d\x18": "lz4"}
+_FOREIGN = {
+    b"PAR1": "a Parquet file; set `format: parquet`",
+    b"\xfd7zXZ": "compressed with xz, which is not supported; compress it with zstd or gzip",
+    b"PK\x03\x04": "a zip archive; unpack it",
+}
+
+
+def read_blocks(uri: str, block_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Cuts the content of a file into blocks of whole lines.
+
+    Args:
+        uri: the file.
+        block_bytes: about how long a block is to be; one with a long line is longer.
+
+    Yields:
+        The offset of each block in the decompressed file, and the block. It ends with a newline: one is put behind the
+        end of the file, where it makes a blank line at worst.
+
+    Raises:
+        BylineError: the file cannot be read or decompressed, is of a kind that is not supported, or has a line of more
+            than 1 GiB.
+    """
+    offset, size, parts = 0, 0, []
+    for piece in _pieces(uri, min(_PIECE_BYTES, block_bytes)):
+        parts.append(piece)
+        size += len(piece)
+        end = piece.rfind(b"\n") + 1 if size >= block_bytes else 0
+        if end:
+            parts[-1] = piece[:end]
+            block = b"".join(parts)
+            yield _without_bom(offset, block)
+            offset, size, parts = offset + len(block), len(piece) - end, [piece[end:]]
+        elif size > block_bytes + _LINE_LIMIT:
+            raise BylineError(
+                f"{uri}: a line of more than {_LINE_LIMIT} bytes behind byte {offset}; expected one JSON object a line"
+            )
+    if size:
+        yield _without_bom(offset, b"".join([*parts, b"\n"]))
+
+
+def line_bounds(block: bytes) -> np.ndarray:
+    """Where the lines of a block are: int64[lines, 2], begin and end of each that is not blank, without `\\r\\n`."""
+    data = np.frombuffer(block, np.uint8)
+    pieces = range(0, len(data), _PIECE_BYTES)
+    ends = np.concatenate([np.flatnonzero(data[at : at + _PIECE_BYTES] == ord("\n")) + at for at in pieces])
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    ends = ends - ((ends > starts) & (data[ends - 1] == ord("\r")))
+    keep = ends > starts
+    for index in np.flatnonzero(keep & (data[starts] <= ord(" "))):
+        keep[index] = block[starts[index] : ends[index]].strip(_BLANK) != b""
+    return np.stack([starts[keep], ends[keep]], axis=1)
+
+
+def _codec(uri: str) -> str | None:
+    """The compression of a file by its first bytes, behind any skippable frames (zstd and lz4 have the same)."""
+    with storage.open_random(uri) as file:
+        head = file.read(8)
+        while head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5:
+            behind = file.tell() - len(head) + 8 + int.from_bytes(head[4:8], "little")
+            file.seek(min(behind, file.size()))
+            head = file.read(8) or b"\x28\xb5\x2f\xfd"
+    for magic, what in _FOREIGN.items():
+        if head.startswith(magic):
+            raise BylineError(f"{uri}: expected JSON lines, found {what}")
+    return next((codec for magic, codec in _MAGIC.items() if head.startswith(magic)), None)
+
+
+def _pieces(uri: str, size: int) -> Iterator[bytes]:
+    """The decompressed content."""
+    codec = _codec(uri)
+    filesystem, path = storage.resolve(uri)
+    reached = 0
+    try:
+        with filesystem.open_input_stream(path, compression=codec, buffer_size=_PIECE_BYTES) as stream:
+            while piece := stream.read(size):
+                yield piece
+                reached += len(piece)
+    except OSError as error:
+        what = f"the {codec} data is damaged or cut short" if codec else "the file cannot be read"
+        raise BylineError(
+            f"{uri}: {what} behind byte {reached} of its {'decompressed ' if codec else ''}content ({error}); "
+            "fetch the file again and compare its checksum"
+        ) from None
+
+
+def _without_bom(offset: int, block: bytes) -> tuple[int, bytes]:
+    return (len(_BOM), block[len(_BOM) :]) if offset == 0 and block.startswith(_BOM) else (offset, block)

@@ -1,0 +1,184 @@
+"""Lists the input files of a source: patterns -> `InputFile`s, in order of their paths.
+
+```
+pattern                    "data/dclm/**/*.jsonl.zst"
+root                       data/dclm                      the part before the first wildcard, cut back to a folder
+found                      data/dclm/a/0.jsonl.zst        data/dclm/a/.tmp-7-1.jsonl.zst   data/dclm/a/b/1.jsonl.zst
+InputFile.path             a/0.jsonl.zst                  (hidden: not taken)              a/b/1.jsonl.zst
+```
+
+| in a pattern | matches |
+|---|---|
+| `*`, `?`, `[a-c]`, `[!a-c]` | any characters, one, one of these, one not of these; never `/` |
+| `**` as a whole part | any number of folders, none included; as the last part, any file below |
+| no wildcard | that one file; characters of its name may then not be `*`, `?` or `[` |
+
+Several patterns are one list with one root, their common folder; a file that two of them match is in it once. Names
+that begin with `.` or `_` (hidden and half-written files, `_SUCCESS`) are taken only where that part of the pattern
+begins with the same character. A scheme or bucket takes no wildcard. A source that is made has no patterns; its
+"files" are stretches of what is made.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from pyarrow import fs
+
+from byline.errors import BylineError
+from schemas.corpora import Source
+from schemas.documents import InputFile
+from transforms.files import storage
+from transforms.rewrites.arithmetic import list_additions
+
+_WILDCARD = re.compile(r"[*?\[]")
+# What Arrow's and Hadoop's readers leave out too.
+_NOT_HIDDEN = "(?![._])"
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """A pattern cut in two: `head`, the folder before the first wildcard, and `tail`, what to match below it."""
+
+    text: str
+    head: str
+    tail: str
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """The head of a pattern, resolved. `path` has no `/` at its end and is empty for the root of a disk."""
+
+    filesystem: fs.FileSystem
+    path: str
+
+
+def list_inputs(name: str, source: Source) -> list[InputFile]:
+    """Expands the patterns of a source, or names the stretches of one that is made.
+
+    Args:
+        name: the source's name.
+        source: its configuration.
+
+    Returns:
+        The files in order of their paths' UTF-8 bytes, each once.
+
+    Raises:
+        BylineError: a pattern matches nothing, or the patterns are on different file systems.
+    """
+    if source.is_made:
+        return list_additions(name, source.made)
+    patterns = [_split(text) for text in source.patterns]
+    folders = [_resolve(pattern.head) for pattern in patterns]
+    if any(folder.filesystem != folders[0].filesystem for folder in folders):
+        raise BylineError(
+            f"sources.{name}.path: the patterns are on different file systems; make each a source of its own"
+        )
+    root = os.path.commonpath([f"/{folder.path.lstrip('/')}" for folder in folders])
+    found: dict[str, InputFile] = {}
+    for pattern, folder in zip(patterns, folders, strict=True):
+        for info in _matches(name, pattern, folder):
+            path = f"/{info.path.lstrip('/')}".removeprefix(root).lstrip("/")
+            found.setdefault(path, InputFile(name, path, _uri(pattern, folder, info), info.size))
+    return sorted(found.values(), key=lambda file: file.path.encode())
+
+
+def _split(text: str) -> _Pattern:
+    wildcard = _WILDCARD.search(text)
+    cut = text.rfind("/", 0, wildcard.start() if wildcard else len(text)) + 1
+    tail = "/".join(part for part in text[cut:].split("/") if part not in ("", "."))
+    return _Pattern(text, text[:cut], tail)
+
+
+def _resolve(head: str) -> _Folder:
+    # "data/" and "s3://bucket/a/" lose the slash; "/" and "file:///" are nothing without it.
+    folder = head if head.endswith(("://", ":///")) else head.rstrip("/") or head
+    filesystem, path = storage.resolve(folder)
+    return _Folder(filesystem, path.rstrip("/"))
+
+
+def _uri(pattern: _Pattern, folder: _Folder, info: fs.FileInfo) -> str:
+    """Where to open a file: its absolute path on a local disk, else its address, special characters escaped."""
+    if "://" not in pattern.head:
+        return info.path
+    return pattern.head + quote(info.path[len(folder.path) + 1 :])
+
+
+def _matches(name: str, pattern: _Pattern, folder: _Folder) -> list[fs.FileInfo]:
+    if not _WILDCARD.search(pattern.tail):
+        found = [folder.filesystem.get_file_info(f"{folder.path}/{pattern.tail}")]
+        if found[0].type == fs.FileType.Directory:
+            advice = f"{pattern.text.rstrip('/')}/**"
+            raise BylineError(
+                f"sources.{name}.path: {pattern.text!r} is a folder; write {advice!r} for all files in it"
+            )
+    else:
+        regex = _compile(name, pattern)
+        start = len(folder.path) + 1
+        found = [info for info in _list(pattern, folder) if regex.fullmatch(info.path[start:])]
+    found = [info for info in found if info.type == fs.FileType.File]
+    if not found:
+        raise BylineError(
+            f"sources.{name}.path: no file matches {pattern.text!r}; the nearest folder that exists is "
+            f"{_nearest(folder)!r} (names that begin with '.' or '_' match only if the pattern names them)"
+        )
+    return found
+
+
+def _list(pattern: _Pattern, folder: _Folder) -> list[fs.FileInfo]:
+    deep = "/" in pattern.tail or pattern.tail == "**"
+    folder_path = folder.path or "/"
+    if folder.filesystem.get_file_info(folder_path).type != fs.FileType.Directory:
+        return []
+    try:
+        return folder.filesystem.get_file_info(fs.FileSelector(folder_path, recursive=deep))
+    except OSError as error:
+        reason = str(error).split(". Detail")[0]
+        raise BylineError(f"{pattern.head or '.'}: cannot be listed ({reason}); check its permissions") from None
+
+
+def _nearest(folder: _Folder) -> str:
+    path = folder.path
+    while path and folder.filesystem.get_file_info(path).type != fs.FileType.Directory:
+        path = path.rpartition("/")[0]
+    return path or "/"
+
+
+def _compile(name: str, pattern: _Pattern) -> re.Pattern[str]:
+    try:
+        return re.compile(_regex(pattern.tail), re.DOTALL)
+    except re.error as error:
+        raise BylineError(f"sources.{name}.path: {pattern.text!r} is not a pattern ({error.msg})") from None
+
+
+def _regex(tail: str) -> str:
+    """The regular expression of a pattern below its head.
+
+    ```
+    *.json      (?![._])[^/]*\\.json
+    **/a?.json  (?:(?![._])[^/]+/)*a[^/]\\.json
+    ```
+    """
+    *folders, last = tail.split("/")
+    parts = [f"(?:{_NOT_HIDDEN}[^/]+/)*" if part == "**" else _part_regex(part) + "/" for part in folders]
+    if last == "**":
+        return "".join(parts) + f"(?:{_NOT_HIDDEN}[^/]+/)*{_NOT_HIDDEN}[^/]+"
+    return "".join(parts) + _part_regex(last)
+
+
+def _part_regex(part: str) -> str:
+    """One part between slashes; a bracket that is never closed stands for itself."""
+    pieces = [_NOT_HIDDEN if _WILDCARD.match(part) else ""]
+    for token in re.findall(r"\*+|\?|\[!?\]?[^\]]*\]|.", part, re.DOTALL):
+        if token[0] == "*":
+            pieces.append("[^/]*")
+        elif token == "?":
+            pieces.append("[^/]")
+        elif token[0] == "[" and len(token) > 2 and token != "[!]":
+            negated = token[1] == "!"
+            members = re.sub(r"([\\\[\]&~|^])", r"\\\1", token[2 if negated else 1 : -1])
+            pieces.append(f"(?!/)[{'^' if negated else ''}{members}]")
+        else:
+            pieces.append(re.escape(token))
+    return "".join(pieces)

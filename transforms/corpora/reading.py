@@ -1,0 +1,235 @@
+"""Reads raw corpora: an input file -> document batches, each one chunk of the file (`schemas.documents`).
+
+A chunk is about 64 MiB of text (and of messages, questions and answers, where a rewrite makes a text of those). Where
+it begins is decided by the texts alone, never by how the file was read, so a chunk has the same records however often
+and wherever it is read again. With c(r) the bytes of text before record r, records of equal `floor(c / target)` are one
+chunk, and chunks are numbered from 0 without gaps:
+
+```
+target = 10      row        0   1   2   3   4   5
+                 bytes      4   5   7  25   -   3         (- is null or malformed: no bytes)
+                 c          0   4   9  16  41  41
+                 c // 10    0   0   0   1   4   4
+                 chunk      0   0   0   1   2   2 (last)
+```
+
+A file without records is one empty chunk, so that it is counted as well.
+
+| format | layout | text, url |
+|---|---|---|
+| dclm, c4, jsonl | JSON lines (`transforms.corpora.json_lines`) | `text`, `url` |
+| refinedweb | Parquet (`transforms.corpora.parquet_rows`) | `content`, `url` |
+| parquet | Parquet | `text`, `url` |
+| arithmetic | no files: additions (`transforms.rewrites.arithmetic`) | made; null |
+
+`fields` of the source changes the names, for every format. A url, score or kept field that a file lacks is null.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import transforms.batches.coder  # noqa: F401  (registers the coders of the edges)
+from byline.errors import BylineError
+from schemas.corpora import KeptType, Source, SourceFormat
+from schemas.documents import (
+    ANSWER,
+    LOSS_SPANS,
+    MESSAGES,
+    QUESTION,
+    ROW,
+    SCORE_TYPE,
+    SPECIAL_SPANS,
+    TEXT,
+    URL,
+    BatchInfo,
+    InputFile,
+    with_info,
+)
+from schemas.reasons import DropReason
+from transforms.batches.values import CONTENTS, Records
+from transforms.corpora.json_lines import read_json_lines
+from transforms.corpora.parquet_rows import read_parquet
+from transforms.rewrites.arithmetic import additions
+
+# One chunk makes one run of the token store: few runs for a corpus, and a worker's memory holds a chunk several times.
+TARGET_BYTES = 64 << 20
+
+_JSON_LINES = {SourceFormat.DCLM, SourceFormat.C4, SourceFormat.JSONL}
+_TEXT = {SourceFormat.REFINEDWEB: "content"}
+_KEPT: dict[KeptType, pa.DataType] = {
+    "string": pa.string(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+}
+
+
+def read_batches(file: InputFile, source: Source, target_bytes: int = TARGET_BYTES) -> Iterator[pa.RecordBatch]:
+    """Reads a file in chunks; holds about one chunk and one block at a time (two chunks while one is joined).
+
+    Args:
+        file: the file; its chunks in `done` are counted but not given.
+        source: how it is laid out.
+        target_bytes: bytes of text in a chunk, about.
+
+    Yields:
+        Document batches `row text url <scores> <kept fields>`, behind them `messages`, `question` or `answer` where
+        `fields` names them, with a `BatchInfo`; of additions, `row text url loss_spans special_spans`.
+
+    Raises:
+        BylineError: a file that cannot be read, or a record that is malformed (see the readers of the layouts).
+    """
+    schema, paths = wanted_columns(source)
+    if source.is_made:
+        yield from cut_chunks(additions(file, source.made), file, schema, target_bytes)
+        return
+    read = read_json_lines if source.format in _JSON_LINES else read_parquet
+    yield from cut_chunks(read(file, schema, paths, source.malformed), file, schema, target_bytes)
+
+
+def wanted_columns(source: Source) -> tuple[pa.Schema, dict[str, str]]:
+    """The columns to read from a source's files (all but `row`), and where each stands in a record."""
+    if source.is_made:
+        return pa.schema([TEXT, URL, LOSS_SPANS, SPECIAL_SPANS]), {}
+    others = [field for field in (MESSAGES, QUESTION, ANSWER) if field.name in source.fields]
+    fields = [URL] if others and "text" not in source.fields else [TEXT, URL]
+    fields += [pa.field(name, SCORE_TYPE) for name in source.score]
+    fields += [pa.field(name, _KEPT[kind]) for name, kind in source.keep.items()]
+    fields += others
+    paths = {"text": _TEXT.get(source.format, "text"), "url": "url", **source.fields, **source.score}
+    paths.update({name: name for name in source.keep})
+    return pa.schema(fields), {field.name: paths[field.name] for field in fields}
+
+
+@dataclass
+class _Chunk:
+    """A chunk in the making: its rows so far, and what they are."""
+
+    number: int = 0
+    quotient: int = 0
+    pieces: list[pa.RecordBatch] = field(default_factory=list)
+    rows_read: int = 0
+    bytes_read: int = 0
+    malformed: int = 0
+
+
+def cut_chunks(
+    blocks: Iterable[Records], file: InputFile, schema: pa.Schema, target_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    """Cuts a file's records, however they come in blocks, into chunks.
+
+    Args:
+        blocks: batches of `schema`, each with a mask of its malformed records; those are counted and dropped.
+        file: where they come from.
+        schema: of the blocks, all columns but `row`.
+        target_bytes: bytes of text in a chunk, about.
+    """
+    chunk = _Chunk()
+    row = total = 0
+    for batch, malformed in blocks:
+        sizes = _text_bytes(batch)
+        ends = total + np.cumsum(sizes)
+        quotients = (ends - sizes) // target_bytes
+        for low, high in _equal(quotients):
+            if quotients[low] != chunk.quotient:
+                yield from _finished(chunk, file, schema, last=False)
+                chunk = _Chunk(chunk.number + 1, int(quotients[low]))
+            chunk.rows_read += high - low
+            chunk.bytes_read += int(sizes[low:high].sum())
+            chunk.malformed += int(malformed[low:high].sum())
+            if chunk.number not in file.done:
+                chunk.pieces.append(_piece(batch, malformed, row, low, high))
+        row, total = row + len(batch), int(ends[-1])
+    yield from _finished(chunk, file, schema, last=True)
+
+
+def _text_bytes(batch: pa.RecordBatch) -> np.ndarray:
+    """Bytes of what each document is made of, in UTF-8, int64[rows]; a null has none."""
+    sizes = np.zeros(len(batch), np.int64)
+    for name in CONTENTS:
+        if name == "messages" and name in batch.schema.names:
+            sizes += _message_bytes(batch[name])
+        elif name in batch.schema.names:
+            sizes += _sizes(batch[name])
+    return sizes
+
+
+def _sizes(texts: pa.Array) -> np.ndarray:
+    return pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _message_bytes(messages: pa.ListArray) -> np.ndarray:
+    """Bytes of the contents of each row's messages."""
+    lengths = pc.fill_null(pc.list_value_length(messages), 0).to_numpy(zero_copy_only=False)
+    ends = np.concatenate([[0], np.cumsum(_sizes(pc.struct_field(messages.flatten(), "content")))])
+    return np.diff(ends[np.concatenate([[0], np.cumsum(lengths)])])
+
+
+def _equal(values: np.ndarray) -> list[tuple[int, int]]:
+    """Where stretches of equal values begin and end."""
+    cuts = (np.flatnonzero(np.diff(values)) + 1).tolist()
+    return list(zip([0, *cuts], [*cuts, len(values)], strict=True))
+
+
+def _piece(batch: pa.RecordBatch, malformed: np.ndarray, row: int, low: int, high: int) -> pa.RecordBatch:
+    """Rows `low` to `high` of a batch whose first record is number `row`, without the malformed ones."""
+    rows = pa.array(np.arange(row + low, row + high, dtype=np.int64))
+    arrays = [rows, *batch.slice(low, high - low).columns]
+    piece = pa.RecordBatch.from_arrays(arrays, schema=pa.schema([ROW, *batch.schema]))
+    bad = malformed[low:high]
+    return piece.filter(pa.array(~bad)) if bad.any() else piece
+
+
+def _finished(chunk: _Chunk, file: InputFile, schema: pa.Schema, last: bool) -> Iterator[pa.RecordBatch]:
+    if chunk.number in file.done:
+        return
+    info = BatchInfo(file.source, file.path, chunk.number, last, file.size, chunk.rows_read, chunk.bytes_read)
+    info = info.with_dropped({DropReason.MALFORMED.value: chunk.malformed})
+    yield with_info(_joined(chunk, file, pa.schema([ROW, *schema])), info)
+
+
+def _joined(chunk: _Chunk, file: InputFile, schema: pa.Schema) -> pa.RecordBatch:
+    """The chunk's rows as one batch; the pieces are let go."""
+    batches = pa.Table.from_batches(chunk.pieces, schema).combine_chunks().to_batches()
+    chunk.pieces.clear()
+    if len(batches) > 1:
+        raise BylineError(
+            f"{file.uri}: chunk {chunk.number}: the kept fields of {chunk.rows_read} records take more than 2 GiB as "
+            f"strings; keep fewer in sources.{file.source}.keep"
+        )
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=schema)
+
+
+class _ReadFile(beam.DoFn):
+    """`read_batches` for the source that a file is of."""
+
+    def __init__(self, sources: dict[str, Source], target_bytes: int) -> None:
+        self._sources = sources
+        self._target_bytes = target_bytes
+
+    def process(self, file: InputFile) -> Iterator[pa.RecordBatch]:
+        yield from read_batches(file, self._sources[file.source], self._target_bytes)
+
+
+@beam.typehints.with_input_types(InputFile)
+@beam.typehints.with_output_types(pa.RecordBatch)
+class ReadCorpus(beam.PTransform):
+    """Input files -> document batches.
+
+    Args:
+        sources: the configuration of every source that a file may be of.
+        target_bytes: bytes of text in a batch, about.
+    """
+
+    def __init__(self, sources: dict[str, Source], target_bytes: int = TARGET_BYTES) -> None:
+        super().__init__()
+        self._sources = sources
+        self._target_bytes = target_bytes
+
+    def expand(self, files: beam.PCollection[InputFile]) -> beam.PCollection[pa.RecordBatch]:
+        return files | "ReadFile" >> beam.ParDo(_ReadFile(self._sources, self._target_bytes))

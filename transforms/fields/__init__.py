@@ -1,0 +1,1 @@
+"""What may be asked of a document: fields of templates, prefixes, predicates, ranks."""

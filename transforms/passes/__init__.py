@@ -1,0 +1,1 @@
+"""Counting over all runs of the token store."""

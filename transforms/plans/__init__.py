@@ -1,0 +1,1 @@
+"""Recipes to plans: budgets, mixtures, intervals, slices, and weights from losses."""

@@ -1,0 +1,364 @@
+"""From shares of tokens to intervals of each source's line of documents: plain arithmetic on integers.
+
+```
+tokens 100 x L   phases 0.9, 0.1   mixture dclm 0.6, c4 0.4
+target positions   conditioned  dclm 54 L   c4 36 L     cooldown  dclm 6 L   c4 4 L
+intervals                       [0, x)      [0, y)                [x, x')    [y, y')
+packed (simulated)              53.1 L      36.2 L      ...      -> longer or shorter intervals, until they fit
+```
+
+A branch begins, in each source, where the main line was when it left.
+"""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+from byline.errors import BylineError
+from schemas.config import Config
+from schemas.recipe import Branch
+from transforms.plans.budgeting import Budget, Demand, Targets
+from transforms.plans.fitting import Mover, corrected, error_of
+from transforms.plans.intervals import EPOCH, Line
+from transforms.plans.laying_out import Laid, lay_ordered, lay_shuffled
+from transforms.plans.simulating import Draws, Outcome, Recipe, SourceSample, simulate
+from transforms.plans.slicing import Slice
+
+# The error of the costs falls by ten or more a round until single documents decide.
+_ROUNDS = 3
+# Packing lengths takes milliseconds where a phase is so short that it needs many tries.
+_TRIES = 16
+_STEPS = 48
+_GOOD_ENOUGH = Fraction(1, 2)
+# Sampled documents that fill fewer rows say less of what packing costs than nothing.
+_TELLING_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Where a branch leaves the main line.
+
+    Attributes:
+        at: the branch's point, a share of the recipe's tokens.
+        phase: number of the phase that it leaves.
+        progress: how far that phase is then, above 0.
+        rows: sequences of the branch.
+    """
+
+    at: Fraction
+    phase: int
+    progress: Fraction
+    rows: int
+
+
+@dataclass(frozen=True)
+class PartAllotment:
+    """One phase, or a branch at one point.
+
+    Attributes:
+        name: of its folder.
+        number: of the part.
+        points: source -> (start, end) on its line.
+        slices: the part's slices.
+        draws: what each slice takes.
+        cuts: source -> the point of the line at the end of each slice; None in a part with an order.
+        target: source -> positions asked for.
+        filled: source -> positions that packing is expected to fill, for each slice.
+        rows: sequences expected.
+        costs: source -> stream tokens to a position, where enough documents were packed to tell.
+        leave: of a branch.
+    """
+
+    name: str
+    number: int
+    points: dict[str, tuple[int, int]]
+    slices: list[Slice]
+    draws: list[Draws]
+    cuts: dict[str, list[int] | None]
+    target: dict[str, int]
+    filled: dict[str, list[int]]
+    rows: int
+    costs: dict[str, Fraction]
+    leave: Leave | None = None
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return self.slices[-1].shard + 1
+
+    @property
+    def expected(self) -> dict[str, int]:
+        """Source -> positions that packing is expected to fill."""
+        return {source: sum(counts) for source, counts in self.filled.items()}
+
+
+@dataclass(frozen=True)
+class Allotment:
+    """The whole recipe. `capacity`: source -> positions in one epoch; `notes`: what a reader should know."""
+
+    parts: list[PartAllotment]
+    capacity: dict[str, int]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A part to be fitted.
+
+    Attributes:
+        number: of the part.
+        slices: of the part.
+        starts: source -> where its interval begins.
+        target: positions asked for.
+        fixed: source -> an end that is not to be moved.
+        leave: of a branch.
+    """
+
+    number: int
+    slices: list[Slice]
+    starts: dict[str, int]
+    target: Targets
+    fixed: dict[str, int] = field(default_factory=dict)
+    leave: Leave | None = None
+
+
+class Allotter:
+    """Finds the intervals.
+
+    Args:
+        config: the recipe.
+        lines: for each part, source -> its line.
+        recipes: how each part is packed.
+        samples: sampled documents of each source.
+        sampled: share of the documents in the samples; exactly 1 where they hold every document.
+
+    Raises:
+        BylineError: a part selects nothing of a source that has a weight, or a source is short.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        lines: list[dict[str, Line]],
+        recipes: list[Recipe],
+        samples: dict[str, SourceSample],
+        sampled: Fraction,
+    ) -> None:
+        self.config = config
+        self.budget = Budget(config, lines)
+        self.lines = lines
+        self.recipes = recipes
+        self.samples = samples
+        self.sampled = sampled
+        self.length = config.sequence.length
+
+    def allot(self) -> Allotment:
+        """Learns what a position costs, fixes the targets, then fits one part after the other."""
+        for _ in range(_ROUNDS):
+            demand = self.budget.demand()
+            starts = dict.fromkeys(self.budget.names, 0)
+            for number in range(len(self.config.phases)):
+                slices = self.budget.slices(demand, number)
+                task = _Task(number, slices, dict(starts), self.budget.targets(demand, number, slices))
+                found = self._pack(task, task.target)
+                self.budget.costs[number].update(found.costs)
+                starts.update(_ends(found))
+        demand = self.budget.demand()
+        self.budget.check_shortage(demand)
+        leaves = self._leaves(demand)
+        main = self._fit_main(demand, leaves)
+        branches = [self._fit_branch(demand, number, leave, main) for number, leave in leaves]
+        return Allotment([*main, *branches], demand.capacity, demand.notes)
+
+    def _fit_main(self, demand: Demand, leaves: list[tuple[int, Leave]]) -> list[PartAllotment]:
+        starts = dict.fromkeys(self.budget.names, 0)
+        main = []
+        for number in range(len(self.config.phases)):
+            cuts = {leave.progress for _, leave in leaves if leave.phase == number}
+            slices = self.budget.slices(demand, number, cuts)
+            is_last = number + 1 == len(self.config.phases)
+            fixed = self.budget.whole_epochs(demand) if is_last else {}
+            target = self.budget.targets(demand, number, slices)
+            main.append(self._fit(_Task(number, slices, dict(starts), target, fixed)))
+            starts.update(_ends(main[-1]))
+        return main
+
+    def _fit(self, task: _Task) -> PartAllotment:
+        """The best of some lengths around the right one (see `transforms.plans.fitting`)."""
+        asked = {source: list(counts) for source, counts in task.target.items()}
+        groups = np.array([slice_.group for slice_ in task.slices])
+        tried = []
+        for attempt in range(_TRIES):
+            found = self._pack(task, asked)
+            tried.append((error_of(found.filled, found.rows, task.target, groups, self.length), attempt, asked, found))
+            if tried[-1][0] <= _GOOD_ENOUGH or len(task.fixed) == len(task.target):
+                return found
+            asked = corrected(asked, found.filled, found.rows, task.target, groups, self.length, halve=attempt > 1)
+        error, _, asked, found = min(tried, key=lambda one: one[:2])
+        return self._step_by_document(task, asked, found, error, groups)
+
+    def _step_by_document(
+        self, task: _Task, asked: Targets, best: PartAllotment, error: Fraction, groups: np.ndarray
+    ) -> PartAllotment:
+        """Moves one interval's end by single documents for as long as that comes nearer."""
+        if self.sampled < 1 or task.fixed:
+            return best
+        movers = {source: Mover(self.samples[source], task.number, self.lines[task.number][source]) for source in asked}
+        steps = [(source, step) for step in (1, -1, 2, -2, 4, -4) for source in asked]
+        left = _STEPS
+        while left > 0:
+            for source, step in steps:
+                left -= 1
+                ends = _ends(best)
+                ends[source] = movers[source].moved(ends[source], step)
+                found = self._pack(task, asked, ends)
+                closer = error_of(found.filled, found.rows, task.target, groups, self.length)
+                if closer < error:
+                    best, error = found, closer
+                    break
+            else:
+                break
+        return best
+
+    def _pack(self, task: _Task, asked: Targets, ends: dict[str, int] | None = None) -> PartAllotment:
+        """Lays a part out for the positions asked for, or up to given ends, and packs it."""
+        ends = ends or task.fixed | {
+            source: self.budget.end(task.number, source, task.starts[source], sum(asked[source]))
+            for source in task.target
+            if source not in task.fixed
+        }
+        laid = {source: self._lay(task, source, asked[source], ends[source]) for source in task.target}
+        draws: list[Draws] = [
+            {source: some for source in task.target if (some := laid[source].draws[k])} for k in range(len(task.slices))
+        ]
+        outcome = self._simulate(task, draws)
+        part = self.config.parts[task.number]
+        filled = {source: self._filled(task, source, asked[source], laid[source], outcome) for source in task.target}
+        return PartAllotment(
+            name=part.name_at(task.leave.at) if task.leave and isinstance(part, Branch) else part.name,
+            number=task.number,
+            points={source: (task.starts[source], laid[source].end) for source in task.target},
+            slices=task.slices,
+            draws=draws,
+            cuts={source: laid[source].points for source in task.target},
+            target={source: sum(counts) for source, counts in task.target.items()},
+            filled=filled,
+            rows=self._rows(task, filled, outcome),
+            costs=self._costs(task, outcome),
+            leave=task.leave,
+        )
+
+    def _filled(self, task: _Task, source: str, asked: list[int], laid: Laid, outcome: Outcome) -> list[int]:
+        """Positions that a source fills in each slice.
+
+        A sample says which share of a source's tokens packing keeps; how many tokens there are, its line knows exactly.
+        """
+        column = self.budget.names.index(source)
+        filled: list[int] = outcome.positions[:, column].tolist()
+        if self.sampled == 1:
+            return filled
+        line = self.lines[task.number][source]
+        tokens = line.tokens_before(laid.end) - line.tokens_before(task.starts[source])
+        if outcome.streams[column] > _TELLING_ROWS * self.length:
+            return [count * tokens // int(outcome.streams[column]) for count in filled]
+        positions = tokens / self.budget.costs[task.number][source]
+        return [int(positions * count / max(sum(asked), 1)) for count in asked]
+
+    def _lay(self, task: _Task, source: str, positions: list[int], end: int) -> Laid:
+        # Where packing gave more than was asked, though an end is fixed, the asking may have come down to nothing.
+        positions = positions if any(positions) else task.target[source]
+        number, start = task.number, task.starts[source]
+        line, limit = self.lines[number][source], self.budget.end_limit(source)
+        # Where a source is just enough, rounding must not begin another epoch.
+        end = max(end if limit is None else min(end, limit), start)
+        order = self.config.parts[number].order
+        if order is None or order.by == "source":
+            return lay_shuffled(line, start, end, positions)
+        bins = [slice_.group for slice_ in task.slices]
+        sample, specials = self.samples[source], self.recipes[number].specials
+        return lay_ordered(line, start, end, positions, bins, sample, number, specials)
+
+    def _simulate(self, task: _Task, draws: list[Draws]) -> Outcome:
+        recipe, names = self.recipes[task.number], self.budget.names
+        if self.sampled < 1:
+            # A shard's last row would weigh too much in a sample of it, so the part is packed as one shard.
+            return simulate(recipe, self.samples, names, [draws])
+        by_shard: list[list[Draws]] = [[] for _ in range(task.slices[-1].shard + 1)]
+        for slice_, some in zip(task.slices, draws, strict=True):
+            by_shard[slice_.shard].append(some)
+        return simulate(recipe, self.samples, names, by_shard)
+
+    def _rows(self, task: _Task, filled: dict[str, list[int]], outcome: Outcome) -> int:
+        if self.sampled == 1:
+            return outcome.rows
+        packed = max(int(outcome.positions.sum()), 1)
+        positions = sum(sum(counts) for counts in filled.values()) * max(outcome.rows * self.length, packed) // packed
+        # Half a row, on average, is padding at the end of each shard.
+        return max(-(-positions // self.length) + (task.slices[-1].shard + 1) // 2, 1)
+
+    def _costs(self, task: _Task, outcome: Outcome) -> dict[str, Fraction]:
+        """Of the documents that were packed themselves, as lines divide tokens where documents cannot be."""
+        least = 0 if self.sampled == 1 else _TELLING_ROWS * self.length
+        costs = {}
+        for source in task.target:
+            column = self.budget.names.index(source)
+            streams, positions = int(outcome.streams[column]), int(outcome.positions[:, column].sum())
+            if streams > least and positions > 0:
+                costs[source] = Fraction(streams, positions)
+        return costs
+
+    def _leaves(self, demand: Demand) -> list[tuple[int, Leave]]:
+        """(number of the part, where it leaves) for each branch and point."""
+        rows = [-(-positions // self.length) for positions in demand.positions]
+        leaves = []
+        for number, branch in enumerate(self.config.branches, len(self.config.phases)):
+            for at in branch.at:
+                before = round((1 - branch.share) * at * sum(rows))
+                count = round(at * sum(rows)) - before
+                if before == 0 or count == 0:
+                    raise BylineError(
+                        f"branches.{branch.name}: at {float(at):g} of {demand.total:,} tokens, the branch or the main "
+                        f"line before it is less than one sequence of {self.length}; raise `at` or `tokens`"
+                    )
+                phase = next(n for n in range(len(rows)) if sum(rows[: n + 1]) >= before)
+                progress = Fraction(before - sum(rows[:phase]), rows[phase])
+                leaves.append((number, Leave(at, phase, progress, count)))
+        return leaves
+
+    def _fit_branch(self, demand: Demand, number: int, leave: Leave, main: list[PartAllotment]) -> PartAllotment:
+        starts = dict.fromkeys(self.budget.names, 0)
+        for phase in main[: leave.phase]:
+            starts.update({source: end for source, (_, end) in phase.points.items()})
+        left = main[leave.phase]
+        index = max(k for k, slice_ in enumerate(left.slices) if slice_.end <= leave.progress)
+        for source, (_, end) in left.points.items():
+            cuts = left.cuts[source]
+            # A part with an order has taken from all of its interval at any point.
+            starts[source] = end if cuts is None else cuts[index]
+        slices = self.budget.slices(demand, number, rows=leave.rows)
+        target = self.budget.targets(demand, number, slices, leave.rows * self.length)
+        found = self._fit(_Task(number, slices, starts, target, leave=leave))
+        self._check_fresh(found, target)
+        return found
+
+    def _check_fresh(self, found: PartAllotment, target: Targets) -> None:
+        """A branch takes only documents that the main line had not used when it left, as far as epochs allow."""
+        for source, counts in target.items():
+            asked, limit = sum(counts), self.budget.end_limit(source)
+            start, end = found.points[source]
+            if limit is None or end < limit:
+                continue
+            filled = found.expected[source]
+            if filled == 0 < asked or asked - filled > max(asked // 50, self.length):
+                branch, at = self.config.parts[found.number], float(found.leave.at) if found.leave else 0
+                raise BylineError(
+                    f"branches.{branch.name}: at {at:g}, source {source} has "
+                    f"fresh documents for {filled:,} of the {asked:,} tokens asked for: the main line has used "
+                    f"{start / EPOCH:.2f} epochs of it by then. Lower `at` or `share`, give the branch another mixture "
+                    f"or selection, {self.budget.ways_out(is_branch=True)}"
+                )
+
+
+def _ends(found: PartAllotment) -> dict[str, int]:
+    return {source: end for source, (_, end) in found.points.items()}

@@ -1,0 +1,380 @@
+"""What a recipe asks of each source, before documents are looked at: capacities, mixtures, positions, shortages.
+
+```
+capacity   c4 1.9 M positions in one epoch, wiki 0.1 M      tokens 2 M      mixture {method: unimax, max_epochs: 4}
+mixture    c4 0.5, wiki 0.5    -> wiki at most 0.4 M        -> c4 0.8, wiki 0.2
+phases     0.9 and 0.1                                      -> c4 1.44 M and 0.16 M, wiki 0.36 M and 0.04 M
+```
+
+A source's **capacity** is how many positions one epoch of it fills, divided between the phases by their shares. All
+of it is arithmetic on integers and exact fractions, with lines of tokens by place (`transforms.plans.intervals`).
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+
+from byline.errors import BylineError
+from schemas.config import Config
+from schemas.recipe import Part, Shortage
+from transforms.plans.intervals import EPOCH, Line
+from transforms.plans.mixing import Blend, cap_weights, constant_weights
+from transforms.plans.slicing import Slice, cut_slices
+
+# Source -> positions for each slice of a part.
+Targets = dict[str, list[int]]
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What is asked of every part.
+
+    Attributes:
+        capacity: source -> positions in one epoch.
+        total: positions of the main line.
+        positions: of each phase.
+        blends: of each part.
+        notes: where a cap changed a mixture.
+    """
+
+    capacity: dict[str, int]
+    total: int
+    positions: list[int]
+    blends: list[Blend]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Caps:
+    """What `max_epochs` of one mixture allows.
+
+    Attributes:
+        parts: numbers of those that have the mixture, phases first.
+        share: of the recipe's tokens that its phases have.
+        positions: source -> the most of them together.
+    """
+
+    parts: list[int]
+    share: Fraction
+    positions: dict[str, Fraction]
+
+
+class Budget:
+    """Counts what there is against what is asked.
+
+    Args:
+        config: the recipe.
+        lines: for each part, source -> its line.
+
+    Raises:
+        BylineError: a part selects nothing of a source that has a weight.
+
+    Attributes:
+        sources: of each part, those that it draws from.
+        names: of all parts, sorted.
+        costs: of each part, source -> stream tokens needed to fill one position, to be corrected by whoever packs.
+    """
+
+    def __init__(self, config: Config, lines: list[dict[str, Line]]) -> None:
+        self.config = config
+        self.lines = lines
+        self.length = config.sequence.length
+        self.sources = [
+            _sources_with_documents(config, where, part, lines[number])
+            for number, (where, part) in enumerate(config.located_parts())
+        ]
+        self.names = sorted({source for some in self.sources for source in some})
+        self.costs = [dict.fromkeys(some, Fraction(1)) for some in self.sources]
+
+    def demand(self) -> Demand:
+        """What the recipe asks for, by the costs known so far."""
+        capacity = {source: self._capacity(source) for source in self.names}
+        blends = [self._blend(number, capacity) for number in range(len(self.config.parts))]
+        notes: list[str] = []
+        if self.config.tokens == "all":
+            total = self._most_tokens(blends)
+        else:
+            total = self.config.tokens
+            if self.config.shortage is Shortage.SHRINK:
+                total = min(total, self._most_capped(blends))
+            blends = self._capped(blends, self._caps(), total, notes)
+        return Demand(capacity, total, self._positions(total), blends, notes)
+
+    def end(self, number: int, source: str, start: int, positions: int) -> int:
+        """The point of a source's line so many positions of a part behind another."""
+        return self.lines[number][source].advance(start, int(positions * self.costs[number][source]))
+
+    def end_limit(self, source: str) -> int | None:
+        """The point of a source's line behind which nothing may be drawn; None for no limit."""
+        limit = self._limit(source)
+        return None if limit is None else int(limit * EPOCH)
+
+    def targets(self, demand: Demand, number: int, slices: list[Slice], positions: int | None = None) -> Targets:
+        """Positions asked of each source in each slice; `positions` of a branch, which the demand does not know."""
+        blend = demand.blends[number]
+        whole = demand.positions[number] if positions is None else positions
+        found: Targets = {}
+        for source in self.sources[number]:
+            given = [0, *(int(whole * blend.given(source, slice_.end)) for slice_ in slices)]
+            found[source] = [later - earlier for earlier, later in pairwise(given)]
+        return found
+
+    def slices(
+        self, demand: Demand, number: int, cuts: Collection[Fraction] = (), rows: int | None = None
+    ) -> list[Slice]:
+        """The slices of a part.
+
+        Args:
+            demand: what is asked.
+            number: of the part.
+            cuts: progress at which a shard must end.
+            rows: of a branch; None for the phase's own.
+        """
+        part, blend = self.config.parts[number], demand.blends[number]
+        bins = part.order.bins if part.order is not None and part.order.by != "source" else 1
+        return cut_slices(
+            -(-demand.positions[number] // self.length) if rows is None else rows,
+            self.config.shard.sequences,
+            set(cuts),
+            blend.jumps,
+            bins=bins,
+            is_smooth=blend.is_smooth,
+            is_constant=blend.is_constant,
+        )
+
+    def whole_epochs(self, demand: Demand) -> dict[str, int]:
+        """Where `tokens: all` uses a source up, its end: rounding must leave no document behind."""
+        phases = self.config.phases
+        if self.config.tokens != "all" or any(phase.mixture is not None for phase in phases):
+            return {}
+        if self.config.mixture.method in ("natural", "epochs"):
+            used_up = self.names
+        else:
+            most = {source: self._most_of(source, demand.blends) for source in self.names}
+            used_up = [source for source in self.names if most[source] == demand.total]
+        return {source: limit for source in used_up if (limit := self.end_limit(source)) is not None}
+
+    def check_shortage(self, demand: Demand) -> None:
+        """Holds the main line against what there is.
+
+        Raises:
+            BylineError: a source is short; says how much there is, and what would work.
+        """
+        if self.config.tokens == "all":
+            return
+        asked, there = dict.fromkeys(self.names, 0), dict.fromkeys(self.names, 0)
+        for source in self.names:
+            positions = {
+                n: int(demand.positions[n] * demand.blends[n].shares().get(source, 0))
+                for n in range(len(self.config.phases))
+                if source in self.sources[n]
+            }
+            asked[source] = sum(positions.values())
+            there[source] = self._available(source, positions)
+        # Rounding to whole sequences may ask for a sequence a phase more than there is.
+        capped = self.config.shortage is Shortage.SHRINK or any(
+            self.config.mixture_of(part).max_epochs is not None for part in self.config.parts
+        )
+        slack = self.length * len(self.config.phases) if capped else 0
+        short = [source for source in self.names if asked[source] > there[source] + slack]
+        if not short:
+            return
+        lines = "; ".join(
+            f"{source}: {asked[source]:,} asked, {there[source]:,} there "
+            f"({asked[source] / max(demand.capacity[source], 1):.2f} epochs)"
+            for source in short
+        )
+        blends = [self._blend(number, demand.capacity) for number in range(len(self.config.parts))]
+        most = self._most_capped(blends) // self.length * self.length
+        raise BylineError(
+            f"tokens: the selected documents are too few for {sum(asked.values()):,} tokens in this mixture. {lines}. "
+            f"Ask for less (about {most:,} tokens fit), change the mixture or the selection, {self.ways_out()}"
+        )
+
+    def ways_out(self, *, is_branch: bool = False) -> str:
+        """What else helps where a source is short; a branch does not shrink."""
+        more = "allow more epochs of a source (`max_epochs`)"
+        if self.config.shortage is Shortage.REPEAT:
+            return f"or {more}"
+        shrink = "" if is_branch else " or `shortage: shrink` (fewer tokens)"
+        return f"{more}, or set `shortage: repeat` (further epochs){shrink}"
+
+    def _positions(self, total: int) -> list[int]:
+        if self.config.tokens == "all":
+            return [max(int(phase.share * total), 1) for phase in self.config.phases]
+        rows = [round(phase.share * total / self.length) for phase in self.config.phases]
+        if 0 in rows:
+            name = self.config.phases[rows.index(0)].name
+            raise BylineError(
+                f"phases.{name}: its share of {total:,} tokens is less than one sequence of {self.length}; raise the "
+                f"share or `tokens`, shorten `sequence.length`, or leave the phase out"
+            )
+        return [count * self.length for count in rows]
+
+    def _capacity(self, source: str) -> int:
+        """The most positions whose division by the phases' shares ends within one epoch, by bisection."""
+        numbers = [n for n in range(len(self.config.phases)) if source in self.sources[n]]
+        # A source of branches alone is measured by the first that draws from it.
+        numbers = numbers or [n for n in range(len(self.sources)) if source in self.sources[n]][:1]
+        shares = {n: self.config.phases[n].share if n < len(self.config.phases) else Fraction(1) for n in numbers}
+        return self._most_positions(source, shares, EPOCH)
+
+    def _most_positions(self, source: str, shares: Mapping[int, Fraction], limit: int) -> int:
+        """The most positions, divided between parts in proportion to shares, that end no later than a point."""
+        whole = sum(shares.values())
+        return _largest(
+            lambda count: self._fits(source, {n: int(share / whole * count) for n, share in shares.items()}, limit)
+        )
+
+    def _fits(self, source: str, positions: dict[int, int], limit: int) -> bool:
+        """Whether a source has so many positions of each part before a point of its line."""
+        if not positions:
+            return True
+        line = self.lines[max(positions)][source]
+        # A walk ends behind places without documents, which may lie behind the limit.
+        return self._walk(source, positions) <= max(limit, line.advance(0, line.tokens_before(limit)))
+
+    def _walk(self, source: str, positions: dict[int, int]) -> int:
+        """Where a source's line is after so many positions of each part, in their order."""
+        point = 0
+        for number, count in sorted(positions.items()):
+            point = self.end(number, source, point, count)
+        return point
+
+    def _blend(self, number: int, capacity: dict[str, int]) -> Blend:
+        part = self.config.parts[number]
+        mixture = self.config.mixture_of(part)
+        if mixture.is_schedule:
+            return Blend([(point.at, dict(point.weights)) for point in mixture.points], mixture.method)
+        weights = constant_weights(mixture, {source: capacity[source] for source in self.sources[number]})
+        return in_order(part, weights)
+
+    def _caps(self) -> list[_Caps]:
+        """What `max_epochs` allows, for all phases together that share a mixture.
+
+        A branch without a mixture of its own has that of the main line, so what bounds the one bounds the other.
+        """
+        found = []
+        for alike in self._alike():
+            shares = {n: self.config.phases[n].share for n in alike if n < len(self.config.phases)}
+            mixture = self.config.mixture_of(self.config.parts[alike[0]])
+            if not shares or mixture.max_epochs is None or mixture.is_schedule:
+                continue
+            limits = {source: mixture.epoch_limit(source) for source in self.sources[alike[0]]}
+            positions = {
+                source: Fraction(self._most_positions(source, shares, int(limit * EPOCH)))
+                for source, limit in limits.items()
+                if limit is not None
+            }
+            found.append(_Caps(alike, sum(shares.values(), Fraction(0)), positions))
+        return found
+
+    def _capped(self, blends: list[Blend], caps: list[_Caps], total: int, notes: list[str]) -> list[Blend]:
+        """The blends with what caps free shared out."""
+        capped = list(blends)
+        for cap in caps:
+            weights = blends[cap.parts[0]].shares()
+            bound = cap_weights(weights, cap.positions, int(total * cap.share))
+            for source in weights:
+                if bound[source] < weights[source]:
+                    notes.append(
+                        f"max_epochs holds source {source} at {float(bound[source]):.2%} of the mixture instead of "
+                        f"{float(weights[source]):.2%}; the other sources take the rest"
+                    )
+            for number in cap.parts:
+                capped[number] = in_order(self.config.parts[number], bound)
+        return capped
+
+    def _alike(self) -> list[list[int]]:
+        """The parts in groups of the same weights: of the recipe's mixture over the same sources, or one alone."""
+        groups: dict[object, list[int]] = {}
+        for number, part in enumerate(self.config.parts):
+            key = tuple(self.sources[number]) if part.mixture is None else number
+            groups.setdefault(key, []).append(number)
+        return list(groups.values())
+
+    def _limit(self, source: str) -> Fraction | None:
+        """The most epochs that may be drawn from a source: the largest limit of its parts; None for no limit."""
+        may_repeat = self.config.tokens != "all" and self.config.shortage is Shortage.REPEAT
+        highest = Fraction(0)
+        for part, sources in zip(self.config.parts, self.sources, strict=True):
+            limit = self.config.mixture_of(part).epoch_limit(source) if source in sources else Fraction(0)
+            if limit is None and may_repeat:
+                return None
+            highest = max(highest, Fraction(1) if limit is None else limit)
+        return highest
+
+    def _most_tokens(self, blends: list[Blend]) -> int:
+        """The most tokens of the main line that no source ends beyond its limit for; 0 where none has a limit."""
+        found = [self._most_of(source, blends) for source in self.names]
+        return min((most for most in found if most is not None), default=0)
+
+    def _most_capped(self, blends: list[Blend]) -> int:
+        """The same with mixtures that yield to their caps, as they do for a number of tokens."""
+        if all(self.config.mixture_of(phase).max_epochs is None for phase in self.config.phases):
+            return self._most_tokens(blends)
+
+        caps = self._caps()
+
+        def fits(total: int) -> bool:
+            capped = self._capped(blends, caps, total, [])
+            # Caps are met to a position, and cuts fall between documents.
+            return all((most := self._most_of(name, capped)) is None or total <= most + 1 for name in self.names)
+
+        return _largest(fits)
+
+    def _most_of(self, source: str, blends: list[Blend]) -> int | None:
+        limit = self.end_limit(source)
+        phases = self.config.phases
+        shares = {n: phase.share * blends[n].shares().get(source, 0) for n, phase in enumerate(phases)}
+        shares = {n: share for n, share in shares.items() if share > 0}
+        if limit is None or not shares:
+            return None
+        return _largest(lambda total: self._fits(source, {n: int(share * total) for n, share in shares.items()}, limit))
+
+    def _available(self, source: str, positions: dict[int, int]) -> int:
+        """The most positions, divided between the phases as given, that end within the source's limit."""
+        limit, whole = self.end_limit(source), sum(positions.values())
+        if limit is None or whole == 0 or self._fits(source, positions, limit):
+            return whole
+        return _largest(
+            lambda count: self._fits(source, {n: some * count // whole for n, some in positions.items()}, limit)
+        )
+
+
+def in_order(part: Part, weights: dict[str, Fraction]) -> Blend:
+    """Weights that stay, or one source after the other where the part's order says so."""
+    if part.order is not None and part.order.by == "source":
+        return Blend.in_sequence(weights, [source for source in part.order.sources if source in weights])
+    return Blend.constant(weights)
+
+
+def _largest(holds: Callable[[int], bool]) -> int:
+    """The largest count, from 0, for which a condition holds that does not hold again once it fails."""
+    high = 1
+    while holds(high):
+        high *= 2
+        if high > 1 << 62:
+            return high
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def _sources_with_documents(config: Config, where: str, part: Part, lines: dict[str, Line]) -> list[str]:
+    found = []
+    for name in config.sources_of(part):
+        if lines[name].total == 0:
+            if config.mixture_of(part).named is None:
+                continue
+            raise BylineError(
+                f"{where}: it selects no document of source {name!r}; change its `select`, check what "
+                f"sources.{name}.path matches, or leave the source out of the mixture"
+            )
+        found.append(name)
+    if not found:
+        raise BylineError(f"{where}: it selects no document of any source; check the paths and its `select`")
+    return found

@@ -1,0 +1,344 @@
+"""The plan of a recipe: passes over the token store's index columns, then arithmetic (`allotting`).
+
+```
+selection   as many passes as the boundaries need            -> predicates       (transforms.passes.choosing)
+values      commonest values, borders of bins                -> values           (transforms.passes.value_counts)
+lengths     SampleCounter                                    -> packing, simulated
+places      PlaceCounter, where the sample is not everything -> a line for each part and source
+            Allotter                                         -> intervals, shards, slices
+drawn       DrawCounter                                      -> exact documents and tokens, used and unused
+```
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from byline.errors import BylineError
+from schemas.config import Config
+from schemas.plan import PLAN_SCHEMA, Plan
+from schemas.recipe import Branch, Part
+from schemas.store import RunInfo
+from transforms.batches.placing import BINS, circle_offset, place_bins
+from transforms.fields.field_values import FieldValues
+from transforms.fields.ranking import Number
+from transforms.fields.selecting import Predicate, rank_predicate
+from transforms.passes.choosing import find_bin_borders, find_predicates
+from transforms.passes.counting import Pass
+from transforms.passes.measuring import DrawCounter, PartView, PlaceCounter, SampleCounter
+from transforms.passes.value_counts import find_top_values
+from transforms.plans.allotting import Allotment, Allotter, PartAllotment
+from transforms.plans.intervals import Line, place_ranges
+from transforms.plans.simulating import Draw, Recipe, SourceSample, no_sample, split_sample
+from transforms.tokens.text_tokenizer import TokenizerInfo
+
+# With so many documents the plan packs a sample: its error is far below a document's length then, and it takes 100 MB.
+SAMPLED_DOCUMENTS = 2_000_000
+
+# Of a timeline, more points than this cannot be told apart.
+_TIMELINE_POINTS = 64
+
+
+def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], do_pass: Pass) -> Plan:
+    """Plans a recipe.
+
+    Args:
+        config: the recipe.
+        tokenizer: its tokenizer.
+        runs: every run of every source.
+        do_pass: runs a counter over all of them.
+
+    Raises:
+        BylineError: the recipe asks for more than there is, or for nothing.
+    """
+    views = _views(config, tokenizer, do_pass)
+    documents = sum(run.rows for run in runs)
+    threshold = min(2**32, SAMPLED_DOCUMENTS * 2**32 // max(documents, 1))
+    samples = split_sample(do_pass(SampleCounter(views, threshold)), len(views))
+    samples.update({name: no_sample(len(views)) for name in config.sources if name not in samples})
+    # A sample of every document has all that the other pass would find.
+    tokens = _place_tokens(views, samples) if threshold == 2**32 else _count_places(views, do_pass)
+    lines = _lines(config, views, tokens)
+    recipes = [_recipe(config, tokenizer, view) for view in views]
+    allotment = Allotter(config, lines, recipes, samples, Fraction(threshold, 2**32)).allot()
+    intervals = [
+        (part.name, part.number, {s: place_ranges(lines[part.number][s].offset, *p) for s, p in part.points.items()})
+        for part in allotment.parts
+    ]
+    drawn = do_pass(DrawCounter(views, intervals))
+    predicates = _Numbered()
+    table = _rows(allotment, views, predicates)
+    header = _header(config, tokenizer, runs, allotment, views)
+    header.update(predicates.to_json())
+    header["intervals"] = {name: ranges for name, _, ranges in intervals}
+    header["drawn"] = _drawn(drawn)
+    return Plan(table, header)
+
+
+def _views(config: Config, tokenizer: TokenizerInfo, do_pass: Pass) -> list[PartView]:
+    """What the passes must know of each part; the first passes find it out."""
+    orders = [_order_number(config, part) for part in config.parts]
+    predicates = {
+        (number, source): [*some, *_has_number(orders[number])]
+        for (number, source), some in find_predicates(config, do_pass).items()
+    }
+    borders = find_bin_borders(config, predicates, do_pass)
+    views = []
+    for number, part in enumerate(config.parts):
+        mine = {name: predicates[number, name] for name in config.sources_of(part)}
+        bins = {field: found for (of, field), found in borders.items() if of == number}
+        views.append(
+            PartView(
+                name=part.name,
+                number=number,
+                predicates=mine,
+                condition=part.condition,
+                values=FieldValues(top={}, bins=bins),
+                specials=tokenizer.specials,
+                length=config.sequence.length,
+                tokenizer=config.tokenizer,
+                order=orders[number],
+            )
+        )
+    tops = find_top_values(views, do_pass)
+    return [
+        replace(view, values=FieldValues(top=top, bins=view.values.bins)) for view, top in zip(views, tops, strict=True)
+    ]
+
+
+def _has_number(order: Number | None) -> list[Predicate]:
+    """An order by a number takes only documents that have it."""
+    return [] if order is None else [rank_predicate(order.field, order.kind, order.descending, None, None)]
+
+
+def _order_number(config: Config, part: Part) -> Number | None:
+    order = part.order
+    if order is None or order.by == "source":
+        return None
+    kind = config.numbers_of(config.sources_of(part)[0])[order.by]
+    return Number(order.by, kind, descending=order.direction == "descending")
+
+
+def _recipe(config: Config, tokenizer: TokenizerInfo, view: PartView) -> Recipe:
+    return Recipe(
+        number=view.number,
+        condition=view.condition,
+        seed=config.seed,
+        bos=int(tokenizer.bos_id is not None),
+        specials=tokenizer.specials,
+        length=config.sequence.length,
+        packing=config.parts[view.number].packing or config.sequence.packing,
+    )
+
+
+# (number of a part, source) -> int64 [65536], tokens of the streams by place.
+_PlaceTokens = dict[tuple[int, str], np.ndarray]
+
+
+def _count_places(views: list[PartView], do_pass: Pass) -> _PlaceTokens:
+    counts = do_pass(PlaceCounter(views))
+    keys = np.array(counts["key"].to_pylist(), object)
+    tokens = {}
+    for key in dict.fromkeys(keys):
+        number, source = key.split("\t")
+        mine = counts.filter(pa.array(keys == key))
+        found = tokens[int(number), source] = np.zeros(BINS, np.int64)
+        found[mine["bin"].to_numpy()] = mine["tokens"].to_numpy()
+    return tokens
+
+
+def _place_tokens(views: list[PartView], samples: dict[str, SourceSample]) -> _PlaceTokens:
+    """What `PlaceCounter` counts, from samples that hold every document."""
+    tokens = {}
+    for view in views:
+        for source, sample in samples.items():
+            chosen = sample.selected[view.number]
+            bins = place_bins(sample.place[chosen])
+            found = tokens[view.number, source] = np.zeros(BINS, np.int64)
+            np.add.at(found, bins, (sample.tokens + sample.prefixes[view.number] + view.specials)[chosen])
+    return tokens
+
+
+def _lines(config: Config, views: list[PartView], tokens: _PlaceTokens) -> list[dict[str, Line]]:
+    nothing = np.zeros(BINS, np.int64)
+    return [
+        {
+            source: Line.from_places(circle_offset(config.seed, source), tokens.get((view.number, source), nothing))
+            for source in config.sources
+        }
+        for view in views
+    ]
+
+
+class _Numbered:
+    """Predicates and lists of them, each once, by number."""
+
+    def __init__(self) -> None:
+        self.predicates: dict[str, int] = {}
+        self.conjunctions: dict[tuple[int, ...], int] = {}
+
+    def number(self, predicates: list[Predicate]) -> int:
+        """The number of a list of predicates."""
+        texts = (json.dumps(predicate, sort_keys=True) for predicate in predicates)
+        numbers = tuple(self.predicates.setdefault(text, len(self.predicates)) for text in texts)
+        return self.conjunctions.setdefault(numbers, len(self.conjunctions))
+
+    def to_json(self) -> dict[str, Any]:
+        """The header's part of it."""
+        return {
+            "predicates": [json.loads(text) for text in self.predicates],
+            "conjunctions": [list(numbers) for numbers in self.conjunctions],
+        }
+
+
+def _rows(allotment: Allotment, views: list[PartView], predicates: _Numbered) -> pa.Table:
+    rows = []
+    for part in allotment.parts:
+        view = views[part.number]
+        for slice_, draws in zip(part.slices, part.draws, strict=True):
+            for source in sorted(draws):
+                for draw in draws[source]:
+                    number = predicates.number(_with_bin(view.predicates[source], view.order, draw))
+                    for epoch, low, high in sorted(draw.ranges):
+                        rows.append((part.name, slice_.shard, slice_.number, source, epoch, low, high, number))
+    _check_shards(allotment, {row[:2] for row in rows})
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(PLAN_SCHEMA)
+    return pa.table(
+        [pa.array(column, item.type) for column, item in zip(columns, PLAN_SCHEMA, strict=True)], PLAN_SCHEMA
+    )
+
+
+def _check_shards(allotment: Allotment, planned: set[tuple[str, int]]) -> None:
+    for part in allotment.parts:
+        for shard in range(part.shards):
+            if (part.name, shard) not in planned:
+                kind = "phases" if part.leave is None else "branches"
+                raise BylineError(
+                    f"{kind}: shard {shard} of the {part.shards} of {part.name} would get no document; raise "
+                    f"`shard.sequences`, give the phases other shares, or ask for fewer `tokens`"
+                )
+
+
+def _with_bin(predicates: list[Predicate], order: Number | None, draw: Draw) -> list[Predicate]:
+    """A part's predicates, the last of which says that a document has the order's number, for one bin of the order."""
+    if order is None or (draw.first is None and draw.below is None):
+        return predicates
+    bin_ = rank_predicate(order.field, order.kind, order.descending, draw.first, draw.below)
+    return [*predicates[:-1], bin_]
+
+
+def inputs_sha256(runs: list[RunInfo]) -> str:
+    """Identifies the documents of a token store: its input files, and what is in the store of each."""
+    listed = sorted((r.source, r.path, r.chunk, r.input_size, r.rows_read, r.rows, r.tokens) for r in runs)
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+
+def _header(
+    config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], allotment: Allotment, views: list[PartView]
+) -> dict[str, Any]:
+    return {
+        "seed": config.seed,
+        "sequence": config.model_dump(mode="json")["sequence"],
+        "shard": config.model_dump(mode="json")["shard"],
+        "tokenizer": tokenizer.to_json(),
+        "phases": [_entry(config, part, views[part.number], allotment.parts) for part in allotment.parts],
+        "fingerprints": {run.source: run.fingerprint for run in runs},
+        "inputs": inputs_sha256(runs),
+        "capacity": allotment.capacity,
+        "notes": allotment.notes,
+    }
+
+
+def _entry(config: Config, found: PartAllotment, view: PartView, parts: Sequence[PartAllotment]) -> dict[str, Any]:
+    """What the header says of one phase, or of a branch at one point."""
+    part = config.parts[found.number]
+    settings = part.model_dump(mode="json")
+    total, filled = max(sum(found.target.values()), 1), max(sum(found.expected.values()), 1)
+    return {
+        "name": found.name,
+        "part": found.number,
+        "branch": _branch_entry(part, found, parts),
+        "condition": settings["condition"],
+        "values": view.values.to_json(),
+        "select": settings["select"],
+        "order": settings["order"],
+        "mixture": config.mixture_of(part).model_dump(mode="json"),
+        "packing": (part.packing or config.sequence.packing).value,
+        "shards": found.shards,
+        "slices": len(found.slices),
+        "expected_rows": found.rows,
+        "sources": {
+            source: {
+                "target_positions": found.target[source],
+                "expected_positions": found.expected[source],
+                "requested_share": found.target[source] / total,
+                "expected_share": found.expected[source] / filled,
+                "epochs": [point / 2**64 for point in found.points[source]],
+                # Text, since a reader of JSON may keep 53 bits of a number.
+                "points": [str(point) for point in found.points[source]],
+            }
+            for source in sorted(found.target)
+        },
+        "timeline": _timeline(found),
+    }
+
+
+def _branch_entry(part: Part, found: PartAllotment, parts: Sequence[PartAllotment]) -> dict[str, Any] | None:
+    if found.leave is None or not isinstance(part, Branch):
+        return None
+    main = parts[found.leave.phase]
+    shards = 1 + max(slice_.shard for slice_ in main.slices if slice_.end <= found.leave.progress)
+    return {"of": part.name, "at": float(found.leave.at), "phase": main.name, "shards": shards}
+
+
+def _timeline(found: PartAllotment) -> list[dict[str, Any]]:
+    """The expected share of each source along the part: `end` (0 to 1) of each stretch, and `shares`."""
+    step = -(-len(found.slices) // _TIMELINE_POINTS)
+    stretches = []
+    for first in range(0, len(found.slices), step):
+        counts = {source: sum(filled[first : first + step]) for source, filled in found.filled.items()}
+        total = max(sum(counts.values()), 1)
+        stretches.append(
+            {
+                "end": float(found.slices[min(first + step, len(found.slices)) - 1].end),
+                "shares": {source: round(count / total, 6) for source, count in sorted(counts.items())},
+            }
+        )
+    return stretches
+
+
+def _drawn(counts: pa.RecordBatch) -> dict[str, Any]:
+    """The counts of `DrawCounter` as JSON: draws by phase, source and epoch; used and unused by source."""
+    drawn: dict[str, Any] = {"phases": {}, "used": {}, "unused": {}}
+    for row in counts.to_pylist():
+        kind, *names = row["key"].split("\t")
+        counted = {"documents": row["documents"], "tokens": row["tokens"]}
+        if kind == "draw":
+            phase, source, epoch = names
+            drawn["phases"].setdefault(phase, {}).setdefault(source, {})[epoch] = counted
+        elif kind == "used":
+            drawn["used"][names[0]] = counted
+        else:
+            drawn["unused"].setdefault(names[0], {})[names[1]] = counted
+    return drawn
+
+
+def check_draws(plan: Plan, phase: str, source: str, documents: int, tokens: int) -> None:
+    """Holds what assembling took against the plan.
+
+    Raises:
+        BylineError: the token store is not the one that was planned with.
+    """
+    epochs = plan.header["drawn"]["phases"].get(phase, {}).get(source, {}).values()
+    expected = (sum(e["documents"] for e in epochs), sum(e["tokens"] for e in epochs))
+    if (documents, tokens) != expected:
+        raise BylineError(
+            f"phase {phase}, source {source}: the plan draws {expected[0]:,} documents with {expected[1]:,} tokens, "
+            f"the token store gave {documents:,} with {tokens:,}; it has changed since, so build again"
+        )

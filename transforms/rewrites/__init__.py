@@ -1,0 +1,1 @@
+"""Documents made anew before anything sees them: chats, questions, arithmetic, functions of one's own."""

@@ -1,0 +1,1 @@
+"""fastText classifiers: scores and labels."""

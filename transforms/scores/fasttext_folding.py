@@ -1,0 +1,266 @@
+"""fastText classifiers: folded into a small file where that gives the same scores, else left to the library.
+
+A supervised model with softmax loss is linear up to its softmax: the mean of a document's feature rows, times the
+output matrix. So the output matrix is multiplied into the rows once, and a score is one pass over the bytes of the text
+(`fasttext_kernels`):
+
+```
+model.bin    input   2,071,220 rows x 100      output  2 x 100     830 MB
+fold         row -> row . (output[label] - output[first label])
+folded file  folded  2,071,220 rows x 1, vocabulary                 12 MB, memory-mapped by every worker
+```
+
+The folded file is an Arrow IPC file of one row, a large_list column for each array: `folded` float32, `slots` uint64,
+`offsets` int64, `spelling` uint8. Its schema metadata has a JSON object: version, labels, words, word_ngrams, bucket.
+
+Models with subwords, hierarchical softmax, `ns` or `ova` loss, quantized ones, and those with more labels than
+dimensions (where folding would make rows longer) go to the library.
+
+What a probability means: the model's own. The library adds 1e-5 to each before it takes the logarithm; that is taken
+off again, so both ways mean the same. Only under hierarchical softmax, where it adds 1e-5 at every node of the tree,
+the library's value is kept (cut to 1). `ova` and `ns` give each label a sigmoid of its own, so they do not sum to 1.
+A folded model adds in float64, the library in float32, so on long texts they differ: `docs/scores.md` has figures.
+"""
+
+import json
+import math
+import threading
+from dataclasses import dataclass
+from typing import Protocol
+
+import fasttext
+import numpy as np
+import pyarrow as pa
+
+from byline.errors import BylineError
+from transforms.files.local_copies import local_copy
+from transforms.files.storage import exists, join, open_random, write_file
+from transforms.scores.fasttext_file import HIERARCHICAL_SOFTMAX, SOFTMAX, ModelFile, model_sha256, read_model_file
+from transforms.scores.fasttext_kernels import Vocabulary, build_slots, join_entries, score_documents
+
+LIBRARY_SHIFT = 1e-5
+FOLDED_VERSION = 1
+_KEY = b"byline.fasttext"
+# Rows folded at a time: 13 MB of float64 at 100 dimensions.
+_FOLD_ROWS = 16384
+_NO_BYTES = np.frombuffer(b"\0", np.uint8)  # read-only, as Arrow's buffers are: else numba compiles once more
+# Documents given to the library at a time: it answers with Python lists.
+_LIBRARY_ROWS = 1024
+
+
+class Model(Protocol):
+    """A classifier."""
+
+    @property
+    def labels(self) -> list[str]:
+        """As the model spells them, in its order."""
+
+    def probabilities(self, texts: pa.Array) -> np.ndarray:
+        """The probability of each label, for documents as they are: `prepare` is a part of it.
+
+        Args:
+            texts: large_string [documents].
+
+        Returns:
+            Float32 [documents, labels]; not a number where a document is null, or has no word or n-gram for the model.
+        """
+
+
+# --- folding ---
+
+
+def why_not_foldable(model: ModelFile) -> str | None:
+    """Why a model has to be scored by the library; None where it can be folded."""
+    if model.quantized:
+        return "is quantized"
+    if model.maxn > 0:
+        return f"has subwords of up to {model.maxn} characters"
+    if model.loss != SOFTMAX:
+        return f"has {model.loss} loss"
+    if len(model.labels) > model.dim:
+        return f"has {len(model.labels)} labels and {model.dim} dimensions"
+    return None
+
+
+def _fold_rows(model: ModelFile) -> np.ndarray:
+    """Float32 [rows, labels - 1]: each row's logits less its logit of the first label."""
+    assert model.input is not None, "the input matrix is quantized"
+    assert model.output is not None, "the output matrix is quantized"
+    output = model.output.astype(np.float64)
+    difference = (output[1:] - output[0]).T
+    rows = model.words + (model.bucket if model.word_ngrams > 1 else 0)
+    folded = np.empty((rows, difference.shape[1]), np.float32)
+    for begin in range(0, rows, _FOLD_ROWS):
+        end = min(begin + _FOLD_ROWS, rows)
+        folded[begin:end] = model.input[begin:end].astype(np.float64) @ difference
+    if not np.isfinite(folded).all():
+        raise BylineError(f"{model.path}: has values that are not finite numbers; train the model again")
+    return folded
+
+
+def _vocabulary(model: ModelFile) -> Vocabulary:
+    offsets, spelling = join_entries(model.data, model.bounds)
+    # At most two thirds full, so that a search ends after one or two slots.
+    slots = np.zeros((2 ** math.ceil(math.log2(1.5 * len(model.bounds) + 1)), 2), np.uint64)
+    build_slots(offsets, spelling, slots)
+    return Vocabulary(slots, offsets, spelling, model.words)
+
+
+def _folded_path(model_path: str, cache_folder: str) -> str:
+    return join(cache_folder, f"fasttext-v{FOLDED_VERSION}-{model_sha256(model_path)}.arrow")
+
+
+def fold(model_path: str, cache_folder: str) -> str:
+    """Writes the folded file of a model, unless it is there; gives its path. Its name has the SHA-256 of the model.
+
+    Raises:
+        BylineError: the model cannot be read, or cannot be folded (`why_not_foldable`).
+    """
+    path = _folded_path(model_path, cache_folder)
+    if not exists(path):
+        _write_folded(read_model_file(model_path), path)
+    return path
+
+
+def _write_folded(model: ModelFile, path: str) -> None:
+    reason = why_not_foldable(model)
+    if reason is not None:
+        raise BylineError(
+            f"{model.path}: {reason}, so it cannot be folded; use `open_model`, which takes the library then"
+        )
+    vocabulary = _vocabulary(model)
+    arrays = {
+        "folded": _fold_rows(model),
+        "slots": vocabulary.slots,
+        "offsets": vocabulary.offsets,
+        "spelling": vocabulary.spelling,
+    }
+    facts = {
+        "version": FOLDED_VERSION,
+        "labels": model.labels,
+        "words": model.words,
+        "word_ngrams": model.word_ngrams,
+        "bucket": model.bucket,
+    }
+    columns = [_one_list(array) for array in arrays.values()]
+    schema = pa.schema(
+        [pa.field(name, column.type) for name, column in zip(arrays, columns, strict=True)], {_KEY: json.dumps(facts)}
+    )
+    with write_file(path) as sink, pa.ipc.new_file(sink, schema) as writer:
+        writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def _one_list(array: np.ndarray) -> pa.LargeListArray:
+    return pa.LargeListArray.from_arrays(pa.array([0, array.size], pa.int64()), pa.array(array.reshape(-1)))
+
+
+# --- scoring ---
+
+
+@dataclass(frozen=True)
+class FoldedModel:
+    """A folded model; all arrays are views of the memory-mapped file, shared by all processes.
+
+    Attributes:
+        labels: as in `Model`.
+        folded, vocabulary, bucket, word_ngrams: as `score_documents` takes them.
+    """
+
+    labels: list[str]
+    folded: np.ndarray
+    vocabulary: Vocabulary
+    bucket: int
+    word_ngrams: int
+
+    def probabilities(self, texts: pa.Array) -> np.ndarray:
+        """See `Model.probabilities`; reads the Arrow buffers as they are, without the GIL."""
+        out = np.empty((len(texts), len(self.labels)), np.float32)
+        if len(texts) == 0:
+            return out
+        _, offsets, values = texts.cast(pa.large_string()).buffers()
+        starts = np.frombuffer(offsets, np.int64, len(texts) + 1, 8 * texts.offset)
+        data = np.frombuffer(values, np.uint8) if values is not None and values.size else _NO_BYTES
+        score_documents(data, starts, self.vocabulary, self.folded, self.bucket, self.word_ngrams, out)
+        if texts.null_count:
+            out[texts.is_null().to_numpy(zero_copy_only=False)] = np.nan
+        return out
+
+
+def load_folded(path: str) -> FoldedModel:
+    """Opens a folded file (on a local disk: maps it).
+
+    Raises:
+        BylineError: the file cannot be read or is no folded model of this version.
+    """
+    try:
+        batch = pa.ipc.open_file(open_random(path)).get_batch(0)
+        facts = json.loads(batch.schema.metadata[_KEY])
+    except (pa.ArrowInvalid, KeyError, TypeError) as error:
+        raise BylineError(f"{path}: not a folded fastText model ({error}); delete it, it is made again") from None
+    if facts["version"] != FOLDED_VERSION:
+        raise BylineError(f"{path}: version {facts['version']}, expected {FOLDED_VERSION}; delete it, it is made again")
+    arrays = {name: batch.column(name).values.to_numpy() for name in batch.schema.names}
+    labels, words = facts["labels"], facts["words"]
+    rows = words + (facts["bucket"] if facts["word_ngrams"] > 1 else 0)
+    vocabulary = Vocabulary(arrays["slots"].reshape(-1, 2), arrays["offsets"], arrays["spelling"], words)
+    folded = arrays["folded"].reshape(rows, len(labels) - 1)
+    return FoldedModel(labels, folded, vocabulary, facts["bucket"], facts["word_ngrams"])
+
+
+def prepare(text: str) -> str:
+    """The one line that a classifier is asked about: without white space at the ends, line breaks made spaces."""
+    return " ".join(text.strip().splitlines())
+
+
+class LibraryModel:
+    """A model that fastText's own library scores; for the models that cannot be folded."""
+
+    def __init__(self, model: ModelFile) -> None:
+        self.labels, self._path = model.labels, model.path
+        self._shift = 0.0 if model.loss == HIERARCHICAL_SOFTMAX else LIBRARY_SHIFT
+        self._index = {label: number for number, label in enumerate(model.labels)}
+        # The C++ object itself: `fasttext.load_model` wraps it with a check that copies every text.
+        self._library = fasttext.load_model(local_copy(model.path)).f
+
+    def probabilities(self, texts: pa.Array) -> np.ndarray:
+        """See `Model.probabilities`; a label that the library leaves out (hierarchical softmax, below 1e-5) gets 0."""
+        out = np.full((len(texts), len(self.labels)), np.nan, np.float32)
+        for begin in range(0, len(texts), _LIBRARY_ROWS):
+            some = texts.slice(begin, _LIBRARY_ROWS).to_pylist()
+            rows = [row for row, text in enumerate(some) if text is not None]
+            lines = [prepare(some[row]) + "\n" for row in rows]
+            try:
+                labels, found = self._library.multilinePredict(lines, -1, 0.0, "replace")
+            except RuntimeError as error:
+                raise BylineError(f"{self._path}: fastText failed ({error}); train the model again") from None
+            for row, names, values in zip(rows, labels, found, strict=True):
+                if names:
+                    out[begin + row] = 0
+                    out[begin + row, [self._index[name] for name in names]] = values
+        return np.clip(out - self._shift, 0, 1, dtype=np.float32)
+
+
+_models: dict[tuple[str, str], Model] = {}
+_models_lock = threading.Lock()
+
+
+def open_model(model_path: str, cache_folder: str) -> Model:
+    """Opens a model, folded where that is possible; once a process for a model and cache folder.
+
+    Raises:
+        BylineError: the file is missing, damaged, or not a fastText classifier.
+    """
+    with _models_lock:
+        path = _folded_path(model_path, cache_folder)
+        key = (model_path, path)
+        if key not in _models:
+            _models[key] = load_folded(path) if exists(path) else _open_new(model_path, path)
+        return _models[key]
+
+
+def _open_new(model_path: str, path: str) -> Model:
+    model = read_model_file(model_path)
+    if why_not_foldable(model) is not None:
+        return LibraryModel(model)
+    _write_folded(model, path)
+    return load_folded(path)

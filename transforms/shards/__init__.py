@@ -1,0 +1,1 @@
+"""Plan rows to shards: gathering, packing, filling, writing."""

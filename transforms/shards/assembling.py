@@ -1,0 +1,338 @@
+"""One shard from the plan: read its ranges, order, condition, pack, fill and write, alone and again if need be.
+
+```
+plan rows of (conditioned, 3)  ->  OUT/conditioned/00003-of-00012.arrow   and  OUT/.byline/conditioned-00003.json
+```
+
+The small JSON file says that the shard is whole: rows, bytes, sha256 and counts. It is what the manifest is made
+from, and what a build that was stopped goes on from. Condition, values, packing and predicates come from the header
+of OUT/plan.arrow, which each worker reads once: lists of a million hosts never travel in the pipeline's graph.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+import transforms.batches.coder  # noqa: F401  (registers the coder of the batches)
+from byline.shards import PADDING_DOC_ID, VERSION, shard_schema
+from schemas import corpora
+from schemas.config import Config
+from schemas.ledger import DrawCounts
+from schemas.plan import FILE_NAME, Plan, read_plan, shard_path
+from schemas.recipe import Condition, Packing
+from transforms.batches.counters import count, count_retries, shard_counts
+from transforms.fields.field_values import FieldValues
+from transforms.files.storage import DigestedSink, exists, join, read_bytes, write_file
+from transforms.shards.filling import Layout, count_draws, fill_rows, lay_out
+from transforms.shards.gathering import Documents, GatherPhase, RunIndex, gather
+from transforms.shards.packing import Segments, pack
+from transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer
+
+# Large enough to be read at full speed, small enough that a worker holds few of them.
+BATCH_BYTES = 16 << 20
+WORK_FOLDER = ".byline"
+INDEX_NAME = "runs.arrow"
+
+
+@dataclass(frozen=True)
+class AssembleJob:
+    """What every worker must know; small, whatever the recipe lists and the corpus holds.
+
+    Attributes:
+        output: where the build goes.
+        seed: the recipe's.
+        length: L.
+        ids: type of the ids in shards, `int32` or `uint16`.
+        settings: of the tokenizer, which each worker loads for prefixes.
+        tokenizer: special ids, for rows and metadata.
+        plan_sha256: of the plan that the shards belong to.
+        code_version: of Byline.
+    """
+
+    output: str
+    seed: int
+    length: int
+    ids: str
+    settings: corpora.Tokenizer
+    tokenizer: TokenizerInfo
+    plan_sha256: str
+    code_version: str
+
+    @classmethod
+    def of(cls, config: Config, tokenizer: TokenizerInfo, plan_sha256: str, code_version: str) -> "AssembleJob":
+        """What assembling needs of a recipe besides its plan."""
+        return cls(
+            output=config.output,
+            seed=config.seed,
+            length=config.sequence.length,
+            ids=config.shard.ids,
+            settings=config.tokenizer,
+            tokenizer=tokenizer,
+            plan_sha256=plan_sha256,
+            code_version=code_version,
+        )
+
+    @property
+    def work(self) -> str:
+        """The folder of what is only needed until the manifest is written."""
+        return join(self.output, WORK_FOLDER)
+
+
+@dataclass(frozen=True)
+class PlannedPhase:
+    """A phase, or a branch at one point, as the plan's header has it.
+
+    Attributes:
+        name: also of its folder.
+        shards: how many it has.
+        packing: the policy.
+        gathering: what its documents are taken by and get.
+    """
+
+    name: str
+    shards: int
+    packing: Packing
+    gathering: GatherPhase
+
+
+def planned_phases(plan: Plan) -> dict[str, PlannedPhase]:
+    """Every phase and branch of a plan, by name."""
+    found, predicates = {}, plan.predicates
+    for entry in plan.header["phases"]:
+        condition = None if entry["condition"] is None else Condition.model_validate(entry["condition"])
+        values = FieldValues() if condition is None else FieldValues.from_json(entry["values"])
+        gathering = GatherPhase(condition, values, predicates)
+        found[entry["name"]] = PlannedPhase(entry["name"], entry["shards"], Packing(entry["packing"]), gathering)
+    return found
+
+
+def record_path(work: str, phase: str, shard: int) -> str:
+    """Where it is said that a shard is whole."""
+    return join(work, f"{phase}-{shard:05d}.json")
+
+
+def rows_per_batch(length: int, ids: str) -> int:
+    """Rows of a record batch, the same for every shard of a build; `ids` is `int32` or `uint16`."""
+    return max(BATCH_BYTES // (length * (np.dtype(ids).itemsize + 1)), 1)
+
+
+def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex) -> dict[str, Any]:
+    """Writes one shard, or finds it written; returns its record.
+
+    Args:
+        rows: the plan's rows of the shard.
+        job: what to make.
+        phase: the shard's.
+        index: where the runs are.
+    """
+    shard = rows["shard"][0].as_py()
+    path = shard_path(phase.name, shard, phase.shards)
+    uri, record_uri = join(job.output, path), record_path(job.work, phase.name, shard)
+    found = _finished(record_uri, uri, job.plan_sha256)
+    if found is not None:
+        return found
+    packed = pack_shard(rows, job, phase, index)
+    counts, padding = packed.counts(job), packed.padding
+    metadata = _metadata(job, phase, shard, {name: count.to_json() for name, count in counts.items()}, padding)
+    schema = shard_schema(job.length, job.ids, metadata)
+    with write_file(uri) as sink:
+        # On the way: reading a shard back from an object store costs as much as writing it.
+        digested = DigestedSink(sink)
+        with pa.PythonFile(digested, "w") as out, pa.ipc.new_file(out, schema) as writer:
+            for batch in packed.batches(job, schema):
+                writer.write_batch(batch)
+    record = {
+        "plan_sha256": job.plan_sha256,
+        "phase": phase.name,
+        "shard": shard,
+        "path": path,
+        "rows": packed.segments.rows,
+        "loss_tokens": sum(count.loss_tokens for count in counts.values()),
+        "bytes": digested.size,
+        "sha256": digested.sha256,
+        "padding": padding,
+        "counts": metadata["counts"],
+    }
+    with write_file(record_uri) as sink:
+        sink.write(json.dumps(record, sort_keys=True).encode())
+    return record
+
+
+@dataclass(frozen=True)
+class PackedShard:
+    """The documents of a shard and where each part of them goes."""
+
+    documents: Documents
+    layout: Layout
+    segments: Segments
+    packing: Packing
+    padding: int
+
+    def counts(self, job: AssembleJob) -> dict[str, DrawCounts]:
+        """What the shard takes from each source."""
+        has_bos = job.tokenizer.bos_id is not None
+        return count_draws(self.documents, self.layout, self.segments, has_bos, self.packing)
+
+    def batches(self, job: AssembleJob, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The shard's record batches, each filled when it is asked for."""
+        lists = _segment_lists(self.documents, self.layout, self.segments, job.length)
+        step = rows_per_batch(job.length, job.ids)
+        for first in range(0, self.segments.rows, step):
+            rows = min(step, self.segments.rows - first)
+            yield _row_batch(first, rows, self.documents, self.segments, lists, job, schema)
+
+
+def pack_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex) -> PackedShard:
+    """Gathers, conditions and packs the documents of one shard."""
+    documents = gather(rows, index, phase.gathering, job.seed, job.length, shared_tokenizer(job.settings))
+    layout = lay_out(documents, job.tokenizer.bos_id, job.tokenizer.eos_id)
+    bos = int(job.tokenizer.bos_id is not None)
+    segments = pack(layout.stream, documents.masked_prefix, bos, job.length, phase.packing, documents.slice)
+    return PackedShard(documents, layout, segments, phase.packing, int(segments.padding(job.length).sum()))
+
+
+def shard_batches(
+    rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex
+) -> Iterator[pa.RecordBatch]:
+    """The record batches of a shard, without writing it."""
+    yield from pack_shard(rows, job, phase, index).batches(job, shard_schema(job.length, job.ids))
+
+
+def _finished(record_uri: str, shard_uri: str, plan_sha256: str) -> dict[str, Any] | None:
+    """The record of a shard that was written for this plan before."""
+    if not exists(record_uri) or not exists(shard_uri):
+        return None
+    record = json.loads(read_bytes(record_uri))
+    return record if record["plan_sha256"] == plan_sha256 else None
+
+
+def _metadata(
+    job: AssembleJob, phase: PlannedPhase, shard: int, counts: dict[str, Any], padding: int
+) -> dict[str, Any]:
+    condition = phase.gathering.condition
+    return {
+        "version": VERSION,
+        "sequence_length": job.length,
+        "rows_per_batch": rows_per_batch(job.length, job.ids),
+        "phase": phase.name,
+        "shard": shard,
+        "template": None if condition is None else condition.template,
+        "mask_alignment": "token",
+        "tokenizer": job.tokenizer.to_json(),
+        "packing": phase.packing.value,
+        "seed": job.seed,
+        "plan_sha256": job.plan_sha256,
+        "code_version": job.code_version,
+        "counts": counts,
+        "padding": padding,
+    }
+
+
+@dataclass(frozen=True)
+class _SegmentLists:
+    """Segments with padding among them: `offsets` int64 [rows + 1] into the other arrays."""
+
+    offsets: np.ndarray
+    lengths: np.ndarray
+    doc_ids: np.ndarray
+    doc_offsets: np.ndarray
+
+
+def _segment_lists(documents: Documents, layout: Layout, segments: Segments, length: int) -> _SegmentLists:
+    padding = segments.padding(length)
+    padded = np.flatnonzero(padding)
+    row = np.concatenate([segments.row, padded])
+    order = np.argsort(row, kind="stable")
+    d = segments.document
+    own_offsets = np.clip(segments.start - layout.lead[d], 0, documents.token_count[d])
+    nothing = np.zeros(len(padded), np.int64)
+    return _SegmentLists(
+        offsets=np.searchsorted(row[order], np.arange(segments.rows + 1)),
+        lengths=np.concatenate([segments.lengths, padding[padded]])[order].astype(np.int32),
+        doc_ids=np.concatenate([documents.doc_id[d], nothing + PADDING_DOC_ID])[order],
+        doc_offsets=np.concatenate([own_offsets, nothing])[order].astype(np.int32),
+    )
+
+
+def _row_batch(
+    first: int,
+    rows: int,
+    documents: Documents,
+    segments: Segments,
+    lists: _SegmentLists,
+    job: AssembleJob,
+    schema: pa.Schema,
+) -> pa.RecordBatch:
+    ids = np.full((rows, job.length), job.tokenizer.pad_id, job.ids)
+    mask = np.zeros((rows, job.length), np.uint8)
+    low, high = segments.row.searchsorted([first, first + rows])
+    fill_rows(
+        ids,
+        mask,
+        first,
+        tuple(
+            part[low:high] for part in (segments.row, segments.document, segments.start, segments.take, segments.head)
+        ),
+        documents.tokens,
+        documents.prefix_values,
+        documents.masked_ranges,
+        (
+            documents.token_start,
+            documents.token_count,
+            documents.prefix_start,
+            documents.prefix_count,
+            documents.masked_prefix,
+            documents.masked_start,
+            documents.masked_count,
+        ),
+        -1 if job.tokenizer.bos_id is None else job.tokenizer.bos_id,
+        -1 if job.tokenizer.eos_id is None else job.tokenizer.eos_id,
+    )
+    offsets = lists.offsets[first : first + rows + 1]
+    inner = slice(offsets[0], offsets[-1])
+    starts = pa.array((offsets - offsets[0]).astype(np.int32))
+    columns = [
+        pa.FixedSizeListArray.from_arrays(pa.array(ids.ravel()), type=schema.field("input_ids").type),
+        pa.FixedSizeListArray.from_arrays(pa.array(mask.ravel()), type=schema.field("loss_mask").type),
+        *(
+            pa.ListArray.from_arrays(starts, pa.array(values[inner]), type=schema.field(name).type)
+            for name, values in (
+                ("seq_lengths", lists.lengths),
+                ("doc_ids", lists.doc_ids),
+                ("doc_offsets", lists.doc_offsets),
+            )
+        ),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+class _AssembleShardFn(beam.DoFn):
+    def __init__(self, job: AssembleJob) -> None:
+        self.job = job
+
+    def setup(self) -> None:
+        self.index = RunIndex.read(join(self.job.work, INDEX_NAME))
+        plan_uri = join(self.job.output, FILE_NAME)
+        self.phases = planned_phases(read_plan(read_bytes(plan_uri), plan_uri))
+
+    def process(self, rows: pa.RecordBatch) -> Iterator[str]:
+        record = assemble_shard(rows, self.job, self.phases[rows["phase"][0].as_py()], self.index)
+        count(shard_counts(record))
+        count_retries()
+        yield record["path"]
+
+
+class AssembleShards(beam.PTransform):
+    """Plan rows of one shard each -> paths of the shards written."""
+
+    def __init__(self, job: AssembleJob) -> None:
+        super().__init__()
+        self.job = job
+
+    def expand(self, shards: beam.PCollection) -> beam.PCollection:
+        return shards | "AssembleShard" >> beam.ParDo(_AssembleShardFn(self.job))

@@ -1,0 +1,219 @@
+"""Filling sequences: from segments and documents to the bytes of `input_ids` and `loss_mask`, and to counts.
+
+```
+stream        BOS  prefix  tokens  [prefix]  EOS          a segment is a part [start, start + take) of it,
+loss mask      0     0       1        1       1           after `head` tokens of the repeated prefix
+               1                                 (BOS of a document without a masked prefix)
+                           0 0                   (own tokens in a masked range of the document)
+```
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from schemas.ledger import DrawCounts
+from schemas.reasons import DiscardReason
+from schemas.recipe import Packing
+from transforms.shards.gathering import Documents
+from transforms.shards.packing import Segments
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parts of each document's stream begin: int64 [n] each.
+
+    Attributes:
+        lead: tokens before the document's own (BOS and masked prefix).
+        own_end: end of the document's own tokens.
+        stream: length of the whole stream.
+    """
+
+    lead: np.ndarray
+    own_end: np.ndarray
+    stream: np.ndarray
+
+
+def lay_out(documents: Documents, bos_id: int | None, eos_id: int | None) -> Layout:
+    """The layout of every document's stream."""
+    lead = documents.masked_prefix + (bos_id is not None)
+    own_end = lead + documents.token_count
+    trailing = documents.prefix_count - documents.masked_prefix
+    return Layout(lead, own_end, own_end + trailing + (eos_id is not None))
+
+
+@numba.njit(cache=True, nogil=True)
+def fill_rows(
+    ids: np.ndarray,
+    mask: np.ndarray,
+    first_row: int,
+    segments: tuple[np.ndarray, ...],
+    tokens: np.ndarray,
+    prefixes: np.ndarray,
+    masked: np.ndarray,
+    documents: tuple[np.ndarray, ...],
+    bos: int,
+    eos: int,
+) -> None:
+    """Writes segments into rows that were filled with padding.
+
+    Args:
+        ids: [rows, L], changed.
+        mask: uint8 [rows, L], changed.
+        first_row: row number of `ids[0]`.
+        segments: row, document, start, take, head (int64), all of rows in `ids`.
+        tokens, prefixes: ids.
+        masked: int32, ranges of own tokens: start, end, ...
+        documents: token_start, token_count, prefix_start, prefix_count, masked_prefix, masked_start, masked_count
+            (int64).
+        bos, eos: ids, or -1 for none.
+    """
+    row_of, document_of, start_of, take_of, head_of = segments
+    token_start, token_count, prefix_start, prefix_count, masked_prefix, masked_start, masked_count = documents
+    row, position = -1, 0
+    for n in range(len(row_of)):
+        if row_of[n] - first_row != row:
+            row, position = row_of[n] - first_row, 0
+        d = document_of[n]
+        for k in range(head_of[n]):
+            ids[row, position] = prefixes[prefix_start[d] + k]
+            position += 1
+        begin, end = start_of[n], start_of[n] + take_of[n]
+        at = 0
+        if bos >= 0:
+            if begin == 0:
+                ids[row, position] = bos
+                mask[row, position] = 0 if masked_prefix[d] > 0 else 1
+                position += 1
+            at = 1
+        for k in range(max(begin - at, 0), min(end - at, masked_prefix[d])):
+            ids[row, position] = prefixes[prefix_start[d] + k]
+            position += 1
+        at += masked_prefix[d]
+        low, high = max(begin - at, 0), min(end - at, token_count[d])
+        for k in range(low, high):
+            ids[row, position] = tokens[token_start[d] + k]
+            mask[row, position] = 1
+            position += 1
+        for m in range(masked_start[d], masked_start[d] + masked_count[d], 2):
+            for k in range(max(masked[m], low), min(masked[m + 1], high)):
+                mask[row, position - high + k] = 0
+        at += token_count[d]
+        trailing = prefix_count[d] - masked_prefix[d]
+        for k in range(max(begin - at, 0), min(end - at, trailing)):
+            ids[row, position] = prefixes[prefix_start[d] + k]
+            mask[row, position] = 1
+            position += 1
+        at += trailing
+        if eos >= 0 and end > at:
+            ids[row, position] = eos
+            mask[row, position] = 1
+            position += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def masked_between(
+    document_of: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    masked: np.ndarray,
+    masked_start: np.ndarray,
+    masked_count: np.ndarray,
+) -> np.ndarray:
+    """How many own tokens of masked ranges each segment holds.
+
+    Args:
+        document_of: int64 [segments].
+        low, high: int64 [segments], the document's own tokens [low, high) in the segment.
+        masked: int32, ranges of all documents.
+        masked_start, masked_count: int64 [documents], each document's part of `masked`.
+
+    Returns:
+        int64 [segments].
+    """
+    found = np.zeros(len(document_of), np.int64)
+    for n in range(len(document_of)):
+        first = masked_start[document_of[n]]
+        for m in range(first, first + masked_count[document_of[n]], 2):
+            found[n] += max(min(masked[m + 1], high[n]) - max(masked[m], low[n]), 0)
+    return found
+
+
+def _masked_own(documents: Documents, layout: Layout, segments: Segments) -> np.ndarray:
+    """int64 [segments]: own tokens whose loss does not count."""
+    if len(documents.masked_ranges) == 0:
+        return np.zeros(len(segments.document), np.int64)
+    low = segments.start - layout.lead[segments.document]
+    return masked_between(
+        segments.document,
+        low,
+        low + segments.take,
+        documents.masked_ranges,
+        documents.masked_start,
+        documents.masked_count,
+    )
+
+
+def _overlap(start: np.ndarray, end: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    return np.maximum(np.minimum(end, high) - np.maximum(start, low), 0)
+
+
+def count_draws(
+    documents: Documents, layout: Layout, segments: Segments, has_bos: bool, packing: Packing
+) -> dict[str, DrawCounts]:
+    """What the shard takes from each source; every count is checked to close.
+
+    Args:
+        documents: of the shard.
+        layout: of their streams.
+        segments: how they were packed.
+        has_bos: whether streams begin with BOS.
+        packing: the policy; only `document_start` discards.
+    """
+    d = segments.document
+    start, end = segments.start, segments.start + segments.take
+    lead, own_end, stream = layout.lead[d], layout.own_end[d], layout.stream[d]
+    masked = documents.masked_prefix[d]
+    bos = _overlap(start, end, np.zeros_like(start), np.full_like(start, int(has_bos)))
+    before = _overlap(start, end, lead - masked, lead) + segments.head
+    trailing = documents.prefix_count[d] - masked
+    after = _overlap(start, end, own_end, own_end + trailing)
+    masked_positions = before + np.where(masked > 0, bos, 0) + _masked_own(documents, layout, segments)
+
+    def by_source(values: np.ndarray, owners: np.ndarray) -> list[int]:
+        sums = np.bincount(owners, weights=values, minlength=len(documents.sources))
+        return [int(value) for value in sums]
+
+    owner = documents.source[d]
+    positions = by_source(segments.lengths, owner)
+    loss = by_source(segments.lengths - masked_positions, owner)
+    placed_prefix = by_source(before + after, owner)
+    ends = by_source(_overlap(start, end, own_end + trailing, stream), owner)
+    begins = by_source(bos, owner)
+    drawn = by_source(np.ones(len(documents.source)), documents.source)
+    tokens = by_source(documents.token_count, documents.source)
+    streams = by_source(layout.stream, documents.source)
+    prefixes = by_source(documents.prefix_count, documents.source)
+    conditioned = by_source(documents.prefix_count > 0, documents.source)
+    too_long = by_source(documents.too_long, documents.source)
+    counts = {}
+    for number, source in enumerate(documents.sources):
+        cut = streams[number] - positions[number] if packing is Packing.DOCUMENT_START else 0
+        prefix = prefixes[number] if packing is Packing.DOCUMENT_START else placed_prefix[number]
+        special = begins[number] + ends[number]
+        if packing is Packing.DOCUMENT_START:
+            special = streams[number] - tokens[number] - prefix
+        counts[source] = DrawCounts(
+            documents=drawn[number],
+            tokens=tokens[number],
+            prefix_tokens=prefix,
+            special_tokens=special,
+            positions=positions[number],
+            loss_tokens=loss[number],
+            discarded={DiscardReason.CUT.value: cut} if cut else {},
+            conditioned=conditioned[number],
+            prefix_too_long=too_long[number],
+        )
+        assert counts[source].closes(), f"source {source}: {counts[source]} does not close"
+    return counts

@@ -1,0 +1,331 @@
+"""Gathering the documents of one shard from the runs of the token store, in the shard's order.
+
+```
+plan rows    slice 0  c4 0..99     scores below 0.5       runs of c4: 2     range reads of c4: 2, of 0..149
+             slice 1  c4 0..149    scores from 0.5 on
+documents    each in the slice of the row that takes it, then sorted by (slice, order, doc id)
+```
+
+Metadata is gathered into one batch a source, so that predicates are asked and prefixes made once for each distinct
+value of a shard. Tokens are copied once, and of documents that no row takes an object store gives none.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.recipe import Condition
+from transforms.batches.placing import orders
+from transforms.fields.conditioning import Prefixes, make_prefixes, store_columns
+from transforms.fields.field_values import FieldValues
+from transforms.fields.selecting import Predicate, holds, predicate_columns
+from transforms.files.storage import open_random
+from transforms.store.run_pieces import Piece, TokenLists
+from transforms.store.run_reading import copy_tokens, read_pieces
+from transforms.tokens.text_tokenizer import TextTokenizer
+
+INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("file", pa.int64(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+    ]
+)
+
+# Of a document that was read with others but that no row of the plan takes.
+_NO_SLICE = -1
+
+
+@dataclass(frozen=True)
+class RunIndex:
+    """Where the runs of each source are: source -> (uri, file number of each of its parts)."""
+
+    runs: dict[str, list[tuple[str, list[int]]]]
+
+    @classmethod
+    def read(cls, uri: str) -> "RunIndex":
+        """Reads an Arrow IPC file of `INDEX_SCHEMA`."""
+        with open_random(uri) as source:
+            table = pa.ipc.open_file(source).read_all()
+        return cls.of(zip(*(table[name].to_pylist() for name in INDEX_SCHEMA.names), strict=True))
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, int, str]]) -> "RunIndex":
+        """From (source, file number, uri) of every chunk; those of a merged run in order of its parts."""
+        files: dict[tuple[str, str], list[int]] = {}
+        for source, file, uri in rows:
+            files.setdefault((source, uri), []).append(file)
+        runs: dict[str, list[tuple[str, list[int]]]] = {}
+        for (source, uri), numbers in files.items():
+            runs.setdefault(source, []).append((uri, numbers))
+        return cls(runs)
+
+
+@dataclass(frozen=True)
+class GatherPhase:
+    """What gathering must know of a phase.
+
+    Attributes:
+        condition: what it puts to its documents.
+        values: what `top` and `bins` of the condition came to.
+        predicates: the plan's list, which its rows number.
+    """
+
+    condition: Condition | None
+    values: FieldValues
+    predicates: list[list[Predicate]]
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The documents of a shard, in its order. All arrays are of n documents but for the values.
+
+    Attributes:
+        sources: names; `source` numbers into them.
+        source, epoch, slice, doc_id: int64.
+        place: uint64.
+        tokens: ids of all documents, one after another in the order they were read.
+        token_start, token_count: int64, each document's part of `tokens`.
+        prefix_values, prefix_start, prefix_count: the same for prefixes; count 0 for none.
+        masked_prefix: int64, tokens of the prefix that stand before the document.
+        too_long: bool.
+        masked_ranges: int32, ranges of own tokens whose loss does not count: start, end, ... of all documents.
+        masked_start, masked_count: int64, each document's part of `masked_ranges`.
+    """
+
+    sources: list[str]
+    source: np.ndarray
+    epoch: np.ndarray
+    slice: np.ndarray
+    doc_id: np.ndarray
+    place: np.ndarray
+    tokens: np.ndarray
+    token_start: np.ndarray
+    token_count: np.ndarray
+    prefix_values: np.ndarray
+    prefix_start: np.ndarray
+    prefix_count: np.ndarray
+    masked_prefix: np.ndarray
+    too_long: np.ndarray
+    masked_ranges: np.ndarray
+    masked_start: np.ndarray
+    masked_count: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The documents of one source; `tokens` has lists, the numbers of the chosen ones, and how many ids those are."""
+
+    source: str
+    epoch: np.ndarray
+    slice: np.ndarray
+    doc_id: np.ndarray
+    place: np.ndarray
+    order: np.ndarray
+    counts: np.ndarray
+    tokens: list[tuple[TokenLists, np.ndarray, int]]
+    masked: np.ndarray
+    masked_counts: np.ndarray
+    prefixes: Prefixes
+
+
+def gather(
+    rows: pa.RecordBatch, index: RunIndex, phase: GatherPhase, seed: int, length: int, tokenizer: TextTokenizer
+) -> Documents:
+    """Reads the documents of one shard.
+
+    Args:
+        rows: the plan's rows of the shard (`schemas.plan.PLAN_SCHEMA`).
+        index: the runs.
+        phase: the shard's phase.
+        seed: the recipe's seed.
+        length: L, for the rule on long prefixes.
+        tokenizer: for the prefixes.
+    """
+    names = sorted(set(rows["source"].to_pylist()))
+    parts = [_gather_source(name, rows, index, phase, seed, length, tokenizer) for name in names]
+    return _combine([part for part in parts if part is not None], names, tokenizer)
+
+
+def _gather_source(
+    source: str,
+    rows: pa.RecordBatch,
+    index: RunIndex,
+    phase: GatherPhase,
+    seed: int,
+    length: int,
+    tokenizer: TextTokenizer,
+) -> _Part | None:
+    mine = rows.filter(pc.equal(rows["source"], source)).to_pylist()
+    found = list(_read(mine, index.runs.get(source, []), _columns(mine, phase)))
+    if not found:
+        return None
+    pieces, numbers, epochs = zip(*found, strict=True)
+    sizes = [piece.index.num_rows for piece in pieces]
+    table, epoch = _joined([piece.index for piece in pieces]), np.repeat(np.array(epochs, np.int64), sizes)
+    slices = _slices(mine, phase.predicates, table, source, epoch)
+    chosen = slices != _NO_SLICE
+    metadata = table.filter(pa.array(chosen))
+    place = metadata["place"].to_numpy()
+    order = orders(place, epoch[chosen], seed)
+    masked, masked_counts = _masked(metadata)
+    return _Part(
+        source=source,
+        epoch=epoch[chosen],
+        slice=slices[chosen],
+        doc_id=(np.concatenate(numbers)[chosen] << 32) + metadata["row"].to_numpy(),
+        place=place,
+        order=order,
+        counts=metadata["num_tokens"].to_numpy().astype(np.int64),
+        tokens=_chosen_tokens(pieces, chosen, table["num_tokens"].to_numpy()),
+        masked=masked,
+        masked_counts=masked_counts,
+        prefixes=make_prefixes(metadata, source, phase.condition, phase.values, order, tokenizer, length),
+    )
+
+
+def _columns(rows: list[dict[str, Any]], phase: GatherPhase) -> list[str]:
+    """What is read of the runs; `masked` only some have, and `file` only merged ones."""
+    columns = {"place", "row", "file", "num_tokens", "tokens", "masked"} | store_columns(phase.condition)
+    for number in {row["predicates"] for row in rows}:
+        columns |= predicate_columns(phase.predicates[number])
+    return sorted(columns)
+
+
+def _read(
+    rows: list[dict[str, Any]], runs: Sequence[tuple[str, list[int]]], columns: list[str]
+) -> Iterator[tuple[Piece, np.ndarray, int]]:
+    """Pieces of the rows' ranges with the file numbers (int64 [rows]) and the epoch of their documents."""
+    uris = [uri for uri, _ in runs]
+    for epoch, low, high in _merged(rows):
+        for run, piece in read_pieces(uris, columns, low, high):
+            yield piece, _file_numbers(piece.index, runs[run][1]), epoch
+
+
+def _file_numbers(batch: pa.RecordBatch, files: list[int]) -> np.ndarray:
+    """int64 [rows]: the file number of each document; only merged runs have several."""
+    if "file" in batch.schema.names:
+        return np.array(files, np.int64)[batch["file"].to_numpy()]
+    return np.full(batch.num_rows, files[0], np.int64)
+
+
+def _chosen_tokens(
+    pieces: Sequence[Piece], chosen: np.ndarray, num_tokens: np.ndarray
+) -> list[tuple[TokenLists, np.ndarray, int]]:
+    """As `_Part.tokens`; `chosen` (bool) and `num_tokens` are of the documents of all pieces."""
+    ends = np.cumsum([piece.index.num_rows for piece in pieces])
+    sizes = np.diff(np.cumsum(np.where(chosen, num_tokens, 0), dtype=np.int64)[ends - 1], prepend=0)
+    return [
+        (piece.tokens, np.flatnonzero(some), int(size))
+        for piece, some, size in zip(pieces, np.split(chosen, ends[:-1]), sizes, strict=True)
+    ]
+
+
+def _merged(rows: list[dict[str, Any]]) -> list[tuple[int, int, int]]:
+    """(epoch, first place, last place) of the rows, those that overlap or touch as one: nothing is read twice."""
+    merged: list[tuple[int, int, int]] = []
+    for epoch, low, high in sorted((row["epoch"], row["place_lo"], row["place_hi"]) for row in rows):
+        if merged and merged[-1][0] == epoch and low <= merged[-1][2] + 1:
+            merged[-1] = (epoch, merged[-1][1], max(high, merged[-1][2]))
+        else:
+            merged.append((epoch, low, high))
+    return merged
+
+
+def _slices(
+    rows: list[dict[str, Any]],
+    predicates: list[list[Predicate]],
+    table: pa.RecordBatch,
+    source: str,
+    epoch: np.ndarray,
+) -> np.ndarray:
+    """int64 [n]: the slice of the row that takes each document, or `_NO_SLICE`."""
+    place = table["place"].to_numpy()
+    held = {number: holds(predicates[number], table, source) for number in {row["predicates"] for row in rows}}
+    slices = np.full(len(place), _NO_SLICE, np.int64)
+    for row in rows:
+        # As uint64: numpy compares places with a plain int below 2^63 as float64, which has 53 bits.
+        low, high = np.uint64(row["place_lo"]), np.uint64(row["place_hi"])
+        taken = held[row["predicates"]] & (epoch == row["epoch"]) & (place >= low) & (place <= high)
+        assert (slices[taken] == _NO_SLICE).all(), f"source {source}: two rows of the plan draw one document: {row}"
+        slices[taken] = row["slice"]
+    return slices
+
+
+def _masked(metadata: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
+    """Masked ranges of all documents (int32), and how many numbers each has (int64 [n])."""
+    if "masked" not in metadata.schema.names:
+        return np.zeros(0, np.int32), np.zeros(metadata.num_rows, np.int64)
+    masked = metadata["masked"]
+    return masked.flatten().to_numpy(), np.diff(masked.offsets.to_numpy()).astype(np.int64)
+
+
+def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """All columns of all runs as one batch, texts encoded over all of it; `file` numbers the parts of one run only."""
+    names = [name for name in batches[0].schema.names if name != "file"]
+    arrays = []
+    for name in names:
+        joined = pa.concat_arrays([batch[name] for batch in batches])
+        arrays.append(joined.dictionary_encode() if pa.types.is_string(joined.type) else joined)
+    return pa.RecordBatch.from_arrays(arrays, names)
+
+
+def _copied(parts: list[_Part], total: int, dtype: npt.DTypeLike) -> np.ndarray:
+    """Ids of the chosen documents of all parts, one after another; the only copy of them outside the rows."""
+    ids, end, copies = np.empty(total, dtype), 0, []
+    for lists, numbers, size in (some for part in parts for some in part.tokens):
+        copies.append((lists, numbers, ids[end : end + size]))
+        end += size
+    assert end == total, f"{end} tokens of documents that say {total}"
+    copy_tokens(copies)
+    return ids
+
+
+def _combine(parts: list[_Part], names: list[str], tokenizer: TextTokenizer) -> Documents:
+    """The parts as one, in the order (slice, order, doc id)."""
+
+    def joined(arrays: list[np.ndarray], dtype: npt.DTypeLike) -> np.ndarray:
+        return np.concatenate([np.zeros(0, dtype), *arrays]).astype(dtype, copy=False)
+
+    doc_id = joined([part.doc_id for part in parts], np.int64)
+    place = joined([part.place for part in parts], np.uint64)
+    counts = joined([part.counts for part in parts], np.int64)
+    slices = joined([part.slice for part in parts], np.int64)
+    masked_counts = joined([part.masked_counts for part in parts], np.int64)
+    order = np.lexsort((doc_id, joined([part.order for part in parts], np.uint64), slices))
+    prefix_ends = np.cumsum([0, *(len(part.prefixes.values) for part in parts)])
+    prefix_starts = [p.prefixes.starts + base for p, base in zip(parts, prefix_ends[:-1], strict=True)]
+    return Documents(
+        sources=names,
+        source=np.repeat([names.index(part.source) for part in parts], [len(part.doc_id) for part in parts]).astype(
+            np.int64
+        )[order],
+        epoch=joined([part.epoch for part in parts], np.int64)[order],
+        slice=slices[order],
+        doc_id=doc_id[order],
+        place=place[order],
+        tokens=_copied(parts, int(counts.sum()), tokenizer.id_dtype),
+        token_start=(np.cumsum(counts) - counts)[order],
+        token_count=counts[order],
+        prefix_values=joined([part.prefixes.values for part in parts], tokenizer.id_dtype),
+        prefix_start=joined(prefix_starts, np.int64)[order],
+        prefix_count=joined([part.prefixes.lengths for part in parts], np.int64)[order],
+        masked_prefix=joined([part.prefixes.masked_lengths for part in parts], np.int64)[order],
+        too_long=joined([part.prefixes.too_long for part in parts], np.bool_)[order],
+        masked_ranges=joined([part.masked for part in parts], np.int32),
+        masked_start=(np.cumsum(masked_counts) - masked_counts)[order],
+        masked_count=masked_counts[order],
+    )
+
+
+def write_index(index: list[tuple[str, int, str]], sink: pa.NativeFile) -> None:
+    """Writes (source, file number, uri) of every run."""
+    columns = list(zip(*index, strict=True)) if index else [(), (), ()]
+    table = pa.table([pa.array(c, f.type) for c, f in zip(columns, INDEX_SCHEMA, strict=True)], INDEX_SCHEMA)
+    with pa.ipc.new_file(sink, INDEX_SCHEMA) as writer:
+        writer.write_table(table)

@@ -1,0 +1,1 @@
+"""The token store: runs, what is in them and where, reading ranges of them, merging them."""

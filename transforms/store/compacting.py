@@ -1,0 +1,267 @@
+"""Merging runs of a source into one: the same documents in one file, still sorted by place.
+
+```
+run a     place  2  5  9     merged run   place  2  3  5  7  9
+          row    4  0  1                  row    4  0  0  1  1
+run b     place  3  7                     file   0  1  0  1  0      (a is part 0, b is part 1)
+          row    0  1
+```
+
+schemas/store.py describes both kinds of file. A group is merged in one pass: the columns that say the order are held,
+and everything else is copied record batch by record batch, one of each run at a time. The name and the bytes of a
+merged run follow from its parts, so a group that is tried again writes the same file once more.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import apache_beam as beam
+import mmh3
+import numpy as np
+import pyarrow as pa
+
+from byline.errors import BylineError
+from byline.stores import is_object_address
+from schemas.store import FILE, MERGED_PREFIX, RunFile, in_order
+from transforms.batches.list_copying import place_lists
+from transforms.files.storage import exists, join, open_random, side_by_side, write_file
+from transforms.store.run_ranges import RangedRun, read_directory
+from transforms.store.run_reading import Run
+from transforms.store.runs import batch_borders
+from transforms.store.store_index import order_of_run, runs_of
+
+_INDEX = ("place", "row", "file", "num_tokens")
+# Runs of a group are open at the same time, and many systems let a process open 1024 files.
+MAX_OPEN = 256
+# Of an object store, so many record batches are read at a time while others are copied; of a disk, they are mapped.
+_FETCHED = 8
+
+
+def group_files(files: Iterable[RunFile], size: int) -> list[list[RunFile]]:
+    """Cuts the files of a source, in order of their first chunk, into groups of at most `size` bytes.
+
+    Cut greedily, so no two neighbours would fit together, and a group that is replaced by its merged run leaves the
+    others as they are. Groups of one file are left out.
+    """
+    groups: list[list[RunFile]] = []
+    total = 0
+    for file in files:
+        total += file.size
+        if not groups or total > size or len(groups[-1]) == MAX_OPEN:
+            groups.append([])
+            total = file.size
+        groups[-1].append(file)
+    return [group for group in groups if len(group) > 1]
+
+
+def merged_name(files: Sequence[RunFile]) -> str:
+    """The file name of the merged run of these files."""
+    parts = [(part.path, part.chunk, part.input_size) for part in runs_of(files)]
+    high, low = mmh3.hash64(json.dumps(parts).encode(), seed=0, signed=False)
+    return f"{MERGED_PREFIX}{high:016x}{low:016x}.arrow"
+
+
+@dataclass(frozen=True)
+class MergeGroup:
+    """Files to merge, and the file that they become."""
+
+    uris: list[str]
+    target: str
+
+    @classmethod
+    def of(cls, files: Sequence[RunFile], folder: str) -> "MergeGroup":
+        """A group of files of one folder."""
+        return cls([file.uri for file in files], join(folder, merged_name(files)))
+
+    def to_json(self) -> str:
+        """As one line."""
+        return json.dumps([self.uris, self.target])
+
+    @classmethod
+    def from_json(cls, line: str) -> "MergeGroup":
+        """From `to_json`."""
+        return cls(*json.loads(line))
+
+
+def merge_runs(uris: Sequence[str], target: str) -> RunFile:
+    """Writes the merged run of some runs; returns what it says of itself.
+
+    Args:
+        uris: of runs of one source, merged ones or not, that share no chunk.
+        target: where to.
+
+    Raises:
+        BylineError: a file cannot be opened.
+    """
+    inputs = _open_inputs(uris)
+    order = _Order.of(inputs)
+    merged = RunFile(
+        runs_of([run.file for run in inputs]), order.batch_places, sum(run.file.size for run in inputs), ""
+    )
+    schema = _with_file(inputs[0].schema).with_metadata(merged.to_metadata())
+    with (
+        ThreadPoolExecutor(_FETCHED) as pool,
+        write_file(target) as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+    ):
+        for run in inputs:
+            run.start(pool)
+        for inputs_of, starts in order.batches():
+            writer.write_batch(_merged_batch(inputs, inputs_of, starts, schema))
+    return RunFile.from_schema(schema, target)
+
+
+class _Input:
+    """One run of a group: the numbers that its parts get, and where in it the merging is."""
+
+    def __init__(self, uri: str) -> None:
+        self._source = open_random(uri)
+        self._reader = pa.ipc.open_file(self._source)
+        self.uri = uri
+        self.schema = self._reader.schema
+        self.file = RunFile.from_schema(self.schema, uri, self._source.size())
+        self.numbers = np.zeros(0, np.int32)
+        self._batch: pa.RecordBatch | None = None
+        self._row = 0
+
+    def index(self) -> list[np.ndarray]:
+        """Place, part, row and number of tokens of all documents."""
+        whole = _open_alone(self.uri).whole()
+        return [whole["place"].to_numpy(), self._parts(whole), *(whole[n].to_numpy() for n in ("row", "num_tokens"))]
+
+    def _parts(self, batch: pa.RecordBatch) -> np.ndarray:
+        """int32 [rows]: the part of each document, in the merged run's numbers."""
+        if FILE.name in batch.schema.names:
+            return self.numbers[batch[FILE.name].to_numpy()]
+        return np.full(batch.num_rows, self.numbers[0], np.int32)
+
+    def start(self, pool: Executor) -> None:
+        """Before documents are taken: lets `pool` read the first record batch, and then always one ahead."""
+        self._pool, self._next = pool, 0
+        self._fetch()
+
+    def _fetch(self) -> None:
+        if self._next < self._reader.num_record_batches:
+            self._ahead: Future[pa.RecordBatch] = self._pool.submit(self._reader.get_batch, self._next)
+            self._next += 1
+
+    def take(self, count: int) -> Iterator[pa.RecordBatch]:
+        """The next documents, with the columns of a merged run in any order."""
+        while count > 0:
+            if self._batch is None or self._row == self._batch.num_rows:
+                batch = self._ahead.result()
+                self._fetch()
+                names = [name for name in batch.schema.names if name != FILE.name]
+                columns = [*(batch[name] for name in names), pa.array(self._parts(batch))]
+                self._batch = pa.RecordBatch.from_arrays(columns, [*names, FILE.name])
+                self._row = 0
+            found = self._batch.slice(self._row, count)
+            yield found
+            self._row += found.num_rows
+            count -= found.num_rows
+
+
+def _open_alone(uri: str) -> Run | RangedRun:
+    """A run for its index, not kept: a worker that lives on would keep a deleted file on its disk."""
+    return RangedRun(read_directory(uri), _INDEX) if is_object_address(uri) else Run(uri, _INDEX)
+
+
+def _open_inputs(uris: Sequence[str]) -> list[_Input]:
+    inputs = side_by_side(_Input, uris)
+    parts = runs_of([run.file for run in inputs])
+    numbers = {order_of_run(part): number for number, part in enumerate(parts)}
+    assert len(numbers) == len(parts), f"{uris[0]} and others share chunks: {len(parts)} parts, {len(numbers)} chunks"
+    for run in inputs:
+        run.numbers = np.array([numbers[order_of_run(part)] for part in run.file.parts], np.int32)
+    return inputs
+
+
+@dataclass(frozen=True)
+class _Order:
+    """In which order the documents of the inputs are merged, and where they are cut into batches.
+
+    Attributes:
+        inputs: int16 [n], the input of each document; those of one input stay in their order.
+        num_tokens: int32 [n].
+        borders: first rows of the batches, and n.
+        batch_places: of the merged run.
+    """
+
+    inputs: np.ndarray
+    num_tokens: np.ndarray
+    borders: list[int]
+    batch_places: list[int]
+
+    @classmethod
+    def of(cls, inputs: Sequence[_Input]) -> "_Order":
+        indexes = side_by_side(_Input.index, inputs)
+        number = np.repeat(np.arange(len(inputs), dtype=np.int16), [len(index[0]) for index in indexes])
+        place, part, row, num_tokens = (np.concatenate(columns) for columns in zip(*indexes, strict=True))
+        # Quick for sorted pieces one after another; that two places are equal is rare.
+        order = np.argsort(place, kind="stable")
+        if not np.diff(place[order]).all():
+            order = np.lexsort((row, part, place))
+        place, num_tokens = place[order], num_tokens[order]
+        width = inputs[0].schema.field("tokens").type.value_type.byte_width
+        borders = batch_borders(num_tokens, width)
+        return cls(number[order], num_tokens, borders, place[borders[:-1]].tolist())
+
+    def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The input of each document of a batch, and where in the batch its tokens begin: int64 [rows + 1]."""
+        for low, high in zip(self.borders[:-1], self.borders[1:], strict=True):
+            yield self.inputs[low:high], np.concatenate([[0], np.cumsum(self.num_tokens[low:high], dtype=np.int64)])
+
+
+def _merged_batch(
+    inputs: Sequence[_Input], inputs_of: np.ndarray, starts: np.ndarray, schema: pa.Schema
+) -> pa.RecordBatch:
+    """The next batch of the merged run; arguments as of `_Order.batches`."""
+    counts = np.bincount(inputs_of, minlength=len(inputs))
+    pieces = [piece for run, count in zip(inputs, counts.tolist(), strict=True) for piece in run.take(count)]
+    # Documents input by input -> rows of the batch, and back.
+    rows = np.argsort(inputs_of, kind="stable")
+    back = np.empty_like(rows)
+    back[rows] = np.arange(len(rows))
+    names = [name for name in pieces[0].schema.names if name != "tokens"]
+    table = pa.Table.from_batches([piece.select(names) for piece in pieces]).combine_chunks().take(pa.array(back))
+    columns = {name: table[name].combine_chunks() for name in names}
+    columns["tokens"] = _tokens([piece["tokens"] for piece in pieces], rows, starts)
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _tokens(pieces: Sequence[pa.LargeListArray], rows: np.ndarray, starts: np.ndarray) -> pa.LargeListArray:
+    """The lists of the pieces, one after another, each copied to its row."""
+    into = np.empty(starts[-1], pieces[0].values.to_numpy().dtype)
+    first = 0
+    for piece in pieces:
+        place_lists(piece.values.to_numpy(), piece.offsets.to_numpy(), into, starts[rows[first : first + len(piece)]])
+        first += len(piece)
+    return pa.LargeListArray.from_arrays(pa.array(starts), pa.array(into), type=pieces[0].type)
+
+
+def _with_file(schema: pa.Schema) -> pa.Schema:
+    """The columns of a merged run, from those of any run."""
+    fields = [field for field in schema if field.name != FILE.name]
+    return in_order(pa.RecordBatch.from_pylist([], schema=pa.schema([*fields, FILE]))).schema
+
+
+class _MergeFn(beam.DoFn):
+    def process(self, line: str) -> Iterator[str]:
+        group = MergeGroup.from_json(line)
+        if not exists(group.target):
+            try:
+                merge_runs(group.uris, group.target)
+            except (BylineError, OSError):
+                # Another worker had the same group, and what it was made from is gone already.
+                if not exists(group.target):
+                    raise
+        yield group.target
+
+
+class MergeRuns(beam.PTransform):
+    """Groups as lines of JSON (`MergeGroup`) -> paths of their merged runs, which are there then."""
+
+    def expand(self, groups: beam.PCollection) -> beam.PCollection:
+        return groups | "MergeGroup" >> beam.ParDo(_MergeFn())

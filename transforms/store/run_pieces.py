@@ -1,0 +1,64 @@
+"""What reading a run gives: documents that stand together, their tokens apart, which are copied only if they are taken.
+
+```
+piece     index    place  row  num_tokens  host          tokens   lists 0, 1, 2, of which `copy` fills in those
+                   12     7    3           a.org                  that a shard takes
+                   15     0    2           b.org
+                   19     4    4           a.org
+```
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.batches.list_copying import copy_lists
+
+
+class TokenLists(Protocol):
+    """The tokens of n documents."""
+
+    def copy(self, numbers: np.ndarray, into: np.ndarray) -> None:
+        """Fills `into` with the lists of these numbers (int64, ascending), one after another."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """n documents of one record batch of a run.
+
+    Attributes:
+        index: the columns that were asked for but `tokens`, n rows.
+        tokens: of the n documents.
+    """
+
+    index: pa.RecordBatch
+    tokens: TokenLists
+
+
+@dataclass(frozen=True)
+class MappedTokens:
+    """Tokens in memory, or in a file that is mapped there."""
+
+    lists: pa.LargeListArray
+
+    def copy(self, numbers: np.ndarray, into: np.ndarray) -> None:
+        """As `TokenLists.copy`."""
+        end = copy_lists(self.lists.values.to_numpy(), self.lists.offsets.to_numpy(), numbers, into, 0)
+        assert end == len(into), f"{end} tokens in lists that say {len(into)}"
+
+
+def as_one(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    """Batches of this schema as one, columns of type `string` dictionary-encoded."""
+    # Without the schema's metadata, which describes a run.
+    table = pa.Table.from_batches(batches, schema).replace_schema_metadata()
+    for number, field in enumerate(schema):
+        if pa.types.is_string(field.type):
+            table = table.set_column(number, field.name, table.column(number).dictionary_encode())
+    # One chunk of each column. Encoded first: a string column of more than 2 GiB would be several.
+    found = table.combine_chunks().to_batches()
+    assert len(found) <= 1, f"{len(found)} batches of a table in one chunk"
+    # A run without documents has no record batch.
+    return found[0] if found else pa.RecordBatch.from_pylist([], schema=table.schema)

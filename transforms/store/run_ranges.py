@@ -1,0 +1,332 @@
+"""Reading ranges of places from runs in an object store, with few requests and few bytes.
+
+```
+first visit to a run    HEAD, GET of the footer           kept: where each record batch begins, and its first place
+visit to a batch        GET of its message and of the columns before its tokens, as far as they are needed
+                        GET of the tokens of the documents that are taken
+```
+
+How far the first of the two reaches is known only when it is there: it goes as far as was needed of the batch before,
+and an eighth more; what is missing then is one request more. `transforms.store.visit_cost` says what a visit comes to.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from byline.errors import BylineError
+from byline.stores import TAIL_BYTES, ObjectFile
+from schemas.store import RunFile
+from transforms.batches.list_copying import copy_lists
+from transforms.files import arrow_file
+from transforms.files.arrow_file import BatchLayout, Column
+from transforms.files.object_store import in_order
+from transforms.files.storage import open_ranges
+from transforms.store.run_pieces import Piece, as_one
+
+# Bytes that are cheaper to read than to leave out: a request more waits 30 ms, in which a connection moves 1 MB.
+GAP_BYTES = 64 << 10
+# What is read of a batch when no batch with these columns was read before.
+_FIRST_HEAD_BYTES = 24 << 10
+# The part of it that is asked for besides what the batch before needed: batches differ in their number of documents.
+HEAD_MARGIN = 8
+# Room for the footers that a process keeps, 16 bytes for each record batch of a run: 16,000 runs of 1 GiB.
+DIRECTORY_BYTES = 256 << 20
+# Handle, names and Python objects of one.
+_DIRECTORY_OWN_BYTES = 2 << 10
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What is kept of a run's footer.
+
+    Attributes:
+        file: the run, open.
+        uri: where it is.
+        source: of its documents.
+        schema: of its columns, without metadata.
+        places: uint64 [batches], the first of each.
+        starts: int64 [batches], where each begins in the file.
+    """
+
+    file: ObjectFile
+    uri: str
+    source: str
+    schema: pa.Schema
+    places: np.ndarray
+    starts: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory it takes, about."""
+        return self.places.nbytes + self.starts.nbytes + _DIRECTORY_OWN_BYTES
+
+
+def read_directory(uri: str) -> Directory:
+    """Opens a run and reads its footer.
+
+    Raises:
+        BylineError: there is none, or it is none of this version.
+    """
+    file = open_ranges(uri)
+    try:
+        end = file.read_at(max(file.size - TAIL_BYTES, 0), file.size)
+        size = arrow_file.footer_size(end)
+        if size > len(end):
+            end = file.read_at(max(file.size - size, 0), file.size - len(end)) + end
+        schema, starts = arrow_file.read_footer(end)
+    except ValueError as error:
+        raise _unreadable(uri, error) from None
+    info = RunFile.from_schema(schema, uri)
+    if len(info.batch_places) != len(starts):
+        raise _unreadable(uri, ValueError(f"{len(starts)} record batches and {len(info.batch_places)} first places"))
+    return Directory(file, uri, info.source, schema.remove_metadata(), np.array(info.batch_places, np.uint64), starts)
+
+
+def _unreadable(uri: str, error: ValueError) -> BylineError:
+    return BylineError(f"{uri}: cannot be read as a run ({error}); delete it or choose another `store`")
+
+
+class Directories:
+    """The directories that a process keeps.
+
+    Every shard visits all runs of its sources in turn. If the oldest made room, none would be left when its turn comes
+    again; so the newest does.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.used = 0
+        self._found: dict[str, Directory] = {}
+        self._lock = threading.Lock()
+
+    def get(self, uri: str) -> Directory:
+        """The directory of a run, read now or before."""
+        found = self._found.get(uri)
+        if found is None:
+            found = read_directory(uri)
+            self._keep(found)
+        return found
+
+    def clear(self) -> None:
+        """Forgets all."""
+        with self._lock:
+            self._found.clear()
+            self.used = 0
+
+    def _keep(self, directory: Directory) -> None:
+        with self._lock:
+            if directory.uri in self._found:
+                return
+            while self._found and self.used + directory.nbytes > self.room:
+                self.used -= self._found.popitem()[1].nbytes
+            self._found[directory.uri] = directory
+            self.used += directory.nbytes
+
+
+DIRECTORIES = Directories(DIRECTORY_BYTES)
+
+
+@dataclass
+class _Wanted:
+    """Columns to read of runs of one schema: those but the tokens with their schema, and the tokens.
+
+    `head` is how much of a batch to ask for first, in bytes.
+    """
+
+    columns: list[Column]
+    schema: pa.Schema
+    tokens: Column | None
+    head: int
+
+
+@lru_cache(maxsize=256)
+def _wanted(schema: pa.Schema, names: frozenset[str]) -> _Wanted:
+    found = [column for column in arrow_file.columns_of(schema) if column.name in names]
+    tokens = next((column for column in found if column.name == "tokens"), None)
+    columns = [column for column in found if column is not tokens]
+    return _Wanted(columns, pa.schema([schema.field(column.name) for column in columns]), tokens, _FIRST_HEAD_BYTES)
+
+
+@dataclass(frozen=True)
+class RangedTokens:
+    """The tokens of n documents, in a file of an object store.
+
+    Attributes:
+        file: the file.
+        start: where the values of the lists begin in it.
+        offsets: int64 [n + 1], of each document's ids in the values.
+        dtype: of the values.
+    """
+
+    file: ObjectFile
+    start: int
+    offsets: np.ndarray
+    dtype: np.dtype
+
+    def copy(self, numbers: np.ndarray, into: np.ndarray) -> None:
+        """Fills `into` with the lists of these ascending numbers, one after another."""
+        end = 0
+        for group in self._groups(numbers):
+            first, last = self.offsets[group[0]], self.offsets[group[-1] + 1]
+            width = self.dtype.itemsize
+            found = self.file.read_at(self.start + int(first) * width, self.start + int(last) * width)
+            end = copy_lists(np.frombuffer(found, self.dtype), self.offsets - first, group, into, end)
+        assert end == len(into), f"{end} tokens in lists that say {len(into)}"
+
+    def _groups(self, numbers: np.ndarray) -> list[np.ndarray]:
+        """Lists that are read together: those between them are no more than a request is worth."""
+        some = numbers[self.offsets[numbers + 1] > self.offsets[numbers]]
+        gaps = (self.offsets[some[1:]] - self.offsets[some[:-1] + 1]) * self.dtype.itemsize
+        return [group for group in np.split(some, np.flatnonzero(gaps > GAP_BYTES) + 1) if len(group)]
+
+
+class RangedRun:
+    """A run in an object store, of which only some columns are ever read."""
+
+    def __init__(self, directory: Directory, columns: Iterable[str]) -> None:
+        self.source = directory.source
+        self._directory = directory
+        try:
+            self._wanted = _wanted(directory.schema, frozenset(columns))
+        except ValueError as error:
+            raise _unreadable(directory.uri, error) from None
+
+    def numbers(self, low: int, high: int) -> range:
+        """The record batches that may hold documents with low <= place <= high."""
+        places = self._directory.places
+        # As uint64: numpy compares places with a plain int below 2^63 as float64, which has 53 bits. A place equal to a
+        # batch's first may also stand at the end of the batch before.
+        first = int(places.searchsorted(np.uint64(low), "left")) - 1
+        return range(max(first, 0), int(places.searchsorted(np.uint64(high), "right")))
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All record batches without tokens, in order of place, many read at a time."""
+        return in_order(lambda number: self._read(number)[0], range(len(self._directory.starts)))
+
+    def whole(self) -> pa.RecordBatch:
+        """As `Run.whole`."""
+        return as_one(self.batches(), self._wanted.schema)
+
+    def piece(self, number: int, low: int, high: int) -> Piece | None:
+        """The documents of one record batch with low <= place <= high; None where it has none."""
+        index, tokens = self._read(number)
+        assert tokens is not None, f"{self._directory.uri}: pieces have tokens"
+        place = index["place"].to_numpy()
+        start, end = place.searchsorted(np.uint64(low), "left"), place.searchsorted(np.uint64(high), "right")
+        if start >= end:
+            return None
+        # Copies: a slice would keep all the batch's columns in memory.
+        some = replace(tokens, offsets=tokens.offsets[start : end + 1].copy())
+        return Piece(index.take(pa.array(np.arange(start, end))), some)
+
+    def _read(self, number: int) -> tuple[pa.RecordBatch, RangedTokens | None]:
+        head = _Head(self._directory.file, int(self._directory.starts[number]), self._wanted.head)
+        try:
+            layout = head.layout()
+            index = self._index(head, layout)
+            return index, self._tokens(head.start, layout, index)
+        except ValueError as error:
+            raise _unreadable(self._directory.uri, error) from None
+
+    def _index(self, head: "_Head", layout: BatchLayout) -> pa.RecordBatch:
+        columns = self._wanted.columns
+        spans = merge_spans([layout.extent(column) for column in columns])
+        found = [head.read(layout.body + start, layout.body + end) for start, end in spans]
+        # The columns that stand first; what stands apart from them is a request of its own.
+        needed = layout.body + (spans[0][1] if spans else 0)
+        self._wanted.head = needed + needed // HEAD_MARGIN
+
+        def read(start: int, end: int) -> pa.Buffer:
+            which = next(number for number, span in enumerate(spans) if span[0] <= start and end <= span[1])
+            return pa.py_buffer(found[which]).slice(start - spans[which][0], end - start)
+
+        arrays = [layout.array(column, read) for column in columns]
+        return pa.RecordBatch.from_arrays(arrays, schema=self._wanted.schema)
+
+    def _tokens(self, start: int, layout: BatchLayout, index: pa.RecordBatch) -> RangedTokens | None:
+        column = self._wanted.tokens
+        if column is None:
+            return None
+        dtype = np.dtype(str(column.type.value_type))
+        # The lists' own offsets say the same, and would be 8 bytes more for each document.
+        offsets = np.concatenate([[0], np.cumsum(index["num_tokens"].to_numpy(), dtype=np.int64)])
+        offset, size = layout.buffers[column.buffer + 3].tolist()
+        # Buffers are padded to a multiple of 8 or 64 bytes.
+        if not 0 <= size - offsets[-1] * dtype.itemsize < 64:
+            raise ValueError(f"{size} bytes of tokens, where its column num_tokens says {offsets[-1]} of them")
+        return RangedTokens(self._directory.file, start + layout.body + offset, offsets, dtype)
+
+
+class _Head:
+    """The first bytes of a record batch: one request, and others for what it did not reach.
+
+    Args:
+        file: that the batch is in.
+        start: where it begins.
+        size: what to ask for first.
+    """
+
+    def __init__(self, file: ObjectFile, start: int, size: int) -> None:
+        self.start = start
+        self._file = file
+        self._bytes = file.read_at(start, min(start + size, file.size))
+
+    def layout(self) -> BatchLayout:
+        """What the batch's message says."""
+        self._reach(arrow_file.message_size(self._bytes))
+        return arrow_file.read_batch_layout(self._bytes)
+
+    def read(self, start: int, end: int) -> bytes:
+        """Bytes of the batch."""
+        if start > len(self._bytes) + GAP_BYTES:
+            return self._file.read_at(self.start + start, self.start + end)
+        self._reach(end)
+        return self._bytes[start:end]
+
+    def _reach(self, end: int) -> None:
+        if end > len(self._bytes):
+            self._bytes += self._file.read_at(self.start + len(self._bytes), self.start + end)
+
+
+def merge_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans of bytes in ascending order, those with less than `GAP_BYTES` between them as one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start - merged[-1][1] <= GAP_BYTES:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def read_pieces(
+    uris: Sequence[str], columns: Sequence[str], low: int, high: int, directories: Directories = DIRECTORIES
+) -> Iterator[tuple[int, Piece]]:
+    """The documents with low <= place <= high of many runs, many read at a time.
+
+    Returns:
+        Each piece with the number of its run, in order of run and place.
+    """
+    directories_of = in_order(directories.get, uris)
+    runs = ((number, RangedRun(directory, columns)) for number, directory in enumerate(directories_of))
+    # Made as they are asked for: no more runs are held than are visited at the time.
+    visits = ((number, run, batch) for number, run in runs for batch in run.numbers(low, high))
+
+    def visit(item: tuple[int, RangedRun, int]) -> tuple[int, Piece | None]:
+        number, run, batch = item
+        return number, run.piece(batch, low, high)
+
+    for number, piece in in_order(visit, visits):
+        if piece is not None:
+            yield number, piece
+
+
+def copy_tokens(copies: Iterable[tuple[RangedTokens, np.ndarray, np.ndarray]]) -> None:
+    """`RangedTokens.copy` of each (tokens, numbers, into), many at a time."""
+    for _ in in_order(lambda copy: copy[0].copy(copy[1], copy[2]), copies):
+        pass

@@ -1,0 +1,113 @@
+"""Reading the token store: index columns of a whole run, or all of a range of places, and never more than that.
+
+```
+run      batch 0: places 0..9   batch 1: places 10..19   batch 2: places 20..29
+range 8..12 reads               8 9                      10 11 12
+```
+
+A run on a local disk is mapped into memory, where all this is free; one in an object store is read by
+`transforms.store.run_ranges`. Both give the same.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from byline.stores import is_object_address
+from schemas.store import RunFile
+from transforms.files.storage import open_random
+from transforms.store import run_ranges
+from transforms.store.run_pieces import MappedTokens, Piece, TokenLists, as_one
+from transforms.store.run_ranges import DIRECTORIES, RangedRun, RangedTokens
+
+# Open runs a worker keeps: each holds a memory map.
+_OPEN_RUNS = 256
+
+
+class Run:
+    """An open run, of which only some columns are ever read."""
+
+    def __init__(self, uri: str, columns: tuple[str, ...]) -> None:
+        source = open_random(uri)
+        schema = pa.ipc.open_file(source).schema
+        self.info = RunFile.from_schema(schema, uri)
+        wanted = [number for number, field in enumerate(schema) if field.name in columns]
+        self._reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted))
+
+    @property
+    def source(self) -> str:
+        """The source of its documents."""
+        return self.info.source
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All record batches, in order of place."""
+        for number in range(self._reader.num_record_batches):
+            yield self._reader.get_batch(number)
+
+    def whole(self) -> pa.RecordBatch:
+        """The columns of the whole run as one batch, texts but `url` dictionary-encoded; not for tokens."""
+        return as_one(self.batches(), self._reader.schema)
+
+    def between(self, low: int, high: int) -> Iterator[Piece]:
+        """The documents with low <= place <= high."""
+        starts = self.info.batch_places
+        # A place equal to a batch's first may also stand at the end of the batch before.
+        for number in range(max(bisect_left(starts, low) - 1, 0), bisect_right(starts, high)):
+            batch = self._reader.get_batch(number)
+            place = batch["place"].to_numpy()
+            # As uint64: numpy compares places with a plain int below 2^63 as float64, which has 53 bits.
+            start = place.searchsorted(np.uint64(low), "left")
+            end = place.searchsorted(np.uint64(high), "right")
+            if start < end:
+                some = batch.slice(start, end - start)
+                index = some.select([name for name in some.schema.names if name != "tokens"])
+                yield Piece(index, MappedTokens(some["tokens"]))
+
+
+@lru_cache(maxsize=_OPEN_RUNS)
+def _open_mapped(uri: str, columns: tuple[str, ...]) -> Run:
+    return Run(uri, columns)
+
+
+def open_run(uri: str, columns: Sequence[str]) -> Run | RangedRun:
+    """Opens a run for the named columns (those of them that it has), or returns one that is open."""
+    if is_object_address(uri):
+        return RangedRun(DIRECTORIES.get(uri), columns)
+    return _open_mapped(uri, tuple(sorted(columns)))
+
+
+def forget_runs() -> None:
+    """Closes all open runs: a run that was written again would be read as it was."""
+    _open_mapped.cache_clear()
+    DIRECTORIES.clear()
+
+
+def read_pieces(uris: Sequence[str], columns: Sequence[str], low: int, high: int) -> Iterator[tuple[int, Piece]]:
+    """The documents with low <= place <= high of many runs, each piece with the number of its run, in this order.
+
+    Args:
+        uris: of runs, all on a disk or all in an object store.
+        columns: `place`, `num_tokens`, `tokens` and any others that the runs may have.
+        low, high: places.
+    """
+    if any(map(is_object_address, uris)):
+        yield from run_ranges.read_pieces(uris, columns, low, high)
+        return
+    names = tuple(sorted(columns))
+    for number, uri in enumerate(uris):
+        for piece in _open_mapped(uri, names).between(low, high):
+            yield number, piece
+
+
+def copy_tokens(copies: Iterable[tuple[TokenLists, np.ndarray, np.ndarray]]) -> None:
+    """`TokenLists.copy` of each (lists, numbers, into); those of an object store many at a time."""
+    ranged = []
+    for lists, numbers, into in copies:
+        if isinstance(lists, RangedTokens):
+            ranged.append((lists, numbers, into))
+        else:
+            lists.copy(numbers, into)
+    run_ranges.copy_tokens(ranged)

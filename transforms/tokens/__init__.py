@@ -1,0 +1,1 @@
+"""Text to token ids, and which of them a loss counts."""

@@ -1,0 +1,241 @@
+"""Spans of a text in characters -> the tokens that are trained, through bytes.
+
+```
+text            H  é  (  l  <X>  l  o          <X> names a special token: `special_spans` 4, 7
+bytes           0  1  3  4  5  6  7  8  9  10
+element         [ H é ( l ][<X>][ l o ]        texts between special tokens are tokenized on their own
+tokens            H  é( l   X     lo
+loss_spans      2, 4 and 8, 9                  "(l" and "o"
+trained           0  1  1   0     1            a token with a byte in a span, so those that straddle a border too
+masked            0,1 3,4                      ranges of the others
+```
+
+No text says by itself which bytes a token stands for. Where the bytes of the tokens, one after another, are the text's
+own, each stands for its own bytes; `find_trained` compares them. A document for which that does not hold (a tokenizer
+that is not of bytes, or a text that a normalizer changed) is named, and left to the caller.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.tokens.text_parts import characters, flat_lists, span_lists, text_buffers, texts_of
+from transforms.tokens.token_bytes import TokenBytes, stands_at, words_at
+
+
+class Elements(NamedTuple):
+    """Texts cut at their special spans.
+
+    Attributes:
+        texts: large_string [elements], one document's after another's: text, name, text, name, ..., text.
+        firsts: number of each document's first element, int64 [documents + 1].
+        is_name: bool [elements], whether it is the name of a token; an empty one is only a cut.
+    """
+
+    texts: pa.Array
+    firsts: np.ndarray
+    is_name: np.ndarray
+
+
+def cut_texts(texts: pa.Array, special_spans: pa.Array) -> Elements:
+    """Cuts texts (large_string without nulls) at their special spans, without a copy."""
+    borders, data = text_buffers(texts)
+    spans, offsets = flat_lists(special_spans)
+    firsts = offsets + np.arange(len(offsets))
+    if len(spans) == 0:
+        return Elements(texts, firsts, np.zeros(len(texts), bool))
+    cuts = np.empty(firsts[-1] + 1, np.int64)
+    is_inside = np.ones(len(cuts), bool)
+    # A document begins where the one before it ends, so its last border is the next one's first.
+    is_inside[firsts] = False
+    cuts[firsts] = borders
+    cuts[is_inside] = byte_positions(texts, spans, offsets)
+    numbers = np.arange(firsts[-1]) - np.repeat(firsts[:-1], np.diff(firsts))
+    return Elements(texts_of(cuts, data), firsts, numbers % 2 == 1)
+
+
+def byte_positions(texts: pa.Array, positions: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Positions in characters as positions in the bytes below all texts.
+
+    Args:
+        texts: large_string [n] without nulls.
+        positions: int64, ascending within a text, at most its characters.
+        offsets: into `positions`, int64 [n + 1].
+
+    Returns:
+        int64 [positions], as the offsets of `texts` count.
+    """
+    borders, data = text_buffers(texts)
+    found = np.empty(len(positions), np.int64)
+    _walk(data, borders, characters(texts) == np.diff(borders), positions, offsets, found)
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _walk(
+    data: np.ndarray,
+    borders: np.ndarray,
+    is_ascii: np.ndarray,
+    positions: np.ndarray,
+    offsets: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    for row in range(len(is_ascii)):
+        at, character = borders[row], 0
+        for index in range(offsets[row], offsets[row + 1]):
+            wanted = positions[index]
+            if is_ascii[row]:
+                found[index] = borders[row] + wanted
+                continue
+            while character < wanted:
+                at += 1
+                # A byte 10xxxxxx goes on with a character.
+                while at < borders[row + 1] and data[at] & 0xC0 == 0x80:
+                    at += 1
+                character += 1
+            found[index] = at
+
+
+class Trained(NamedTuple):
+    """Which tokens of a batch are trained.
+
+    Attributes:
+        flags: uint8 [tokens], 1 where the loss counts.
+        unknown: int64, documents whose tokens are not the text's bytes; their flags say nothing.
+    """
+
+    flags: np.ndarray
+    unknown: np.ndarray
+
+
+def find_trained(
+    elements: Elements,
+    texts: pa.Array,
+    loss_spans: pa.Array,
+    ids: np.ndarray,
+    offsets: np.ndarray,
+    token_bytes: TokenBytes,
+) -> Trained:
+    """Finds the tokens with a byte in a span.
+
+    Args:
+        elements: of `cut_texts`.
+        texts: large_string [n] without nulls.
+        loss_spans: as in `schemas.documents` [n]; a null trains everything.
+        ids: tokens of all elements one after another; a name that is not empty is one token.
+        offsets: of each element's tokens, int64 [elements + 1].
+        token_bytes: of the tokenizer.
+    """
+    flags = np.ones(len(ids), np.uint8)
+    has_spans = loss_spans.is_valid().to_numpy(zero_copy_only=False)
+    if not has_spans.any():
+        return Trained(flags, np.zeros(0, np.int64))
+    spans, firsts = flat_lists(loss_spans)
+    borders, data = text_buffers(elements.texts)
+    is_known = np.ones(len(texts), bool)
+    begin = borders[0]
+    _mark(
+        words_at(data[begin : borders[-1]]), borders - begin, elements.firsts, elements.is_name,
+        has_spans, byte_positions(texts, spans, firsts) - begin, firsts,
+        ids, offsets, *token_bytes,
+        flags, is_known,
+    )  # fmt: skip
+    return Trained(flags, np.flatnonzero(~is_known))
+
+
+@numba.njit(cache=True, nogil=True)
+def _mark(
+    words: np.ndarray,
+    borders: np.ndarray,
+    elements: np.ndarray,
+    is_name: np.ndarray,
+    has_spans: np.ndarray,
+    spans: np.ndarray,
+    span_offsets: np.ndarray,
+    ids: np.ndarray,
+    offsets: np.ndarray,
+    sizes: np.ndarray,
+    token_words: np.ndarray,
+    token_firsts: np.ndarray,
+    flags: np.ndarray,
+    is_known: np.ndarray,
+) -> None:
+    for row in range(len(has_spans)):
+        if not has_spans[row]:
+            continue
+        span, last_span = span_offsets[row], span_offsets[row + 1]
+        for element in range(elements[row], elements[row + 1]):
+            at, stop = borders[element], borders[element + 1]
+            for index in range(offsets[element], offsets[element + 1]):
+                end = stop
+                if not is_name[element]:
+                    end = at + sizes[ids[index]]
+                    is_same = at < end <= stop and stands_at(words, at, ids[index], sizes, token_words, token_firsts)
+                    if not is_same:
+                        is_known[row] = False
+                        break
+                # Spans that end before the token, and empty ones, are behind us.
+                while span < last_span and (spans[span + 1] <= at or spans[span + 1] == spans[span]):
+                    span += 2
+                flags[index] = span < last_span and spans[span] < end
+                at = end
+            # An empty name has no token, and ends where it began.
+            if at != stop:
+                is_known[row] = False
+
+
+def masked_ranges(flags: np.ndarray, offsets: np.ndarray) -> pa.Array:
+    """The column `masked`: ranges of tokens that are not trained.
+
+    Args:
+        flags: uint8 [tokens], 1 for trained ones.
+        offsets: of the documents' tokens, int64 [n + 1].
+    """
+    is_masked = flags == 0
+    first, last = np.zeros(len(flags) + 1, bool), np.zeros(len(flags) + 1, bool)
+    first[offsets[:-1]] = True
+    last[offsets[1:][offsets[1:] > 0] - 1] = True
+    starts = np.flatnonzero(is_masked & (first[:-1] | ~np.concatenate([[False], is_masked[:-1]])))
+    ends = np.flatnonzero(is_masked & (last[:-1] | ~np.concatenate([is_masked[1:], [False]]))) + 1
+    rows = np.searchsorted(offsets, starts, side="right") - 1
+    return span_lists(rows, starts - offsets[rows], ends - offsets[rows], len(offsets) - 1)
+
+
+def document_offsets(elements: Elements, offsets: np.ndarray) -> np.ndarray:
+    """Offsets of documents' tokens from those of their elements, both int64."""
+    return offsets[elements.firsts]
+
+
+def names_of(elements: Elements) -> tuple[pa.Array, np.ndarray]:
+    """The distinct names of special tokens (large_string), and for each element that is one the number of its name."""
+    is_token = elements.is_name & (pc.binary_length(elements.texts).to_numpy(zero_copy_only=False) > 0)
+    encoded = elements.texts.filter(pa.array(is_token)).dictionary_encode()
+    numbers = np.full(len(is_token), -1, np.int64)
+    numbers[is_token] = encoded.indices.to_numpy()
+    return encoded.dictionary, numbers
+
+
+def with_names(
+    elements: Elements, name_ids: np.ndarray, values: np.ndarray, offsets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Puts the named tokens between those of the texts.
+
+    Args:
+        elements: of `cut_texts`.
+        name_ids: the id of each element that names a token, -1 for the others, int64 [elements].
+        values: ids of the elements that are no names, one after another.
+        offsets: of each such element's tokens, int64.
+
+    Returns:
+        The same for all elements.
+    """
+    counts = (name_ids >= 0).astype(np.int64)
+    counts[~elements.is_name] = np.diff(offsets)
+    merged = np.empty(counts.sum(), values.dtype)
+    is_name = np.repeat(elements.is_name, counts)
+    merged[~is_name] = values
+    merged[is_name] = name_ids[name_ids >= 0]
+    return merged, np.concatenate([[0], np.cumsum(counts)])

@@ -1,0 +1,176 @@
+"""Texts of document batches -> token ids, with the ranges of them that a rewrite masks.
+
+```
+text         "a b"   "a <|endoftext|>"        tokens       [a, Ġb]  [a, Ġ<, |, end, of, text, |, >]
+loss_spans   [0, 1]  none                     masked       [1, 2]   []
+```
+
+1 document in 4,096 is tokenized by both libraries (see `text_tokenizer`), and `special_text` counts the names of
+special tokens that stand in the texts. Where a rewrite names special tokens in a text (`special_spans`), those come in
+by their ids, and the texts between them are tokenized on their own. `loss_spans` become the column `masked`, as
+`transforms.tokens.loss_spans` finds it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import transforms.batches.coder  # noqa: F401  (registers the coder of the batches)
+from byline.errors import BylineError
+from schemas import corpora, documents
+from schemas.documents import info_of, with_info
+from schemas.reasons import DropReason
+from transforms.batches.filtering import apply_reasons
+from transforms.batches.placing import places
+from transforms.tokens import loss_spans
+from transforms.tokens.text_tokenizer import TextTokenizer, shared_tokenizer, token_id
+
+# One document in so many is tokenized by both libraries: at 70 times the time a document, under 2 % of the whole.
+CHECKED_SHARE = 4096
+
+
+def tokenize_batch(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> pa.RecordBatch:
+    """Replaces the text by its tokens, drops documents without any, and checks a fixed share of the rest.
+
+    Args:
+        batch: with `text`, and `loss_spans` and `special_spans` where its source is rewritten; those become `masked`.
+        tokenizer: gives the ids.
+
+    Raises:
+        BylineError: the two libraries disagree about a document, or a special span names no token.
+    """
+    info = info_of(batch)
+    text = batch["text"]
+    is_marked = "loss_spans" in batch.schema.names
+    found = _encode_marked(batch, tokenizer) if is_marked else _Encoded(*tokenizer.encode(text), text)
+    lengths = np.diff(found.offsets)
+    _check_some(batch, tokenizer, found)
+    fields = [field for field in batch.schema if field.name not in ("text", "loss_spans", "special_spans")]
+    columns = [batch[field.name] for field in fields]
+    columns += [
+        pc.cast(pc.binary_length(text), pa.int64()),
+        pa.array(lengths.astype(np.int32)),
+        pa.LargeListArray.from_arrays(pa.array(found.offsets), pa.array(found.values)),
+    ]
+    fields += [documents.NUM_BYTES, documents.NUM_TOKENS, documents.tokens_field(tokenizer.id_type)]
+    if is_marked:
+        fields.append(documents.MASKED)
+        columns.append(found.masked)
+    tokenized = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+    kept = apply_reasons(
+        with_info(tokenized, info),
+        pc.if_else(pa.array(lengths == 0), DropReason.NO_TOKENS.value, pa.scalar(None, pa.string())),
+    )
+    special = tokenizer.count_special_text(found.plain)
+    return with_info(kept, replace(info_of(kept), special_text=info.special_text + special))
+
+
+class _Encoded(NamedTuple):
+    """A batch's tokens.
+
+    Attributes:
+        values: ids of all documents one after another.
+        offsets: into them, int64 [rows + 1].
+        plain: the texts that were tokenized as text.
+        masked: the column of that name, where there are spans.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+    plain: pa.Array
+    masked: pa.Array | None = None
+
+
+def _encode_marked(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> _Encoded:
+    """Tokenizes documents with spans."""
+    elements = loss_spans.cut_texts(batch["text"], batch["special_spans"])
+    plain = elements.texts if not elements.is_name.any() else elements.texts.filter(pa.array(~elements.is_name))
+    name_ids = _name_ids(batch, tokenizer, elements)
+    values, offsets = loss_spans.with_names(elements, name_ids, *tokenizer.encode(plain))
+    trained = loss_spans.find_trained(
+        elements, batch["text"], batch["loss_spans"], values, offsets, tokenizer.token_bytes
+    )
+    rows = loss_spans.document_offsets(elements, offsets)
+    for row in trained.unknown.tolist():
+        ids, flags = _marked_by_reference(batch, tokenizer, row)
+        _compare(batch, row, values[rows[row] : rows[row + 1]].tolist(), ids)
+        trained.flags[rows[row] : rows[row + 1]] = flags
+    return _Encoded(values, rows, plain, loss_spans.masked_ranges(trained.flags, rows))
+
+
+def _name_ids(batch: pa.RecordBatch, tokenizer: TextTokenizer, elements: loss_spans.Elements) -> np.ndarray:
+    """For each element that names a token its id, -1 for the others (int64)."""
+    names, numbers = loss_spans.names_of(elements)
+    ids = [-1]
+    for number, name in enumerate(names.to_pylist()):
+        first = np.flatnonzero(numbers == number)[0]
+        row = np.searchsorted(elements.firsts, first, side="right") - 1
+        ids.append(token_id(tokenizer, f"{_where(batch, row)}: special_spans", name))
+    return np.array(ids)[numbers + 1]
+
+
+def _marked_by_reference(batch: pa.RecordBatch, tokenizer: TextTokenizer, row: int) -> tuple[list[int], list[int]]:
+    loss, special = (batch[name][row].as_py() for name in ("loss_spans", "special_spans"))
+    return tokenizer.encode_marked_by_reference(batch["text"][row].as_py(), loss, special)
+
+
+def _check_some(batch: pa.RecordBatch, tokenizer: TextTokenizer, found: _Encoded) -> None:
+    """Tokenizes the first document of the batch and 1 in `CHECKED_SHARE`, chosen by place, with tokenizers too."""
+    if tokenizer.fast is None or batch.num_rows == 0:
+        return
+    info = info_of(batch)
+    chosen = places(info.source, info.path, batch["row"].to_numpy()) % np.uint64(CHECKED_SHARE) == 0
+    chosen[0] = True
+    for row in np.flatnonzero(chosen).tolist():
+        if found.masked is None:
+            expected = tokenizer.encode_by_reference(batch["text"][row].as_py())
+        else:
+            expected, _ = _marked_by_reference(batch, tokenizer, row)
+        _compare(batch, row, found.values[found.offsets[row] : found.offsets[row + 1]].tolist(), expected)
+
+
+def _where(batch: pa.RecordBatch, row: int) -> str:
+    info = info_of(batch)
+    return f"{info.path} of source {info.source}, row {batch['row'][row]}"
+
+
+def _compare(batch: pa.RecordBatch, row: int, found: list[int], expected: list[int]) -> None:
+    """Raises where a document's ids are not those that tokenizers gives."""
+    if found != expected:
+        same = next((n for n, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(expected))
+        raise BylineError(
+            f"{_where(batch, row)}: gigatoken and tokenizers "
+            f"disagree from token {same} on ({found[same : same + 4]} and {expected[same : same + 4]}); report "
+            f"this document, and set `tokenizer.library: tokenizers` to go on with the slower library"
+        )
+
+
+class _TokenizeFn(beam.DoFn):
+    def __init__(self, settings: corpora.Tokenizer) -> None:
+        self.settings = settings
+
+    def setup(self) -> None:
+        self.tokenizer = shared_tokenizer(self.settings)
+
+    def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        yield tokenize_batch(batch, self.tokenizer)
+
+
+class Tokenize(beam.PTransform):
+    """Document batches with text -> document batches with tokens.
+
+    Args:
+        settings: which tokenizer; it is loaded in the worker.
+    """
+
+    def __init__(self, settings: corpora.Tokenizer) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        return batches | "EncodeText" >> beam.ParDo(_TokenizeFn(self.settings))
