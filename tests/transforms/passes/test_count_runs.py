@@ -14,10 +14,6 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transforms.count_runs.counting import RunCounter, Summing, count_by_bin
-from transforms.count_runs.digit_counting import DigitCounter, Question
-from transforms.count_runs.measuring import DrawCounter, PartView, PlaceCounter, SampleCounter
-from transforms.count_runs.value_counts import ValueCounter
 
 from schemas.corpora import Tokenizer
 from schemas.recipe import Condition
@@ -27,6 +23,10 @@ from transforms.fields.field_values import FieldValues
 from transforms.fields.ranking import Number
 from transforms.passes import count_runs
 from transforms.passes.count_runs import CountRuns, read_counter, write_counter
+from transforms.passes.counting import RunCounter, Summing, count_by_bin
+from transforms.passes.digit_counting import DigitCounter, Question
+from transforms.passes.measuring import DrawCounter, PartView, PlaceCounter, SampleCounter
+from transforms.passes.value_counts import ValueCounter
 
 HOSTS = {"field": "host", "not_in": ["a.org", "é.org", 'q"uote']}
 # The largest number that a rank has, and one that a float does not hold.
