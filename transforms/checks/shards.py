@@ -3,7 +3,7 @@
 ```
 manifest entry   sha256, bytes, rows, loss tokens   = of the file
 schema           contract, plan, phase              = of the manifest
-rows             invariants of `checking_rows`
+rows             invariants of `rows`
 token store      assembled once more in memory      = every value of the file
 ```
 """
