@@ -25,6 +25,7 @@ from transforms.rewrites.rewriting import RewriteDocuments
 from transforms.scores.scoring import ScoreQuality
 from transforms.store import store_index
 from transforms.store.fingerprint import fingerprint, source_parts
+from transforms.store.resuming import LeaveOutWritten
 from transforms.store.runs import WriteRuns
 from transforms.tokens.tokenizing import Tokenize
 
@@ -146,6 +147,7 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
         return (
             pipeline
             | "ListInputs" >> ListInputs(list_uri)
+            | "LeaveOutWritten" >> LeaveOutWritten(state.folders)
             | "ReadCorpus" >> ReadCorpus(sources)
             | "RewriteDocuments" >> RewriteDocuments(sources)
             | "ExtractMetadata" >> ExtractMetadata()

@@ -51,11 +51,11 @@ def test_the_report_and_the_json_say_the_same(planned: Planned) -> None:
     assert "8 shards" in report(case, planned, given)
 
 
-def test_assembling_asks_for_visits_openings_and_what_is_hashed(planned: Planned) -> None:
+def test_assembling_asks_for_visits_and_openings(planned: Planned) -> None:
     given, visits = Assumptions(workers=3), planned.run_costs["dclm"].visits
     assemble = next(step for step in steps_of(planned, given) if step.name == "assemble")
-    # 8 shards: 9 runs opened by 3 processes; what is there is asked for twice; a shard of 2.6 MB is read at once.
-    expected = visits.ranges * 9 * visits.cost.requests + 3 * 9 * 2 + 8 * 2 + 8
+    # 8 shards, each looked for; 9 runs opened by 3 processes, with two requests.
+    expected = visits.ranges * 9 * visits.cost.requests + 3 * 9 * 2 + 8
     assert assemble.gets == pytest.approx(expected)
     assert first_visits(planned, 3)[0] == 54
     assert reopened(planned) == (0, 0)

@@ -1,0 +1,69 @@
+"""Leaving out what the token store got since a job's list of input files was made.
+
+An engine runs a task again whose worker was lost, and some run a whole job again:
+
+```
+listed      a, done ()      b, done (0,)      c, done ()
+store now   a-00000 a-00001 (the last)        b-00000 b-00001
+read        b, done (0, 1)  c, done ()
+```
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+
+import apache_beam as beam
+
+import transforms.batches.coder  # noqa: F401  (registers the coder of the elements)
+from schemas.documents import InputFile
+from transforms.files.storage import exists, join
+from transforms.store.runs import run_name
+from transforms.store.store_index import read_run_info
+
+
+def without_written(file: InputFile, folder: str) -> InputFile | None:
+    """An input file with all chunks that were written in order since it was listed; None where it is whole.
+
+    Args:
+        file: as it was listed.
+        folder: of its source's runs.
+    """
+    done = set(file.done)
+    for chunk in count():
+        if chunk not in done:
+            uri = join(folder, run_name(file.source, file.path, chunk))
+            if not exists(uri):
+                return replace(file, done=tuple(sorted(done)))
+            info = read_run_info(uri)
+            if info.input_size != file.size:
+                return file
+            if info.last:
+                return None
+            done.add(chunk)
+    raise AssertionError("unreachable")
+
+
+class _LeaveOutFn(beam.DoFn):
+    def __init__(self, folders: dict[str, str]) -> None:
+        self.folders = folders
+
+    def process(self, file: InputFile) -> Iterator[InputFile]:
+        left = without_written(file, self.folders[file.source])
+        if left is not None:
+            yield left
+
+
+class LeaveOutWritten(beam.PTransform):
+    """Input files -> those of which chunks are missing now, with the chunks that are there; a look at the store each.
+
+    Args:
+        folders: source name -> folder of its runs.
+    """
+
+    def __init__(self, folders: dict[str, str]) -> None:
+        super().__init__()
+        self.folders = folders
+
+    def expand(self, files: beam.PCollection) -> beam.PCollection:
+        return files | "LookForRuns" >> beam.ParDo(_LeaveOutFn(self.folders))
