@@ -7,7 +7,7 @@ visit to a batch        GET of its message and of the columns before its tokens,
 ```
 
 How far the first of the two reaches is known only when it is there: it goes as far as was needed of the batch before,
-and an eighth more; what is missing then is one request more. `transforms.store.visit_cost` says what a visit comes to.
+and an eighth more; what is missing then is one request more.
 """
 
 import threading

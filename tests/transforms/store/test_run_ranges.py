@@ -19,6 +19,7 @@ from schemas import documents, store
 from schemas.store import RunFile, RunInfo
 from tests.object_server import BUCKET, ObjectServer, no_fault, object_server
 from tests.small import FINGERPRINT, StoredRow, tokenized_batch
+from tests.visit_cost import VisitCost
 from transforms.files import object_store
 from transforms.files.arrow_file import footer_size
 from transforms.store import run_ranges
@@ -26,7 +27,6 @@ from transforms.store.run_pieces import Piece
 from transforms.store.run_ranges import Directories, RangedRun, RangedTokens, merge_spans, read_directory
 from transforms.store.run_reading import Run
 from transforms.store.runs import write_run
-from transforms.store.visit_cost import VisitCost
 
 COLUMNS = ("place", "row", "num_tokens", "tokens", "masked", "host", "license", "year", "ratio", "topic", "url", "none")
 # Neighbours that are equal as 64-bit floats, and the ends of the circle.

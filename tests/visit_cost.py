@@ -1,10 +1,10 @@
-"""What it costs to read a range of places from a run in an object store, for plans and simulations.
+"""What it should cost to read a range of places from a run in an object store.
 
 ```
 range of 33 kB of tokens, documents of 1.4 kB, place, row, file and num_tokens     2.06 requests, 55 kB
 ```
 
-`transforms.store.run_ranges` reads; tests hold these numbers against what it asks a store for.
+`transforms.store.run_ranges` reads, and is held against this.
 """
 
 from dataclasses import dataclass
