@@ -82,6 +82,8 @@ class ObjectServer:
             aws_secret_access_key="any",
         )
         self.client.create_bucket(Bucket=BUCKET)
+        # moto keeps what it holds for the process, so it may be what the server of other tests left.
+        self.empty()
 
     def stop(self) -> None:
         self._server.shutdown()

@@ -16,7 +16,8 @@ from tests.builds import digests, manifest_of
 from tests.corpora import Corpus, recipe, write_recipe
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["sample", "build", "prepare", "plan", "assemble", "verify", "inspect", "prompt", "doctor", "diff"]
+COMMANDS = ["sample", "build", "prepare", "plan", "assemble", "compact"]
+COMMANDS += ["verify", "inspect", "prompt", "doctor", "diff"]
 
 
 def run(*words: str | Path) -> Result:
@@ -45,7 +46,7 @@ def test_the_help_of_each_command(command: str) -> None:
     usage, about, *_ = (line for line in done.output.splitlines() if line)
     assert f" {command} " in usage
     assert about.startswith("  ")
-    if command in ("build", "prepare", "plan", "assemble"):
+    if command in ("build", "prepare", "plan", "assemble", "compact"):
         assert "--set" in done.output
 
 

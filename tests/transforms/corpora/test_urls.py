@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.reference.urls import RULES, UNKNOWN, parse_url
 from transforms.corpora import urls
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def parse(texts):

@@ -308,7 +308,7 @@ def test_rewrites_are_opened_in_the_worker() -> None:
 
 
 def test_the_example_of_the_documentation() -> None:
-    text = (Path(__file__).parents[2] / "docs/rewrites.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs/rewrites.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names: dict[str, Any] = {}
     exec(compile(code, "docs/rewrites.md", "exec"), names)

@@ -20,7 +20,7 @@ from byline.errors import BylineError
 from schemas import corpora
 from schemas.documents import BatchInfo, info_of, with_info
 from tests import small
-from transforms.tokens import tokenizing
+from transforms.tokens import text_tokenizer, tokenizing
 from transforms.tokens.text_tokenizer import TextTokenizer, tokenizer_info
 from transforms.tokens.tokenizing import Tokenize, tokenize_batch
 
@@ -150,7 +150,7 @@ def test_the_slow_library_on_demand_gives_the_same(
 ) -> None:
     slow = load(byte_level(), folder, library="tokenizers")
     assert slow.fast is None
-    monkeypatch.setattr(tokenizing, "_SLOW_SLICE", 2)
+    monkeypatch.setattr(text_tokenizer, "_SLOW_SLICE", 2)
     some = ["the fox", "", "jumps", "over", small.BOS]
     assert encoded(slow, some) == encoded(fast, some)
     assert encoded(slow, []) == encoded(fast, []) == []
@@ -165,7 +165,7 @@ def test_a_tokenizer_that_disagrees_on_awkward_texts_is_not_used(folder: Path, m
         def encode_batch_list(self, given_texts: list[str], parallel: bool) -> list[list[int]]:
             return [[0] for _ in given_texts]
 
-    monkeypatch.setattr(tokenizing.gigatoken, "Tokenizer", Disagreeing)
+    monkeypatch.setattr(text_tokenizer.gigatoken, "Tokenizer", Disagreeing)
     tokenizer = load(byte_level(), folder, "disagreeing")
     assert tokenizer.fast is None
     assert encoded(tokenizer, ["the fox"]) == [byte_level().encode("the fox").ids]
