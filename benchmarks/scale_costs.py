@@ -121,8 +121,9 @@ def _prepare(planned: Planned, given: Assumptions) -> Step:
     compressed = sum(of.files * of.of.file_bytes for of in planned.populations.values())
     written = sum(of.runs * planned.small_bytes[name] for name, of in planned.populations.items())
     text = sum(of.text_bytes for of in planned.populations.values())
-    gets = inputs + compressed / RANGE_BYTES + inputs
-    puts = inputs / given.list_page + sum(
+    # Besides reading: HEAD of the file, and HEAD and LIST to see that nobody has its first run.
+    gets = inputs + compressed / RANGE_BYTES + 2 * inputs
+    puts = inputs + inputs / given.list_page + sum(
         upload_requests(of.runs, planned.small_bytes[name], given) for name, of in planned.populations.items()
     )
     seconds = text / given.prepare_speed / given.workers
