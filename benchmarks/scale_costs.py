@@ -123,8 +123,10 @@ def _prepare(planned: Planned, given: Assumptions) -> Step:
     text = sum(of.text_bytes for of in planned.populations.values())
     # Besides reading: HEAD of the file, and HEAD and LIST to see that nobody has its first run.
     gets = inputs + compressed / RANGE_BYTES + 2 * inputs
-    puts = inputs + inputs / given.list_page + sum(
-        upload_requests(of.runs, planned.small_bytes[name], given) for name, of in planned.populations.items()
+    puts = (
+        inputs
+        + inputs / given.list_page
+        + sum(upload_requests(of.runs, planned.small_bytes[name], given) for name, of in planned.populations.items())
     )
     seconds = text / given.prepare_speed / given.workers
     return Step("prepare", gets, puts, compressed, written, seconds / 3600)

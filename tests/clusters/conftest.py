@@ -4,12 +4,14 @@ They are those of `make spark-up` and `make flink-up`; one that is up already is
 Maven.
 """
 
+import importlib.util
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -22,6 +24,17 @@ RUNS_TASKS = {
     "spark": "org.apache.spark.executor.CoarseGrainedExecutorBackend",
     "flink": "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
 }
+
+
+def load_cluster() -> ModuleType:
+    """docker/cluster.py as a module, which is in no package."""
+    spec = importlib.util.spec_from_file_location("cluster", ROOT / "docker/cluster.py")
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    sys.modules["cluster"] = found
+    spec.loader.exec_module(found)
+    return found
 
 
 @dataclass(frozen=True)

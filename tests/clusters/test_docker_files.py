@@ -3,19 +3,18 @@
 The compose file is not run here, so each of its services is held against the script that it calls.
 """
 
-import importlib.util
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+
+from tests.clusters.conftest import load_cluster
 
 DOCKER = Path(__file__).parents[2] / "docker"
 COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text())
@@ -26,16 +25,6 @@ USAGE = {
     name: len(arguments.split())
     for name, arguments in re.findall(r"^#   service.sh ((?:spark|flink|sdk)-[a-z-]+) +(\S+(?: \S+)*)", SCRIPT, re.M)
 }
-
-
-def load_cluster() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("cluster", DOCKER / "cluster.py")
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    sys.modules["cluster"] = found
-    spec.loader.exec_module(found)
-    return found
 
 
 cluster = load_cluster()

@@ -3,17 +3,14 @@
 Every harm is done while a gate (tests.clusters.gates) holds the step, so it never comes too late.
 """
 
-import importlib.util
 import itertools
 import os
 import re
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -27,7 +24,7 @@ from schemas.config import Config
 from schemas.config_file import parse_config
 from schemas.plan import FILE_NAME, read_plan
 from tests.builds import digests, quiet
-from tests.clusters.conftest import FOLDER, ROOT, Engine, cluster, is_running
+from tests.clusters.conftest import FOLDER, Engine, cluster, is_running, load_cluster
 from tests.clusters.gates import Fall, Gate, Gated, Hold, Meet, wait_until
 from tests.corpora import SPECIAL, make_records, write_jsonl, write_tokenizer
 from transforms.files.storage import TEMPORARY_PREFIX
@@ -213,16 +210,6 @@ def test_a_worker_that_is_killed_each_time_is_one_line_and_the_next_call_goes_on
     gate.mend()
     STEPS[step](local, engine.settings(), tmp_path)
     assert before.items() <= times(tmp_path).items()
-
-
-def load_cluster() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("cluster", ROOT / "docker/cluster.py")
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    sys.modules["cluster"] = found
-    spec.loader.exec_module(found)
-    return found
 
 
 @dataclass(frozen=True)
