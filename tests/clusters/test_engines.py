@@ -1,4 +1,4 @@
-"""The same bytes on a real Spark and a real Flink cluster as on this machine, and failures in one line."""
+"""Jobs on a real Spark and a real Flink cluster: both workers, groups, and failures in one line."""
 
 import os
 import time
@@ -9,46 +9,10 @@ import apache_beam as beam
 import pytest
 
 from byline.errors import BylineError
-from pipelines.build import build
-from pipelines.runner import RunnerSettings, run_pipeline
-from schemas.config_file import parse_config
-from tests.builds import digests, quiet, verify
+from pipelines.runner import run_pipeline
 from tests.clusters.conftest import Engine
-from tests.corpora import Corpus, recipe, write_corpus
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    return write_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-def build_on(settings: RunnerSettings, corpus: Corpus, folder: Path) -> Path:
-    """All of the tests' recipe: three formats and scores read, planned with combines, assembled."""
-    config = parse_config(recipe(corpus, folder), "test")
-    build(config, settings, quiet())
-    return Path(config.output)
-
-
-@pytest.fixture(scope="module")
-def local(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_on(RunnerSettings(workers=1), corpus, tmp_path_factory.mktemp("local"))
-
-
-@pytest.fixture(scope="module")
-def two_processes(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_on(RunnerSettings(workers=2), corpus, tmp_path_factory.mktemp("processes"))
-
-
-def test_a_build_gives_the_same_bytes(
-    engine: Engine, local: Path, two_processes: Path, corpus: Corpus, tmp_path: Path
-) -> None:
-    on_the_cluster = build_on(engine.settings(), corpus, tmp_path / "cluster")
-    assert digests(on_the_cluster) == digests(two_processes) == digests(local)
-    # The runs of the token store, too.
-    assert digests(tmp_path / "cluster/store") == digests(local.parent / "store")
-    assert verify(on_the_cluster)[0] == 0
 
 
 class Pids(beam.DoFn):

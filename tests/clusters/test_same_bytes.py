@@ -26,7 +26,7 @@ from pipelines.build import build
 from pipelines.compact import compact
 from pipelines.runner import RunnerSettings, answers
 from schemas.config_file import parse_config
-from tests.builds import digests, quiet
+from tests.builds import digests, quiet, verify
 from tests.clusters.conftest import Engine
 from tests.corpora import SOURCES, Corpus, recipe, write_corpus
 from tests.object_server import BUCKET, ObjectServer, object_server
@@ -40,17 +40,6 @@ COMPACTED = 64 << 20
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return write_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture(scope="module")
-def expected(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """sha256 of every shard, of the plan and of the list of inputs, made in this process on a disk."""
-    folder = tmp_path_factory.mktemp("expected")
-    config = parse_config(recipe(corpus, folder), "test")
-    build(config, RunnerSettings(workers=1), quiet())
-    found = digests(Path(config.output))
-    assert sum(name.count("/") for name in found) > 3
-    return found
 
 
 @dataclass(frozen=True)
@@ -92,6 +81,26 @@ class Storage:
         return {name: found for name, found in self.digests(store).items() if name.split("/")[0] in SOURCES}
 
 
+@dataclass(frozen=True)
+class Expected:
+    """sha256 by path of every shard, the plan, the list of inputs, and every run: made in this process on a disk."""
+
+    output: dict[str, str]
+    runs: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def expected(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Expected:
+    storage = Storage("disk", tmp_path_factory.mktemp("expected"))
+    values = storage.values(corpus)
+    build(parse_config(values, "test"), RunnerSettings(workers=1), quiet())
+    assert verify(Path(values["output"]))[0] == 0
+    found = Expected(storage.digests(values["output"]), storage.runs(values["store"]))
+    assert sum(name.count("/") for name in found.output) > 3
+    assert len(found.runs) > len(SOURCES)
+    return found
+
+
 @pytest.fixture(scope="module")
 def server(corpus: Corpus) -> Iterator[ObjectServer]:
     with object_server() as made:
@@ -126,25 +135,25 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     return Storage("s3", tmp_path, request.getfixturevalue("server"), (pool,))
 
 
-def check(values: dict[str, Any], settings: RunnerSettings, storage: Storage, expected: dict[str, str]) -> None:
+def check(values: dict[str, Any], settings: RunnerSettings, storage: Storage, expected: Expected) -> None:
     """Builds, compacts the token store, and builds again elsewhere from what is in it now."""
     build(parse_config(values, "test"), settings, quiet())
-    assert storage.digests(values["output"]) == expected
-    before = storage.runs(values["store"])
+    assert storage.digests(values["output"]) == expected.output
+    assert storage.runs(values["store"]) == expected.runs
     compact(parse_config(values, "test"), COMPACTED, settings, quiet())
     after = storage.runs(values["store"])
     assert len(after) == len(SOURCES)
-    assert not set(after) & set(before)
+    assert not set(after) & set(expected.runs)
     again = {**values, "output": f"{values['output']}-2"}
     build(parse_config(again, "test"), settings, quiet())
-    assert storage.digests(again["output"]) == expected
+    assert storage.digests(again["output"]) == expected.output
     assert storage.runs(values["store"]) == after
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_on_this_machine(workers: int, storage: Storage, corpus: Corpus, expected: dict[str, str]) -> None:
+def test_on_this_machine(workers: int, storage: Storage, corpus: Corpus, expected: Expected) -> None:
     check(storage.values(corpus), RunnerSettings(workers=workers), storage, expected)
 
 
-def test_on_a_cluster(engine: Engine, storage: Storage, corpus: Corpus, expected: dict[str, str]) -> None:
+def test_on_a_cluster(engine: Engine, storage: Storage, corpus: Corpus, expected: Expected) -> None:
     check(storage.values(corpus), engine.settings(*storage.options), storage, expected)
