@@ -6,7 +6,7 @@ byline build CONFIG             byline inspect OUT [--row N]
 byline prepare CONFIG           byline prompt OUT host=example.org TEXT
 byline plan CONFIG              byline doctor [CONFIG]
 byline assemble CONFIG          byline weights doremi|skillit TABLE
-byline diff A.yaml B.yaml         byline compact CONFIG
+byline diff A.yaml B.yaml       byline compact CONFIG
 ```
 """
 

@@ -10,7 +10,12 @@ edit_shard(out, "cooldown", 0, flip)                      # and the manifest say
 import hashlib
 import io
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +28,10 @@ from pipelines.build import build as run_build
 from pipelines.runner import RunnerSettings
 from pipelines.verify import verify as run_verify
 from schemas.config_file import parse_config
+from tests.corpora import write_recipe
+
+ROOT = Path(__file__).parents[1]
+LIMIT_SECONDS = 120.0
 
 
 def build(values: dict[str, Any], workers: int = 1, overwrite: bool = False) -> Path:
@@ -35,6 +44,24 @@ def build(values: dict[str, Any], workers: int = 1, overwrite: bool = False) -> 
 def quiet() -> Console:
     """A console that nobody sees."""
     return Console(file=io.StringIO())
+
+
+def kill_when(is_time: Callable[[], bool], command: str, values: dict[str, Any], folder: Path, *words: str) -> None:
+    """Starts a command of `byline` and kills it with all it started when it is time; it must still be running then."""
+    path = write_recipe(folder / "recipe.yaml", values)
+    whole = [sys.executable, "-m", "pipelines.cli", command, str(path), *words, "--workers", "1"]
+    with (folder / "log.txt").open("w") as log:
+        process = subprocess.Popen(whole, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+        ends = time.monotonic() + LIMIT_SECONDS
+        try:
+            while not is_time():
+                assert process.poll() is None, (folder / "log.txt").read_text()
+                assert time.monotonic() < ends, "it was never time"
+                time.sleep(0.001)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert process.returncode == -signal.SIGKILL, (folder / "log.txt").read_text()
 
 
 def verify(out: Path, documents: int = 10_000) -> tuple[int, str]:

@@ -58,3 +58,15 @@ BRANCH = phase(
     branch={"of": "early", "at": 0.5, "phase": "main", "shards": 2},
     epochs={"dclm": [0.25, 0.3]},
 )
+
+# As a manifest says it; nothing is tokenized with it.
+TOKENIZER = {
+    "name": "t",
+    "sha256": "00",
+    "vocab_size": 200,
+    "bos_id": 1,
+    "eos_id": 2,
+    "pad_id": 2,
+    "added": {},
+    "markers": {},
+}

@@ -2,12 +2,7 @@
 
 import hashlib
 import io
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -24,15 +19,14 @@ from pipelines.prepare import StoreState, look_at_store, prepare
 from pipelines.runner import RunnerSettings
 from schemas.config_file import parse_config
 from tests import compare_build
-from tests.builds import build, digests, manifest_of, quiet, verify
-from tests.corpora import Corpus, make_records, recipe, write_c4, write_jsonl, write_recipe
+from tests.builds import build, digests, kill_when, manifest_of, quiet, verify
+from tests.corpora import Corpus, make_records, recipe, write_c4, write_jsonl
 from tests.object_server import BUCKET, object_server
 from transforms.store import compacting
 
 ROOT = Path(__file__).parents[2]
 ALONE = RunnerSettings(workers=1)
 ALL = 1 << 30
-LIMIT_SECONDS = 120.0
 
 
 # Files of each source: `mine` and `c4` get three more than the shared corpus has.
@@ -230,31 +224,14 @@ def test_killed_while_it_merges_and_started_again(corpus: Corpus, tmp_path: Path
     run(once, size)
 
     before = stored(values)
-    kill_when_merged(3, size, values, tmp_path)
+    merged = Path(values["store"])
+    kill_when(lambda: len(list(merged.rglob("merged-*"))) >= 3, "compact", values, tmp_path, "--size", f"{size}B")
     there = stored(values)
     assert before.items() < there.items()
     assert {name: digest for name, digest in there.items() if name not in before}.items() < stored(once).items()
     run(values, size)
     assert stored(values) == stored(once)
     assert len(stored(once)) < 30
-
-
-def kill_when_merged(number: int, size: int, values: dict[str, Any], folder: Path) -> None:
-    """Starts `byline compact` and kills it with all it started when so many merged runs are there."""
-    path = write_recipe(folder / "recipe.yaml", values)
-    words = [sys.executable, "-m", "pipelines.cli", "compact", str(path), "--size", f"{size}B", "--workers", "1"]
-    with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-        ends = time.monotonic() + LIMIT_SECONDS
-        try:
-            while len(list(Path(values["store"]).rglob("merged-*"))) < number:
-                assert process.poll() is None, (folder / "log.txt").read_text()
-                assert time.monotonic() < ends, "nothing was merged"
-                time.sleep(0.001)
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    assert process.returncode == -signal.SIGKILL, (folder / "log.txt").read_text()
 
 
 # ------------------------------------------------------------------------------------------------- another corpus

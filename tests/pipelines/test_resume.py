@@ -4,12 +4,7 @@ The killed ones are the real command in a process group of its own, ended by SIG
 waited for are there.
 """
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,14 +16,13 @@ from pipelines.plan import plan
 from pipelines.runner import RunnerSettings
 from schemas.config_file import parse_config
 from schemas.store import RunInfo
-from tests.builds import build, digests, manifest_of, quiet, verify
-from tests.corpora import Corpus, make_records, recipe, write_c4, write_jsonl, write_recipe
+from tests.builds import build, digests, kill_when, manifest_of, quiet, verify
+from tests.corpora import Corpus, make_records, recipe, write_c4, write_jsonl
 from transforms.store.store_index import read_runs
 
 ROOT = Path(__file__).parents[2]
 # So many that a poll every millisecond sees some of them done and others not.
 FILES, RECORDS = 80, 12
-LIMIT_SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -58,41 +52,23 @@ def arrow_files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*.arrow") if not path.name.startswith(".")]
 
 
-def kill_when(is_time: Callable[[], bool], values: dict[str, Any], folder: Path) -> None:
-    """Starts `byline build` and kills it with all it started when it is time; it must still be running then."""
-    path = write_recipe(folder / "recipe.yaml", values)
-    command = [sys.executable, "-m", "pipelines.cli", "build", str(path), "--workers", "1"]
-    with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-        ends = time.monotonic() + LIMIT_SECONDS
-        try:
-            while not is_time():
-                assert process.poll() is None, (folder / "log.txt").read_text()
-                assert time.monotonic() < ends, "it was never time"
-                time.sleep(0.001)
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    assert process.returncode == -signal.SIGKILL, (folder / "log.txt").read_text()
-
-
 def test_killed_at_three_moments_and_started_again(many: Corpus, uninterrupted: Path, tmp_path: Path) -> None:
     values = many_files(many, tmp_path)
     store, out = tmp_path / "store/mine", tmp_path / "shards"
 
-    kill_when(lambda: len(arrow_files(store)) >= 3, values, tmp_path)
+    kill_when(lambda: len(arrow_files(store)) >= 3, "build", values, tmp_path)
     first = {path: path.stat().st_mtime_ns for path in arrow_files(store)}
     assert 3 <= len(first) < FILES
     assert not out.exists()
 
-    kill_when(lambda: len(arrow_files(store)) == FILES, values, tmp_path)
+    kill_when(lambda: len(arrow_files(store)) == FILES, "build", values, tmp_path)
     assert not (out / "plan.arrow").exists()
     # What was whole is not made again, and every file is a run that can be read.
     assert {path: path.stat().st_mtime_ns for path in first} == first
     assert len([run for folder in store.iterdir() for run in read_runs(str(folder))]) == FILES
 
     shards = uninterrupted_shards(uninterrupted)
-    kill_when(lambda: len(arrow_files(out / "conditioned")) >= 2, values, tmp_path)
+    kill_when(lambda: len(arrow_files(out / "conditioned")) >= 2, "build", values, tmp_path)
     second = {path: path.stat().st_mtime_ns for path in arrow_files(out / "conditioned")}
     assert 2 <= len(second) + len(arrow_files(out / "cooldown")) < shards
     assert not (out / "manifest.json").exists()

@@ -50,6 +50,24 @@ class MappedTokens:
         assert end == len(into), f"{end} tokens in lists that say {len(into)}"
 
 
+def batches_between(starts: np.ndarray, low: int, high: int) -> range:
+    """The record batches that may hold documents with low <= place <= high.
+
+    Args:
+        starts: uint64 [batches], the first place of each.
+        low, high: places.
+    """
+    # A place equal to a batch's first may also stand at the end of the batch before.
+    first = int(starts.searchsorted(np.uint64(low), "left")) - 1
+    return range(max(first, 0), int(starts.searchsorted(np.uint64(high), "right")))
+
+
+def rows_between(place: np.ndarray, low: int, high: int) -> tuple[int, int]:
+    """The first row with low <= place <= high, and the one behind the last; `place` (uint64) ascends."""
+    # As uint64: numpy compares places with a plain int below 2^63 as float64, which has 53 bits.
+    return int(place.searchsorted(np.uint64(low), "left")), int(place.searchsorted(np.uint64(high), "right"))
+
+
 def as_one(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
     """Batches of this schema as one, columns of type `string` dictionary-encoded."""
     # Without the schema's metadata, which describes a run.

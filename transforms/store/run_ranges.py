@@ -26,7 +26,7 @@ from transforms.files import arrow_file
 from transforms.files.arrow_file import BatchLayout, Column
 from transforms.files.object_store import in_order
 from transforms.files.storage import open_ranges
-from transforms.store.run_pieces import Piece, as_one
+from transforms.store.run_pieces import Piece, as_one, batches_between, rows_between
 
 # Bytes that are cheaper to read than to leave out: a request more waits 30 ms, in which a connection moves 1 MB.
 GAP_BYTES = 64 << 10
@@ -198,11 +198,7 @@ class RangedRun:
 
     def numbers(self, low: int, high: int) -> range:
         """The record batches that may hold documents with low <= place <= high."""
-        places = self._directory.places
-        # As uint64: numpy compares places with a plain int below 2^63 as float64, which has 53 bits. A place equal to a
-        # batch's first may also stand at the end of the batch before.
-        first = int(places.searchsorted(np.uint64(low), "left")) - 1
-        return range(max(first, 0), int(places.searchsorted(np.uint64(high), "right")))
+        return batches_between(self._directory.places, low, high)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All record batches without tokens, in order of place, many read at a time."""
@@ -216,8 +212,7 @@ class RangedRun:
         """The documents of one record batch with low <= place <= high; None where it has none."""
         index, tokens = self._read(number)
         assert tokens is not None, f"{self._directory.uri}: pieces have tokens"
-        place = index["place"].to_numpy()
-        start, end = place.searchsorted(np.uint64(low), "left"), place.searchsorted(np.uint64(high), "right")
+        start, end = rows_between(index["place"].to_numpy(), low, high)
         if start >= end:
             return None
         # Copies: a slice would keep all the batch's columns in memory.

@@ -9,7 +9,6 @@ A run on a local disk is mapped into memory, where all this is free; one in an o
 `transforms.store.run_ranges`. Both give the same.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
@@ -20,7 +19,7 @@ from byline.stores import is_object_address
 from schemas.store import RunFile
 from transforms.files.storage import open_random
 from transforms.store import run_ranges
-from transforms.store.run_pieces import MappedTokens, Piece, TokenLists, as_one
+from transforms.store.run_pieces import MappedTokens, Piece, TokenLists, as_one, batches_between, rows_between
 from transforms.store.run_ranges import DIRECTORIES, RangedRun, RangedTokens
 
 # Open runs a worker keeps: each holds a memory map.
@@ -34,6 +33,7 @@ class Run:
         source = open_random(uri)
         schema = pa.ipc.open_file(source).schema
         self.info = RunFile.from_schema(schema, uri)
+        self._starts = np.array(self.info.batch_places, np.uint64)
         wanted = [number for number, field in enumerate(schema) if field.name in columns]
         self._reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted))
 
@@ -53,14 +53,9 @@ class Run:
 
     def between(self, low: int, high: int) -> Iterator[Piece]:
         """The documents with low <= place <= high."""
-        starts = self.info.batch_places
-        # A place equal to a batch's first may also stand at the end of the batch before.
-        for number in range(max(bisect_left(starts, low) - 1, 0), bisect_right(starts, high)):
+        for number in batches_between(self._starts, low, high):
             batch = self._reader.get_batch(number)
-            place = batch["place"].to_numpy()
-            # As uint64: numpy compares places with a plain int below 2^63 as float64, which has 53 bits.
-            start = place.searchsorted(np.uint64(low), "left")
-            end = place.searchsorted(np.uint64(high), "right")
+            start, end = rows_between(batch["place"].to_numpy(), low, high)
             if start < end:
                 some = batch.slice(start, end - start)
                 index = some.select([name for name in some.schema.names if name != "tokens"])

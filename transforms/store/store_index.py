@@ -164,12 +164,22 @@ def merged_in_vain(inputs: Iterable[InputFile], runs: Iterable[RunInfo], unused:
         current = [part for part in file.parts if sizes.get(input_of(part)) == part.input_size]
         missing = [part for part in current if (*input_of(part), part.chunk) not in there]
         if missing:
-            other = next(part.path for part in file.parts if part not in current)
-            why = "has another size now" if (file.source, other) in sizes else "is no input file any more"
+            # A file that shares chunks with a used one, though each of its chunks is current, is not used either.
+            other = next((part for part in file.parts if part not in current), None)
+            other = other or next(part for part in file.parts if part not in missing)
+            why, count = _why_not(other, sizes), len(missing)
             notes.append(
-                f"{file.source}: {other} {why}; {len(missing)} other chunks that were merged with it are prepared again"
+                f"{file.source}: {other.path} {why}; {count} other chunks that were merged with it are prepared again"
             )
     return notes
+
+
+def _why_not(part: RunInfo, sizes: Mapping[tuple[str, str], int]) -> str:
+    """Why a chunk of a merged run keeps it from being used."""
+    size = sizes.get(input_of(part))
+    if size is None:
+        return "is no input file any more"
+    return "has another size now" if size != part.input_size else "is in another merged run, too"
 
 
 def whole_files(runs: Iterable[RunInfo]) -> set[tuple[str, str]]:

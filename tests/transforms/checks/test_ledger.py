@@ -17,6 +17,7 @@ from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from schemas.config import Config
 from schemas.config_file import parse_config
 from schemas.store import RunInfo
+from tests.planned import TOKENIZER
 from transforms.checks.ledger import (
     check_disjoint,
     check_phase,
@@ -30,16 +31,6 @@ from transforms.checks.rows import RowCounts
 NAMES = [("c4", "a.gz"), ("dclm", "b.zst")]
 SOURCES = np.array(["c4", "dclm"], object)
 RECORDS = np.array([4, 3])
-TOKENIZER = {
-    "name": "t",
-    "sha256": "00",
-    "vocab_size": 200,
-    "bos_id": 1,
-    "eos_id": 2,
-    "pad_id": 2,
-    "added": {},
-    "markers": {},
-}
 CONDITION = {"template": "{host}", "place": "before", "dropout": 0.0, "unknown": "unknown", "salt": "byline"}
 VALUES: dict[str, Any] = {
     "sources": {name: {"format": "jsonl", "path": "x"} for name in ("c4", "dclm")},

@@ -12,18 +12,9 @@ from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from schemas.config import Config
 from schemas.config_file import parse_config
 from schemas.plan import PLAN_SCHEMA, Plan
+from tests.planned import TOKENIZER
 from transforms.checks.plan import check_drawn, check_plan, condition_of, sources_masking_own
 
-TOKENIZER = {
-    "name": "t",
-    "sha256": "00",
-    "vocab_size": 200,
-    "bos_id": 1,
-    "eos_id": 2,
-    "pad_id": 2,
-    "added": {},
-    "markers": {},
-}
 CONDITION = {"template": "{host}", "place": "before"}
 VALUES: dict[str, Any] = {
     "sources": {name: {"format": "jsonl", "path": "x"} for name in ("c4", "dclm")},

@@ -94,6 +94,21 @@ def test_says_which_file_makes_others_be_prepared_again() -> None:
     assert store_index.merged_in_vain(files, there, [merged_run]) == []
 
 
+def test_merged_runs_that_share_a_chunk_after_a_file_went_away_and_came_back() -> None:
+    x, y, z = (run(path) for path in "xyz")
+    files, inputs = [merged(x, y), merged(x, z)], [file(path) for path in "xyz"]
+    chosen = used(files, *inputs)
+    assert chosen == [merged(x, y)]
+    runs = store_index.runs_of(chosen)
+    assert store_index.pending_files(inputs, runs) == [file("z")]
+    assert store_index.merged_in_vain(inputs, runs, [merged(x, z)]) == [
+        "a: x is in another merged run, too; 1 other chunks that were merged with it are prepared again"
+    ]
+    # When z is there again, nothing needs the one that shares.
+    assert used([*files, merged(z)], *inputs) == [merged(x, y), merged(z)]
+    assert store_index.superseded(files, [merged(x, y), merged(z)]) == [merged(x, z).uri]
+
+
 def test_chunks_of_merged_runs_are_in_order_and_files_named_once() -> None:
     one, two = merged(run("b", 0, False), run("c")), merged(run("a"), run("b", 1))
     runs = store_index.runs_of([one, two])
