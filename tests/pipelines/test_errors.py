@@ -291,6 +291,23 @@ def test_planning_or_assembling_before_preparing(byline, values, tmp_path) -> No
     assert not (tmp_path / "shards").exists()
 
 
+@pytest.mark.parametrize("start", [-40, 700], ids=["footer", "record batch"])
+def test_a_damaged_run_of_the_token_store(byline, values, tmp_path, start) -> None:
+    path = write_recipe(tmp_path / "recipe.yaml", values)
+    assert byline("build", path)[0] == 0
+    run = next((tmp_path / "store/mine").rglob("*.arrow"))
+    content = bytearray(run.read_bytes())
+    at = start if start < 0 else content.index(b"\xff\xff\xff\xff", start)
+    content[at : at + 24] = bytes(24)
+    run.write_bytes(content)
+    pattern = rf"{run}: cannot be read as a run .*; delete it or choose another `store`"
+    mistake(byline("build", path, "--set", f"output={tmp_path / 'again'}"), pattern)
+    status, out, _ = byline("verify", values["output"])
+    assert (status, bool(re.search(pattern, out))) == (0 if start < 0 else 1, True), out
+    run.unlink()
+    assert byline("build", path, "--set", f"output={tmp_path / 'again'}")[0] == 0
+
+
 @pytest.mark.parametrize("command", [["verify"], ["inspect"], ["prompt", "OUT", "host=a.org", "text"]])
 def test_an_unfinished_build(byline, built, tmp_path, command) -> None:
     out = copy_build(built, tmp_path / "shards")

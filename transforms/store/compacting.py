@@ -27,6 +27,7 @@ from byline.stores import is_object_address
 from schemas.store import FILE, MERGED_PREFIX, RunFile, in_order
 from transforms.batches.list_copying import place_lists
 from transforms.files.storage import exists, join, open_random, side_by_side, write_file
+from transforms.store.run_pieces import reading_run
 from transforms.store.run_ranges import RangedRun, read_directory
 from transforms.store.run_reading import Run
 from transforms.store.runs import batch_borders
@@ -118,10 +119,11 @@ class _Input:
 
     def __init__(self, uri: str) -> None:
         self._source = open_random(uri)
-        self._reader = pa.ipc.open_file(self._source)
         self.uri = uri
-        self.schema = self._reader.schema
-        self.file = RunFile.from_schema(self.schema, uri, self._source.size())
+        with reading_run(uri):
+            self._reader = pa.ipc.open_file(self._source)
+            self.schema = self._reader.schema
+            self.file = RunFile.from_schema(self.schema, uri, self._source.size())
         self.numbers = np.zeros(0, np.int32)
         self._batch: pa.RecordBatch | None = None
         self._row = 0
@@ -144,8 +146,12 @@ class _Input:
 
     def _fetch(self) -> None:
         if self._next < self._reader.num_record_batches:
-            self._ahead: Future[pa.RecordBatch] = self._pool.submit(self._reader.get_batch, self._next)
+            self._ahead: Future[pa.RecordBatch] = self._pool.submit(self._read, self._next)
             self._next += 1
+
+    def _read(self, number: int) -> pa.RecordBatch:
+        with reading_run(self.uri):
+            return self._reader.get_batch(number)
 
     def take(self, count: int) -> Iterator[pa.RecordBatch]:
         """The next documents, with the columns of a merged run in any order."""

@@ -6,16 +6,37 @@ piece     index    place  row  num_tokens  host          tokens   lists 0, 1, 2,
                    15     0    2           b.org
                    19     4    4           a.org
 ```
+
+A file that cannot be read is one line, `reading_run` sees to that.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from byline.errors import BylineError
 from transforms.batches.list_copying import copy_lists
+
+
+@contextmanager
+def reading_run(uri: str) -> Iterator[None]:
+    """Around what reads a file of the token store.
+
+    Raises:
+        BylineError: the file is damaged, or no run; or what the block raises, if that is one.
+    """
+    try:
+        yield
+    except BylineError:
+        # An object store that is away says nothing of the file.
+        raise
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise BylineError(f"{uri}: cannot be read as a run ({reason}); delete it or choose another `store`") from None
 
 
 class TokenLists(Protocol):

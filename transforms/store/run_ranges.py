@@ -18,7 +18,6 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-from byline.errors import BylineError
 from byline.stores import TAIL_BYTES, ObjectFile
 from schemas.store import RunFile
 from transforms.batches.list_copying import copy_lists
@@ -26,7 +25,7 @@ from transforms.files import arrow_file
 from transforms.files.arrow_file import BatchLayout, Column
 from transforms.files.object_store import in_order
 from transforms.files.storage import open_ranges
-from transforms.store.run_pieces import Piece, as_one, batches_between, rows_between
+from transforms.store.run_pieces import Piece, as_one, batches_between, reading_run, rows_between
 
 # Bytes that are cheaper to read than to leave out: a request more waits 30 ms, in which a connection moves 1 MB.
 GAP_BYTES = 64 << 10
@@ -73,22 +72,16 @@ def read_directory(uri: str) -> Directory:
         BylineError: there is none, or it is none of this version.
     """
     file = open_ranges(uri)
-    try:
+    with reading_run(uri):
         end = file.read_at(max(file.size - TAIL_BYTES, 0), file.size)
         size = arrow_file.footer_size(end)
         if size > len(end):
             end = file.read_at(max(file.size - size, 0), file.size - len(end)) + end
         schema, starts = arrow_file.read_footer(end)
-    except ValueError as error:
-        raise _unreadable(uri, error) from None
-    info = RunFile.from_schema(schema, uri)
-    if len(info.batch_places) != len(starts):
-        raise _unreadable(uri, ValueError(f"{len(starts)} record batches and {len(info.batch_places)} first places"))
+        info = RunFile.from_schema(schema, uri)
+        if len(info.batch_places) != len(starts):
+            raise ValueError(f"{len(starts)} record batches and {len(info.batch_places)} first places")
     return Directory(file, uri, info.source, schema.remove_metadata(), np.array(info.batch_places, np.uint64), starts)
-
-
-def _unreadable(uri: str, error: ValueError) -> BylineError:
-    return BylineError(f"{uri}: cannot be read as a run ({error}); delete it or choose another `store`")
 
 
 class Directories:
@@ -191,10 +184,8 @@ class RangedRun:
     def __init__(self, directory: Directory, columns: Iterable[str]) -> None:
         self.source = directory.source
         self._directory = directory
-        try:
+        with reading_run(directory.uri):
             self._wanted = _wanted(directory.schema, frozenset(columns))
-        except ValueError as error:
-            raise _unreadable(directory.uri, error) from None
 
     def numbers(self, low: int, high: int) -> range:
         """The record batches that may hold documents with low <= place <= high."""
@@ -220,13 +211,11 @@ class RangedRun:
         return Piece(index.take(pa.array(np.arange(start, end))), some)
 
     def _read(self, number: int) -> tuple[pa.RecordBatch, RangedTokens | None]:
-        head = _Head(self._directory.file, int(self._directory.starts[number]), self._wanted.head)
-        try:
+        with reading_run(self._directory.uri):
+            head = _Head(self._directory.file, int(self._directory.starts[number]), self._wanted.head)
             layout = head.layout()
             index = self._index(head, layout)
             return index, self._tokens(head.start, layout, index)
-        except ValueError as error:
-            raise _unreadable(self._directory.uri, error) from None
 
     def _index(self, head: "_Head", layout: BatchLayout) -> pa.RecordBatch:
         columns = self._wanted.columns

@@ -19,7 +19,15 @@ from byline.stores import is_object_address
 from schemas.store import RunFile
 from transforms.files.storage import open_random
 from transforms.store import run_ranges
-from transforms.store.run_pieces import MappedTokens, Piece, TokenLists, as_one, batches_between, rows_between
+from transforms.store.run_pieces import (
+    MappedTokens,
+    Piece,
+    TokenLists,
+    as_one,
+    batches_between,
+    reading_run,
+    rows_between,
+)
 from transforms.store.run_ranges import DIRECTORIES, RangedRun, RangedTokens
 
 # Open runs a worker keeps: each holds a memory map.
@@ -30,12 +38,14 @@ class Run:
     """An open run, of which only some columns are ever read."""
 
     def __init__(self, uri: str, columns: tuple[str, ...]) -> None:
+        self._uri = uri
         source = open_random(uri)
-        schema = pa.ipc.open_file(source).schema
-        self.info = RunFile.from_schema(schema, uri)
-        self._starts = np.array(self.info.batch_places, np.uint64)
-        wanted = [number for number, field in enumerate(schema) if field.name in columns]
-        self._reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted))
+        with reading_run(uri):
+            schema = pa.ipc.open_file(source).schema
+            self.info = RunFile.from_schema(schema, uri)
+            self._starts = np.array(self.info.batch_places, np.uint64)
+            wanted = [number for number, name in enumerate(schema.names) if name in columns]
+            self._reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted))
 
     @property
     def source(self) -> str:
@@ -45,7 +55,7 @@ class Run:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All record batches, in order of place."""
         for number in range(self._reader.num_record_batches):
-            yield self._reader.get_batch(number)
+            yield self._batch(number)
 
     def whole(self) -> pa.RecordBatch:
         """The columns of the whole run as one batch, texts but `url` dictionary-encoded; not for tokens."""
@@ -54,12 +64,16 @@ class Run:
     def between(self, low: int, high: int) -> Iterator[Piece]:
         """The documents with low <= place <= high."""
         for number in batches_between(self._starts, low, high):
-            batch = self._reader.get_batch(number)
+            batch = self._batch(number)
             start, end = rows_between(batch["place"].to_numpy(), low, high)
             if start < end:
                 some = batch.slice(start, end - start)
                 index = some.select([name for name in some.schema.names if name != "tokens"])
                 yield Piece(index, MappedTokens(some["tokens"]))
+
+    def _batch(self, number: int) -> pa.RecordBatch:
+        with reading_run(self._uri):
+            return self._reader.get_batch(number)
 
 
 @lru_cache(maxsize=_OPEN_RUNS)

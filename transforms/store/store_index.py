@@ -19,6 +19,7 @@ from schemas.documents import InputFile
 from schemas.store import RunFile, RunInfo
 from transforms.files import storage
 from transforms.store.fingerprint import changed_keys
+from transforms.store.run_pieces import reading_run
 
 SOURCE_FILE = "source.json"
 
@@ -51,7 +52,7 @@ def read_new_files(folder: str, known: dict[str, RunFile], most: int | None = No
 
 def read_run_file(uri: str, size: int) -> RunFile:
     """What one file holds, from its footer; `size` is its bytes, which the listing has told already."""
-    with storage.open_random(uri) as source:
+    with storage.open_random(uri) as source, reading_run(uri):
         return RunFile.from_schema(pa.ipc.open_file(source).schema, uri, size)
 
 
@@ -62,7 +63,7 @@ def read_runs(folder: str) -> list[RunInfo]:
 
 def read_run_info(uri: str) -> RunInfo:
     """The description of one run that is no merged one, from its footer."""
-    with storage.open_random(uri) as source:
+    with storage.open_random(uri) as source, reading_run(uri):
         return RunInfo.from_schema(pa.ipc.open_file(source).schema, uri)
 
 

@@ -120,3 +120,18 @@ def test_a_run_that_was_written_again(tmp_path: Path) -> None:
 def test_a_run_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BylineError, match=r"none\.arrow: cannot be opened"):
         open_run(str(tmp_path / "none.arrow"), ["place"])
+
+
+def test_a_damaged_run_is_named(tmp_path: Path) -> None:
+    """Whatever eight bytes of it are lost, it can be read, or the error says which file it is."""
+    path = Path(write(tmp_path, [1, 2, 3, 4, 5]))
+    content, told = path.read_bytes(), []
+    for start in range(0, len(content), 8):
+        path.write_bytes(content[:start] + b"\xff" * 8 + content[start + 8 :])
+        try:
+            list(Run(str(path), ("place", "row")).batches())
+        except BylineError as error:
+            told.append(str(error))
+    assert len(told) > len(content) // 8 // 4
+    assert [line for line in told if not line.startswith(f"{path}: ")] == []
+    assert [line for line in told if "delete it or choose another `store`" not in line] == []
