@@ -13,6 +13,7 @@ from byline import manifest as manifests
 from byline.errors import BylineError
 from byline.shards import FORMAT, VERSION
 from pipelines.engine import job_shower, show_counts
+from pipelines.leftovers import clean_output
 from pipelines.prepare import StoreState
 from pipelines.progress import progress_bar
 from pipelines.runner import RunnerSettings, run_pipeline
@@ -55,7 +56,9 @@ def assemble(
     Raises:
         BylineError: the output holds another build, or the token store is not the planned one.
     """
-    if not _make_room(config.output, plan, overwrite=overwrite):
+    has_room = _make_room(config.output, plan, overwrite=overwrite)
+    clean_output(config.output, console)
+    if not has_room:
         console.print(f"assemble  nothing to do: {config.output} is finished", highlight=False, markup=False)
         return
     forget_runs()
@@ -66,6 +69,7 @@ def assemble(
     )
     with progress_bar(console, "assemble", len(plan.shards()), _follow(job), unit="shards"):
         result = run_pipeline(_wire(config, job), settings, 2 * expected, job_shower(console, settings))
+    clean_output(config.output, console, is_finished=True)
     records = _finish(config, plan, state, job, len(numbers))
     show_counts(console, "assemble", settings, result, total(map(shard_counts, records)))
 

@@ -16,6 +16,7 @@ import apache_beam as beam
 from rich.console import Console
 
 from byline.errors import BylineError
+from pipelines.leftovers import clean_store
 from pipelines.prepare import StoreState, look_at_store
 from pipelines.progress import progress_bar
 from pipelines.runner import RunnerSettings, run_pipeline
@@ -63,6 +64,7 @@ def compact(config: Config, size: int, settings: RunnerSettings, console: Consol
             f"{config.store}: {len(pending)} of {len(state.inputs)} input files are not prepared with this "
             f"configuration (first: {pending[0].source}/{pending[0].path}); run `byline prepare`, then compact"
         )
+    clean_store("compact", config.store, console, writes=True)
     known = {file.uri: file for file in (*state.files, *state.unused)}
     before = after = _look(state, known)
     # What a command left that was killed while it deleted.

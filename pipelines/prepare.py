@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from byline.errors import BylineError
 from pipelines.engine import job_shower, show_counts
+from pipelines.leftovers import clean_store
 from pipelines.progress import progress_bar
 from pipelines.runner import RunnerSettings, run_pipeline
 from schemas.config import Config
@@ -111,6 +112,7 @@ def prepare(config: Config, settings: RunnerSettings, console: Console) -> Store
     """Prepares what is missing and returns the whole store's state."""
     state = look_at_store(config, console)
     pending = state.pending()
+    clean_store("prepare", config.store, console, writes=bool(pending))
     if not pending:
         console.print(
             f"prepare   nothing to do: {len(state.inputs)} files are in {escape(config.store)}", highlight=False

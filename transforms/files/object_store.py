@@ -15,9 +15,10 @@ keeps the old one. Nothing here makes folders: they are only what names have in 
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import lru_cache, partial
-from typing import TypeVar
+from mmap import ACCESS_READ, mmap
+from typing import BinaryIO, TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
@@ -61,19 +62,21 @@ def resolve(uri: str) -> tuple[fs.FileSystem, str]:
     return fs.PyFileSystem(_Retrying(scheme, stores.client(scheme, path, writes=True))), path
 
 
-def upload(filesystem: fs.PyFileSystem, path: str, file: str) -> None:
+def upload(filesystem: fs.PyFileSystem, path: str, file: BinaryIO) -> None:
     """Writes a local file as an object that appears, or replaces the old one, when all of it is there.
 
     Args:
         filesystem: from `resolve`.
         path: `bucket/key`.
-        file: path of the local file.
+        file: the local file, open for reading; it needs no name.
 
     Raises:
         BylineError: it did not succeed; the object is what it was before.
     """
     handler = filesystem.handler
-    content = pa.memory_map(file).read_buffer() if os.path.getsize(file) else pa.py_buffer(b"")
+    # An empty file cannot be mapped.
+    is_empty = os.fstat(file.fileno()).st_size == 0
+    content = pa.py_buffer(b"" if is_empty else mmap(file.fileno(), 0, access=ACCESS_READ))
 
     def put() -> None:
         # One write: the client completes an upload even from a destructor, so no half of it may ever be handed over.
@@ -100,17 +103,21 @@ def open_ranges(uri: str) -> ObjectFile:
     return filesystem.handler.open_ranges(path)
 
 
-def in_order(call: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
-    """`map` with up to `AT_ONCE` calls under way, in threads that all callers of this process share.
+def in_order(
+    call: Callable[[Item], Answer], items: Iterable[Item], threads: Executor | None = None
+) -> Iterator[Answer]:
+    """`map` with up to `AT_ONCE` calls under way.
 
     Args:
         call: waits for no other call of these threads.
         items: taken as room is made, so that no more than `AT_ONCE` answers wait to be asked for.
+        threads: others than those that all callers of this process share, for calls that wait for calls of those.
     """
+    threads = threads or _callers()
     waiting: deque[Future[Answer]] = deque()
     try:
         for item in items:
-            waiting.append(_callers().submit(call, item))
+            waiting.append(threads.submit(call, item))
             if len(waiting) == AT_ONCE:
                 yield waiting.popleft().result()
         while waiting:

@@ -10,14 +10,27 @@ with write_file("out/store/a.arrow") as sink:     out/store/.tmp-91c3...-a.arrow
 
 An object store has no rename and needs none: the file is written to a local disk and uploaded when it is whole
 (transforms/files/object_store.py).
+
+A process that is killed cannot remove what it was writing. `remove_unfinished` does when nobody can still be at it:
+
+```
+out/store/.tmp-08a1...-inputs.jsonl             a list, which a job reads: removed when unchanged for two weeks
+out/store/c4/5f3e.../.tmp-91c3...-a.arrow       half a file: removed when unchanged for a day
+out/store/c4/5f3e.../.tmp-a                     no name that is made here: stays
+```
 """
 
 import hashlib
 import os
+import re
+import stat
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TypeVar
 
 import pyarrow as pa
@@ -28,6 +41,15 @@ from byline.stores import address, is_object_address
 from transforms.files import object_store
 
 TEMPORARY_PREFIX = ".tmp-"
+# As `temporary_name` makes them: what else begins like that is somebody else's.
+_TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{16}-.")
+# A file that is being written changes every few seconds, and none takes a day; clocks that differ add minutes.
+_WRITTEN_SECONDS = 24 * 3600
+# A list does not change while a job reads it, and a job that an engine begins again, maybe long after its driver was
+# killed, reads it again. Lists are small, so there is no hurry.
+_LIST_SECONDS = 14 * 24 * 3600
+# store/source/fingerprint, output/phase: what a user keeps further down is none of ours, and may be large.
+_DEPTH = 2
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -174,10 +196,16 @@ class DigestedSink:
 
 
 def _write_object(filesystem: fs.PyFileSystem, path: str) -> Iterator[pa.NativeFile]:
-    with tempfile.NamedTemporaryFile(prefix="byline-upload-") as spool:
-        with pa.OSFile(spool.name, "wb") as sink:
+    descriptor, name = tempfile.mkstemp(prefix="byline-upload-")
+    with open(descriptor, "rb") as spool:
+        try:
+            sink = pa.OSFile(name, "wb")
+        finally:
+            # From here on it has no name, and its room is free when it is closed, by SIGKILL too.
+            os.unlink(name)
+        with sink:
             yield sink
-        object_store.upload(filesystem, path, spool.name)
+        object_store.upload(filesystem, path, spool)
 
 
 def side_by_side(call: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
@@ -201,6 +229,76 @@ def delete_folder(uri: str) -> None:
     filesystem, path = resolve(uri)
     if filesystem.get_file_info(path).type == fs.FileType.Directory:
         filesystem.delete_dir(path)
+
+
+def remove_unfinished(folder: str, now: float | None = None, *, at_once: bool = False) -> tuple[int, int]:
+    """Deletes the temporary files of a store or an output that nobody writes or reads any more.
+
+    Links to other folders are not followed. In an object store there is nothing but lists, right in the folder, so
+    that one listing tells, and no file below it is looked at.
+
+    One that cannot be deleted, or a folder that cannot be listed, is left: it may be another user's, and whoever
+    calls this does not need it gone.
+
+    Args:
+        folder: that of the store, or of the output; there need not be one.
+        now: seconds since 1970; this machine's clock where it is not given.
+        at_once: however young they are, because whoever wrote to the folder has ended.
+
+    Returns:
+        How many were deleted, and how many bytes they had.
+    """
+    filesystem, path = resolve(folder)
+    found = _temporary_files(path) if isinstance(filesystem, fs.LocalFileSystem) else _temporary_lists(filesystem, path)
+    now = time.time() if now is None else now
+    old = [
+        file for file in found if at_once or now - file.changed > (_LIST_SECONDS if file.is_list else _WRITTEN_SECONDS)
+    ]
+    sizes = [file.size for file in old if _is_deleted(filesystem, file.path)]
+    return len(sizes), sum(sizes)
+
+
+@dataclass(frozen=True)
+class _TemporaryFile:
+    """One with such a name; `changed` in seconds since 1970, `size` in bytes."""
+
+    path: str
+    changed: float
+    size: int
+    is_list: bool
+
+
+def _temporary_files(folder: str) -> Iterator[_TemporaryFile]:
+    """Those on a disk. Not by Arrow, which follows links, and asks for the size of every file of 250,000."""
+    for place, folders, names in os.walk(folder):
+        depth = len(PurePath(place).parts) - len(PurePath(folder).parts)
+        if depth == _DEPTH:
+            folders.clear()
+        for path in (os.path.join(place, name) for name in names if _TEMPORARY.match(name)):
+            # It may be gone: renamed by who wrote it, or deleted by another command.
+            with suppress(OSError):
+                status = os.lstat(path)
+                if stat.S_ISREG(status.st_mode):
+                    yield _TemporaryFile(path, status.st_mtime, status.st_size, is_list=depth == 0)
+
+
+def _temporary_lists(filesystem: fs.FileSystem, folder: str) -> Iterator[_TemporaryFile]:
+    """Those right in a folder of an object store."""
+    try:
+        found = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+    except (OSError, BylineError):
+        return
+    for info in found:
+        if info.type == fs.FileType.File and _TEMPORARY.match(info.base_name):
+            yield _TemporaryFile(info.path, info.mtime_ns / 1e9, info.size, is_list=True)
+
+
+def _is_deleted(filesystem: fs.FileSystem, path: str) -> bool:
+    try:
+        filesystem.delete_file(path)
+    except (OSError, BylineError):
+        return False
+    return True
 
 
 def _reason(error: OSError) -> str:

@@ -1,6 +1,7 @@
 """Objects appear whole or not at all, reads survive what a network does, and a build is the same as on a disk."""
 
 import hashlib
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,18 @@ def test_an_object_appears_when_it_is_whole(server: ObjectServer) -> None:
     with storage.write_file(f"{ROOT}/a.bin") as sink:
         sink.write(NOISE)
         assert server.content("a.bin") == b"old"
+    assert server.content("a.bin") == NOISE
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_nothing(
+    server: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with storage.write_file(f"{ROOT}/a.bin") as sink:
+        sink.write(NOISE)
+        sink.flush()
+        # What has no name is gone with the process.
+        assert list(tmp_path.iterdir()) == []
     assert server.content("a.bin") == NOISE
 
 

@@ -1,6 +1,7 @@
 """Files appear whole or not at all, and every error is one line."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,11 @@ import pytest
 from pyarrow import fs
 
 from byline.errors import BylineError
+from tests.object_server import BUCKET, Environ, object_server, quick_retries
 from transforms.files import storage
+
+HOUR, DAY = 3600, 24 * 3600
+NOW = 1_800_000_000.0
 
 
 def names(folder: Path) -> list[str]:
@@ -135,3 +140,146 @@ def test_answers_side_by_side_are_in_order_and_the_first_error_is_raised(tmp_pat
     assert storage.side_by_side(storage.read_bytes, []) == []
     with pytest.raises(BylineError, match=r"missing\.bin: cannot be opened"):
         storage.side_by_side(storage.read_bytes, [str(tmp_path / "missing.bin")] * 3)
+
+
+# ------------------------------------------------------------------------------------------------ what was left behind
+
+
+def leave(path: Path, seconds: float, content: bytes = b"12345") -> Path:
+    """A file that was last changed so long before `NOW`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, (NOW, NOW - seconds))
+    return path
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+
+
+NAME = ".tmp-0123456789abcdef-a.arrow"
+
+
+@pytest.mark.parametrize(
+    ("place", "seconds", "is_removed"),
+    [
+        (f"c4/5f3e/{NAME}", DAY + 1, True),
+        (f"c4/5f3e/{NAME}", DAY - 1, False),
+        (f"models/{NAME}", DAY + 1, True),
+        # Of a machine whose clock is ahead.
+        (f"c4/5f3e/{NAME}", -2 * DAY, False),
+        # Lists and counters, which a job of some days may read again.
+        (".tmp-0123456789abcdef-inputs.jsonl", 14 * DAY + 1, True),
+        (".tmp-0123456789abcdef-inputs.jsonl", 14 * DAY - 1, False),
+        (".tmp-0123456789abcdef-.tmp-fedcba9876543210-inputs.jsonl", 14 * DAY + 1, True),
+        # Deeper than anything of ours.
+        (f"c4/5f3e/more/{NAME}", 100 * DAY, False),
+        # Whole files, and what others call so.
+        ("c4/5f3e/a.arrow", 100 * DAY, False),
+        ("c4/5f3e/.tmp-x", 100 * DAY, False),
+        ("c4/5f3e/.tmp-4711-a.arrow", 100 * DAY, False),
+        ("c4/5f3e/.tmp-0123456789ABCDEF-a.arrow", 100 * DAY, False),
+        ("c4/5f3e/.tmp-0123456789abcdef0-a.arrow", 100 * DAY, False),
+        ("c4/5f3e/.tmp-0123456789abcdef-", 100 * DAY, False),
+        ("c4/5f3e/a.tmp-0123456789abcdef-a.arrow", 100 * DAY, False),
+        (f"{NAME}/mine.txt", 100 * DAY, False),
+    ],
+)
+def test_only_what_nobody_can_be_writing_is_removed(
+    tmp_path: Path, place: str, seconds: float, is_removed: bool
+) -> None:
+    leave(tmp_path / place, seconds)
+    assert storage.remove_unfinished(str(tmp_path), NOW) == ((1, 5) if is_removed else (0, 0))
+    assert files_below(tmp_path) == ([] if is_removed else [place])
+
+
+@pytest.mark.parametrize("form", ["{}", "{}/", "file://{}", "file://{}/"])
+def test_what_is_removed_is_counted(tmp_path: Path, form: str) -> None:
+    for number in range(3):
+        leave(tmp_path / "c4/5f3e" / storage.temporary_name(f"{number}.arrow"), 2 * DAY, b"x" * number)
+    leave(tmp_path / "c4/5f3e/0.arrow", 2 * DAY)
+    assert storage.remove_unfinished(form.format(tmp_path), NOW) == (3, 3)
+    assert storage.remove_unfinished(form.format(tmp_path), NOW) == (0, 0)
+    assert files_below(tmp_path) == ["c4/5f3e/0.arrow"]
+    assert storage.remove_unfinished(form.format(tmp_path / "none"), NOW) == (0, 0)
+
+
+def test_by_this_machines_clock_a_file_that_is_being_written_stays(tmp_path: Path) -> None:
+    leave(tmp_path / "c4" / NAME, 0)
+    os.utime(tmp_path / "c4" / NAME, (0, 0))
+    with storage.write_file(str(tmp_path / "c4" / "a.arrow")) as sink:
+        assert storage.remove_unfinished(str(tmp_path)) == (1, 5)
+        sink.write(b"whole")
+    assert files_below(tmp_path) == ["c4/a.arrow"]
+
+
+def test_links_are_not_followed_and_stay(tmp_path: Path) -> None:
+    store, other = tmp_path / "store", tmp_path / "other"
+    leave(other / NAME, 100 * DAY)
+    (store / "c4").mkdir(parents=True)
+    (store / "linked").symlink_to(other)
+    (store / "c4" / NAME).symlink_to(other / NAME)
+    (store / "c4" / ".tmp-0123456789abcdef-none").symlink_to(tmp_path / "none")
+    assert storage.remove_unfinished(str(store), NOW) == (0, 0)
+    assert os.path.islink(store / "c4" / NAME)
+    assert files_below(other) == [NAME]
+    # But the store itself may be one.
+    (tmp_path / "link").symlink_to(other)
+    leave(other / "c4" / NAME, 2 * DAY)
+    assert storage.remove_unfinished(str(tmp_path / "link"), NOW) == (2, 10)
+
+
+class Refusing(fs.LocalFileSystem):
+    """A disk on which nothing may be deleted but what is gone already."""
+
+    def __init__(self, error: type[OSError]) -> None:
+        super().__init__()
+        self.error = error
+
+    def delete_file(self, path: str) -> None:
+        raise self.error(path)
+
+
+@pytest.mark.parametrize("error", [PermissionError, FileNotFoundError])
+def test_what_cannot_be_deleted_is_neither_counted_nor_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    leave(tmp_path / "c4" / NAME, 2 * DAY)
+    monkeypatch.setattr(storage, "resolve", lambda uri: (Refusing(error), uri))
+    assert storage.remove_unfinished(str(tmp_path), NOW) == (0, 0)
+
+
+def test_what_vanishes_while_it_is_looked_at_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, there = (leave(tmp_path / "c4" / f".tmp-0123456789abcdef-{name}", 2 * DAY) for name in "ab")
+    ask = os.lstat
+
+    def lstat(path: str) -> os.stat_result:
+        if os.path.basename(path).startswith(storage.TEMPORARY_PREFIX):
+            gone.unlink(missing_ok=True)
+        return ask(path)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    assert storage.remove_unfinished(str(tmp_path), NOW) == (1, 5)
+    assert not there.exists()
+
+
+def refuse(method: str) -> Callable[[int, Environ], str | None]:
+    return lambda number, environ: "busy" if environ["REQUEST_METHOD"] == method else None
+
+
+def test_in_an_object_store_one_listing_tells_and_old_lists_go() -> None:
+    kept = [f"store/c4/5f3e/{NAME}", *(f"store/c4/5f3e/{number}.arrow" for number in range(1500)), "store/.tmp-mine"]
+    uri = f"s3://{BUCKET}/store"
+    with object_server() as server, quick_retries():
+        for key in [*kept, "store/.tmp-0123456789abcdef-a b.jsonl"]:
+            server.put_at_once(key, b"12345")
+        modified = server.client.head_object(Bucket=BUCKET, Key=kept[0])["LastModified"].timestamp()
+        with server.faults(lambda number, environ: None):
+            assert storage.remove_unfinished(uri, modified + 14 * DAY - HOUR) == (0, 0)
+            assert server.calls == Counter(GET=1)
+        # A store that is away, or that lets nobody delete, fails nothing.
+        for fault in (refuse("GET"), refuse("DELETE")):
+            with server.faults(fault):
+                assert storage.remove_unfinished(uri, modified + 14 * DAY + HOUR) == (0, 0)
+        assert storage.remove_unfinished(uri, modified + 14 * DAY + HOUR) == (1, 5)
+        assert sorted(set(server.list_keys()) - {"store/"}) == sorted(kept)
