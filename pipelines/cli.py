@@ -214,12 +214,20 @@ def compact(
 def verify(
     out: OutPath,
     documents: Annotated[int, typer.Option(min=0, help="documents of the raw corpora to compare token by token")] = 64,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="do not assemble every shard again from the token store")
+    ] = False,
     tokenizer: TokenizerFile = None,
+    workers: Workers = None,
+    runner: RunnerName = "local",
+    options: BeamOptions = None,
+    verbose: Verbose = False,
 ) -> None:
     """Recount every invariant, checksum and line of the ledger from the files."""
     from pipelines import verify as command
 
-    raise typer.Exit(command.verify(out, documents, tokenizer, _console()))
+    how = _runner(workers, verbose, runner, options)
+    raise typer.Exit(command.verify(out, documents, tokenizer, how, _console(), with_store=not no_store))
 
 
 @app.command()

@@ -8,82 +8,71 @@ phases       no document twice in the main line, nor in a branch and the main li
 token store  every shard assembled once more in memory, every value compared     where the store is there
 raw corpus   sampled documents, token by token, tokenized by `tokenizers`        where the corpus is there
 ```
+
+Shards are checked by workers, each shard by itself: `ListShards | CheckShards`. Sums and comparisons between shards are
+made here, from one small report of each.
 """
 
-import hashlib
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import apache_beam as beam
 import numpy as np
-import pyarrow as pa
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
 
-from byline import manifest as manifests
+from byline import places
 from byline.errors import BylineError
-from byline.manifest import Manifest, PhaseEntry, read_manifest
+from byline.reader import INPUTS_NAME
 from byline.template import Template
-from pipelines.assemble import INPUTS_NAME
+from pipelines.engine import job_shower
 from pipelines.prepare import MODELS_FOLDER, StoreState, look_at_store
-from schemas import plan as plans
-from schemas.config import Config
-from schemas.config_file import merge, parse_config
+from pipelines.progress import progress_bar
+from pipelines.runner import RunnerSettings, run_pipeline
 from schemas.documents import InputFile
-from schemas.inputs import INPUTS_SCHEMA, input_table
-from transforms.checks.documents import DocumentChecker, SegmentSample, sample_segments
-from transforms.checks.ledger import check_disjoint, check_phase, check_sources, misfits, source_totals
-from transforms.checks.places import InputNames, check_places, check_ranges
-from transforms.checks.plan import check_drawn, check_plan
-from transforms.checks.shards import ShardReport, check_shard, compare_with_store, row_rules
+from schemas.inputs import input_table
+from transforms.batches.work_lists import ListShards, write_lines
+from transforms.checks.builds import Build, open_build
+from transforms.checks.disjoint import check_disjoint
+from transforms.checks.documents import DocumentChecker, SegmentSample
+from transforms.checks.ledger import check_phase, check_sources, source_totals
+from transforms.checks.places import check_ranges
+from transforms.checks.plan import check_drawn
+from transforms.checks.reports import ShardReport, read_documents, read_report
+from transforms.checks.shards import INDEX_NAME, CheckJob, CheckShards, ShardChecker
 from transforms.corpora.listing import list_inputs
 from transforms.files import storage
 from transforms.plans.planning import inputs_sha256
 from transforms.scores.scoring import open_scorer
-from transforms.shards.assembling import AssembleJob, planned_phases
-from transforms.shards.gathering import RunIndex
+from transforms.shards.assembling import WORK_FOLDER, planned_phases
+from transforms.shards.gathering import write_index
+from transforms.store.run_reading import forget_runs
 from transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer
 
 _SHOWN = 20
+_LIST_NAME = "shards.txt"
 
 
-@dataclass
-class _Build:
-    """A finished build, read once.
-
-    Attributes:
-        plan_rows: (phase, number of the shard) -> the plan's rows of it; a shard without documents has none.
-        inputs: the input files.
-        rows: int64 [files], records of each.
-    """
-
-    out: str
-    manifest: Manifest
-    config: Config
-    plan: plans.Plan
-    plan_rows: dict[tuple[str, int], pa.RecordBatch]
-    inputs: InputNames
-    rows: np.ndarray
-
-    @property
-    def repeated(self) -> list[str]:
-        """The sources that the plan draws from in several epochs."""
-        sources = self.plan.table.group_by(["source", "epoch"]).aggregate([])["source"].to_pylist()
-        return sorted({source for source in sources if sources.count(source) > 1})
-
-    def shards(self) -> Iterator[tuple[PhaseEntry, int]]:
-        """Every shard: its phase, and its number in it."""
-        return ((phase, number) for phase in self.manifest.phases for number in range(len(phase.shards)))
-
-
-def verify(out: str, documents: int, tokenizer: str | None, console: Console) -> int:
+def verify(
+    out: str,
+    documents: int,
+    tokenizer: str | None,
+    settings: RunnerSettings,
+    console: Console,
+    *,
+    with_store: bool = True,
+) -> int:
     """Checks a build and prints one line for each kind of check.
 
     Args:
         out: its folder.
         documents: how many documents of the raw corpora to compare.
         tokenizer: where the tokenizer.json is now; None for where it was.
+        settings: how to run.
         console: where to.
+        with_store: whether every shard is assembled once more from the token store, if that is there.
 
     Returns:
         0, or 1 where anything was wrong.
@@ -91,13 +80,20 @@ def verify(out: str, documents: int, tokenizer: str | None, console: Console) ->
     Raises:
         BylineError: there is no finished build of this version, or its lists are too damaged to check anything by.
     """
-    build = _open_build(out, tokenizer)
+    forget_runs()
+    build = open_build(out, tokenizer)
+    store = _compare_with(build) if with_store else _Store(None, "not compared: --no-store", [])
     report = _Report(console)
-    shards = _check_output(build, report, console)
-    _check_ledger(build, shards, report)
-    readable = {shard.entry.path for shard in shards if shard.counts is not None and shard.counts.whole}
-    _check_store(build, readable, report, console)
-    _check_raw(build, readable, documents, report)
+    # Workers may run in another folder.
+    place = places.absolute(out)
+    with _work_folder(place, settings) as work:
+        job = CheckJob(place, tokenizer, work, _sample_below(build, documents), store.state is not None)
+        shards = _check_shards(build, job, store, settings, console)
+        _tell_output(build, shards, report)
+        _tell_ledger(build, shards, report)
+        _tell_disjoint(build, job, report)
+    _tell_store(store, shards, report)
+    _check_raw(build, [sample for shard in shards for sample in shard.samples], documents, report)
     if report.failed:
         console.print(f"[bold red]not verified[/]: {report.failed} problems in {escape(out)}", highlight=False)
         return 1
@@ -127,70 +123,113 @@ class _Report:
         self.console.print(f"[yellow]not[/]   {name:<12} {text}", highlight=False, soft_wrap=True)
 
 
-def _open_build(out: str, tokenizer: str | None) -> _Build:
-    manifest = read_manifest(out)
-    damaged = misfits(manifest)
-    if damaged:
-        raise BylineError(f"{out}: {damaged[0]}; copy the manifest anew or build again")
-    values = manifest.config
-    if tokenizer is not None:
-        values = merge(values, {"tokenizer": {"file": tokenizer}})
-    config = parse_config(values, storage.join(out, manifests.FILE_NAME))
-    uri = storage.join(out, plans.FILE_NAME)
-    content = storage.read_bytes(uri)
-    if hashlib.sha256(content).hexdigest() != manifest.plan_sha256:
-        raise BylineError(f"{uri}: has another sha256 than the manifest says; copy it anew or build again")
-    plan = plans.read_plan(content, uri)
-    mixed = check_plan(manifest, config, plan)
-    if mixed:
-        raise BylineError(f"{out}: {mixed[0]}; copy it anew or build again")
-    rows = {(batch["phase"][0].as_py(), batch["shard"][0].as_py()): batch for batch in plans.rows_by_shard(plan.table)}
-    return _Build(out, manifest, config, plan, rows, *_read_inputs(storage.join(out, INPUTS_NAME)))
+# ------------------------------------------------------------------------------------------------------------- shards
 
 
-def _read_inputs(uri: str) -> tuple[InputNames, np.ndarray]:
-    """Names and records of the input files."""
-    content = storage.read_bytes(uri)
+@dataclass(frozen=True)
+class _Store:
+    """The token store that a build is compared with.
+
+    Attributes:
+        state: of it; None where no shard is compared.
+        why_not: why nothing is compared with it.
+        problems: of what it has, against the build's lists; doc ids are numbers of these, so then no shard is compared.
+    """
+
+    state: StoreState | None
+    why_not: str | None
+    problems: list[str]
+
+
+def _compare_with(build: Build) -> _Store:
     try:
-        with pa.BufferReader(content) as source:
-            table = pa.ipc.open_file(source).read_all()
-            table.validate(full=True)
-        if not table.schema.equals(INPUTS_SCHEMA, check_metadata=False):
-            raise ValueError("its columns are not those of the contract")
-        if table["file"].to_pylist() != list(range(table.num_rows)):
-            raise ValueError("its files are not numbered one after another")
-        names = list(zip(table["source"].to_pylist(), table["path"].to_pylist(), strict=True))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise BylineError(
-            f"{uri}: cannot be read ({' '.join(str(error).split())}); copy it anew or build again"
-        ) from None
-    return InputNames.of(names), table["rows"].to_numpy()
+        state = look_at_store(build.config, Console(quiet=True), reads_input=False)
+    except BylineError as error:
+        return _Store(None, f"not compared: {error}", [])
+    if inputs_sha256(state.runs) != build.plan.header["inputs"]:
+        why = f"not compared: {build.config.store} has other runs than the build was planned with"
+        return _Store(None, why, [])
+    problems = _check_totals(build, state)
+    return _Store(None if problems else state, None, problems)
 
 
-def _check_output(build: _Build, report: _Report, console: Console) -> list[ShardReport]:
-    """Files and rows, each shard once."""
-    shards = []
-    files, rows = [], check_ranges(build.plan)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("shards", total=sum(len(phase.shards) for phase in build.manifest.phases))
-        for phase, number in build.shards():
-            planned = build.plan_rows.get((phase.name, number))
-            rules = row_rules(build.manifest, build.config, phase, planned, build.inputs, build.rows)
-            found = check_shard(build.out, build.manifest, build.config.seed, phase, number, rules)
-            shards.append(found)
-            files += found.problems
-            if found.counts is not None:
-                strays = check_places(found.counts.documents, build.inputs, planned)
-                rows += [f"{found.entry.path}: {problem}" for problem in (*found.counts.problems, *strays)]
-            bars.advance(task)
-    size = sum(shard.entry.bytes for shard in shards)
+@contextmanager
+def _work_folder(out: str, settings: RunnerSettings) -> Iterator[str]:
+    """A folder that all workers can write to, for the block."""
+    if settings.is_on_this_machine:
+        # A build that may not be written to can be verified.
+        with tempfile.TemporaryDirectory(prefix="byline-verify-") as folder:
+            yield folder
+        return
+    folder = storage.join(out, WORK_FOLDER, storage.temporary_name("verify"))
+    try:
+        yield folder
+    finally:
+        storage.delete_folder(folder)
+
+
+def _sample_below(build: Build, documents: int) -> int:
+    """Of 2^32 segments so many are about this number of documents."""
+    segments = sum(
+        counts["documents"]
+        for phase in build.manifest.ledger["phases"].values()
+        for counts in phase["sources"].values()
+    )
+    return min(2**32, documents * 2**32 // max(segments, 1))
+
+
+def _check_shards(
+    build: Build, job: CheckJob, store: _Store, settings: RunnerSettings, console: Console
+) -> list[ShardReport]:
+    """The reports of all shards, in the order of the manifest."""
+    shards = [phase.shards[number] for phase, number in build.shards()]
+    if store.state is not None:
+        _write_index(build, store.state, job)
+    size = sum(shard.bytes for shard in shards) * (1 if store.state is None else 2)
+    with progress_bar(console, "verify", len(shards), _follow(job), unit="shards"):
+        if settings.is_on_this_machine and settings.workers_for(size) == 1:
+            # As the pipeline would, without what it takes to begin.
+            checker = ShardChecker(job)
+            for number in range(len(shards)):
+                checker.write_report(number)
+        else:
+            write_lines(storage.join(job.work, _LIST_NAME), map(str, range(len(shards))))
+            run_pipeline(_wire(job), settings, size, job_shower(console, settings))
+    return storage.side_by_side(read_report, map(job.report_uri, range(len(shards))))
+
+
+def _write_index(build: Build, state: StoreState, job: CheckJob) -> None:
+    numbers = {name: number for number, name in enumerate(build.inputs.names)}
+    with storage.write_file(storage.join(job.work, INDEX_NAME)) as sink:
+        write_index([(run.source, numbers[run.source, run.path], run.uri) for run in state.runs], sink)
+
+
+def _wire(job: CheckJob) -> Callable[[beam.Pipeline], object]:
+    list_uri = storage.join(job.work, _LIST_NAME)
+
+    def wire(pipeline: beam.Pipeline) -> object:
+        return pipeline | "ListShards" >> ListShards(list_uri) | "CheckShards" >> CheckShards(job)
+
+    return wire
+
+
+def _follow(job: CheckJob) -> Callable[[], int]:
+    return lambda: sum(info.base_name.endswith(".arrow") for info in storage.list_files(job.work))
+
+
+# -------------------------------------------------------------------------------------------------------- between them
+
+
+def _tell_output(build: Build, shards: list[ShardReport], report: _Report) -> None:
+    files = [problem for shard in shards for problem in shard.problems]
+    size = sum(entry.bytes for phase in build.manifest.phases for entry in phase.shards)
     report.tell("files", files, f"{len(shards)} shards, {size / 1e6:,.1f} MB: bytes, sha256, columns")
+    rows = check_ranges(build.plan) + [problem for shard in shards for problem in shard.row_problems]
     number = sum(phase.rows for phase in build.manifest.phases)
     report.tell("rows", rows, f"{number:,} rows: segments, doc ids, tokens, padding, loss mask")
-    return shards
 
 
-def _check_ledger(build: _Build, shards: list[ShardReport], report: _Report) -> None:
+def _tell_ledger(build: Build, shards: list[ShardReport], report: _Report) -> None:
     problems = check_drawn(build.manifest, build.plan)
     problems += check_sources(build.manifest, build.inputs.names, build.rows)
     by_phase: dict[str, list[ShardReport]] = {phase.name: [] for phase in build.manifest.phases}
@@ -201,66 +240,37 @@ def _check_ledger(build: _Build, shards: list[ShardReport], report: _Report) -> 
         said = [shard.said for shard in by_phase[phase.name]]
         # Without one of its shards, the sums of a phase say nothing new.
         if len(counts) == len(said):
-            problems += check_phase(build.manifest, build.config, phase, counts, said, build.inputs.sources)
+            problems += check_phase(build.manifest, build.config, phase, counts, said)
     tokens = sum(phase.tokens for phase in build.manifest.phases)
     report.tell("ledger", problems, f"closes to the token: {tokens:,} positions")
-    _check_disjoint(build, by_phase, report)
 
 
-def _check_disjoint(build: _Build, shards: dict[str, list[ShardReport]], report: _Report) -> None:
+def _tell_disjoint(build: Build, job: CheckJob, report: _Report) -> None:
     repeated = build.repeated
     compared = ~np.isin(build.inputs.sources, repeated)
-    documents = {
-        name: [_of_files(None if shard.counts is None else shard.counts.documents, compared) for shard in found]
-        for name, found in shards.items()
-    }
+    numbers = {(phase.name, number): index for index, (phase, number) in enumerate(build.shards())}
+
+    def documents(phase: str, number: int) -> np.ndarray:
+        found = read_documents(job.report_uri(numbers[phase, number]))
+        return found[compared[found >> 32]]
+
     if compared.any():
-        number = sum(len(ids) for found in documents.values() for ids in found)
-        report.tell("phases", check_disjoint(build.manifest, documents), f"{number:,} documents, none read twice")
+        total, problems = check_disjoint(build.manifest, documents, build.rows)
+        report.tell("phases", problems, f"{total:,} documents, none read twice")
     if repeated:
         report.skip("phases", f"not compared: {', '.join(repeated)}, drawn in several epochs, so phases may share some")
 
 
-def _of_files(documents: np.ndarray | None, chosen: np.ndarray) -> np.ndarray:
-    """The doc ids that are of these files (bool [files]); none of a shard that could not be read."""
-    return np.zeros(0, np.int64) if documents is None else documents[chosen[documents >> 32]]
-
-
-def _check_store(build: _Build, readable: set[str], report: _Report, console: Console) -> None:
-    """Assembles every shard once more, where the token store is the one that was planned with."""
-    try:
-        state = look_at_store(build.config, Console(quiet=True), reads_input=False)
-    except BylineError as error:
-        report.skip("token store", f"not compared: {error}")
+def _tell_store(store: _Store, shards: list[ShardReport], report: _Report) -> None:
+    if store.why_not is not None:
+        report.skip("token store", store.why_not)
         return
-    if inputs_sha256(state.runs) != build.plan.header["inputs"]:
-        report.skip("token store", f"not compared: {build.config.store} has other runs than the build was planned with")
-        return
-    problems = _check_totals(build, state)
-    # Doc ids are numbers of this list, so without it nothing is the same.
-    if not problems:
-        problems += _assemble_again(build, state, readable, console)
-    report.tell("token store", problems, f"{len(readable)} shards assembled again: every value the same")
+    problems = store.problems + [problem for shard in shards for problem in shard.store_problems]
+    number = sum(shard.is_whole for shard in shards)
+    report.tell("token store", problems, f"{number} shards assembled again: every value the same")
 
 
-def _assemble_again(build: _Build, state: StoreState, readable: set[str], console: Console) -> list[str]:
-    tokenizer = TokenizerInfo(**build.plan.header["tokenizer"])
-    job = AssembleJob.of(build.config, tokenizer, build.manifest.plan_sha256, build.manifest.code_version)
-    planned = planned_phases(build.plan)
-    numbers = {name: number for number, name in enumerate(build.inputs.names)}
-    index = RunIndex.of((run.source, numbers[run.source, run.path], run.uri) for run in state.runs)
-    problems: list[str] = []
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("store", total=len(readable))
-        for phase, number in build.shards():
-            entry, rows = phase.shards[number], build.plan_rows.get((phase.name, number))
-            if entry.path in readable and rows is not None:
-                problems += compare_with_store(build.out, entry, rows, job, planned[phase.name], index)
-                bars.advance(task)
-    return problems
-
-
-def _check_totals(build: _Build, state: StoreState) -> list[str]:
+def _check_totals(build: Build, state: StoreState) -> list[str]:
     """The list of input files, and the ledger's first lines, against the runs."""
     problems = []
     listed = input_table(state.runs)
@@ -275,7 +285,10 @@ def _check_totals(build: _Build, state: StoreState) -> list[str]:
     return problems
 
 
-def _check_raw(build: _Build, readable: set[str], documents: int, report: _Report) -> None:
+# --------------------------------------------------------------------------------------------------------- raw corpora
+
+
+def _check_raw(build: Build, samples: list[SegmentSample], documents: int, report: _Report) -> None:
     if documents == 0:
         report.skip("raw corpus", "not compared: --documents 0")
         return
@@ -288,7 +301,7 @@ def _check_raw(build: _Build, readable: set[str], documents: int, report: _Repor
     located = [files.get(name) for name in build.inputs.names]
     segments = [
         sample
-        for sample in _sample(build, readable, documents)
+        for sample in samples
         # One that names no input file is told of with the rows.
         if sample.file < len(located) and located[sample.file] is not None
     ]
@@ -303,7 +316,7 @@ def _check_raw(build: _Build, readable: set[str], documents: int, report: _Repor
     report.tell("raw corpus", problems, f"{len(segments)} sampled segments: every token and mask the same")
 
 
-def _document_checker(build: _Build, files: list[InputFile | None]) -> DocumentChecker:
+def _document_checker(build: Build, files: list[InputFile | None]) -> DocumentChecker:
     config = build.config
     tokenizer = shared_tokenizer(config.tokenizer)
     if tokenizer.sha256 != build.manifest.tokenizer["sha256"]:
@@ -317,24 +330,3 @@ def _document_checker(build: _Build, files: list[InputFile | None]) -> DocumentC
     ]
     info = TokenizerInfo(**build.plan.header["tokenizer"])
     return DocumentChecker(config, planned_phases(build.plan), info, tokenizer, files, scorers)
-
-
-def _sample(build: _Build, readable: set[str], documents: int) -> Iterator[SegmentSample]:
-    """About so many segments of all shards, spread evenly."""
-    segments = sum(
-        counts["documents"]
-        for phase in build.manifest.ledger["phases"].values()
-        for counts in phase["sources"].values()
-    )
-    threshold = min(2**32, documents * 2**32 // max(segments, 1))
-    for phase, index in build.shards():
-        path = phase.shards[index].path
-        if path not in readable:
-            continue
-        with storage.open_random(storage.join(build.out, path)) as source:
-            reader = pa.ipc.open_file(source)
-            first = 0
-            for number in range(reader.num_record_batches):
-                batch = reader.get_batch(number)
-                yield from sample_segments(phase.name, path, batch, first, threshold)
-                first += batch.num_rows

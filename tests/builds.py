@@ -32,6 +32,7 @@ from tests.corpora import write_recipe
 
 ROOT = Path(__file__).parents[1]
 LIMIT_SECONDS = 120.0
+ALONE = RunnerSettings(workers=1)
 
 
 def build(values: dict[str, Any], workers: int = 1, overwrite: bool = False) -> Path:
@@ -64,10 +65,10 @@ def kill_when(is_time: Callable[[], bool], command: str, values: dict[str, Any],
     assert process.returncode == -signal.SIGKILL, (folder / "log.txt").read_text()
 
 
-def verify(out: Path, documents: int = 10_000) -> tuple[int, str]:
+def verify(out: Path | str, documents: int = 10_000, settings: RunnerSettings = ALONE) -> tuple[int, str]:
     """Exit status and text of `byline verify`."""
     text = io.StringIO()
-    status = run_verify(str(out), documents, None, Console(file=text, width=200))
+    status = run_verify(str(out), documents, None, settings, Console(file=text, width=200))
     return status, text.getvalue()
 
 

@@ -10,8 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
 from byline.errors import BylineError
+from pipelines import cli
+from pipelines.runner import RunnerSettings
 from tests.builds import Rows, copy_build, edit_shard, manifest_of, restate, verify, write_manifest
 from tests.corpora import Corpus
 from tests.pipelines.faults import Make, found, shard_of
@@ -52,9 +55,29 @@ def test_verifying_writes_nothing(built: Path, corpus: Corpus) -> None:
     assert [(path, path.stat().st_mtime_ns) for folder in folders for path in sorted(folder.rglob("*"))] == before
 
 
+def test_two_processes_say_the_same(built: Path, tmp_path: Path) -> None:
+    settings = RunnerSettings(workers=2)
+    assert verify(built, settings=settings) == verify(built)
+    out = copy_build(built, tmp_path / "shards")
+    edit_shard(out, "conditioned", 0, lambda rows: rows.pop())
+    edit_shard(out, "cooldown", 0, lambda rows: rows[0]["loss_mask"].__setitem__(0, 0))
+    shard_of(out, "conditioned", 3).unlink()
+    status, text = verify(out, settings=settings)
+    assert status == 1
+    assert (status, text) == verify(out)
+
+
 def test_without_documents_to_compare_the_raw_corpora_are_left_alone(built: Path) -> None:
     status, text = verify(built, documents=0)
     assert (status, "--documents 0" in text) == (0, True)
+
+
+def test_without_the_store_no_shard_is_assembled(built: Path, tmp_path: Path) -> None:
+    out = copy_build(built, tmp_path / "shards")
+    edit_shard(out, "conditioned", 0, lambda rows: rows.insert(0, rows.pop(1)))
+    for words, status in (([], 1), (["--no-store"], 0)):
+        done = CliRunner().invoke(cli.app, ["verify", str(out), "--workers", "1", *words], env={"COLUMNS": "200"})
+        assert (done.exit_code, "not compared: --no-store" in done.output) == (status, status == 0), done.output
 
 
 # ------------------------------------------------------------------------------------------------------------ files

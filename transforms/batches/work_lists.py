@@ -33,7 +33,7 @@ class _ReadInputsFn(beam.DoFn):
         yield from map(InputFile.from_json, read_lines(uri))
 
 
-class _ReadRunsFn(beam.DoFn):
+class _ReadTextsFn(beam.DoFn):
     def process(self, uri: str) -> Iterator[str]:
         yield from read_lines(uri)
 
@@ -74,13 +74,19 @@ class ListInputs(_ReadList):
 class ListRuns(_ReadList):
     """A list of paths of runs -> paths."""
 
-    fn = _ReadRunsFn
+    fn = _ReadTextsFn
 
 
 class ListGroups(_ReadList):
     """A list of groups of runs as JSON lines -> the lines."""
 
-    fn = _ReadRunsFn
+    fn = _ReadTextsFn
+
+
+class ListShards(_ReadList):
+    """A list of numbers of shards -> the numbers, as text."""
+
+    fn = _ReadTextsFn
 
 
 class ReadPlan(_ReadList):

@@ -25,7 +25,7 @@ from schemas.ledger import DrawCounts
 from schemas.recipe import Condition, Packing
 from schemas.store import RunInfo
 from transforms.checks.plan import condition_of, sources_masking_own
-from transforms.checks.rows import RowCounts
+from transforms.checks.reports import ShardCounts, SourceCounts
 
 _PAIR = {"documents": int, "tokens": int}
 _DRAWS = dict.fromkeys(DrawCounts.__dataclass_fields__, int) | {"discarded": {str: int}}
@@ -160,9 +160,8 @@ def check_phase(
     manifest: Manifest,
     config: Config,
     phase: PhaseEntry,
-    shards: list[RowCounts],
+    shards: list[ShardCounts],
     said: list[dict[str, Any]],
-    file_sources: np.ndarray,
 ) -> list[str]:
     """The lines of one phase against its rows.
 
@@ -172,31 +171,31 @@ def check_phase(
         phase: one of it.
         shards: what was counted in its shards.
         said: what its shards say of their contents.
-        file_sources: str [files], the source of each input file.
     """
     ledger = manifest.ledger["phases"][phase.name]
     where = f"ledger, phase {phase.name}"
     problems = _check_sums(manifest, phase, shards, ledger)
     problems += [f"{where}: {problem}" for problem in _check_said(ledger, said)]
-    nothing = np.zeros(len(file_sources), np.int64)
     masking = sources_masking_own(config)
     for name in sorted({*ledger["sources"], *phase.mixture}):
         counted = DrawCounts(**ledger["sources"].get(name, {}))
-        mine = file_sources == name
-        found = {
-            what: int(sum((getattr(shard, what) for shard in shards), nothing)[mine].sum())
-            for what in ("positions", "loss_by_file", "drawn", "conditioned")
-        }
+        found = _found(shards, name)
         rules = _SourceRules(manifest, phase, condition_of(config, phase), name in masking)
         lines = [*_check_draws(counted, rules), *_check_counted(counted, found, rules)]
         problems += [f"{where}, source {name}: {line}" for line in lines]
-    return problems + [f"{where}, {line}" for line in _check_achieved(phase, shards, file_sources)]
+    return problems + [f"{where}, {line}" for line in _check_achieved(phase, shards)]
 
 
-def _check_achieved(phase: PhaseEntry, shards: list[RowCounts], file_sources: np.ndarray) -> Iterator[str]:
-    positions = sum((shard.positions for shard in shards), np.zeros(len(file_sources), np.int64))
+def _found(shards: list[ShardCounts], source: str) -> SourceCounts:
+    """What the rows of a phase have of a source."""
+    mine = [shard.sources[source] for shard in shards if source in shard.sources]
+    return SourceCounts(*(sum(getattr(some, what) for some in mine) for what in SourceCounts.__dataclass_fields__))
+
+
+def _check_achieved(phase: PhaseEntry, shards: list[ShardCounts]) -> Iterator[str]:
+    positions = sum(source.positions for shard in shards for source in shard.sources.values())
     for name, shares in phase.mixture.items():
-        share = int(positions[file_sources == name].sum()) / max(int(positions.sum()), 1)
+        share = _found(shards, name).positions / max(positions, 1)
         if abs(shares["achieved"] - share) > 1e-9:
             yield f"source {name}: the manifest's achieved share is {shares['achieved']}, that of the shards {share}"
 
@@ -258,25 +257,25 @@ def _check_draws(counted: DrawCounts, rules: _SourceRules) -> Iterator[str]:
         yield f"{masked:,} masked positions, its prefixes and their BOS are {due:,}"
 
 
-def _check_counted(counted: DrawCounts, found: dict[str, int], rules: _SourceRules) -> Iterator[str]:
+def _check_counted(counted: DrawCounts, found: SourceCounts, rules: _SourceRules) -> Iterator[str]:
     """The lines of one source against the rows."""
     lines = [
-        ("positions", counted.positions, found["positions"]),
-        ("loss tokens", counted.loss_tokens, found["loss_by_file"]),
-        ("documents", counted.documents, found["drawn"]),
+        ("positions", counted.positions, found.positions),
+        ("loss tokens", counted.loss_tokens, found.loss_tokens),
+        ("documents", counted.documents, found.drawn),
     ]
     if rules.condition is None or rules.condition.place == "before":
         conditioned = counted.conditioned
         if rules.masks_own and not rules.has_bos:
             # The first position of a document may be a token of its own that it masks.
-            conditioned = max(conditioned, found["conditioned"])
-        lines.append(("conditioned documents", conditioned, found["conditioned"]))
+            conditioned = max(conditioned, found.conditioned)
+        lines.append(("conditioned documents", conditioned, found.conditioned))
     for what, said, rows in lines:
         if said != rows:
             yield f"{said:,} {what}, the shards have {rows:,}"
 
 
-def _check_sums(manifest: Manifest, phase: PhaseEntry, shards: list[RowCounts], ledger: dict[str, Any]) -> list[str]:
+def _check_sums(manifest: Manifest, phase: PhaseEntry, shards: list[ShardCounts], ledger: dict[str, Any]) -> list[str]:
     rows = sum(shard.rows for shard in shards)
     documents = sum(counts["positions"] for counts in ledger["sources"].values())
     sums = [
@@ -291,39 +290,3 @@ def _check_sums(manifest: Manifest, phase: PhaseEntry, shards: list[RowCounts], 
         for what, said, found in sums
         if said != found
     ]
-
-
-def check_disjoint(manifest: Manifest, documents: dict[str, list[np.ndarray]]) -> list[str]:
-    """No model reads a document twice: none is in two shards of a phase, in two phases, or in a branch and before it.
-
-    Args:
-        manifest: of the build.
-        documents: phase or branch -> for each of its shards int64, doc ids, each once.
-    """
-    joined: dict[tuple[str, int], np.ndarray] = {}
-
-    def first_shards(phase: PhaseEntry, shards: int) -> np.ndarray:
-        key = (phase.name, shards)
-        if key not in joined:
-            joined[key] = np.unique(np.concatenate([np.zeros(0, np.int64), *documents[phase.name][:shards]]))
-        return joined[key]
-
-    problems = []
-    for phase in manifest.phases:
-        mine, found = first_shards(phase, len(phase.shards)), documents[phase.name]
-        if len(mine) < sum(map(len, found)):
-            ordered = np.sort(np.concatenate(found))
-            problems.append(f"two shards of phase {phase.name} share {_named(ordered[1:][np.diff(ordered) == 0])}")
-        line = manifest.line(None if phase.branch is None else phase.name)
-        before = line[: [entry.name for entry, _ in line].index(phase.name)]
-        for earlier, shards in before:
-            both = np.intersect1d(first_shards(earlier, shards), mine, assume_unique=True)
-            if len(both):
-                problems.append(f"phases {earlier.name} and {phase.name} share {_named(both)}")
-    return problems
-
-
-def _named(documents: np.ndarray) -> str:
-    """How many documents, and which is the first."""
-    file, row = int(documents[0]) >> 32, int(documents[0]) & (2**32 - 1)
-    return f"{len(np.unique(documents)):,} documents (first: file {file} of inputs.arrow, row {row})"

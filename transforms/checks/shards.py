@@ -1,53 +1,50 @@
-"""One finished shard held against the manifest, its own rows, and what the token store gives for it.
+"""One finished shard held against the manifest, its own rows, the plan, and what the token store gives for it.
 
 ```
 manifest entry   sha256, bytes, rows, loss tokens   = of the file
 schema           contract, plan, phase              = of the manifest
-rows             invariants of `rows`
+rows             invariants of `rows`, documents of `places`
 token store      assembled once more in memory      = every value of the file
 ```
+
+Each shard is checked alone, by any worker, and fetched once; `CheckShards` gives numbers of shards to as many as there
+are.
 """
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.shards import shard_metadata, shard_schema
 from schemas.config import Config
 from schemas.recipe import Packing
+from transforms.batches.counters import count_retries
+from transforms.checks.builds import Build, open_build
+from transforms.checks.documents import SegmentSample, sample_segments
 from transforms.checks.ledger import shard_misfits
-from transforms.checks.places import InputNames
+from transforms.checks.places import InputNames, check_places
 from transforms.checks.plan import condition_of, sources_masking_own, tokenizer_of
+from transforms.checks.reports import ShardCounts, ShardReport, write_report
 from transforms.checks.rows import RowCounts, RowRules, ShardCounter
+from transforms.files.local_copies import fetched
 from transforms.files.storage import exists, join, open_random
-from transforms.shards.assembling import AssembleJob, PlannedPhase, shard_batches
+from transforms.shards.assembling import AssembleJob, PlannedPhase, planned_phases, shard_batches
 from transforms.shards.gathering import RunIndex
+from transforms.tokens.text_tokenizer import TokenizerInfo
 
+INDEX_NAME = "runs.arrow"
 _BLOCK_BYTES = 16 << 20
 # What a damaged Arrow file, or JSON in its footer, raises when it is read.
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError)
-
-
-@dataclass(frozen=True)
-class ShardReport:
-    """What was found in one shard.
-
-    Attributes:
-        entry: the shard.
-        counts: of its rows; None where it could not be read.
-        said: what the shard's metadata says of its contents: `counts` by source, and `padding`.
-        problems: of the file and its metadata, one line each, without those in `counts`.
-    """
-
-    entry: ShardEntry
-    counts: RowCounts | None
-    said: dict[str, Any]
-    problems: list[str]
 
 
 def row_rules(
@@ -91,50 +88,143 @@ def _draws_again(planned: pa.RecordBatch) -> bool:
     return len({source for source, _ in pairs}) < len(pairs)
 
 
-def check_shard(
-    out: str, manifest: Manifest, seed: int, phase: PhaseEntry, number: int, rules: RowRules
-) -> ShardReport:
-    """Checks everything about a shard that can be told from the output alone.
+@dataclass(frozen=True)
+class CheckJob:
+    """What every worker must know.
 
-    Args:
+    Attributes:
         out: the build's folder.
-        manifest: of the build.
-        seed: the recipe's.
-        phase: the shard's phase.
-        number: of the shard in it.
-        rules: of the shard.
+        tokenizer: where the tokenizer.json is now; None for where it was.
+        work: folder of the reports, another one for each job.
+        sample_below: of 2^32 segments, so many are reported for a comparison with the raw corpora.
+        compares_store: whether `work` has an index of runs to assemble each shard from once more.
+    """
+
+    out: str
+    tokenizer: str | None
+    work: str
+    sample_below: int
+    compares_store: bool
+
+    def report_uri(self, number: int) -> str:
+        """Where the report of a shard is, by its number in the build."""
+        return join(self.work, f"{number}.arrow")
+
+
+class ShardChecker:
+    """Checks shards of one build; may be used by several threads.
+
+    Raises:
+        BylineError: the build cannot be read.
+    """
+
+    def __init__(self, job: CheckJob) -> None:
+        self.job = job
+        self.build = open_build(job.out, job.tokenizer)
+        self.shards = list(self.build.shards())
+        self.phases = planned_phases(self.build.plan)
+        self.index = RunIndex.read(join(job.work, INDEX_NAME)) if job.compares_store else None
+
+    def write_report(self, number: int) -> str:
+        """Checks a shard, by its number in the build, writes what was found, and returns where."""
+        uri = self.job.report_uri(number)
+        write_report(*self.check(*self.shards[number]), uri)
+        return uri
+
+    def check(self, phase: PhaseEntry, number: int) -> tuple[ShardReport, np.ndarray]:
+        """What is found in a shard, whose `number` is of the phase, and its doc ids as `write_report` takes them."""
+        entry, build = phase.shards[number], self.build
+        uri = join(build.out, entry.path)
+        if not exists(uri):
+            return _unreadable(entry, [f"{entry.path}: missing; build again to write it"])
+        planned = build.plan_rows.get((phase.name, number))
+        rules = row_rules(build.manifest, build.config, phase, planned, build.inputs, build.rows)
+        with fetched(uri) as path:
+            problems = _check_file(path, entry)
+            try:
+                with open_random(path) as source:
+                    said, counts = _read_shard(pa.ipc.open_file(source), build, phase, number, rules, problems)
+            except _UNREADABLE as error:
+                reason = " ".join(str(error).split())[:200]
+                return _unreadable(entry, [*problems, f"{entry.path}: cannot be read ({reason})"])
+            strays = check_places(counts.documents, build.inputs, planned)
+            with open_random(path) as source:
+                reader = pa.ipc.open_file(source)
+                samples = self._samples(reader, phase, entry) if counts.whole else []
+                differences = self._compare(reader, phase, entry, planned) if counts.whole else []
+        report = ShardReport(
+            path=entry.path,
+            counts=ShardCounts.of(counts, build.inputs.sources),
+            is_whole=counts.whole,
+            said=said,
+            problems=problems,
+            row_problems=[f"{entry.path}: {problem}" for problem in (*counts.problems, *strays)],
+            store_problems=differences,
+            samples=samples,
+        )
+        return report, counts.documents
+
+    def _samples(self, reader: pa.RecordBatchFileReader, phase: PhaseEntry, entry: ShardEntry) -> list[SegmentSample]:
+        found: list[SegmentSample] = []
+        first = 0
+        for number in range(reader.num_record_batches):
+            batch = reader.get_batch(number)
+            found += sample_segments(phase.name, entry.path, batch, first, self.job.sample_below)
+            first += batch.num_rows
+        return found
+
+    def _compare(
+        self, reader: pa.RecordBatchFileReader, phase: PhaseEntry, entry: ShardEntry, planned: pa.RecordBatch | None
+    ) -> list[str]:
+        if self.index is None or planned is None:
+            return []
+        manifest, tokenizer = self.build.manifest, TokenizerInfo(**self.build.plan.header["tokenizer"])
+        job = AssembleJob.of(self.build.config, tokenizer, manifest.plan_sha256, manifest.code_version)
+        try:
+            return compare_with_store(reader, entry, planned, job, self.phases[phase.name], self.index)
+        except BylineError as error:
+            # A damaged run says nothing of the other checks.
+            return [f"{entry.path}: not compared: {error}"]
+
+
+def _unreadable(entry: ShardEntry, problems: list[str]) -> tuple[ShardReport, np.ndarray]:
+    return ShardReport(entry.path, None, False, {}, problems, [], [], []), np.zeros(0, np.int64)
+
+
+def _read_shard(
+    reader: pa.RecordBatchFileReader,
+    build: Build,
+    phase: PhaseEntry,
+    number: int,
+    rules: RowRules,
+    problems: list[str],
+) -> tuple[dict[str, Any], RowCounts]:
+    """What a shard says of itself, and what its rows come to; `problems` gets what is wrong with the file.
+
+    Raises:
+        ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError: it is damaged.
     """
     entry = phase.shards[number]
-    uri = join(out, entry.path)
-    if not exists(uri):
-        return ShardReport(entry, None, {}, [f"{entry.path}: missing; build again to write it"])
-    problems = _check_file(uri, entry)
-    try:
-        with open_random(uri) as source:
-            reader = pa.ipc.open_file(source)
-            said = shard_metadata(reader.schema, entry.path)
-            problems += _check_metadata(said, manifest, seed, phase, number)
-            _check_columns(reader.schema, manifest)
-            for misfit in shard_misfits(said):
-                raise ValueError(misfit)
-            counts, rows = _count(reader, rules)
-            problems += [f"{entry.path}: {problem}" for problem in _check_batches(rows, said["rows_per_batch"])]
-    except _UNREADABLE as error:
-        reason = " ".join(str(error).split())[:200]
-        return ShardReport(entry, None, {}, [*problems, f"{entry.path}: cannot be read ({reason})"])
+    said = shard_metadata(reader.schema, entry.path)
+    problems += _check_metadata(said, build.manifest, build.config.seed, phase, number)
+    _check_columns(reader.schema, build.manifest)
+    for misfit in shard_misfits(said):
+        raise ValueError(misfit)
+    counts, rows = _count(reader, rules)
+    problems += [f"{entry.path}: {problem}" for problem in _check_batches(rows, said["rows_per_batch"])]
     for name, found, expected in (
         ("rows", counts.rows, entry.rows),
         ("loss tokens", counts.loss_tokens, entry.loss_tokens),
     ):
         if found != expected:
             problems.append(f"{entry.path}: {found:,} {name}, the manifest says {expected:,}")
-    return ShardReport(entry, counts, said, problems)
+    return said, counts
 
 
-def _check_file(uri: str, entry: ShardEntry) -> list[str]:
+def _check_file(path: str, entry: ShardEntry) -> list[str]:
     problems = []
     digest, size = hashlib.sha256(), 0
-    with open_random(uri) as source:
+    with open_random(path) as source:
         while block := source.read_buffer(_BLOCK_BYTES):
             digest.update(block)
             size += block.size
@@ -190,36 +280,79 @@ def _check_metadata(
 
 
 def compare_with_store(
-    out: str, entry: ShardEntry, rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex
+    reader: pa.RecordBatchFileReader,
+    entry: ShardEntry,
+    rows: pa.RecordBatch,
+    job: AssembleJob,
+    phase: PlannedPhase,
+    index: RunIndex,
 ) -> list[str]:
     """Assembles a shard once more in memory and compares every value.
 
     Args:
-        out: the build's folder.
-        entry: the shard, which `check_shard` could read.
-        rows: the plan's rows of the shard.
+        reader: of the shard, all of whose batches can be read.
+        entry: the shard.
+        rows: the plan's rows of it.
         job: as it was assembled.
         phase: the shard's, from the plan.
         index: where the runs are.
     """
-    with open_random(join(out, entry.path)) as source:
-        reader = pa.ipc.open_file(source)
-        first = number = 0
-        for expected in shard_batches(rows, job, phase, index):
-            if number == reader.num_record_batches:
-                return [f"{entry.path}: fewer rows than the token store gives for it"]
-            found = reader.get_batch(number)
-            for name in expected.schema.names:
-                if not found[name].equals(expected[name]):
-                    row = _first_difference(found[name], expected[name])
-                    return [f"{entry.path}: row {first + row}: {name} is not what the token store gives for it"]
-            first += expected.num_rows
-            number += 1
-        if number < reader.num_record_batches:
-            return [f"{entry.path}: more rows than the {first} that the token store gives for it"]
+    first = number = 0
+    for expected in shard_batches(rows, job, phase, index):
+        if number == reader.num_record_batches:
+            return [f"{entry.path}: fewer rows than the token store gives for it"]
+        found = reader.get_batch(number)
+        for name in expected.schema.names:
+            if not found[name].equals(expected[name]):
+                row = _first_difference(found[name], expected[name])
+                return [f"{entry.path}: row {first + row}: {name} is not what the token store gives for it"]
+        first += expected.num_rows
+        number += 1
+    if number < reader.num_record_batches:
+        return [f"{entry.path}: more rows than the {first} that the token store gives for it"]
     return []
 
 
 def _first_difference(found: pa.Array, expected: pa.Array) -> int:
     common = min(len(found), len(expected))
     return next((row for row in range(common) if found[row] != expected[row]), common)
+
+
+# ---------------------------------------------------------------------------------------------------------------- Beam
+
+_OPENING = threading.Lock()
+
+
+def open_checker(job: CheckJob) -> ShardChecker:
+    """The process's one checker of a job."""
+    # A worker sets up its threads at once, and each would read plan and lists.
+    with _OPENING:
+        return _open_checker(job)
+
+
+@lru_cache(maxsize=1)
+def _open_checker(job: CheckJob) -> ShardChecker:
+    return ShardChecker(job)
+
+
+class _CheckShardFn(beam.DoFn):
+    def __init__(self, job: CheckJob) -> None:
+        self.job = job
+
+    def setup(self) -> None:
+        self.checker = open_checker(self.job)
+
+    def process(self, number: str) -> Iterator[str]:
+        yield self.checker.write_report(int(number))
+        count_retries()
+
+
+class CheckShards(beam.PTransform):
+    """Numbers of shards, in the order of the manifest -> paths of the reports written."""
+
+    def __init__(self, job: CheckJob) -> None:
+        super().__init__()
+        self.job = job
+
+    def expand(self, numbers: beam.PCollection) -> beam.PCollection:
+        return numbers | "CheckShard" >> beam.ParDo(_CheckShardFn(self.job))

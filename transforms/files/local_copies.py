@@ -2,14 +2,18 @@
 
 ```
 model.bin               -> model.bin
-s3://bucket/model.bin   -> $TMPDIR/byline-copies-k3x9/0-model.bin     once a process, deleted when it ends
+s3://bucket/model.bin   -> $TMPDIR/byline-copies-k3x9/0-model.bin     `local_copy`: once, deleted when the process ends
+s3://bucket/0.arrow     -> $TMPDIR/byline-copy-p51c                   `fetched`: deleted when the block ends
 ```
 """
 
 import os
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from typing import IO
 
 from byline.stores import is_object_address
 from transforms.files.storage import open_random
@@ -34,12 +38,29 @@ def local_copy(uri: str) -> str:
         return _copies[uri]
 
 
+@contextmanager
+def fetched(uri: str) -> Iterator[str]:
+    """The path of a file on this machine for the block, read from an object store once; errors as `local_copy`."""
+    if not is_object_address(uri):
+        yield uri
+        return
+    with tempfile.NamedTemporaryFile(prefix="byline-copy-") as copy:
+        _copy(uri, copy)
+        copy.flush()
+        yield copy.name
+
+
 def _fetch(uri: str, name: str) -> str:
     path = os.path.join(_folder().name, name)
-    with open_random(uri) as source, open(path, "wb") as copy:
-        while content := source.read(_STEP):
-            copy.write(content)
+    with open(path, "wb") as copy:
+        _copy(uri, copy)
     return path
+
+
+def _copy(uri: str, target: IO[bytes]) -> None:
+    with open_random(uri) as source:
+        while content := source.read(_STEP):
+            target.write(content)
 
 
 @lru_cache(maxsize=1)

@@ -19,17 +19,15 @@ from schemas.config_file import parse_config
 from schemas.store import RunInfo
 from tests.planned import TOKENIZER
 from transforms.checks.ledger import (
-    check_disjoint,
     check_phase,
     check_sources,
     misfits,
     shard_misfits,
     source_totals,
 )
-from transforms.checks.rows import RowCounts
+from transforms.checks.reports import ShardCounts, SourceCounts
 
 NAMES = [("c4", "a.gz"), ("dclm", "b.zst")]
-SOURCES = np.array(["c4", "dclm"], object)
 RECORDS = np.array([4, 3])
 CONDITION = {"template": "{host}", "place": "before", "dropout": 0.0, "unknown": "unknown", "salt": "byline"}
 VALUES: dict[str, Any] = {
@@ -92,20 +90,17 @@ def config() -> Config:
     return parse_config(VALUES, "test")
 
 
-def counts(file: int, positions: int, loss: int, conditioned: int, padding: int) -> RowCounts:
-    found = RowCounts(*np.zeros((4, 2), np.int64), rows=1, padding=padding)
-    for name, value in (("positions", positions), ("loss_by_file", loss), ("drawn", 1), ("conditioned", conditioned)):
-        getattr(found, name)[file] = value
-    return found
+def counts(source: str, positions: int, loss: int, conditioned: int, padding: int) -> ShardCounts:
+    return ShardCounts(1, padding, loss, {source: SourceCounts(positions, loss, 1, conditioned)})
 
 
-COUNTED = {"a": counts(0, 8, 5, 1, 0), "b": counts(1, 4, 4, 0, 4)}
+COUNTED = {"a": counts("c4", 8, 5, 1, 0), "b": counts("dclm", 4, 4, 0, 4)}
 
 
 def problems(made: Manifest, config: Config, said: dict[str, Any] = SAID) -> list[str]:
     found = check_sources(made, NAMES, RECORDS)
     for entry in made.phases:
-        found += check_phase(made, config, entry, [COUNTED[entry.name]], [said[entry.name]], SOURCES)
+        found += check_phase(made, config, entry, [COUNTED[entry.name]], [said[entry.name]])
     return found
 
 
@@ -181,7 +176,7 @@ def test_a_shard_that_says_other_counts_than_the_ledger(config: Config) -> None:
 def test_only_document_start_discards(config: Config) -> None:
     """By the phase's own packing."""
     concat = dataclasses.replace(manifest().phases[0], packing="concat")
-    found = check_phase(manifest(), config, concat, [COUNTED["a"]], [SAID["a"]], SOURCES)
+    found = check_phase(manifest(), config, concat, [COUNTED["a"]], [SAID["a"]])
     assert found == ["ledger, phase a, source c4: {'cut': 4} discarded, where concat discards nothing"]
 
 
@@ -195,13 +190,13 @@ def masking() -> Config:
     return parse_config({**VALUES, "sources": {**VALUES["sources"], "c4": rewritten}}, "test")
 
 
-def with_loss(loss: int) -> tuple[Manifest, RowCounts, dict[str, Any]]:
+def with_loss(loss: int) -> tuple[Manifest, ShardCounts, dict[str, Any]]:
     """A document of BOS, 2 tokens of prefix, 4 of its own and EOS, of which so many positions are trained."""
     made = manifest()
     lines = {**A, "tokens": 4, "discarded": {}, "loss_tokens": loss}
     made.ledger["phases"]["a"]["sources"]["c4"] = lines
     made.phases[0] = dataclasses.replace(made.phases[0], loss_tokens=loss)
-    return made, counts(0, 8, loss, 1, 0), {"counts": {"c4": lines}, "padding": 0}
+    return made, counts("c4", 8, loss, 1, 0), {"counts": {"c4": lines}, "padding": 0}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +209,7 @@ def test_only_sources_with_loss_spans_may_mask_more_than_prefixes(
 ) -> None:
     made, counted, said = with_loss(loss)
     for known, is_right in ((config, plain), (masking, spans)):
-        found = check_phase(made, known, made.phases[0], [counted], [said], SOURCES)
+        found = check_phase(made, known, made.phases[0], [counted], [said])
         wrong = f"ledger, phase a, source c4: {8 - loss} masked positions, its prefixes and their BOS are 3"
         assert found == ([] if is_right else [wrong])
 
@@ -225,13 +220,13 @@ def test_without_bos_a_masked_first_token_may_be_a_prefix_or_not(config: Config,
     unconditioned = {**A, "prefix_tokens": 0, "special_tokens": 1, "discarded": {"cut": 1}, "conditioned": 0}
     made.ledger["phases"]["a"]["sources"]["c4"] = unconditioned
     said = {"counts": {"c4": unconditioned}, "padding": 0}
-    found = check_phase(made, masking, made.phases[0], [COUNTED["a"]], [said], SOURCES)
+    found = check_phase(made, masking, made.phases[0], [COUNTED["a"]], [said])
     assert found == []
     assert "ledger, phase a, source c4: 0 conditioned documents, the shards have 1" in check_phase(
-        made, config, made.phases[0], [COUNTED["a"]], [said], SOURCES
+        made, config, made.phases[0], [COUNTED["a"]], [said]
     )
     unconditioned["conditioned"] = 2
-    found = check_phase(made, masking, made.phases[0], [COUNTED["a"]], [said], SOURCES)
+    found = check_phase(made, masking, made.phases[0], [COUNTED["a"]], [said])
     assert "ledger, phase a, source c4: 2 conditioned documents, the shards have 1" in found
 
 
@@ -240,11 +235,11 @@ def test_what_is_cut_may_be_masked(config: Config) -> None:
     made = manifest()
     cut = {**A, "prefix_tokens": 6, "positions": 2, "loss_tokens": 0, "discarded": {"cut": 14}}
     made.ledger["phases"]["a"]["sources"]["c4"] = cut
-    counted, said = counts(0, 2, 0, 1, 6), {"counts": {"c4": cut}, "padding": 0}
-    found = check_phase(made, config, made.phases[0], [counted], [said], SOURCES)
+    counted, said = counts("c4", 2, 0, 1, 6), {"counts": {"c4": cut}, "padding": 0}
+    found = check_phase(made, config, made.phases[0], [counted], [said])
     assert not [problem for problem in found if "masked positions" in problem]
     cut["discarded"], cut["prefix_tokens"] = {"cut": 4}, 6
-    found = check_phase(made, config, made.phases[0], [counted], [said], SOURCES)
+    found = check_phase(made, config, made.phases[0], [counted], [said])
     assert "ledger, phase a, source c4: 2 masked positions, its prefixes and their BOS are 7" in found
 
 
@@ -287,8 +282,7 @@ def test_a_manifest_of_another_shape(where: str, to: Any, misfit: str) -> None:
 
 
 def test_a_branch_of_another_shape() -> None:
-    made = branched(a=1)
-    made.ledger.update(sources={}, phases={"a": {"sources": {}, "padding": 0}})
+    made = manifest()
     assert misfits(made) == []
     made.phases[0] = dataclasses.replace(made.phases[0], branch={"of": "c", "at": 1, "phase": "a", "shards": "2"})
     assert misfits(made) == ["manifest.json: phases.0.branch.shards: expected int, found '2'"]
@@ -313,47 +307,3 @@ def test_totals_of_runs() -> None:
         "kept": {"documents": 14, "tokens": 60, "bytes": 180},
         "special_text": 4,
     }
-
-
-# --------------------------------------------------------------------------------------------------------- documents
-
-
-def ids(*documents: int) -> np.ndarray:
-    return np.array(documents, np.int64)
-
-
-def branched(**shards: int) -> Manifest:
-    """A manifest of the main line a, b and the branches c-1 and c-2, which leave it behind shard 1 and 2 of a."""
-    phases = []
-    for name, count in shards.items():
-        entries = [ShardEntry("", 0, 0, 0, "")] * count
-        branch = {"of": "c", "at": 0.5, "phase": "a", "shards": int(name[-1])} if name.startswith("c-") else None
-        phases.append(PhaseEntry(name, None, 0, 0, 0, {}, entries, branch=branch))
-    return Manifest(8, "int32", TOKENIZER, {}, "00", "0", 2, phases, {})
-
-
-def test_documents_in_two_phases() -> None:
-    first, second, third = ids(1, 5, 2**32 + 3), ids(2, 5, 2**32 + 3), ids(7)
-    assert check_disjoint(branched(a=1, b=1), {"a": [first], "b": [third]}) == []
-    assert check_disjoint(branched(a=1, b=1, d=1), {"a": [first], "b": [second], "d": [third]}) == [
-        "phases a and b share 2 documents (first: file 0 of inputs.arrow, row 5)"
-    ]
-
-
-def test_documents_in_two_shards_of_a_phase() -> None:
-    assert check_disjoint(branched(a=3), {"a": [ids(1, 2), ids(3), ids(2, 2**32)]}) == [
-        "two shards of phase a share 1 documents (first: file 0 of inputs.arrow, row 2)"
-    ]
-
-
-def test_documents_of_a_branch_are_not_in_the_main_line_before_it() -> None:
-    made = branched(**{"a": 2, "b": 1, "c-1": 1, "c-2": 2})
-    documents = {"a": [ids(1), ids(2)], "b": [ids(3)], "c-1": [ids(2, 3, 4)], "c-2": [ids(3), ids(4)]}
-    # c-1 takes what the main line reads later, and c-2 what c-1 reads.
-    assert check_disjoint(made, documents) == []
-    assert check_disjoint(made, {**documents, "c-2": [ids(2, 3), ids(4)]}) == [
-        "phases a and c-2 share 1 documents (first: file 0 of inputs.arrow, row 2)"
-    ]
-    assert check_disjoint(made, {**documents, "c-1": [ids(1, 4)]}) == [
-        "phases a and c-1 share 1 documents (first: file 0 of inputs.arrow, row 1)"
-    ]
