@@ -1,7 +1,9 @@
-"""`byline plan`: token store -> plan; `pipelines.plan_report` shows it. Writes nothing to the output."""
+"""`byline plan`: token store -> plan; `pipelines.plan_report` shows it. Writes nothing to the output.
 
-from collections.abc import Callable
-from dataclasses import replace
+The passes over the token store are jobs of the runner where it is large, and are made in this process where it is not.
+"""
+
+from collections.abc import Iterable
 
 import apache_beam as beam
 import pyarrow as pa
@@ -9,17 +11,24 @@ from rich.console import Console
 
 from byline.errors import BylineError
 from pipelines.prepare import StoreState, look_at_store
-from pipelines.runner import SMALL_INPUT_BYTES, RunnerSettings, run_pipeline
+from pipelines.runner import RunnerSettings, is_worth_a_job, run_pipeline
 from schemas.config import Config
 from schemas.plan import Plan
+from schemas.store import RunFile
 from transforms.batches.work_lists import ListRuns, write_lines
 from transforms.files import storage
-from transforms.passes.count_runs import CountRuns, write_counter
-from transforms.passes.counting import RunCounter
+from transforms.passes.count_runs import CountRuns, count_here, write_counter
+from transforms.passes.counting import Pass, RunCounter
 from transforms.plans.planning import make_plan
 from transforms.store import store_index
 from transforms.store.run_reading import forget_runs
 from transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
+
+# Of a document a pass reads place, number of tokens, and what it asks of it.
+_DOCUMENT_BYTES = 24
+# A file and a record batch are each a request to an object store, of half a millisecond where 64 are under way: as long
+# as a pass takes for so much more of them. So a store of few documents is large where they are long.
+_REQUEST_BYTES = 16 << 10
 
 
 def plan(config: Config, settings: RunnerSettings, console: Console) -> tuple[Plan, StoreState]:
@@ -45,13 +54,10 @@ def make_recipe_plan(config: Config, state: StoreState, settings: RunnerSettings
     return make_plan(config, tokenizer, state.runs, _passes(config, state, settings))
 
 
-def _passes(config: Config, state: StoreState, settings: RunnerSettings) -> Callable[[RunCounter], pa.RecordBatch]:
-    index_bytes = 24 * sum(run.rows for run in state.runs)
-    if index_bytes < SMALL_INPUT_BYTES:
-        # However many workers were asked for: starting them for a few passes of milliseconds takes seconds.
-        settings = replace(settings, workers=1)
+def _passes(config: Config, state: StoreState, settings: RunnerSettings) -> Pass:
+    uris, size = store_index.run_uris(state.runs), pass_bytes(state.files)
 
-    def do_pass(counter: RunCounter) -> pa.RecordBatch:
+    def run_job(counter: RunCounter) -> pa.RecordBatch:
         list_uri = storage.join(config.store, storage.temporary_name("runs.txt"))
         counter_uri = storage.join(config.store, storage.temporary_name("counter.json"))
         counts_uri = storage.join(config.store, storage.temporary_name("counts.arrow"))
@@ -60,13 +66,21 @@ def _passes(config: Config, state: StoreState, settings: RunnerSettings) -> Call
             return pipeline | "ListRuns" >> ListRuns(list_uri) | "CountRuns" >> CountRuns(counter_uri, counts_uri)
 
         try:
-            write_lines(list_uri, store_index.run_uris(state.runs))
+            write_lines(list_uri, uris)
             write_counter(counter_uri, counter)
-            run_pipeline(wire, settings, index_bytes)
+            run_pipeline(wire, settings, size)
             with storage.open_random(counts_uri) as source:
                 return pa.ipc.open_file(source).get_batch(0)
         finally:
             for uri in (list_uri, counter_uri, counts_uri):
                 storage.delete_file(uri)
 
-    return do_pass
+    return run_job if is_worth_a_job(size) else lambda counter: count_here(counter, uris)
+
+
+def pass_bytes(files: Iterable[RunFile]) -> int:
+    """About what a pass over files of the token store reads, with what opening and asking cost, in bytes."""
+    return sum(
+        _DOCUMENT_BYTES * sum(run.rows for run in file.parts) + _REQUEST_BYTES * (1 + len(file.batch_places))
+        for file in files
+    )

@@ -53,6 +53,11 @@ from pipelines import dataflow, worker
 
 # Below this, starting worker processes takes longer than they save.
 SMALL_INPUT_BYTES = 32 << 20
+# Below this, the passes of a plan take about as long in the driver's process as their jobs take to start, or less. So
+# much is 4 million documents of 1,300 tokens: 1 to 13 s of a busy core for a pass, 230 MB, and from an object store 5 s
+# at least (10,000 requests, 64 of 30 ms at a time). A job starts in 3 s on Flink, 7 s on Spark, 4 to 10 s in processes
+# of this machine, minutes on Dataflow; a plan is three to eight passes, of which one or two are long.
+SMALL_PASS_BYTES = 256 << 20
 # Where a pool of workers listens by custom, on the machine of each executor.
 WORKER_POOL = "localhost:50000"
 POOL_MODULE = "pipelines.worker_pool"
@@ -122,11 +127,21 @@ class RunnerSettings:
         """
         return Runner.named(self.runner)
 
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether all workers are processes of this machine."""
+        return self.kind is Runner.LOCAL
+
     def workers_for(self, input_bytes: int) -> int:
         """How many local processes for an input of so many bytes on disk."""
         if self.workers is not None:
             return self.workers
         return 1 if input_bytes < SMALL_INPUT_BYTES else os.cpu_count() or 1
+
+
+def is_worth_a_job(pass_bytes: int) -> bool:
+    """Whether a pass over so much of the token store is work for a runner, and not for this process alone."""
+    return pass_bytes >= SMALL_PASS_BYTES
 
 
 def default_options(kind: Runner, given: PipelineOptions, workers: int | None) -> list[str]:

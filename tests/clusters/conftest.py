@@ -15,6 +15,7 @@ from types import ModuleType
 
 import pytest
 
+from pipelines import runner
 from pipelines.runner import RunnerSettings
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +108,12 @@ def cluster(command: str, name: str) -> int:
 
 def _state(name: str) -> dict:
     return json.loads((FOLDER / name / "state.json").read_text())
+
+
+@pytest.fixture
+def passes_are_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small the token store of a test is, the passes of its plan run on the engine."""
+    monkeypatch.setattr(runner, "SMALL_PASS_BYTES", 0)
 
 
 @pytest.fixture(scope="session", params=("spark", "flink"))

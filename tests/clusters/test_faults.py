@@ -29,7 +29,7 @@ from tests.clusters.gates import Fall, Gate, Gated, Hold, Meet, wait_until
 from tests.corpora import SPECIAL, make_records, write_jsonl, write_tokenizer
 from transforms.files.storage import TEMPORARY_PREFIX
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("passes_are_jobs")]
 
 # So many that each of two workers has more than two.
 FILES = 24

@@ -136,7 +136,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 
 
 def check(values: dict[str, Any], settings: RunnerSettings, storage: Storage, expected: Expected) -> None:
-    """Builds, compacts the token store, and builds again elsewhere from what is in it now."""
+    """Builds, compacts the token store, builds again elsewhere from what is in it now, and verifies that."""
     build(parse_config(values, "test"), settings, quiet())
     assert storage.digests(values["output"]) == expected.output
     assert storage.runs(values["store"]) == expected.runs
@@ -146,6 +146,9 @@ def check(values: dict[str, Any], settings: RunnerSettings, storage: Storage, ex
     assert not set(after) & set(expected.runs)
     again = {**values, "output": f"{values['output']}-2"}
     build(parse_config(again, "test"), settings, quiet())
+    status, text = verify(again["output"], settings=settings)
+    assert (status, text.count("ok ")) == (0, 6), text
+    # Nothing of the check is left, either.
     assert storage.digests(again["output"]) == expected.output
     assert storage.runs(values["store"]) == after
 
@@ -155,5 +158,6 @@ def test_on_this_machine(workers: int, storage: Storage, corpus: Corpus, expecte
     check(storage.values(corpus), RunnerSettings(workers=workers), storage, expected)
 
 
+@pytest.mark.usefixtures("passes_are_jobs")
 def test_on_a_cluster(engine: Engine, storage: Storage, corpus: Corpus, expected: Expected) -> None:
     check(storage.values(corpus), engine.settings(*storage.options), storage, expected)

@@ -10,7 +10,7 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import apache_beam as beam
 import google.auth
 import google_crc32c
 import grpc
+import pyarrow as pa
 import pytest
 from apache_beam.internal.gcp import auth
 from apache_beam.options.pipeline_options import GoogleCloudOptions, SetupOptions
@@ -32,14 +33,17 @@ from requests.adapters import HTTPAdapter
 import pipelines.assemble
 import pipelines.plan
 import pipelines.prepare
+import pipelines.runner
+import pipelines.verify
 from byline.errors import BylineError
 from pipelines.prepare import StoreState
 from pipelines.runner import RunnerSettings, make_runner, parse_options, run_pipeline
+from pipelines.verify import verify
 from schemas.config import Config
 from schemas.config_file import parse_config
 from schemas.documents import InputFile
 from schemas.plan import Plan
-from tests.builds import quiet
+from tests.builds import copy_build, quiet
 from tests.corpora import Corpus, recipe
 from transforms.files import storage
 from transforms.passes.counting import RunCounter
@@ -169,8 +173,9 @@ class _TakenError(Exception):
 
 @dataclass
 class Build:
-    """A planned build over all corpora, with everything that a counter may hold."""
+    """A planned build over all corpora, with everything that a counter may hold; `finished` is another one's output."""
 
+    finished: Path
     config: Config
     state: StoreState
     plan: Plan
@@ -181,6 +186,7 @@ class Build:
         found: list[tuple[str, Wire]] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(storage, "temporary_name", lambda name: f".tmp-{name}")
+            patch.setattr(pipelines.runner, "SMALL_PASS_BYTES", 0)
 
             def take(name: str, module: Any, run: Callable[[], object]) -> None:
                 def run_pipeline(wire: Wire, *_: object) -> None:
@@ -214,6 +220,7 @@ class Build:
                 pipelines.assemble,
                 lambda: pipelines.assemble.assemble(config, self.plan, many, settings, quiet()),
             )
+            take("verify", pipelines.verify, lambda: verify(str(self.finished), 64, None, settings, quiet()))
         return found
 
 
@@ -224,7 +231,7 @@ def made_inputs(files: int, sources: list[str]) -> Callable[..., list[InputFile]
 
 
 @pytest.fixture(scope="module")
-def planned(corpus: Corpus, built: Path) -> Build:
+def planned(corpus: Corpus, built: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
     """A plan from the shared store, with a list of 100,000 hosts, commonest values, bins, an order and a sample."""
     values = recipe(corpus, built.parent)
     values["phases"] = [
@@ -244,18 +251,19 @@ def planned(corpus: Corpus, built: Path) -> Build:
     config = parse_config(values, "test")
     counters: list[RunCounter] = []
     with pytest.MonkeyPatch.context() as patch:
-        write = pipelines.plan.write_counter
+        count = pipelines.plan.count_here
 
-        def noted(uri: str, counter: RunCounter) -> None:
+        def noted(counter: RunCounter, uris: Sequence[str]) -> pa.RecordBatch:
             counters.append(counter)
-            write(uri, counter)
+            return count(counter, uris)
 
-        patch.setattr(pipelines.plan, "write_counter", noted)
+        patch.setattr(pipelines.plan, "count_here", noted)
         patch.setattr(planning, "SAMPLED_DOCUMENTS", 300)
         plan, state = pipelines.plan.plan(config, RunnerSettings(), quiet())
     kinds = {type(counter).__name__ for counter in counters}
     assert kinds == {"DigitCounter", "ValueCounter", "SampleCounter", "PlaceCounter", "DrawCounter"}
-    return Build(config, state, plan, list({type(counter): counter for counter in counters}.values()))
+    finished = copy_build(built, tmp_path_factory.mktemp("finished") / "shards")
+    return Build(finished, config, state, plan, list({type(counter): counter for counter in counters}.values()))
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +279,7 @@ def jobs(planned: Build, cloud: Google, tmp_path_factory: pytest.TempPathFactory
 def test_every_job_of_a_build(jobs: dict[int, dict[str, Job]]) -> None:
     few = jobs[1]
     counters = ["DigitCounter", "ValueCounter", "SampleCounter", "PlaceCounter", "DrawCounter"]
-    assert sorted(few) == sorted(["prepare", *counters, "assemble"])
+    assert sorted(few) == sorted(["prepare", *counters, "assemble", "verify"])
     for name, job in few.items():
         environment = job.template["environment"]
         assert "use_runner_v2" in environment["experiments"]
@@ -296,7 +304,7 @@ def test_a_job_is_the_same_for_1_and_for_30_000_input_files(jobs: dict[int, dict
 def test_a_main_session_would_be_seen(planned: Build, cloud: Google, tmp_path: Path) -> None:
     """What Beam does for this runner where nobody says otherwise."""
     name, wire = planned.wires(1, tmp_path)[-1]
-    assert name == "assemble"
+    assert name == "verify"
     job = translated(wire, tmp_path, cloud, save_main_session=None)
     assert job.staged == ["pickled_main_session", "pipeline.pb"]
 

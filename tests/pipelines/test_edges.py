@@ -21,6 +21,7 @@ from apache_beam.utils.windowed_value import PaneInfo
 import pipelines.assemble
 import pipelines.plan
 import pipelines.prepare
+import pipelines.runner
 from pipelines.prepare import StoreState, _wire
 from schemas.config_file import parse_config
 from schemas.documents import InputFile
@@ -85,8 +86,9 @@ def leaves(hint: Any) -> Iterator[Any]:
 
 
 def record(monkeypatch: pytest.MonkeyPatch) -> list[Wire]:
-    """Every pipeline that is run from now on."""
+    """Every pipeline that is run from now on; passes of a plan are such, however small."""
     wires: list[Wire] = []
+    monkeypatch.setattr(pipelines.runner, "SMALL_PASS_BYTES", 0)
     for module in (pipelines.prepare, pipelines.plan, pipelines.assemble):
         real = module.run_pipeline
 

@@ -1,4 +1,4 @@
-"""A pass over the runs of the token store with Beam: every run is counted, and the counts are merged.
+"""A pass over the runs of the token store: every run is counted, and the counts are merged; with Beam, or here.
 
 ```
 COUNTER.json    {"kind": "DrawCounter",
@@ -6,8 +6,10 @@ COUNTER.json    {"kind": "DrawCounter",
                  "counter": {"parts": [{"name": "main", "predicates": {"c4": [{"number": 0}], ...}, ...}], ...}}
 runs            a.arrow            b.arrow
 CountRun        counts of a        counts of b
-MergeCounts     counts of both, one batch  ->  COUNTS.arrow
+MergeCounts     counts of both, one batch  ->  COUNTS.arrow      what `count_here` gives
 ```
+
+`count_here` does the same in this process, without any file, where a job would take longer to start.
 
 The graph of the pipeline names the counter's file and holds nothing of it: a counter may list a million hosts, and
 runners limit what a job's description may weigh. The file is JSON, not a pickle, so that who can write to the token
@@ -17,7 +19,8 @@ object again when it is read: `transforms.fields.selecting` makes one set of a l
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -26,8 +29,10 @@ import apache_beam as beam
 import pyarrow as pa
 from pydantic import TypeAdapter
 
+from byline.stores import is_object_address
 from transforms.batches.coder import RecordBatchCoder
 from transforms.fields.selecting import Predicate
+from transforms.files.object_store import AT_ONCE, in_order
 from transforms.files.storage import read_bytes, write_file
 from transforms.passes.counting import RunCounter
 from transforms.passes.digit_counting import DigitCounter
@@ -95,6 +100,42 @@ def _with_predicates(counter: RunCounter, change: Callable[[Predicate], Predicat
 
 def _part_with_predicates(part: PartView, change: Callable[[Predicate], Predicate]) -> PartView:
     return replace(part, predicates={source: list(map(change, some)) for source, some in part.predicates.items()})
+
+
+# ------------------------------------------------------------------------------------------------------- this process
+
+
+def count_here(counter: RunCounter, uris: Sequence[str]) -> pa.RecordBatch:
+    """What `CountRuns` gives, in this process.
+
+    Args:
+        counter: what to count.
+        uris: of runs, all on a disk or all in an object store.
+
+    Raises:
+        BylineError: a run cannot be read, or what the counter asks of it is a mistake of the recipe's.
+    """
+    merged, waiting, rows = counter.merge([]), [], 0
+    for counts in _count_each(counter, uris):
+        waiting.append(counts)
+        rows += counts.num_rows
+        if rows > merged.num_rows + _WAITING_ROWS:
+            merged, waiting, rows = counter.merge([merged, *waiting]), [], 0
+    return counter.merge([merged, *waiting])
+
+
+def _count_each(counter: RunCounter, uris: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Counts of each run, in their order; of an object store, many runs are read at a time."""
+    if any(map(is_object_address, uris)):
+        return in_order(counter.count, uris, _threads())
+    # What is mapped into memory is not waited for: eight threads took 1.2 to 2 times as long as one.
+    return map(counter.count, uris)
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    """Not those that read: a count waits for reads."""
+    return ThreadPoolExecutor(AT_ONCE, "byline-count")
 
 
 # ---------------------------------------------------------------------------------------------------------------- Beam

@@ -1,7 +1,9 @@
-"""Counters as files, and passes with Beam: the same counts as a loop's."""
+"""Counters as files, and passes with Beam and without: the same counts as a loop's."""
 
 import json
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,14 +17,17 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from byline.errors import BylineError
 from schemas.corpora import Tokenizer
 from schemas.recipe import Condition
 from tests import small
+from tests.object_server import BUCKET, object_server
 from tests.small import StoredRow
 from transforms.fields.field_values import FieldValues
 from transforms.fields.ranking import Number
+from transforms.files.object_store import AT_ONCE, in_order
 from transforms.passes import count_runs
-from transforms.passes.count_runs import CountRuns, read_counter, write_counter
+from transforms.passes.count_runs import CountRuns, count_here, read_counter, write_counter
 from transforms.passes.counting import RunCounter, Summing, count_by_bin
 from transforms.passes.digit_counting import DigitCounter, Question
 from transforms.passes.measuring import DrawCounter, PartView, PlaceCounter, SampleCounter
@@ -30,7 +35,7 @@ from transforms.passes.value_counts import ValueCounter
 
 HOSTS = {"field": "host", "not_in": ["a.org", "é.org", 'q"uote']}
 # The largest number that a rank has, and one that a float does not hold.
-RANGE = {"field": "quality", "type": "float", "descending": True, "from": None, "below": [2**64 - 1, 2**53 + 1, 0]}
+RANGE = {"field": "ratio", "type": "float", "descending": True, "from": None, "below": [2**64 - 1, 2**53 + 1, 0]}
 QUALITY = Number("quality", "float32", True)
 CONDITION = Condition(
     template="{host}{num_tokens}", dropout=Fraction(1, 3), top={"host": "10%"}, bins={"num_tokens": 3}
@@ -40,28 +45,40 @@ VALUES = FieldValues(top={"host": ["b", "a"]}, bins={"num_tokens": [1, 2**53 + 1
 
 
 def part(number: int, predicates: dict[str, list[dict[str, Any]]], **changes: Any) -> PartView:
-    values: dict[str, Any] = {"condition": None, "values": FieldValues(), "order": None, **changes}
-    return PartView(
-        f"part {number}", number, predicates, specials=2, length=64, tokenizer=Tokenizer(file="t.json"), **values
-    )
+    values: dict[str, Any] = {"condition": None, "values": FieldValues(), "tokenizer": "t.json", **changes}
+    tokenizer = Tokenizer(file=values.pop("tokenizer"))
+    return PartView(f"part {number}", number, predicates, specials=2, length=64, tokenizer=tokenizer, **values)
 
 
-PARTS = [
-    part(0, {"a": [HOSTS, RANGE], "b": [HOSTS]}, condition=CONDITION, values=VALUES),
-    part(1, {"b": [HOSTS], "c": []}, order=QUALITY),
-]
+def parts_with(tokenizer: str) -> list[PartView]:
+    """Two parts over three sources, whose tokenizer is this file."""
+    return [
+        part(0, {"a": [HOSTS, RANGE], "b": [HOSTS]}, condition=CONDITION, values=VALUES, tokenizer=tokenizer),
+        part(1, {"b": [HOSTS], "c": []}, order=QUALITY, tokenizer=tokenizer),
+    ]
+
+
+PARTS = parts_with("t.json")
 QUESTIONS = [
     Question((("a", (0, 3)), ("b", ())), QUALITY, ()),
     Question((("a", (0,)),), Number("num_tokens", "int", False), ((),)),
-    Question((("b", (3,)),), QUALITY, ((1, 2), (1, 65535))),
+    Question((("b", (3,)),), QUALITY, ((1,), (16483,))),
 ]
-COUNTERS = [
-    PlaceCounter(PARTS),
-    SampleCounter(PARTS, 2**32),
-    DrawCounter(PARTS, [("early at 0.5", 1, {"a": [(0, 0, 2**64 - 1)], "b": []}), ("main", 0, {})]),
-    ValueCounter(PARTS),
-    DigitCounter(QUESTIONS, {0: HOSTS, 3: RANGE}),
-]
+
+
+def counters_of(parts: list[PartView]) -> list[RunCounter]:
+    """One of each kind."""
+    return [
+        PlaceCounter(parts),
+        SampleCounter(parts, 2**32),
+        DrawCounter(parts, [("early at 0.5", 1, {"a": [(0, 0, 2**64 - 1)], "b": []}), ("main", 0, {})]),
+        ValueCounter(parts),
+        DigitCounter(QUESTIONS, {0: HOSTS, 3: RANGE}),
+    ]
+
+
+COUNTERS = counters_of(PARTS)
+KINDS = [type(counter).__name__ for counter in COUNTERS]
 
 
 def typed(value: Any) -> Any:
@@ -73,7 +90,7 @@ def typed(value: Any) -> Any:
     return (type(value).__name__, value)
 
 
-@pytest.mark.parametrize("counter", COUNTERS, ids=lambda counter: type(counter).__name__)
+@pytest.mark.parametrize("counter", COUNTERS, ids=KINDS)
 def test_what_is_read_is_what_was_written(tmp_path: Path, counter: RunCounter) -> None:
     uri = str(tmp_path / "counter.json")
     write_counter(uri, counter)
@@ -206,3 +223,117 @@ def test_a_waiting_accumulator_crosses_processes(monkeypatch: pytest.MonkeyPatch
     (found,) = coder.decode(coder.encode([counted([(0, 1)]), counted([(0, 2), (3, 4)])]))
     assert as_rows(found) == [("k", 0, 2, 3), ("k", 3, 1, 4)]
     assert as_rows(*coder.decode(coder.encode([]))) == []
+
+
+# ------------------------------------------------------------------------------------------------------- this process
+
+
+@pytest.fixture(scope="module")
+def every_kind(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, RunCounter], list[str]]:
+    """A counter of each kind, and runs of three sources."""
+    folder = tmp_path_factory.mktemp("runs")
+    hosts = ["a.org", "b.org", "c.org", "é.org", None, "b.org", "d.org"]
+    rows = [
+        StoredRow(row, [1] * (1 + row % 5), hosts[row % 7], quality=None if row % 6 == 0 else row / 9, ratio=row / 7)
+        for row in range(40)
+    ]
+    runs = [
+        small.write_run_of(folder, source, f"{n}.jsonl", n, rows[3 * n :])[0] for n, source in enumerate("aaabbbccd")
+    ]
+    counters = counters_of(parts_with(small.tokenizer_file(folder)))
+    return dict(zip(KINDS, counters, strict=True)), runs
+
+
+@pytest.mark.parametrize("waiting", [1 << 20, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_counts_without_beam_are_those_with_it(
+    every_kind: tuple[dict[str, RunCounter], list[str]],
+    kind: str,
+    waiting: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counters, runs = every_kind
+    expected = count_with_beam(counters[kind], runs, tmp_path)
+    assert expected.num_rows > 2
+    monkeypatch.setattr(count_runs, "_WAITING_ROWS", waiting)
+    for order in (runs, runs[::-1], runs[1::2] + runs[::2]):
+        assert count_here(counters[kind], order).equals(expected, check_metadata=True)
+    assert count_here(counters[kind], []).equals(expected.slice(0, 0), check_metadata=True)
+
+
+def test_counts_in_an_object_store_are_those_on_a_disk(
+    every_kind: tuple[dict[str, RunCounter], list[str]],
+) -> None:
+    counters, runs = every_kind
+    with object_server() as server:
+        for run in runs:
+            server.put_at_once(f"store/{Path(run).name}", Path(run).read_bytes())
+        there = [f"s3://{BUCKET}/store/{Path(run).name}" for run in runs]
+        for kind, counter in counters.items():
+            assert count_here(counter, there).equals(count_here(counter, runs), check_metadata=True), kind
+
+
+@dataclass(frozen=True)
+class Calling(Noting):
+    """Counts of a run are what a call gives for its path."""
+
+    call: Callable[[str], pa.RecordBatch]
+
+    def count(self, uri: str) -> pa.RecordBatch:
+        return self.call(uri)
+
+
+@pytest.mark.parametrize("scheme", ["", "s3://"])
+def test_few_counts_wait_here_too(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setattr(count_runs, "_WAITING_ROWS", 10)
+    counter = Calling([], lambda _: counted([(0, 1), (1, 1)]))
+    found = count_here(counter, [f"{scheme}{number}" for number in range(40)])
+    assert as_rows(found) == [("k", 0, 40, 40), ("k", 1, 40, 40)]
+    assert 3 < len(counter.sizes) < 9
+    assert max(counter.sizes) <= 2 + 10 + 2 + 2
+
+
+def test_many_runs_of_an_object_store_are_read_at_a_time_and_merged_in_order() -> None:
+    together = threading.Barrier(32)
+    order: list[list[int]] = []
+
+    def count(uri: str) -> pa.RecordBatch:
+        together.wait(30)
+        number = int(uri.rpartition("/")[2])
+        # The first ones are done last.
+        time.sleep(0.001 * (32 - number % 32))
+        return counted([(number, 1)])
+
+    @dataclass(frozen=True)
+    class Ordered(Calling):
+        def merge(self, batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+            order.append([number for batch in batches for number in batch["bin"].to_pylist()])
+            return super().merge(batches)
+
+    found = count_here(Ordered([], count), [f"s3://bucket/{number}" for number in range(64)])
+    assert found["bin"].to_pylist() == list(range(64))
+    assert order == [[], list(range(64))]
+
+
+def test_more_counts_than_threads_may_all_wait_for_reads() -> None:
+    def count(uri: str) -> pa.RecordBatch:
+        return counted([(number, 1) for number in in_order(int, range(3))])
+
+    found = count_here(Calling([], count), [f"s3://bucket/{number}" for number in range(2 * AT_ONCE)])
+    assert as_rows(found) == [("k", number, 2 * AT_ONCE, 2 * AT_ONCE) for number in range(3)]
+
+
+@pytest.mark.parametrize("scheme", ["", "s3://"])
+def test_a_mistake_in_a_run_ends_the_pass(scheme: str) -> None:
+    seen = []
+
+    def count(uri: str) -> pa.RecordBatch:
+        seen.append(uri)
+        if uri.endswith("3"):
+            raise BylineError(f"{uri}: not a run")
+        return counted([(0, 1)])
+
+    with pytest.raises(BylineError, match=r"^(s3://)?3: not a run$"):
+        count_here(Calling([], count), [f"{scheme}{number}" for number in range(10_000)])
+    assert len(seen) < 1000
