@@ -11,7 +11,8 @@ from rich.console import Console
 
 from byline import manifest as manifests
 from byline.errors import BylineError
-from byline.shards import FORMAT, VERSION
+from byline.manifest import ShardEntry
+from byline.shards import FORMAT, VERSION, shard_metadata
 from pipelines.engine import job_shower, show_counts
 from pipelines.leftovers import clean_output
 from pipelines.prepare import StoreState
@@ -26,7 +27,7 @@ from transforms.batches.counters import shard_counts, total
 from transforms.batches.work_lists import ReadPlan
 from transforms.files import storage
 from transforms.plans.planning import check_draws
-from transforms.shards.assembling import INDEX_NAME, WORK_FOLDER, AssembleJob, AssembleShards, record_path
+from transforms.shards.assembling import INDEX_NAME, WORK_FOLDER, AssembleJob, AssembleShards, record_path, write_record
 from transforms.shards.gathering import write_index
 from transforms.store.run_reading import forget_runs
 from transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer
@@ -56,7 +57,7 @@ def assemble(
     Raises:
         BylineError: the output holds another build, or the token store is not the planned one.
     """
-    has_room = _make_room(config.output, plan, overwrite=overwrite)
+    has_room = _make_room(config.output, plan, console, overwrite=overwrite)
     clean_output(config.output, console)
     if not has_room:
         console.print(f"assemble  nothing to do: {config.output} is finished", highlight=False, markup=False)
@@ -96,7 +97,7 @@ def show_result(output: str, console: Console) -> None:
             )
 
 
-def _make_room(output: str, plan: Plan, *, overwrite: bool) -> bool:
+def _make_room(output: str, plan: Plan, console: Console, *, overwrite: bool) -> bool:
     """Makes the folder ready for a plan; False where its build is finished already."""
     manifest_uri, plan_uri = storage.join(output, manifests.FILE_NAME), storage.join(output, plans.FILE_NAME)
     if not storage.exists(plan_uri):
@@ -108,10 +109,7 @@ def _make_room(output: str, plan: Plan, *, overwrite: bool) -> bool:
     content = storage.read_bytes(plan_uri)
     is_finished = storage.exists(manifest_uri)
     if content == plan.to_bytes():
-        if is_finished:
-            # What a build leaves that was killed after its last file.
-            storage.delete_folder(storage.join(output, WORK_FOLDER))
-        return not is_finished
+        return not is_finished or _has_lost(output, console)
     if is_finished and not overwrite:
         raise BylineError(
             f"{output}: holds a finished build of another plan; choose another `output`, "
@@ -122,6 +120,46 @@ def _make_room(output: str, plan: Plan, *, overwrite: bool) -> bool:
     shards = (plans.shard_path(*shard) for shard in plans.read_plan(content, plan_uri).shards())
     storage.side_by_side(storage.delete_file, (storage.join(output, shard) for shard in shards))
     return True
+
+
+def _has_lost(output: str, console: Console) -> bool:
+    """Whether files of a finished build are gone or of another size; if so, it is no finished build any more.
+
+    What is left of it is taken over: each shard that is as it was is said to be whole again.
+    """
+    uri = storage.join(output, manifests.FILE_NAME)
+    manifest = manifests.parse_manifest(storage.read_bytes(uri), uri)
+    sizes = {storage.resolve(info.path)[1]: info.size for info in storage.list_files(output)}
+    folder = storage.resolve(output)[1]
+    shards = [shard for phase in manifest.phases for shard in phase.shards]
+    lost = [shard.path for shard in shards if sizes.get(f"{folder}/{shard.path}") != shard.bytes]
+    lost += [INPUTS_NAME] * (f"{folder}/{INPUTS_NAME}" not in sizes)
+    work = storage.join(output, WORK_FOLDER)
+    if not lost:
+        # What a build leaves that was killed after its last file.
+        storage.delete_folder(work)
+        return False
+    console.print(
+        f"assemble  missing or of another size in the finished build: {len(lost):,} of {len(shards) + 1:,} files (first: "
+        f"{lost[0]}); written again",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    storage.delete_file(uri)
+    gone = set(lost)
+    storage.side_by_side(lambda shard: _take_over(output, shard), (shard for shard in shards if shard.path not in gone))
+    return True
+
+
+def _take_over(output: str, shard: ShardEntry) -> None:
+    """Says that a shard is whole; one that is damaged is not said to be, and written again."""
+    with storage.open_random(storage.join(output, shard.path)) as source:
+        try:
+            metadata = shard_metadata(pa.ipc.open_file(source).schema, shard.path)
+        except (pa.ArrowException, OSError, ValueError):
+            return
+    write_record(storage.join(output, WORK_FOLDER), shard, metadata)
 
 
 def _write_lists(config: Config, plan: Plan, state: StoreState, job: AssembleJob) -> dict[tuple[str, str], int]:

@@ -91,10 +91,14 @@ def verify(
         shards = _check_shards(build, job, store, settings, console)
         _tell_output(build, shards, report)
         _tell_ledger(build, shards, report)
-        _tell_disjoint(build, job, report)
+        _tell_disjoint(build, job, shards, report)
     _tell_store(store, shards, report)
     _check_raw(build, [sample for shard in shards for sample in shard.samples], documents, report)
     if report.failed:
+        if any(shard.problems or shard.row_problems or shard.store_problems for shard in shards):
+            console.print(
+                "delete the shards that are wrong and run `byline build` again: they alone are written", highlight=False
+            )
         console.print(f"[bold red]not verified[/]: {report.failed} problems in {escape(out)}", highlight=False)
         return 1
     console.print(f"[bold green]verified[/]: {escape(out)}", highlight=False)
@@ -225,8 +229,9 @@ def _tell_output(build: Build, shards: list[ShardReport], report: _Report) -> No
     size = sum(entry.bytes for phase in build.manifest.phases for entry in phase.shards)
     report.tell("files", files, f"{len(shards)} shards, {size / 1e6:,.1f} MB: bytes, sha256, columns")
     rows = check_ranges(build.plan) + [problem for shard in shards for problem in shard.row_problems]
-    number = sum(phase.rows for phase in build.manifest.phases)
-    report.tell("rows", rows, f"{number:,} rows: segments, doc ids, tokens, padding, loss mask")
+    counts = [shard.counts for shard in shards if shard.counts is not None]
+    number = f"{sum(count.rows for count in counts):,} rows{_but_for(shards)}"
+    report.tell("rows", rows, f"{number}: segments, doc ids, tokens, padding, loss mask")
 
 
 def _tell_ledger(build: Build, shards: list[ShardReport], report: _Report) -> None:
@@ -235,17 +240,29 @@ def _tell_ledger(build: Build, shards: list[ShardReport], report: _Report) -> No
     by_phase: dict[str, list[ShardReport]] = {phase.name: [] for phase in build.manifest.phases}
     for (phase, _), shard in zip(build.shards(), shards, strict=True):
         by_phase[phase.name].append(shard)
+    skipped = []
     for phase in build.manifest.phases:
         counts = [shard.counts for shard in by_phase[phase.name] if shard.counts is not None]
         said = [shard.said for shard in by_phase[phase.name]]
-        # Without one of its shards, the sums of a phase say nothing new.
         if len(counts) == len(said):
             problems += check_phase(build.manifest, build.config, phase, counts, said)
-    tokens = sum(phase.tokens for phase in build.manifest.phases)
-    report.tell("ledger", problems, f"closes to the token: {tokens:,} positions")
+        else:
+            # Without one of its shards, the sums of a phase say nothing new.
+            skipped.append(f"{phase.name} ({len(counts)} of its {len(said)} shards can be read)")
+    if skipped:
+        report.skip("ledger", f"not recounted: {', '.join(skipped)}")
+    if problems or not skipped:
+        tokens = sum(phase.tokens for phase in build.manifest.phases)
+        report.tell("ledger", problems, f"closes to the token: {tokens:,} positions")
 
 
-def _tell_disjoint(build: Build, job: CheckJob, report: _Report) -> None:
+def _but_for(shards: list[ShardReport]) -> str:
+    """Of how many shards a line is, where some could not be read."""
+    read = sum(shard.counts is not None for shard in shards)
+    return "" if read == len(shards) else f" of {read} of the {len(shards)} shards"
+
+
+def _tell_disjoint(build: Build, job: CheckJob, shards: list[ShardReport], report: _Report) -> None:
     repeated = build.repeated
     compared = ~np.isin(build.inputs.sources, repeated)
     numbers = {(phase.name, number): index for index, (phase, number) in enumerate(build.shards())}
@@ -256,7 +273,7 @@ def _tell_disjoint(build: Build, job: CheckJob, report: _Report) -> None:
 
     if compared.any():
         total, problems = check_disjoint(build.manifest, documents, build.rows)
-        report.tell("phases", problems, f"{total:,} documents, none read twice")
+        report.tell("phases", problems, f"{total:,} documents{_but_for(shards)}, none read twice")
     if repeated:
         report.skip("phases", f"not compared: {', '.join(repeated)}, drawn in several epochs, so phases may share some")
 

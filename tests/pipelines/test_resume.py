@@ -4,14 +4,18 @@ The killed ones are the real command in a process group of its own, ended by SIG
 waited for are there.
 """
 
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from byline.errors import BylineError
+from pipelines import assemble as assembling
+from pipelines.build import build as run_build
 from pipelines.plan import plan
 from pipelines.runner import RunnerSettings
 from schemas.config_file import parse_config
@@ -144,6 +148,67 @@ def test_a_finished_build_has_nothing_to_do(done: dict[str, Any]) -> None:
     build(done)
     assert (times(Path(done["output"])), times(Path(done["store"]) / "dclm")) == before
     assert list(Path(done["store"]).glob(".tmp-*")) == []
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def spoil(path: Path) -> None:
+    """So that it has its size, and can be read no more."""
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize(
+    ("changes", "written"),
+    [
+        ({"conditioned/00001-of-00005.arrow": remove}, ["conditioned/00001-of-00005.arrow"]),
+        ({"conditioned/00000-of-00005.arrow": cut, "inputs.arrow": remove}, ["conditioned/00000-of-00005.arrow"]),
+        (
+            {"cooldown/00000-of-00001.arrow": remove},
+            ["cooldown/00000-of-00001.arrow"],
+        ),
+    ],
+)
+def test_what_a_finished_build_has_lost_is_written_again(
+    done: dict[str, Any], changes: dict[str, Callable[[Path], None]], written: list[str]
+) -> None:
+    out = Path(done["output"])
+    before = digests(out)
+    shards = {name: (out / name).stat().st_mtime_ns for name in before if "/" in name}
+    for name, change in changes.items():
+        change(out / name)
+    text = io.StringIO()
+    run_build(parse_config(done, "test"), RunnerSettings(workers=1), Console(file=text, width=200))
+    line = f"{len(changes)} of {len(shards) + 1} files (first: {next(iter(changes))}); written again"
+    assert line in text.getvalue()
+    assert digests(out) == before
+    assert [name for name, time in shards.items() if (out / name).stat().st_mtime_ns != time] == written
+    assert verify(out)[0] == 0
+    assert not (out / ".byline").exists()
+
+
+def test_a_damaged_shard_of_the_same_size_is_written_again_with_the_others(done: dict[str, Any]) -> None:
+    out = Path(done["output"])
+    before = digests(out)
+    for name, change in (("conditioned/00002-of-00005.arrow", spoil), ("conditioned/00003-of-00005.arrow", remove)):
+        change(out / name)
+    build(done)
+    assert digests(out) == before
+    assert verify(out)[0] == 0
+
+
+def test_a_shard_of_another_version_is_not_taken_over(done: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    out = Path(done["output"])
+    next(out.glob("conditioned/*.arrow")).unlink()
+    monkeypatch.setattr(assembling, "version", lambda _: "99.0")
+    build(done)
+    assert manifest_of(out)["code_version"] == "99.0"
+    assert verify(out)[0] == 0
 
 
 def test_a_changed_recipe_needs_overwrite(done: dict[str, Any], make_build: Callable[..., Path]) -> None:

@@ -124,7 +124,14 @@ def meaning(content: bytes) -> Any:
 
 def test_a_missing_shard(damaged: Path) -> None:
     shard_of(damaged, "conditioned", 2).unlink()
-    found(damaged, "conditioned/00002-of-00005.arrow: missing; build again to write it")
+    found(
+        damaged,
+        "conditioned/00002-of-00005.arrow: missing; build again to write it",
+        " rows of 5 of the 6 shards: ",
+        "ledger       not recounted: conditioned (4 of its 5 shards can be read)\n",
+        " documents of 5 of the 6 shards, none read twice",
+        "delete the shards that are wrong and run `byline build` again: they alone are written",
+    )
 
 
 @pytest.mark.parametrize("size", [0, 7, 1000, -1])

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 import transforms.batches.coder  # noqa: F401  (registers the coder of the batches)
+from byline.manifest import ShardEntry
 from byline.shards import PADDING_DOC_ID, VERSION, shard_schema
 from schemas import corpora
 from schemas.config import Config
@@ -133,7 +134,7 @@ def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, 
     shard = rows["shard"][0].as_py()
     path = shard_path(phase.name, shard, phase.shards)
     uri, record_uri = join(job.output, path), record_path(job.work, phase.name, shard)
-    found = _finished(record_uri, uri, job.plan_sha256)
+    found = _finished(record_uri, uri, job)
     if found is not None:
         return found
     packed = pack_shard(rows, job, phase, index)
@@ -146,19 +147,25 @@ def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, 
         with pa.PythonFile(digested, "w") as out, pa.ipc.new_file(out, schema) as writer:
             for batch in packed.batches(job, schema):
                 writer.write_batch(batch)
-    record = {
-        "plan_sha256": job.plan_sha256,
-        "phase": phase.name,
-        "shard": shard,
-        "path": path,
-        "rows": packed.segments.rows,
-        "loss_tokens": sum(count.loss_tokens for count in counts.values()),
-        "bytes": digested.size,
-        "sha256": digested.sha256,
-        "padding": padding,
-        "counts": metadata["counts"],
-    }
-    with write_file(record_uri) as sink:
+    loss_tokens = sum(count.loss_tokens for count in counts.values())
+    entry = ShardEntry(path, packed.segments.rows, loss_tokens, digested.size, digested.sha256)
+    return write_record(job.work, entry, metadata)
+
+
+def write_record(work: str, entry: ShardEntry, metadata: dict[str, Any]) -> dict[str, Any]:
+    """Says that a shard is whole.
+
+    Args:
+        work: the folder for it.
+        entry: the shard's in the manifest.
+        metadata: the shard's own.
+
+    Returns:
+        The record: what both say of plan, place, size and counts.
+    """
+    said = {key: metadata[key] for key in ("plan_sha256", "code_version", "phase", "shard", "padding", "counts")}
+    record = {**said, **vars(entry)}
+    with write_file(record_path(work, record["phase"], record["shard"])) as sink:
         sink.write(json.dumps(record, sort_keys=True).encode())
     return record
 
@@ -203,12 +210,12 @@ def shard_batches(
     yield from pack_shard(rows, job, phase, index).batches(job, shard_schema(job.length, job.ids))
 
 
-def _finished(record_uri: str, shard_uri: str, plan_sha256: str) -> dict[str, Any] | None:
-    """The record of a shard that was written for this plan before."""
+def _finished(record_uri: str, shard_uri: str, job: AssembleJob) -> dict[str, Any] | None:
+    """The record of a shard that was written for this plan before, by the same version."""
     if not exists(record_uri) or not exists(shard_uri):
         return None
     record = json.loads(read_bytes(record_uri))
-    return record if record["plan_sha256"] == plan_sha256 else None
+    return record if (record["plan_sha256"], record["code_version"]) == (job.plan_sha256, job.code_version) else None
 
 
 def _metadata(
