@@ -4,8 +4,8 @@
 read 20 kB at 5 MB    GET bytes 5000000-5019999        503, or cut half way: wait, and the same again
 ```
 
-Addresses are `s3://bucket/key` with special characters escaped (`%20`), without options. Credentials, endpoint and
-region come from the environment or the usual files (docs/object_stores.md), never from an address or a configuration.
+Addresses are `s3://bucket/key` with special characters escaped (`%20`), without options and without `//` in a key,
+which Arrow cannot open (`byline.places` refuses what is none). Credentials, endpoint and region come from the environment or the usual files (docs/object_stores.md), never from an address or a configuration.
 """
 
 import os
@@ -33,12 +33,20 @@ _TRIES = 7
 _FIRST_WAIT = 0.5
 _CONNECT_SECONDS, _SILENT_SECONDS = 10, 30
 
+_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_EMULATOR_VARIABLE = "CLOUD_STORAGE_EMULATOR_ENDPOINT"
+_REGION_OF_ENDPOINT = "us-east-1"
+
 # What no second try changes, as the clients name it; a 404 is not here, it is no error where a file may be missing.
 _REFUSED = re.compile(
     "ACCESS_DENIED|NO_SUCH_BUCKET|INVALID_ACCESS_KEY_ID|INVALID_CLIENT_TOKEN_ID|SIGNATURE_DOES_NOT_MATCH|"
-    "UNRECOGNIZED_CLIENT|EXPIRED_TOKEN|NO_CREDENTIALS|INVALID_BUCKET_NAME|HTTP status 40[013]|"
+    "UNRECOGNIZED_CLIENT|EXPIRED_TOKEN|NO_CREDENTIALS|INVALID_BUCKET_NAME|HTTP status 40[013]|HTTP status 301|"
     "PERMISSION_DENIED|UNAUTHENTICATED|OAuth2 access token|CreateResumableUpload.*HTTP status code: 40[0-4]"
 )
+# What a read says of an object that was deleted after it was opened; the last one is for a range that has no room for
+# the store's answer, and of other things too.
+_MAY_BE_GONE = re.compile("NO_SUCH_KEY|RESOURCE_NOT_FOUND|Failed to flush response stream")
 
 Answer = TypeVar("Answer")
 
@@ -52,16 +60,22 @@ def split_address(uri: str) -> tuple[str, str]:
     """The scheme of an address, and `bucket/key`.
 
     Raises:
-        BylineError: it has options, a user or no bucket.
+        BylineError: it has options, a user, no bucket, or a key with an empty name between slashes.
     """
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     if not bucket or "@" in bucket or "?" in rest:
         raise BylineError(
-            f"{_without_secrets(uri)}: expected {scheme}://bucket/key without user or options; "
+            f"{without_secrets(uri)}: expected {scheme}://bucket/key without user or options; "
             "credentials, endpoint and region come from the environment (docs/object_stores.md)"
         )
-    return scheme, "/".join([bucket, *(part for part in unquote(key).split("/") if part)])
+    path = f"{bucket}/{unquote(key)}".rstrip("/")
+    if "//" in path:
+        raise BylineError(
+            f"{uri}: an empty name between two slashes can neither be read nor written; take one of them away, "
+            "or copy what is there to other keys"
+        )
+    return scheme, path
 
 
 def address(scheme: str, path: str) -> str:
@@ -81,11 +95,11 @@ def client(scheme: str, path: str, *, writes: bool = False) -> fs.FileSystem:
         BylineError: the environment names no proper endpoint, or the region of the bucket cannot be found.
     """
     if scheme == "gs":
-        return _gcs(os.environ.get("CLOUD_STORAGE_EMULATOR_ENDPOINT"), os.getpid())
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        return _gcs(os.environ.get(_EMULATOR_VARIABLE), os.getpid())
+    endpoint, _ = _setting(_ENDPOINT_VARIABLES)
+    region, _ = _setting(_REGION_VARIABLES)
     if region is None:
-        region = "us-east-1" if endpoint else _region_of(path.partition("/")[0])
+        region = _REGION_OF_ENDPOINT if endpoint else _region_of(path.partition("/")[0])
     return _s3(endpoint, region, writes, os.getpid())
 
 
@@ -111,10 +125,12 @@ def retry(uri: str, what: str, call: Callable[[], Answer], on_retry: Callable[[]
             cause = " ".join(str(error).split())
             if _REFUSED.search(cause):
                 raise BylineError(
-                    f"{uri}: cannot be {what} ({cause}); check the bucket's name and the credentials"
+                    f"{uri}: cannot be {what} ({cause}); check the bucket's name, the credentials, and {_server(uri)}"
                 ) from None
             if number == _TRIES - 1:
-                raise BylineError(f"{uri}: cannot be {what} after {_TRIES} tries ({cause}); run again") from None
+                raise BylineError(
+                    f"{uri}: cannot be {what} after {_TRIES} tries ({cause}); check {_server(uri)}, and run again"
+                ) from None
         on_retry()
         time.sleep(_FIRST_WAIT * 2**number)
     raise AssertionError("unreachable")
@@ -145,10 +161,22 @@ class ObjectFile:
         self.size: int = retry(uri, "opened", lambda: self._call(lambda file: file.size()), on_retry)
 
     def read_at(self, start: int, end: int) -> bytes:
-        """The bytes from `start` to `end`, which lies in the object, in one request."""
+        """The bytes from `start` to `end`, which lies in the object, in one request.
+
+        Raises:
+            BylineError: they cannot be read, or the object was deleted after it was opened.
+        """
 
         def get() -> bytes:
-            piece = self._call(lambda file: file.read_at(end - start, start))
+            try:
+                piece = self._call(lambda file: file.read_at(end - start, start))
+            except OSError as error:
+                if self._is_gone(error):
+                    raise BylineError(
+                        f"{self._uri}: was deleted while it was read (by `byline compact`, perhaps); "
+                        "run the same command again, it goes on from there"
+                    ) from None
+                raise
             if len(piece) != end - start:
                 raise OSError(f"{len(piece)} of {end - start} bytes came from byte {start} on")
             return piece
@@ -157,6 +185,19 @@ class ObjectFile:
 
     def close(self) -> None:
         self._file.close()
+
+    def _is_gone(self, error: OSError) -> bool:
+        if isinstance(error, FileNotFoundError):
+            return True
+        if not _MAY_BE_GONE.search(str(error)):
+            return False
+        try:
+            self._opened().close()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def _call(self, call: Callable[[pa.NativeFile], Answer]) -> Answer:
         try:
@@ -226,6 +267,26 @@ class RangeFile:
         return self._file.read_at(start, end)
 
 
+def _setting(variables: tuple[str, ...]) -> tuple[str | None, str]:
+    """The value of the first of some environment variables that has one, and the variable's name; else the last's."""
+    name = next((name for name in variables if os.environ.get(name)), variables[-1])
+    return os.environ.get(name) or None, name
+
+
+def _server(uri: str) -> str:
+    """Which server is asked for an address and what says so, for messages."""
+    if uri.startswith("gs:"):
+        endpoint, variable = _setting((_EMULATOR_VARIABLE,))
+        return f"the endpoint {without_secrets(endpoint)} ({variable})" if endpoint else "the network: Google was asked"
+    endpoint, endpoint_variable = _setting(_ENDPOINT_VARIABLES)
+    region, region_variable = _setting(_REGION_VARIABLES)
+    where = f"the endpoint {without_secrets(endpoint)} ({endpoint_variable})" if endpoint else "Amazon's endpoint"
+    if region:
+        return f"{where} and the region {region} ({region_variable})"
+    default = f"{_REGION_OF_ENDPOINT}, as AWS_REGION is not set" if endpoint else "the bucket's own"
+    return f"{where} and the region ({default})" + ("" if endpoint else "; neither AWS_ENDPOINT_URL nor AWS_REGION is set")
+
+
 # A forked process gets a client of its own: connections of its parent are not its own to use.
 @lru_cache
 def _s3(endpoint: str | None, region: str, writes: bool, process: int) -> fs.S3FileSystem:
@@ -260,5 +321,6 @@ def _gcs(emulator: str | None, process: int) -> fs.FileSystem:
     return fs.GcsFileSystem(anonymous=emulator is not None, retry_time_limit=timedelta(seconds=_CLIENT_SECONDS))
 
 
-def _without_secrets(uri: str) -> str:
+def without_secrets(uri: str) -> str:
+    """An address for a message: without user, password and options."""
     return re.sub("//[^/@]*@", "//...@", uri.partition("?")[0])
