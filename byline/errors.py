@@ -1,8 +1,28 @@
 """The one error type for mistakes that a user can mend."""
 
+from typing import Any
+
 
 class BylineError(ValueError):
     """A mistake in input, configuration or files: one line that says what, where and what to do.
 
     The command line prints the message without a traceback.
     """
+
+
+def of_version(expected: int, found: Any, otherwise: str) -> str:
+    """The end of a message about a file that is of another version.
+
+    ```
+    1, found 2       of version 1 (found 2); a newer Byline wrote it, so update this one
+    1, found None    of version 1 (found None); build again
+    ```
+
+    Args:
+        expected: the one version that is read.
+        found: what the file says.
+        otherwise: what to do where it is no newer one.
+    """
+    is_newer = isinstance(found, int) and found > expected
+    advice = "a newer Byline wrote it, so update this one" if is_newer else otherwise
+    return f"of version {expected} (found {found!r}); {advice}"

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from byline import places
-from byline.errors import BylineError
+from byline.errors import BylineError, of_version
 from byline.shards import FORMAT, VERSION
 
 FILE_NAME = "manifest.json"
@@ -140,10 +140,10 @@ def parse_manifest(content: bytes, path: str) -> Manifest:
         values = json.loads(content)
     except ValueError as error:
         raise BylineError(f"{path}: cannot be read as JSON ({error}); build again or copy it anew") from None
-    if not isinstance(values, dict) or values.get("format") != FORMAT or values.get("version") != VERSION:
-        raise BylineError(
-            f'{path}: expected "format": "{FORMAT}" and "version": {VERSION}; this is another kind of file or version'
-        )
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise BylineError(f'{path}: expected "format": "{FORMAT}"; this is another kind of file')
+    if values.get("version") != VERSION:
+        raise BylineError(f"{path}: not a manifest {of_version(VERSION, values.get('version'), 'build again')}")
     try:
         phases = [
             PhaseEntry(**{**phase, "shards": [ShardEntry(**shard) for shard in phase["shards"]]})

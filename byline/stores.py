@@ -4,8 +4,10 @@
 read 20 kB at 5 MB    GET bytes 5000000-5019999        503, or cut half way: wait, and the same again
 ```
 
-Addresses are `s3://bucket/key` with special characters escaped (`%20`), without options and without `//` in a key,
-which Arrow cannot open (`byline.places` refuses what is none). Credentials, endpoint and region come from the environment or the usual files (docs/object_stores.md), never from an address or a configuration.
+Addresses are `s3://bucket/key` with special characters escaped (`%20`), without options, and without an empty name
+between two slashes, which Arrow cannot open; `byline.places` refuses what is meant for an address and is none.
+Credentials, endpoint and region come from the environment or the usual files (docs/object_stores.md), never from an
+address or a configuration.
 """
 
 import os
@@ -41,7 +43,7 @@ _REGION_OF_ENDPOINT = "us-east-1"
 # What no second try changes, as the clients name it; a 404 is not here, it is no error where a file may be missing.
 _REFUSED = re.compile(
     "ACCESS_DENIED|NO_SUCH_BUCKET|INVALID_ACCESS_KEY_ID|INVALID_CLIENT_TOKEN_ID|SIGNATURE_DOES_NOT_MATCH|"
-    "UNRECOGNIZED_CLIENT|EXPIRED_TOKEN|NO_CREDENTIALS|INVALID_BUCKET_NAME|HTTP status 40[013]|HTTP status 301|"
+    "UNRECOGNIZED_CLIENT|EXPIRED_TOKEN|NO_CREDENTIALS|INVALID_BUCKET_NAME|HTTP status (301|40[013])|"
     "PERMISSION_DENIED|UNAUTHENTICATED|OAuth2 access token|CreateResumableUpload.*HTTP status code: 40[0-4]"
 )
 # What a read says of an object that was deleted after it was opened; the last one is for a range that has no room for
@@ -96,8 +98,7 @@ def client(scheme: str, path: str, *, writes: bool = False) -> fs.FileSystem:
     """
     if scheme == "gs":
         return _gcs(os.environ.get(_EMULATOR_VARIABLE), os.getpid())
-    endpoint, _ = _setting(_ENDPOINT_VARIABLES)
-    region, _ = _setting(_REGION_VARIABLES)
+    endpoint, region = _setting(_ENDPOINT_VARIABLES), _setting(_REGION_VARIABLES)
     if region is None:
         region = _REGION_OF_ENDPOINT if endpoint else _region_of(path.partition("/")[0])
     return _s3(endpoint, region, writes, os.getpid())
@@ -267,24 +268,24 @@ class RangeFile:
         return self._file.read_at(start, end)
 
 
-def _setting(variables: tuple[str, ...]) -> tuple[str | None, str]:
-    """The value of the first of some environment variables that has one, and the variable's name; else the last's."""
-    name = next((name for name in variables if os.environ.get(name)), variables[-1])
-    return os.environ.get(name) or None, name
-
-
 def _server(uri: str) -> str:
-    """Which server is asked for an address and what says so, for messages."""
+    """Which server is asked for an address, and what says so, for messages."""
     if uri.startswith("gs:"):
-        endpoint, variable = _setting((_EMULATOR_VARIABLE,))
-        return f"the endpoint {without_secrets(endpoint)} ({variable})" if endpoint else "the network: Google was asked"
-    endpoint, endpoint_variable = _setting(_ENDPOINT_VARIABLES)
-    region, region_variable = _setting(_REGION_VARIABLES)
-    where = f"the endpoint {without_secrets(endpoint)} ({endpoint_variable})" if endpoint else "Amazon's endpoint"
-    if region:
-        return f"{where} and the region {region} ({region_variable})"
-    default = f"{_REGION_OF_ENDPOINT}, as AWS_REGION is not set" if endpoint else "the bucket's own"
-    return f"{where} and the region ({default})" + ("" if endpoint else "; neither AWS_ENDPOINT_URL nor AWS_REGION is set")
+        return f"endpoint {_told((_EMULATOR_VARIABLE,), 'of Google')}"
+    regular = _REGION_OF_ENDPOINT if _setting(_ENDPOINT_VARIABLES) else "of the bucket"
+    return f"endpoint {_told(_ENDPOINT_VARIABLES, 'of Amazon')} and region {_told(_REGION_VARIABLES, regular)}"
+
+
+def _told(variables: tuple[str, ...], otherwise: str) -> str:
+    name = next((name for name in variables if os.environ.get(name)), None)
+    if name is None:
+        return f"{otherwise} (no {' or '.join(variables)} is set)"
+    return f"{without_secrets(os.environ[name])} ({name})"
+
+
+def _setting(variables: tuple[str, ...]) -> str | None:
+    """The first of some environment variables that is set, and not to nothing."""
+    return next((value for name in variables if (value := os.environ.get(name))), None)
 
 
 # A forked process gets a client of its own: connections of its parent are not its own to use.
@@ -292,7 +293,8 @@ def _server(uri: str) -> str:
 def _s3(endpoint: str | None, region: str, writes: bool, process: int) -> fs.S3FileSystem:
     parts = urlsplit(endpoint or "")
     if endpoint and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/")):
-        raise BylineError(f"AWS_ENDPOINT_URL: expected http://host:port or https://host:port, found {endpoint!r}")
+        found = without_secrets(endpoint)
+        raise BylineError(f"AWS_ENDPOINT_URL: expected http://host:port or https://host:port, found {found!r}")
     # A small object is then written in one request in place of three.
     late = {"allow_delayed_open": True} if writes else {}
     return fs.S3FileSystem(

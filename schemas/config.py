@@ -27,7 +27,7 @@ from byline.errors import BylineError
 from byline.template import Template
 from schemas.corpora import Classifier, Source, Tokenizer
 from schemas.documents import RESERVED_NAMES
-from schemas.model import Model, Name, TokenCount
+from schemas.model import Model, Name, Place, TokenCount
 from schemas.recipe import Branch, Mixture, Part, Phase, Selection, Sequence, Shard, Shortage, as_mixture
 
 TEMPLATE_FIELDS = ("url", "host", "registered_domain", "suffix", "path", "host_hash", "url_hash", "source")
@@ -47,8 +47,8 @@ class Config(Model):
     shortage: Shortage = Shortage.ERROR
     phases: list[Phase] = Field(min_length=1)
     branches: list[Branch] = Field(default_factory=list)
-    store: str = "out/store"
-    output: str = "out/shards"
+    store: Place = "out/store"
+    output: Place = "out/shards"
 
     @field_validator("mixture", mode="before")
     @classmethod

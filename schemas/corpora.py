@@ -17,7 +17,13 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from schemas.model import Model, Name
+from byline import places
+from byline.errors import BylineError
+from byline.stores import is_object_address, without_secrets
+from schemas.model import Model, Name, Place
+
+# Where the part of a pattern begins that is no name.
+_WILDCARD = re.compile(r"[*?\[]")
 
 
 class SourceFormat(str, Enum):
@@ -112,6 +118,16 @@ class Source(Model):
     rewrite: Rewrite | None = None
     arithmetic: Arithmetic | None = None
 
+    @field_validator("path")
+    @classmethod
+    def _are_patterns(cls, path: str | list[str]) -> str | list[str]:
+        patterns = [path] if isinstance(path, str) else path
+        for pattern in patterns:
+            _check_pattern(pattern)
+        if len({pattern.partition("://")[0] if is_object_address(pattern) else "" for pattern in patterns}) > 1:
+            raise ValueError("the patterns are on different file systems; make each a source of its own")
+        return path
+
     @field_validator("keep", mode="before")
     @classmethod
     def _keep_list(cls, value: Any) -> Any:
@@ -169,11 +185,28 @@ class Source(Model):
         return [self.path] if isinstance(self.path, str) else self.path
 
 
+def _check_pattern(pattern: str) -> None:
+    """Refuses what can be no address. Raises: BylineError."""
+    if not is_object_address(pattern):
+        places.check(pattern)
+        return
+    scheme, _, rest = pattern.partition("://")
+    bucket, _, keys = rest.partition("/")
+    if _WILDCARD.search(bucket):
+        shown = without_secrets(pattern)
+        raise BylineError(f"{shown}: a bucket takes no wildcard; expected {scheme}://bucket/ and a pattern of keys")
+    places.check(_WILDCARD.split(pattern)[0])
+    if not keys.strip("/"):
+        raise BylineError(f"{pattern}: is a bucket; write {scheme}://{bucket}/** for all objects in it")
+    if "//" in f"/{keys}".rstrip("/"):
+        raise BylineError(f"{pattern}: an empty name between slashes cannot be read; copy the objects to other keys")
+
+
 class Classifier(Model):
     """A fastText model. With `label`, it gives that label's probability as a score of the classifier's name;
     without, the likeliest label under its name and that label's probability as `<name>_score`."""
 
-    model: str
+    model: Place
     label: str | None = None
 
 
@@ -186,7 +219,7 @@ class Tokenizer(Model):
         library: `fastest` takes gigatoken where it can read the file, `tokenizers` never; the ids are the same.
     """
 
-    file: str
+    file: Place
     bos: str | None = None
     eos: str | None = None
     pad: str | None = None

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
+from byline import places
+
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
@@ -22,6 +24,11 @@ def _safe_name(name: str) -> str:
             f"{name!r} is not a usable name: letters, digits, '_', '.' and '-', not beginning with '.' or '-'"
         )
     return name
+
+
+def _place(place: str) -> str:
+    places.check(place)
+    return place
 
 
 def _exact(value: Any) -> Any:
@@ -52,5 +59,7 @@ def _token_count(value: Any) -> Any:
 
 
 Name = Annotated[str, AfterValidator(_safe_name)]
+# A path, or an address of an object store.
+Place = Annotated[str, AfterValidator(_place)]
 Exact = Annotated[Fraction, BeforeValidator(_exact), PlainSerializer(_write_exact)]
 TokenCount = Annotated[int | Literal["all"], BeforeValidator(_token_count)]

@@ -33,7 +33,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from byline.errors import BylineError
+from byline.errors import BylineError, of_version
 
 PLAN_KEY = b"byline.plan"
 PLAN_VERSION = 2
@@ -107,8 +107,9 @@ def read_plan(content: bytes, name: str) -> Plan:
         raise BylineError(f"{name}: not an Arrow IPC file ({error}); build again") from None
     found = (table.schema.metadata or {}).get(PLAN_KEY)
     header = json.loads(found) if found else {}
-    if header.pop("version", None) != PLAN_VERSION:
-        raise BylineError(f"{name}: not a plan of version {PLAN_VERSION}; build again")
+    version = header.pop("version", None)
+    if version != PLAN_VERSION:
+        raise BylineError(f"{name}: not a plan {of_version(PLAN_VERSION, version, 'build again')}")
     return Plan(table.replace_schema_metadata(None), header)
 
 

@@ -41,7 +41,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from byline.errors import BylineError
+from byline.errors import BylineError, of_version
 
 RUN_KEY = b"byline.run"
 STORE_VERSION = 2
@@ -178,6 +178,8 @@ def _to_metadata(values: dict[str, Any]) -> dict[bytes, bytes]:
 def _from_metadata(schema: pa.Schema, uri: str) -> dict[str, Any]:
     found = (schema.metadata or {}).get(RUN_KEY)
     values = json.loads(found) if found else {}
-    if values.pop("version", None) != STORE_VERSION:
-        raise BylineError(f"{uri}: not a run of store version {STORE_VERSION}; delete it or choose another `store`")
+    version = values.pop("version", None)
+    if version != STORE_VERSION:
+        advice = "delete it or choose another `store`"
+        raise BylineError(f"{uri}: not a run of the token store {of_version(STORE_VERSION, version, advice)}")
     return values

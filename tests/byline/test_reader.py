@@ -267,10 +267,19 @@ def test_a_directory_without_a_manifest(tmp_path):
         byline.open(tmp_path)
 
 
-def test_another_version(build):
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"version": 2}, r"not a manifest of version 1 \(found 2\); a newer Byline wrote it, so update this one"),
+        ({"version": 0}, r"not a manifest of version 1 \(found 0\); build again"),
+        ({"version": None}, r"not a manifest of version 1 \(found None\); build again"),
+        ({"format": "other", "version": 2}, 'expected "format": "byline-shards"; this is another kind of file'),
+    ],
+)
+def test_another_version(build, values, message):
     path = build[0] / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 2}))
-    with pytest.raises(BylineError, match="another kind of file or version"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    with pytest.raises(BylineError, match=message):
         byline.open(build[0])
 
 

@@ -53,6 +53,24 @@ def test_a_configuration_cannot_be_changed_afterwards() -> None:
         config().seed = 1  # type: ignore[misc]
 
 
+# --------------------------------------------------------------------------------------------------------- places
+
+
+@pytest.mark.parametrize(
+    "place", ["s3:/corpus/x", "s3://", "S3://corpus/x", "file:///tmp/o", "hdfs://nn/x", "s3://b//x"]
+)
+@pytest.mark.parametrize("key", ["store", "output", "tokenizer.file", "classifiers.quality.model", "sources.mine.path"])
+def test_a_place_that_is_none(key: str, place: str) -> None:
+    changes: dict[str, dict[str, Any]] = {
+        "store": {"store": place},
+        "output": {"output": place},
+        "tokenizer.file": {"tokenizer": {"file": place}},
+        "classifiers.quality.model": {"classifiers": {"quality": {"model": place}}},
+        "sources.mine.path": {"sources": {"mine": {"format": "jsonl", "path": ["s3://b/x" for _ in "1"] + [place]}}},
+    }
+    assert mistake(**changes[key]).startswith(f"test: {key}: {place}: ")
+
+
 # -------------------------------------------------------------------------------------------------------- numbers
 
 

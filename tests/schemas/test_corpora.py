@@ -74,3 +74,30 @@ def test_a_source_as_it_is() -> None:
     source = Source.model_validate(JSONL)
     assert not source.is_rewritten
     assert source.patterns == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("s3://b", "s3://b: is a bucket; write s3://b/** for all objects in it"),
+        ("gs://b/", "gs://b/: is a bucket; write gs://b/** for all objects in it"),
+        ("s3://*/x", "s3://*/x: a bucket takes no wildcard; expected s3://bucket/ and a pattern of keys"),
+        ("s3://u:secret@b*/x", "s3://...@b*/x: a bucket takes no wildcard; "),
+        ("s3://u:secret@b/*", "s3://...@b/: expected s3://bucket/key without user or options; "),
+        ("s3:///x*", "s3:///x: expected s3://bucket/key without user or options; "),
+        ("s3://b/a//**", "s3://b/a//**: an empty name between slashes cannot be read; "),
+        ("s3://b//a*", "s3://b//a: an empty name between two slashes can neither be read nor written; "),
+        ("https://h/*.gz", "https://h/*.gz: expected a path, s3://bucket/key or gs://bucket/key; "),
+        (["s3://b/a", "data/*"], "the patterns are on different file systems; make each a source of its own"),
+        (["s3://b/a", "gs://b/a"], "the patterns are on different file systems; make each a source of its own"),
+    ],
+)
+def test_patterns_that_are_none(path: Any, message: str) -> None:
+    told = mistake(format="c4", path=path)
+    assert told.startswith(message)
+    assert "secret" not in told
+
+
+@pytest.mark.parametrize("path", ["a//*.gz", "s3://b/a?.gz", "gs://b/**", "s3://b/[ab]/x/", ["s3://b/*", "s3://c/*"]])
+def test_patterns(path: Any) -> None:
+    assert Source.model_validate({"format": "c4", "path": path}).path == path

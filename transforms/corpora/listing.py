@@ -15,8 +15,9 @@ InputFile.path             a/0.jsonl.zst                  (hidden: not taken)   
 
 Several patterns are one list with one root, their common folder; a file that two of them match is in it once. Names
 that begin with `.` or `_` (hidden and half-written files, `_SUCCESS`) are taken only where that part of the pattern
-begins with the same character. A scheme or bucket takes no wildcard. A source that is made has no patterns; its
-"files" are stretches of what is made.
+begins with the same character. A bucket takes no wildcard. An object whose key has an empty name (`a//0.json`) is an
+error where a pattern matches it, because Arrow lists such objects and cannot open them. A source that is made has no
+patterns; its "files" are stretches of what is made.
 """
 
 import os
@@ -27,6 +28,7 @@ from urllib.parse import quote
 from pyarrow import fs
 
 from byline.errors import BylineError
+from byline.stores import is_object_address
 from schemas.corpora import Source
 from schemas.documents import InputFile
 from transforms.files import storage
@@ -92,15 +94,14 @@ def _split(text: str) -> _Pattern:
 
 
 def _resolve(head: str) -> _Folder:
-    # "data/" and "s3://bucket/a/" lose the slash; "/" and "file:///" are nothing without it.
-    folder = head if head.endswith(("://", ":///")) else head.rstrip("/") or head
-    filesystem, path = storage.resolve(folder)
+    # "data/" and "s3://bucket/a/" lose the slash; "/" is nothing without it.
+    filesystem, path = storage.resolve(head.rstrip("/") or head)
     return _Folder(filesystem, path.rstrip("/"))
 
 
 def _uri(pattern: _Pattern, folder: _Folder, info: fs.FileInfo) -> str:
     """Where to open a file: its absolute path on a local disk, else its address, special characters escaped."""
-    if "://" not in pattern.head:
+    if not is_object_address(pattern.head):
         return info.path
     return pattern.head + quote(info.path[len(folder.path) + 1 :])
 
@@ -119,9 +120,13 @@ def _matches(name: str, pattern: _Pattern, folder: _Folder) -> list[fs.FileInfo]
         found = [info for info in _list(pattern, folder) if regex.fullmatch(info.path[start:])]
     found = [info for info in found if info.type == fs.FileType.File]
     if not found:
+        raise BylineError(f"sources.{name}.path: no file matches {pattern.text!r}; {_nearest(pattern, folder)}")
+    unnamed = next((info.path for info in found if "//" in info.path), None)
+    # A path on a disk may begin with two slashes.
+    if unnamed is not None and is_object_address(pattern.head):
         raise BylineError(
-            f"sources.{name}.path: no file matches {pattern.text!r}; the nearest folder that exists is "
-            f"{_nearest(folder)!r} (names that begin with '.' or '_' match only if the pattern names them)"
+            f"sources.{name}.path: {pattern.text!r} matches the object {_shown(pattern, unnamed)!r}, and one with an "
+            "empty name between two slashes cannot be read; copy it to another key, or write a pattern without it"
         )
     return found
 
@@ -138,11 +143,23 @@ def _list(pattern: _Pattern, folder: _Folder) -> list[fs.FileInfo]:
         raise BylineError(f"{pattern.head or '.'}: cannot be listed ({reason}); check its permissions") from None
 
 
-def _nearest(folder: _Folder) -> str:
+def _nearest(pattern: _Pattern, folder: _Folder) -> str:
+    """Says how far a pattern leads."""
     path = folder.path
     while path and folder.filesystem.get_file_info(path).type != fs.FileType.Directory:
         path = path.rpartition("/")[0]
-    return path or "/"
+    if not path and is_object_address(pattern.head):
+        bucket = folder.path.partition("/")[0]
+        return f"there is no bucket {_shown(pattern, bucket)!r}, or its objects may not be listed"
+    return (
+        f"the nearest folder that exists is {_shown(pattern, path) or '/'!r} "
+        "(names that begin with '.' or '_' match only if the pattern names them)"
+    )
+
+
+def _shown(pattern: _Pattern, path: str) -> str:
+    """A path as messages have it; that of an object as its address, with nothing escaped."""
+    return f"{pattern.head.partition('://')[0]}://{path}" if is_object_address(pattern.head) else path
 
 
 def _compile(name: str, pattern: _Pattern) -> re.Pattern[str]:
@@ -157,13 +174,13 @@ def _regex(tail: str) -> str:
 
     ```
     *.json      (?![._])[^/]*\\.json
-    **/a?.json  (?:(?![._])[^/]+/)*a[^/]\\.json
+    **/a?.json  (?:(?![._])[^/]*/)*a[^/]\\.json      folders without a name are told of, not left out
     ```
     """
     *folders, last = tail.split("/")
-    parts = [f"(?:{_NOT_HIDDEN}[^/]+/)*" if part == "**" else _part_regex(part) + "/" for part in folders]
+    parts = [f"(?:{_NOT_HIDDEN}[^/]*/)*" if part == "**" else _part_regex(part) + "/" for part in folders]
     if last == "**":
-        return "".join(parts) + f"(?:{_NOT_HIDDEN}[^/]+/)*{_NOT_HIDDEN}[^/]+"
+        return "".join(parts) + f"(?:{_NOT_HIDDEN}[^/]*/)*{_NOT_HIDDEN}[^/]+"
     return "".join(parts) + _part_regex(last)
 
 

@@ -117,7 +117,9 @@ def test_names_of_runs() -> None:
 
 def test_a_file_that_is_no_run(tmp_path: Path) -> None:
     schema = pa.schema([("place", pa.uint64())])
-    with pytest.raises(BylineError, match=r"x\.arrow: not a run of store version 2; delete it"):
+    with pytest.raises(
+        BylineError, match=r"x\.arrow: not a run of the token store of version 2 \(found None\); delete it"
+    ):
         RunInfo.from_schema(schema, str(tmp_path / "x.arrow"))
 
 
