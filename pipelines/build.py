@@ -5,12 +5,14 @@ from collections import Counter
 
 from rich.console import Console
 
+from byline import manifest as manifests
 from pipelines import plan_report
 from pipelines.assemble import assemble, show_result
 from pipelines.plan import make_recipe_plan
 from pipelines.prepare import StoreState, prepare
 from pipelines.runner import RunnerSettings
 from schemas.config import Config
+from transforms.files import storage
 
 
 def build(config: Config, settings: RunnerSettings, console: Console, *, overwrite: bool = False) -> None:
@@ -20,6 +22,8 @@ def build(config: Config, settings: RunnerSettings, console: Console, *, overwri
         BylineError: a mistake in the configuration or the input.
     """
     started = time.monotonic()
+    if not storage.exists(storage.join(config.output, manifests.FILE_NAME)):
+        storage.check_writable(config.output)
     state = prepare(config, settings, console)
     prepared = time.monotonic()
     size = sum(run.bytes_read for run in state.runs)

@@ -3,7 +3,8 @@
 The passes over the token store are jobs of the runner where it is large, and are made in this process where it is not.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import apache_beam as beam
 import pyarrow as pa
@@ -17,6 +18,7 @@ from schemas.plan import Plan
 from schemas.store import RunFile
 from transforms.batches.work_lists import ListRuns, write_lines
 from transforms.files import storage
+from transforms.files.refusals import scratch_folder
 from transforms.passes.count_runs import CountRuns, count_here, write_counter
 from transforms.passes.counting import Pass, RunCounter
 from transforms.plans.planning import make_plan
@@ -58,24 +60,35 @@ def _passes(config: Config, state: StoreState, settings: RunnerSettings) -> Pass
     uris, size = store_index.run_uris(state.runs), pass_bytes(state.files)
 
     def run_job(counter: RunCounter) -> pa.RecordBatch:
-        list_uri = storage.join(config.store, storage.temporary_name("runs.txt"))
-        counter_uri = storage.join(config.store, storage.temporary_name("counter.json"))
-        counts_uri = storage.join(config.store, storage.temporary_name("counts.arrow"))
+        with _work_files(config.store, settings) as (list_uri, counter_uri, counts_uri):
 
-        def wire(pipeline: beam.Pipeline) -> object:
-            return pipeline | "ListRuns" >> ListRuns(list_uri) | "CountRuns" >> CountRuns(counter_uri, counts_uri)
+            def wire(pipeline: beam.Pipeline) -> object:
+                return pipeline | "ListRuns" >> ListRuns(list_uri) | "CountRuns" >> CountRuns(counter_uri, counts_uri)
 
-        try:
             write_lines(list_uri, uris)
             write_counter(counter_uri, counter)
             run_pipeline(wire, settings, size)
             with storage.open_random(counts_uri) as source:
                 return pa.ipc.open_file(source).get_batch(0)
-        finally:
-            for uri in (list_uri, counter_uri, counts_uri):
-                storage.delete_file(uri)
 
     return run_job if is_worth_a_job(size) else lambda counter: count_here(counter, uris)
+
+
+@contextmanager
+def _work_files(store: str, settings: RunnerSettings) -> Iterator[list[str]]:
+    """Where all workers can read the list of runs and the counter, and write what they counted, for the block."""
+    names = ("runs.txt", "counter.json", "counts.arrow")
+    if settings.is_on_this_machine:
+        # A store that may not be written to can be planned from.
+        with scratch_folder("plan") as folder:
+            yield [storage.join(folder, name) for name in names]
+        return
+    uris = [storage.join(store, storage.temporary_name(name)) for name in names]
+    try:
+        yield uris
+    finally:
+        for uri in uris:
+            storage.delete_file(uri)
 
 
 def pass_bytes(files: Iterable[RunFile]) -> int:

@@ -13,7 +13,6 @@ Shards are checked by workers, each shard by itself: `ListShards | CheckShards`.
 made here, from one small report of each.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +43,7 @@ from transforms.checks.reports import ShardReport, read_documents, read_report
 from transforms.checks.shards import INDEX_NAME, CheckJob, CheckShards, ShardChecker
 from transforms.corpora.listing import list_inputs
 from transforms.files import storage
+from transforms.files.refusals import scratch_folder
 from transforms.plans.planning import inputs_sha256
 from transforms.scores.scoring import open_scorer
 from transforms.shards.assembling import WORK_FOLDER, planned_phases
@@ -162,7 +162,7 @@ def _work_folder(out: str, settings: RunnerSettings) -> Iterator[str]:
     """A folder that all workers can write to, for the block."""
     if settings.is_on_this_machine:
         # A build that may not be written to can be verified.
-        with tempfile.TemporaryDirectory(prefix="byline-verify-") as folder:
+        with scratch_folder("verify") as folder:
             yield folder
         return
     folder = storage.join(out, WORK_FOLDER, storage.temporary_name("verify"))
@@ -218,7 +218,8 @@ def _wire(job: CheckJob) -> Callable[[beam.Pipeline], object]:
 
 
 def _follow(job: CheckJob) -> Callable[[], int]:
-    return lambda: sum(info.base_name.endswith(".arrow") for info in storage.list_files(job.work))
+    beside = {INDEX_NAME, _LIST_NAME}
+    return lambda: sum(info.base_name not in beside for info in storage.list_files(job.work))
 
 
 # -------------------------------------------------------------------------------------------------------- between them

@@ -272,8 +272,5 @@ def _write(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
         return
-    try:
-        with write_file(str(output)) as sink:
-            sink.write(text.encode())
-    except OSError as error:
-        raise BylineError(f"{output}: cannot be written ({error.strerror or error}); give another --output") from None
+    with write_file(str(output)) as sink:
+        sink.write(text.encode())

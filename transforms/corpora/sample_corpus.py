@@ -26,7 +26,6 @@ import json
 import os
 import re
 import sysconfig
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -41,6 +40,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from transforms.files.refusals import no_scratch, refusing, scratch_folder
 from transforms.files.storage import write_file
 
 DCLM_SCORE = "fasttext_openhermes_reddit_eli5_vs_rw_v2_bigram_200k_train_prob"
@@ -56,6 +56,7 @@ _SKIPPED_FOLDERS = _TEST_FOLDERS | {"_vendor", "site-packages", "dist-packages",
 # Several frames in one file, as in the published DCLM files.
 _FRAME_RECORDS = 500
 _ROW_GROUP = 500
+_NO_ROOM = partial(no_scratch, "the classifier of the sample")
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -355,13 +356,16 @@ def train_classifier(pages: Sequence[Page]) -> bytes:
 
     One thread, because several write to the same weights and no two runs agree.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder("sample") as folder, refusing(_NO_ROOM):
         examples, model = Path(folder, "examples.txt"), Path(folder, "model.bin")
         with examples.open("w", encoding="utf-8") as sink:
             sink.writelines(map(_example, pages))
         shape = {"dim": 16, "bucket": 50_000, "wordNgrams": 2, "minCount": 5}
         fasttext.train_supervised(str(examples), **shape, epoch=5, lr=0.5, thread=1, verbose=0).save_model(str(model))
-        return model.read_bytes()
+        # The library does not say that it could not write all of it; where a disk is full, the next byte does.
+        with model.open("ab") as sink:
+            sink.write(b"\0")
+        return model.read_bytes()[:-1]
 
 
 def _example(page: Page) -> str:
@@ -372,7 +376,7 @@ def _example(page: Page) -> str:
 
 def score_pages(model: bytes, pages: Sequence[Page]) -> list[float]:
     """Probability of `__label__hq` for each page as the fastText library gives it, at most 1; 0 without text."""
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder("sample") as folder, refusing(_NO_ROOM):
         path = Path(folder, "model.bin")
         path.write_bytes(model)
         classifier = fasttext.load_model(str(path))

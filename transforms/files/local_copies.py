@@ -11,11 +11,13 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import lru_cache
-from typing import IO
+from contextlib import contextmanager, suppress
+from functools import lru_cache, partial
+
+import pyarrow as pa
 
 from byline.stores import is_object_address
+from transforms.files.refusals import Sink, no_scratch, refusing
 from transforms.files.storage import open_random
 
 _STEP = 64 << 20
@@ -28,7 +30,7 @@ def local_copy(uri: str) -> str:
     """The path of a file on this machine.
 
     Raises:
-        BylineError: there is no such file, or it may not be read.
+        BylineError: there is no such file, it may not be read, or this machine has no room for it.
     """
     if not is_object_address(uri):
         return uri
@@ -44,23 +46,40 @@ def fetched(uri: str) -> Iterator[str]:
     if not is_object_address(uri):
         yield uri
         return
-    with tempfile.NamedTemporaryFile(prefix="byline-copy-") as copy:
-        _copy(uri, copy)
-        copy.flush()
-        yield copy.name
+    with refusing(partial(no_scratch, uri)):
+        descriptor, path = tempfile.mkstemp(prefix="byline-copy-")
+    os.close(descriptor)
+    try:
+        _copy(uri, path)
+        yield path
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def _fetch(uri: str, name: str) -> str:
-    path = os.path.join(_folder().name, name)
-    with open(path, "wb") as copy:
-        _copy(uri, copy)
+    with refusing(partial(no_scratch, uri)):
+        path = os.path.join(_folder().name, name)
+    try:
+        _copy(uri, path)
+    except BaseException:
+        # Its room is wanted.
+        with suppress(OSError):
+            os.unlink(path)
+        raise
     return path
 
 
-def _copy(uri: str, target: IO[bytes]) -> None:
+def _copy(uri: str, path: str) -> None:
+    refused = partial(no_scratch, uri)
     with open_random(uri) as source:
-        while content := source.read(_STEP):
-            target.write(content)
+        with refusing(refused):
+            file = pa.OSFile(path, "wb")
+        with file:
+            sink = Sink(file, refused)
+            while content := source.read(_STEP):
+                sink.write(content)
+            sink.close()
 
 
 @lru_cache(maxsize=1)

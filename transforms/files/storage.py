@@ -20,6 +20,7 @@ out/store/c4/5f3e.../.tmp-a                     no name that is made here: stays
 ```
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -30,15 +31,18 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from typing import TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
 
+from byline import places
 from byline.errors import BylineError
 from byline.stores import address, is_object_address
 from transforms.files import object_store
+from transforms.files.refusals import Sink, no_scratch, reason, refusal, refusing
 
 TEMPORARY_PREFIX = ".tmp-"
 # As `temporary_name` makes them: what else begins like that is somebody else's.
@@ -56,19 +60,15 @@ Answer = TypeVar("Answer")
 
 
 def resolve(uri: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a path or URI, and the path in it.
+    """The file system of a path or address, and the path in it.
 
     Raises:
-        BylineError: a URI of a kind that is not known, or one of an object store that is not well-formed.
+        BylineError: an address of a kind that is not known, or that is not well-formed.
     """
-    if "://" not in uri:
-        return fs.LocalFileSystem(), os.path.abspath(uri)
     if is_object_address(uri):
         return object_store.resolve(uri)
-    try:
-        return fs.FileSystem.from_uri(uri)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise BylineError(f"{uri}: no file system for this address ({error})") from None
+    places.check(uri)
+    return fs.LocalFileSystem(), os.path.abspath(uri)
 
 
 def join(folder: str, *parts: str) -> str:
@@ -81,9 +81,15 @@ def list_files(folder: str) -> list[fs.FileInfo]:
 
     Returns:
         What is known of each; `path` is what the other functions here open: a path, or an address in an object store.
+
+    Raises:
+        BylineError: it is no folder, or may not be read.
     """
     filesystem, path = resolve(folder)
-    found = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    try:
+        found = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    except OSError as error:
+        raise BylineError(f"{folder}: cannot be listed ({reason(error)})") from None
     files = [
         info for info in found if info.type == fs.FileType.File and not info.base_name.startswith(TEMPORARY_PREFIX)
     ]
@@ -95,9 +101,20 @@ def list_files(folder: str) -> list[fs.FileInfo]:
 
 
 def exists(uri: str) -> bool:
-    """Whether there is a file of this name."""
+    """Whether there is a file of this name.
+
+    Raises:
+        BylineError: the system does not say, because of a folder that may not be read or a name that is too long.
+    """
+    return _type(uri) == fs.FileType.File
+
+
+def _type(uri: str) -> fs.FileType:
     filesystem, path = resolve(uri)
-    return filesystem.get_file_info(path).type == fs.FileType.File
+    try:
+        return filesystem.get_file_info(path).type
+    except OSError as error:
+        raise BylineError(f"{uri}: cannot be looked up ({reason(error)})") from None
 
 
 def open_random(uri: str) -> pa.NativeFile:
@@ -112,7 +129,7 @@ def open_random(uri: str) -> pa.NativeFile:
             return pa.memory_map(path)
         return filesystem.open_input_file(path)
     except OSError as error:
-        raise BylineError(f"{uri}: cannot be opened ({_reason(error)})") from None
+        raise BylineError(f"{uri}: cannot be opened ({reason(error)})") from None
 
 
 def open_ranges(uri: str) -> object_store.ObjectFile:
@@ -120,7 +137,7 @@ def open_ranges(uri: str) -> object_store.ObjectFile:
     try:
         return object_store.open_ranges(uri)
     except OSError as error:
-        raise BylineError(f"{uri}: cannot be opened ({_reason(error)})") from None
+        raise BylineError(f"{uri}: cannot be opened ({reason(error)})") from None
 
 
 def read_bytes(uri: str) -> bytes:
@@ -131,7 +148,7 @@ def read_bytes(uri: str) -> bytes:
             # With its size: without, Arrow reads in pieces of 256 kB, each a request to an object store.
             return file.read(file.size())
     except OSError as error:
-        raise BylineError(f"{uri}: cannot be opened ({_reason(error)})") from None
+        raise BylineError(f"{uri}: cannot be opened ({reason(error)})") from None
 
 
 def temporary_name(name: str) -> str:
@@ -140,25 +157,34 @@ def temporary_name(name: str) -> str:
 
 
 @contextmanager
-def write_file(uri: str) -> Iterator[pa.NativeFile]:
-    """Opens a file for writing that appears under its name only when the block ends without an error."""
+def write_file(uri: str) -> Iterator[Sink]:
+    """Opens a file for writing that appears under its name only when the block ends without an error.
+
+    Raises:
+        BylineError: it cannot be written; the old one is as it was.
+    """
     filesystem, path = resolve(uri)
     if isinstance(filesystem, fs.PyFileSystem):
-        yield from _write_object(filesystem, path)
+        yield from _write_object(uri, filesystem, path)
         return
     folder, name = path.rsplit("/", 1)
     temporary = f"{folder}/{temporary_name(name)}"
-    filesystem.create_dir(folder, recursive=True)
-    sink = filesystem.open_output_stream(temporary, compression=None)
+    # A list, which has such a name for good, is nothing that a user knows.
+    refused = partial(refusal, uri.rpartition("/")[0] if _TEMPORARY.match(name) else uri, "written")
+    with refusing(refused):
+        filesystem.create_dir(folder or "/", recursive=True)
+        file = filesystem.open_output_stream(temporary, compression=None)
+    sink = Sink(file, refused)
     try:
         yield sink
         sink.close()
-        filesystem.move(temporary, path)
+        with refusing(refused):
+            filesystem.move(temporary, path)
     except BaseException:
-        if not sink.closed:
-            sink.close()
-        if filesystem.get_file_info(temporary).type == fs.FileType.File:
-            filesystem.delete_file(temporary)
+        # Neither may hide what went wrong.
+        with suppress(OSError):
+            file.close()
+        _is_deleted(filesystem, temporary)
         raise
 
 
@@ -167,7 +193,7 @@ class DigestedSink:
 
     closed = False
 
-    def __init__(self, sink: pa.NativeFile) -> None:
+    def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._sha256 = hashlib.sha256()
         self.size = 0
@@ -195,17 +221,45 @@ class DigestedSink:
         self.closed = True
 
 
-def _write_object(filesystem: fs.PyFileSystem, path: str) -> Iterator[pa.NativeFile]:
-    descriptor, name = tempfile.mkstemp(prefix="byline-upload-")
+def _write_object(uri: str, filesystem: fs.PyFileSystem, path: str) -> Iterator[Sink]:
+    refused = partial(no_scratch, uri)
+    with refusing(refused):
+        descriptor, name = tempfile.mkstemp(prefix="byline-upload-")
     with open(descriptor, "rb") as spool:
         try:
-            sink = pa.OSFile(name, "wb")
+            with refusing(refused):
+                file = pa.OSFile(name, "wb")
         finally:
             # From here on it has no name, and its room is free when it is closed, by SIGKILL too.
             os.unlink(name)
-        with sink:
+        with file:
+            sink = Sink(file, refused)
             yield sink
+            sink.close()
         object_store.upload(filesystem, path, spool)
+
+
+def check_writable(folder: str) -> None:
+    """Whether files can be written to a folder, before hours are spent on what is to go there.
+
+    In an object store a file is written and deleted again. On a disk, where the folder may not be there yet, it or the
+    nearest one above it is only looked at: a mistake must leave no folder.
+
+    Raises:
+        BylineError: they cannot.
+    """
+    if is_object_address(folder):
+        uri = join(folder, temporary_name("written"))
+        with write_file(uri):
+            pass
+        delete_file(uri)
+        return
+    path = PurePath(resolve(folder)[1])
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not os.path.isdir(there):
+        raise refusal(folder, "written", NotADirectoryError(errno.ENOTDIR, ""))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise refusal(folder, "written", PermissionError(errno.EACCES, ""))
 
 
 def side_by_side(call: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
@@ -217,18 +271,33 @@ def side_by_side(call: Callable[[Item], Answer], items: Iterable[Item]) -> list[
 
 
 def delete_file(uri: str) -> None:
-    """Deletes a file; none there is no error."""
+    """Deletes a file; none there is no error.
+
+    Raises:
+        BylineError: it may not be deleted.
+    """
     filesystem, path = resolve(uri)
     # Not looked for before: that is a request more for each file.
-    with suppress(FileNotFoundError, IsADirectoryError):
+    try:
         filesystem.delete_file(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return
+    except OSError as error:
+        # A disk that may only be read refuses before it looks.
+        if exists(uri):
+            raise refusal(uri, "deleted", error) from None
 
 
 def delete_folder(uri: str) -> None:
-    """Deletes a folder and what is in it; none there is no error."""
+    """Deletes a folder and what is in it; none there is no error.
+
+    Raises:
+        BylineError: it may not be deleted, or not all that is in it.
+    """
     filesystem, path = resolve(uri)
-    if filesystem.get_file_info(path).type == fs.FileType.Directory:
-        filesystem.delete_dir(path)
+    if _type(uri) == fs.FileType.Directory:
+        with refusing(partial(refusal, uri, "deleted")):
+            filesystem.delete_dir(path)
 
 
 def remove_unfinished(folder: str, now: float | None = None, *, at_once: bool = False) -> tuple[int, int]:
@@ -299,8 +368,3 @@ def _is_deleted(filesystem: fs.FileSystem, path: str) -> bool:
     except (OSError, BylineError):
         return False
     return True
-
-
-def _reason(error: OSError) -> str:
-    # Arrow's own text names the file once more.
-    return os.strerror(error.errno) if error.errno else " ".join(str(error).split())

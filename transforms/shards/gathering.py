@@ -24,6 +24,7 @@ from transforms.batches.placing import orders
 from transforms.fields.conditioning import Prefixes, make_prefixes, store_columns
 from transforms.fields.field_values import FieldValues
 from transforms.fields.selecting import Predicate, holds, predicate_columns
+from transforms.files.refusals import Sink
 from transforms.files.storage import open_random
 from transforms.store.run_pieces import Piece, TokenLists
 from transforms.store.run_reading import copy_tokens, read_pieces
@@ -323,7 +324,7 @@ def _combine(parts: list[_Part], names: list[str], tokenizer: TextTokenizer) -> 
     )
 
 
-def write_index(index: list[tuple[str, int, str]], sink: pa.NativeFile) -> None:
+def write_index(index: list[tuple[str, int, str]], sink: Sink) -> None:
     """Writes (source, file number, uri) of every run."""
     columns = list(zip(*index, strict=True)) if index else [(), (), ()]
     table = pa.table([pa.array(c, f.type) for c, f in zip(columns, INDEX_SCHEMA, strict=True)], INDEX_SCHEMA)

@@ -186,7 +186,8 @@ def test_waits_twice_as_long_after_each_try(monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(BylineError) as error:
         store.retry("bucket/a b", "read", fail)
-    assert str(error.value) == "s3://bucket/a%20b: cannot be read after 7 tries (gone away); run again"
+    assert str(error.value).startswith("s3://bucket/a%20b: cannot be read after 7 tries (gone away); check endpoint ")
+    assert str(error.value).endswith(", and run again")
     assert waited == pytest.approx([0.5, 1, 2, 4, 8, 16])
 
 
@@ -194,8 +195,109 @@ def test_what_is_refused_is_not_tried_again(server: ObjectServer) -> None:
     with server.faults(lambda *_: None) as answers, pytest.raises(BylineError) as error:
         write("s3://no-such-bucket/a", b"x")
     assert str(error.value).startswith("s3://no-such-bucket/a: cannot be written (When uploading object")
-    assert str(error.value).endswith("check the bucket's name and the credentials")
+    told = f"check the bucket's name, the credentials, and endpoint {server.url} (AWS_ENDPOINT_URL) "
+    assert told in str(error.value)
     assert answers.total() == 1
+
+
+@pytest.mark.parametrize("cause", ["AWS Error UNKNOWN (HTTP status 301) during HeadObject operation", "NO_SUCH_BUCKET"])
+def test_what_no_second_try_changes(monkeypatch: pytest.MonkeyPatch, cause: str) -> None:
+    monkeypatch.setattr(stores.time, "sleep", lambda seconds: None)
+    tries: list[int] = []
+
+    def fail() -> None:
+        tries.append(1)
+        raise OSError(cause)
+
+    with pytest.raises(BylineError, match="cannot be read"):
+        stores.retry("s3://bucket/a", "read", fail)
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize(
+    ("uri", "environment", "told"),
+    [
+        (
+            "s3://b/a",
+            {"AWS_ENDPOINT_URL": "http://me:secret@h:1", "AWS_DEFAULT_REGION": "eu-west-1"},
+            "endpoint http://...@h:1 (AWS_ENDPOINT_URL) and region eu-west-1 (AWS_DEFAULT_REGION)",
+        ),
+        (
+            "s3://b/a",
+            {"AWS_ENDPOINT_URL_S3": "http://h", "AWS_ENDPOINT_URL": "http://i"},
+            "endpoint http://h (AWS_ENDPOINT_URL_S3) and region us-east-1 (no AWS_REGION or AWS_DEFAULT_REGION is set)",
+        ),
+        (
+            "s3://b/a",
+            {"AWS_REGION": "eu-west-1"},
+            "endpoint of Amazon (no AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL is set) and region eu-west-1 (AWS_REGION)",
+        ),
+        ("gs://b/a", {"CLOUD_STORAGE_EMULATOR_ENDPOINT": "http://h:3"}, "http://h:3 (CLOUD_STORAGE_EMULATOR_ENDPOINT)"),
+        ("gs://b/a", {}, "endpoint of Google (no CLOUD_STORAGE_EMULATOR_ENDPOINT is set)"),
+    ],
+)
+def test_the_last_failure_names_the_server(
+    monkeypatch: pytest.MonkeyPatch, uri: str, environment: dict[str, str], told: str
+) -> None:
+    for names in (stores._ENDPOINT_VARIABLES, stores._REGION_VARIABLES, (stores._EMULATOR_VARIABLE,)):
+        for name in names:
+            monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(stores, "_TRIES", 1)
+
+    def fail() -> None:
+        raise OSError("no route to host")
+
+    with pytest.raises(BylineError) as error:
+        stores.retry(uri, "listed", fail)
+    assert f"{told}, and run again" in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("size", [2, 20_000])
+def test_an_object_that_is_deleted_while_it_is_read(server: ObjectServer, size: int) -> None:
+    content = NOISE * 10
+    server.put("store/a.arrow", content)
+    source = storage.open_ranges(f"{ROOT}/store/a.arrow")
+    assert source.read_at(0, size) == content[:size]
+    server.client.delete_object(Bucket=BUCKET, Key="store/a.arrow")
+    with server.faults(lambda *_: None), pytest.raises(BylineError) as error:
+        source.read_at(5, 5 + size)
+    assert str(error.value).startswith(f"{ROOT}/store/a.arrow: was deleted while it was read (by `byline compact`, ")
+    assert server.calls == {"GET": 1, "HEAD": 1}
+
+
+class Doubtful:
+    """An object that is there, and of which a read says now and then what it says of one that is not."""
+
+    def __init__(self) -> None:
+        self.errors = ["NO_SUCH_KEY", "Failed to flush response stream"]
+
+    def size(self) -> int:
+        return 10
+
+    def read_at(self, size: int, start: int) -> bytes:
+        if self.errors:
+            raise OSError(self.errors.pop())
+        return bytes(size)
+
+    def close(self) -> None:
+        pass
+
+
+def test_an_object_of_which_the_client_itself_says_that_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    file: Any = Doubtful()
+    monkeypatch.setattr(file, "read_at", lambda size, start: Path("/no such folder/file").read_bytes())
+    # As Google's client does.
+    with pytest.raises(BylineError, match=r"^gs://bucket/a: was deleted while it was read"):
+        stores.ObjectFile("gs://bucket/a", lambda: file).read_at(3, 9)
+
+
+def test_what_only_looks_like_a_deleted_object_is_tried_again(server: ObjectServer) -> None:
+    file: Any = Doubtful()
+    assert stores.ObjectFile("s3://bucket/a", lambda: file).read_at(3, 9) == bytes(6)
+    assert file.errors == []
 
 
 @pytest.mark.parametrize("opened", [storage.open_random, storage.read_bytes])
@@ -221,6 +323,13 @@ def test_an_address_has_no_secrets_or_options(uri: str, shown: str) -> None:
     assert "secret" not in str(error.value)
 
 
+@pytest.mark.parametrize("uri", ["s3://bucket//a", "s3://bucket/a//b", "gs://bucket/a/%2Fb", "s3://bucket/a//b//"])
+def test_an_address_has_no_empty_name(uri: str) -> None:
+    with pytest.raises(BylineError, match=f"^{uri}: an empty name between two slashes can neither be read nor written"):
+        storage.resolve(uri)
+    assert stores.split_address("s3://bucket/a/b//") == ("s3", "bucket/a/b")
+
+
 @pytest.mark.parametrize("endpoint", ["localhost:9000", "ftp://x", "http://x/path"])
 def test_an_endpoint_is_a_host(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
@@ -244,6 +353,48 @@ def test_lists_3000_objects_in_order_by_addresses_that_open(server: ObjectServer
     assert [file.path for file in inputs] == [name[3:] for name in sorted(names) if name[3] in "012"]
     assert storage.read_bytes(inputs[7].uri).decode().endswith(inputs[7].path)
     assert storage.list_files(f"{ROOT}/none") == []
+
+
+def listed(*patterns: str) -> list[str]:
+    return [
+        file.path for file in list_inputs("x", Source(format="jsonl", path=[f"{ROOT}/{text}" for text in patterns]))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "patterns"),
+    [
+        ("in//b.jsonl", ["**", "in/**", "in/**/*.jsonl", "*/*/*.jsonl", "in/**/b.*"]),
+        ("in/c//b.jsonl", ["**/b.jsonl", "in/**", "in/*/*/b.jsonl"]),
+        ("/b.jsonl", ["**", "**/*.jsonl"]),
+    ],
+)
+def test_a_key_with_an_empty_name_is_told_where_a_pattern_matches_it(
+    server: ObjectServer, key: str, patterns: list[str]
+) -> None:
+    server.put("in/a.jsonl", b"1")
+    server.put(key, b"2")
+    for pattern in patterns:
+        with pytest.raises(BylineError) as error:
+            listed(pattern)
+        assert f"matches the object '{ROOT}/{key}', and one with an empty name" in str(error.value)
+    # What others match is none of theirs.
+    assert listed("in/*.jsonl") == listed("in/**/a*") == ["a.jsonl"]
+    assert listed("**/a.jsonl") == ["in/a.jsonl"]
+
+
+def test_a_pattern_that_matches_nothing_is_told_how_far_it_leads(server: ObjectServer) -> None:
+    server.put("in/a b/1.jsonl", b"1")
+    for pattern, nearest in [("in/a b/*.gz", "in/a b"), ("in/a b/c/**", "in/a b"), ("out/*", ""), ("*.jsonl", "")]:
+        with pytest.raises(BylineError) as error:
+            listed(pattern)
+        folder = f"{ROOT}/{nearest}".rstrip("/")
+        assert f"no file matches '{ROOT}/{pattern}'; the nearest folder that exists is '{folder}' (" in str(error.value)
+    for pattern in ("s3://none/a/*.gz", "s3://none/**", "s3://none/a.gz"):
+        with pytest.raises(BylineError) as error:
+            list_inputs("x", Source(format="jsonl", path=pattern))
+        told = f"no file matches '{pattern}'; there is no bucket 's3://none', or its objects may not be listed"
+        assert str(error.value) == f"sources.x.path: {told}"
 
 
 def test_deletes_a_folder(server: ObjectServer) -> None:
