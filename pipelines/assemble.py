@@ -140,8 +140,8 @@ def _has_lost(output: str, console: Console) -> bool:
         storage.delete_folder(work)
         return False
     console.print(
-        f"assemble  missing or of another size in the finished build: {len(lost):,} of {len(shards) + 1:,} files (first: "
-        f"{lost[0]}); written again",
+        f"assemble  missing or of another size in the finished build: {len(lost):,} of {len(shards) + 1:,} files "
+        f"(first: {lost[0]}); written again",
         highlight=False,
         markup=False,
         soft_wrap=True,

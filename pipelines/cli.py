@@ -12,13 +12,16 @@ byline diff A.yaml B.yaml       byline compact CONFIG
 
 import logging
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from byline.errors import BylineError
+from pipelines import dataflow, interrupts
 
 if TYPE_CHECKING:
     from pipelines.runner import RunnerSettings
+    from schemas.config import Config
 
 try:
     import typer
@@ -67,7 +70,19 @@ def _error_console() -> Console:
 def _runner(workers: int | None, verbose: bool, name: str, options: list[str] | None) -> "RunnerSettings":
     from pipelines.runner import RunnerSettings
 
-    return RunnerSettings(workers, verbose, name, _beam_options(options))
+    # At once: what comes next may list a store for minutes.
+    how = RunnerSettings(workers, verbose, name, _beam_options(options))
+    how.check()
+    return how
+
+
+def _load(config: Path, settings: list[str] | None, how: "RunnerSettings", parts: tuple[str, ...]) -> "Config":
+    """A recipe whose parts the runner's workers can open."""
+    from schemas.config_file import load_config
+
+    recipe = load_config(config, settings or ())
+    how.check_places(dataflow.places_of(recipe, parts))
+    return recipe
 
 
 def _beam_options(options: list[str] | None) -> tuple[str, ...]:
@@ -76,12 +91,17 @@ def _beam_options(options: list[str] | None) -> tuple[str, ...]:
 
 @app.command()
 def sample(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", show_default=False)],
+    directory: Annotated[str, typer.Argument(metavar="DIR", show_default=False)],
     megabytes: Annotated[float | None, typer.Option(help="MB of text  [default: 12]")] = None,
 ) -> None:
     """Write a small corpus in the three published layouts, with a tokenizer and a quality classifier."""
+    from byline import places
+    from byline.stores import is_object_address
     from pipelines.sample import write_sample
 
+    places.check(directory)
+    if is_object_address(directory):
+        raise BylineError(f"{directory}: a sample is written to a folder of this machine; give its path")
     with Progress(console=_error_console(), transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 
@@ -90,7 +110,7 @@ def sample(
                 tasks[step] = bars.add_task(step, total=1.0)
             bars.update(tasks[step], completed=done)
 
-        report = write_sample(directory, megabytes, show)
+        report = write_sample(Path(directory), megabytes, show)
     for name, layout in report.layouts.items():
         typer.echo(
             f"{name}: {len(layout.files)} files, {layout.records} documents, {layout.text_bytes / 1e6:.1f} MB of text"
@@ -110,11 +130,9 @@ def build(
 ) -> None:
     """Prepare what is missing, plan, and assemble what is missing."""
     from pipelines import build as command
-    from schemas.config_file import load_config
 
-    command.build(
-        load_config(config, settings or ()), _runner(workers, verbose, runner, options), _console(), overwrite=overwrite
-    )
+    how = _runner(workers, verbose, runner, options)
+    command.build(_load(config, settings, how, dataflow.BUILDING), how, _console(), overwrite=overwrite)
 
 
 @app.command()
@@ -128,9 +146,9 @@ def prepare(
 ) -> None:
     """Read, score and tokenize the raw corpora into the token store."""
     from pipelines import prepare as command
-    from schemas.config_file import load_config
 
-    command.prepare(load_config(config, settings or ()), _runner(workers, verbose, runner, options), _console())
+    how = _runner(workers, verbose, runner, options)
+    command.prepare(_load(config, settings, how, dataflow.PREPARING), how, _console())
 
 
 @app.command()
@@ -146,12 +164,10 @@ def plan(
     """Show which documents go where, and what they come to; writes nothing to the output."""
     from pipelines import plan as command
     from pipelines import plan_report
-    from schemas.config_file import load_config
 
     console = _error_console() if as_json else _console()
-    found, state = command.plan(
-        load_config(config, settings or ()), _runner(workers, verbose, runner, options), console
-    )
+    how = _runner(workers, verbose, runner, options)
+    found, state = command.plan(_load(config, settings, how, dataflow.PLANNING), how, console)
     if as_json:
         typer.echo(plan_report.as_json(found, state))
     else:
@@ -182,10 +198,9 @@ def assemble(
     """Plan, and write the shards that are missing."""
     from pipelines import assemble as command
     from pipelines import plan as planning
-    from schemas.config_file import load_config
 
     console, how = _console(), _runner(workers, verbose, runner, options)
-    recipe = load_config(config, settings or ())
+    recipe = _load(config, settings, how, dataflow.ASSEMBLING)
     command.assemble(recipe, *planning.plan(recipe, how, console), how, console, overwrite=overwrite)
     command.show_result(recipe.output, console)
 
@@ -204,10 +219,10 @@ def compact(
 ) -> None:
     """Merge small runs of the token store, so that shards are read in fewer and longer ranges."""
     from pipelines import compact as command
-    from schemas.config_file import load_config
 
     how = _runner(workers, verbose, runner, options)
-    command.compact(load_config(config, settings or ()), command.parse_size(size), how, _console())
+    recipe = _load(config, settings, how, dataflow.PLANNING)
+    command.compact(recipe, command.parse_size(size), how, _console())
 
 
 @app.command()
@@ -227,6 +242,7 @@ def verify(
     from pipelines import verify as command
 
     how = _runner(workers, verbose, runner, options)
+    how.check_places([("OUT", out), *([("--tokenizer", tokenizer)] if tokenizer else [])])
     raise typer.Exit(command.verify(out, documents, tokenizer, how, _console(), with_store=not no_store))
 
 
@@ -337,16 +353,19 @@ def main() -> None:
     """Runs a command; a user's mistake ends it with one line and exit status 1."""
     # Beam warns, when it is imported, about parts that only other runners need.
     logging.getLogger().setLevel(logging.INFO if "--verbose" in sys.argv else logging.CRITICAL)
+    interrupts.watch()
     try:
         app()
-    except BylineError as error:
-        if "--verbose" in sys.argv:
+    except BaseException as error:
+        # First of all: an interrupt comes out of Beam as an error, and of typer as an exit.
+        if interrupts.is_stopped():
+            if "--verbose" in sys.argv:
+                traceback.print_exc()
+            interrupts.end_process()
+        if not isinstance(error, BylineError) or "--verbose" in sys.argv:
             raise
         _error_console().print(f"[bold red]error[/] {_plain(error)}", soft_wrap=True, highlight=False)
         sys.exit(1)
-    except KeyboardInterrupt:
-        _error_console().print("stopped; run the same command again to go on where it was", highlight=False)
-        sys.exit(130)
 
 
 def _plain(error: BylineError) -> str:

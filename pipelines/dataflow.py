@@ -10,9 +10,13 @@ sdk_container_image, project, region, temp_location   yours      there is no def
 
 import importlib.util
 import re
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from byline.errors import BylineError
+
+if TYPE_CHECKING:
+    from schemas.config import Config
 
 # What a job needs and Byline cannot know, with an example of each.
 NEEDED = {
@@ -21,6 +25,14 @@ NEEDED = {
     "region": "REGION",
     "temp_location": "gs://BUCKET/tmp",
 }
+# What workers open of a recipe, by what a command has them do.
+PREPARING = ("sources", "classifiers", "tokenizer", "store")
+PLANNING = ("store",)
+ASSEMBLING = ("tokenizer", "store", "output")
+BUILDING = (*PREPARING, "output")
+# As Beam takes it (pipeline_options_validator.py, GCS_URI and GCS_BUCKET); where it is another, Beam makes a bucket of
+# its own choice.
+_LOCATION = re.compile(r"gs://[a-z0-9][-_a-z0-9.]+[a-z0-9]/[^\r\n]*")
 # What Beam says of a job that did not get to its end.
 _ENDED = re.compile(r"State: (?P<state>\w+), Error:\s*(?P<cause>[^\n]*)")
 
@@ -45,21 +57,79 @@ def check_options(given: dict[str, Any]) -> None:
     missing = [f"--option {name}={example}" for name, example in NEEDED.items() if not given[name]]
     if missing:
         raise BylineError(f"dataflow: needs {', '.join(missing)} (docs/dataflow.md)")
-    # Where it is wrong, Beam makes a bucket of its own choice.
-    if not re.fullmatch(r"gs://[^/]+/.*", given["temp_location"]):
-        raise BylineError(f"dataflow: temp_location {given['temp_location']!r}: expected gs://BUCKET/FOLDER")
+    check_locations(given)
+
+
+def check_locations(given: dict[str, Any]) -> None:
+    """Addresses of files for jobs, where they are given.
+
+    Args:
+        given: every option of Beam by its name.
+
+    Raises:
+        BylineError: one is wrong, or may not be.
+    """
+    for name in ("temp_location", "staging_location"):
+        if given[name] and not _LOCATION.fullmatch(given[name]):
+            raise BylineError(
+                f"dataflow: {name} {given[name]!r}: expected gs://BUCKET/FOLDER, the bucket's name of at least three "
+                "small letters, digits, '-', '_' or '.'"
+            )
     if given["template_location"]:
         raise BylineError("dataflow: no template_location: a build is jobs that each need what the one before wrote")
+
+
+def places_of(config: "Config", parts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Every place of a recipe that workers open: its key, and where it is.
+
+    Args:
+        config: the recipe.
+        parts: which keys, as in `PREPARING`.
+    """
+    for part in parts:
+        if part == "sources":
+            for name, source in config.sources.items():
+                yield from ((f"sources.{name}.path", pattern) for pattern in source.patterns if not source.is_made)
+        elif part == "classifiers":
+            yield from ((f"classifiers.{name}.model", found.model) for name, found in config.classifiers.items())
+        elif part == "tokenizer":
+            yield "tokenizer.file", config.tokenizer.file
+        else:
+            yield part, getattr(config, part)
+
+
+def is_out_of_reach(place: str) -> bool:
+    """Whether workers, on machines of the cloud, cannot open it."""
+    from byline.stores import is_object_address
+
+    return not is_object_address(place)
+
+
+def check_places(places: Iterable[tuple[str, str]]) -> None:
+    """Refuses places that are on the driver's machine alone, before a job is paid for that cannot find them.
+
+    Args:
+        places: each with its key.
+
+    Raises:
+        BylineError: there are such.
+    """
+    lost = [f"{key} {place}" for key, place in places if is_out_of_reach(place)]
+    if lost:
+        raise BylineError(
+            f"dataflow: its workers cannot open {', '.join(lost)}; expected gs:// or s3:// addresses (docs/dataflow.md)"
+        )
 
 
 def failures() -> tuple[type[Exception], ...]:
     """What Beam and Google's client raise for a job that failed or was refused."""
     # Imported late: they need the packages of apache-beam[gcp].
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
-    from google.api_core.exceptions import GoogleAPICallError
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
 
-    # An OSError is a file that could not be staged.
-    return (RuntimeError, OSError, DataflowRuntimeException, GoogleAPICallError)
+    # An OSError is a file that could not be staged; without a way to Google, one of its tries are used up.
+    return (RuntimeError, OSError, DataflowRuntimeException, GoogleAPIError, GoogleAuthError)
 
 
 def explain(text: str) -> str | None:

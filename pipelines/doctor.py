@@ -30,7 +30,7 @@ from rich.text import Text
 
 from byline.errors import BylineError
 from pipelines.checks import BROKEN, Check, State, one_line
-from pipelines.runner_checks import check_runners, check_settings
+from pipelines.runner_checks import check_reach, check_runners, check_settings
 
 if TYPE_CHECKING:
     from schemas.config import Config
@@ -60,6 +60,8 @@ PACKAGES = {
 # The first four bytes of a fastText model, little-endian (fasttext.cc, FASTTEXT_FILEFORMAT_MAGIC_INT32).
 FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")
 
+_UNLIMITED = 10_000
+
 
 def doctor(
     config_path: str | Path | None, console: Console, runner: str | None = None, options: tuple[str, ...] = ()
@@ -80,13 +82,19 @@ def doctor(
     checks += [*_check_machine(), *check_runners(check_package("apache-beam", "apache_beam"))]
     if runner is not None and whole:
         checks += check_settings(runner, options)
+    elif options and runner is None:
+        checks.append(Check("options", State.FAILED, "--option without --runner: not looked at", "give --runner, too"))
     if config_path is not None and whole:
-        checks += check_recipe(str(config_path))
+        checks += check_recipe(str(config_path), runner)
     elif config_path is not None:
         checks.append(Check("configuration", State.FAILED, "not looked at while a package is missing", INSTALL))
+    if not console.is_terminal:
+        # A pipe or a log has no width; at a made-up one, paths and commands would be cut.
+        console.width = max(console.width, _UNLIMITED)
     console.print(_table(checks))
     failed = sum(check.state is State.FAILED for check in checks)
-    console.print(f"{failed} things are missing" if failed else "all that is needed is there", highlight=False)
+    missing = "1 thing is missing" if failed == 1 else f"{failed} things are missing"
+    console.print(missing if failed else "all that is needed is there", highlight=False)
     return 1 if failed else 0
 
 
@@ -150,8 +158,13 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def check_recipe(path: str) -> Iterator[Check]:
-    """Whether a configuration is right, and all that it names can be opened. Needs the packages."""
+def check_recipe(path: str, runner: str | None = None) -> Iterator[Check]:
+    """Whether a configuration is right, and all that it names can be opened. Needs the packages.
+
+    Args:
+        path: the configuration.
+        runner: whose workers are to open it, too; None for this machine.
+    """
     from schemas.config_file import load_config
 
     try:
@@ -167,6 +180,8 @@ def check_recipe(path: str) -> Iterator[Check]:
     yield _check_tokenizer(config, path)
     for key in ("store", "output"):
         yield from _check_folder(key, getattr(config, key))
+    if runner is not None:
+        yield from check_reach(runner, config, path)
 
 
 def _check_source(name: str, source: "Source", path: str) -> Check:

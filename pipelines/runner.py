@@ -18,19 +18,14 @@ No pipeline knows its runner. A job's DoFns are found by their modules, so a wor
 session is pickled.
 """
 
-import contextlib
-import difflib
-import io
 import logging
 import os
 import re
 import shlex
 import socket
 import sys
-from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import Enum
 
 import apache_beam as beam
 import grpc
@@ -49,7 +44,8 @@ from apache_beam.runners.runner import PipelineResult, PipelineRunner
 from apache_beam.transforms import environments
 
 from byline.errors import BylineError
-from pipelines import dataflow, worker
+from pipelines import dataflow, interrupts, worker
+from pipelines.beam_options import JOB_SERVED, Runner, check_known, check_options, known_names
 
 # Below this, starting worker processes takes longer than they save.
 SMALL_INPUT_BYTES = 32 << 20
@@ -70,35 +66,9 @@ _USER_ERROR = re.compile(r"BylineError: (?P<message>[^\n]*?)(?: \[while running 
 _NO_POOL = re.compile(r"BeamFnExternalWorkerPool|ConnectException.*Connection refused")
 # What they say when a Python worker that has begun is not there any more.
 _LOST_WORKER = re.compile(r"StatusRuntimeException: CANCELLED: (?:client cancelled|call already cancelled)")
+# What Beam makes of an interrupt in the middle of a step that runs in this process.
+_INTERRUPT = re.compile(r"^(?:RuntimeError: )?KeyboardInterrupt(?: \[while running [^\n]*)?$", re.MULTILINE)
 _CAUSE = re.compile(r"^(?:Caused by: |.* failed in state \w+: )(?P<cause>[^\n]+)$", re.MULTILINE)
-
-
-class Runner(Enum):
-    """What runs the pipelines; the value is what a user says."""
-
-    LOCAL = "local"
-    SPARK = "spark"
-    FLINK = "flink"
-    PORTABLE = "portable"
-    DATAFLOW = "dataflow"
-
-    @classmethod
-    def named(cls, name: str) -> "Runner":
-        """The runner of our name or of Beam's, in any case of letters.
-
-        Raises:
-            BylineError: no runner is called so.
-        """
-        key = name.lower()
-        beams = {"directrunner": cls.LOCAL, "fnapirunner": cls.LOCAL}
-        names = {**{kind.value: kind for kind in cls}, **{f"{kind.value}runner": kind for kind in cls}, **beams}
-        if key not in names:
-            raise BylineError(f"runner {name!r}: expected one of {', '.join(kind.value for kind in cls)}")
-        return names[key]
-
-
-# Those that take a job through a job server of Beam's.
-JOB_SERVED = frozenset({Runner.SPARK, Runner.FLINK, Runner.PORTABLE})
 
 
 @dataclass(frozen=True)
@@ -131,6 +101,31 @@ class RunnerSettings:
     def is_on_this_machine(self) -> bool:
         """Whether all workers are processes of this machine."""
         return self.kind is Runner.LOCAL
+
+    def check(self) -> list[str]:
+        """What is wrong with the settings, as far as that is known without asking anybody: for a command's start.
+
+        Returns:
+            Names of options that only a job server may know.
+
+        Raises:
+            BylineError: no such runner, or an option is unknown, wrong or missing.
+        """
+        unknown = check_options(self.kind, self.options)
+        _check_complete(self.kind, PipelineOptions(list(self.options)))
+        return unknown
+
+    def check_places(self, places: Iterable[tuple[str, str]]) -> None:
+        """Refuses places that this runner's workers cannot open: on Spark and Flink there may be a shared file system.
+
+        Args:
+            places: each with its key of the recipe.
+
+        Raises:
+            BylineError: there are such.
+        """
+        if self.kind is Runner.DATAFLOW:
+            dataflow.check_places(places)
 
     def workers_for(self, input_bytes: int) -> int:
         """How many local processes for an input of so many bytes on disk."""
@@ -193,53 +188,17 @@ def parse_options(settings: RunnerSettings) -> PipelineOptions:
         BylineError: an option that neither Beam nor the job server knows, or with a wrong value.
     """
     kind = settings.kind
-    unknown, known = unknown_options(settings.options)
+    unknown = settings.check()
     given = PipelineOptions(list(settings.options))
     endpoint = given.view_as(PortableOptions).job_endpoint
-    if kind in JOB_SERVED and endpoint not in (None, "embed"):
-        _check_reachable(kind, endpoint)
-        if unknown:
-            server = _described_options(kind, endpoint)
-            unknown, known = [name for name in unknown if name not in server], [*known, *server]
     # Java's options cannot be known before Beam starts its own job server, which says itself what it does not know.
-    if unknown and (kind not in JOB_SERVED or endpoint is not None):
-        near = difflib.get_close_matches(unknown[0], known, 1)
-        hint = f"; did you mean {near[0].lstrip('-')}?" if near else ""
-        name = unknown[0].lstrip("-")
-        raise BylineError(f"{kind.value}: unknown --option {name}; expected a NAME=VALUE of Beam's{hint}")
-    options = PipelineOptions([*default_options(kind, given, settings.workers), *settings.options])
-    _check_complete(kind, options)
-    return options
-
-
-def unknown_options(options: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Names that Beam's Python side does not know, and all that it knows.
-
-    Raises:
-        BylineError: a value is not of its option's type.
-    """
-    parsers: list[ArgumentParser] = []
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said), _quiet():
-            PipelineOptions(list(options)).get_all_options(add_extra_args_fn=parsers.append)
-            _, unknown = parsers[0].parse_known_args(list(options))
-    except SystemExit:
-        # The last line of a usage text of three hundred lines: `PROG: error: argument --x: invalid int value: 'y'`.
-        line = said.getvalue().strip().splitlines()[-1].partition("error: ")[2]
-        raise BylineError(line.replace("argument --", "--option ")) from None
-    known = [name for action in parsers[0]._actions for name in action.option_strings]
-    return [item.split("=", 1)[0] for item in unknown if item.startswith("-")] or unknown, known
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing of Beam's log."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
+    if kind in JOB_SERVED and endpoint is not None:
+        server: list[str] = []
+        if endpoint != "embed":
+            _check_reachable(kind, endpoint)
+            server = _described_options(kind, endpoint) if unknown else []
+        check_known(kind, [name for name in unknown if name not in server], [*known_names(), *server])
+    return PipelineOptions([*default_options(kind, given, settings.workers), *settings.options])
 
 
 def _check_reachable(kind: Runner, endpoint: str) -> None:
@@ -249,14 +208,23 @@ def _check_reachable(kind: Runner, endpoint: str) -> None:
 
 def answers(endpoint: str, seconds: float = CONNECT_SECONDS) -> bool:
     """Whether something listens at HOST:PORT."""
-    host, _, port = endpoint.rpartition(":")
-    if not host or not port.isdigit():
-        raise BylineError(f"{endpoint!r}: expected HOST:PORT")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), seconds).close()
+        socket.create_connection(split_endpoint(endpoint), seconds).close()
     except OSError:
         return False
     return True
+
+
+def split_endpoint(endpoint: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT.
+
+    Raises:
+        BylineError: it is none.
+    """
+    host, _, port = endpoint.rpartition(":")
+    if not host or not port.isdigit():
+        raise BylineError(f"{endpoint!r}: expected HOST:PORT")
+    return host.strip("[]"), int(port)
 
 
 def _lost(kind: Runner, endpoint: str | None) -> str:
@@ -280,7 +248,10 @@ def _described_options(kind: Runner, endpoint: str) -> list[str]:
 
 def _check_complete(kind: Runner, options: PipelineOptions) -> None:
     """What has no default, and Beam does not ask for."""
-    if kind is Runner.PORTABLE and options.view_as(PortableOptions).job_endpoint is None:
+    endpoint = options.view_as(PortableOptions).job_endpoint
+    if kind in JOB_SERVED and endpoint not in (None, "embed"):
+        split_endpoint(endpoint)
+    if kind is Runner.PORTABLE and endpoint is None:
         raise BylineError("portable: needs the job server's address: --option job_endpoint=HOST:PORT")
     if kind is Runner.DATAFLOW:
         dataflow.check_options(options.get_all_options())
@@ -291,7 +262,9 @@ def _environment(settings: RunnerSettings, workers: int) -> environments.Environ
     if workers == 1:
         return environments.EmbeddedPythonEnvironment.default()
     module = "apache_beam.runners.worker.sdk_worker_main" if settings.verbose else "pipelines.worker"
-    command = f"{shlex.quote(sys.executable)} -m {module}"
+    interrupts.note_workers()
+    # A shell runs it. Ctrl-C in a terminal reaches workers, too; from their first moment they leave it to the driver.
+    command = f"trap '' INT; exec {shlex.quote(sys.executable)} -m {module}"
     return environments.SubprocessSDKEnvironment.from_command_string(command_string=command)
 
 
@@ -339,14 +312,11 @@ def run_pipeline(
     runner, options = make_runner(settings, input_bytes)
     if options.view_as(PortableOptions).environment_type == "LOOPBACK" and not settings.verbose:
         worker.silence()
-    try:
-        pipeline = beam.Pipeline(runner=runner, options=options)
-    except ValueError as error:
-        # Beam's own checks of the options, on lines of their own.
-        raise BylineError(f"{settings.kind.value}: {' '.join(str(error).split())}") from None
-    wire(pipeline)
     failed = dataflow.failures() if settings.kind is Runner.DATAFLOW else (RuntimeError,)
     try:
+        # Beam looks at buckets here, too.
+        pipeline = _make_pipeline(runner, options, settings.kind)
+        wire(pipeline)
         result = pipeline.run()
         if begun is not None:
             begun(result, options)
@@ -363,11 +333,21 @@ def run_pipeline(
             raise
         raise BylineError(_lost(settings.kind, options.view_as(PortableOptions).job_endpoint)) from None
     except failed as error:
+        if settings.kind is Runner.LOCAL and _INTERRUPT.search(str(error)):
+            raise KeyboardInterrupt from None
         line = explain_failure(str(error), settings.kind, options)
         if line is None:
             raise
         raise BylineError(line) from None
     return result
+
+
+def _make_pipeline(runner: PipelineRunner, options: PipelineOptions, kind: Runner) -> beam.Pipeline:
+    try:
+        return beam.Pipeline(runner=runner, options=options)
+    except ValueError as error:
+        # Beam's own checks of the options, on lines of their own.
+        raise BylineError(f"{kind.value}: {' '.join(str(error).split())}") from None
 
 
 def explain_failure(text: str, kind: Runner, options: PipelineOptions) -> str | None:

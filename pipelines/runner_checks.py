@@ -28,7 +28,8 @@ from pipelines.checks import BROKEN, Check, State, one_line
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from pipelines.runner import Runner
+    from pipelines.beam_options import Runner
+    from schemas.config import Config
 
 # Spark 3.5 and Flink 1.19 run on these; Beam's job servers need the first at least.
 JAVA_VERSIONS = (11, 17)
@@ -120,11 +121,12 @@ def check_settings(name: str, options: tuple[str, ...]) -> Iterator[Check]:
     """
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from pipelines.runner import JOB_SERVED, Runner, RunnerSettings, default_options, parse_options, unknown_options
+    from pipelines.beam_options import JOB_SERVED, Runner, check_options
+    from pipelines.runner import RunnerSettings, default_options, parse_options
 
     try:
         kind = Runner.named(name)
-        unknown_options(options)
+        check_options(kind, options)
     except BylineError as error:
         yield Check("runner", State.FAILED, one_line(error), "correct --runner or --option")
         return
@@ -141,6 +143,26 @@ def check_settings(name: str, options: tuple[str, ...]) -> Iterator[Check]:
             parse_options(RunnerSettings(runner=name, options=options))
         except BylineError as error:
             yield Check("options", State.FAILED, one_line(error), "correct --option")
+
+
+def check_reach(name: str, config: "Config", path: str) -> Iterator[Check]:
+    """Whether a runner's workers can open what a recipe names: those of Dataflow have no disk of this machine.
+
+    Args:
+        name: of the runner.
+        config: the recipe.
+        path: of its file.
+    """
+    if name.lower() not in ("dataflow", "dataflowrunner"):
+        return
+    places = list(dataflow.places_of(config, dataflow.BUILDING))
+    for key, place in places:
+        if dataflow.is_out_of_reach(place):
+            found = f"{key} {place}: out of reach of Dataflow's workers"
+            yield Check("place", State.FAILED, found, f"a gs:// address for {key} in {path}")
+    if any(place.startswith("s3://") for _, place in places):
+        found = "s3://: Dataflow's workers need AWS credentials in their environment"
+        yield Check("place", State.ABSENT, found, "in the worker image, or take gs://")
 
 
 def _check_job_server(kind: "Runner", options: "PipelineOptions") -> Iterator[Check]:
@@ -209,6 +231,10 @@ def _check_cloud(options: "PipelineOptions", environment: Mapping[str, str], hom
     labels = ("worker image", "project", "region", "temporary files")
     for label, (name, example) in zip(labels, dataflow.NEEDED.items(), strict=True):
         yield _given(label, given[name], f"--option {name}={example}")
+    try:
+        dataflow.check_locations(given)
+    except BylineError as error:
+        yield Check("options", State.FAILED, one_line(error), "correct --option")
     if given["machine_type"]:
         yield Check("machine type", State.OK, given["machine_type"])
     else:

@@ -46,8 +46,10 @@ class Engine:
     options: tuple[str, ...]
 
     def settings(self, *more: str) -> RunnerSettings:
-        """How to run on it; `more` options win over its own."""
-        return RunnerSettings(runner=self.name, options=(*self.options, *more))
+        """How to run on it; `more` options take the place of its own."""
+        names = {option.partition("=")[0] for option in more}
+        own = (option for option in self.options if option.partition("=")[0] not in names)
+        return RunnerSettings(runner=self.name, options=(*own, *more))
 
     def services(self, name: str) -> list[dict]:
         """The services whose names begin so (`spark-worker`), in the order of their start."""

@@ -24,7 +24,7 @@ import pytest
 from apache_beam.internal.gcp import auth
 from apache_beam.options.pipeline_options import GoogleCloudOptions, SetupOptions
 from apache_beam.portability.api import beam_runner_api_pb2
-from google.api_core.exceptions import PermissionDenied
+from google.api_core.exceptions import PermissionDenied, RetryError
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import dataflow_v1beta3 as dataflow
 from requests import PreparedRequest, Response
@@ -36,6 +36,7 @@ import pipelines.prepare
 import pipelines.runner
 import pipelines.verify
 from byline.errors import BylineError
+from pipelines.dataflow import ASSEMBLING, BUILDING, PLANNING, is_out_of_reach, places_of
 from pipelines.prepare import StoreState
 from pipelines.runner import RunnerSettings, make_runner, parse_options, run_pipeline
 from pipelines.verify import verify
@@ -59,6 +60,7 @@ NEEDED = {
     "temp_location": "gs://my-bucket/tmp",
 }
 OPTIONS = tuple(f"--{name}={value}" for name, value in NEEDED.items())
+LOCATION = "expected gs://BUCKET/FOLDER, the bucket's name of at least three small letters, digits, '-', '_' or '.'"
 MOST_BYTES = 100_000
 HOSTS = [f"host-{number}.example.org" for number in range(100_000)]
 
@@ -320,8 +322,11 @@ def test_a_main_session_would_be_seen(planned: Build, cloud: Google, tmp_path: P
             "dataflow: needs --option sdk_container_image=REGISTRY/byline:TAG, --option region=REGION "
             "(docs/dataflow.md)",
         ),
-        ({"temp_location": "/tmp/x"}, "dataflow: temp_location '/tmp/x': expected gs://BUCKET/FOLDER"),
-        ({"temp_location": "gs://bucket"}, "dataflow: temp_location 'gs://bucket': expected gs://BUCKET/FOLDER"),
+        ({"temp_location": "/tmp/x"}, f"dataflow: temp_location '/tmp/x': {LOCATION}"),
+        ({"temp_location": "gs://bucket"}, f"dataflow: temp_location 'gs://bucket': {LOCATION}"),
+        # Beam takes no capitals, and would make a bucket of its own.
+        ({"temp_location": "gs://BUCKET/tmp"}, f"dataflow: temp_location 'gs://BUCKET/tmp': {LOCATION}"),
+        ({"staging_location": "gs://b/tmp"}, f"dataflow: staging_location 'gs://b/tmp': {LOCATION}"),
         (
             {"template_location": "gs://bucket/t"},
             "dataflow: no template_location: a build is jobs that each need what the one before wrote",
@@ -337,8 +342,37 @@ def test_wrong_options(changes: dict[str, str | None], message: str) -> None:
 
 
 def test_what_beam_finds_wrong(cloud: Google) -> None:
+    options = tuple(f"--{name}={value}" for name, value in {**NEEDED, "project": "12345"}.items())
     with pytest.raises(BylineError, match=r"^dataflow: .*Invalid Project ID \(12345\).*$"):
-        run_pipeline(lambda _: None, RunnerSettings(runner="dataflow", options=(*OPTIONS, "--project=12345")), 0)
+        run_pipeline(lambda _: None, RunnerSettings(runner="dataflow", options=options), 0)
+
+
+def test_no_way_to_google(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beam looks at the buckets when the pipeline is made."""
+
+    def give_up(*_: object) -> None:
+        raise RetryError("Timeout of 120.0s exceeded", OSError("no route"))
+
+    monkeypatch.setattr(GoogleCloudOptions, "validate", give_up)
+    with pytest.raises(BylineError, match=r"^dataflow: Timeout of 120.0s exceeded, [^\n]*$"):
+        run_pipeline(lambda _: None, RunnerSettings(runner="dataflow", options=OPTIONS), 0)
+
+
+def test_places_that_workers_cannot_open(corpus: Corpus, tmp_path: Path) -> None:
+    settings = RunnerSettings(runner="dataflow", options=OPTIONS)
+    config = parse_config(recipe(corpus, tmp_path, store="gs://bucket/store", output="s3://bucket/out"), "test")
+    settings.check_places(places_of(config, PLANNING))
+    with pytest.raises(BylineError) as caught:
+        settings.check_places(places_of(config, ASSEMBLING))
+    assert str(caught.value) == (
+        f"dataflow: its workers cannot open tokenizer.file {corpus.tokenizer}; expected gs:// or s3:// addresses "
+        "(docs/dataflow.md)"
+    )
+    found = [key for key, place in places_of(config, BUILDING) if is_out_of_reach(place)]
+    sources = [f"sources.{name}.path" for name in ("c4", "dclm", "mine", "refinedweb")]
+    assert sorted(found) == sorted([*sources, "classifiers.quality.model", "tokenizer.file"])
+    # Elsewhere there may be a shared file system.
+    RunnerSettings(runner="spark").check_places(places_of(config, BUILDING))
 
 
 def run_with(monkeypatch: pytest.MonkeyPatch, **methods: Callable[..., Any]) -> str:

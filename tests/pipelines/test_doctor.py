@@ -4,8 +4,10 @@ import io
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 
 from pipelines import doctor as module
@@ -18,7 +20,8 @@ from pipelines.doctor import (
     check_recipe,
     doctor,
 )
-from pipelines.runner_checks import check_engine, check_settings, java_version
+from pipelines.runner_checks import check_engine, check_reach, check_settings, java_version
+from schemas.config_file import parse_config
 from tests.pipelines.test_prompt_text import byte_tokenizer
 
 RECIPE = """
@@ -228,9 +231,9 @@ def test_a_job_server_that_beam_would_download(tmp_path, monkeypatch):
             "local",
             ("--job_endpont=x",),
             (
-                "options",
+                "runner",
                 "local: unknown --option job_endpont; expected a NAME=VALUE of Beam's; did you mean job_endpoint?",
-                "correct --option",
+                "correct --runner or --option",
             ),
         ),
         ("portable", (), ("job server", "not given", "--option job_endpoint=HOST:PORT")),
@@ -268,9 +271,67 @@ def test_what_dataflow_needs(tmp_path, monkeypatch):
     assert ("credentials", State.OK, str(path), "") in settings_lines("dataflow")
 
 
-def run(path: str | None) -> tuple[int, str]:
-    console = Console(file=io.StringIO(), width=300)
-    return doctor(path, console), console.file.getvalue()
+def test_a_wrong_location_is_named_whatever_else_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    for option, message in (
+        ("--temp_location=gs://B/t", "dataflow: temp_location 'gs://B/t': expected gs://BUCKET/FOLDER, "),
+        ("--template_location=gs://bucket/t", "dataflow: no template_location: "),
+    ):
+        failed = {name: text for name, state, text, _ in settings_lines("dataflow", option) if state is State.FAILED}
+        assert failed["options"].startswith(message)
+        assert "credentials" in failed
+
+
+def test_places_out_of_dataflows_reach(recipe, tmp_path):
+    text = recipe.read_text().replace(f"{tmp_path}/store/deep", "s3://no-bucket-of-ours/store")
+    config = parse_config(yaml.safe_load(text), "r.yaml")
+    found = [(check.state, check.found, check.mend) for check in check_reach("DataflowRunner", config, "r.yaml")]
+    places = {
+        "sources.mine.path": f"{tmp_path}/data/*.jsonl",
+        "classifiers.quality.model": f"{tmp_path}/quality.bin",
+        "tokenizer.file": f"{tmp_path}/tokenizer.json",
+        "output": f"{tmp_path}/out",
+    }
+    assert found == [
+        *(
+            (
+                State.FAILED,
+                f"{key} {place}: out of reach of Dataflow's workers",
+                f"a gs:// address for {key} in r.yaml",
+            )
+            for key, place in places.items()
+        ),
+        (
+            State.ABSENT,
+            "s3://: Dataflow's workers need AWS credentials in their environment",
+            "in the worker image, or take gs://",
+        ),
+    ]
+    assert list(check_reach("spark", config, "r.yaml")) == []
+
+
+def run(path: str | None, width: int = 300, **how: Any) -> tuple[int, str]:
+    console = Console(file=io.StringIO(), width=width)
+    return doctor(path, console, **how), console.file.getvalue()
+
+
+def test_off_a_terminal_nothing_is_broken(recipe):
+    _, text = run(str(recipe), width=40)
+    assert re.search(rf"^ok +tokenizer +{recipe.parent}/tokenizer.json, 259 ids, BOS 257, EOS 258 *$", text, re.M)
+
+
+def test_one_thing(recipe, monkeypatch):
+    monkeypatch.setattr(module, "_check_python", lambda: [])
+    recipe.with_name("quality.bin").unlink()
+    assert run(str(recipe))[1].endswith("\n1 thing is missing\n")
+
+
+def test_an_option_without_a_runner(monkeypatch):
+    monkeypatch.setattr(module, "_check_python", lambda: [])
+    code, text = run(None, options=("--job_endpoint=a:1",))
+    assert code == 1
+    assert re.search(r"^no +options +--option without --runner: not looked at +give --runner, too", text, re.M)
 
 
 def test_exit_status_and_table(recipe, monkeypatch):

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from pipelines import interrupts
 from pipelines.cli import main
 from tests.builds import copy_build, manifest_of, write_manifest
 from tests.corpora import Corpus, make_records, recipe, write_c4, write_jsonl, write_recipe
@@ -26,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 def byline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Any]]:
     """Runs a command in this process; gives exit status, standard output, standard error."""
     level = logging.getLogger().level
+    monkeypatch.setattr(interrupts, "watch", lambda: None)
 
     def run(*words: str | Path) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["byline", *map(str, words)])
@@ -134,6 +136,18 @@ def test_yaml_that_is_none(byline, tmp_path) -> None:
     mistake(byline("plan", path), r"r\.yaml: the configuration cannot be read \(not UTF-8 text\)")
     path.write_text("- a\n")
     mistake(byline("plan", path), r"r\.yaml: expected keys and values")
+
+
+@pytest.mark.parametrize("place", ["s3:/corpus/x", "s3://", "S3://corpus/x", "file:///tmp/o", "https://host/x"])
+def test_a_place_that_is_no_address(byline, values, tmp_path, monkeypatch, place) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = {path.name for path in tmp_path.iterdir()} | {"r.yaml"}
+    path = write_recipe(tmp_path / "r.yaml", values)
+    for key in ("output", "store", "sources.mine.path"):
+        mistake(byline("plan", path, "--set", f"{key}={place}"), f"^error .*r\\.yaml: {key}: {place}: ")
+    for words in (["verify", place], ["inspect", place], ["prompt", place, "host=a.example", "text"]):
+        mistake(byline(*words), f"^error {place}: ")
+    assert {path.name for path in tmp_path.iterdir()} == before
 
 
 def test_a_wrong_setting_on_the_command_line(byline, values, tmp_path) -> None:
@@ -324,11 +338,24 @@ def test_a_folder_that_is_not_there(byline, tmp_path, command) -> None:
     mistake(byline(command, tmp_path / "nothing"), r"nothing: no manifest\.json, so this is no finished build")
 
 
+@pytest.mark.parametrize(
+    ("directory", "pattern"),
+    [
+        ("s3://bucket/sample", "s3://bucket/sample: a sample is written to a folder of this machine; give its path"),
+        ("s3:/bucket/sample", "s3:/bucket/sample: an address begins with s3://"),
+    ],
+)
+def test_a_sample_is_written_to_a_folder(byline, tmp_path, monkeypatch, directory, pattern) -> None:
+    monkeypatch.chdir(tmp_path)
+    mistake(byline("sample", directory), pattern)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("command", ["verify", "inspect"])
 def test_a_manifest_of_another_version(byline, built, tmp_path, command) -> None:
     out = copy_build(built, tmp_path / "shards")
     write_manifest(out, {**manifest_of(out), "version": 99})
-    mistake(byline(command, out), r'manifest\.json: expected "format": "byline-shards" and "version": 1')
+    mistake(byline(command, out), r"manifest\.json: not a manifest of version 1 \(found 99\); a newer Byline wrote it")
 
 
 def test_a_false_build_is_told_on_standard_output_with_exit_status_1(byline, built, tmp_path) -> None:
@@ -344,3 +371,25 @@ def test_verbose_shows_where_a_mistake_was_found(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(sys, "argv", ["byline", "plan", str(tmp_path / "gone.yaml"), "--verbose"])
     with pytest.raises(ValueError, match=r"gone\.yaml: the configuration cannot be read"):
         main()
+
+
+def test_a_wrong_runner_is_told_before_anything_is_done(byline, values, tmp_path) -> None:
+    path = write_recipe(tmp_path / "r.yaml", values)
+    commands = [("build", path), ("prepare", path), ("plan", path), ("assemble", path), ("compact", path)]
+    for command in [*commands, ("verify", tmp_path / "nowhere")]:
+        mistake(byline(*command, "--runner", "nope"), "error runner 'nope': expected one of local, spark")
+        mistake(byline(*command, "--option", "job_endpoint=a:1"), "--option job_endpoint means nothing on this machine")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_recipe_on_this_machine_is_no_job_for_dataflow(byline, values, tmp_path) -> None:
+    path = write_recipe(tmp_path / "r.yaml", values)
+    options = {"project": "p", "region": "r", "sdk_container_image": "i", "temp_location": "gs://bucket/t"}
+    words = [word for name, value in options.items() for word in ("--option", f"{name}={value}")]
+    places = {"build": "sources.mine.path", "prepare": "sources.mine.path", "plan": "store", "compact": "store"}
+    for command, key in {**places, "assemble": "tokenizer.file"}.items():
+        mistake(
+            byline(command, path, "--runner", "dataflow", *words), rf"workers cannot open {key} /.*; expected gs://"
+        )
+    mistake(byline("verify", tmp_path, "--runner", "dataflow", *words), r"workers cannot open OUT /.*; expected gs://")
+    assert not (tmp_path / "store").exists()

@@ -57,7 +57,7 @@ def options_of(runner: str, *options: str, workers: int | None = None) -> dict[s
 
 SERVED = {"job_server_timeout": 60}
 POOL = {"environment_type": "EXTERNAL", "environment_config": "localhost:50000"}
-DATAFLOW = ("--sdk_container_image=r/byline", "--project=p", "--region=r", "--temp_location=gs://b/t")
+DATAFLOW = ("--sdk_container_image=r/byline", "--project=p", "--region=r", "--temp_location=gs://bucket/t")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ DATAFLOW = ("--sdk_container_image=r/byline", "--project=p", "--region=r", "--te
                 "sdk_container_image": "r/byline",
                 "project": "p",
                 "region": "r",
-                "temp_location": "gs://b/t",
+                "temp_location": "gs://bucket/t",
                 "sdk_location": "container",
                 "save_main_session": False,
                 "experiments": ["use_runner_v2", "shuffle_mode=service"],
@@ -120,6 +120,37 @@ def test_defaults(runner: str, options: tuple[str, ...], workers: int | None, ex
         ("flink", "--parallelism=two", "--option parallelism: invalid int value: 'two'"),
         ("portable", "--job_name=x", "portable: needs the job server's address: --option job_endpoint=HOST:PORT"),
         (
+            "local",
+            "--help",
+            "--option help: expected a NAME=VALUE of Beam's (docs/clusters.md has those to know)",
+        ),
+        ("spark", "--h", "--option h: expected a NAME=VALUE of Beam's (docs/clusters.md has those to know)"),
+        ("local", "--runner=SparkRunner", "--option runner: give --runner instead"),
+        ("flink", "--direct_num_workers=3", "--option direct_num_workers: give --workers instead"),
+        ("local", "--direct_running_mode=in_memory", "--option direct_running_mode: give --workers instead"),
+        (
+            "local",
+            f"--job_endpoint={NOBODY}",
+            "--option job_endpoint means nothing on this machine; give --runner spark, flink or portable with it, or "
+            "leave it out",
+        ),
+        (
+            "local",
+            "--flink_master=m:1",
+            "--option flink_master means nothing on this machine; give --runner flink with it, or leave it out",
+        ),
+        (
+            "local",
+            "--temp_location=gs://bucket/t",
+            "--option temp_location means nothing on this machine; give --runner dataflow with it, or leave it out",
+        ),
+        ("dataflow", "--no_use_public_ips=true", "--option no_use_public_ips takes no value; leave =true out"),
+        (
+            "spark",
+            "--spark_master=x",
+            "spark: unknown --option spark_master; expected a NAME=VALUE of Beam's; did you mean spark_master_url?",
+        ),
+        (
             "dataflow",
             "--project=x",
             "dataflow: needs --option sdk_container_image=REGISTRY/byline:TAG, --option region=REGION, "
@@ -137,6 +168,34 @@ def test_a_mistake_in_an_option(runner: str, option: str, message: str) -> None:
     with pytest.raises(BylineError) as caught:
         make_runner(RunnerSettings(runner=runner, options=(option,)), 0)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--job_name=a", "--job_name=b"), "--option job_name is given twice: 'a' and 'b'; leave one out"),
+        (
+            ("--machine_type=a", "--worker_machine_type=b"),
+            "--option machine_type and worker_machine_type, the same option, is given twice: 'a' and 'b'; "
+            "leave one out",
+        ),
+        (("--job_name=a", "--job_name=a", "--experiments=a", "--experiments=b"), None),
+    ],
+)
+def test_an_option_given_twice(options: tuple[str, ...], message: str | None) -> None:
+    settings = RunnerSettings(runner="flink", options=options)
+    if message is None:
+        assert settings.check() == []
+        return
+    with pytest.raises(BylineError) as caught:
+        settings.check()
+    assert str(caught.value) == message
+
+
+def test_settings_are_checked_without_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "answers", lambda _: pytest.fail("a connection"))
+    settings = RunnerSettings(runner="spark", options=(f"--job_endpoint={NOBODY}", "--bundle_size=5"))
+    assert settings.check() == ["--bundle_size"]
 
 
 class JobServer(beam_job_api_pb2_grpc.JobServiceServicer):
@@ -204,6 +263,16 @@ def test_a_workers_error_is_one_line(settings: RunnerSettings, capfd: pytest.Cap
         run_pipeline(mapping(refuse), settings, 0)
     assert str(caught.value) == "a.jsonl, row 13: expected an object; correct it"
     assert capfd.readouterr() == ("", "")
+
+
+def interrupt(_: int) -> int:
+    """A step in the middle of which the user gets tired."""
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_in_a_step_of_this_process_is_one() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_pipeline(mapping(interrupt), RunnerSettings(workers=1), 0)
 
 
 def test_a_fault_keeps_its_traceback() -> None:
