@@ -9,8 +9,10 @@ A record of a source with a `rewrite` is rewritten anew, and the loss mask of it
 Where the condition has `dropout` or `empty`, a document may be laid out without a prefix or with an empty one as well.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +33,8 @@ from transforms.scores.scoring import Scorer, score_batch
 from transforms.shards.assembling import PlannedPhase
 from transforms.tokens.text_tokenizer import TextTokenizer, TokenizerInfo
 
+# Decompressing and parsing run side by side; each holds a batch of 64 MiB of text.
+_FILES_AT_ONCE = min(4, os.cpu_count() or 1)
 # Ids with the loss mask of each.
 Tokens = list[tuple[int, int]]
 
@@ -117,17 +121,21 @@ class DocumentChecker:
         by_file: dict[int, list[SegmentSample]] = defaultdict(list)
         for segment in segments:
             by_file[segment.file].append(segment)
+        with ThreadPoolExecutor(_FILES_AT_ONCE) as threads:
+            found = threads.map(lambda item: self._check_file(*item), sorted(by_file.items()))
+            return [problem for problems in found for problem in problems]
+
+    def _check_file(self, number: int, segments: list[SegmentSample]) -> list[str]:
+        file = self.files[number]
+        assert file is not None, f"segments of file {number}, which is not there"
         problems: list[str] = []
-        for number, some in sorted(by_file.items()):
-            file = self.files[number]
-            assert file is not None, f"segments of file {number}, which is not there"
-            try:
-                problems += self._check_file(file, some)
-            except BylineError as error:
-                problems.append(f"{file.source}/{file.path} cannot be compared: {error}")
+        try:
+            problems += self._compare_file(file, segments)
+        except BylineError as error:
+            problems.append(f"{file.source}/{file.path} cannot be compared: {error}")
         return problems
 
-    def _check_file(self, file: InputFile, segments: list[SegmentSample]) -> Iterator[str]:
+    def _compare_file(self, file: InputFile, segments: list[SegmentSample]) -> Iterator[str]:
         wanted: dict[int, list[SegmentSample]] = defaultdict(list)
         for segment in segments:
             wanted[segment.row].append(segment)
