@@ -12,6 +12,7 @@ from rich.console import Console
 from byline import manifest as manifests
 from byline.errors import BylineError
 from byline.manifest import ShardEntry
+from byline.reader import INPUTS_NAME
 from byline.shards import FORMAT, VERSION, shard_metadata
 from pipelines.engine import job_shower, show_counts
 from pipelines.leftovers import clean_output
@@ -31,8 +32,6 @@ from transforms.shards.assembling import INDEX_NAME, WORK_FOLDER, AssembleJob, A
 from transforms.shards.gathering import write_index
 from transforms.store.run_reading import forget_runs
 from transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer
-
-INPUTS_NAME = "inputs.arrow"
 
 
 def assemble(

@@ -58,12 +58,7 @@ def compact(config: Config, size: int, settings: RunnerSettings, console: Consol
         BylineError: files are not prepared.
     """
     state = look_at_store(config, console, reads_input=False)
-    pending = state.pending()
-    if pending:
-        raise BylineError(
-            f"{config.store}: {len(pending)} of {len(state.inputs)} input files are not prepared with this "
-            f"configuration (first: {pending[0].source}/{pending[0].path}); run `byline prepare`, then compact"
-        )
+    state.check_whole(config.store, "run `byline prepare`, then compact")
     clean_store("compact", config.store, console, writes=True)
     known = {file.uri: file for file in (*state.files, *state.unused)}
     before = after = _look(state, known)

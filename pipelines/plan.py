@@ -10,7 +10,6 @@ import apache_beam as beam
 import pyarrow as pa
 from rich.console import Console
 
-from byline.errors import BylineError
 from pipelines.prepare import StoreState, look_at_store
 from pipelines.runner import RunnerSettings, is_worth_a_job, run_pipeline
 from schemas.config import Config
@@ -40,12 +39,7 @@ def plan(config: Config, settings: RunnerSettings, console: Console) -> tuple[Pl
         BylineError: files are not prepared, or the recipe does not work out.
     """
     state = look_at_store(config, console, reads_input=False)
-    pending = state.pending()
-    if pending:
-        raise BylineError(
-            f"{config.store}: {len(pending)} of {len(state.inputs)} input files are not prepared with this "
-            f"configuration (first: {pending[0].source}/{pending[0].path}); run `byline prepare` or `byline build`"
-        )
+    state.check_whole(config.store, "run `byline prepare` or `byline build`")
     return make_recipe_plan(config, state, settings), state
 
 

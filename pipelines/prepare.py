@@ -58,6 +58,23 @@ class StoreState:
         """Input files of which chunks are missing."""
         return store_index.pending_files(self.inputs, self.runs)
 
+    def check_whole(self, store: str, advice: str) -> None:
+        """Refuses a store of which something is missing.
+
+        Args:
+            store: its folder, for the message.
+            advice: what to do where something is.
+
+        Raises:
+            BylineError: input files are not prepared.
+        """
+        pending = self.pending()
+        if pending:
+            raise BylineError(
+                f"{store}: {len(pending)} of {len(self.inputs)} input files are not prepared with this configuration "
+                f"(first: {pending[0].source}/{pending[0].path}); {advice}"
+            )
+
 
 def look_at_store(config: Config, console: Console, *, reads_input: bool = True) -> StoreState:
     """Lists the input files and the runs that are there for them.

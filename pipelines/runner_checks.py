@@ -162,7 +162,7 @@ def check_reach(name: str, config: "Config", path: str) -> Iterator[Check]:
             yield Check("place", State.FAILED, found, f"a gs:// address for {key} in {path}")
     if any(place.startswith("s3://") for _, place in places):
         found = "s3://: Dataflow's workers need AWS credentials in their environment"
-        yield Check("place", State.ABSENT, found, "in the worker image, or take gs://")
+        yield Check("place", State.ABSENT, found, "give them to the workers (docs/dataflow.md), or take gs://")
 
 
 def _check_job_server(kind: "Runner", options: "PipelineOptions") -> Iterator[Check]:

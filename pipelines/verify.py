@@ -40,13 +40,13 @@ from transforms.checks.ledger import check_phase, check_sources, source_totals
 from transforms.checks.places import check_ranges
 from transforms.checks.plan import check_drawn
 from transforms.checks.reports import ShardReport, read_documents, read_report
-from transforms.checks.shards import INDEX_NAME, CheckJob, CheckShards, ShardChecker
+from transforms.checks.shards import CheckJob, CheckShards, ShardChecker
 from transforms.corpora.listing import list_inputs
 from transforms.files import storage
 from transforms.files.refusals import scratch_folder
 from transforms.plans.planning import inputs_sha256
 from transforms.scores.scoring import open_scorer
-from transforms.shards.assembling import WORK_FOLDER, planned_phases
+from transforms.shards.assembling import INDEX_NAME, WORK_FOLDER, planned_phases
 from transforms.shards.gathering import write_index
 from transforms.store.run_reading import forget_runs
 from transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer

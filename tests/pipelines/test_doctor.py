@@ -305,7 +305,7 @@ def test_places_out_of_dataflows_reach(recipe, tmp_path):
         (
             State.ABSENT,
             "s3://: Dataflow's workers need AWS credentials in their environment",
-            "in the worker image, or take gs://",
+            "give them to the workers (docs/dataflow.md), or take gs://",
         ),
     ]
     assert list(check_reach("spark", config, "r.yaml")) == []

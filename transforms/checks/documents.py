@@ -10,6 +10,7 @@ Where the condition has `dropout` or `empty`, a document may be laid out without
 """
 
 import os
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +34,7 @@ from transforms.scores.scoring import Scorer, score_batch
 from transforms.shards.assembling import PlannedPhase
 from transforms.tokens.text_tokenizer import TextTokenizer, TokenizerInfo
 
-# Decompressing and parsing run side by side; each holds a batch of 64 MiB of text.
+# Files are read side by side; each holds a batch of 64 MiB of text.
 _FILES_AT_ONCE = min(4, os.cpu_count() or 1)
 # Ids with the loss mask of each.
 Tokens = list[tuple[int, int]]
@@ -114,6 +115,7 @@ class DocumentChecker:
         self.files = files
         self.scorers = scorers
         names = {file.source for file in files if file is not None}
+        self._comparing = threading.Lock()
         self.rewriters: dict[str, Rewriter | None] = {name: open_rewriter(name, config.sources[name]) for name in names}
 
     def check(self, segments: list[SegmentSample]) -> list[str]:
@@ -142,7 +144,11 @@ class DocumentChecker:
         for batch in read_batches(file, self.config.sources[file.source]):
             some = batch.filter(pc.is_in(batch["row"], pa.array(list(wanted), pa.int64())))
             if some.num_rows:
-                yield from self._compare(some, file, {row: wanted.pop(row) for row in some["row"].to_pylist()})
+                mine = {row: wanted.pop(row) for row in some["row"].to_pylist()}
+                # A function of a user's own for `rewrite` need not know of threads.
+                with self._comparing:
+                    problems = list(self._compare(some, file, mine))
+                yield from problems
             if not wanted:
                 return
         for row in sorted(wanted):

@@ -37,11 +37,10 @@ from transforms.checks.reports import ShardCounts, ShardReport, write_report
 from transforms.checks.rows import RowCounts, RowRules, ShardCounter
 from transforms.files.local_copies import fetched
 from transforms.files.storage import exists, join, open_random
-from transforms.shards.assembling import AssembleJob, PlannedPhase, planned_phases, shard_batches
+from transforms.shards.assembling import INDEX_NAME, AssembleJob, PlannedPhase, planned_phases, shard_batches
 from transforms.shards.gathering import RunIndex
 from transforms.tokens.text_tokenizer import TokenizerInfo
 
-INDEX_NAME = "runs.arrow"
 _BLOCK_BYTES = 16 << 20
 # What a damaged Arrow file, or JSON in its footer, raises when it is read.
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError)
