@@ -165,7 +165,7 @@ def test_names_stand_for_folders_and_columns_once() -> None:
     assert "two columns are called 'topic_score'" in mistake(classifiers=topic)
 
 
-@pytest.mark.parametrize("name", ["tokens", "place", "url", "host_hash", "epoch", "row"])
+@pytest.mark.parametrize("name", ["tokens", "shuffle_key", "url", "host_hash", "epoch", "row"])
 def test_names_of_own_columns(name: str) -> None:
     source = MINIMAL["sources"]["mine"]
     message = f"sources.mine: {name!r} is the name of one of Byline's own columns; choose another"

@@ -216,7 +216,7 @@ SHARE = "expected a number of values or a share such as 2%"
     [
         ({"template": "{hots}"}, "phases.a.condition.template: source 'code' has no field 'hots'; it has: url, host, "),
         ({"template": "a } b"}, "phases.0.condition: template 'a } b': a lone '}' at character 2; write '}}' for the "),
-        ({"place": "middle"}, "phases.0.condition.position: input should be 'before' or 'after'; found 'middle'"),
+        ({"position": "middle"}, "phases.0.condition.position: input should be 'before' or 'after'; found 'middle'"),
         ({"dropout": 1}, "phases.0.condition.dropout: input should be less than 1; found 1"),
         ({"empty": 1, "begin": "<a>"}, "phases.0.condition.empty: input should be less than 1; found 1"),
         ({"empty": 0.1}, "phases.0.condition: empty: leaves `begin` and `end` alone, so give one; `dropout` leaves no"),

@@ -222,8 +222,8 @@ def test_values_that_top_does_not_keep_and_bins(tokenizer: TextTokenizer) -> Non
 
 
 def test_only_prefixes_before_are_masked(tokenizer: TextTokenizer) -> None:
-    for shuffle_key, masked in (("before", [1]), ("after", [0])):
-        condition = Condition.model_validate({"template": "{host}", "shuffle_key": shuffle_key})
+    for position, masked in (("before", [1]), ("after", [0])):
+        condition = Condition.model_validate({"template": "{host}", "position": position})
         found = make_prefixes(batch_of(["q"]), "a", condition, NONE, None, tokenizer, 16)
         assert (found.lengths.tolist(), found.masked_lengths.tolist()) == ([1], masked)
 

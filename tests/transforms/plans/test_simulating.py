@@ -129,10 +129,10 @@ def test_a_bin_takes_the_ranks_between_its_borders() -> None:
         assert (taken.tolist(), epoch) == (expected, 3)
 
 
-@pytest.mark.parametrize(("shuffle_key", "filled"), [("before", 8 + 5 + 2), ("after", 8 + 5)])
-def test_only_a_prefix_before_is_repeated(shuffle_key: str, filled: int) -> None:
+@pytest.mark.parametrize(("position", "filled"), [("before", 8 + 5 + 2), ("after", 8 + 5)])
+def test_only_a_prefix_before_is_repeated(position: str, filled: int) -> None:
     samples = {"a": sample([1], [9], prefix=2)}
-    condition = Condition.model_validate({"template": "x", "shuffle_key": shuffle_key})
+    condition = Condition.model_validate({"template": "x", "position": position})
     found = of_shards(
         recipe(number=1, condition=condition, packing=Packing.REPEAT_PREFIX), samples, [{"a": [(0, 0, 9)]}]
     )

@@ -123,7 +123,7 @@ def conditions(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     markers = {key: f"<{key}>" for key in ("begin", "end") if draw(st.booleans())}
     condition: dict[str, Any] = {
         "template": template,
-        "shuffle_key": draw(st.sampled_from(("before", "after"))),
+        "position": draw(st.sampled_from(("before", "after"))),
         "dropout": draw(st.sampled_from(("0", "0.25", "1/3"))),
         "unknown": draw(st.sampled_from(UNKNOWNS)),
         "empty": draw(st.sampled_from(("0", "0.5"))) if markers else "0",
