@@ -86,8 +86,8 @@ def look_at_store(config: Config, console: Console, *, reads_input: bool = True)
     """
     state = StoreState({}, {}, [])
     for source in sorted(config.sources):
-        chunks = source_settings(config, source)
-        state.fingerprints[source] = fingerprint(chunks)
+        settings = source_settings(config, source)
+        state.fingerprints[source] = fingerprint(settings)
         state.folders[source] = store_index.source_folder(config.store, source, state.fingerprints[source])
         found = store_index.read_files(state.folders[source])
         try:
@@ -182,7 +182,7 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
 def _explain(config: Config, state: StoreState, pending: list[InputFile], console: Console) -> None:
     """Says what is read, and which changed key makes a source be read anew."""
     for source in sorted({file.source for file in pending}):
-        chunks = source_settings(config, source)
+        settings = source_settings(config, source)
         some = [file for file in pending if file.source == source]
         size = sum(file.size for file in some)
         amount = (
@@ -192,11 +192,11 @@ def _explain(config: Config, state: StoreState, pending: list[InputFile], consol
         )
         line = f"prepare   {source}: {amount}"
         if not any(run.source == source for run in state.runs):
-            changed = store_index.nearest_change(config.store, source, chunks)
+            changed = store_index.nearest_change(config.store, source, settings)
             if changed:
                 line += f"; prepared before with another configuration, changed: {', '.join(changed)}"
         console.print(line, highlight=False, markup=False)
-        store_index.write_settings(state.folders[source], chunks)
+        store_index.write_settings(state.folders[source], settings)
     for note in store_index.merged_in_vain(state.inputs, state.runs, state.unused):
         console.print(f"prepare   {note}", highlight=False, markup=False, soft_wrap=True)
 

@@ -39,7 +39,7 @@ def base(corpus: Corpus, make_build: Callable[..., Path], tmp_path_factory: pyte
     folder = tmp_path_factory.mktemp("base")
     shutil.copytree(corpus.root, folder / "data")
     for number in range(3, 6):
-        write_jsonl(folder / f"data/mine/chunk-{number}.jsonl", make_records(number, 30))
+        write_jsonl(folder / f"data/mine/part-{number}.jsonl", make_records(number, 30))
         write_c4(folder / f"data/c4/c4-train.0000{number}-of-00008.json.gz", make_records(40 + number, 20))
     shutil.copytree(make_build().parent / "store", folder / "store")
     build(recipe(Corpus(folder / "data"), folder))
@@ -241,13 +241,13 @@ def test_after_a_file_has_changed_what_was_merged_with_it_is_prepared_again(
     done: dict[str, Any], tmp_path: Path
 ) -> None:
     run(done)
-    with (tmp_path / "data/mine/chunk-1.jsonl").open("a") as file:
+    with (tmp_path / "data/mine/part-1.jsonl").open("a") as file:
         file.write('{"body": "one more river", "metadata": {"url": "http://example.org/new"}}\n')
     before = stored(done)
     text = io.StringIO()
     state = prepare(parse_config(done, "test"), ALONE, Console(file=text, width=200))
     assert (
-        "mine: chunk-1.jsonl has another size now; 5 other chunks that were merged with it are prepared again"
+        "mine: part-1.jsonl has another size now; 5 other chunks that were merged with it are prepared again"
         in text.getvalue()
     )
     assert Counter(file.source for file in state.files) == {"c4": 1, "dclm": 1, "mine": 6, "refinedweb": 1}
@@ -263,17 +263,17 @@ def test_after_a_file_has_changed_what_was_merged_with_it_is_prepared_again(
 def test_after_a_file_has_gone_and_come_back(done: dict[str, Any], expected: dict[str, str], tmp_path: Path) -> None:
     run(done)
     merged = stored(done)
-    file = tmp_path / "data/mine/chunk-3.jsonl"
+    file = tmp_path / "data/mine/part-3.jsonl"
     content = file.read_bytes()
     file.unlink()
     text = io.StringIO()
     prepare(parse_config(done, "test"), ALONE, Console(file=text, width=200))
-    assert "mine: chunk-3.jsonl is no input file any more; 5 other chunks" in text.getvalue()
+    assert "mine: part-3.jsonl is no input file any more; 5 other chunks" in text.getvalue()
     # Another configuration may use it still.
     assert merged.items() < stored(done).items()
     left = [run for run in state_of(done).runs if run.source == "mine"]
     assert len(left) == 5
-    assert "chunk-3.jsonl" not in {run.path for run in left}
+    assert "part-3.jsonl" not in {run.path for run in left}
     read = manifest_of(build_elsewhere(done, "without"))["ledger"]["sources"]["mine"]["read"]["documents"]
     assert read == sum(run.rows_read for run in left)
     run(done)
@@ -302,7 +302,7 @@ def test_a_compact_store_is_enough_for_another_plan(without_corpus: dict[str, An
 
 
 def test_a_store_that_is_not_prepared(done: dict[str, Any], tmp_path: Path) -> None:
-    write_jsonl(tmp_path / "data/mine/chunk-9.jsonl", make_records(9, 5))
+    write_jsonl(tmp_path / "data/mine/part-9.jsonl", make_records(9, 5))
     before = stored(done)
     with pytest.raises(BylineError, match=r"1 of 17 input files .*first: mine/chunk-9\.jsonl\); run `byline prepare`"):
         run(done)

@@ -271,7 +271,7 @@ def planned(corpus: Corpus, built: Path, tmp_path_factory: pytest.TempPathFactor
         patch.setattr(planning, "SAMPLED_DOCUMENTS", 300)
         plan, state = byline.pipelines.commands.plan.plan(config, RunnerSettings(), quiet())
     kinds = {type(counter).__name__ for counter in counters}
-    assert kinds == {"DigitCounter", "ValueCounter", "SampleCounter", "PlaceCounter", "DrawCounter"}
+    assert kinds == {"DigitCounter", "ValueCounter", "SampleCounter", "ShuffleKeyCounter", "DrawCounter"}
     finished = copy_build(built, tmp_path_factory.mktemp("finished") / "shards")
     return Build(finished, config, state, plan, list({type(counter): counter for counter in counters}.values()))
 
@@ -288,7 +288,7 @@ def jobs(planned: Build, cloud: Google, tmp_path_factory: pytest.TempPathFactory
 
 def test_every_job_of_a_build(jobs: dict[int, dict[str, Job]]) -> None:
     few = jobs[1]
-    counters = ["DigitCounter", "ValueCounter", "SampleCounter", "PlaceCounter", "DrawCounter"]
+    counters = ["DigitCounter", "ValueCounter", "SampleCounter", "ShuffleKeyCounter", "DrawCounter"]
     assert sorted(few) == sorted(["prepare", *counters, "assemble", "verify"])
     for name, job in few.items():
         environment = job.template["environment"]

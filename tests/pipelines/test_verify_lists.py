@@ -91,8 +91,8 @@ def status_of(out: Path) -> int:
         (("phases", 1, "loss_tokens"), "phase cooldown: the manifest says {} loss tokens, the shards have {}"),
         (("phases", 0, "shards", 2, "rows"), "conditioned/00002-of-00005.arrow: {1} rows, the manifest says {0}"),
         (("phases", 0, "shards", 2, "loss_tokens"), "00002-of-00005.arrow: {1} loss tokens, the manifest says {0}"),
-        (("ledger", "sources", "c4", "read", "documents"), "source c4: {} documents read, its parts sum to {}"),
-        (("ledger", "sources", "c4", "kept", "tokens"), "source c4: {} tokens kept, its parts sum to {}"),
+        (("ledger", "sources", "c4", "read", "documents"), "source c4: {} documents read, its lines sum to {}"),
+        (("ledger", "sources", "c4", "kept", "tokens"), "source c4: {} tokens kept, its lines sum to {}"),
         (("ledger", "sources", "c4", "used", "documents"), "source c4: used is "),
         (
             ("ledger", "phases", "cooldown", "padding"),

@@ -42,8 +42,8 @@ for words in json.loads(sys.argv[2]):
         main()
     except SystemExit as ended:
         status = ended.code or 0
-    for framed document in (sys.stdout, sys.stderr):
-        print(f"\\n===== {status}", file=framed document, flush=True)
+    for stream in (sys.stdout, sys.stderr):
+        print(f"\\n===== {status}", file=stream, flush=True)
 """
 
 

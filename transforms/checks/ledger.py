@@ -117,7 +117,7 @@ def check_sources(manifest: Manifest, names: list[tuple[str, str]], input_rows: 
         ]
         for what, said, counted in sums:
             if said != counted:
-                problems.append(f"ledger, source {name}: {said:,} {what}, its stages sum to {counted:,}")
+                problems.append(f"ledger, source {name}: {said:,} {what}, its lines sum to {counted:,}")
         records = int(input_rows[owners == name].sum())
         if read["documents"] != records:
             problems.append(

@@ -4,7 +4,7 @@
 selection   as many scans as the boundaries need            -> predicates       (byline.transforms.scans.choosing)
 values      commonest values, borders of bins                -> values           (byline.transforms.scans.value_counts)
 lengths     SampleCounter                                    -> packing, simulated
-shuffle keys      PlaceCounter, where the sample is not everything -> a stream for each stage and source
+shuffle keys      ShuffleKeyCounter, where the sample is not everything -> a stream for each stage and source
             Allotter                                         -> intervals, shards, slices
 drawn       DrawCounter                                      -> exact documents and tokens, used and unused
 ```

@@ -1,7 +1,7 @@
 """What the plan needs to know of the token store; each class is one scan (see `byline.transforms.scans.counting`).
 
 ```
-PlaceCounter    tokens of the framed documents that each phase would make, by shuffle key
+ShuffleKeyCounter    tokens of the framed documents that each phase would make, by shuffle key
 SampleCounter   shuffle key, tokens, prefix lengths and keys of a share of the documents, one row each
 DrawCounter     what the finished plan draws and leaves
 ```

@@ -25,7 +25,7 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.object_stores import is_object_address
 from byline.schemas.store import FILE, MERGED_PREFIX, RunFile, in_order
-from byline.transforms.documents.list_copying import shuffle_key_lists
+from byline.transforms.documents.list_copying import scatter_lists
 from byline.transforms.files.storage import exists, join, open_random, side_by_side, write_file
 from byline.transforms.store.run_pieces import reading_run
 from byline.transforms.store.run_ranges import RangedRun, read_directory
@@ -248,9 +248,7 @@ def _tokens(pieces: Sequence[pa.LargeListArray], rows: np.ndarray, starts: np.nd
     into = np.empty(starts[-1], pieces[0].values.to_numpy().dtype)
     first = 0
     for piece in pieces:
-        shuffle_key_lists(
-            piece.values.to_numpy(), piece.offsets.to_numpy(), into, starts[rows[first : first + len(piece)]]
-        )
+        scatter_lists(piece.values.to_numpy(), piece.offsets.to_numpy(), into, starts[rows[first : first + len(piece)]])
         first += len(piece)
     return pa.LargeListArray.from_arrays(pa.array(starts), pa.array(into), type=pieces[0].type)
 
