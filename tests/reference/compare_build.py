@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 import byline
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
-from byline.schemas.corpora import Source, SourceFormat
+from byline.schemas.corpora import Source
 from byline.schemas.documents import InputFile
 from byline.schemas.plan import Plan, read_plan
 from byline.transforms.corpora.listing import list_inputs
@@ -93,7 +93,7 @@ def read_corpus(config: Config, tokenizer: Tokenizer, added: Mapping[str, int]) 
 
 def read_raw(file: InputFile, source: Source) -> Iterator[documents.RawDocument]:
     """Every record of an input file, or of a stretch of a source that is made."""
-    if source.format is SourceFormat.ARITHMETIC:
+    if source.format == "arithmetic":
         return documents.made_documents(file.source, file.path, source.made)
     return documents.read_documents(file.source, source.format.value, [(file.path, file.uri)], dict(source.fields))
 

@@ -29,7 +29,7 @@ from byline.transforms.corpora.reading import read_batches
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_keys
 from byline.transforms.fields.conditioning import marker_ids
 from byline.transforms.fields.template_fields import filled_prefixes, unknown_prefix
-from byline.transforms.formatters.formatting import OpenFormatter, format_batch, open_formatter
+from byline.transforms.formatters.formatting import format_batch, open_formatters
 from byline.transforms.scores.scoring import Scorer, score_batch
 from byline.transforms.shards.assembling import PlannedPhase
 from byline.transforms.tokens.text_tokenizer import TextTokenizer, TokenizerInfo
@@ -116,9 +116,7 @@ class DocumentChecker:
         self.scorers = scorers
         names = {file.source for file in files if file is not None}
         self._comparing = threading.Lock()
-        self.open_formatters: dict[str, OpenFormatter | None] = {
-            name: open_formatter(name, config.sources[name]) for name in names
-        }
+        self.open_formatters = open_formatters({name: config.sources[name] for name in names})
 
     def check(self, segments: list[SegmentSample]) -> list[str]:
         """One line for each segment that is not what its document gives."""
@@ -160,7 +158,8 @@ class DocumentChecker:
         self, records: pa.RecordBatch, file: InputFile, wanted: dict[int, list[SegmentSample]]
     ) -> Iterator[str]:
         """Compares the segments of these records of a file."""
-        documents = format_batch(records, self.open_formatters[file.source])
+        formatter = self.open_formatters.get(file.source)
+        documents = records if formatter is None else format_batch(records, formatter)
         documents = documents.filter(documents["text"].is_valid())
         for row in sorted(set(wanted) - set(documents["row"].to_pylist())):
             yield f"{wanted[row][0].where}: {file.source}/{file.path}, row {row} has no text"

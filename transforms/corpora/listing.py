@@ -31,7 +31,6 @@ from byline.errors import BylineError
 from byline.object_stores import is_object_address
 from byline.schemas.corpora import Source
 from byline.schemas.documents import InputFile
-from byline.transforms.corpora.made.arithmetic import list_additions
 from byline.transforms.files import storage
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -57,7 +56,7 @@ class _Folder:
 
 
 def list_inputs(name: str, source: Source) -> list[InputFile]:
-    """Expands the patterns of a source, or names the stretches of one that is made.
+    """Expands the patterns of a source, or asks its layout where that lists them itself.
 
     Args:
         name: the source's name.
@@ -69,8 +68,12 @@ def list_inputs(name: str, source: Source) -> list[InputFile]:
     Raises:
         BylineError: a pattern matches nothing, or the patterns are on different file systems.
     """
-    if source.is_made:
-        return list_additions(name, source.made)
+    if source.layout.list_files is not None:
+        return source.layout.list_files(name, source)
+    if not source.patterns:
+        raise BylineError(
+            f"sources.{name}.path: this key is needed: a pattern of the source's files, or a list of them"
+        )
     patterns = [_split(text) for text in source.patterns]
     folders = [_resolve(pattern.head) for pattern in patterns]
     if any(folder.filesystem != folders[0].filesystem for folder in folders):

@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Classifier
-from byline.schemas.documents import LABEL_TYPE, SCORE_TYPE, info_of
+from byline.schemas.documents import LABEL_TYPE, SCORE_TYPE, TEXT, info_of, with_columns
 from byline.transforms.documents.counters import count
 from byline.transforms.scores.fasttext_folding import Model, open_model
 
@@ -55,6 +55,11 @@ class Scorer:
 
 def open_scorer(name: str, classifier: Classifier, cache_folder: str) -> Scorer:
     """Opens a classifier's model.
+
+    Args:
+        name: of its column.
+        classifier: its model and label.
+        cache_folder: where folded models are kept.
 
     Raises:
         BylineError: the model cannot be opened, or has no such label.
@@ -101,7 +106,18 @@ def _score_rows(texts: pa.Array, scorers: Sequence[Scorer]) -> dict[str, pa.Arra
 
 
 def score_batch(batch: pa.RecordBatch, scorers: Sequence[Scorer]) -> pa.RecordBatch:
-    """Adds the columns of the scorers to a document batch; its schema metadata stays."""
+    """Adds the columns of the scorers to a document batch; its schema metadata stays.
+
+    Args:
+        batch: with `text`.
+        scorers: of `open_scorer`; without any, the batch is given back as it is.
+
+    Raises:
+        BylineError: there is no column `text`.
+    """
+    if not scorers:
+        return batch
+    batch = with_columns(batch, "ScoreQuality", TEXT)
     texts = batch.column("text")
     starts = range(0, max(len(texts), 1), _SCORED_ROWS)
     parts = [_score_rows(texts.slice(start, _SCORED_ROWS), scorers) for start in starts]

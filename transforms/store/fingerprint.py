@@ -18,7 +18,7 @@ from byline.schemas.config import Config
 from byline.schemas.store import STORE_VERSION
 from byline.transforms.corpora.metadata import snapshot_id
 from byline.transforms.corpora.reading import TARGET_BYTES
-from byline.transforms.formatters.formatting import module_sha256
+from byline.transforms.formatters.formatting import formatter_sha256
 from byline.transforms.scores.fasttext_file import model_sha256
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
@@ -33,7 +33,7 @@ def source_settings(config: Config, source: str) -> dict[str, Any]:
     # Tokens that are added come from no text, so they change a run only where they widen its ids.
     runs_depend_on["tokenizer ids"] = str(shared_tokenizer(config.tokenizer).id_type)
     formatter = config.sources[source].formatter
-    digest = None if formatter is None else module_sha256(source, formatter)
+    digest = None if formatter is None else formatter_sha256(source, formatter)
     if digest is not None:
         runs_depend_on[f"sources.{source}.formatter.module"] = f"sha256 {digest}"
     runs_depend_on["public suffix list"] = snapshot_id()

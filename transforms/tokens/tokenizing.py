@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
 from byline.schemas import corpora, documents
-from byline.schemas.documents import info_of, with_info
+from byline.schemas.documents import LOSS_SPANS, ROW, SPECIAL_SPANS, TEXT, info_of, with_columns, with_info
 from byline.schemas.reasons import DropReason
 from byline.transforms.documents.shuffle_keys import shuffle_keys
 from byline.transforms.filters.filtering import apply_reasons
@@ -32,41 +32,51 @@ from byline.transforms.tokens.text_tokenizer import TextTokenizer, shared_tokeni
 
 # One document in so many is tokenized by both libraries: at 70 times the time a document, under 2 % of the whole.
 CHECKED_SHARE = 4096
+_STEP = "Tokenize"
 
 
 def tokenize_batch(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> pa.RecordBatch:
     """Replaces the text by its tokens, drops documents without any, and checks a fixed share of the rest.
 
     Args:
-        batch: with `text`, and `loss_spans` and `special_spans` where its source is formatted; those become `masked`.
+        batch: with `row` and `text` (no null), and `loss_spans` and `special_spans` where its source is formatted;
+            those become `masked`.
         tokenizer: gives the ids.
 
     Raises:
-        BylineError: the two libraries disagree about a document, or a special span names no token.
+        BylineError: a column is missing or a text null, the two libraries disagree about a document, or a special span
+            names no token.
     """
+    batch = with_columns(batch, _STEP, ROW, TEXT)
     info = info_of(batch)
     text = batch["text"]
+    if text.null_count:
+        raise BylineError(
+            f"{_STEP}: {text.null_count} of {len(text)} texts are null; FilterDocuments drops such documents"
+        )
     is_marked = "loss_spans" in batch.schema.names
-    found = _encode_marked(batch, tokenizer) if is_marked else _Encoded(*tokenizer.encode(text), text)
-    lengths = np.diff(found.offsets)
-    _check_some(batch, tokenizer, found)
+    if is_marked:
+        batch = with_columns(batch, _STEP, LOSS_SPANS, SPECIAL_SPANS)
+    encoded = _encode_marked(batch, tokenizer) if is_marked else _Encoded(*tokenizer.encode(text), text)
+    lengths = np.diff(encoded.offsets)
+    _check_some(batch, tokenizer, encoded)
     fields = [field for field in batch.schema if field.name not in ("text", "loss_spans", "special_spans")]
     columns = [batch[field.name] for field in fields]
     columns += [
         pc.cast(pc.binary_length(text), pa.int64()),
         pa.array(lengths.astype(np.int32)),
-        pa.LargeListArray.from_arrays(pa.array(found.offsets), pa.array(found.values)),
+        pa.LargeListArray.from_arrays(pa.array(encoded.offsets), pa.array(encoded.values)),
     ]
     fields += [documents.NUM_BYTES, documents.NUM_TOKENS, documents.tokens_field(tokenizer.id_type)]
     if is_marked:
         fields.append(documents.MASKED)
-        columns.append(found.masked)
+        columns.append(encoded.masked)
     tokenized = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
     kept = apply_reasons(
         with_info(tokenized, info),
         pc.if_else(pa.array(lengths == 0), DropReason.NO_TOKENS.value, pa.scalar(None, pa.string())),
     )
-    special = tokenizer.count_special_text(found.plain)
+    special = tokenizer.count_special_text(encoded.plain)
     return with_info(kept, replace(info_of(kept), special_text=info.special_text + special))
 
 
@@ -119,7 +129,7 @@ def _marked_by_reference(batch: pa.RecordBatch, tokenizer: TextTokenizer, row: i
     return tokenizer.encode_marked_by_reference(batch["text"][row].as_py(), loss, special)
 
 
-def _check_some(batch: pa.RecordBatch, tokenizer: TextTokenizer, found: _Encoded) -> None:
+def _check_some(batch: pa.RecordBatch, tokenizer: TextTokenizer, encoded: _Encoded) -> None:
     """Tokenizes the first document of the batch and 1 in `CHECKED_SHARE`, by shuffle key, with tokenizers too."""
     if tokenizer.fast is None or batch.num_rows == 0:
         return
@@ -127,25 +137,26 @@ def _check_some(batch: pa.RecordBatch, tokenizer: TextTokenizer, found: _Encoded
     chosen = shuffle_keys(info.source, info.path, batch["row"].to_numpy()) % np.uint64(CHECKED_SHARE) == 0
     chosen[0] = True
     for row in np.flatnonzero(chosen).tolist():
-        if found.masked is None:
+        if encoded.masked is None:
             expected = tokenizer.encode_by_reference(batch["text"][row].as_py())
         else:
             expected, _ = _marked_by_reference(batch, tokenizer, row)
-        _compare(batch, row, found.values[found.offsets[row] : found.offsets[row + 1]].tolist(), expected)
+        _compare(batch, row, encoded.values[encoded.offsets[row] : encoded.offsets[row + 1]].tolist(), expected)
 
 
 def _where(batch: pa.RecordBatch, row: int) -> str:
     info = info_of(batch)
-    return f"{info.path} of source {info.source}, row {batch['row'][row]}"
+    file = f"{info.path} of source {info.source}, " if info.path else ""
+    return f"{file}row {batch['row'][row]}"
 
 
-def _compare(batch: pa.RecordBatch, row: int, found: list[int], expected: list[int]) -> None:
+def _compare(batch: pa.RecordBatch, row: int, ids: list[int], expected: list[int]) -> None:
     """Raises where a document's ids are not those that tokenizers gives."""
-    if found != expected:
-        same = next((n for n, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(expected))
+    if ids != expected:
+        same = next((n for n, (a, b) in enumerate(zip(ids, expected, strict=False)) if a != b), len(expected))
         raise BylineError(
             f"{_where(batch, row)}: gigatoken and tokenizers "
-            f"disagree from token {same} on ({found[same : same + 4]} and {expected[same : same + 4]}); report "
+            f"disagree from token {same} on ({ids[same : same + 4]} and {expected[same : same + 4]}); report "
             f"this document, and set `tokenizer.library: tokenizers` to go on with the slower library"
         )
 
