@@ -8,11 +8,12 @@ from rich.console import Console
 from byline import manifest as manifests
 from byline.pipelines.commands.assemble import assemble, show_result
 from byline.pipelines.commands.plan import make_recipe_plan
-from byline.pipelines.commands.prepare import StoreState, prepare
+from byline.pipelines.commands.prepare import prepare
 from byline.pipelines.console import plan_report
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.transforms.files import storage
+from byline.transforms.store.state import StoreState
 
 
 def build(config: Config, settings: RunnerSettings, console: Console, *, overwrite: bool = False) -> None:
@@ -35,7 +36,7 @@ def build(config: Config, settings: RunnerSettings, console: Console, *, overwri
     planned = time.monotonic()
     console.print(f"plan      {len(plan.shards())} shards, {planned - prepared:.1f} s", highlight=False)
     plan_report.show(plan, state, console)
-    assemble(config, plan, state, settings, console, overwrite=overwrite)
+    assemble(config, plan, state.runs, settings, console, overwrite=overwrite)
     console.print(f"assemble  {config.output}, {time.monotonic() - planned:.1f} s", highlight=False, markup=False)
     show_result(config.output, console)
 

@@ -30,6 +30,7 @@ from rich.text import Text
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.config_file import load_config
+from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.transforms.store.fingerprint import changed_keys, settings_by_path, source_settings
 
 _TEXT = 60  # characters of a value that are shown
@@ -125,16 +126,21 @@ def compare(before: Config, after: Config) -> Comparison:
     both = Comparison(before, after)
     for source in sorted(set(before.sources) & set(after.sources)):
         try:
-            stages = source_settings(before, source), source_settings(after, source)
+            old, new = (source_settings(*_settings_of(config, source)) for config in (before, after))
         except (BylineError, OSError) as error:
-            stages = settings_by_path(before, source), settings_by_path(after, source)
+            old, new = (settings_by_path(*_settings_of(config, source)) for config in (before, after))
             note = f"{error}; so models and tokenizers are compared by their paths"
             if note not in both.notes:
                 both.notes.append(note)
-        changed = changed_keys(*stages)
+        changed = changed_keys(old, new)
         if changed:
             both.stale[source] = changed
     return both
+
+
+def _settings_of(config: Config, source: str) -> tuple[str, Source, dict[str, Classifier], Tokenizer]:
+    """All that a source's runs depend on."""
+    return source, config.sources[source], config.classifiers, config.tokenizer
 
 
 def find_changes(before: Config, after: Config) -> list[Change]:

@@ -333,18 +333,3 @@ def _drawn(counts: pa.RecordBatch) -> dict[str, Any]:
         else:
             drawn["unused"].setdefault(names[0], {})[names[1]] = counted
     return drawn
-
-
-def check_draws(plan: Plan, phase: str, source: str, documents: int, tokens: int) -> None:
-    """Holds what assembling took against the plan.
-
-    Raises:
-        BylineError: the token store is not the one that was planned with.
-    """
-    epochs = plan.header["drawn"]["phases"].get(phase, {}).get(source, {}).values()
-    expected = (sum(e["documents"] for e in epochs), sum(e["tokens"] for e in epochs))
-    if (documents, tokens) != expected:
-        raise BylineError(
-            f"phase {phase}, source {source}: the plan draws {expected[0]:,} documents with {expected[1]:,} tokens, "
-            f"the token store gave {documents:,} with {tokens:,}; it has changed since, so build again"
-        )
