@@ -1,0 +1,119 @@
+"""A part of a batch as rules look at it: its columns, and what several rules ask of its texts, found once.
+
+```
+row  text              characters  words.counts  lines.counts  paragraphs.counts
+0    "One two.\\nA\\n"   11          3             2             1
+1    null              0           0             0             0
+```
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from byline.errors import BylineError
+from transforms.filters.repeats import find_duplicates, ngram_characters
+from transforms.filters.splitting import Spans, count_characters, join_paragraphs, split_lines, split_words
+
+# The words of so much text take some 15 MB, and stay in the cache while rule after rule goes over them.
+BLOCK_BYTES = 1 << 22
+_NO_BYTES = np.frombuffer(b"\0", np.uint8)  # read-only, as Arrow's buffers are: else numba compiles once more
+
+
+class Documents:
+    """Documents of one batch.
+
+    Args:
+        batch: with a column `text` (large_string or string; null counts as the empty text), and what else rules ask for.
+    """
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return self.batch.num_rows
+
+    def column(self, name: str, maker: str) -> pa.Array:
+        """A column of the batch.
+
+        Args:
+            name: of it.
+            maker: what adds it, for the message.
+
+        Raises:
+            BylineError: there is none.
+        """
+        if name not in self.batch.schema.names:
+            raise BylineError(f"filter: the batch has no column {name!r} ({', '.join(self.batch.schema.names)}); {maker}")
+        return self.batch[name]
+
+    def only(self, keep: np.ndarray) -> "Documents":
+        """Some of them, by a mask (bool [documents])."""
+        return Documents(self.batch.filter(pa.array(keep)))
+
+    @cached_property
+    def texts(self) -> pa.Array:
+        """large_string [documents] without nulls."""
+        return pc.fill_null(self.column("text", "rules look at texts").cast(pa.large_string()), "")
+
+    @cached_property
+    def _buffers(self) -> tuple[np.ndarray, np.ndarray]:
+        _, offsets, values = self.texts.buffers()
+        starts = np.frombuffer(offsets, np.int64, len(self.texts) + 1, 8 * self.texts.offset)
+        return np.frombuffer(values, np.uint8) if values is not None and values.size else _NO_BYTES, starts
+
+    @property
+    def data(self) -> np.ndarray:
+        """uint8: the bytes of all texts."""
+        return self._buffers[0]
+
+    @cached_property
+    def characters(self) -> np.ndarray:
+        """int64 [documents]."""
+        return count_characters(*self._buffers)
+
+    @cached_property
+    def words(self) -> Spans:
+        """What white space separates."""
+        return split_words(*self._buffers)
+
+    @cached_property
+    def _lines(self) -> tuple[Spans, np.ndarray]:
+        return split_lines(*self._buffers)
+
+    @property
+    def lines(self) -> Spans:
+        """Lines that are not blank, without white space around."""
+        return self._lines[0]
+
+    @cached_property
+    def paragraphs(self) -> Spans:
+        """Lines without a blank line between them."""
+        return join_paragraphs(self.data, *self._lines)
+
+    @cached_property
+    def duplicate_lines(self) -> tuple[np.ndarray, np.ndarray]:
+        """int64 [documents] each: lines that came before, and their characters."""
+        return find_duplicates(self.data, self.lines)
+
+    @cached_property
+    def duplicate_paragraphs(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same of paragraphs."""
+        return find_duplicates(self.data, self.paragraphs)
+
+    @cached_property
+    def ngrams(self) -> dict[int, np.ndarray]:
+        """Size of an n-gram -> characters (int64 [documents]) that it repeats, as `ngram_characters` has it."""
+        return ngram_characters(self.data, self.words)
+
+
+def blocks(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The batch in slices of about `BLOCK_BYTES` of text, each a document at least."""
+    sizes = pc.fill_null(pc.binary_length(batch["text"]), 0).to_numpy(zero_copy_only=False)
+    numbers = np.cumsum(sizes, dtype=np.int64) // BLOCK_BYTES
+    bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), batch.num_rows]
+    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        yield batch.slice(first, last - first)

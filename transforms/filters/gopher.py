@@ -1,0 +1,218 @@
+"""The rules of Gopher (arXiv 2112.11446, appendix A1.1): quality, and repetition within a document (table A1).
+
+The paper says what is measured and gives the bounds, but not what a word or a line is; docs/filters.md says where this
+follows datatrove, and where neither.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+import pyarrow.compute as pc
+from pydantic import Field
+
+from transforms.filters.documents import Documents
+from transforms.filters.marks import alphabetic_words, bullet_lines, ellipsis_lines, unicode_version
+from transforms.filters.rules import GOPHER, Bounds, Test, share
+from transforms.filters.word_lists import distinct_words, make_word_list
+
+_QUALITY = f"{GOPHER}, A1.1"
+_REPETITION = f"{GOPHER}, table A1"
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+
+
+class GopherWords(Bounds):
+    """Words of the text."""
+
+    kind: ClassVar[str] = "gopher_words"
+    keeps_what: ClassVar[str] = "texts of so many words"
+    source: ClassVar[str] = _QUALITY
+
+    at_least: float | None = 50
+    at_most: float | None = 100_000
+
+    def measure(self, documents: Documents) -> np.ndarray:
+        return documents.words.counts
+
+
+class GopherWordLength(Bounds):
+    """Characters of a word, on average; 0 for a text without words."""
+
+    kind: ClassVar[str] = "gopher_word_length"
+    keeps_what: ClassVar[str] = "texts whose words have so many characters on average"
+    source: ClassVar[str] = _QUALITY
+
+    at_least: float | None = 3
+    at_most: float | None = 10
+
+    def measure(self, documents: Documents) -> np.ndarray:
+        return share(documents.words.characters, documents.words.counts)
+
+
+class GopherHashes(Bounds):
+    """Hash symbols a word."""
+
+    kind: ClassVar[str] = "gopher_hashes"
+    keeps_what: ClassVar[str] = "texts with few `#` for their words"
+    source: ClassVar[str] = _QUALITY
+
+    at_most: float | None = 0.1
+
+    def measure(self, documents: Documents) -> np.ndarray:
+        return share(_count(documents, "#"), documents.words.counts)
+
+
+class GopherEllipses(Bounds):
+    """Ellipses (`...` or `…`) a word."""
+
+    kind: ClassVar[str] = "gopher_ellipses"
+    keeps_what: ClassVar[str] = "texts with few `...` and `…` for their words"
+    source: ClassVar[str] = _QUALITY
+
+    at_most: float | None = 0.1
+
+    def measure(self, documents: Documents) -> np.ndarray:
+        return share(_count(documents, "...") + _count(documents, "…"), documents.words.counts)
+
+
+def _count(documents: Documents, mark: str) -> np.ndarray:
+    return pc.count_substring(documents.texts, mark).to_numpy(zero_copy_only=False)
+
+
+class GopherBulletLines(Bounds):
+    """The share of lines that begin with `•` or `-`."""
+
+    kind: ClassVar[str] = "gopher_bullet_lines"
+    keeps_what: ClassVar[str] = "texts of which not too many lines begin with a bullet (`•` or `-`)"
+    source: ClassVar[str] = _QUALITY
+
+    at_most: float | None = 0.9
+
+    def measure(self, documents: Documents) -> np.ndarray:
+        return share(bullet_lines(documents.data, documents.lines), documents.lines.counts)
+
+
+class GopherEllipsisLines(Bounds):
+    """The share of lines that end with `...` or `…`."""
+
+    kind: ClassVar[str] = "gopher_ellipsis_lines"
+    keeps_what: ClassVar[str] = "texts of which not too many lines end with `...` or `…`"
+    source: ClassVar[str] = _QUALITY
+
+    at_most: float | None = 0.3
+
+    def measure(self, documents: Documents) -> np.ndarray:
+        return share(ellipsis_lines(documents.data, documents.lines), documents.lines.counts)
+
+
+class GopherAlphabeticWords(Bounds):
+    """The share of words with a letter in them (`str.isalpha`)."""
+
+    kind: ClassVar[str] = "gopher_alphabetic_words"
+    keeps_what: ClassVar[str] = "texts of which most words have a letter"
+    source: ClassVar[str] = _QUALITY
+
+    at_least: float | None = 0.8
+
+    def versions(self) -> dict[str, str]:
+        return {"Unicode": unicode_version()}
+
+    def measure(self, documents: Documents) -> np.ndarray:
+        return share(alphabetic_words(documents.data, documents.words), documents.words.counts)
+
+
+class GopherStopWords(Bounds):
+    """Different words of a list that the text has.
+
+    Attributes:
+        words: the list; a word counts without ASCII punctuation around it and with ASCII letters in lower case.
+    """
+
+    kind: ClassVar[str] = "gopher_stop_words"
+    keeps_what: ClassVar[str] = f"texts with some of the words {', '.join(STOP_WORDS)}"
+    source: ClassVar[str] = _QUALITY
+
+    at_least: float | None = 2
+    words: tuple[str, ...] = Field(default=STOP_WORDS, min_length=1)
+
+    def open(self, cache_folder: str) -> Test:
+        listed = make_word_list(self.words)
+        return lambda documents: self.within(distinct_words(documents.data, documents.words, listed))
+
+    def measure(self, documents: Documents) -> np.ndarray:
+        return distinct_words(documents.data, documents.words, make_word_list(self.words))
+
+
+class GopherDuplicateLines(Bounds):
+    """The share of lines that are the same as one before them."""
+
+    kind: ClassVar[str] = "gopher_duplicate_lines"
+    keeps_what: ClassVar[str] = "texts of which few lines came before"
+    source: ClassVar[str] = _REPETITION
+
+    at_most: float | None = 0.3
+
+    def measure(self, documents: Documents) -> np.ndarray:
+        return share(documents.duplicate_lines[0], documents.lines.counts)
+
+
+class GopherDuplicateParagraphs(Bounds):
+    """The share of paragraphs that are the same as one before them."""
+
+    kind: ClassVar[str] = "gopher_duplicate_paragraphs"
+    keeps_what: ClassVar[str] = "texts of which few paragraphs came before"
+    source: ClassVar[str] = _REPETITION
+
+    at_most: float | None = 0.3
+
+    def measure(self, documents: Documents) -> np.ndarray:
+        return share(documents.duplicate_paragraphs[0], documents.paragraphs.counts)
+
+
+class GopherDuplicateLineCharacters(Bounds):
+    """Characters in lines that came before, of the text's."""
+
+    kind: ClassVar[str] = "gopher_duplicate_line_characters"
+    keeps_what: ClassVar[str] = "texts with few characters in lines that came before"
+    source: ClassVar[str] = _REPETITION
+
+    at_most: float | None = 0.2
+
+    def measure(self, documents: Documents) -> np.ndarray:
+        return share(documents.duplicate_lines[1], documents.characters)
+
+
+class GopherDuplicateParagraphCharacters(Bounds):
+    """Characters in paragraphs that came before, of the text's."""
+
+    kind: ClassVar[str] = "gopher_duplicate_paragraph_characters"
+    keeps_what: ClassVar[str] = "texts with few characters in paragraphs that came before"
+    source: ClassVar[str] = _REPETITION
+
+    at_most: float | None = 0.2
+
+    def measure(self, documents: Documents) -> np.ndarray:
+        return share(documents.duplicate_paragraphs[1], documents.characters)
+
+
+class _Ngrams(Bounds):
+    """Characters in n-grams of words that repeat themselves, of the text's (see `ngram_characters`)."""
+
+    size: ClassVar[int]
+
+    def measure(self, documents: Documents) -> np.ndarray:
+        return share(documents.ngrams[self.size], documents.characters)
+
+
+def _ngram_rule(size: int, kind: str, what: str, bound: float) -> type[Bounds]:
+    """A rule of table A1; thirteen classes would differ in these values alone."""
+    values = {
+        "__module__": __name__,
+        "__doc__": f"Characters in {what}, of the text's.",
+        "__annotations__": {"at_most": float | None},
+        "size": size,
+        "kind": kind,
+        "keeps_what": f"texts with few characters in {what}",
+        "source": _REPETITION,
+        "at_most": bound,
+    }
+    return type(f"Gopher{kind.title().replace('_', '')}", (_Ngrams,), values)
