@@ -35,12 +35,12 @@ from rich.console import Console
 
 from byline.errors import BylineError
 from byline.manifest import Manifest, read_manifest
-from pipelines.assemble import assemble
-from pipelines.plan import make_recipe_plan
-from pipelines.prepare import StoreState, prepare
-from pipelines.runner import RunnerSettings
-from schemas.config import Config
-from schemas.config_file import load_config
+from byline.pipelines.commands.assemble import assemble
+from byline.pipelines.commands.plan import make_recipe_plan
+from byline.pipelines.commands.prepare import StoreState, prepare
+from byline.pipelines.runners.runner import RunnerSettings
+from byline.schemas.config import Config
+from byline.schemas.config_file import load_config
 
 RECIPES = Path("configs/ablation")
 BASE = "base"

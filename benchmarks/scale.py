@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.scale_costs import Assumptions, Step, steps_of
 from benchmarks.scale_planning import Case, Planned, in_fresh_process, plan_case
-from transforms.corpora.sample_corpus import module_pages, train_tokenizer
+from byline.transforms.corpora.made.sample_corpus import module_pages, train_tokenizer
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 # As many tokens as 65,536 sequences of 2,048.

@@ -22,18 +22,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas import store
-from schemas.store import RunFile, RunInfo
-from transforms.batches.placing import places, splitmix64
-from transforms.corpora.reading import TARGET_BYTES
-from transforms.fields.ranking import next_digits, number_keys
-from transforms.fields.selecting import predicate_columns
-from transforms.passes.counting import RunCounter, one_batch
-from transforms.passes.digit_counting import DigitCounter, Question
-from transforms.passes.measuring import DrawCounter, PlaceCounter, SampleCounter
-from transforms.passes.value_counts import ValueCounter
-from transforms.store.run_reading import open_run
-from transforms.store.runs import batch_borders
+from byline.schemas import store
+from byline.schemas.store import RunFile, RunInfo
+from byline.transforms.corpora.reading import TARGET_BYTES
+from byline.transforms.documents.shuffle_keys import places, splitmix64
+from byline.transforms.fields.ranking import next_digits, number_keys
+from byline.transforms.fields.selecting import predicate_columns
+from byline.transforms.scans.counting import RunCounter, one_batch
+from byline.transforms.scans.digit_counting import DigitCounter, Question
+from byline.transforms.scans.measuring import DrawCounter, PlaceCounter, SampleCounter
+from byline.transforms.scans.value_counts import ValueCounter
+from byline.transforms.store.run_reading import open_run
+from byline.transforms.store.runs import batch_borders
 
 FINGERPRINT = "0123456789abcdef" * 4
 # Fields of a prototype's documents, each from a hash of its own.

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from benchmarks.scale_planning import Planned
-from transforms.files.object_store import AT_ONCE, RANGE_BYTES
-from transforms.store.run_ranges import DIRECTORY_BYTES
+from byline.transforms.files.object_store import AT_ONCE, RANGE_BYTES
+from byline.transforms.store.run_ranges import DIRECTORY_BYTES
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Assumptions:
 
     Attributes:
         workers: processes.
-        at_once: reads that a process has under way (`transforms.files.object_store`).
+        at_once: reads that a process has under way (`byline.transforms.files.object_store`).
         latency: seconds until an object store answers.
         bandwidth: bytes a second between a process and the object store.
         request_seconds: of the processor, in the client, for a request.

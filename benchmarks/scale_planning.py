@@ -35,21 +35,21 @@ from benchmarks.scale_corpus import (
     write_whole_run,
 )
 from benchmarks.scale_reading import Cost, RunCost, merge_cost, run_cost
-from pipelines.prepare import StoreState
-from schemas.config_file import load_config
-from schemas.documents import InputFile
-from schemas.inputs import input_table
-from schemas.ledger import DrawCounts
-from schemas.plan import Plan, read_plan
-from schemas.store import MERGED_PREFIX, RunFile, RunInfo
-from transforms.passes.counting import RunCounter
-from transforms.plans.planning import make_plan
-from transforms.shards.assembling import planned_phases
-from transforms.shards.gathering import RunIndex, write_index
-from transforms.store.compacting import MAX_OPEN
-from transforms.store.runs import run_name
-from transforms.store.store_index import choose_files, runs_of, sizes_of
-from transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
+from byline.pipelines.commands.prepare import StoreState
+from byline.schemas.config_file import load_config
+from byline.schemas.documents import InputFile
+from byline.schemas.inputs import input_table
+from byline.schemas.ledger import DrawCounts
+from byline.schemas.plan import Plan, read_plan
+from byline.schemas.store import MERGED_PREFIX, RunFile, RunInfo
+from byline.transforms.plans.planning import make_plan
+from byline.transforms.scans.counting import RunCounter
+from byline.transforms.shards.assembling import planned_phases
+from byline.transforms.shards.gathering import RunIndex, write_index
+from byline.transforms.store.compacting import MAX_OPEN
+from byline.transforms.store.runs import run_name
+from byline.transforms.store.store_index import choose_files, runs_of, sizes_of
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 
 Answer = TypeVar("Answer")
 

@@ -1,6 +1,6 @@
 """What readers ask of an object store for one run: requests and bytes, counted.
 
-The real readers (`transforms.store.run_ranges`) read a real run that lies on this disk; the one function that opens an
+The real readers (`transforms/store/run_ranges.py`) read a real run on this disk; the one function that opens an
 object is replaced by one that counts. So nothing here knows how a run is read.
 """
 
@@ -13,13 +13,13 @@ from unittest import mock
 import numpy as np
 import pyarrow as pa
 
-from byline.stores import RangeFile
-from schemas.plan import Plan
-from transforms.fields.conditioning import store_columns
-from transforms.fields.selecting import Predicate, holds, predicate_columns
-from transforms.shards.assembling import planned_phases
-from transforms.store import compacting, run_ranges
-from transforms.store.run_ranges import Directory, RangedRun
+from byline.object_stores import RangeFile
+from byline.schemas.plan import Plan
+from byline.transforms.fields.conditioning import store_columns
+from byline.transforms.fields.selecting import Predicate, holds, predicate_columns
+from byline.transforms.shards.assembling import planned_phases
+from byline.transforms.store import compacting, run_ranges
+from byline.transforms.store.run_ranges import Directory, RangedRun
 
 # Makes an address of an object store of a path of this disk.
 _BUCKET = "s3://counted"

@@ -27,9 +27,16 @@ import fasttext
 import numpy as np
 import pyarrow as pa
 
+from byline.transforms.scores.fasttext_file import read_model_file
+from byline.transforms.scores.fasttext_folding import (
+    FoldedModel,
+    LibraryModel,
+    fold,
+    load_folded,
+    open_model,
+    prepare,
+)
 from tests.reference.fasttext_reference import PlainModel, library_probabilities
-from transforms.scores.fasttext_file import read_model_file
-from transforms.scores.fasttext_folding import FoldedModel, LibraryModel, fold, load_folded, open_model, prepare
 
 MADE_DOCUMENTS = 4000
 FAR = 1e-6

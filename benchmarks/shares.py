@@ -22,10 +22,10 @@ import numpy as np
 import pyarrow as pa
 
 from byline.manifest import PhaseEntry, read_manifest
-from schemas.config_file import parse_config
-from schemas.plan import Plan, read_plan
-from transforms.plans.budgeting import in_order
-from transforms.plans.mixing import Blend
+from byline.schemas.config_file import parse_config
+from byline.schemas.plan import Plan, read_plan
+from byline.transforms.plans.budgeting import in_order
+from byline.transforms.plans.mixing import Blend
 
 POINTS = 10
 

@@ -19,17 +19,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from schemas.config import Config
-from schemas.config_file import load_config
-from schemas.documents import info_of
-from transforms.batches.filtering import filter_documents
-from transforms.corpora.listing import list_inputs
-from transforms.corpora.metadata import extract_metadata
-from transforms.corpora.reading import read_batches
-from transforms.scores.scoring import open_scorer, score_batch
-from transforms.store.runs import write_run
-from transforms.tokens.text_tokenizer import shared_tokenizer
-from transforms.tokens.tokenizing import tokenize_batch
+from byline.schemas.config import Config
+from byline.schemas.config_file import load_config
+from byline.schemas.documents import info_of
+from byline.transforms.corpora.listing import list_inputs
+from byline.transforms.corpora.metadata import extract_metadata
+from byline.transforms.corpora.reading import read_batches
+from byline.transforms.filters.filtering import filter_documents
+from byline.transforms.scores.scoring import open_scorer, score_batch
+from byline.transforms.store.runs import write_run
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer
+from byline.transforms.tokens.tokenizing import tokenize_batch
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ def plain_loop(config: Config, folder: str) -> tuple[int, Clock]:
 
 def with_beam(config: str, workers: int, folder: str) -> tuple[float, int]:
     """Seconds of `byline prepare` as a process, and the largest memory of one of its processes in bytes."""
-    command = [sys.executable, "-m", "pipelines.cli", "prepare", config, "--workers", str(workers)]
+    command = [sys.executable, "-m", "byline.pipelines.cli", "prepare", config, "--workers", str(workers)]
     command += ["--set", f"store={folder}/store-{workers}"]
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -25,7 +25,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from byline import places
+from byline import locations
 from byline.errors import BylineError, of_version
 from byline.shards import FORMAT, VERSION
 
@@ -118,9 +118,9 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
     Raises:
         BylineError: there is none (the build did not finish), or it is not one of this version.
     """
-    path = places.join(places.absolute(directory), FILE_NAME)
+    path = locations.join(locations.absolute(directory), FILE_NAME)
     try:
-        content = places.read_bytes(path)
+        content = locations.read_bytes(path)
     except FileNotFoundError:
         raise BylineError(
             f"{directory}: no {FILE_NAME}, so this is no finished build; run `byline build` (again) to finish it"

@@ -31,7 +31,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from byline import places
+from byline import locations
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry, read_manifest
 from byline.shard_files import Files, Row, ShardFile, open_arrow_file
@@ -199,7 +199,7 @@ class _Build:
     """What all views of one opened directory share. Rows are numbered along its line here."""
 
     def __init__(self, directory: str | os.PathLike[str], branch: str | None) -> None:
-        self.directory = places.absolute(directory)
+        self.directory = locations.absolute(directory)
         self.branch = branch
         self.manifest = read_manifest(self.directory)
         self.phases = self.line(branch)
@@ -225,7 +225,7 @@ class _Build:
 
     @cached_property
     def inputs(self) -> dict[int, tuple[str, str]]:
-        path = places.join(self.directory, INPUTS_NAME)
+        path = locations.join(self.directory, INPUTS_NAME)
         table = open_arrow_file(path)[1].read_all()
         if table.num_rows != self.manifest.inputs:
             raise BylineError(f"{path}: {table.num_rows} files, the manifest says {self.manifest.inputs}; copy it anew")

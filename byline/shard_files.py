@@ -17,11 +17,11 @@ from typing import Any, TypedDict
 import numpy as np
 import pyarrow as pa
 
-from byline import places
+from byline import locations
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
+from byline.object_stores import is_object_address
 from byline.shards import shard_metadata, shard_schema
-from byline.stores import is_object_address
 
 # An open shard costs a file descriptor and some kB, and a build may have 30,000. Training order needs one; shuffled
 # reading of many more shards than this opens one anew for most rows, at half a millisecond each.
@@ -75,7 +75,7 @@ class Files:
 
     def _open_shard(self, shard: int) -> "ShardFile":
         phase, entry = self._entries[shard]
-        path = places.join(self._directory, entry.path)
+        path = locations.join(self._directory, entry.path)
         if is_object_address(path):
             return _ObjectFile(path, self._manifest, phase, entry, self._held)
         return ShardFile(path, self._manifest, phase, entry)
@@ -193,7 +193,7 @@ class _Held:
 def open_arrow_file(path: str) -> tuple[int, pa.ipc.RecordBatchFileReader]:
     """The size of an Arrow file, and its reader."""
     try:
-        file = places.open_file(path)
+        file = locations.open_file(path)
         return file.size(), pa.ipc.open_file(file)
     except FileNotFoundError:
         raise BylineError(f"{path}: missing, though the build is finished; copy it anew or build again") from None

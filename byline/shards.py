@@ -50,7 +50,7 @@ def shard_metadata(schema: pa.Schema, path: str) -> dict[str, Any]:
 
     Keys: `version`, `sequence_length`, `rows_per_batch`, `phase`, `shard`, `template` (or None), `mask_alignment`
     ("token"), `tokenizer` (name, sha256, vocab_size, bos_id, eos_id, pad_id, added), `packing` (of the phase), `seed`,
-    `plan_sha256`, `code_version`, `counts` (source -> what of it is in the shard; see `schemas.ledger`), `padding`
+    `plan_sha256`, `code_version`, `counts` (source -> what of it is in the shard; see `schemas/ledger.py`), `padding`
     (positions).
 
     Raises:

@@ -92,7 +92,7 @@ case $service in
       "${arguments[@]}"
     ;;
   sdk-workers)
-    exec "${PYTHON:-python3}" -m pipelines.worker_pool --port "$1"
+    PYTHONSAFEPATH=1 exec "${PYTHON:-python3}" -m byline.pipelines.runners.worker_pool --port "$1"
     ;;
   *)
     echo "service.sh: no service '$service'; its first lines list them" >&2

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from byline.errors import BylineError
-from pipelines import dataflow, interrupts
+from byline.pipelines.runners import dataflow, interrupts
 
 if TYPE_CHECKING:
-    from pipelines.runner import RunnerSettings
-    from schemas.config import Config
+    from byline.pipelines.runners.runner import RunnerSettings
+    from byline.schemas.config import Config
 
 try:
     import typer
@@ -68,7 +68,7 @@ def _error_console() -> Console:
 
 
 def _runner(workers: int | None, verbose: bool, name: str, options: list[str] | None) -> "RunnerSettings":
-    from pipelines.runner import RunnerSettings
+    from byline.pipelines.runners.runner import RunnerSettings
 
     # At once: what comes next may list a store for minutes.
     how = RunnerSettings(workers, verbose, name, _beam_options(options))
@@ -78,7 +78,7 @@ def _runner(workers: int | None, verbose: bool, name: str, options: list[str] | 
 
 def _load(config: Path, settings: list[str] | None, how: "RunnerSettings", parts: tuple[str, ...]) -> "Config":
     """A recipe whose parts the runner's workers can open."""
-    from schemas.config_file import load_config
+    from byline.schemas.config_file import load_config
 
     recipe = load_config(config, settings or ())
     how.check_places(dataflow.places_of(recipe, parts))
@@ -95,11 +95,11 @@ def sample(
     megabytes: Annotated[float | None, typer.Option(help="MB of text  [default: 12]")] = None,
 ) -> None:
     """Write a small corpus in the three published layouts, with a tokenizer and a quality classifier."""
-    from byline import places
-    from byline.stores import is_object_address
-    from pipelines.sample import write_sample
+    from byline import locations
+    from byline.object_stores import is_object_address
+    from byline.pipelines.commands.sample import write_sample
 
-    places.check(directory)
+    locations.check(directory)
     if is_object_address(directory):
         raise BylineError(f"{directory}: a sample is written to a folder of this machine; give its path")
     with Progress(console=_error_console(), transient=True) as bars:
@@ -129,7 +129,7 @@ def build(
     verbose: Verbose = False,
 ) -> None:
     """Prepare what is missing, plan, and assemble what is missing."""
-    from pipelines import build as command
+    from byline.pipelines.commands import build as command
 
     how = _runner(workers, verbose, runner, options)
     command.build(_load(config, settings, how, dataflow.BUILDING), how, _console(), overwrite=overwrite)
@@ -145,7 +145,7 @@ def prepare(
     verbose: Verbose = False,
 ) -> None:
     """Read, score and tokenize the raw corpora into the token store."""
-    from pipelines import prepare as command
+    from byline.pipelines.commands import prepare as command
 
     how = _runner(workers, verbose, runner, options)
     command.prepare(_load(config, settings, how, dataflow.PREPARING), how, _console())
@@ -162,8 +162,8 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="all of it as JSON on standard output")] = False,
 ) -> None:
     """Show which documents go where, and what they come to; writes nothing to the output."""
-    from pipelines import plan as command
-    from pipelines import plan_report
+    from byline.pipelines.commands import plan as command
+    from byline.pipelines.console import plan_report
 
     console = _error_console() if as_json else _console()
     how = _runner(workers, verbose, runner, options)
@@ -180,7 +180,7 @@ def diff(
     after: Annotated[Path, typer.Argument(metavar="B.yaml", show_default=False)],
 ) -> None:
     """Say which keys of two configurations differ, and what that costs: nothing, a plan, assembling, preparing."""
-    from pipelines import diff as command
+    from byline.pipelines.commands import diff as command
 
     command.diff(before, after, _console())
 
@@ -196,8 +196,8 @@ def assemble(
     verbose: Verbose = False,
 ) -> None:
     """Plan, and write the shards that are missing."""
-    from pipelines import assemble as command
-    from pipelines import plan as planning
+    from byline.pipelines.commands import assemble as command
+    from byline.pipelines.commands import plan as planning
 
     console, how = _console(), _runner(workers, verbose, runner, options)
     recipe = _load(config, settings, how, dataflow.ASSEMBLING)
@@ -218,7 +218,7 @@ def compact(
     verbose: Verbose = False,
 ) -> None:
     """Merge small runs of the token store, so that shards are read in fewer and longer ranges."""
-    from pipelines import compact as command
+    from byline.pipelines.commands import compact as command
 
     how = _runner(workers, verbose, runner, options)
     recipe = _load(config, settings, how, dataflow.PLANNING)
@@ -239,7 +239,7 @@ def verify(
     verbose: Verbose = False,
 ) -> None:
     """Recount every invariant, checksum and line of the ledger from the files."""
-    from pipelines import verify as command
+    from byline.pipelines.commands import verify as command
 
     how = _runner(workers, verbose, runner, options)
     how.check_places([("OUT", out), *([("--tokenizer", tokenizer)] if tokenizer else [])])
@@ -256,7 +256,7 @@ def inspect(
     full: Annotated[bool, typer.Option("--full", help="leave nothing out")] = False,
 ) -> None:
     """Show one sequence: masked, trained and padding tokens, and where each document came from."""
-    from pipelines import inspect_rows as command
+    from byline.pipelines.commands import inspect_rows as command
 
     console = Console(force_terminal=True, color_system="256") if color else Console()
     command.inspect(out, row, phase, tokenizer, console, full)
@@ -270,7 +270,7 @@ def prompt(
     tokenizer: TokenizerFile = None,
 ) -> None:
     """Show the conditioned prompt for a text exactly as trained, as text and ids."""
-    from pipelines import prompt_text as command
+    from byline.pipelines.commands import prompt as command
 
     *pairs, text = words
     values = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
@@ -289,7 +289,7 @@ def doctor(
     options: BeamOptions = None,
 ) -> None:
     """Say what is installed, which runners can start, and whether inputs and models can be opened."""
-    from pipelines import doctor as command
+    from byline.pipelines.commands import doctor as command
 
     raise typer.Exit(command.doctor(config, _console(), runner, _beam_options(options)))
 
@@ -322,7 +322,7 @@ def doremi(
     output: MixtureFile = None,
 ) -> None:
     """DoReMi: weights from the excess loss of a proxy model over a reference model."""
-    from pipelines import weights as command
+    from byline.pipelines.commands import weights as command
 
     command.doremi(
         table, eta=eta, smoothing=smoothing, initial=initial, last=last, output=output, console=_error_console()
@@ -342,7 +342,7 @@ def skillit(
     output: MixtureFile = None,
 ) -> None:
     """Skill-it: a mixture for each round from evaluation losses and a skills graph."""
-    from pipelines import weights as command
+    from byline.pipelines.commands import weights as command
 
     command.skill_it(
         table, graph, eta=eta, window=None if no_window else window, last=last, output=output, console=_error_console()

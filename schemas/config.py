@@ -1,12 +1,12 @@
 """The configuration: one YAML file, checked before anything is read.
 
 ```yaml
-sources:                                                   # this half decides the token store (schemas.corpora)
+sources:                                                   # this half decides the token store (byline.schemas.corpora)
   mine: {format: jsonl, path: "data/*.jsonl", fields: {text: body, url: meta.link}, keep: [license]}
 classifiers:
   quality: {model: quality.bin, label: __label__hq}
 tokenizer: {file: tokenizer.json, bos: "<|endoftext|>", eos: "<|endoftext|>"}
-sequence: {length: 2048, packing: document_start}          # this half decides the plan and the shards (schemas.recipe)
+sequence: {length: 2048, packing: document_start}      # this half decides the plan and the shards (schemas/recipe.py)
 tokens: 10M
 mixture: natural
 phases:
@@ -16,7 +16,7 @@ store: out/store
 output: out/shards
 ```
 
-Paths are relative to the folder the command runs in. `schemas.config_file` reads the file.
+Paths are relative to the folder the command runs in. `byline.schemas.config_file` reads the file.
 """
 
 from typing import Any
@@ -24,11 +24,11 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from byline.errors import BylineError
+from byline.schemas.corpora import Classifier, Source, Tokenizer
+from byline.schemas.documents import RESERVED_NAMES
+from byline.schemas.model import Model, Name, Place, TokenCount
+from byline.schemas.recipe import Branch, Mixture, Part, Phase, Selection, Sequence, Shard, Shortage, as_mixture
 from byline.template import Template
-from schemas.corpora import Classifier, Source, Tokenizer
-from schemas.documents import RESERVED_NAMES
-from schemas.model import Model, Name, Place, TokenCount
-from schemas.recipe import Branch, Mixture, Part, Phase, Selection, Sequence, Shard, Shortage, as_mixture
 
 TEMPLATE_FIELDS = ("url", "host", "registered_domain", "suffix", "path", "host_hash", "url_hash", "source")
 # Numbers that every document has.

@@ -19,8 +19,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from byline.errors import BylineError
-from schemas.config import Config
-from schemas.mixture_file import inline_files
+from byline.schemas.config import Config
+from byline.schemas.mixture_file import inline_files
 
 # Values that mean something only as a whole.
 _REPLACED = ("mixture",)

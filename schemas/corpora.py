@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from byline import places
+from byline import locations
 from byline.errors import BylineError
-from byline.stores import is_object_address, without_secrets
-from schemas.model import Model, Name, Place
+from byline.object_stores import is_object_address, without_secrets
+from byline.schemas.model import Model, Name, Place
 
 # Where the part of a pattern begins that is no name.
 _WILDCARD = re.compile(r"[*?\[]")
@@ -188,14 +188,14 @@ class Source(Model):
 def _check_pattern(pattern: str) -> None:
     """Refuses what can be no address. Raises: BylineError."""
     if not is_object_address(pattern):
-        places.check(pattern)
+        locations.check(pattern)
         return
     scheme, _, rest = pattern.partition("://")
     bucket, _, keys = rest.partition("/")
     if _WILDCARD.search(bucket):
         shown = without_secrets(pattern)
         raise BylineError(f"{shown}: a bucket takes no wildcard; expected {scheme}://bucket/ and a pattern of keys")
-    places.check(_WILDCARD.split(pattern)[0])
+    locations.check(_WILDCARD.split(pattern)[0])
     if not keys.strip("/"):
         raise BylineError(f"{pattern}: is a bucket; write {scheme}://{bucket}/** for all objects in it")
     if "//" in f"/{keys}".rstrip("/"):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from schemas.store import RunInfo
+from byline.schemas.store import RunInfo
 
 INPUTS_SCHEMA = pa.schema(
     [

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
-from byline import places
+from byline import locations
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
@@ -27,7 +27,7 @@ def _safe_name(name: str) -> str:
 
 
 def _place(place: str) -> str:
-    places.check(place)
+    locations.check(place)
     return place
 
 

@@ -21,8 +21,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from byline.errors import BylineError
+from byline.schemas.model import Exact, Model, Name
 from byline.template import Template
-from schemas.model import Exact, Model, Name
 
 
 class Packing(str, Enum):

@@ -20,7 +20,7 @@ STORE/<source>/<fingerprint>/merged-<hash>.arrow      merged run (`byline compac
 | tokens | large_list<uint16> where the vocabulary fits, else large_list<int32> |
 
 In this order: what every reader of a range needs stands together at the begin of a record batch, so that an object
-store gives it in one request (`transforms.store.run_ranges`). No column is a dictionary, which would have to be read
+store gives it in one request (`transforms/store/run_ranges.py`). No column is a dictionary, which would have to be read
 whole for every range. Record batches hold 1 MiB of tokens, so that a range of places can be read alone: `batch_places`
 gives the first place of each. A run is written under another name and renamed, so one that exists is whole. An input
 file is done when its chunks 0..last exist with the fingerprint and the input size that the configuration gives now.
@@ -32,7 +32,7 @@ A merged run has the documents of its parts, each of which is one chunk, and dif
 | file | int32, after `row`: which part, by number; parts are in order of (path in UTF-8, chunk) |
 
 Equal places are by (file, row). Only whole files are merged, so any two files of a store hold disjoint or nested sets
-of chunks, but where an input file went away and came back. `transforms.store.store_index` says which of them are used.
+of chunks, but where an input file went away and came back. `store/store_index.py` says which of them are used.
 """
 
 import json

@@ -15,19 +15,27 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ["byline", "schemas", "transforms", "pipelines"]
-PACKAGES = ["files", "batches", "tokens", "rewrites", "corpora", "scores", "store", "fields", "passes", "shards"]
-PACKAGES += ["plans", "checks"]
+PACKAGES = ["files", "documents", "corpora", "filters", "formatters", "scores", "tokens", "store", "fields", "scans"]
+PACKAGES += ["shards", "plans", "weights", "checks"]
 FILES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 
 
+def layer_of(module: str) -> str:
+    """`byline.schemas.config` -> `schemas`, `byline.reader` -> `byline`, `numpy.typing` -> `numpy`."""
+    top, *below = module.split(".")
+    return below[0] if top == "byline" and below and below[0] in LAYERS else top
+
+
 def imported(source: str) -> Iterator[str]:
-    """Top-level names of all that a source imports, those inside functions included."""
+    """Layers and top-level names of all that a source imports, those inside functions included."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            yield from (layer_of(alias.name) for alias in node.names)
         # A relative import stays in its own layer.
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module == "byline":
+            yield from (layer_of(f"byline.{alias.name}") for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module.split(".")[0]
+            yield layer_of(node.module)
 
 
 def forbidden(path: Path, source: str) -> set[str]:
@@ -43,8 +51,8 @@ def later_packages(package: str, source: str) -> set[str]:
     """Packages of `transforms/` that a module of one of them imports though they stand behind it."""
     modules = [node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
     modules += [a.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import) for a in node.names]
-    found = {name.split(".")[1] for name in modules if name.startswith("transforms.")}
-    return found & set(PACKAGES[PACKAGES.index(package) + 1 :])
+    imported_packages = {name.split(".")[2] for name in modules if name.startswith("byline.transforms.")}
+    return imported_packages & set(PACKAGES[PACKAGES.index(package) + 1 :])
 
 
 def classes_of(source: str, base: str) -> list[str]:
@@ -72,13 +80,13 @@ def test_a_package_imports_none_behind_it(package):
 @pytest.mark.parametrize(
     ("package", "source", "found"),
     [
-        ("store", "from transforms.files.storage import join\nimport transforms.batches.coder", set()),
+        ("store", "from byline.transforms.files.storage import join\nimport byline.transforms.documents.coder", set()),
         (
             "store",
-            "from transforms.plans import planning\nfrom transforms.shards.packing import pack",
+            "from byline.transforms.plans import planning\nfrom byline.transforms.shards.packing import pack",
             {"plans", "shards"},
         ),
-        ("files", "def late():\n    import transforms.batches.coder", {"batches"}),
+        ("files", "def late():\n    import byline.transforms.documents.coder", {"documents"}),
     ],
 )
 def test_the_rule_for_packages_finds_what_is_forbidden(package, source, found):
@@ -96,12 +104,12 @@ def test_an_entry_module_holds_no_dofn(path):
         ("byline/reader.py", "import numpy as np\nimport pyarrow.ipc\nimport json\nfrom byline.shards import X", set()),
         ("byline/reader.py", "import torch", {"torch"}),
         ("byline/adapters/pytorch.py", "import torch.utils.data", set()),
-        ("byline/adapters/pytorch.py", "from schemas.config import Config", {"schemas"}),
+        ("byline/adapters/pytorch.py", "from byline.schemas.config import Config", {"schemas"}),
         ("schemas/config.py", "import pydantic\nfrom byline.errors import BylineError", set()),
-        ("schemas/config.py", "def late():\n    from transforms.files import storage", {"transforms"}),
-        ("transforms/shards/packing.py", "import pipelines.cli", {"pipelines"}),
-        ("transforms/shards/packing.py", "from tests.shards import rows\nfrom . import storage", {"tests"}),
-        ("pipelines/cli.py", "from transforms.files import storage\nfrom schemas import config", set()),
+        ("schemas/config.py", "def late():\n    from byline.transforms.files import storage", {"transforms"}),
+        ("transforms/shards/packing.py", "import byline.pipelines.cli", {"pipelines"}),
+        ("transforms/shards/packing.py", "from tests.support.shards import rows\nfrom . import storage", {"tests"}),
+        ("pipelines/cli.py", "from byline.transforms.files import storage\nfrom byline.schemas import config", set()),
     ],
 )
 def test_the_rules_find_what_is_forbidden(path, source, found):

@@ -13,13 +13,13 @@ from benchmarks.scale_corpus import Population, Prototypes, counted, make_docume
 from benchmarks.scale_costs import Assumptions, first_visits, reopened, steps_of, upload_requests
 from benchmarks.scale_planning import Planned
 from benchmarks.scale_reading import CountedFile, Range, merge_cost, ranges_of
-from schemas.config_file import parse_config
-from schemas.plan import PLAN_SCHEMA
-from transforms.fields.selecting import holds
-from transforms.passes.choosing import find_predicates
-from transforms.passes.counting import RunCounter
-from transforms.store.run_ranges import DIRECTORY_BYTES
-from transforms.store.run_reading import open_run
+from byline.schemas.config_file import parse_config
+from byline.schemas.plan import PLAN_SCHEMA
+from byline.transforms.fields.selecting import holds
+from byline.transforms.scans.choosing import find_predicates
+from byline.transforms.scans.counting import RunCounter
+from byline.transforms.store.run_ranges import DIRECTORY_BYTES
+from byline.transforms.store.run_reading import open_run
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import byline
 from byline.labels import labels, position_ids, segment_ids
-from tests.shards import PackedRow, write_build
+from tests.support.shards import PackedRow, write_build
 
 ROW = PackedRow([0, 22, 27, 5, 9, 0, 0, 8, 0, 1], [0, 0, 0, 1, 1, 1, 1, 1, 1, 0], [6, 3, 1], [3, 4, -1], [0, 0, 0])
 

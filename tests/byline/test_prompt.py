@@ -9,7 +9,7 @@ import pytest
 import byline
 from byline.errors import BylineError
 from byline.prompt import conditioned_prompt, metadata_hash, prompt_ids
-from tests.shards import CONDITION, CONFIG, TOKENIZER, numbered_build
+from tests.support.shards import CONDITION, CONFIG, TOKENIZER, numbered_build
 
 
 @pytest.fixture

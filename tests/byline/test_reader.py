@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import byline
 from byline import shard_files
 from byline.errors import BylineError
-from tests.shards import PackedRow, numbered_build, numbered_row, rewrite_metadata, write_build
+from tests.support.shards import PackedRow, numbered_build, numbered_row, rewrite_metadata, write_build
 
 SHARDS = {"conditioned": [5, 0, 4], "cooldown": [3, 0]}
 ARRAYS = ("input_ids", "loss_mask", "seq_lengths", "doc_ids", "doc_offsets")

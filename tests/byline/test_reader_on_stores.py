@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import byline
-from byline import shard_files, stores
+from byline import object_stores, shard_files
 from byline.errors import BylineError
-from tests.object_server import (
+from tests.support.object_server import (
     BUCKET,
     Environ,
     ObjectServer,
@@ -21,7 +21,7 @@ from tests.object_server import (
     quick_retries,
     some_faults,
 )
-from tests.shards import ids_in_a_process, numbered_build
+from tests.support.shards import ids_in_a_process, numbered_build
 
 ARRAYS = ("input_ids", "loss_mask", "seq_lengths", "doc_ids", "doc_offsets")
 SHARDS = {"conditioned": [5, 0, 4], "cooldown": [3, 0]}
@@ -72,7 +72,7 @@ def test_a_record_batch_is_fetched_once_and_a_few_are_kept(
     s3: ObjectServer, rows: byline.Shards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shard_files, "MAX_HELD", 2)
-    monkeypatch.setattr(stores, "TAIL_BYTES", 8)
+    monkeypatch.setattr(object_stores, "TAIL_BYTES", 8)
     shards = byline.open(TINY)
     kept = list(shards[:5])
 
@@ -117,7 +117,7 @@ def test_a_damaged_shard_is_told(s3: ObjectServer, rows: byline.Shards) -> None:
 def test_a_store_that_stays_away_is_told(
     s3: ObjectServer, rows: byline.Shards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "_TRIES", 2)
+    monkeypatch.setattr(object_stores, "_TRIES", 2)
 
     def busy(number: int, environ: Environ) -> str:
         return "busy"

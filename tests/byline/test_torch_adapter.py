@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import byline
-from tests.shards import numbered_build
+from tests.support.shards import numbered_build
 
 
 @pytest.fixture

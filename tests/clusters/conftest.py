@@ -15,8 +15,8 @@ from types import ModuleType
 
 import pytest
 
-from pipelines import runner
-from pipelines.runner import RunnerSettings
+from byline.pipelines.runners import runner
+from byline.pipelines.runners.runner import RunnerSettings
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "out/clusters"

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import apache_beam as beam
 
-from transforms.files import storage
+from byline.transforms.files import storage
 
 # For a part of a job on a machine that does much else.
 PATIENCE_SECONDS = 180.0

@@ -9,7 +9,7 @@ import apache_beam as beam
 import pytest
 
 from byline.errors import BylineError
-from pipelines.runner import run_pipeline
+from byline.pipelines.runners.runner import run_pipeline
 from tests.clusters.conftest import Engine
 
 pytestmark = pytest.mark.cluster
@@ -94,5 +94,5 @@ def test_a_pool_that_is_not_there(engine: Engine) -> None:
         run_pipeline(mapping(refuse), engine.settings("--environment_config=localhost:1"), 0)
     assert str(caught.value) == (
         f"{engine.name}: connection refused, most likely by the pool of Python workers at localhost:1, as the engine's "
-        "workers see it; start one there: python -m pipelines.worker_pool --port=1"
+        "workers see it; start one there: python -m byline.pipelines.runners.worker_pool --port=1"
     )

@@ -14,20 +14,20 @@ from pathlib import Path
 
 import pytest
 
-import pipelines.assemble as assemble_step
-import pipelines.plan as plan_step
-import pipelines.prepare as prepare_step
+import byline.pipelines.commands.assemble as assemble_step
+import byline.pipelines.commands.plan as plan_step
+import byline.pipelines.commands.prepare as prepare_step
 from byline.errors import BylineError
-from pipelines.build import build
-from pipelines.runner import RunnerSettings
-from schemas.config import Config
-from schemas.config_file import parse_config
-from schemas.plan import FILE_NAME, read_plan
-from tests.builds import digests, quiet
+from byline.pipelines.commands.build import build
+from byline.pipelines.runners.runner import RunnerSettings
+from byline.schemas.config import Config
+from byline.schemas.config_file import parse_config
+from byline.schemas.plan import FILE_NAME, read_plan
+from byline.transforms.files.storage import TEMPORARY_PREFIX
 from tests.clusters.conftest import FOLDER, Engine, cluster, is_running, load_cluster
 from tests.clusters.gates import Fall, Gate, Gated, Hold, Meet, wait_until
-from tests.corpora import SPECIAL, make_records, write_jsonl, write_tokenizer
-from transforms.files.storage import TEMPORARY_PREFIX
+from tests.support.builds import digests, quiet
+from tests.support.corpora import SPECIAL, make_records, write_jsonl, write_tokenizer
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("passes_are_jobs")]
 

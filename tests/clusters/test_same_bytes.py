@@ -22,14 +22,14 @@ from typing import Any
 
 import pytest
 
-from pipelines.build import build
-from pipelines.compact import compact
-from pipelines.runner import RunnerSettings, answers
-from schemas.config_file import parse_config
-from tests.builds import digests, quiet, verify
+from byline.pipelines.commands.build import build
+from byline.pipelines.commands.compact import compact
+from byline.pipelines.runners.runner import RunnerSettings, answers
+from byline.schemas.config_file import parse_config
 from tests.clusters.conftest import Engine
-from tests.corpora import SOURCES, Corpus, recipe, write_corpus
-from tests.object_server import BUCKET, ObjectServer, object_server
+from tests.support.builds import digests, quiet, verify
+from tests.support.corpora import SOURCES, Corpus, recipe, write_corpus
+from tests.support.object_server import BUCKET, ObjectServer, object_server
 
 pytestmark = pytest.mark.cluster
 START_SECONDS = 120
@@ -69,7 +69,7 @@ class Storage:
         return {**moved, **on_disk, "store": f"s3://{BUCKET}/{name}/store", "output": f"s3://{BUCKET}/{name}/shards"}
 
     def digests(self, output: str) -> dict[str, str]:
-        """As `tests.builds.digests`."""
+        """As `tests.support.builds.digests`."""
         if self.server is None:
             return digests(Path(output))
         prefix = output.removeprefix(f"s3://{BUCKET}/") + "/"
@@ -116,7 +116,7 @@ def pool(server: ObjectServer) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "pipelines.worker_pool", "--port", address.rpartition(":")[2]]
+    command = [sys.executable, "-m", "byline.pipelines.runners.worker_pool", "--port", address.rpartition(":")[2]]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ)) as made:
         end = time.monotonic() + START_SECONDS
         while not answers(address):

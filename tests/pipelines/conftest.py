@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.builds import build
-from tests.corpora import Corpus, recipe, write_corpus
+from tests.support.builds import build
+from tests.support.corpora import Corpus, recipe, write_corpus
 
 
 @pytest.fixture(scope="session")

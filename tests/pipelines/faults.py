@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.builds import Rows, manifest_of, verify
+from tests.support.builds import Rows, manifest_of, verify
 
 Make = Callable[..., Path]
 Change = Callable[[Rows], object]

@@ -8,7 +8,7 @@ import yaml
 from benchmarks.ablations import Outcome, line, load_recipe, recipe_names, run
 from byline.errors import BylineError
 from byline.manifest import read_manifest
-from tests.corpora import GIVEN_SCORE, GOOD, SPECIAL, Corpus
+from tests.support.corpora import GIVEN_SCORE, GOOD, SPECIAL, Corpus
 
 RECIPES = Path(__file__).parents[2] / "configs/ablation"
 

@@ -14,17 +14,17 @@ import pyarrow as pa
 import pytest
 
 import byline
-import pipelines.prepare
+import byline.pipelines.commands.prepare
+from byline.schemas import store
+from byline.schemas.config import Config
+from byline.schemas.ledger import DrawCounts
+from byline.schemas.plan import Plan, read_plan
+from byline.schemas.recipe import Packing
 from byline.shards import shard_metadata
-from schemas import store
-from schemas.config import Config
-from schemas.ledger import DrawCounts
-from schemas.plan import Plan, read_plan
-from schemas.recipe import Packing
-from tests import small
+from byline.transforms.corpora.reading import ReadCorpus
+from byline.transforms.shards import assembling
 from tests.reference import assembly, documents, layout, placing, selection
-from transforms.corpora.reading import ReadCorpus
-from transforms.shards import assembling
+from tests.support import small
 
 LENGTH = 48
 FILES = {("a", "0.jsonl"): 45, ("a", "sub/1.jsonl"): 30, ("b", "é x.jsonl"): 40}
@@ -73,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_pieces() -> Iterator[None]:
     """Several runs a file, and several record batches in each run and shard."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipelines.prepare, "ReadCorpus", partial(ReadCorpus, target_bytes=2000))
+        patch.setattr(byline.pipelines.commands.prepare, "ReadCorpus", partial(ReadCorpus, target_bytes=2000))
         patch.setattr(store, "BATCH_TOKEN_BYTES", 200)
         patch.setattr(assembling, "BATCH_BYTES", 1000)
         yield

@@ -13,8 +13,8 @@ import pytest
 from tokenizers import Tokenizer
 
 import byline
-from tests.builds import build, digests, manifest_of, segments_of, verify
-from tests.corpora import GIVEN_SCORE, GOOD, SOURCES, SPECIAL, Corpus, read_raw, recipe
+from tests.support.builds import build, digests, manifest_of, segments_of, verify
+from tests.support.corpora import GIVEN_SCORE, GOOD, SOURCES, SPECIAL, Corpus, read_raw, recipe
 
 POLICIES = ["document_start", "concat", "repeat_prefix", "best_fit"]
 ROOTS = {"c4": "c4", "dclm": "dclm", "mine": "mine", "refinedweb": "refinedweb"}

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from pipelines.cli import app
-from tests.builds import digests, manifest_of
-from tests.corpora import Corpus, recipe, write_recipe
+from byline.pipelines.cli import app
+from tests.support.builds import digests, manifest_of
+from tests.support.corpora import Corpus, recipe, write_recipe
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ["sample", "build", "prepare", "plan", "assemble", "compact"]
@@ -130,7 +130,7 @@ def test_settings_are_yaml_and_apply_in_order(path: Path, built: Path, tmp_path:
 
 
 def test_build_says_what_it_did_in_a_pipe(path: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pipelines.cli", "build", str(path), "--workers", "1"]
+    command = [sys.executable, "-m", "byline.pipelines.cli", "build", str(path), "--workers", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout

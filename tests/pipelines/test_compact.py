@@ -12,17 +12,17 @@ import pytest
 from rich.console import Console
 
 from byline.errors import BylineError
-from pipelines import compact as command
-from pipelines.compact import compact, parse_size
-from pipelines.plan import plan
-from pipelines.prepare import StoreState, look_at_store, prepare
-from pipelines.runner import RunnerSettings
-from schemas.config_file import parse_config
-from tests import compare_build
-from tests.builds import build, digests, kill_when, manifest_of, quiet, verify
-from tests.corpora import Corpus, make_records, recipe, write_c4, write_jsonl
-from tests.object_server import BUCKET, object_server
-from transforms.store import compacting
+from byline.pipelines.commands import compact as command
+from byline.pipelines.commands.compact import compact, parse_size
+from byline.pipelines.commands.plan import plan
+from byline.pipelines.commands.prepare import StoreState, look_at_store, prepare
+from byline.pipelines.runners.runner import RunnerSettings
+from byline.schemas.config_file import parse_config
+from byline.transforms.store import compacting
+from tests.reference import compare_build
+from tests.support.builds import build, digests, kill_when, manifest_of, quiet, verify
+from tests.support.corpora import Corpus, make_records, recipe, write_c4, write_jsonl
+from tests.support.object_server import BUCKET, object_server
 
 ROOT = Path(__file__).parents[2]
 ALONE = RunnerSettings(workers=1)

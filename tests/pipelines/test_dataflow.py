@@ -30,25 +30,25 @@ from google.cloud import dataflow_v1beta3 as dataflow
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
-import pipelines.assemble
-import pipelines.plan
-import pipelines.prepare
-import pipelines.runner
-import pipelines.verify
+import byline.pipelines.commands.assemble
+import byline.pipelines.commands.plan
+import byline.pipelines.commands.prepare
+import byline.pipelines.commands.verify
+import byline.pipelines.runners.runner
 from byline.errors import BylineError
-from pipelines.dataflow import ASSEMBLING, BUILDING, PLANNING, is_out_of_reach, places_of
-from pipelines.prepare import StoreState
-from pipelines.runner import RunnerSettings, make_runner, parse_options, run_pipeline
-from pipelines.verify import verify
-from schemas.config import Config
-from schemas.config_file import parse_config
-from schemas.documents import InputFile
-from schemas.plan import Plan
-from tests.builds import copy_build, quiet
-from tests.corpora import Corpus, recipe
-from transforms.files import storage
-from transforms.passes.counting import RunCounter
-from transforms.plans import planning
+from byline.pipelines.commands.prepare import StoreState
+from byline.pipelines.commands.verify import verify
+from byline.pipelines.runners.dataflow import ASSEMBLING, BUILDING, PLANNING, is_out_of_reach, places_of
+from byline.pipelines.runners.runner import RunnerSettings, make_runner, parse_options, run_pipeline
+from byline.schemas.config import Config
+from byline.schemas.config_file import parse_config
+from byline.schemas.documents import InputFile
+from byline.schemas.plan import Plan
+from byline.transforms.files import storage
+from byline.transforms.plans import planning
+from byline.transforms.scans.counting import RunCounter
+from tests.support.builds import copy_build, quiet
+from tests.support.corpora import Corpus, recipe
 
 Wire = Callable[[beam.Pipeline], object]
 
@@ -188,7 +188,7 @@ class Build:
         found: list[tuple[str, Wire]] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(storage, "temporary_name", lambda name: f".tmp-{name}")
-            patch.setattr(pipelines.runner, "SMALL_PASS_BYTES", 0)
+            patch.setattr(byline.pipelines.runners.runner, "SMALL_PASS_BYTES", 0)
 
             def take(name: str, module: Any, run: Callable[[], object]) -> None:
                 def run_pipeline(wire: Wire, *_: object) -> None:
@@ -203,26 +203,34 @@ class Build:
                 RunnerSettings(runner="dataflow", options=OPTIONS),
                 made_inputs(files, list(self.config.sources)),
             )
-            patch.setattr(pipelines.prepare, "list_inputs", inputs)
+            patch.setattr(byline.pipelines.commands.prepare, "list_inputs", inputs)
             sources = {
                 name: source.model_copy(update={"path": [f"{source.path}/{n}" for n in range(files)]})
                 for name, source in self.config.sources.items()
             }
             update = {"sources": sources, "store": str(folder / "store"), "output": str(folder / "shards")}
             config = self.config.model_copy(update=update)
-            take("prepare", pipelines.prepare, lambda: pipelines.prepare.prepare(config, settings, quiet()))
+            take(
+                "prepare",
+                byline.pipelines.commands.prepare,
+                lambda: byline.pipelines.commands.prepare.prepare(config, settings, quiet()),
+            )
             many = replace(
                 self.state, runs=[replace(run, path=f"{n:05d}") for run in self.state.runs[:1] for n in range(files)]
             )
-            do_pass = pipelines.plan._passes(config, many, settings)
+            do_pass = byline.pipelines.commands.plan._passes(config, many, settings)
             for counter in self.counters:
-                take(type(counter).__name__, pipelines.plan, lambda: do_pass(counter))  # noqa: B023
+                take(type(counter).__name__, byline.pipelines.commands.plan, lambda: do_pass(counter))  # noqa: B023
             take(
                 "assemble",
-                pipelines.assemble,
-                lambda: pipelines.assemble.assemble(config, self.plan, many, settings, quiet()),
+                byline.pipelines.commands.assemble,
+                lambda: byline.pipelines.commands.assemble.assemble(config, self.plan, many, settings, quiet()),
             )
-            take("verify", pipelines.verify, lambda: verify(str(self.finished), 64, None, settings, quiet()))
+            take(
+                "verify",
+                byline.pipelines.commands.verify,
+                lambda: verify(str(self.finished), 64, None, settings, quiet()),
+            )
         return found
 
 
@@ -253,15 +261,15 @@ def planned(corpus: Corpus, built: Path, tmp_path_factory: pytest.TempPathFactor
     config = parse_config(values, "test")
     counters: list[RunCounter] = []
     with pytest.MonkeyPatch.context() as patch:
-        count = pipelines.plan.count_here
+        count = byline.pipelines.commands.plan.count_here
 
         def noted(counter: RunCounter, uris: Sequence[str]) -> pa.RecordBatch:
             counters.append(counter)
             return count(counter, uris)
 
-        patch.setattr(pipelines.plan, "count_here", noted)
+        patch.setattr(byline.pipelines.commands.plan, "count_here", noted)
         patch.setattr(planning, "SAMPLED_DOCUMENTS", 300)
-        plan, state = pipelines.plan.plan(config, RunnerSettings(), quiet())
+        plan, state = byline.pipelines.commands.plan.plan(config, RunnerSettings(), quiet())
     kinds = {type(counter).__name__ for counter in counters}
     assert kinds == {"DigitCounter", "ValueCounter", "SampleCounter", "PlaceCounter", "DrawCounter"}
     finished = copy_build(built, tmp_path_factory.mktemp("finished") / "shards")

@@ -11,8 +11,8 @@ from rich.console import Console
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from byline.errors import BylineError
-from pipelines.diff import diff
-from tests.fasttext_models import train
+from byline.pipelines.commands.diff import diff
+from tests.support.fasttext_models import train
 
 BASE = """
 sources:

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from pipelines import doctor as module
-from pipelines.doctor import (
+from byline.pipelines.commands import doctor as module
+from byline.pipelines.commands.doctor import (
     FASTTEXT_MAGIC,
     PACKAGES,
     State,
@@ -20,8 +20,8 @@ from pipelines.doctor import (
     check_recipe,
     doctor,
 )
-from pipelines.runner_checks import check_engine, check_reach, check_settings, java_version
-from schemas.config_file import parse_config
+from byline.pipelines.runners.readiness import check_engine, check_reach, check_settings, java_version
+from byline.schemas.config_file import parse_config
 from tests.pipelines.test_prompt_text import byte_tokenizer
 
 RECIPE = """
@@ -163,7 +163,7 @@ def test_the_jars_of_an_engine_are_counted(tmp_path, monkeypatch):
     assert check_engine("Flink", "flink", "17").found == "Java 17; 2 jars in out/clusters/flink"
 
 
-POOL = "on each worker's machine: python -m pipelines.worker_pool --port=1"
+POOL = "on each worker's machine: python -m byline.pipelines.runners.worker_pool --port=1"
 
 
 def settings_lines(name, *options):
@@ -356,7 +356,7 @@ def test_a_missing_package_is_told_before_the_recipe_is_read(recipe, monkeypatch
 
 def test_optional_runners_do_not_fail(monkeypatch):
     monkeypatch.setattr(module, "_check_python", lambda: [])
-    monkeypatch.setattr("pipelines.runner_checks.java_version", lambda: None)
+    monkeypatch.setattr("byline.pipelines.runners.readiness.java_version", lambda: None)
     code, text = run(None)
     assert code == 0
     assert re.search(r"^- +Spark +needs Java", text, re.MULTILINE)

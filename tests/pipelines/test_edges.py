@@ -18,16 +18,16 @@ from apache_beam.typehints.typehints import TypeConstraint
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import PaneInfo
 
-import pipelines.assemble
-import pipelines.plan
-import pipelines.prepare
-import pipelines.runner
-from pipelines.prepare import StoreState, _wire
-from schemas.config_file import parse_config
-from schemas.documents import InputFile
-from tests.builds import build
-from tests.corpora import Corpus, make_records, recipe, write_jsonl
-from transforms.batches.coder import InputFileCoder, RecordBatchCoder
+import byline.pipelines.commands.assemble
+import byline.pipelines.commands.plan
+import byline.pipelines.commands.prepare
+import byline.pipelines.runners.runner
+from byline.pipelines.commands.prepare import StoreState, _wire
+from byline.schemas.config_file import parse_config
+from byline.schemas.documents import InputFile
+from byline.transforms.documents.coder import InputFileCoder, RecordBatchCoder
+from tests.support.builds import build
+from tests.support.corpora import Corpus, make_records, recipe, write_jsonl
 
 CODERS = {pa.RecordBatch: RecordBatchCoder, InputFile: InputFileCoder, str: beam.coders.StrUtf8Coder}
 # Beam's own edges, inside `Create`, `Reshuffle` and `CombineGlobally`, hold these beside our elements.
@@ -88,8 +88,12 @@ def leaves(hint: Any) -> Iterator[Any]:
 def record(monkeypatch: pytest.MonkeyPatch) -> list[Wire]:
     """Every pipeline that is run from now on; passes of a plan are such, however small."""
     wires: list[Wire] = []
-    monkeypatch.setattr(pipelines.runner, "SMALL_PASS_BYTES", 0)
-    for module in (pipelines.prepare, pipelines.plan, pipelines.assemble):
+    monkeypatch.setattr(byline.pipelines.runners.runner, "SMALL_PASS_BYTES", 0)
+    for module in (
+        byline.pipelines.commands.prepare,
+        byline.pipelines.commands.plan,
+        byline.pipelines.commands.assemble,
+    ):
         real = module.run_pipeline
 
         def run(wire: Wire, *others: Any, real: Callable[..., Any] = real) -> Any:

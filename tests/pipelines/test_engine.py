@@ -11,15 +11,22 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult
 from rich.console import Console
 
-from pipelines import assemble as assembling
-from pipelines import prepare as preparing
-from pipelines.engine import EngineCounts, describe_counts, describe_job, job_shower, read_counts, show_counts
-from pipelines.plan import make_recipe_plan
-from pipelines.runner import Runner, RunnerSettings
-from schemas.config import Config
-from tests import small
-from tests.builds import manifest_of
-from transforms.batches.counters import NOT_IN_LEDGER
+from byline.pipelines.commands import assemble as assembling
+from byline.pipelines.commands import prepare as preparing
+from byline.pipelines.commands.plan import make_recipe_plan
+from byline.pipelines.runners.engine import (
+    EngineCounts,
+    describe_counts,
+    describe_job,
+    job_shower,
+    read_counts,
+    show_counts,
+)
+from byline.pipelines.runners.runner import Runner, RunnerSettings
+from byline.schemas.config import Config
+from byline.transforms.documents.counters import NOT_IN_LEDGER
+from tests.support import small
+from tests.support.builds import manifest_of
 
 ALONE = RunnerSettings(workers=1)
 Counted = dict[str, tuple[dict[str, int], dict[str, int]]]

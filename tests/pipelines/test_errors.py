@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from pipelines import interrupts
-from pipelines.cli import main
-from tests.builds import copy_build, manifest_of, write_manifest
-from tests.corpora import Corpus, make_records, recipe, write_c4, write_jsonl, write_recipe
+from byline.pipelines.cli import main
+from byline.pipelines.runners import interrupts
+from tests.support.builds import copy_build, manifest_of, write_manifest
+from tests.support.corpora import Corpus, make_records, recipe, write_c4, write_jsonl, write_recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -235,7 +235,7 @@ def test_a_malformed_record_in_a_worker_process(values, data, tmp_path) -> None:
     """The real command, with processes that only know how to log."""
     (data / "b.jsonl").write_text(LINES + '{"body": 7}\n')
     path = write_recipe(tmp_path / "r.yaml", values)
-    command = [sys.executable, "-m", "pipelines.cli", "build", str(path), "--workers", "2"]
+    command = [sys.executable, "-m", "byline.pipelines.cli", "build", str(path), "--workers", "2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     mistake((done.returncode, done.stdout, done.stderr), r"^error .*b\.jsonl.*row 2.*byte 43.*the text is a number")
 

@@ -13,9 +13,17 @@ from tokenizers import AddedToken, Tokenizer, decoders, models
 
 import byline
 from byline.errors import BylineError
-from pipelines.inspect_rows import HEAD, TAIL, Vocabulary, inspect, show_tokens, visible, vocabulary_of
+from byline.pipelines.commands.inspect_rows import (
+    HEAD,
+    TAIL,
+    Vocabulary,
+    inspect,
+    show_tokens,
+    visible,
+    vocabulary_of,
+)
 from tests.pipelines.test_prompt_text import byte_tokenizer, settings_of
-from tests.shards import PackedRow, numbered_build, write_build
+from tests.support.shards import PackedRow, numbered_build, write_build
 
 BOS, EOS = 257, 258
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.interrupts import LINE
+from byline.pipelines.runners.interrupts import LINE
 
 ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 60.0

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pipelines.build import build
-from pipelines.compact import compact
-from pipelines.runner import RunnerSettings
-from schemas.config_file import parse_config
-from tests.builds import ROOT, digests, kill_when, verify
-from tests.builds import build as quiet_build
-from tests.corpora import Corpus, make_records, recipe, write_jsonl
+from byline.pipelines.commands.build import build
+from byline.pipelines.commands.compact import compact
+from byline.pipelines.runners.runner import RunnerSettings
+from byline.schemas.config_file import parse_config
+from tests.support.builds import ROOT, digests, kill_when, verify
+from tests.support.builds import build as quiet_build
+from tests.support.corpora import Corpus, make_records, recipe, write_jsonl
 
 ALONE = RunnerSettings(workers=1)
 DAY = 24 * 3600
@@ -28,7 +28,7 @@ HALF = b"ARROW1" * 1000
 WRITES = """
 import sys, time
 from contextlib import ExitStack
-from transforms.files.storage import write_file
+from byline.transforms.files.storage import write_file
 with ExitStack() as stack:
     for path in sys.argv[1:]:
         sink = stack.enter_context(write_file(path))

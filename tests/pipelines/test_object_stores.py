@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from byline.errors import BylineError
-from pipelines import cli
-from tests.builds import digests
-from tests.corpora import Corpus, recipe, write_recipe
-from tests.google_server import GoogleServer, google_server
-from tests.object_server import BUCKET, ObjectServer, object_server, put_folder, quick_retries, some_faults
+from byline.pipelines import cli
+from tests.support.builds import digests
+from tests.support.corpora import Corpus, recipe, write_recipe
+from tests.support.google_server import GoogleServer, google_server
+from tests.support.object_server import BUCKET, ObjectServer, object_server, put_folder, quick_retries, some_faults
 
 Server = ObjectServer | GoogleServer
 

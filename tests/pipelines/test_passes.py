@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from pipelines import plan as planning
-from pipelines import runner
-from pipelines.plan import make_recipe_plan, pass_bytes
-from pipelines.prepare import StoreState
-from pipelines.runner import Runner, RunnerSettings
-from schemas.config import Config
-from schemas.store import RunFile, RunInfo
-from tests import small
+from byline.pipelines.commands import plan as planning
+from byline.pipelines.commands.plan import make_recipe_plan, pass_bytes
+from byline.pipelines.commands.prepare import StoreState
+from byline.pipelines.runners import runner
+from byline.pipelines.runners.runner import Runner, RunnerSettings
+from byline.schemas.config import Config
+from byline.schemas.store import RunFile, RunInfo
+from tests.support import small
 
 ALONE = RunnerSettings(workers=1)
 

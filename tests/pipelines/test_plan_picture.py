@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import plan_picture
-from tests.planned import BRANCH, COOLDOWN, MAIN, phase
+from byline.pipelines.console import plan_picture
+from tests.support.planned import BRANCH, COOLDOWN, MAIN, phase
 
 
 def picture(phases: list[dict], width: int = 40, **settings: Any) -> list[str]:

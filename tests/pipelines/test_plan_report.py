@@ -9,15 +9,15 @@ import pytest
 from rich.console import Console
 from typer.main import get_command
 
-from pipelines import plan_report
-from pipelines.cli import app
-from pipelines.compact import parse_size
-from pipelines.prepare import StoreState
-from schemas.plan import Plan
-from schemas.store import RunFile, RunInfo
-from tests.planned import BRANCH, COOLDOWN, MAIN, phase, plan_of
-from tests.small import StoredRow, drawn_by, small_config, tokenizer_file, write_store
-from tests.small import plan_of as plan_of_store
+from byline.pipelines.cli import app
+from byline.pipelines.commands.compact import parse_size
+from byline.pipelines.commands.prepare import StoreState
+from byline.pipelines.console import plan_report
+from byline.schemas.plan import Plan
+from byline.schemas.store import RunFile, RunInfo
+from tests.support.planned import BRANCH, COOLDOWN, MAIN, phase, plan_of
+from tests.support.small import StoredRow, drawn_by, small_config, tokenizer_file, write_store
+from tests.support.small import plan_of as plan_of_store
 
 
 def state_of(size: int = 1 << 30, **runs: int) -> StoreState:

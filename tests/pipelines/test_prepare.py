@@ -8,12 +8,12 @@ import pyarrow as pa
 import pytest
 
 from byline.errors import BylineError
-from pipelines.prepare import StoreState, prepare
-from pipelines.runner import RunnerSettings
-from schemas.config import Config
-from schemas.corpora import Malformed
-from tests import small
+from byline.pipelines.commands.prepare import StoreState, prepare
+from byline.pipelines.runners.runner import RunnerSettings
+from byline.schemas.config import Config
+from byline.schemas.corpora import Malformed
 from tests.reference import documents, layout
+from tests.support import small
 
 START, END = "<|im_start|>", "<|im_end|>"
 ADDED = [START, END, "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"]

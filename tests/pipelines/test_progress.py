@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from byline.errors import BylineError
-from pipelines import progress
-from pipelines.progress import ProgressLines, duration, progress_bar
+from byline.pipelines.console import progress
+from byline.pipelines.console.progress import ProgressLines, duration, progress_bar
 
 GB = 10**9
 

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from byline.errors import BylineError
-from pipelines import plan as planning
-from pipelines import runner
-from pipelines.runner import RunnerSettings
-from schemas.config_file import parse_config
-from tests.builds import ALONE, build, digests, quiet, verify
-from tests.corpora import Corpus, recipe, write_recipe
-from tests.object_server import object_server, quick_retries
-from tests.refused import Ended, limited, read_only, run_refused
-from transforms.corpora import sample_corpus
-from transforms.corpora.sample_corpus import Page
+from byline.pipelines.commands import plan as planning
+from byline.pipelines.runners import runner
+from byline.pipelines.runners.runner import RunnerSettings
+from byline.schemas.config_file import parse_config
+from byline.transforms.corpora.made import sample_corpus
+from byline.transforms.corpora.made.sample_corpus import Page
+from tests.support.builds import ALONE, build, digests, quiet, verify
+from tests.support.corpora import Corpus, recipe, write_recipe
+from tests.support.object_server import object_server, quick_retries
+from tests.support.refused import Ended, limited, read_only, run_refused
 
 AGAIN = "and run the same command again: what is whole stays"
 TOO_LARGE = f"(File too large); raise the limit on the size of files (ulimit -f) {AGAIN}"

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.assemble import assemble
-from pipelines.plan import make_recipe_plan
-from pipelines.prepare import prepare
-from pipelines.runner import RunnerSettings
-from schemas.config import Config
-from schemas.config_file import parse_config
-from schemas.plan import Plan
-from tests import small
-from tests.builds import verify
-from tests.object_server import BUCKET, Environ, ObjectServer, object_server
+from byline.pipelines.commands.assemble import assemble
+from byline.pipelines.commands.plan import make_recipe_plan
+from byline.pipelines.commands.prepare import prepare
+from byline.pipelines.runners.runner import RunnerSettings
+from byline.schemas.config import Config
+from byline.schemas.config_file import parse_config
+from byline.schemas.plan import Plan
+from tests.support import small
+from tests.support.builds import verify
+from tests.support.object_server import BUCKET, Environ, ObjectServer, object_server
 
 ALONE = RunnerSettings(workers=1)
 KINDS = {"run": r"store/.*-\d{5}\.arrow", "record": r"out/\.byline/.*\.json", "shard": r"out/.*-of-\d{5}\.arrow"}

@@ -14,15 +14,15 @@ import pytest
 from rich.console import Console
 
 from byline.errors import BylineError
-from pipelines import assemble as assembling
-from pipelines.build import build as run_build
-from pipelines.plan import plan
-from pipelines.runner import RunnerSettings
-from schemas.config_file import parse_config
-from schemas.store import RunInfo
-from tests.builds import build, digests, kill_when, manifest_of, quiet, verify
-from tests.corpora import Corpus, make_records, recipe, write_c4, write_jsonl
-from transforms.store.store_index import read_runs
+from byline.pipelines.commands import assemble as assembling
+from byline.pipelines.commands.build import build as run_build
+from byline.pipelines.commands.plan import plan
+from byline.pipelines.runners.runner import RunnerSettings
+from byline.schemas.config_file import parse_config
+from byline.schemas.store import RunInfo
+from byline.transforms.store.store_index import read_runs
+from tests.support.builds import build, digests, kill_when, manifest_of, quiet, verify
+from tests.support.corpora import Corpus, make_records, recipe, write_c4, write_jsonl
 
 ROOT = Path(__file__).parents[2]
 # So many that a poll every millisecond sees some of them done and others not.

@@ -13,12 +13,19 @@ from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from apache_beam.runners.runner import PipelineRunner
 
 from byline.errors import BylineError
-from pipelines import runner as module
-from pipelines.build import build as run_build
-from pipelines.runner import Runner, RunnerSettings, explain_failure, make_runner, parse_options, run_pipeline
-from schemas.config_file import parse_config
-from tests.builds import digests, quiet
-from tests.corpora import Corpus, recipe
+from byline.pipelines.commands.build import build as run_build
+from byline.pipelines.runners import runner as module
+from byline.pipelines.runners.runner import (
+    Runner,
+    RunnerSettings,
+    explain_failure,
+    make_runner,
+    parse_options,
+    run_pipeline,
+)
+from byline.schemas.config_file import parse_config
+from tests.support.builds import digests, quiet
+from tests.support.corpora import Corpus, recipe
 
 # A port that nobody listens on: it is reserved (RFC 6335), and no server is started there by chance.
 NOBODY = "localhost:1"
@@ -295,7 +302,7 @@ GOES_ON = (
 )
 NO_POOL = (
     "flink: connection refused, most likely by the pool of Python workers at h:5, as the engine's workers see it; "
-    "start one there: python -m pipelines.worker_pool --port=5"
+    "start one there: python -m byline.pipelines.runners.worker_pool --port=5"
 )
 
 

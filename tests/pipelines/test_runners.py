@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.runner import SMALL_INPUT_BYTES, RunnerSettings
-from tests.builds import build, digests, verify
-from tests.corpora import Corpus, recipe
+from byline.pipelines.runners.runner import SMALL_INPUT_BYTES, RunnerSettings
+from tests.support.builds import build, digests, verify
+from tests.support.corpora import Corpus, recipe
 
 Values = dict[str, Any]
 

@@ -14,9 +14,9 @@ import zstandard
 from tokenizers import Tokenizer
 
 from byline.errors import BylineError
-from pipelines.sample import SampleReport, write_sample
-from schemas.config_file import load_config
-from transforms.corpora.sample_corpus import (
+from byline.pipelines.commands.sample import SampleReport, write_sample
+from byline.schemas.config_file import load_config
+from byline.transforms.corpora.made.sample_corpus import (
     DCLM_SCORE,
     Origin,
     Page,

@@ -13,11 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from byline.errors import BylineError
-from pipelines import cli
-from pipelines.runner import RunnerSettings
-from tests.builds import Rows, copy_build, edit_shard, manifest_of, restate, verify, write_manifest
-from tests.corpora import Corpus
+from byline.pipelines import cli
+from byline.pipelines.runners.runner import RunnerSettings
 from tests.pipelines.faults import Make, found, shard_of
+from tests.support.builds import Rows, copy_build, edit_shard, manifest_of, restate, verify, write_manifest
+from tests.support.corpora import Corpus
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from byline.errors import BylineError
-from tests.builds import copy_build, manifest_of, verify, write_manifest
-from tests.corpora import Corpus
 from tests.pipelines.faults import Make, found
+from tests.support.builds import copy_build, manifest_of, verify, write_manifest
+from tests.support.corpora import Corpus
 
 
 @pytest.fixture(params=["whole", "bare"])

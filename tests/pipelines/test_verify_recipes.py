@@ -9,9 +9,9 @@ import pytest
 
 import byline
 from byline.errors import BylineError
-from tests.builds import Rows, copy_build, edit_shard, manifest_of, verify, write_manifest
-from tests.corpora import SPECIAL, Corpus
 from tests.pipelines.faults import Make, found, shard_of
+from tests.support.builds import Rows, copy_build, edit_shard, manifest_of, verify, write_manifest
+from tests.support.corpora import SPECIAL, Corpus
 
 POLICIES = ["document_start", "concat", "repeat_prefix", "best_fit"]
 MARKED = {

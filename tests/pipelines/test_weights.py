@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from byline.errors import BylineError
-from pipelines.weights import decimals, doremi, mixture_text, read_weights, schedule_text, skill_it
-from schemas.recipe import Mixture, as_mixture
+from byline.pipelines.commands.weights import decimals, doremi, mixture_text, read_weights, schedule_text, skill_it
+from byline.schemas.recipe import Mixture, as_mixture
 from tests.reference import doremi as doremi_reference
 from tests.reference import skill_it as skill_it_reference
 

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc, endpoints_pb2
 
-from pipelines.worker_pool import run_worker, serve
+from byline.pipelines.runners.worker_pool import run_worker, serve
 
 # Of a machine under load; importing everything takes some seconds of it.
 SECONDS = 60

@@ -50,7 +50,7 @@ PlanRow = tuple[int, str, int, int, int, tuple[Predicate, ...]]
 
 @dataclass
 class Shard:
-    """Rows in their final order, and counts by source under the names of `schemas.ledger.DrawCounts`."""
+    """Rows in their final order, and counts by source under the names of `byline.schemas.ledger.DrawCounts`."""
 
     rows: list[packing.Row]
     counts: dict[str, dict[str, int]]

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 import pyarrow.parquet as pq
 import zstandard
 
-from schemas.corpora import Arithmetic, Source
+from byline.schemas.corpora import Arithmetic, Source
 from tests.reference import placing
 
 # A rewritten document: its text, its loss spans, its special spans.

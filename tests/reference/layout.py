@@ -89,7 +89,7 @@ def tokenize_marked(
     """Ids of a rewritten text, and the ranges of its tokens whose loss does not count.
 
     Args:
-        loss_spans, special_spans: start, end, ... in characters of the text, as `schemas.documents` has them.
+        loss_spans, special_spans: start, end, ... in characters of the text, as `byline.schemas.documents` has them.
         names: name -> id of the tokens that special spans name.
     """
     ids: list[int] = []

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.config import Config
-from schemas.config_file import parse_config
-from schemas.corpora import Malformed, SourceFormat
-from schemas.recipe import Mixture, Packing, Shortage
+from byline.schemas.config import Config
+from byline.schemas.config_file import parse_config
+from byline.schemas.corpora import Malformed, SourceFormat
+from byline.schemas.recipe import Mixture, Packing, Shortage
 
 MINIMAL: dict[str, Any] = {
     "sources": {"mine": {"format": "jsonl", "path": "data/*.jsonl"}},

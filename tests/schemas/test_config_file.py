@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from byline.errors import BylineError
-from schemas.config_file import load_config, merge, parse_config
-from schemas.recipe import Packing
+from byline.schemas.config_file import load_config, merge, parse_config
+from byline.schemas.recipe import Packing
 
 TEXT = """
 sources:

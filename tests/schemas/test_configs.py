@@ -10,12 +10,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from schemas.config import Config
-from schemas.config_file import load_config, merge, parse_config
-from schemas.mixture_file import inline_files
-from schemas.recipe import Mixture, Packing, as_mixture
-from tests.corpora import write_model, write_tokenizer
-from transforms.store.fingerprint import fingerprint, source_parts
+from byline.schemas.config import Config
+from byline.schemas.config_file import load_config, merge, parse_config
+from byline.schemas.mixture_file import inline_files
+from byline.schemas.recipe import Mixture, Packing, as_mixture
+from byline.transforms.store.fingerprint import fingerprint, source_parts
+from tests.support.corpora import write_model, write_tokenizer
 
 ROOT = Path(__file__).parents[2]
 CONFIGS, DOCS = ROOT / "configs", ROOT / "docs"

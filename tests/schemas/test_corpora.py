@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas.corpora import Arithmetic, ArithmeticStyle, Source
+from byline.schemas.corpora import Arithmetic, ArithmeticStyle, Source
 
 JSONL = {"format": "jsonl", "path": "x"}
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.loss_table import identity_graph, read_graph, read_losses
+from byline.schemas.loss_table import identity_graph, read_graph, read_losses
 
 DOREMI = [("excess_loss",), ("loss", "reference_loss")]
 CSV = """step,domain,loss,reference_loss

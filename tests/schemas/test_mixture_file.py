@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.config import Config
-from schemas.config_file import load_config
-from schemas.mixture_file import inline_files
+from byline.schemas.config import Config
+from byline.schemas.config_file import load_config
+from byline.schemas.mixture_file import inline_files
 
 TEXT = """
 sources:

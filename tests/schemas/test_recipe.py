@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from byline.errors import BylineError
-from schemas.config import Config
-from schemas.config_file import parse_config
-from schemas.recipe import Condition, Mixture, as_mixture
+from byline.schemas.config import Config
+from byline.schemas.config_file import parse_config
+from byline.schemas.recipe import Condition, Mixture, as_mixture
 
 SOURCES = {
     "code": {"format": "jsonl", "path": "c/*", "score": {"quality": "q"}},

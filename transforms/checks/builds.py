@@ -18,14 +18,14 @@ from byline import manifest as manifests
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, read_manifest
 from byline.reader import INPUTS_NAME
-from schemas import plan as plans
-from schemas.config import Config
-from schemas.config_file import merge, parse_config
-from schemas.inputs import INPUTS_SCHEMA
-from transforms.checks.ledger import misfits
-from transforms.checks.places import InputNames
-from transforms.checks.plan import check_plan
-from transforms.files import storage
+from byline.schemas import plan as plans
+from byline.schemas.config import Config
+from byline.schemas.config_file import merge, parse_config
+from byline.schemas.inputs import INPUTS_SCHEMA
+from byline.transforms.checks.ledger import misfits
+from byline.transforms.checks.plan import check_plan
+from byline.transforms.checks.shuffle_keys import InputNames
+from byline.transforms.files import storage
 
 
 @dataclass(frozen=True)

@@ -21,18 +21,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.errors import BylineError
-from schemas.config import Config
-from schemas.documents import NUM_BYTES, NUM_TOKENS, InputFile
-from schemas.recipe import Packing
-from transforms.batches.placing import in_sample, places
-from transforms.corpora.metadata import extract_metadata
-from transforms.corpora.reading import read_batches
-from transforms.fields.conditioning import marker_ids
-from transforms.fields.template_fields import filled_prefixes, unknown_prefix
-from transforms.rewrites.rewriting import Rewriter, open_rewriter, rewrite_batch
-from transforms.scores.scoring import Scorer, score_batch
-from transforms.shards.assembling import PlannedPhase
-from transforms.tokens.text_tokenizer import TextTokenizer, TokenizerInfo
+from byline.schemas.config import Config
+from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, InputFile
+from byline.schemas.recipe import Packing
+from byline.transforms.corpora.metadata import extract_metadata
+from byline.transforms.corpora.reading import read_batches
+from byline.transforms.documents.shuffle_keys import in_sample, places
+from byline.transforms.fields.conditioning import marker_ids
+from byline.transforms.fields.template_fields import filled_prefixes, unknown_prefix
+from byline.transforms.formatters.formatting import Rewriter, open_rewriter, rewrite_batch
+from byline.transforms.scores.scoring import Scorer, score_batch
+from byline.transforms.shards.assembling import PlannedPhase
+from byline.transforms.tokens.text_tokenizer import TextTokenizer, TokenizerInfo
 
 # Files are read side by side; each holds a batch of 64 MiB of text.
 _FILES_AT_ONCE = min(4, os.cpu_count() or 1)

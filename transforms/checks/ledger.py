@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from byline.manifest import Manifest, PhaseEntry
-from schemas.config import Config
-from schemas.ledger import DrawCounts
-from schemas.recipe import Condition, Packing
-from schemas.store import RunInfo
-from transforms.checks.plan import condition_of, sources_masking_own
-from transforms.checks.reports import ShardCounts, SourceCounts
+from byline.schemas.config import Config
+from byline.schemas.ledger import DrawCounts
+from byline.schemas.recipe import Condition, Packing
+from byline.schemas.store import RunInfo
+from byline.transforms.checks.plan import condition_of, sources_masking_own
+from byline.transforms.checks.reports import ShardCounts, SourceCounts
 
 _PAIR = {"documents": int, "tokens": int}
 _DRAWS = dict.fromkeys(DrawCounts.__dataclass_fields__, int) | {"discarded": {str: int}}

@@ -10,9 +10,9 @@ plan.arrow      header["phases"]: conditioned, cooldown, cooldown-25, cooldown-5
 from typing import Any
 
 from byline.manifest import Manifest, PhaseEntry
-from schemas.config import Config
-from schemas.plan import Plan, shard_path
-from schemas.recipe import Branch, Condition, Part
+from byline.schemas.config import Config
+from byline.schemas.plan import Plan, shard_path
+from byline.schemas.recipe import Branch, Condition, Part
 
 
 def condition_of(config: Config, phase: PhaseEntry) -> Condition | None:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from transforms.checks.documents import SegmentSample
-from transforms.checks.rows import RowCounts
-from transforms.files.storage import open_random, write_file
+from byline.transforms.checks.documents import SegmentSample
+from byline.transforms.checks.rows import RowCounts
+from byline.transforms.files.storage import open_random, write_file
 
 _KEY = "byline"
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from byline.schemas.recipe import Packing
 from byline.shards import PADDING_DOC_ID
-from schemas.recipe import Packing
 
 # Of one kind of fault, more lines than this tell a reader nothing new.
 _TOLD = 3

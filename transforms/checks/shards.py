@@ -24,22 +24,22 @@ import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
+from byline.schemas.config import Config
+from byline.schemas.recipe import Packing
 from byline.shards import shard_metadata, shard_schema
-from schemas.config import Config
-from schemas.recipe import Packing
-from transforms.batches.counters import count_retries
-from transforms.checks.builds import Build, open_build
-from transforms.checks.documents import SegmentSample, sample_segments
-from transforms.checks.ledger import shard_misfits
-from transforms.checks.places import InputNames, check_places
-from transforms.checks.plan import condition_of, sources_masking_own, tokenizer_of
-from transforms.checks.reports import ShardCounts, ShardReport, write_report
-from transforms.checks.rows import RowCounts, RowRules, ShardCounter
-from transforms.files.local_copies import fetched
-from transforms.files.storage import exists, join, open_random
-from transforms.shards.assembling import INDEX_NAME, AssembleJob, PlannedPhase, planned_phases, shard_batches
-from transforms.shards.gathering import RunIndex
-from transforms.tokens.text_tokenizer import TokenizerInfo
+from byline.transforms.checks.builds import Build, open_build
+from byline.transforms.checks.documents import SegmentSample, sample_segments
+from byline.transforms.checks.ledger import shard_misfits
+from byline.transforms.checks.plan import condition_of, sources_masking_own, tokenizer_of
+from byline.transforms.checks.reports import ShardCounts, ShardReport, write_report
+from byline.transforms.checks.rows import RowCounts, RowRules, ShardCounter
+from byline.transforms.checks.shuffle_keys import InputNames, check_places
+from byline.transforms.documents.counters import count_retries
+from byline.transforms.files.local_copies import fetched
+from byline.transforms.files.storage import exists, join, open_random
+from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, PlannedPhase, planned_phases, shard_batches
+from byline.transforms.shards.gathering import RunIndex
+from byline.transforms.tokens.text_tokenizer import TokenizerInfo
 
 _BLOCK_BYTES = 16 << 20
 # What a damaged Arrow file, or JSON in its footer, raises when it is read.

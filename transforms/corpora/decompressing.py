@@ -28,7 +28,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from byline.errors import BylineError
-from transforms.files import storage
+from byline.transforms.files import storage
 
 # One read: a piece stays in the processor's cache, and an error names its place to within a piece.
 _PIECE_BYTES = 1 << 20

@@ -12,16 +12,16 @@ means depends on that line alone:
 | in the line | result |
 |---|---|
 | text is a string or null; a field is absent | its value; null |
-| messages, question or answer, where they are asked for | as text; messages as `transforms.batches.values` has them |
+| messages, question or answer, where they are asked for | as text; messages as `documents/values.py` has them |
 | text is anything else; the line is no JSON object, is not UTF-8, or has a lone surrogate (`"\\ud800"`) | malformed |
 | a number that no double can hold (`1e400`), anywhere | malformed |
 | `NaN`, `Infinity`, `-Infinity`, `Inf` as Python and others write them | null |
 | `"\\u0000"` in a string | that character |
 | one key twice | the last one counts |
 | url is not a string | null |
-| a field or score holds a value of another type than configured | as `transforms.batches.values` makes it |
+| a field or score holds a value of another type than configured | as `byline.transforms.documents.values` makes it |
 
-What a file's bytes and lines are, `transforms.corpora.decompressing` says.
+What a file's bytes and lines are, `byline.transforms.corpora.decompressing` says.
 
 Two parsers read a file, and never disagree. Arrow's takes a block at once; what it refuses is read line by line with
 orjson. Arrow's accepts more than orjson does: several objects on one line, one over several lines, bytes that are not
@@ -40,9 +40,10 @@ import pyarrow as pa
 import pyarrow.json
 
 from byline.errors import BylineError
-from schemas.corpora import Malformed
-from schemas.documents import InputFile
-from transforms.batches.values import (
+from byline.schemas.corpora import Malformed
+from byline.schemas.documents import InputFile
+from byline.transforms.corpora.decompressing import line_bounds, read_blocks
+from byline.transforms.documents.values import (
     CONTENTS,
     MESSAGE_KEYS,
     RAW_MESSAGES,
@@ -55,7 +56,6 @@ from transforms.batches.values import (
     malformed_mask,
     missing_advice,
 )
-from transforms.corpora.decompressing import line_bounds, read_blocks
 
 # One parse of Arrow's: long enough that its fixed costs vanish, short enough to stay small beside a chunk.
 BLOCK_BYTES = 16 << 20
@@ -68,7 +68,7 @@ def read_json_lines(
 
     Args:
         file: the file; gzip, zstd, bz2 and lz4 are told by its first bytes.
-        schema: the columns to give: those of `schemas.documents` as there, others string, int64, float64, float32 or
+        schema: the columns to give: those of `schemas/documents.py` as there, others string, int64, float64, float32 or
             bool.
         paths: column -> where it stands in a record; a dot goes into an object.
         malformed: whether a malformed record is an error.

@@ -28,11 +28,11 @@ from urllib.parse import quote
 from pyarrow import fs
 
 from byline.errors import BylineError
-from byline.stores import is_object_address
-from schemas.corpora import Source
-from schemas.documents import InputFile
-from transforms.files import storage
-from transforms.rewrites.arithmetic import list_additions
+from byline.object_stores import is_object_address
+from byline.schemas.corpora import Source
+from byline.schemas.documents import InputFile
+from byline.transforms.corpora.made.arithmetic import list_additions
+from byline.transforms.files import storage
 
 _WILDCARD = re.compile(r"[*?\[]")
 # What Arrow's and Hadoop's readers leave out too.

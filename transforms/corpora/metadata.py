@@ -7,7 +7,7 @@ row  text  url                     row  text  url                     host      
 2    ...   null                    2    ...   null                    null            null
 ```
 
-docs/metadata.md says what becomes of odd URLs; `transforms.corpora.urls` does the work.
+docs/metadata.md says what becomes of odd URLs; `byline.transforms.corpora.urls` does the work.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ from collections.abc import Iterator
 import apache_beam as beam
 import pyarrow as pa
 
-import transforms.batches.coder  # noqa: F401 (registers the coder of the edges)
-from schemas.documents import HOST, REGISTERED_DOMAIN
-from transforms.corpora.urls import parse_hosts, suffix_list
+import byline.transforms.documents.coder  # noqa: F401 (registers the coder of the edges)
+from byline.schemas.documents import HOST, REGISTERED_DOMAIN
+from byline.transforms.corpora.urls import parse_hosts, suffix_list
 
 
 def extract_metadata(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Adds the columns `host` and `registered_domain` (see `schemas.documents`) behind the others.
+    """Adds the columns `host` and `registered_domain` (see `byline.schemas.documents`) behind the others.
 
     Args:
         batch: documents with a column `url` (string or large_string); its schema metadata is kept.

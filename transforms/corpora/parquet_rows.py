@@ -11,10 +11,10 @@ null              null          null                                         nul
 | the text column is string or binary of any kind (large, view, dictionary, fixed size) | its values |
 | there is no text column, or it is of another type | an error that names the columns |
 | question, answer, where they are asked for | as text |
-| messages, where asked for: a list of structs with strings | as `transforms.batches.values` has them; else an error |
+| messages, where asked for: a list of structs with strings | as `documents/values.py` has them; else an error |
 | a column of any other field is absent, or `url` is no string | null |
 | a string or binary value of a field asked for is not UTF-8 | the record is malformed |
-| a field or score of another type than configured | as `transforms.batches.values` makes it, so as in JSON lines |
+| a field or score of another type than configured | as `transforms/documents/values.py` makes it, so as in JSON lines |
 
 A dot in a path always goes into a struct; a null struct has null fields.
 """
@@ -28,9 +28,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from byline.errors import BylineError
-from schemas.corpora import Malformed
-from schemas.documents import InputFile
-from transforms.batches.values import (
+from byline.schemas.corpora import Malformed
+from byline.schemas.documents import InputFile
+from byline.transforms.documents.values import (
     CONTENT_KEYS,
     CONTENTS,
     MESSAGE_KEYS,
@@ -44,7 +44,7 @@ from transforms.batches.values import (
     malformed_mask,
     missing_advice,
 )
-from transforms.files import storage
+from byline.transforms.files import storage
 
 # As for JSON lines: small beside a chunk, large enough that a batch's fixed costs vanish.
 BATCH_BYTES = 16 << 20
@@ -59,7 +59,7 @@ def read_parquet(
 
     Args:
         file: the file.
-        schema: the columns to give: those of `schemas.documents` as there, others string, int64, float64, float32 or
+        schema: the columns to give: those of `schemas/documents.py` as there, others string, int64, float64, float32 or
             bool.
         paths: column -> where it stands; a dot goes into a struct.
         malformed: whether a malformed record is an error.

@@ -1,4 +1,4 @@
-"""Reads raw corpora: an input file -> document batches, each one chunk of the file (`schemas.documents`).
+"""Reads raw corpora: an input file -> document batches, each one chunk of the file (`byline.schemas.documents`).
 
 A chunk is about 64 MiB of text (and of messages, questions and answers, where a rewrite makes a text of those). Where
 it begins is decided by the texts alone, never by how the file was read, so a chunk has the same records however often
@@ -17,10 +17,10 @@ A file without records is one empty chunk, so that it is counted as well.
 
 | format | layout | text, url |
 |---|---|---|
-| dclm, c4, jsonl | JSON lines (`transforms.corpora.json_lines`) | `text`, `url` |
-| refinedweb | Parquet (`transforms.corpora.parquet_rows`) | `content`, `url` |
+| dclm, c4, jsonl | JSON lines (`byline.transforms.corpora.json_lines`) | `text`, `url` |
+| refinedweb | Parquet (`byline.transforms.corpora.parquet_rows`) | `content`, `url` |
 | parquet | Parquet | `text`, `url` |
-| arithmetic | no files: additions (`transforms.rewrites.arithmetic`) | made; null |
+| arithmetic | no files: additions (`byline.transforms.corpora.made.arithmetic`) | made; null |
 
 `fields` of the source changes the names, for every format. A url, score or kept field that a file lacks is null.
 """
@@ -33,10 +33,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import transforms.batches.coder  # noqa: F401  (registers the coders of the edges)
+import byline.transforms.documents.coder  # noqa: F401  (registers the coders of the edges)
 from byline.errors import BylineError
-from schemas.corpora import KeptType, Source, SourceFormat
-from schemas.documents import (
+from byline.schemas.corpora import KeptType, Source, SourceFormat
+from byline.schemas.documents import (
     ANSWER,
     LOSS_SPANS,
     MESSAGES,
@@ -50,11 +50,11 @@ from schemas.documents import (
     InputFile,
     with_info,
 )
-from schemas.reasons import DropReason
-from transforms.batches.values import CONTENTS, Records
-from transforms.corpora.json_lines import read_json_lines
-from transforms.corpora.parquet_rows import read_parquet
-from transforms.rewrites.arithmetic import additions
+from byline.schemas.reasons import DropReason
+from byline.transforms.corpora.json_lines import read_json_lines
+from byline.transforms.corpora.made.arithmetic import additions
+from byline.transforms.corpora.parquet_rows import read_parquet
+from byline.transforms.documents.values import CONTENTS, Records
 
 # One chunk makes one run of the token store: few runs for a corpus, and a worker's memory holds a chunk several times.
 TARGET_BYTES = 64 << 20

@@ -29,7 +29,7 @@ class FieldValues:
     Attributes:
         top: field -> the values that stay, commonest first.
         bins: number -> borders between its bins, ascending; they may repeat. An int stays one, and is compared exactly:
-            the type says so, as `float` alone would let `transforms.passes.count_runs` read it as a float.
+            the type says so, as `float` alone would let `byline.transforms.scans.count_runs` read it as a float.
     """
 
     top: dict[str, list[str]] = field(default_factory=dict)

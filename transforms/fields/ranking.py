@@ -21,7 +21,7 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 
-from transforms.batches.placing import ties
+from byline.transforms.documents.shuffle_keys import ties
 
 # Types of numbers as `Config.numbers_of` names them.
 ARROW_TYPES = {"float32": pa.float32(), "float": pa.float64(), "int": pa.int64()}

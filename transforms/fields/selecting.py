@@ -8,7 +8,7 @@ quality      0.9            0.7         0.4
 holds        no             yes         yes (0.4 ranks before the border)
 ```
 
-`schemas.plan` has the two kinds. A range of ranks is found by passes (`transforms.passes.choosing`), or is a threshold.
+`schemas/plan.py` has the two kinds. A range of ranks is found by passes (`scans/choosing.py`), or is a threshold.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.recipe import Selection
-from transforms.fields.ranking import Rank, highest_key, largest_key, lowest_key, number_keys, ranks_below
-from transforms.fields.template_fields import columns_of_fields, field_values
+from byline.schemas.recipe import Selection
+from byline.transforms.fields.ranking import Rank, highest_key, largest_key, lowest_key, number_keys, ranks_below
+from byline.transforms.fields.template_fields import columns_of_fields, field_values
 
 # One condition on a document, in JSON as in the plan's header.
 Predicate = dict[str, Any]

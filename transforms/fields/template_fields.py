@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.prompt import metadata_hash
+from byline.schemas.recipe import Condition
 from byline.template import Template
-from schemas.recipe import Condition
-from transforms.corpora.urls import parse_paths
-from transforms.fields.field_values import FieldValues, bin_numbers, keep_only
+from byline.transforms.corpora.urls import parse_paths
+from byline.transforms.fields.field_values import FieldValues, bin_numbers, keep_only
 
 # Fields that are made from a column of another name.
 MADE_FROM = {"suffix": "registered_domain", "path": "url", "host_hash": "host", "url_hash": "url"}
@@ -40,7 +40,7 @@ def field_values(batch: pa.RecordBatch, source: str, name: str, salt: str) -> pa
     """The text of one template field for each document.
 
     Args:
-        batch: documents of one source, n rows with columns of the token store (`schemas.store`).
+        batch: documents of one source, n rows with columns of the token store (`byline.schemas.store`).
         source: the source's name.
         name: a field that the source has; the configuration's check saw to that.
         salt: key of the hashes.

@@ -16,9 +16,9 @@ from functools import lru_cache, partial
 
 import pyarrow as pa
 
-from byline.stores import is_object_address
-from transforms.files.refusals import Sink, no_scratch, refusing
-from transforms.files.storage import open_random
+from byline.object_stores import is_object_address
+from byline.transforms.files.refusals import Sink, no_scratch, refusing
+from byline.transforms.files.storage import open_random
 
 _STEP = 64 << 20
 

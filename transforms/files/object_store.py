@@ -9,7 +9,7 @@ write                 a file on the local disk  ->  one PUT or one multi-part up
 An object has no name before it is whole, so there is nothing to rename; an upload that fails leaves no object and
 keeps the old one. Nothing here makes folders: they are only what names have in common.
 
-`byline.stores` has addresses, clients and the tries.
+`byline.object_stores` has addresses, clients and the tries.
 """
 
 import os
@@ -23,8 +23,8 @@ from typing import BinaryIO, TypeVar
 import pyarrow as pa
 from pyarrow import fs
 
-from byline import stores
-from byline.stores import ObjectFile, RangeFile, address
+from byline import object_stores
+from byline.object_stores import ObjectFile, RangeFile, address
 
 # Large enough that the wait for an answer is small beside the transfer, small enough to be worth reading again.
 RANGE_BYTES = 8 << 20
@@ -55,11 +55,11 @@ def resolve(uri: str) -> tuple[fs.FileSystem, str]:
     Raises:
         BylineError: the address has options, a user or no bucket, or the region of its bucket cannot be found.
     """
-    scheme, path = stores.split_address(uri)
+    scheme, path = object_stores.split_address(uri)
     # The client opens as many connections as Arrow has threads for this, 8 or the 25 that it takes at least.
     if pa.io_thread_count() < AT_ONCE:
         pa.set_io_thread_count(AT_ONCE)
-    return fs.PyFileSystem(_Retrying(scheme, stores.client(scheme, path, writes=True))), path
+    return fs.PyFileSystem(_Retrying(scheme, object_stores.client(scheme, path, writes=True))), path
 
 
 def upload(filesystem: fs.PyFileSystem, path: str, file: BinaryIO) -> None:
@@ -141,8 +141,8 @@ class _Retrying(fs.FileSystemHandler):
         return hash(self.scheme)
 
     def retry(self, path: str, what: str, call: Callable[[], Answer]) -> Answer:
-        """As `stores.retry`; counts the further tries."""
-        return stores.retry(address(self.scheme, path), what, call, lambda: _retries.append(path))
+        """As `object_stores.retry`; counts the further tries."""
+        return object_stores.retry(address(self.scheme, path), what, call, lambda: _retries.append(path))
 
     def get_type_name(self) -> str:
         return f"byline-{self.scheme}"

@@ -38,11 +38,11 @@ from typing import TypeVar
 import pyarrow as pa
 from pyarrow import fs
 
-from byline import places
+from byline import locations
 from byline.errors import BylineError
-from byline.stores import address, is_object_address
-from transforms.files import object_store
-from transforms.files.refusals import Sink, no_scratch, reason, refusal, refusing
+from byline.object_stores import address, is_object_address
+from byline.transforms.files import object_store
+from byline.transforms.files.refusals import Sink, no_scratch, reason, refusal, refusing
 
 TEMPORARY_PREFIX = ".tmp-"
 # As `temporary_name` makes them: what else begins like that is somebody else's.
@@ -67,7 +67,7 @@ def resolve(uri: str) -> tuple[fs.FileSystem, str]:
     """
     if is_object_address(uri):
         return object_store.resolve(uri)
-    places.check(uri)
+    locations.check(uri)
     return fs.LocalFileSystem(), os.path.abspath(uri)
 
 

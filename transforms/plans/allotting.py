@@ -16,14 +16,14 @@ from fractions import Fraction
 import numpy as np
 
 from byline.errors import BylineError
-from schemas.config import Config
-from schemas.recipe import Branch
-from transforms.plans.budgeting import Budget, Demand, Targets
-from transforms.plans.fitting import Mover, corrected, error_of
-from transforms.plans.intervals import EPOCH, Line
-from transforms.plans.laying_out import Laid, lay_ordered, lay_shuffled
-from transforms.plans.simulating import Draws, Outcome, Recipe, SourceSample, simulate
-from transforms.plans.slicing import Slice
+from byline.schemas.config import Config
+from byline.schemas.recipe import Branch
+from byline.transforms.plans.budgeting import Budget, Demand, Targets
+from byline.transforms.plans.fitting import Mover, corrected, error_of
+from byline.transforms.plans.intervals import EPOCH, Line
+from byline.transforms.plans.laying_out import Laid, lay_ordered, lay_shuffled
+from byline.transforms.plans.simulating import Draws, Outcome, Recipe, SourceSample, simulate
+from byline.transforms.plans.slicing import Slice
 
 # The error of the costs falls by ten or more a round until single documents decide.
 _ROUNDS = 3
@@ -185,7 +185,7 @@ class Allotter:
         return main
 
     def _fit(self, task: _Task) -> PartAllotment:
-        """The best of some lengths around the right one (see `transforms.plans.fitting`)."""
+        """The best of some lengths around the right one (see `byline.transforms.plans.fitting`)."""
         asked = {source: list(counts) for source, counts in task.target.items()}
         groups = np.array([slice_.group for slice_ in task.slices])
         tried = []

@@ -7,7 +7,7 @@ phases     0.9 and 0.1                                      -> c4 1.44 M and 0.1
 ```
 
 A source's **capacity** is how many positions one epoch of it fills, divided between the phases by their shares. All
-of it is arithmetic on integers and exact fractions, with lines of tokens by place (`transforms.plans.intervals`).
+of it is arithmetic on integers and exact fractions, with lines of tokens by place (`transforms/plans/intervals.py`).
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -16,11 +16,11 @@ from fractions import Fraction
 from itertools import pairwise
 
 from byline.errors import BylineError
-from schemas.config import Config
-from schemas.recipe import Part, Shortage
-from transforms.plans.intervals import EPOCH, Line
-from transforms.plans.mixing import Blend, cap_weights, constant_weights
-from transforms.plans.slicing import Slice, cut_slices
+from byline.schemas.config import Config
+from byline.schemas.recipe import Part, Shortage
+from byline.transforms.plans.intervals import EPOCH, Line
+from byline.transforms.plans.mixing import Blend, cap_weights, constant_weights
+from byline.transforms.plans.slicing import Slice, cut_slices
 
 # Source -> positions for each slice of a part.
 Targets = dict[str, list[int]]

@@ -16,9 +16,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from transforms.plans.budgeting import Targets
-from transforms.plans.intervals import EPOCH, Line
-from transforms.plans.simulating import SourceSample
+from byline.transforms.plans.budgeting import Targets
+from byline.transforms.plans.intervals import EPOCH, Line
+from byline.transforms.plans.simulating import SourceSample
 
 # An error of a share, and of a length, that a reader of the plan would mind.
 _SHARE = Fraction(1, 500)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transforms.batches.placing import BIN_BITS
+from byline.transforms.documents.shuffle_keys import BIN_BITS
 
 EPOCH = 1 << 64
 

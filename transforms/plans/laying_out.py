@@ -16,10 +16,10 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from transforms.batches.placing import ties
-from transforms.fields.ranking import Rank
-from transforms.plans.intervals import EPOCH, Line, place_ranges
-from transforms.plans.simulating import Draw, SourceSample, drawn_documents
+from byline.transforms.documents.shuffle_keys import ties
+from byline.transforms.fields.ranking import Rank
+from byline.transforms.plans.intervals import EPOCH, Line, place_ranges
+from byline.transforms.plans.simulating import Draw, SourceSample, drawn_documents
 
 # Behind every document's rank, but for one in 2^128.
 _LAST_RANK: Rank = (2**64 - 1, 2**64 - 1, 2**64 - 1)

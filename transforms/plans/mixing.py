@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
 
-from schemas.recipe import Mixture
+from byline.schemas.recipe import Mixture
 
 _DIGITS = 12
 # Enough digits that a size to a power is the same on every machine.

@@ -1,8 +1,8 @@
 """The plan of a recipe: passes over the token store's index columns, then arithmetic (`allotting`).
 
 ```
-selection   as many passes as the boundaries need            -> predicates       (transforms.passes.choosing)
-values      commonest values, borders of bins                -> values           (transforms.passes.value_counts)
+selection   as many passes as the boundaries need            -> predicates       (byline.transforms.scans.choosing)
+values      commonest values, borders of bins                -> values           (byline.transforms.scans.value_counts)
 lengths     SampleCounter                                    -> packing, simulated
 places      PlaceCounter, where the sample is not everything -> a line for each part and source
             Allotter                                         -> intervals, shards, slices
@@ -21,22 +21,22 @@ import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
-from schemas.config import Config
-from schemas.plan import PLAN_SCHEMA, Plan
-from schemas.recipe import Branch, Part
-from schemas.store import RunInfo
-from transforms.batches.placing import BINS, circle_offset, place_bins
-from transforms.fields.field_values import FieldValues
-from transforms.fields.ranking import Number
-from transforms.fields.selecting import Predicate, rank_predicate
-from transforms.passes.choosing import find_bin_borders, find_predicates
-from transforms.passes.counting import Pass
-from transforms.passes.measuring import DrawCounter, PartView, PlaceCounter, SampleCounter
-from transforms.passes.value_counts import find_top_values
-from transforms.plans.allotting import Allotment, Allotter, PartAllotment
-from transforms.plans.intervals import Line, place_ranges
-from transforms.plans.simulating import Draw, Recipe, SourceSample, no_sample, split_sample
-from transforms.tokens.text_tokenizer import TokenizerInfo
+from byline.schemas.config import Config
+from byline.schemas.plan import PLAN_SCHEMA, Plan
+from byline.schemas.recipe import Branch, Part
+from byline.schemas.store import RunInfo
+from byline.transforms.documents.shuffle_keys import BINS, circle_offset, place_bins
+from byline.transforms.fields.field_values import FieldValues
+from byline.transforms.fields.ranking import Number
+from byline.transforms.fields.selecting import Predicate, rank_predicate
+from byline.transforms.plans.allotting import Allotment, Allotter, PartAllotment
+from byline.transforms.plans.intervals import Line, place_ranges
+from byline.transforms.plans.simulating import Draw, Recipe, SourceSample, no_sample, split_sample
+from byline.transforms.scans.choosing import find_bin_borders, find_predicates
+from byline.transforms.scans.counting import Pass
+from byline.transforms.scans.measuring import DrawCounter, PartView, PlaceCounter, SampleCounter
+from byline.transforms.scans.value_counts import find_top_values
+from byline.transforms.tokens.text_tokenizer import TokenizerInfo
 
 # With so many documents the plan packs a sample: its error is far below a document's length then, and it takes 100 MB.
 SAMPLED_DOCUMENTS = 2_000_000

@@ -29,9 +29,9 @@ import numpy as np
 from pyarrow import fs
 
 from byline.errors import BylineError
-from transforms.files.local_copies import local_copy
-from transforms.files.storage import open_random, resolve
-from transforms.scores.fasttext_kernels import scan_entries
+from byline.transforms.files.local_copies import local_copy
+from byline.transforms.files.storage import open_random, resolve
+from byline.transforms.scores.fasttext_kernels import scan_entries
 
 SOFTMAX, HIERARCHICAL_SOFTMAX = "softmax", "hierarchical softmax"
 _MAGIC, _NEWEST = 793712314, 12

@@ -33,10 +33,16 @@ import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
-from transforms.files.local_copies import local_copy
-from transforms.files.storage import exists, join, open_random, write_file
-from transforms.scores.fasttext_file import HIERARCHICAL_SOFTMAX, SOFTMAX, ModelFile, model_sha256, read_model_file
-from transforms.scores.fasttext_kernels import Vocabulary, build_slots, join_entries, score_documents
+from byline.transforms.files.local_copies import local_copy
+from byline.transforms.files.storage import exists, join, open_random, write_file
+from byline.transforms.scores.fasttext_file import (
+    HIERARCHICAL_SOFTMAX,
+    SOFTMAX,
+    ModelFile,
+    model_sha256,
+    read_model_file,
+)
+from byline.transforms.scores.fasttext_kernels import Vocabulary, build_slots, join_entries, score_documents
 
 LIBRARY_SHIFT = 1e-5
 FOLDED_VERSION = 1

@@ -27,10 +27,10 @@ import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
-from schemas.corpora import Classifier
-from schemas.documents import LABEL_TYPE, SCORE_TYPE, info_of
-from transforms.batches.counters import count
-from transforms.scores.fasttext_folding import Model, open_model
+from byline.schemas.corpora import Classifier
+from byline.schemas.documents import LABEL_TYPE, SCORE_TYPE, info_of
+from byline.transforms.documents.counters import count
+from byline.transforms.scores.fasttext_folding import Model, open_model
 
 LABEL_PREFIX = "__label__"
 _LABELS_SHOWN = 20

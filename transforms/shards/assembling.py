@@ -18,21 +18,21 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-import transforms.batches.coder  # noqa: F401  (registers the coder of the batches)
+import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.manifest import ShardEntry
+from byline.schemas import corpora
+from byline.schemas.config import Config
+from byline.schemas.ledger import DrawCounts
+from byline.schemas.plan import FILE_NAME, Plan, read_plan, shard_path
+from byline.schemas.recipe import Condition, Packing
 from byline.shards import PADDING_DOC_ID, VERSION, shard_schema
-from schemas import corpora
-from schemas.config import Config
-from schemas.ledger import DrawCounts
-from schemas.plan import FILE_NAME, Plan, read_plan, shard_path
-from schemas.recipe import Condition, Packing
-from transforms.batches.counters import count, count_retries, shard_counts
-from transforms.fields.field_values import FieldValues
-from transforms.files.storage import DigestedSink, exists, join, read_bytes, write_file
-from transforms.shards.filling import Layout, count_draws, fill_rows, lay_out
-from transforms.shards.gathering import Documents, GatherPhase, RunIndex, gather
-from transforms.shards.packing import Segments, pack
-from transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer
+from byline.transforms.documents.counters import count, count_retries, shard_counts
+from byline.transforms.fields.field_values import FieldValues
+from byline.transforms.files.storage import DigestedSink, exists, join, read_bytes, write_file
+from byline.transforms.shards.filling import Layout, count_draws, fill_rows, lay_out
+from byline.transforms.shards.gathering import Documents, GatherPhase, RunIndex, gather
+from byline.transforms.shards.packing import Segments, pack
+from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer
 
 # Large enough to be read at full speed, small enough that a worker holds few of them.
 BATCH_BYTES = 16 << 20

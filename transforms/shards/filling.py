@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from schemas.ledger import DrawCounts
-from schemas.reasons import DiscardReason
-from schemas.recipe import Packing
-from transforms.shards.gathering import Documents
-from transforms.shards.packing import Segments
+from byline.schemas.ledger import DrawCounts
+from byline.schemas.reasons import DiscardReason
+from byline.schemas.recipe import Packing
+from byline.transforms.shards.gathering import Documents
+from byline.transforms.shards.packing import Segments
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.recipe import Condition
-from transforms.batches.placing import orders
-from transforms.fields.conditioning import Prefixes, make_prefixes, store_columns
-from transforms.fields.field_values import FieldValues
-from transforms.fields.selecting import Predicate, holds, predicate_columns
-from transforms.files.refusals import Sink
-from transforms.files.storage import open_random
-from transforms.store.run_pieces import Piece, TokenLists
-from transforms.store.run_reading import copy_tokens, read_pieces
-from transforms.tokens.text_tokenizer import TextTokenizer
+from byline.schemas.recipe import Condition
+from byline.transforms.documents.shuffle_keys import orders
+from byline.transforms.fields.conditioning import Prefixes, make_prefixes, store_columns
+from byline.transforms.fields.field_values import FieldValues
+from byline.transforms.fields.selecting import Predicate, holds, predicate_columns
+from byline.transforms.files.refusals import Sink
+from byline.transforms.files.storage import open_random
+from byline.transforms.store.run_pieces import Piece, TokenLists
+from byline.transforms.store.run_reading import copy_tokens, read_pieces
+from byline.transforms.tokens.text_tokenizer import TextTokenizer
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -141,7 +141,7 @@ def gather(
     """Reads the documents of one shard.
 
     Args:
-        rows: the plan's rows of the shard (`schemas.plan.PLAN_SCHEMA`).
+        rows: the plan's rows of the shard (`byline.schemas.plan.PLAN_SCHEMA`).
         index: the runs.
         phase: the shard's phase.
         seed: the recipe's seed.

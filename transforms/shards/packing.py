@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from schemas.recipe import Packing
+from byline.schemas.recipe import Packing
 
 
 @dataclass(frozen=True)

@@ -23,15 +23,15 @@ import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
-from byline.stores import is_object_address
-from schemas.store import FILE, MERGED_PREFIX, RunFile, in_order
-from transforms.batches.list_copying import place_lists
-from transforms.files.storage import exists, join, open_random, side_by_side, write_file
-from transforms.store.run_pieces import reading_run
-from transforms.store.run_ranges import RangedRun, read_directory
-from transforms.store.run_reading import Run
-from transforms.store.runs import batch_borders
-from transforms.store.store_index import order_of_run, runs_of
+from byline.object_stores import is_object_address
+from byline.schemas.store import FILE, MERGED_PREFIX, RunFile, in_order
+from byline.transforms.documents.list_copying import place_lists
+from byline.transforms.files.storage import exists, join, open_random, side_by_side, write_file
+from byline.transforms.store.run_pieces import reading_run
+from byline.transforms.store.run_ranges import RangedRun, read_directory
+from byline.transforms.store.run_reading import Run
+from byline.transforms.store.runs import batch_borders
+from byline.transforms.store.store_index import order_of_run, runs_of
 
 _INDEX = ("place", "row", "file", "num_tokens")
 # Runs of a group are open at the same time, and many systems let a process open 1024 files.

@@ -14,13 +14,13 @@ from typing import Any
 
 from idna import idnadata
 
-from schemas.config import Config
-from schemas.store import STORE_VERSION
-from transforms.corpora.metadata import snapshot_id
-from transforms.corpora.reading import TARGET_BYTES
-from transforms.rewrites.rewriting import module_sha256
-from transforms.scores.fasttext_file import model_sha256
-from transforms.tokens.text_tokenizer import shared_tokenizer
+from byline.schemas.config import Config
+from byline.schemas.store import STORE_VERSION
+from byline.transforms.corpora.metadata import snapshot_id
+from byline.transforms.corpora.reading import TARGET_BYTES
+from byline.transforms.formatters.formatting import module_sha256
+from byline.transforms.scores.fasttext_file import model_sha256
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 
 def source_parts(config: Config, source: str) -> dict[str, Any]:

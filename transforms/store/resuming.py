@@ -15,11 +15,11 @@ from itertools import count
 
 import apache_beam as beam
 
-import transforms.batches.coder  # noqa: F401  (registers the coder of the elements)
-from schemas.documents import InputFile
-from transforms.files.storage import exists, join
-from transforms.store.runs import run_name
-from transforms.store.store_index import read_run_info
+import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the elements)
+from byline.schemas.documents import InputFile
+from byline.transforms.files.storage import exists, join
+from byline.transforms.store.runs import run_name
+from byline.transforms.store.store_index import read_run_info
 
 
 def without_written(file: InputFile, folder: str) -> InputFile | None:

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
-from transforms.batches.list_copying import copy_lists
+from byline.transforms.documents.list_copying import copy_lists
 
 
 @contextmanager

@@ -18,14 +18,14 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-from byline.stores import TAIL_BYTES, ObjectFile
-from schemas.store import RunFile
-from transforms.batches.list_copying import copy_lists
-from transforms.files import arrow_file
-from transforms.files.arrow_file import BatchLayout, Column
-from transforms.files.object_store import in_order
-from transforms.files.storage import open_ranges
-from transforms.store.run_pieces import Piece, as_one, batches_between, reading_run, rows_between
+from byline.object_stores import TAIL_BYTES, ObjectFile
+from byline.schemas.store import RunFile
+from byline.transforms.documents.list_copying import copy_lists
+from byline.transforms.files import arrow_file
+from byline.transforms.files.arrow_file import BatchLayout, Column
+from byline.transforms.files.object_store import in_order
+from byline.transforms.files.storage import open_ranges
+from byline.transforms.store.run_pieces import Piece, as_one, batches_between, reading_run, rows_between
 
 # Bytes that are cheaper to read than to leave out: a request more waits 30 ms, in which a connection moves 1 MB.
 GAP_BYTES = 64 << 10

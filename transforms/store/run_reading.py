@@ -6,7 +6,7 @@ range 8..12 reads               8 9                      10 11 12
 ```
 
 A run on a local disk is mapped into memory, where all this is free; one in an object store is read by
-`transforms.store.run_ranges`. Both give the same.
+`byline.transforms.store.run_ranges`. Both give the same.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,11 +15,11 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-from byline.stores import is_object_address
-from schemas.store import RunFile
-from transforms.files.storage import open_random
-from transforms.store import run_ranges
-from transforms.store.run_pieces import (
+from byline.object_stores import is_object_address
+from byline.schemas.store import RunFile
+from byline.transforms.files.storage import open_random
+from byline.transforms.store import run_ranges
+from byline.transforms.store.run_pieces import (
     MappedTokens,
     Piece,
     TokenLists,
@@ -28,7 +28,7 @@ from transforms.store.run_pieces import (
     reading_run,
     rows_between,
 )
-from transforms.store.run_ranges import DIRECTORIES, RangedRun, RangedTokens
+from byline.transforms.store.run_ranges import DIRECTORIES, RangedRun, RangedTokens
 
 # Open runs a worker keeps: each holds a memory map.
 _OPEN_RUNS = 256

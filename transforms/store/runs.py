@@ -18,13 +18,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import transforms.batches.coder  # noqa: F401  (registers the coder of the batches)
-from schemas import store
-from schemas.documents import info_of
-from transforms.batches.counters import batch_counts, count, count_retries
-from transforms.batches.list_copying import copy_lists
-from transforms.batches.placing import places
-from transforms.files.storage import join, write_file
+import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
+from byline.schemas import store
+from byline.schemas.documents import info_of
+from byline.transforms.documents.counters import batch_counts, count, count_retries
+from byline.transforms.documents.list_copying import copy_lists
+from byline.transforms.documents.shuffle_keys import places
+from byline.transforms.files.storage import join, write_file
 
 
 def run_name(source: str, path: str, chunk: int) -> str:

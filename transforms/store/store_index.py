@@ -15,11 +15,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas.documents import InputFile
-from schemas.store import RunFile, RunInfo
-from transforms.files import storage
-from transforms.store.fingerprint import changed_keys
-from transforms.store.run_pieces import reading_run
+from byline.schemas.documents import InputFile
+from byline.schemas.store import RunFile, RunInfo
+from byline.transforms.files import storage
+from byline.transforms.store.fingerprint import changed_keys
+from byline.transforms.store.run_pieces import reading_run
 
 SOURCE_FILE = "source.json"
 

@@ -22,8 +22,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.tokens.text_parts import characters, flat_lists, span_lists, text_buffers, texts_of
-from transforms.tokens.token_bytes import TokenBytes, stands_at, words_at
+from byline.transforms.documents.text_parts import (
+    byte_positions,
+    flat_lists,
+    span_lists,
+    text_buffers,
+    texts_of,
+)
+from byline.transforms.tokens.token_bytes import TokenBytes, stands_at, words_at
 
 
 class Elements(NamedTuple):
@@ -57,48 +63,6 @@ def cut_texts(texts: pa.Array, special_spans: pa.Array) -> Elements:
     return Elements(texts_of(cuts, data), firsts, numbers % 2 == 1)
 
 
-def byte_positions(texts: pa.Array, positions: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Positions in characters as positions in the bytes below all texts.
-
-    Args:
-        texts: large_string [n] without nulls.
-        positions: int64, ascending within a text, at most its characters.
-        offsets: into `positions`, int64 [n + 1].
-
-    Returns:
-        int64 [positions], as the offsets of `texts` count.
-    """
-    borders, data = text_buffers(texts)
-    found = np.empty(len(positions), np.int64)
-    _walk(data, borders, characters(texts) == np.diff(borders), positions, offsets, found)
-    return found
-
-
-@numba.njit(cache=True, nogil=True)
-def _walk(
-    data: np.ndarray,
-    borders: np.ndarray,
-    is_ascii: np.ndarray,
-    positions: np.ndarray,
-    offsets: np.ndarray,
-    found: np.ndarray,
-) -> None:
-    for row in range(len(is_ascii)):
-        at, character = borders[row], 0
-        for index in range(offsets[row], offsets[row + 1]):
-            wanted = positions[index]
-            if is_ascii[row]:
-                found[index] = borders[row] + wanted
-                continue
-            while character < wanted:
-                at += 1
-                # A byte 10xxxxxx goes on with a character.
-                while at < borders[row + 1] and data[at] & 0xC0 == 0x80:
-                    at += 1
-                character += 1
-            found[index] = at
-
-
 class Trained(NamedTuple):
     """Which tokens of a batch are trained.
 
@@ -124,7 +88,7 @@ def find_trained(
     Args:
         elements: of `cut_texts`.
         texts: large_string [n] without nulls.
-        loss_spans: as in `schemas.documents` [n]; a null trains everything.
+        loss_spans: as in `byline.schemas.documents` [n]; a null trains everything.
         ids: tokens of all elements one after another; a name that is not empty is one token.
         offsets: of each element's tokens, int64 [elements + 1].
         token_bytes: of the tokenizer.

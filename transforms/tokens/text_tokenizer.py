@@ -28,10 +28,10 @@ import pyarrow.compute as pc
 import tokenizers
 
 from byline.errors import BylineError
-from schemas import corpora
-from transforms.files.storage import read_bytes
-from transforms.tokens.new_characters import has_new_characters
-from transforms.tokens.token_bytes import TokenBytes, token_bytes
+from byline.schemas import corpora
+from byline.transforms.files.storage import read_bytes
+from byline.transforms.tokens.new_characters import has_new_characters
+from byline.transforms.tokens.token_bytes import TokenBytes, token_bytes
 
 # tokenizers builds Python objects for every token, so it is given a few documents at a time.
 _SLOW_SLICE = 256
@@ -154,7 +154,7 @@ class TextTokenizer:
 
         Args:
             text: the document.
-            loss, special: its spans, as in `schemas.documents`.
+            loss, special: its spans, as in `byline.schemas.documents`.
         """
         ids: list[int] = []
         places = [np.zeros((0, 2), np.int64)]

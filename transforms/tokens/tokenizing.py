@@ -8,7 +8,7 @@ loss_spans   [0, 1]  none                     masked       [1, 2]   []
 1 document in 4,096 is tokenized by both libraries (see `text_tokenizer`), and `special_text` counts the names of
 special tokens that stand in the texts. Where a rewrite names special tokens in a text (`special_spans`), those come in
 by their ids, and the texts between them are tokenized on their own. `loss_spans` become the column `masked`, as
-`transforms.tokens.loss_spans` finds it.
+`byline.transforms.tokens.loss_spans` finds it.
 """
 
 from collections.abc import Iterator
@@ -20,15 +20,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import transforms.batches.coder  # noqa: F401  (registers the coder of the batches)
+import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
-from schemas import corpora, documents
-from schemas.documents import info_of, with_info
-from schemas.reasons import DropReason
-from transforms.batches.filtering import apply_reasons
-from transforms.batches.placing import places
-from transforms.tokens import loss_spans
-from transforms.tokens.text_tokenizer import TextTokenizer, shared_tokenizer, token_id
+from byline.schemas import corpora, documents
+from byline.schemas.documents import info_of, with_info
+from byline.schemas.reasons import DropReason
+from byline.transforms.documents.shuffle_keys import places
+from byline.transforms.filters.filtering import apply_reasons
+from byline.transforms.tokens import loss_spans
+from byline.transforms.tokens.text_tokenizer import TextTokenizer, shared_tokenizer, token_id
 
 # One document in so many is tokenized by both libraries: at 70 times the time a document, under 2 % of the whole.
 CHECKED_SHARE = 4096

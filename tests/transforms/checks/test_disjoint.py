@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
-from tests.planned import TOKENIZER
-from transforms.checks.disjoint import check_disjoint
+from byline.transforms.checks.disjoint import check_disjoint
+from tests.support.planned import TOKENIZER
 
 # Records of two input files; doc ids are file * 2^32 + row.
 ROWS = np.array([13, 9])

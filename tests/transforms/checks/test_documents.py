@@ -14,18 +14,18 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from byline.schemas.config import Config
+from byline.schemas.documents import InputFile
+from byline.schemas.recipe import Condition, Packing
 from byline.shards import shard_schema
-from schemas.config import Config
-from schemas.documents import InputFile
-from schemas.recipe import Condition, Packing
+from byline.transforms.checks.documents import DocumentChecker, SegmentSample, sample_segments
+from byline.transforms.corpora.listing import list_inputs
+from byline.transforms.fields.field_values import FieldValues
+from byline.transforms.shards.assembling import PlannedPhase
+from byline.transforms.shards.gathering import GatherPhase
+from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer, tokenizer_info
 from tests.reference import layout, packing
-from tests.small import BOS, PAD, reference_tokenizer, small_config, tokenizer_file
-from transforms.checks.documents import DocumentChecker, SegmentSample, sample_segments
-from transforms.corpora.listing import list_inputs
-from transforms.fields.field_values import FieldValues
-from transforms.shards.assembling import PlannedPhase
-from transforms.shards.gathering import GatherPhase
-from transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer, tokenizer_info
+from tests.support.small import BOS, PAD, reference_tokenizer, small_config, tokenizer_file
 
 LENGTH = 40
 TEXTS = ["The quick brown fox jumps over the lazy dog. " * 3, "It's 1234.5 kilometres.", "Tokens, rows and documents"]

@@ -14,18 +14,12 @@ import numpy as np
 import pytest
 
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
-from schemas.config import Config
-from schemas.config_file import parse_config
-from schemas.store import RunInfo
-from tests.planned import TOKENIZER
-from transforms.checks.ledger import (
-    check_phase,
-    check_sources,
-    misfits,
-    shard_misfits,
-    source_totals,
-)
-from transforms.checks.reports import ShardCounts, SourceCounts
+from byline.schemas.config import Config
+from byline.schemas.config_file import parse_config
+from byline.schemas.store import RunInfo
+from byline.transforms.checks.ledger import check_phase, check_sources, misfits, shard_misfits, source_totals
+from byline.transforms.checks.reports import ShardCounts, SourceCounts
+from tests.support.planned import TOKENIZER
 
 NAMES = [("c4", "a.gz"), ("dclm", "b.zst")]
 RECORDS = np.array([4, 3])

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
-from schemas.config import Config
-from schemas.config_file import parse_config
-from schemas.plan import PLAN_SCHEMA, Plan
-from tests.planned import TOKENIZER
-from transforms.checks.plan import check_drawn, check_plan, condition_of, sources_masking_own
+from byline.schemas.config import Config
+from byline.schemas.config_file import parse_config
+from byline.schemas.plan import PLAN_SCHEMA, Plan
+from byline.transforms.checks.plan import check_drawn, check_plan, condition_of, sources_masking_own
+from tests.support.planned import TOKENIZER
 
 CONDITION = {"template": "{host}", "place": "before"}
 VALUES: dict[str, Any] = {

@@ -7,9 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from transforms.checks.documents import SegmentSample
-from transforms.checks.reports import ShardCounts, ShardReport, SourceCounts, read_documents, read_report, write_report
-from transforms.checks.rows import RowCounts
+from byline.transforms.checks.documents import SegmentSample
+from byline.transforms.checks.reports import (
+    ShardCounts,
+    ShardReport,
+    SourceCounts,
+    read_documents,
+    read_report,
+    write_report,
+)
+from byline.transforms.checks.rows import RowCounts
 
 SAMPLE = SegmentSample("main", "main/0.arrow, row 3", 1, 7, 2, np.array([5, 0, 50_000]), np.array([0, 1, 1]))
 SAID = {"counts": {"c4": {"documents": 2, "discarded": {"cut": 4}}}, "padding": 4}

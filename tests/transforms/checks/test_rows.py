@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from byline.schemas.recipe import Packing
 from byline.shards import shard_schema
-from schemas.recipe import Packing
+from byline.transforms.checks.rows import RowCounts, RowRules, ShardCounter
 from tests.reference import layout, packing
-from transforms.checks.rows import RowCounts, RowRules, ShardCounter
 
 PAD, BOS, EOS, VOCABULARY = ord("_"), ord("."), ord("|"), 200
 POLICIES = [policy.value for policy in Packing]

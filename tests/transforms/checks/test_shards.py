@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from tests import small
-from tests.builds import build
-from transforms.checks.reports import ShardReport, read_documents, read_report
-from transforms.checks.shards import CheckJob, CheckShards, ShardChecker, open_checker
-from transforms.files.local_copies import fetched
+from byline.transforms.checks.reports import ShardReport, read_documents, read_report
+from byline.transforms.checks.shards import CheckJob, CheckShards, ShardChecker, open_checker
+from byline.transforms.files.local_copies import fetched
+from tests.support import small
+from tests.support.builds import build
 
 
 @pytest.fixture(scope="module")

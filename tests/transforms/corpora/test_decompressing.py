@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from transforms.corpora import decompressing
+from byline.transforms.corpora import decompressing
 
 BOM = b"\xef\xbb\xbf"
 LINES = b"\n".join(b"line %d" % number for number in range(5000))

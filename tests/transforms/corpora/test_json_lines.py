@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.corpora import Malformed
-from schemas.documents import ANSWER, MESSAGES, QUESTION, InputFile
-from transforms.corpora import json_lines
-from transforms.corpora.decompressing import line_bounds
+from byline.schemas.corpora import Malformed
+from byline.schemas.documents import ANSWER, MESSAGES, QUESTION, InputFile
+from byline.transforms.corpora import json_lines
+from byline.transforms.corpora.decompressing import line_bounds
 
 SCHEMA = pa.schema(
     [

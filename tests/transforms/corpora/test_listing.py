@@ -8,10 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.corpora import Source
-from schemas.documents import InputFile
-from transforms.corpora import listing
-from transforms.files import storage
+from byline.schemas.corpora import Source
+from byline.schemas.documents import InputFile
+from byline.transforms.corpora import listing
+from byline.transforms.files import storage
 
 TREE = [
     "top.json",

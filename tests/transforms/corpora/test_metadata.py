@@ -5,9 +5,9 @@ import pyarrow as pa
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
-from schemas import documents
-from transforms.batches.coder import RecordBatchCoder
-from transforms.corpora.metadata import ExtractMetadata, extract_metadata, snapshot_id
+from byline.schemas import documents
+from byline.transforms.corpora.metadata import ExtractMetadata, extract_metadata, snapshot_id
+from byline.transforms.documents.coder import RecordBatchCoder
 
 INFO = documents.BatchInfo("mine", "a.jsonl", 0, True, 100, 3, 30)
 SCHEMA = pa.schema([documents.ROW, documents.TEXT, documents.URL, pa.field("license", pa.string())])
@@ -51,7 +51,7 @@ def test_names_the_suffix_list():
 
 def test_the_name_changes_with_the_list(monkeypatch):
     before = snapshot_id()
-    monkeypatch.setattr("transforms.corpora.metadata.pkgutil.get_data", lambda package, name: b"com\n")
+    monkeypatch.setattr("byline.transforms.corpora.metadata.pkgutil.get_data", lambda package, name: b"com\n")
     assert before != snapshot_id() == "03b795529d1bb07b"
 
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.corpora import Malformed
-from schemas.documents import ANSWER, MESSAGES, QUESTION, InputFile
-from transforms.corpora import json_lines, parquet_rows
+from byline.schemas.corpora import Malformed
+from byline.schemas.documents import ANSWER, MESSAGES, QUESTION, InputFile
+from byline.transforms.corpora import json_lines, parquet_rows
 
 TEXT_ONLY = pa.schema([("text", pa.large_string()), ("url", pa.large_string())])
 KINDS = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "score": pa.float32(), "bool": pa.bool_()}

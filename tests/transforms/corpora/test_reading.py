@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.corpora import Source
-from schemas.documents import BatchInfo, InputFile, info_of
-from transforms.batches.coder import InputFileCoder, RecordBatchCoder
-from transforms.corpora import reading
+from byline.schemas.corpora import Source
+from byline.schemas.documents import BatchInfo, InputFile, info_of
+from byline.transforms.corpora import reading
+from byline.transforms.documents.coder import InputFileCoder, RecordBatchCoder
 
 SCHEMA = pa.schema([("text", pa.large_string()), ("url", pa.large_string())])
 

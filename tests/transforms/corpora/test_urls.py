@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from byline.transforms.corpora import urls
 from tests.reference.urls import RULES, UNKNOWN, parse_url
-from transforms.corpora import urls
 
 ROOT = Path(__file__).parents[3]
 
@@ -282,7 +282,7 @@ def test_a_host_is_its_own_normal_form(texts):
 
 OFFLINE = """
 import sys
-from transforms.corpora import urls
+from byline.transforms.corpora import urls
 
 def watch(event, arguments):
     writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")

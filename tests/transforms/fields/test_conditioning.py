@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
+from byline.schemas.recipe import Condition
 from byline.template import Template
-from schemas.recipe import Condition
-from tests import small
+from byline.transforms.documents.shuffle_keys import dropped_out, left_empty
+from byline.transforms.fields.conditioning import Prefixes, make_prefixes, markers, no_prefixes, store_columns
+from byline.transforms.fields.field_values import FieldValues
+from byline.transforms.tokens.text_tokenizer import TextTokenizer
 from tests.reference import layout, placing
-from transforms.batches.placing import dropped_out, left_empty
-from transforms.fields.conditioning import Prefixes, make_prefixes, markers, no_prefixes, store_columns
-from transforms.fields.field_values import FieldValues
-from transforms.tokens.text_tokenizer import TextTokenizer
+from tests.support import small
 
 NONE = FieldValues()
 LONG = "x1y2z3" * 8

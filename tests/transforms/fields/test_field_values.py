@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.documents import LABEL_TYPE
-from transforms.fields.field_values import FieldValues, bin_numbers, keep_only
+from byline.schemas.documents import LABEL_TYPE
+from byline.transforms.fields.field_values import FieldValues, bin_numbers, keep_only
 
 
 def test_json_keeps_borders_exactly():

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from byline.transforms.fields import ranking
 from tests.reference import placing, selection
-from transforms.fields import ranking
 
 MOST, LEAST = 2**63 - 1, -(2**63)
 FLOATS = [math.inf, 1.7e308, 3.4e38, 1.0, 0.1, 1e-45, 5e-324, 0.0, -5e-324, -1e-45, -1.0, -1.7e308, -math.inf]

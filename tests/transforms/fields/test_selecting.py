@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.recipe import Selection
+from byline.schemas.recipe import Selection
+from byline.transforms.fields import ranking, selecting
 from tests.reference import selection
-from transforms.fields import ranking, selecting
 
 HOST_TYPE = pa.dictionary(pa.int32(), pa.string())
 

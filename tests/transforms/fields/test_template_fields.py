@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from byline.schemas import documents
+from byline.schemas.recipe import Condition
 from byline.template import Template
-from schemas import documents
-from schemas.recipe import Condition
-from transforms.fields import template_fields
-from transforms.fields.field_values import FieldValues
-from transforms.fields.template_fields import columns_of_fields, field_values, filled_prefixes, unknown_prefix
+from byline.transforms.fields import template_fields
+from byline.transforms.fields.field_values import FieldValues
+from byline.transforms.fields.template_fields import columns_of_fields, field_values, filled_prefixes, unknown_prefix
 
 NONE = FieldValues()
 SCHEMA = pa.schema(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.documents import MASKED, tokens_field
-from transforms.files.arrow_file import (
+from byline.schemas.documents import MASKED, tokens_field
+from byline.transforms.files.arrow_file import (
     END_BYTES,
     PREFIX_BYTES,
     columns_of,

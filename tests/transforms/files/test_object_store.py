@@ -11,16 +11,16 @@ import pyarrow as pa
 import pytest
 from pyarrow import fs
 
-from byline import stores
+from byline import object_stores
 from byline.errors import BylineError
-from schemas.corpora import Source
-from tests.fasttext_models import train
-from tests.object_server import BUCKET, SLOW_SECONDS, Environ, ObjectServer, object_server, some_faults
-from transforms.corpora.listing import list_inputs
-from transforms.files import object_store, storage
-from transforms.files.local_copies import local_copy
-from transforms.scores.fasttext_folding import LibraryModel, open_model
-from transforms.store import store_index
+from byline.schemas.corpora import Source
+from byline.transforms.corpora.listing import list_inputs
+from byline.transforms.files import object_store, storage
+from byline.transforms.files.local_copies import local_copy
+from byline.transforms.scores.fasttext_folding import LibraryModel, open_model
+from byline.transforms.store import store_index
+from tests.support.fasttext_models import train
+from tests.support.object_server import BUCKET, SLOW_SECONDS, Environ, ObjectServer, object_server, some_faults
 
 ROOT = f"s3://{BUCKET}"
 # Compresses badly and repeats nowhere, so that two pieces in the wrong order are told.
@@ -37,11 +37,11 @@ def shared() -> Iterator[ObjectServer]:
 def server(shared: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
     """An empty bucket; the client itself tries once, so that every fault comes to what is tested here, and soon."""
     shared.empty()
-    monkeypatch.setattr(stores, "_FIRST_WAIT", 0.001)
-    monkeypatch.setattr(stores, "_CLIENT_ATTEMPTS", 1)
-    stores._s3.cache_clear()
+    monkeypatch.setattr(object_stores, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(object_stores, "_CLIENT_ATTEMPTS", 1)
+    object_stores._s3.cache_clear()
     yield shared
-    stores._s3.cache_clear()
+    object_stores._s3.cache_clear()
 
 
 def write(uri: str, content: bytes) -> None:
@@ -110,7 +110,7 @@ def test_an_error_while_writing_leaves_the_old_object_and_nothing_else(server: O
 def test_large_objects_go_up_in_parts_and_come_back_in_ranges(
     server: ObjectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "_CLIENT_ATTEMPTS", 5)
+    monkeypatch.setattr(object_stores, "_CLIENT_ATTEMPTS", 5)
     content = NOISE * 1000  # 32 MB: four ranges or parts
     with server.faults(some_faults):
         write(f"{ROOT}/large.bin", content)
@@ -139,7 +139,7 @@ def test_large_objects_go_up_in_parts_and_come_back_in_ranges(
 def test_an_upload_that_fails_leaves_the_old_object(
     server: ObjectServer, monkeypatch: pytest.MonkeyPatch, what: str, size: int
 ) -> None:
-    monkeypatch.setattr(stores, "_TRIES", 2)
+    monkeypatch.setattr(object_stores, "_TRIES", 2)
     server.put("a.bin", b"old")
     with server.faults(always(what, "PUT")), pytest.raises(BylineError) as error:
         write(f"{ROOT}/a.bin", bytes(size))
@@ -153,7 +153,7 @@ def test_an_upload_that_fails_leaves_the_old_object(
 def test_a_read_that_fails_for_good_says_which_object(
     server: ObjectServer, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(stores, "_TRIES", 2)
+    monkeypatch.setattr(object_stores, "_TRIES", 2)
     server.put("a b.bin", NOISE)
     source = storage.open_random(f"{ROOT}/a%20b.bin")
     with server.faults(always(what, "GET")) as answers, pytest.raises(BylineError) as error:
@@ -178,7 +178,7 @@ def test_a_read_goes_on_after_a_fault(server: ObjectServer, what: str) -> None:
 
 def test_waits_twice_as_long_after_each_try(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(stores.time, "sleep", waited.append)
+    monkeypatch.setattr(object_stores.time, "sleep", waited.append)
     store = object_store._Retrying("s3", fs.LocalFileSystem())
 
     def fail() -> None:
@@ -202,7 +202,7 @@ def test_what_is_refused_is_not_tried_again(server: ObjectServer) -> None:
 
 @pytest.mark.parametrize("cause", ["AWS Error UNKNOWN (HTTP status 301) during HeadObject operation", "NO_SUCH_BUCKET"])
 def test_what_no_second_try_changes(monkeypatch: pytest.MonkeyPatch, cause: str) -> None:
-    monkeypatch.setattr(stores.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(object_stores.time, "sleep", lambda seconds: None)
     tries: list[int] = []
 
     def fail() -> None:
@@ -210,7 +210,7 @@ def test_what_no_second_try_changes(monkeypatch: pytest.MonkeyPatch, cause: str)
         raise OSError(cause)
 
     with pytest.raises(BylineError, match="cannot be read"):
-        stores.retry("s3://bucket/a", "read", fail)
+        object_stores.retry("s3://bucket/a", "read", fail)
     assert len(tries) == 1
 
 
@@ -239,18 +239,22 @@ def test_what_no_second_try_changes(monkeypatch: pytest.MonkeyPatch, cause: str)
 def test_the_last_failure_names_the_server(
     monkeypatch: pytest.MonkeyPatch, uri: str, environment: dict[str, str], told: str
 ) -> None:
-    for names in (stores._ENDPOINT_VARIABLES, stores._REGION_VARIABLES, (stores._EMULATOR_VARIABLE,)):
+    for names in (
+        object_stores._ENDPOINT_VARIABLES,
+        object_stores._REGION_VARIABLES,
+        (object_stores._EMULATOR_VARIABLE,),
+    ):
         for name in names:
             monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(stores, "_TRIES", 1)
+    monkeypatch.setattr(object_stores, "_TRIES", 1)
 
     def fail() -> None:
         raise OSError("no route to host")
 
     with pytest.raises(BylineError) as error:
-        stores.retry(uri, "listed", fail)
+        object_stores.retry(uri, "listed", fail)
     assert f"{told}, and run again" in str(error.value)
     assert "secret" not in str(error.value)
 
@@ -291,12 +295,12 @@ def test_an_object_of_which_the_client_itself_says_that_it_is_gone(monkeypatch: 
     monkeypatch.setattr(file, "read_at", lambda size, start: Path("/no such folder/file").read_bytes())
     # As Google's client does.
     with pytest.raises(BylineError, match=r"^gs://bucket/a: was deleted while it was read"):
-        stores.ObjectFile("gs://bucket/a", lambda: file).read_at(3, 9)
+        object_stores.ObjectFile("gs://bucket/a", lambda: file).read_at(3, 9)
 
 
 def test_what_only_looks_like_a_deleted_object_is_tried_again(server: ObjectServer) -> None:
     file: Any = Doubtful()
-    assert stores.ObjectFile("s3://bucket/a", lambda: file).read_at(3, 9) == bytes(6)
+    assert object_stores.ObjectFile("s3://bucket/a", lambda: file).read_at(3, 9) == bytes(6)
     assert file.errors == []
 
 
@@ -327,7 +331,7 @@ def test_an_address_has_no_secrets_or_options(uri: str, shown: str) -> None:
 def test_an_address_has_no_empty_name(uri: str) -> None:
     with pytest.raises(BylineError, match=f"^{uri}: an empty name between two slashes can neither be read nor written"):
         storage.resolve(uri)
-    assert stores.split_address("s3://bucket/a/b//") == ("s3", "bucket/a/b")
+    assert object_stores.split_address("s3://bucket/a/b//") == ("s3", "bucket/a/b")
 
 
 @pytest.mark.parametrize("endpoint", ["localhost:9000", "ftp://x", "http://x/path"])
@@ -411,7 +415,7 @@ def test_the_end_of_a_file_is_fetched_once(server: ObjectServer) -> None:
     content = NOISE * 10
     server.put("a.bin", content)
     with server.faults(lambda *_: None), storage.open_random(f"{ROOT}/a.bin") as source:
-        for start in range(len(content) - stores.TAIL_BYTES, len(content), 5000):
+        for start in range(len(content) - object_stores.TAIL_BYTES, len(content), 5000):
             assert source.read_at(5000, start) == content[start : start + 5000]
         assert server.calls == {"HEAD": 1, "GET": 1}
         assert source.read_at(5000, 0) == content[:5000]

@@ -15,10 +15,10 @@ import pytest
 from pyarrow import fs
 
 from byline.errors import BylineError
-from tests.object_server import BUCKET, ObjectServer, object_server
-from tests.refused import limited
-from transforms.files import local_copies, storage
-from transforms.files.refusals import Sink, refusal, scratch_folder
+from byline.transforms.files import local_copies, storage
+from byline.transforms.files.refusals import Sink, refusal, scratch_folder
+from tests.support.object_server import BUCKET, ObjectServer, object_server
+from tests.support.refused import limited
 
 AGAIN = "and run the same command again: what is whole stays"
 TOO_LARGE = f"(File too large); raise the limit on the size of files (ulimit -f) {AGAIN}"

@@ -10,8 +10,8 @@ import pytest
 from pyarrow import fs
 
 from byline.errors import BylineError
-from tests.object_server import BUCKET, Environ, object_server, quick_retries
-from transforms.files import storage
+from byline.transforms.files import storage
+from tests.support.object_server import BUCKET, Environ, object_server, quick_retries
 
 HOUR, DAY = 3600, 24 * 3600
 NOW = 1_800_000_000.0

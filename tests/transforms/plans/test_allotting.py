@@ -10,11 +10,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.config import Config
-from schemas.plan import Plan
-from schemas.recipe import Packing
-from tests import small
-from tests.small import SmallStore, StoredRow
+from byline.schemas.config import Config
+from byline.schemas.plan import Plan
+from byline.schemas.recipe import Packing
+from tests.support import small
+from tests.support.small import SmallStore, StoredRow
 
 LENGTH = 16
 EPOCH = 2**64

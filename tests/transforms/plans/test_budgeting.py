@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from byline.errors import BylineError
-from schemas.config import Config
-from schemas.config_file import parse_config
-from transforms.batches.placing import BINS
-from transforms.plans.budgeting import Budget, Demand
-from transforms.plans.intervals import EPOCH, Line
+from byline.schemas.config import Config
+from byline.schemas.config_file import parse_config
+from byline.transforms.documents.shuffle_keys import BINS
+from byline.transforms.plans.budgeting import Budget, Demand
+from byline.transforms.plans.intervals import EPOCH, Line
 
 F = Fraction
 LENGTH = 10

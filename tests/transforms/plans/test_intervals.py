@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.batches.placing import BIN_BITS, BINS
-from transforms.plans.intervals import EPOCH, Line, place_ranges
+from byline.transforms.documents.shuffle_keys import BIN_BITS, BINS
+from byline.transforms.plans.intervals import EPOCH, Line, place_ranges
 
 WIDTH = 1 << BIN_BITS
 points = st.integers(0, 3 * EPOCH)

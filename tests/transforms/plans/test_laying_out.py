@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from byline.transforms.documents.shuffle_keys import BIN_BITS, BINS
+from byline.transforms.plans.intervals import EPOCH, Line, place_ranges
+from byline.transforms.plans.laying_out import Laid, lay_ordered, lay_shuffled
+from byline.transforms.plans.simulating import Draw, SourceSample, drawn_documents
 from tests.reference import selection
-from transforms.batches.placing import BIN_BITS, BINS
-from transforms.plans.intervals import EPOCH, Line, place_ranges
-from transforms.plans.laying_out import Laid, lay_ordered, lay_shuffled
-from transforms.plans.simulating import Draw, SourceSample, drawn_documents
 
 SPECIALS = 2
 PART = 1

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.recipe import Mixture
-from transforms.plans.mixing import Blend, cap_weights, constant_weights
+from byline.schemas.recipe import Mixture
+from byline.transforms.plans.mixing import Blend, cap_weights, constant_weights
 
 F = Fraction
 SIZES = {"big": 8000, "small": 1000, "tiny": 1}

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from byline.errors import BylineError
-from schemas.config import Config
-from schemas.plan import Plan, read_plan
-from schemas.recipe import Packing
-from tests import small
+from byline.schemas.config import Config
+from byline.schemas.plan import Plan, read_plan
+from byline.schemas.recipe import Packing
+from byline.transforms.plans import planning
+from byline.transforms.plans.planning import check_draws, inputs_sha256, make_plan
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.reference import selection
-from tests.small import SmallStore, StoredRow
-from transforms.plans import planning
-from transforms.plans.planning import check_draws, inputs_sha256, make_plan
-from transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
+from tests.support import small
+from tests.support.small import SmallStore, StoredRow
 
 LENGTH = 32
 NOTHING = {"documents": 0, "tokens": 0}

@@ -11,17 +11,17 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.plan import read_plan, rows_by_shard
-from schemas.recipe import Shortage
-from tests import small
-from tests.recipes import Made, config_of, corpora, recipes
+from byline.schemas.plan import read_plan, rows_by_shard
+from byline.schemas.recipe import Shortage
+from byline.transforms.checks.shuffle_keys import check_ranges
+from byline.transforms.plans import planning
+from byline.transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
+from byline.transforms.tokens.text_tokenizer import TokenizerInfo
 from tests.reference import assembly, planner
 from tests.reference.planner import Drawn
-from tests.small import SmallStore
-from transforms.checks.places import check_ranges
-from transforms.plans import planning
-from transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
-from transforms.tokens.text_tokenizer import TokenizerInfo
+from tests.support import small
+from tests.support.recipes import Made, config_of, corpora, recipes
+from tests.support.small import SmallStore
 
 
 @pytest.fixture(scope="module")

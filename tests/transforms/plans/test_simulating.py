@@ -8,10 +8,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.recipe import Condition, Packing
+from byline.schemas.recipe import Condition, Packing
+from byline.transforms.fields.ranking import Rank
+from byline.transforms.plans.simulating import (
+    Draw,
+    Outcome,
+    Recipe,
+    SourceSample,
+    drawn_documents,
+    simulate,
+    split_sample,
+)
 from tests.reference import placing, selection
-from transforms.fields.ranking import Rank
-from transforms.plans.simulating import Draw, Outcome, Recipe, SourceSample, drawn_documents, simulate, split_sample
 
 
 def recipe(**changes: Any) -> Recipe:

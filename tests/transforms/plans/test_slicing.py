@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.plans.slicing import Slice, cut_slices, shard_borders
+from byline.transforms.plans.slicing import Slice, cut_slices, shard_borders
 
 F = Fraction
 

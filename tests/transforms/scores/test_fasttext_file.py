@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from byline.errors import BylineError
-from tests.fasttext_models import train, write_examples
-from transforms.scores.fasttext_file import HIERARCHICAL_SOFTMAX, SOFTMAX, model_sha256, read_model_file
+from byline.transforms.scores.fasttext_file import HIERARCHICAL_SOFTMAX, SOFTMAX, model_sha256, read_model_file
+from tests.support.fasttext_models import train, write_examples
 
 
 @pytest.fixture(scope="module")

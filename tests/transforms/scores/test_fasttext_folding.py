@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from tests.fasttext_models import WORDS, train
+from byline.transforms.scores import fasttext_folding
+from byline.transforms.scores.fasttext_folding import FoldedModel, LibraryModel
 from tests.reference.fasttext_reference import SHIFT, PlainModel, fnv, library_probabilities, prepared
-from transforms.scores import fasttext_folding
-from transforms.scores.fasttext_folding import FoldedModel, LibraryModel
+from tests.support.fasttext_models import WORDS, train
 
 UNKNOWN = [
     "zebra",

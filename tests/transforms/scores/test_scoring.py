@@ -9,12 +9,12 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
 from byline.errors import BylineError
-from schemas import documents
-from schemas.corpora import Classifier
+from byline.schemas import documents
+from byline.schemas.corpora import Classifier
+from byline.transforms.documents.coder import RecordBatchCoder
+from byline.transforms.scores import scoring
+from byline.transforms.scores.scoring import ScoreQuality, Scorer, open_scorer, score_batch
 from tests.reference.fasttext_reference import library_probabilities
-from transforms.batches.coder import RecordBatchCoder
-from transforms.scores import scoring
-from transforms.scores.scoring import ScoreQuality, Scorer, open_scorer, score_batch
 
 INFO = documents.BatchInfo("mine", "a.jsonl", 0, True, 100, 4, 30)
 SCHEMA = pa.schema([documents.ROW, documents.TEXT, pa.field("license", pa.string())])

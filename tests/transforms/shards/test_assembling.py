@@ -11,17 +11,15 @@ import pyarrow as pa
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from byline.schemas.config import Config
+from byline.schemas.plan import FILE_NAME, PLAN_SCHEMA, Plan, rows_by_shard
+from byline.schemas.recipe import Condition, Packing
 from byline.shards import shard_metadata
-from schemas.config import Config
-from schemas.plan import FILE_NAME, PLAN_SCHEMA, Plan, rows_by_shard
-from schemas.recipe import Condition, Packing
-from tests import small
-from tests.small import SmallStore, StoredRow
-from transforms.batches.work_lists import ReadPlan
-from transforms.fields.field_values import FieldValues
-from transforms.files.storage import join, write_file
-from transforms.shards import assembling
-from transforms.shards.assembling import (
+from byline.transforms.documents.work_lists import ReadPlan
+from byline.transforms.fields.field_values import FieldValues
+from byline.transforms.files.storage import join, write_file
+from byline.transforms.shards import assembling
+from byline.transforms.shards.assembling import (
     INDEX_NAME,
     AssembleJob,
     AssembleShards,
@@ -30,8 +28,10 @@ from transforms.shards.assembling import (
     record_path,
     shard_batches,
 )
-from transforms.shards.gathering import write_index
-from transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer, tokenizer_info
+from byline.transforms.shards.gathering import write_index
+from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer, tokenizer_info
+from tests.support import small
+from tests.support.small import SmallStore, StoredRow
 
 CIRCLE_END = 2**64 - 1
 LENGTH = 16

@@ -6,11 +6,11 @@ Ids in these rows: 1 BOS, 2 EOS, 0 padding, 5x a prefix, 10x the first document,
 import numpy as np
 import pytest
 
-from schemas.ledger import DrawCounts
-from schemas.recipe import Packing
-from transforms.shards.filling import count_draws, fill_rows, lay_out
-from transforms.shards.gathering import Documents
-from transforms.shards.packing import Segments, pack
+from byline.schemas.ledger import DrawCounts
+from byline.schemas.recipe import Packing
+from byline.transforms.shards.filling import count_draws, fill_rows, lay_out
+from byline.transforms.shards.gathering import Documents
+from byline.transforms.shards.packing import Segments, pack
 
 BOS, EOS = 1, 2
 

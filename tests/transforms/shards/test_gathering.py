@@ -13,23 +13,23 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from byline.schemas import store
+from byline.schemas.config import Config
+from byline.schemas.plan import PLAN_SCHEMA, Plan
+from byline.schemas.recipe import Condition, Packing
 from byline.shards import shard_schema
-from schemas import store
-from schemas.config import Config
-from schemas.plan import PLAN_SCHEMA, Plan
-from schemas.recipe import Condition, Packing
-from tests import small
+from byline.transforms.fields.field_values import FieldValues
+from byline.transforms.files.storage import write_file
+from byline.transforms.shards import assembling
+from byline.transforms.shards.assembling import AssembleJob, PackedShard, pack_shard, planned_phases
+from byline.transforms.shards.gathering import INDEX_SCHEMA, Documents, GatherPhase, RunIndex, gather, write_index
+from byline.transforms.store import run_ranges, run_reading
+from byline.transforms.store.compacting import merge_runs
+from byline.transforms.store.run_reading import Run, forget_runs
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.reference import assembly, layout
-from tests.small import StoredRow
-from transforms.fields.field_values import FieldValues
-from transforms.files.storage import write_file
-from transforms.shards import assembling
-from transforms.shards.assembling import AssembleJob, PackedShard, pack_shard, planned_phases
-from transforms.shards.gathering import INDEX_SCHEMA, Documents, GatherPhase, RunIndex, gather, write_index
-from transforms.store import run_ranges, run_reading
-from transforms.store.compacting import merge_runs
-from transforms.store.run_reading import Run, forget_runs
-from transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
+from tests.support import small
+from tests.support.small import StoredRow
 
 CIRCLE_END = 2**64 - 1
 TEMPLATES = ("URL: {host}\n\n", "{host}", "{license}", "{license}{host}|", "{source}: ", "", "{ratio}", "{year}{ratio}")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.recipe import Packing
+from byline.schemas.recipe import Packing
+from byline.transforms.shards.packing import Segments, pack
 from tests.reference import layout, packing
-from transforms.shards.packing import Segments, pack
 
 BOS, EOS = 10_000, 10_001
 

@@ -15,27 +15,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas import store
-from schemas.plan import Plan, rows_by_shard
-from schemas.store import RunFile, RunInfo
-from tests import small
-from tests.small import FINGERPRINT, SmallStore, StoredRow, tokenized_batch, write_run_of
-from transforms.batches.work_lists import ListGroups, write_lines
-from transforms.plans.planning import make_plan
-from transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
-from transforms.shards.gathering import RunIndex
-from transforms.store import compacting
-from transforms.store.compacting import MergeGroup, MergeRuns, group_files, merge_runs, merged_name
-from transforms.store.runs import write_run
-from transforms.store.store_index import read_files, run_uris, runs_of
-from transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer, tokenizer_info
+from byline.schemas import store
+from byline.schemas.plan import Plan, rows_by_shard
+from byline.schemas.store import RunFile, RunInfo
+from byline.transforms.documents.work_lists import ListGroups, write_lines
+from byline.transforms.plans.planning import make_plan
+from byline.transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
+from byline.transforms.shards.gathering import RunIndex
+from byline.transforms.store import compacting
+from byline.transforms.store.compacting import MergeGroup, MergeRuns, group_files, merge_runs, merged_name
+from byline.transforms.store.runs import write_run
+from byline.transforms.store.store_index import read_files, run_uris, runs_of
+from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer, tokenizer_info
+from tests.support import small
+from tests.support.small import FINGERPRINT, SmallStore, StoredRow, tokenized_batch, write_run_of
 
 
 def write_at(folder: Path, path: str, places: Sequence[int], **settings: Any) -> str:
     """A run of documents at these places; document n has n + 1 tokens, all of them n."""
     rows = [StoredRow(row, [row] * (row + 1), host=f"{path}-{row}.org") for row in range(len(places))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transforms.store.runs.places", lambda source, path, rows: np.array(places, np.uint64)[rows])
+        patch.setattr(
+            "byline.transforms.store.runs.places", lambda source, path, rows: np.array(places, np.uint64)[rows]
+        )
         return write_run(tokenized_batch("a", path, rows, **settings), FINGERPRINT, str(folder))
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from schemas.config import Config
-from tests import small
-from transforms.store.fingerprint import changed_keys, fingerprint, source_parts
-from transforms.tokens.text_tokenizer import shared_tokenizer
+from byline.schemas.config import Config
+from byline.transforms.store.fingerprint import changed_keys, fingerprint, source_parts
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer
+from tests.support import small
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_special_tokens_and_library_do_not_count(folder: Path) -> None:
 
 
 def test_a_classifiers_model_and_label_count_where_it_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transforms.store.fingerprint.model_sha256", lambda path: f"of {path}")
+    monkeypatch.setattr("byline.transforms.store.fingerprint.model_sha256", lambda path: f"of {path}")
 
     def config(**classifier: str) -> Config:
         sources = {"a": source(score={}), "b": source()}

@@ -1,6 +1,6 @@
 """Ranges that shards read, before and after runs are merged."""
 
-from transforms.store.range_reads import RangeReads, count_reads, merged_runs
+from byline.transforms.store.range_reads import RangeReads, count_reads, merged_runs
 
 
 def test_every_range_is_read_from_each_run_of_its_source() -> None:

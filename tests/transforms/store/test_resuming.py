@@ -6,10 +6,10 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from schemas.documents import InputFile
-from tests.small import StoredRow, write_run_of
-from transforms.store.resuming import LeaveOutWritten, without_written
-from transforms.store.store_index import read_run_info
+from byline.schemas.documents import InputFile
+from byline.transforms.store.resuming import LeaveOutWritten, without_written
+from byline.transforms.store.store_index import read_run_info
+from tests.support.small import StoredRow, write_run_of
 
 
 def write(folder: Path, path: str, chunk: int, last: bool) -> int:

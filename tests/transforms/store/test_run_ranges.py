@@ -14,19 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from byline.stores import TAIL_BYTES
-from schemas import documents, store
-from schemas.store import RunFile, RunInfo
-from tests.object_server import BUCKET, ObjectServer, no_fault, object_server
-from tests.small import FINGERPRINT, StoredRow, tokenized_batch
-from tests.visit_cost import VisitCost
-from transforms.files import object_store
-from transforms.files.arrow_file import footer_size
-from transforms.store import run_ranges
-from transforms.store.run_pieces import Piece
-from transforms.store.run_ranges import Directories, RangedRun, RangedTokens, merge_spans, read_directory
-from transforms.store.run_reading import Run
-from transforms.store.runs import write_run
+from byline.object_stores import TAIL_BYTES
+from byline.schemas import documents, store
+from byline.schemas.store import RunFile, RunInfo
+from byline.transforms.files import object_store
+from byline.transforms.files.arrow_file import footer_size
+from byline.transforms.store import run_ranges
+from byline.transforms.store.run_pieces import Piece
+from byline.transforms.store.run_ranges import Directories, RangedRun, RangedTokens, merge_spans, read_directory
+from byline.transforms.store.run_reading import Run
+from byline.transforms.store.runs import write_run
+from tests.support.object_server import BUCKET, ObjectServer, no_fault, object_server
+from tests.support.small import FINGERPRINT, StoredRow, tokenized_batch
+from tests.support.visit_cost import VisitCost
 
 COLUMNS = ("place", "row", "num_tokens", "tokens", "masked", "host", "license", "year", "ratio", "topic", "url", "none")
 # Neighbours that are equal as 64-bit floats, and the ends of the circle.
@@ -79,7 +79,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counted]:
 
 def write(folder: Path, given_places: Sequence[int], rows: list[StoredRow], batch_bytes: int, path: str = "x") -> str:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transforms.store.runs.places", lambda source, path, rows: np.array(given_places, np.uint64))
+        patch.setattr(
+            "byline.transforms.store.runs.places", lambda source, path, rows: np.array(given_places, np.uint64)
+        )
         patch.setattr(store, "BATCH_TOKEN_BYTES", batch_bytes)
         return write_run(tokenized_batch("a", path, rows), FINGERPRINT, str(folder))
 

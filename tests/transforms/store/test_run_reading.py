@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas import store
-from tests.small import FINGERPRINT, StoredRow, tokenized_batch
-from transforms.store import run_reading
-from transforms.store.run_pieces import Piece
-from transforms.store.run_reading import Run, forget_runs, open_run
-from transforms.store.runs import write_run
+from byline.schemas import store
+from byline.transforms.store import run_reading
+from byline.transforms.store.run_pieces import Piece
+from byline.transforms.store.run_reading import Run, forget_runs, open_run
+from byline.transforms.store.runs import write_run
+from tests.support.small import FINGERPRINT, StoredRow, tokenized_batch
 
 # Neighbours that are equal as 64-bit floats, and the ends of the circle.
 BASES = (0, 2**53, 2**62, 2**63, 2**64 - 8)
@@ -26,7 +26,9 @@ def write(folder: Path, given_places: list[int], batch_rows: int = 3) -> str:
     """A run of documents with these places, `batch_rows` of them in a record batch."""
     rows = [StoredRow(row, [row]) for row in range(len(given_places))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transforms.store.runs.places", lambda source, path, rows: np.array(given_places, np.uint64))
+        patch.setattr(
+            "byline.transforms.store.runs.places", lambda source, path, rows: np.array(given_places, np.uint64)
+        )
         patch.setattr(store, "BATCH_TOKEN_BYTES", 2 * batch_rows)
         return write_run(tokenized_batch("a", "x.jsonl", rows), FINGERPRINT, str(folder))
 

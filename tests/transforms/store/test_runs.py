@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas import store
-from schemas.documents import MASKED, info_of
-from schemas.store import RunInfo
+from byline.schemas import store
+from byline.schemas.documents import MASKED, info_of
+from byline.schemas.store import RunInfo
+from byline.transforms.store.runs import WriteRuns, cut_for_reading, run_name, sort_by_place, write_run
 from tests.reference import placing
-from tests.small import FINGERPRINT, StoredRow, tokenized_batch
-from transforms.store.runs import WriteRuns, cut_for_reading, run_name, sort_by_place, write_run
+from tests.support.small import FINGERPRINT, StoredRow, tokenized_batch
 
 
 def batch_of(rows: int, size: int = 3, **settings: Any) -> pa.RecordBatch:
@@ -50,7 +50,7 @@ def test_masked_ranges_stay_with_their_documents(tmp_path: Path) -> None:
 
 
 def test_equal_places_are_in_order_of_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transforms.store.runs.places", lambda source, path, rows: (rows % 2).astype(np.uint64))
+    monkeypatch.setattr("byline.transforms.store.runs.places", lambda source, path, rows: (rows % 2).astype(np.uint64))
     assert sort_by_place(batch_of(6))["row"].to_pylist() == [0, 2, 4, 1, 3, 5]
 
 

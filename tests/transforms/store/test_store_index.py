@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from schemas.documents import InputFile
-from schemas.store import STORE_VERSION, RunFile, RunInfo
-from tests.small import StoredRow, write_run_of
-from transforms.store import store_index
+from byline.schemas.documents import InputFile
+from byline.schemas.store import STORE_VERSION, RunFile, RunInfo
+from byline.transforms.store import store_index
+from tests.support.small import StoredRow, write_run_of
 
 
 def run(path: str = "x", chunk: int = 0, last: bool = True, size: int = 10, source: str = "a") -> RunInfo:

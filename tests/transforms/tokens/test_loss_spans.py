@@ -12,13 +12,23 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from byline.errors import BylineError
-from schemas.documents import LOSS_SPANS, MASKED, ROW, SPANS_TYPE, SPECIAL_SPANS, TEXT, BatchInfo, info_of, with_info
-from tests import small
+from byline.schemas.documents import (
+    LOSS_SPANS,
+    MASKED,
+    ROW,
+    SPANS_TYPE,
+    SPECIAL_SPANS,
+    TEXT,
+    BatchInfo,
+    info_of,
+    with_info,
+)
+from byline.transforms.tokens import tokenizing
+from byline.transforms.tokens.loss_spans import byte_positions, cut_texts, masked_ranges
+from byline.transforms.tokens.text_tokenizer import TextTokenizer
+from byline.transforms.tokens.tokenizing import tokenize_batch
 from tests.reference import layout, loss_spans
-from transforms.tokens import tokenizing
-from transforms.tokens.loss_spans import byte_positions, cut_texts, masked_ranges
-from transforms.tokens.text_tokenizer import TextTokenizer
-from transforms.tokens.tokenizing import tokenize_batch
+from tests.support import small
 
 Spans = list[int] | None
 Document = tuple[str, Spans, Spans]

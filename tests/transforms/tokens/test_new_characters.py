@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import small
-from transforms.tokens.new_characters import UNICODE_17, has_new_characters
-from transforms.tokens.text_tokenizer import TextTokenizer
+from byline.transforms.tokens.new_characters import UNICODE_17, has_new_characters
+from byline.transforms.tokens.text_tokenizer import TextTokenizer
+from tests.support import small
 
 EDGES = sorted({*UNICODE_17.ravel().tolist(), *(UNICODE_17.ravel() - 1).tolist(), *(UNICODE_17.ravel() + 1).tolist()})
 

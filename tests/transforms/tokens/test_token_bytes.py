@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
-from tests import small
-from transforms.tokens.token_bytes import stands_at, token_bytes, words_at
+from byline.transforms.tokens.token_bytes import stands_at, token_bytes, words_at
+from tests.support import small
 
 VOCABULARY = {"Ġfox": 0, "Ã": 1, "Ċ": 2, "é ": 3, "##es": 4, "▁fox": 5, "Ġ": 7, "<|endoftext|>": 8, "a" * 20: 9}
 

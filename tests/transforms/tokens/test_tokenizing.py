@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, models, normalizers, pre_tokenizers, processors
 
 from byline.errors import BylineError
-from schemas import corpora
-from schemas.documents import BatchInfo, info_of, with_info
-from tests import small
-from transforms.tokens import text_tokenizer, tokenizing
-from transforms.tokens.text_tokenizer import TextTokenizer, tokenizer_info
-from transforms.tokens.tokenizing import Tokenize, tokenize_batch
+from byline.schemas import corpora
+from byline.schemas.documents import BatchInfo, info_of, with_info
+from byline.transforms.tokens import text_tokenizer, tokenizing
+from byline.transforms.tokens.text_tokenizer import TextTokenizer, tokenizer_info
+from byline.transforms.tokens.tokenizing import Tokenize, tokenize_batch
+from tests.support import small
 
 WORDS = ["[UNK]", "[PAD]", "the", "fox", "##es", "jump", "##s", "a", "b", "##b", "."]
 

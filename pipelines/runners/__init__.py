@@ -1,0 +1,1 @@
+"""Where steps run: this machine, Spark, Flink, Dataflow; their options, workers and failures."""

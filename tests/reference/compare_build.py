@@ -1,0 +1,147 @@
+"""Holds a finished build against the slow reference: every row of every shard, made again from the raw files.
+
+    python -m tests.reference.compare_build OUT
+
+The reference reads the raw files, rewrites, tokenizes with `tokenizers`, fills, packs and masks in plain Python. Of the
+build it takes what the plan fixed: ranges, predicates, kept values and borders of bins; of the token store only scores,
+labels and kept numbers, for which those were drawn. Templates may use `url`, `host`, `registered_domain`, `path`,
+`source`, sizes, labels, kept fields that are text or int, and any number in bins.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from tokenizers import Tokenizer
+
+import byline
+from byline.schemas.config import Config
+from byline.schemas.config_file import parse_config
+from byline.schemas.corpora import Source, SourceFormat
+from byline.schemas.documents import InputFile
+from byline.schemas.plan import Plan, read_plan
+from byline.transforms.corpora.listing import list_inputs
+from tests.reference import assembly, documents, layout, placing
+from tests.reference.urls import parse_url
+from tests.support import small
+
+
+def main(out: Path) -> None:
+    """Compares, and ends with status 1 at the first row that differs."""
+    manifest = byline.read_manifest(out)
+    config = parse_config(manifest.config, str(out / "manifest.json"))
+    plan = read_plan((out / "plan.arrow").read_bytes(), "plan.arrow")
+    tokenizer = layout.load_tokenizer(config.tokenizer.file)
+    drawn = small.drawn_by(plan, read_corpus(config, tokenizer, manifest.tokenizer["added"]))
+    names = [phase.name for phase in manifest.phases]
+    rows = sum(_compare(out, config, plan, name, drawn, tokenizer) for name in names)
+    print(f"{out}: all {rows:,} rows are the reference's ({', '.join(names)})")
+
+
+def _compare(
+    out: Path,
+    config: Config,
+    plan: Plan,
+    name: str,
+    drawn: Mapping[tuple[str, int], list[assembly.Document]],
+    tokenizer: Tokenizer,
+) -> int:
+    """Compares a phase, or a branch at one point; returns its rows."""
+    branches = byline.read_manifest(out).branches
+    found = iter(byline.open(out, branch=name if name in branches else None).phase(name))
+    rows = 0
+    for (phase, shard), some in drawn.items():
+        if phase != name:
+            continue
+        expected = small.reference_shard(config, plan, name, some, tokenizer)
+        for number, row in enumerate(expected.rows):
+            other = next(found, None)
+            if other is None or {key: list(other[key]) for key in row} != row:
+                sys.exit(f"{out}: phase {name}, shard {shard}, row {number} is not the reference's")
+        rows += len(expected.rows)
+    if next(found, None) is not None:
+        sys.exit(f"{out}: phase {name} has more rows than the reference makes")
+    return rows
+
+
+def read_corpus(config: Config, tokenizer: Tokenizer, added: Mapping[str, int]) -> Iterator[assembly.Document]:
+    """Every document that the reference keeps.
+
+    Args:
+        added: name -> id of the tokens that the configuration adds to the tokenizer's.
+    """
+    files = [file for name, source in config.sources.items() for file in list_inputs(name, source)]
+    numbers = placing.file_numbers([(file.source, file.path) for file in files])
+    names = {**tokenizer.get_vocab(), **added}
+    for file in files:
+        source = config.sources[file.source]
+        stored = read_stored(config, file)
+        for raw in read_raw(file, source):
+            text, loss_spans, special_spans = documents.rewritten(raw, source)
+            raw = replace(raw, text=text)
+            if documents.drop_reason(raw) is not None:
+                continue
+            tokens, masked = layout.tokenize_marked(tokenizer, raw.text, loss_spans, special_spans, names)
+            if documents.drop_reason(raw, tokens) is not None:
+                continue
+            yield _document(raw, numbers[file.source, file.path], tokens, masked, source, stored.get(raw.row, {}))
+
+
+def read_raw(file: InputFile, source: Source) -> Iterator[documents.RawDocument]:
+    """Every record of an input file, or of a stretch of a source that is made."""
+    if source.format is SourceFormat.ARITHMETIC:
+        return documents.made_documents(file.source, file.path, source.made)
+    return documents.read_documents(file.source, source.format.value, [(file.path, file.uri)], dict(source.fields))
+
+
+def _document(
+    raw: documents.RawDocument,
+    file_number: int,
+    tokens: list[int],
+    masked: list[tuple[int, int]],
+    source: Source,
+    stored: Mapping[str, Any],
+) -> assembly.Document:
+    """A document as the reference knows it; `stored` is what the token store has of it besides."""
+    sizes = {"num_tokens": len(tokens), "num_bytes": len(raw.text.encode())}
+    texts = {name: value for name, value in stored.items() if value is None or isinstance(value, (str, int))}
+    return assembly.Document(
+        source=raw.source,
+        place=placing.place(raw.source, raw.path, raw.row),
+        doc_id=placing.doc_id(file_number, raw.row),
+        tokens=tokens,
+        masked=masked,
+        values={
+            "url": raw.url,
+            **dict(zip(("host", "registered_domain", "path"), parse_url(raw.url), strict=True)),
+            **{name: None if value is None else str(value) for name, value in {**texts, **sizes}.items()},
+            **{name: raw.record.get(name) for name, kind in source.keep.items() if kind == "string"},
+        },
+        numbers={**{name: value for name, value in stored.items() if not isinstance(value, str)}, **sizes},
+    )
+
+
+def read_stored(config: Config, file: InputFile) -> dict[int, dict[str, Any]]:
+    """Row -> scores, labels and kept numbers of one input file, read from its runs."""
+    columns = config.columns_of(file.source)
+    names = ["row", *(name for name, kind in columns.items() if kind not in ("kept string", "kept bool"))]
+    found: dict[int, dict[str, Any]] = {}
+    for path in Path(config.store, file.source).glob("*/*.arrow"):
+        with pa.memory_map(str(path)) as source:
+            table = pa.ipc.open_file(source).read_all()
+        said = json.loads(table.schema.metadata[b"byline.run"])
+        # A merged run has the documents of several files.
+        paths = [part["path"] for part in said.get("parts", [said])]
+        parts = table["file"].to_pylist() if "file" in table.schema.names else [0] * table.num_rows
+        for part, row in zip(parts, table.select(names).to_pylist(), strict=True):
+            if paths[part] == file.path:
+                found[row.pop("row")] = row
+    return found
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

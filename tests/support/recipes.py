@@ -1,0 +1,354 @@
+"""Random recipes over random corpora, and what the slow planner makes of a plan's decisions.
+
+```python
+files = data.draw(corpora())                     # (source, path) -> its documents, of two or three sources
+recipe = data.draw(recipes(names, tokens))       # a recipe of these sources, whose documents have so many tokens
+config = config_of(folder, names, recipe)
+Made(config, store, plan).slow_shards("p0")      # the shards of phase p0 as the slow planner fills them
+```
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from byline.schemas.config import Config
+from byline.schemas.plan import Plan
+from byline.schemas.recipe import Packing, Part, Selection, Shortage
+from tests.reference import assembly, placing, planner, selection
+from tests.reference.planner import Drawn
+from tests.support import small
+from tests.support.small import SmallStore, StoredRow
+
+NUMBERS = ("quality", "year", "ratio", "num_tokens")
+HOSTS = ("a.org", "b.org", "c.example.org")
+KEEP = {"license": "string", "year": "int", "ratio": "float"}
+
+
+# ------------------------------------------------------------------------------------------------- corpora and recipes
+
+
+@st.composite
+def rows(draw: st.DrawFn, sources: int) -> list[StoredRow]:
+    """Documents with many equal scores; every number but the sizes may be missing."""
+    # A source may be of a single document.
+    count = draw(st.integers(1, 20) | st.integers(20, 120 // sources))
+    longest = draw(st.sampled_from([5, 20, 60]))
+    missing = draw(st.sampled_from([0, 5]))
+    seed = draw(st.integers(0, 2**32 - 1))
+
+    def number(row: int, column: int) -> int:
+        return placing.splitmix64(placing.splitmix64(seed) ^ (row << 8) ^ column)
+
+    def one_of(row: int, column: int, values: Sequence[Any]) -> Any:
+        """One of the values, and sometimes nothing; drawn by hypothesis, 100 documents would be most of an example."""
+        chosen = number(row, column)
+        return None if missing and chosen % missing == 0 else values[chosen // 8 % len(values)]
+
+    return [
+        StoredRow(
+            row,
+            [row] * (1 + number(row, 0) % longest),
+            host=one_of(row, 1, HOSTS),
+            quality=one_of(row, 2, [0.5, 0.5, 0.25, -0.0, 0.0, 0.9, number(row, 3) / 2**64]),
+            year=one_of(row, 4, [2020, 2021, 2021, -(2**62), number(row, 5) % 9]),
+            ratio=one_of(row, 6, [0.1, 0.1, 1e300, float("nan"), number(row, 7) / 2**64]),
+        )
+        for row in range(count)
+    ]
+
+
+@st.composite
+def corpora(draw: st.DrawFn) -> dict[tuple[str, str], list[StoredRow]]:
+    names = "abc"[: draw(st.sampled_from([2, 3]))]
+    files = {(name, "x"): draw(rows(len(names))) for name in names}
+    return {**files, ("a", "y"): draw(rows(len(names)))}
+
+
+def shares(count: int) -> st.SearchStrategy[list[str]]:
+    """Exact fractions above zero that sum to one."""
+    return st.lists(st.integers(1, 6), min_size=count, max_size=count).map(
+        lambda parts: [str(Fraction(part, sum(parts))) for part in parts]
+    )
+
+
+@st.composite
+def weights(draw: st.DrawFn, names: Sequence[str]) -> dict[str, str]:
+    parts = draw(st.lists(st.integers(0, 5), min_size=len(names), max_size=len(names)).filter(any))
+    return {name: str(Fraction(part, sum(parts))) for name, part in zip(names, parts, strict=True)}
+
+
+@st.composite
+def mixtures(draw: st.DrawFn, names: Sequence[str]) -> dict[str, Any]:
+    method = draw(
+        st.sampled_from(
+            ["natural", "natural", "weights", "temperature", "unimax", "epochs", "piecewise", "linear", "cosine"]
+        )
+    )
+    found: dict[str, Any] = {"method": method}
+    epochs = st.sampled_from(["0.5", "1", "1.5", "2", "3"])
+    if method == "weights":
+        found["weights"] = draw(weights(names))
+    if method == "temperature":
+        found["alpha"] = draw(st.sampled_from(["0", "0.3", "1"]))
+    if method == "epochs":
+        found["epochs"] = {name: draw(epochs) for name in names}
+    if method in ("piecewise", "linear", "cosine"):
+        between = sorted(draw(st.sets(st.fractions("1/10", "9/10", max_denominator=10), max_size=2)))
+        places = [Fraction(0), *between, *([Fraction(1)] if method != "piecewise" else [])]
+        found["points"] = [{"at": str(at), "weights": draw(weights(names))} for at in places]
+    if method == "unimax" or (method != "epochs" and draw(st.integers(0, 3)) == 0):
+        by_source = draw(st.booleans())
+        found["max_epochs"] = {names[0]: draw(epochs)} if by_source else draw(epochs)
+    return found
+
+
+@st.composite
+def steps(draw: st.DrawFn, names: Sequence[str]) -> dict[str, Any]:
+    step: dict[str, Any] = {}
+    kind = draw(st.sampled_from(["top", "bottom", "threshold", "allow", "deny"]))
+    if kind in ("top", "bottom"):
+        step[kind] = draw(st.sampled_from(["1", "0.9", "0.7", "1/2"]))
+        step |= {
+            "count": draw(st.sampled_from(["documents", "tokens"])),
+            "over": draw(st.sampled_from(["each", "all"])),
+        }
+        step["by"] = draw(st.sampled_from(NUMBERS))
+    elif kind == "threshold":
+        bounds = {"quality": ("0", "0.9"), "year": ("0", "2021"), "ratio": ("0.05", "1"), "num_tokens": ("2", "40")}
+        step["by"] = draw(st.sampled_from(NUMBERS))
+        low, high = bounds[step["by"]]
+        step |= draw(st.sampled_from([{"at_least": low}, {"at_most": high}, {"at_least": low, "at_most": high}]))
+    elif kind == "allow":
+        some = draw(st.lists(st.sampled_from(list(names)), min_size=1, unique=True))
+        step["allow"] = draw(st.sampled_from([{"host": list(HOSTS[:2])}, {"source": some}]))
+    else:
+        step["deny"] = {"host": draw(st.lists(st.sampled_from(HOSTS), min_size=1, max_size=2))}
+    if draw(st.booleans()):
+        step["sources"] = draw(st.lists(st.sampled_from(list(names)), min_size=1, unique=True))
+    return step
+
+
+CONDITIONS: list[dict[str, Any]] = [
+    {"template": "{host}\n", "unknown": "?", "dropout": "0.25"},
+    {"template": "{source}", "place": "after", "begin": small.PAD, "empty": "0.5"},
+    {"template": "q{quality}y{year}", "unknown": "?", "bins": {"quality": 3, "year": [0, 2021]}},
+    {"template": "{host}{ratio}", "unknown": "?", "top": {"host": 1}, "bins": {"ratio": 2}, "end": small.PAD},
+]
+
+
+def named_by(mixture: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """The sources that a mixture draws from."""
+    given_ = [mixture.get("weights"), mixture.get("epochs"), *(point["weights"] for point in mixture.get("points", ()))]
+    some = [mapping for mapping in given_ if mapping]
+    return [name for name in names if not some or any(Fraction(mapping[name]) > 0 for mapping in some)]
+
+
+@st.composite
+def parts(draw: st.DrawFn, names: Sequence[str], mixture: Mapping[str, Any]) -> dict[str, Any]:
+    """What phases and branches share."""
+    part: dict[str, Any] = {}
+    if draw(st.integers(0, 3)) == 0:
+        mixture = part["mixture"] = draw(mixtures(names))
+    if draw(st.booleans()):
+        part["select"] = draw(st.lists(steps(names), max_size=2))
+    order = draw(st.sampled_from([None, None, "number", "number", "source"]))
+    if order == "number":
+        part["order"] = {
+            "by": draw(st.sampled_from(NUMBERS)),
+            "direction": draw(st.sampled_from(["ascending", "descending"])),
+            "bins": draw(st.integers(2, 6)),
+        }
+    elif order == "source" and mixture["method"] not in ("piecewise", "linear", "cosine"):
+        part["order"] = {"by": "source", "sources": draw(st.permutations(named_by(mixture, names)))}
+    if draw(st.booleans()):
+        part["condition"] = draw(st.sampled_from(CONDITIONS))
+    if draw(st.booleans()):
+        part["packing"] = draw(st.sampled_from(Packing)).value
+    return part
+
+
+@st.composite
+def branches(draw: st.DrawFn, names: Sequence[str], mixture: Mapping[str, Any]) -> dict[str, Any]:
+    points = st.sampled_from(["0.25", "0.5", "0.7", "0.75", "1"])
+    return {
+        **draw(parts(names, mixture)),
+        "at": draw(st.lists(points, min_size=1, max_size=3, unique=True)),
+        "share": draw(st.sampled_from(["0.05", "0.1", "0.3", "0.5"])),
+    }
+
+
+@st.composite
+def recipes(draw: st.DrawFn, names: Sequence[str], tokens: int) -> dict[str, Any]:
+    """A recipe for sources whose documents have so many tokens."""
+    mixture = draw(mixtures(names))
+    length = draw(st.sampled_from([16, 24, 32]))
+    phases = draw(st.integers(1, 4))
+    whole = st.sampled_from([Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2)])
+    return {
+        "seed": draw(st.integers(0, 2**32 - 1)),
+        "sequence": {"length": length, "packing": draw(st.sampled_from(Packing)).value},
+        "shard": {"sequences": draw(st.sampled_from([3, 8, 40]))},
+        "tokens": "all" if draw(st.integers(0, 2)) == 0 else max(int(tokens * draw(whole)), 2 * length),
+        "mixture": mixture,
+        "shortage": draw(st.sampled_from([kind.value for kind in Shortage])),
+        "phases": [
+            {**draw(parts(names, mixture)), "name": f"p{number}", "share": share}
+            for number, share in enumerate(draw(shares(phases)))
+        ],
+        "branches": [
+            {**draw(branches(names, mixture)), "name": f"b{number}"}
+            for number in range(draw(st.sampled_from([0, 0, 1, 2])))
+        ],
+    }
+
+
+def config_of(folder: Path, names: Iterable[str], recipe: Mapping[str, Any]) -> Config:
+    source = {"format": "jsonl", "keep": KEEP, "score": {"quality": "quality"}}
+    sources = {name: {**source, "path": f"{name}/*.jsonl"} for name in names}
+    return small.small_config(folder, **{"sources": sources, **recipe})
+
+
+# --------------------------------------------------------------------------------------------------- the slow planner
+
+
+@dataclass(frozen=True)
+class Made:
+    """A plan, what it was made from, and what the slow planner makes of its decisions."""
+
+    config: Config
+    store: SmallStore
+    plan: Plan
+
+    @cached_property
+    def entries(self) -> list[dict[str, Any]]:
+        return self.plan.header["phases"]
+
+    @property
+    def main(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.entries if entry["branch"] is None]
+
+    @cached_property
+    def selected(self) -> list[dict[str, list[assembly.Document]]]:
+        """For each part, source -> the documents that it may take."""
+        return [self._selected(part) for part in self.config.parts]
+
+    def _selected(self, part: Part) -> dict[str, list[assembly.Document]]:
+        sources = self.config.sources_of(part)
+        documents = [document for document in self.store.documents if document.source in sources]
+        candidates = [
+            selection.Candidate(one.source, one.place, len(one.tokens), one.numbers, one.fields) for one in documents
+        ]
+        found = selection.select(candidates, map(reference_step, part.select), self.config.numbers_of(sources[0]))
+        chosen = [documents[index] for index in sorted(found)]
+        if self.is_by_number(part):
+            assert part.order is not None
+            chosen = [one for one in chosen if selection.is_number(one.numbers[part.order.by])]
+        return {source: [one for one in chosen if one.source == source] for source in sources}
+
+    @staticmethod
+    def is_by_number(part: Part) -> bool:
+        return part.order is not None and part.order.by != "source"
+
+    @cached_property
+    def intervals(self) -> dict[tuple[str, str], Drawn]:
+        """(part, source) -> what it draws, by the points of the header."""
+        found = {}
+        for entry in self.entries:
+            for source, some in entry["sources"].items():
+                start, end = map(int, some["points"])
+                chosen = self.selected[entry["part"]][source]
+                found[entry["name"], source] = Drawn(entry["name"], source, chosen, start, end)
+        return found
+
+    @cached_property
+    def uses(self) -> dict[tuple[str, str], list[assembly.Document]]:
+        """What each part draws of each source, by point of the line."""
+        return {key: drawn.uses(self.config.seed) for key, drawn in self.intervals.items()}
+
+    def uses_of(self, name: str) -> list[assembly.Document]:
+        return [use for (part, _), uses in self.uses.items() if part == name for use in uses]
+
+    @cached_property
+    def drawn(self) -> dict[tuple[str, int], list[assembly.Document]]:
+        """The documents of each shard by the plan's rows, as they stand in it."""
+        found = small.drawn_by(self.plan, self.store.documents)
+        return {
+            shard: [
+                use
+                for number in sorted({use.slice for use in uses})
+                for use in planner.in_order([[use for use in uses if use.slice == number]], self.config.seed)
+                for use in [replace(use, slice=number)]
+            ]
+            for shard, uses in found.items()
+        }
+
+    @cached_property
+    def shards(self) -> dict[tuple[str, int], assembly.Shard]:
+        """Every shard, made by the reference from the plan's rows."""
+        return small.reference_shards(self.plan, self.config, self.store.documents)
+
+    def rows(self, name: str, source: str | None = None) -> list[dict[str, Any]]:
+        """The plan's rows of a part, or of one source in it."""
+        return [row for row in self.plan.table.to_pylist() if row["phase"] == name and source in (None, row["source"])]
+
+    def slices(self, name: str) -> list[tuple[int, int]]:
+        """(shard, slice) of a part, as far as they have documents."""
+        return sorted(
+            {(shard, use.slice) for (part, shard), uses in self.drawn.items() if part == name for use in uses}
+        )
+
+    def in_slice(self, name: str, slice_: tuple[int, int], source: str) -> list[assembly.Document]:
+        shard, number = slice_
+        return [use for use in self.drawn[name, shard] if use.slice == number and use.source == source]
+
+    def bins(self, name: str, source: str) -> list[int]:
+        """The bin of each slice: slices whose rows have other ranks are of another bin."""
+        entry = next(entry for entry in self.entries if entry["name"] == name)
+        found, last, number = [], None, 0
+        for slice_ in self.slices(name):
+            mine = [row for row in self.rows(name, source) if (row["shard"], row["slice"]) == slice_]
+            if mine and self.is_by_number(self.config.parts[entry["part"]]):
+                (ranks,) = {str(self.plan.predicates[row["predicates"]][-1]) for row in mine}
+                number += last not in (None, ranks)
+                last = ranks
+            found.append(number)
+        return found
+
+    def slow_shards(self, name: str) -> dict[tuple[str, int], list[assembly.Document]]:
+        """A part's documents as the slow planner puts them into slices of as many documents as the plan's."""
+        entry = next(entry for entry in self.entries if entry["name"] == name)
+        part, slices = self.config.parts[entry["part"]], self.slices(name)
+        by_slice: dict[tuple[int, int], list[assembly.Document]] = {slice_: [] for slice_ in slices}
+        for source in entry["sources"]:
+            counts = [len(self.in_slice(name, slice_, source)) for slice_ in slices]
+            uses = self.uses[name, source]
+            if self.is_by_number(part):
+                rank = ranker(self.config, part)
+                found = planner.sliced_by_rank(uses, counts, self.bins(name, source), rank)
+            else:
+                found = planner.sliced(uses, counts)
+            for slice_, some in zip(slices, found, strict=True):
+                by_slice[slice_] += [replace(use, slice=slice_[1]) for use in some]
+        shards: dict[tuple[str, int], list[assembly.Document]] = {(name, n): [] for n in range(entry["shards"])}
+        for (shard, number), some in sorted(by_slice.items()):
+            ordered = planner.in_order([some], self.config.seed)
+            shards[name, shard] += [replace(use, slice=number) for use in ordered]
+        return shards
+
+
+def reference_step(step: Selection) -> selection.Step:
+    return selection.Step(**{name: getattr(step, name) for name in Selection.model_fields})
+
+
+def ranker(config: Config, part: Part) -> Any:
+    """A document -> its rank in the part's order: the number, then the tie, then the place."""
+    order = part.order
+    assert order is not None
+    sign = -1 if order.direction == "descending" else 1
+    return lambda one: (sign * one.numbers[order.by], selection.tie(one.place), one.place)

@@ -1,0 +1,399 @@
+"""Small tokenizers, corpora, token stores and builds for tests; everything is made when it is asked for.
+
+```python
+file = tokenizer_file(tmp_path)                     # byte-level BPE, 400 tokens, <|endoftext|> and <|padding|> special
+config = small_config(tmp_path, tokens=4096)        # two JSONL sources `a` and `b` below tmp_path, one phase
+uses = write_run_of(folder, "a", "x.jsonl", 0, rows)   # a run of the token store, and the reference's documents of it
+```
+"""
+
+import io
+import json
+import math
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from rich.console import Console
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from byline.pipelines.commands.assemble import assemble
+from byline.pipelines.commands.plan import make_recipe_plan
+from byline.pipelines.commands.prepare import StoreState, prepare
+from byline.pipelines.runners.runner import RunnerSettings
+from byline.schemas import documents
+from byline.schemas.config import Config
+from byline.schemas.config_file import parse_config
+from byline.schemas.ledger import DrawCounts
+from byline.schemas.plan import Plan
+from byline.schemas.recipe import Condition
+from byline.schemas.store import RunInfo
+from byline.transforms.plans.planning import make_plan
+from byline.transforms.scans.counting import RunCounter
+from byline.transforms.shards.gathering import RunIndex
+from byline.transforms.store.runs import write_run
+from byline.transforms.store.store_index import read_run_info
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
+from tests.reference import assembly, layout, placing, selection
+
+BOS, PAD = "<|endoftext|>", "<|padding|>"
+VOCABULARY = 400
+FINGERPRINT = "0" * 64
+_SENTENCES = (
+    "The quick brown fox jumps over the lazy dog, and the other fox watches.",
+    "URL: en.example.org\n\nSource: the unknown host of a document.\n",
+    "Tokens, rows and documents: every token of every document goes to one row.",
+    "It's 1234.5 kilometres from here to there, isn't it?  We'll see...\n\n",
+)
+
+
+@lru_cache(maxsize=1)
+def tokenizer_json() -> str:
+    """A byte-level BPE tokenizer: `<|endoftext|>` and `<|padding|>` are special, a run of four spaces is added."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY - 1,
+        special_tokens=[BOS, PAD],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    made.train_from_iterator(_SENTENCES, trainer)
+    made.add_tokens([AddedToken("    ", normalized=False)])
+    return made.to_str()
+
+
+def tokenizer_file(folder: Path) -> str:
+    """Writes the tokenizer and returns its path."""
+    file = folder / "tokenizer.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(tokenizer_json(), encoding="utf-8")
+    return str(file)
+
+
+@lru_cache(maxsize=1)
+def reference_tokenizer() -> Tokenizer:
+    """The same tokenizer for the reference."""
+    return layout.as_text_only(Tokenizer.from_str(tokenizer_json()))
+
+
+def small_config(folder: Path, **changes: Any) -> Config:
+    """A configuration of two sources `a` and `b` below `folder`; `changes` replace whole keys."""
+    keep = {"license": "string", "year": "int", "ratio": "float"}
+    source = {"format": "jsonl", "keep": keep, "score": {"quality": "quality"}}
+    values: dict[str, Any] = {
+        "sources": {name: {**source, "path": str(folder / name / "*.jsonl")} for name in "ab"},
+        "tokenizer": {"file": str(folder / "tokenizer.json"), "bos": BOS, "eos": BOS, "pad": PAD},
+        "sequence": {"length": 32},
+        "phases": [{"name": "only", "share": 1}],
+        "store": str(folder / "store"),
+        "output": str(folder / "out"),
+    }
+    return parse_config({**values, **changes}, "small_config")
+
+
+# ------------------------------------------------------------------------------------------------- the token store
+
+
+@dataclass(frozen=True)
+class StoredRow:
+    """What a test says of a document in the token store; `row` is its number in the file.
+
+    Attributes:
+        license, year, ratio: kept fields, of string, int and float.
+        quality: a score.
+        topic: a label.
+        masked: ranges (start, end) of its tokens whose loss does not count; None for all documents of a source that has
+            no loss spans.
+    """
+
+    row: int
+    tokens: Sequence[int]
+    host: str | None = None
+    license: str | None = None
+    quality: float | None = None
+    year: int | None = None
+    ratio: float | None = None
+    topic: str | None = None
+    masked: Sequence[tuple[int, int]] | None = None
+
+
+def tokenized_batch(
+    source: str,
+    path: str,
+    rows: Sequence[StoredRow],
+    *,
+    chunk: int = 0,
+    last: bool = True,
+    ids: pa.DataType | None = None,
+) -> pa.RecordBatch:
+    """A document batch as `Tokenize` gives it."""
+    tokens_field = documents.tokens_field(ids or pa.uint16())
+    columns: dict[pa.Field, list[Any]] = {
+        documents.ROW: [row.row for row in rows],
+        documents.URL: [None if row.host is None else f"http://{row.host}/{row.row}" for row in rows],
+        pa.field("quality", documents.SCORE_TYPE): [row.quality for row in rows],
+        pa.field("license", pa.string()): [row.license for row in rows],
+        pa.field("year", pa.int64()): [row.year for row in rows],
+        pa.field("ratio", pa.float64()): [row.ratio for row in rows],
+        pa.field("topic", documents.LABEL_TYPE): [row.topic for row in rows],
+        documents.HOST: [row.host for row in rows],
+        documents.REGISTERED_DOMAIN: [row.host for row in rows],
+        documents.NUM_BYTES: [3 * len(row.tokens) for row in rows],
+        documents.NUM_TOKENS: [len(row.tokens) for row in rows],
+        tokens_field: [list(row.tokens) for row in rows],
+    }
+    if any(row.masked is not None for row in rows):
+        columns[documents.MASKED] = [[border for pair in row.masked or () for border in pair] for row in rows]
+    arrays = [pa.array(values, field.type) for field, values in columns.items()]
+    batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(list(columns)))
+    info = documents.BatchInfo(source, path, chunk, last, 1000, len(rows) + 1, 10, {"empty_text": 1})
+    return documents.with_info(batch, info)
+
+
+def write_run_of(
+    folder: Path, source: str, path: str, file_number: int, rows: Sequence[StoredRow], **settings: Any
+) -> tuple[str, list[assembly.Document]]:
+    """Writes one run; returns its path, and its documents as the reference knows them."""
+    uri = write_run(tokenized_batch(source, path, rows, **settings), FINGERPRINT, str(folder))
+    return uri, [_as_reference(source, path, file_number, row) for row in rows]
+
+
+def _as_reference(source: str, path: str, file_number: int, row: StoredRow) -> assembly.Document:
+    whole = {"year": row.year, "num_tokens": len(row.tokens), "num_bytes": 3 * len(row.tokens)}
+    return assembly.Document(
+        source=source,
+        place=placing.place(source, path, row.row),
+        doc_id=placing.doc_id(file_number, row.row),
+        tokens=list(row.tokens),
+        values={
+            "host": row.host,
+            "registered_domain": row.host,
+            "license": row.license,
+            "topic": row.topic,
+            **{name: None if number is None else str(number) for name, number in whole.items()},
+        },
+        numbers={
+            "quality": None if row.quality is None else selection.as_float32(row.quality),
+            "ratio": row.ratio,
+            **whole,
+        },
+        masked=list(row.masked or ()),
+    )
+
+
+def comparable_counts(counts: Mapping[str, DrawCounts]) -> dict[str, dict[str, int]]:
+    """Counts as the reference gives them: sources without documents are left out, reasons are summed."""
+    return {
+        source: {**count.to_json(), "discarded": sum(count.discarded.values())}
+        for source, count in counts.items()
+        if count != DrawCounts()
+    }
+
+
+@dataclass(frozen=True)
+class SmallStore:
+    """A token store without raw corpora: its runs, file numbers of the runs, and all its documents."""
+
+    runs: list[RunInfo]
+    files: list[int]
+    documents: list[assembly.Document]
+
+    @property
+    def index(self) -> RunIndex:
+        return RunIndex.of((run.source, file, run.uri) for run, file in zip(self.runs, self.files, strict=True))
+
+
+def write_store(folder: Path, files: Mapping[tuple[str, str], Sequence[StoredRow]]) -> SmallStore:
+    """Writes one run for each (source, path)."""
+    numbers = placing.file_numbers(files)
+    runs, documents = [], []
+    for (source, path), rows in files.items():
+        uri, some = write_run_of(folder / "store" / source, source, path, numbers[source, path], rows)
+        runs.append(read_run_info(uri))
+        documents += some
+    return SmallStore(runs, [numbers[file] for file in files], documents)
+
+
+def plan_of(config: Config, store: SmallStore) -> Plan:
+    """The plan of a recipe, without Beam."""
+    info = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
+    return make_plan(config, info, store.runs, local_pass([run.uri for run in store.runs]))
+
+
+def local_pass(uris: Sequence[str]) -> Callable[[RunCounter], pa.RecordBatch]:
+    """Passes over runs without Beam, for `make_plan`."""
+    return lambda counter: counter.merge([counter.count(uri) for uri in uris])
+
+
+# --------------------------------------------------------------------------------------------------- predicates
+
+
+def rank(
+    document: assembly.Document, field: str, kind: str = "float32", descending: bool = True
+) -> tuple[int, int, int] | None:
+    """(key, tie, place), which the plan's predicates compare; None for a document without the number."""
+    number = document.numbers.get(field)
+    if number is None or math.isnan(number):
+        return None
+    bits = 32 if kind == "float32" else 64
+    key = _ascending_key(number, kind, bits)
+    return 2**bits - 1 - key if descending else key, selection.tie(document.place), document.place
+
+
+def _ascending_key(number: float, kind: str, bits: int) -> int:
+    if kind == "int":
+        return int(number) + 2**63
+    code = "f" if kind == "float32" else "d"
+    # -0.0 + 0.0 is 0.0. A float's bits ascend with it; those of negative ones descend.
+    found = int.from_bytes(struct.pack(f">{code}", number + 0.0), "big")
+    return 2**bits - 1 - found if found >> (bits - 1) else found + 2 ** (bits - 1)
+
+
+def predicate_header(conjunctions: Iterable[Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    """The header of a plan whose column `predicates` numbers these lists."""
+    predicates: list[dict[str, Any]] = []
+    numbers = []
+    for some in conjunctions:
+        numbers.append(list(range(len(predicates), len(predicates) + len(some))))
+        predicates += some
+    return {"predicates": predicates, "conjunctions": numbers}
+
+
+def slow_predicates(predicates: Sequence[Mapping[str, Any]]) -> tuple[assembly.Predicate, ...]:
+    """An entry of the plan's list `predicates` as functions for the reference."""
+    return tuple(_in_list(item) if "type" not in item else _in_ranks(item) for item in predicates)
+
+
+def _in_list(item: Mapping[str, Any]) -> assembly.Predicate:
+    allows = "in" in item
+    listed = set(item["in"] if allows else item["not_in"])
+
+    def holds(document: assembly.Document) -> bool:
+        # No value is in no list.
+        return (document.fields.get(item["field"]) in listed) == allows
+
+    return holds
+
+
+def _in_ranks(item: Mapping[str, Any]) -> assembly.Predicate:
+    first, below = (None if item[key] is None else tuple(item[key]) for key in ("from", "below"))
+
+    def holds(document: assembly.Document) -> bool:
+        found = rank(document, item["field"], item["type"], item["descending"])
+        return found is not None and (first is None or first <= found) and (below is None or found < below)
+
+    return holds
+
+
+# --------------------------------------------------------------------------------------------------- the reference
+
+
+def drawn_by(plan: Plan, documents: Iterable[assembly.Document]) -> dict[tuple[str, int], list[assembly.Document]]:
+    """The documents of each shard, as the plan's rows say."""
+    documents = list(documents)
+    predicates = [slow_predicates(entry) for entry in plan.predicates]
+    rows: dict[tuple[str, int], list[assembly.PlanRow]] = {(phase, shard): [] for phase, shard, _ in plan.shards()}
+    for row in plan.table.to_pylist():
+        rows[row["phase"], row["shard"]].append(reference_row(row, predicates))
+    return {shard: assembly.draw(documents, some) for shard, some in rows.items()}
+
+
+def reference_row(row: Mapping[str, Any], predicates: Sequence[tuple[assembly.Predicate, ...]]) -> assembly.PlanRow:
+    """A row of the plan for the reference."""
+    taken = predicates[row["predicates"]]
+    return row["slice"], row["source"], row["epoch"], row["place_lo"], row["place_hi"], taken
+
+
+def reference_condition(
+    condition: Condition | None,
+    values: Mapping[str, Any] | None = None,
+    ids: Mapping[str, int] | None = None,
+) -> layout.Condition | None:
+    """A condition for the reference.
+
+    Args:
+        values: what `top` and `bins` came to, as the plan's header has it.
+        ids: name -> id of the tokens that `begin` and `end` name.
+    """
+    if condition is None:
+        return None
+    begin, end = (None if name is None else (ids or {})[name] for name in (condition.begin, condition.end))
+    return layout.Condition(
+        template=condition.template,
+        place=condition.place,
+        dropout=condition.dropout,
+        unknown=condition.unknown,
+        begin=begin,
+        end=end,
+        empty=condition.empty,
+        top={name: frozenset(kept) for name, kept in (values or {}).get("top", {}).items()},
+        bins=(values or {}).get("bins", {}),
+    )
+
+
+def reference_shard(
+    config: Config, plan: Plan, name: str, drawn: Iterable[assembly.Document], tokenizer: Tokenizer
+) -> assembly.Shard:
+    """A shard made by the reference.
+
+    Args:
+        name: the shard's phase, or branch at one point.
+        drawn: the shard's documents.
+        tokenizer: as `layout.load_tokenizer` gives it.
+    """
+    part = next(part for part in plan.header["phases"] if part["name"] == name)
+    ids = plan.header["tokenizer"]
+    condition = None if part["condition"] is None else Condition.model_validate(part["condition"])
+    names = {**tokenizer.get_vocab(), **ids["added"]}
+    return assembly.assemble_shard(
+        drawn,
+        seed=config.seed,
+        length=config.sequence.length,
+        policy=part["packing"],
+        condition=reference_condition(condition, part["values"], names),
+        tokenizer=tokenizer,
+        bos_id=ids["bos_id"],
+        eos_id=ids["eos_id"],
+        pad_id=ids["pad_id"],
+    )
+
+
+def reference_shards(
+    plan: Plan, config: Config, documents: Iterable[assembly.Document]
+) -> dict[tuple[str, int], assembly.Shard]:
+    """Every shard of a plan, those of branches as well, made by the reference."""
+    return {
+        (name, shard): reference_shard(config, plan, name, drawn, reference_tokenizer())
+        for (name, shard), drawn in drawn_by(plan, documents).items()
+    }
+
+
+# ------------------------------------------------------------------------------------------------------- builds
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), force_terminal=False)
+
+
+def write_jsonl(file: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Writes one record a line."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
+
+
+def prepare_quietly(config: Config) -> StoreState:
+    return prepare(config, RunnerSettings(workers=1), quiet())
+
+
+def build_quietly(config: Config) -> Plan:
+    """Prepares what is missing, plans and assembles, in this process; returns the plan."""
+    state = prepare_quietly(config)
+    plan = make_recipe_plan(config, state, RunnerSettings(workers=1))
+    assemble(config, plan, state, RunnerSettings(workers=1), quiet())
+    return plan

@@ -1,0 +1,116 @@
+"""Hashes of whole arrays against the reference's, one by one."""
+
+from fractions import Fraction
+
+import mmh3
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from byline.transforms.documents.shuffle_keys import (
+    circle_offset,
+    dropped_out,
+    in_sample,
+    left_empty,
+    orders,
+    places,
+    splitmix64,
+    ties,
+)
+from tests.reference import placing as slow
+from tests.reference.selection import tie
+
+words = st.integers(0, 2**64 - 1)
+word_lists = st.lists(words | st.sampled_from([0, 1, 2**63, 2**64 - 1]), max_size=20)
+
+
+def uint64(values: list[int]) -> np.ndarray:
+    return np.array(values, np.uint64)
+
+
+def test_splitmix64_gives_the_published_sequence() -> None:
+    # The generator's first values for the seed 1234567, of which each state is one golden ratio further.
+    golden = 0x9E3779B97F4A7C15
+    states = [(1234567 + n * golden) % 2**64 for n in range(3)]
+    assert splitmix64(uint64(states)).tolist() == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+
+
+@given(word_lists)
+def test_splitmix64_of_an_array(values: list[int]) -> None:
+    assert splitmix64(uint64(values)).tolist() == [slow.splitmix64(value) for value in values]
+
+
+@settings(deadline=None)
+@given(st.text(max_size=8), st.text(max_size=20), st.lists(st.integers(0, 2**40), max_size=10))
+def test_places(source: str, path: str, rows: list[int]) -> None:
+    found = places(source, path, np.array(rows, np.int64))
+    assert found.dtype == np.uint64
+    assert found.tolist() == [slow.place(source, path, row) for row in rows]
+
+
+def test_a_place_goes_round_the_end_of_the_circle() -> None:
+    hashes = {path: mmh3.hash64(f"s/{path}", 0, signed=False)[0] for path in map(str, range(100))}
+    path = max(hashes, key=hashes.__getitem__)
+    row = 2**64 - hashes[path] + 5
+    assert row < 2**63
+    assert places("s", path, np.array([row])).tolist() == [slow.splitmix64(5)]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+@given(word_lists, st.integers(0, 2**32 - 1))
+def test_orders(seed: int, values: list[int], epoch: int) -> None:
+    found = orders(uint64(values), np.full(len(values), epoch), seed)
+    assert found.tolist() == [slow.order(value, epoch, seed) for value in values]
+
+
+@given(word_lists)
+def test_ties(values: list[int]) -> None:
+    assert ties(uint64(values)).tolist() == [tie(value) for value in values]
+
+
+@given(word_lists, st.sampled_from([Fraction(0), Fraction(1, 10), Fraction(1, 3), Fraction(2**53 - 1, 2**53)]))
+def test_dropped_out(values: list[int], dropout: Fraction) -> None:
+    assert dropped_out(uint64(values), dropout).tolist() == [slow.dropped_out(value, dropout) for value in values]
+
+
+def test_dropout_compares_the_upper_53_bits() -> None:
+    value = slow.splitmix64(5 ^ slow.DROPOUT_CONSTANT) >> 11
+    assert dropped_out(uint64([5]), Fraction(value, 2**53)).tolist() == [False]
+    assert dropped_out(uint64([5]), Fraction(value + 1, 2**53)).tolist() == [True]
+
+
+def test_left_empty_compares_the_upper_53_bits() -> None:
+    value = slow.splitmix64(5 ^ 0xA24BAED4963EE407) >> 11
+    assert left_empty(uint64([5]), Fraction(value, 2**53)).tolist() == [False]
+    assert left_empty(uint64([5]), Fraction(value + 1, 2**53)).tolist() == [True]
+
+
+@given(word_lists, st.sampled_from([Fraction(0), Fraction(1, 3), Fraction(1, 2), Fraction(2**53 - 1, 2**53)]))
+def test_left_empty(values: list[int], empty: Fraction) -> None:
+    numbers = [slow.splitmix64(value ^ 0xA24BAED4963EE407) >> 11 for value in values]
+    assert left_empty(uint64(values), empty).tolist() == [number < empty * 2**53 // 1 for number in numbers]
+
+
+def test_shares_of_dropout_empty_prefixes_and_samples_are_kept() -> None:
+    values = splitmix64(np.arange(100_000, dtype=np.uint64))
+    dropped, empty = dropped_out(values, Fraction(1, 4)), left_empty(values, Fraction(1, 4))
+    assert abs(dropped.mean() - 0.25) < 0.005
+    # Whether a document is left empty says nothing about whether it is dropped out.
+    assert abs(empty[~dropped].mean() - 0.25) < 0.005
+    assert abs(empty[dropped].mean() - 0.25) < 0.01
+    assert abs(in_sample(values, 2**30).mean() - 0.25) < 0.005
+    assert in_sample(values, 2**32).all()
+    assert not in_sample(values, 0).any()
+
+
+def test_samples_grow_with_their_share() -> None:
+    values = splitmix64(np.arange(1000, dtype=np.uint64))
+    assert not (in_sample(values, 2**30) & ~in_sample(values, 2**31)).any()
+
+
+def test_the_offset_of_a_circle_turns_whole_bins_by_seed_and_source() -> None:
+    found = {(seed, source): circle_offset(seed, source) for seed in (0, 1, 2**32 - 1) for source in ("a", "b")}
+    assert len(set(found.values())) == len(found)
+    assert all(offset % 2**48 == 0 and 0 <= offset < 2**64 for offset in found.values())
+    assert found == {key: circle_offset(*key) for key in found}

@@ -1,0 +1,333 @@
+"""Rewriting a batch: what a function is given, what is checked of what it gives, and that other sources pass."""
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.util import assert_that, equal_to
+
+from byline.errors import BylineError
+from byline.schemas.corpora import Source
+from byline.schemas.documents import (
+    LOSS_SPANS,
+    MESSAGES,
+    ROW,
+    SPECIAL_SPANS,
+    TEXT,
+    URL,
+    BatchInfo,
+    info_of,
+    with_info,
+)
+from byline.transforms.documents.coder import RecordBatchCoder
+from byline.transforms.formatters import formatting
+from byline.transforms.formatters.formatting import (
+    RewriteDocuments,
+    Rewriter,
+    module_sha256,
+    open_rewriter,
+    rewrite_batch,
+)
+
+LICENSE = pa.field("license", pa.string())
+
+
+def batch_of(texts: list[str | None], source: str = "mine") -> pa.RecordBatch:
+    columns = [
+        pa.array(range(10, 10 + len(texts)), pa.int64()),
+        pa.array(texts, TEXT.type),
+        pa.array([f"http://a.org/{text}" for text in texts], URL.type),
+        pa.array(["mit"] * len(texts), pa.string()),
+    ]
+    batch = pa.RecordBatch.from_arrays(columns, schema=pa.schema([ROW, TEXT, URL, LICENSE]))
+    return with_info(batch, BatchInfo(source, "x.jsonl", 0, True, 1, len(texts), 1, {"malformed": 1}))
+
+
+def source_of(name: str = "fim", malformed: str = "error", **options: Any) -> Source:
+    fields = {"messages": "m", "question": "q", "answer": "a"}
+    rewrite = {"name": name, **options}
+    return Source(format="jsonl", path="x", fields=fields, rewrite=rewrite, malformed=malformed)
+
+
+def rewritten(given: Any, texts: list[str | None], malformed: str = "error") -> pa.RecordBatch:
+    """What becomes of a batch by a function that gives this."""
+    rewriter = Rewriter("mine", "lib:f", lambda batch: given, {}, source_of(malformed=malformed).malformed)
+    found = rewrite_batch(batch_of(texts), rewriter)
+    found.validate(full=True)
+    return found
+
+
+def mistake(given: Any, texts: list[str | None]) -> str:
+    with pytest.raises(BylineError) as error:
+        rewritten(given, texts)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# --------------------------------------------------------------------------------------------------- what is given
+
+
+def test_columns_of_a_rewritten_batch() -> None:
+    batch = batch_of(["a", None])
+    messages = pa.array([[{"role": "user", "content": "Hi"}], None], MESSAGES.type)
+    batch = with_info(batch.append_column(MESSAGES, messages), info_of(batch))
+    given = {"text": ["ab", None], "loss_spans": [[0, 1], None], "special_spans": [None, []]}
+    found = rewrite_batch(batch, Rewriter("mine", "lib:f", lambda batch: given, {}, source_of().malformed))
+    assert found.schema.remove_metadata() == pa.schema([ROW, TEXT, URL, LICENSE, LOSS_SPANS, SPECIAL_SPANS])
+    assert info_of(found) == info_of(batch)
+    assert [list(row.values()) for row in found.to_pylist()] == [
+        [10, "ab", "http://a.org/a", "mit", [0, 1], None],
+        [11, None, "http://a.org/None", "mit", None, []],
+    ]
+
+
+def test_a_text_that_was_not_read_stands_behind_the_row() -> None:
+    batch = batch_of(["a"]).drop_columns(["text"])
+    batch = with_info(batch, info_of(batch_of(["a"])))
+    found = rewrite_batch(batch, Rewriter("mine", "lib:f", lambda batch: {"text": ["b"]}, {}, source_of().malformed))
+    assert found.schema.names == ["row", "text", "url", "license", "loss_spans", "special_spans"]
+
+
+def test_a_source_without_a_rewrite_passes_as_it_is() -> None:
+    batch = batch_of(["a"])
+    assert open_rewriter("plain", Source(format="jsonl", path="x")) is None
+    assert rewrite_batch(batch, None) is batch
+    assert open_rewriter("add", Source(format="arithmetic")) is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"text": ["a", "b"]},
+        {"text": pa.array(["a", "b"]), "loss_spans": None},
+        {"text": pa.chunked_array([["a"], ["b"]])},
+        {"text": pa.array(["a", "b"], pa.string_view()), "url": pa.array(["other", "one"])},
+        pa.RecordBatch.from_pydict({"row": [1, 2], "text": ["a", "b"], "license": ["x", "y"]}),
+    ],
+)
+def test_what_a_function_may_give(given: Any) -> None:
+    found = rewritten(given, ["x", "y"]).to_pylist()
+    assert [(row["row"], row["text"], row["url"], row["license"]) for row in found] == [
+        (10, "a", "http://a.org/x", "mit"),
+        (11, "b", "http://a.org/y", "mit"),
+    ]
+    assert all(row["loss_spans"] is row["special_spans"] is None for row in found)
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.int64()), pa.large_list(pa.int16()), pa.list_(pa.uint32())])
+def test_spans_of_other_types(kind: pa.DataType) -> None:
+    spans = pa.array([[9, 9], [0, 2, 2, 3], None], kind).slice(1)
+    found = rewritten({"text": ["abc", "d"], "loss_spans": spans, "special_spans": spans}, ["x", "y"])
+    assert found["loss_spans"].to_pylist() == found["special_spans"].to_pylist() == [[0, 2, 2, 3], None]
+
+
+# ------------------------------------------------------------------------------------------------- what is refused
+
+WHERE = "sources.mine.rewrite: lib:f, x.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, f"{WHERE}: expected a batch or a mapping with a column `text`, found NoneType"),
+        ({"txt": ["a"]}, f"{WHERE}: expected a batch or a mapping with a column `text`, found columns txt"),
+        (
+            {"text": ["a"], "loss_span": [[0, 1]]},
+            f"{WHERE}: gives a column 'loss_span'; it may give text, loss_spans, special_spans, malformed",
+        ),
+        ({"text": ["a", "b"]}, f"{WHERE}: text: 2 values for 1 rows; give one for each row, in order"),
+        (
+            {"text": ["a"], "loss_spans": []},
+            f"{WHERE}: loss_spans: 0 values for 1 rows; give one for each row, in order",
+        ),
+        ({"text": ["a"], "loss_spans": [[0, None]]}, f"{WHERE}: loss_spans: a span has a null in it"),
+        (
+            {"text": ["a"], "loss_spans": [[1]]},
+            f"{WHERE}, row 10: loss_spans: expected pairs of start and end, found an odd number; "
+            "a text of 1 characters has [1]",
+        ),
+        (
+            {"text": ["é"], "loss_spans": [[0, 2]]},
+            f"{WHERE}, row 10: loss_spans: expected spans within the text; a text of 1 characters has [0, 2]",
+        ),
+        (
+            {"text": ["abc"], "special_spans": [[0, 2, 1, 3]]},
+            f"{WHERE}, row 10: special_spans: expected each start and end behind the one before it; "
+            "a text of 3 characters has [0, 2, 1, 3]",
+        ),
+        (
+            {"text": ["abc"], "special_spans": [[-1, 2]]},
+            f"{WHERE}, row 10: special_spans: expected each start and end behind the one before it; "
+            "a text of 3 characters has [-1, 2]",
+        ),
+        (
+            {"text": [None], "special_spans": [[0, 1]]},
+            f"{WHERE}, row 10: special_spans: expected spans within the text; a text of 0 characters has [0, 1]",
+        ),
+    ],
+)
+def test_what_a_function_may_not_give(given: Any, message: str) -> None:
+    assert mistake(given, ["x"]) == message
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({"text": [1]}, "text: expected large_string ("),
+        ({"text": pa.array([1])}, None),
+        ({"text": ["a"], "loss_spans": ["ab"]}, "loss_spans: expected list<item: int32 not null> ("),
+        ({"text": ["a"], "loss_spans": [[2**31, 2**31]]}, "loss_spans: expected list<item: int32 not null> ("),
+        (
+            {"text": ["a"], "loss_spans": pa.array([[2**40, 2**40]])},
+            "loss_spans: expected list<item: int32 not null> (",
+        ),
+        ({"text": [b"\xff"]}, "text: expected large_string ("),
+        ({"text": pa.array([b"\xff"]).view(pa.string())}, "text: expected large_string ("),
+    ],
+)
+def test_values_of_a_wrong_type(given: Any, where: str | None) -> None:
+    if where is None:
+        assert rewritten(given, ["x"])["text"].to_pylist() == ["1"]  # a number becomes its decimal
+    else:
+        assert mistake(given, ["x"]).startswith(f"{WHERE}: {where}")
+
+
+def test_the_first_bad_row_is_named() -> None:
+    spans = [[0, 1], None, [], [0, 1, 1, 2], [2, 3]]
+    assert ", row 14: loss_spans: expected spans within the text" in mistake(
+        {"text": ["ab"] * 5, "loss_spans": spans}, ["x"] * 5
+    )
+    # The end of one row's spans and the start of the next one's are not compared.
+    assert len(rewritten({"text": ["abc"] * 2, "loss_spans": [[2, 3], [0, 1]]}, ["x"] * 2)) == 2
+
+
+# ----------------------------------------------------------------------------------------------------- malformed
+
+
+def test_a_malformed_record_is_an_error() -> None:
+    assert mistake({"text": ["a", None, None], "malformed": [None, "no good", "bad"]}, ["x"] * 3) == (
+        "x.jsonl: row 11: no good; mend the file, or set `malformed: drop` for source 'mine' to drop such records and "
+        "count them"
+    )
+
+
+def test_malformed_records_are_dropped_and_counted() -> None:
+    given = {"text": ["a", None, "c"], "loss_spans": [None, None, []], "malformed": [None, "no good", None]}
+    found = rewritten(given, ["x"] * 3, "drop")
+    assert [(row["row"], row["text"], row["loss_spans"]) for row in found.to_pylist()] == [
+        (10, "a", None),
+        (12, "c", []),
+    ]
+    assert info_of(found).dropped == {"malformed": 2}
+    assert rewritten({"text": [None], "malformed": ["x"]}, ["x"], "drop").num_rows == 0
+
+
+# --------------------------------------------------------------------------------------------- functions of one's own
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """A module of a name of its own in the current folder, as a user has it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    file = tmp_path / f"module_of_{request.node.name}.py"
+    file.write_text(
+        "import pyarrow.compute as pc\n"
+        "def upper(batch, *, end='!', start=''):\n"
+        "    text = pc.binary_join_element_wise(start, pc.utf8_upper(batch['text']).cast('string'), end, '')\n"
+        "    return {'text': text, 'loss_spans': [[0, 1]] * len(batch)}\n"
+        "number = 3\n"
+    )
+    return file
+
+
+def test_a_function_of_ones_own(module: Path) -> None:
+    rewriter = open_rewriter("mine", source_of(f"{module.stem}:upper", end="?"))
+    found = rewrite_batch(batch_of(["é"]), rewriter)
+    assert (found["text"].to_pylist(), found["loss_spans"].to_pylist()) == (["É?"], [[0, 1]])
+
+
+def test_what_cannot_be_called(module: Path) -> None:
+    def mistake(name: str, **options: Any) -> str:
+        with pytest.raises(BylineError) as error:
+            open_rewriter("mine", source_of(name, **options))
+        return str(error.value)
+
+    assert mistake(f"{module.stem}:upper", stop="?") == (
+        f"sources.mine.rewrite: {module.stem}:upper cannot be called with these options (got an unexpected keyword "
+        "argument 'stop'); it takes: end, start"
+    )
+    assert mistake(f"{module.stem}:lower") == f"sources.mine.rewrite: {module} has no function 'lower'"
+    assert mistake(f"{module.stem}:number") == f"sources.mine.rewrite: {module} has no function 'number'"
+    assert mistake("no_such_module:f") == (
+        "sources.mine.rewrite: no_such_module cannot be imported (No module named 'no_such_module'); install its "
+        "package, or run in the folder that holds it"
+    )
+    (module.parent / "broken_module_of_mine.py").write_text("def f(:\n")
+    assert "sources.mine.rewrite: broken_module_of_mine cannot be imported (" in mistake("broken_module_of_mine:f")
+    assert "cannot be called with these options" in mistake("chat", stop="?")
+
+
+def test_the_sha256_of_a_module(module: Path) -> None:
+    def digest(name: str) -> str | None:
+        return module_sha256("mine", source_of(name).rewrite)
+
+    assert digest("chat") is None
+    first = digest(f"{module.stem}:upper")
+    assert first == digest(f"{module.stem}:other")
+    module.write_text(module.read_text() + "\n")
+    assert digest(f"{module.stem}:upper") != first
+    for name in ("no_such_module:f", "no_such.module:f", "sys:f"):
+        with pytest.raises(BylineError, match=r"^sources\.mine\.rewrite: there is no module .*; install its package"):
+            digest(name)
+
+
+def test_an_error_that_a_function_raises_as_one_of_the_users() -> None:
+    def refuse(batch: pa.RecordBatch) -> Mapping[str, Any]:
+        raise BylineError("lib: give me better texts")
+
+    with pytest.raises(BylineError, match=r"^sources\.mine\.rewrite: lib: give me better texts$"):
+        rewrite_batch(batch_of(["x"]), Rewriter("mine", "lib:f", refuse, {}, source_of().malformed))
+
+
+# --------------------------------------------------------------------------------------------------- the transform
+
+
+def test_rewrite_documents_is_a_map_over_batches() -> None:
+    sources = {"mine": source_of(rate=1, prefix="<P>"), "plain": Source(format="jsonl", path="x")}
+
+    def shown(batch: pa.RecordBatch) -> tuple[str, int, bool]:
+        return info_of(batch).source, batch.num_columns, pc.all(pc.starts_with(batch["text"], "<P>")).as_py()
+
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        made = [batch_of(["some text", "other"]), batch_of(["some text"], "plain")]
+        created = pipeline | beam.Create(made).with_output_types(pa.RecordBatch)
+        batches = created | RewriteDocuments(sources)
+        assert batches.element_type is pa.RecordBatch
+        assert isinstance(beam.coders.registry.get_coder(batches.element_type), RecordBatchCoder)
+        assert_that(batches | beam.Map(shown), equal_to([("mine", 6, True), ("plain", 4, False)]))
+    counters = {m.key.metric.name: m.committed for m in pipeline.result.metrics().query()["counters"]}
+    assert counters["documents_rewritten"] == 2
+
+
+def test_rewrites_are_opened_in_the_worker() -> None:
+    step = formatting._RewriteFn({"mine": source_of("no_such_module:f")})
+    with pytest.raises(BylineError, match="no_such_module cannot be imported"):
+        step.setup()
+
+
+def test_the_example_of_the_documentation() -> None:
+    text = (Path(__file__).parents[3] / "docs/rewrites.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/rewrites.md", "exec"), names)
+    rewriter = Rewriter("mine", "lessons:with_hint", names["with_hint"], {"hint": "Look: "}, source_of().malformed)
+    found = rewrite_batch(batch_of(["é", None]), rewriter).to_pylist()
+    assert [(row["text"], row["loss_spans"]) for row in found] == [("Look: é", [6, 7]), (None, None)]

@@ -1,0 +1,77 @@
+"""Questions and answers as texts."""
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from byline.errors import BylineError
+from byline.schemas.corpora import Source
+from byline.schemas.documents import ANSWER, QUESTION
+from byline.transforms.formatters.question_answer import qa
+from tests.reference import documents as reference
+
+
+def written(pairs: list[tuple[str | None, str | None]], **options: Any) -> list[tuple[Any, ...]]:
+    """(text, loss spans, why it is malformed) of each record."""
+    columns = [pa.array([pair[side] for pair in pairs], QUESTION.type) for side in (0, 1)]
+    found = qa(pa.RecordBatch.from_arrays(columns, schema=pa.schema([QUESTION, ANSWER])), **options)
+    return list(zip(*(found[name].to_pylist() for name in ("text", "loss_spans", "malformed")), strict=True))
+
+
+def test_as_it_is() -> None:
+    assert written([("Why é?", "So 😀."), ("", "")]) == [
+        ("Question: Why é?\nAnswer: So 😀.\n", [25, 31], None),
+        ("Question: \nAnswer: \n", [19, 20], None),
+    ]
+
+
+def test_templates() -> None:
+    assert written([("a{b}", "{answer}")], question="{{question}} ", answer="{answer}") == [
+        ("{a{b}} {answer}", [7, 15], None)
+    ]
+
+
+def test_malformed() -> None:
+    assert written([(None, "a"), ("q", None), (None, None), ("q", "a")], question="{question}", answer="{answer}") == [
+        (None, None, "there is no question"),
+        (None, None, "there is no answer"),
+        (None, None, "there is no question"),
+        ("qa", [1, 2], None),
+    ]
+    assert written([]) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"question": "Q"}, "qa: question: expected a text with {question} in it once, found 'Q'"),
+        (
+            {"answer": "{answer}{answer}"},
+            "qa: answer: expected a text with {answer} in it once, found '{answer}{answer}'",
+        ),
+        ({"answer": 3}, "qa: answer: expected a text with {answer} in it once, found 3"),
+    ],
+)
+def test_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(BylineError) as error:
+        written([], **options)
+    assert str(error.value) == message
+
+
+texts = st.one_of(st.none(), st.text("aé😀\n{}", max_size=5), st.just("{question}"))
+
+
+@given(
+    st.lists(st.tuples(texts, texts), max_size=5),
+    st.sampled_from([{}, {"question": "é{question}", "answer": "{answer}"}]),
+)
+@settings(max_examples=100, deadline=None)
+def test_as_the_reference(pairs: list[tuple[str | None, str | None]], options: dict[str, Any]) -> None:
+    fields = {"question": "q", "answer": "a"}
+    source = Source(format="jsonl", path="x", fields=fields, rewrite={"name": "qa", **options})
+    for (asked, given_answer), (text, loss, _) in zip(pairs, written(pairs, **options), strict=True):
+        raw = reference.RawDocument("a", "x", 0, None, None, {"q": asked, "a": given_answer})
+        assert (text, loss, None) == reference.rewritten(raw, source)

@@ -1,0 +1,179 @@
+"""Documents held against the plan: each one's place is hashed anew, and must lie in a range of its shard.
+
+```
+shard 3 of conditioned   plan rows   c4 epoch 0  100..199    dclm epoch 0  40..99
+doc ids                  c4 file 0, row 7  ->  place 150     fine
+                         c4 file 0, row 9  ->  place 270     not planned for this shard
+```
+
+Ranges of one source and epoch share no document that one model could read twice. So this holds phases apart even where
+epochs repeat, and needs nothing but the output. They may overlap
+
+```
+places    0        100       200
+bin 0     |---------|---------|        where their predicates are disjoint, as those of two bins of an order are
+bin 1     |---------|---------|
+branch              |--|               in a branch and the main line behind where it leaves, and in two branches
+```
+"""
+
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import mmh3
+import numba
+import numpy as np
+import pyarrow as pa
+
+from byline.schemas.plan import Plan
+from byline.transforms.documents.shuffle_keys import splitmix64
+from byline.transforms.fields.selecting import disjoint
+
+# Of one shard, more lines than this tell a reader nothing new.
+_TOLD = 3
+
+
+@dataclass(frozen=True)
+class InputNames:
+    """The input files of a build.
+
+    Attributes:
+        names: (source, path) of each.
+        sources: str [files].
+        hashes: uint64 [files], what the places of a file's records are counted from.
+    """
+
+    names: list[tuple[str, str]]
+    sources: np.ndarray
+    hashes: np.ndarray
+
+    @classmethod
+    def of(cls, names: list[tuple[str, str]]) -> "InputNames":
+        """Hashes every name once."""
+        hashes = [mmh3.hash64(f"{source}/{path}".encode(), seed=0, signed=False)[0] for source, path in names]
+        return cls(names, np.array([source for source, _ in names], object), np.array(hashes, np.uint64))
+
+    def places(self, documents: np.ndarray) -> np.ndarray:
+        """The place (uint64) of each of these doc ids (int64), all of files that are there."""
+        with np.errstate(over="ignore"):
+            return splitmix64(self.hashes[documents >> 32] + (documents & (2**32 - 1)).astype(np.uint64))
+
+
+def check_places(documents: np.ndarray, inputs: InputNames, rows: pa.RecordBatch | None) -> list[str]:
+    """One line for each document of a shard that its plan has no range for.
+
+    Args:
+        documents: int64 [n], the shard's doc ids, each once.
+        inputs: the input files.
+        rows: the plan's rows of the shard; None where it has none.
+    """
+    place = inputs.places(documents)
+    sources = inputs.sources[documents >> 32]
+    planned = np.zeros(len(documents), bool)
+    for row in [] if rows is None else rows.select(["source", "place_lo", "place_hi"]).to_pylist():
+        within = (place >= np.uint64(row["place_lo"])) & (place <= np.uint64(row["place_hi"]))
+        planned |= within & (sources == row["source"])
+    strays = documents[~planned]
+    problems = []
+    for document in strays[:_TOLD].tolist():
+        source, path = inputs.names[document >> 32]
+        problems.append(f"row {document & (2**32 - 1)} of {source}/{path} is in it, but not planned for it")
+    if len(strays) > _TOLD:
+        problems.append(f"{len(strays) - _TOLD} more documents are not planned for it")
+    return problems
+
+
+def check_ranges(plan: Plan) -> list[str]:
+    """No model reads a document twice in an epoch: one line for each range that takes what an earlier one takes.
+
+    Costs n log n for n rows of the plan, and n for each kind of row: predicates, and part of the main line or branch.
+    """
+    table = plan.table
+    sources = table["source"].combine_chunks().dictionary_encode()
+    epoch, low, high = (table[name].to_numpy() for name in ("epoch", "place_lo", "place_hi"))
+    order = np.lexsort((low, epoch, sources.indices.to_numpy()))
+    stretches = _Stretches(plan.header["phases"])
+    kinds = np.stack([table["predicates"].to_numpy(), stretches.of_rows(table)], axis=1)[order]
+    keys = np.stack([sources.indices.to_numpy(), epoch], axis=1)[order]
+    problems, predicates = [], plan.predicates
+    for rows in np.split(np.arange(len(order)), np.flatnonzero((np.diff(keys, axis=0) != 0).any(axis=1)) + 1):
+        distinct, kind = np.unique(kinds[rows], axis=0, return_inverse=True)
+        clash = _clashes(distinct, predicates, stretches)
+        found = _earlier_clash(low[order[rows]], high[order[rows]], kind.ravel(), clash)
+        for number in np.flatnonzero(found >= 0):
+            first, second = (table.slice(order[rows[n]], 1).to_pylist()[0] for n in (found[number], number))
+            problems.append(
+                f"plan.arrow: shard {first['shard']} of {first['phase']} and shard {second['shard']} of "
+                f"{second['phase']} take the same places of source {first['source']}, epoch {first['epoch']}"
+            )
+    return problems
+
+
+class _Stretches:
+    """The main line cut where branches leave it, then the branches, all numbered.
+
+    ```
+    shards of the main line     0   1   2   3   4          stretches   0   1   2
+    branches leave at               '-- 3   '-- 4          branches            3   4
+    ```
+
+    Args:
+        phases: of the plan's header.
+    """
+
+    def __init__(self, phases: list[dict[str, Any]]) -> None:
+        main = [phase for phase in phases if phase["branch"] is None]
+        firsts = accumulate((phase["shards"] for phase in main), initial=0)
+        self.first = {phase["name"]: first for phase, first in zip(main, firsts, strict=False)}
+        leaves = {phase["name"]: self._leave(phase["branch"]) for phase in phases if phase["branch"] is not None}
+        self.borders = np.array(sorted(set(leaves.values())), np.int64)
+        self.branches = {name: len(self.borders) + 1 + number for number, name in enumerate(leaves)}
+        count = len(self.borders) + 1 + len(leaves)
+        # Whether one model reads both; the main line's stretches are all read by one, and a branch's own by another.
+        self.meet = np.eye(count, dtype=bool)
+        self.meet[: len(self.borders) + 1, : len(self.borders) + 1] = True
+        for name, number in self.branches.items():
+            before = np.searchsorted(self.borders, leaves[name]) + 1
+            self.meet[number, :before] = self.meet[:before, number] = True
+
+    def _leave(self, branch: dict[str, Any]) -> int:
+        return self.first[branch["phase"]] + branch["shards"]
+
+    def of_rows(self, table: pa.Table) -> np.ndarray:
+        """The stretch or branch of each of the plan's rows, int64 [n]."""
+        names = table["phase"].combine_chunks().dictionary_encode()
+        texts, codes = names.dictionary.to_pylist(), names.indices.to_numpy()
+        firsts = np.array([self.first.get(name, 0) for name in texts], np.int64)[codes]
+        branches = np.array([self.branches.get(name, -1) for name in texts], np.int64)[codes]
+        stretches = np.searchsorted(self.borders, firsts + table["shard"].to_numpy(), side="right")
+        return np.where(branches >= 0, branches, stretches)
+
+
+def _clashes(kinds: np.ndarray, predicates: list[list[dict[str, Any]]], stretches: _Stretches) -> np.ndarray:
+    """bool [n, n]: whether rows of two kinds (int64 [n, 2], predicates and stretch) may not take the same places."""
+    numbers = np.unique(kinds[:, 0])
+    shares = np.ones((len(numbers), len(numbers)), bool)
+    for one, first in enumerate(numbers):
+        # With itself too: a bin of an order that no document is in shares none with another row of it.
+        for other, second in enumerate(numbers[: one + 1]):
+            shares[one, other] = shares[other, one] = not disjoint(predicates[first], predicates[second])
+    index = np.searchsorted(numbers, kinds[:, 0])
+    return shares[np.ix_(index, index)] & stretches.meet[np.ix_(kinds[:, 1], kinds[:, 1])]
+
+
+@numba.njit(cache=True, nogil=True)
+def _earlier_clash(low: np.ndarray, high: np.ndarray, kind: np.ndarray, clash: np.ndarray) -> np.ndarray:
+    """For each range, in order of `low`, the number of one before it that it clashes with, or -1; int64 [n]."""
+    found = np.full(len(low), -1, np.int64)
+    # Of each kind, the range so far that goes furthest.
+    furthest = np.full(len(clash), -1, np.int64)
+    for row in range(len(low)):
+        for other in range(len(clash)):
+            held = furthest[other]
+            if held >= 0 and clash[kind[row], other] and high[held] >= low[row]:
+                found[row] = held
+                break
+        if furthest[kind[row]] < 0 or high[row] > high[furthest[kind[row]]]:
+            furthest[kind[row]] = row
+    return found

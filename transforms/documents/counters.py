@@ -1,0 +1,91 @@
+"""What the engine is told of the work while it goes on: Beam's counters, all in the namespace `byline`.
+
+```
+prepare     runs  documents_read  text_bytes_read  dropped_<reason>  documents_kept  text_bytes_kept  tokens_kept
+            documents_rewritten  rewrite_milliseconds  documents_scored  score_milliseconds
+assemble    shards  sequences  documents_drawn  positions  loss_tokens  padding  tokens_discarded
+both        store_retries   (calls on an object store that were tried again, the client's own tries left out)
+```
+
+A step adds to them once for each batch or shard that it has written. They are for people who look at a job; the ledger
+and the manifest are made from what the files say. An engine that does a task twice may count it twice, and a file is
+there once.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.metrics import Metrics
+
+from byline.schemas.documents import BatchInfo, info_of
+from byline.schemas.ledger import DrawCounts
+from byline.schemas.store import RunInfo
+from byline.transforms.files import object_store
+
+NAMESPACE = "byline"
+# What no file says.
+NOT_IN_LEDGER = frozenset(
+    {"documents_rewritten", "rewrite_milliseconds", "documents_scored", "score_milliseconds", "store_retries"}
+)
+
+
+def count(values: Mapping[str, int]) -> None:
+    """Adds to counters, by name, in a step of a pipeline; does nothing outside of one."""
+    for name, value in values.items():
+        if value:
+            Metrics.counter(NAMESPACE, name).inc(value)
+
+
+def count_retries() -> None:
+    """Adds the calls on object stores that this process tried again since it was last asked."""
+    count({"store_retries": object_store.take_retries()})
+
+
+def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sums by name, without those that are 0."""
+    sums: Counter[str] = Counter()
+    for some in counts:
+        sums.update(some)
+    return {name: value for name, value in sums.items() if value}
+
+
+def batch_counts(batch: pa.RecordBatch) -> dict[str, int]:
+    """What a batch of tokenized documents, each batch a run, adds."""
+    text_bytes, tokens = (pc.sum(batch[name]).as_py() or 0 for name in ("num_bytes", "num_tokens"))
+    return _run_counts(info_of(batch), batch.num_rows, text_bytes, tokens)
+
+
+def run_counts(run: RunInfo) -> dict[str, int]:
+    """The same from the run that was written."""
+    return _run_counts(run, run.rows, run.text_bytes, run.tokens)
+
+
+def _run_counts(info: BatchInfo | RunInfo, rows: int, text_bytes: int, tokens: int) -> dict[str, int]:
+    return {
+        "runs": 1,
+        "documents_read": info.rows_read,
+        "text_bytes_read": info.bytes_read,
+        **{f"dropped_{reason}": number for reason, number in info.dropped.items()},
+        "documents_kept": rows,
+        "text_bytes_kept": text_bytes,
+        "tokens_kept": tokens,
+    }
+
+
+def shard_counts(record: Mapping[str, Any]) -> dict[str, int]:
+    """What a shard adds, from its record (transforms/shards/assembling.py)."""
+    drawn = DrawCounts()
+    for counts in record["counts"].values():
+        drawn.add(DrawCounts(**counts))
+    return {
+        "shards": 1,
+        "sequences": record["rows"],
+        "documents_drawn": drawn.documents,
+        "positions": drawn.positions,
+        "loss_tokens": drawn.loss_tokens,
+        "padding": record["padding"],
+        "tokens_discarded": sum(drawn.discarded.values()),
+    }

@@ -1,0 +1,116 @@
+"""Texts made of parts, a column at a time, and lists of spans that say where the parts stand.
+
+```
+parts      "Q: "   ["Why?", "How?"]   "\\n"         joined     "Q: Why?\\n"  "Q: How?\\n"
+texts      "a"  "b"  "c"    counts   2  1          regrouped  "ab"  "c"
+rows       0  0  2    starts  1  5  0    ends  3  6  4        span_lists (of 3 rows)   [1, 3, 5, 6]  []  [0, 4]
+```
+"""
+
+import numba
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from byline.schemas.documents import SPANS_TYPE
+
+STRING = pa.large_string()
+
+
+def joined(*parts: pa.Array | str) -> pa.Array:
+    """Joins parts row by row: large_string [rows], null where a part is; a `str` is the same in every row."""
+    columns = [pa.scalar(part, STRING) if isinstance(part, str) else part.cast(STRING) for part in parts]
+    return pc.binary_join_element_wise(*columns, pa.scalar("", STRING))
+
+
+def characters(texts: pa.Array) -> np.ndarray:
+    """Characters (code points) of each text, int64 [n]; a null has none."""
+    return pc.fill_null(pc.utf8_length(texts), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def text_buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """What large_string [n] is made of, without a copy: offsets int64 [n + 1], and uint8 bytes that they point into."""
+    _, offsets, data = texts.buffers()
+    if offsets is None:
+        return np.zeros(1, np.int64), np.zeros(0, np.uint8)
+    borders = np.frombuffer(offsets, np.int64, len(texts) + 1, 8 * texts.offset)
+    return borders, np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
+
+
+def texts_of(borders: np.ndarray, data: np.ndarray) -> pa.Array:
+    """large_string [n] between int64 [n + 1] borders in UTF-8 bytes, without a copy."""
+    return pa.LargeStringArray.from_buffers(len(borders) - 1, pa.py_buffer(borders), pa.py_buffer(data))
+
+
+def regrouped(texts: pa.Array, counts: np.ndarray) -> pa.Array:
+    """Joins each `counts[i]` texts (without nulls) that follow one another to one; no text is copied."""
+    borders, data = text_buffers(texts)
+    return texts_of(borders[np.concatenate([[0], np.cumsum(counts)])], data)
+
+
+def flat_lists(lists: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The items of list [n] one after another (int64), and offsets into them, int64 [n + 1]; a null is empty."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    items = lists.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+    return items, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def span_lists(
+    rows: np.ndarray, starts: np.ndarray, ends: np.ndarray, num_rows: int, missing: np.ndarray | None = None
+) -> pa.Array:
+    """A column of spans.
+
+    Args:
+        rows: the row of each span, int [spans], ascending.
+        starts, ends: int [spans].
+        num_rows: rows of the column.
+        missing: bool [num_rows], rows that are null and have no span.
+    """
+    offsets = 2 * np.searchsorted(rows, np.arange(num_rows + 1))
+    items = np.stack([starts, ends], axis=1).reshape(-1)
+    mask = None if missing is None else pa.array(missing)
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.array(items, pa.int32()), type=SPANS_TYPE, mask=mask
+    )
+
+
+def byte_positions(texts: pa.Array, positions: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Positions in characters as positions in the bytes below all texts.
+
+    Args:
+        texts: large_string [n] without nulls.
+        positions: int64, ascending within a text, at most its characters.
+        offsets: into `positions`, int64 [n + 1].
+
+    Returns:
+        int64 [positions], as the offsets of `texts` count.
+    """
+    borders, data = text_buffers(texts)
+    found = np.empty(len(positions), np.int64)
+    _walk(data, borders, characters(texts) == np.diff(borders), positions, offsets, found)
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _walk(
+    data: np.ndarray,
+    borders: np.ndarray,
+    is_ascii: np.ndarray,
+    positions: np.ndarray,
+    offsets: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    for row in range(len(is_ascii)):
+        at, character = borders[row], 0
+        for index in range(offsets[row], offsets[row + 1]):
+            wanted = positions[index]
+            if is_ascii[row]:
+                found[index] = borders[row] + wanted
+                continue
+            while character < wanted:
+                at += 1
+                # A byte 10xxxxxx goes on with a character.
+                while at < borders[row + 1] and data[at] & 0xC0 == 0x80:
+                    at += 1
+                character += 1
+            found[index] = at

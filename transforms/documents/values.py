@@ -1,0 +1,164 @@
+"""What the readers of every layout share: a raw value as a field of the configured type, and malformed records.
+
+```
+raw value           string       int      float, score     bool
+"3"                 "3"          3        3.0              null
+3.0                 "3.0"        3        3.0              null
+"true"              "true"       null     null             true
+[1, {"a": null}]    [1,{"a":null}]   null null             null
+```
+
+| field of type | gets |
+|---|---|
+| string | a string as it is, any other value as its JSON text |
+| int | an integer of 64 bits, a whole number up to 2^53 (`3.0`), or a string that is one |
+| float, a score | a finite number, or a string that is one; -0 is 0; a score is rounded last |
+| bool | `true`, `false`, or those as strings |
+| any | null for anything else |
+
+A string is a number where it is written as JSON writes one: no space, no `+`, no leading zero, no NaN.
+
+The columns that a document is made of (`CONTENTS`) are stricter: what is neither of their type nor null makes a record
+malformed. Messages are a list of objects, of which these are read:
+
+```
+{"role": "user", "content": "Hi"}   {"from": "human", "value": "Hi"}   {"name": "x"}
+role    content                     role    content                    role   content
+user    Hi                          human   Hi                         null   null
+```
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from byline.errors import BylineError
+from byline.schemas.documents import MESSAGES
+
+# The columns that hold a document's text.
+CONTENTS = ("text", "messages", "question", "answer")
+# What is read of a message, in order of precedence.
+ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value")
+MESSAGE_KEYS = (*ROLE_KEYS, *CONTENT_KEYS)
+RAW_MESSAGES = pa.list_(pa.struct([(key, pa.string()) for key in MESSAGE_KEYS]))
+
+# Columns as configured, with a mask of the records that are malformed (their values are null).
+Records = tuple[pa.RecordBatch, np.ndarray]
+
+
+# --- one value
+
+
+def converter(kind: pa.DataType) -> Callable[[Any], Any]:
+    """What makes a value of `kind` (string, int64, float64, float32, bool) from any other, or None where it cannot.
+
+    A float is given as a double, infinite ones as well; `finite` rounds and clears a column of them.
+    """
+    if pa.types.is_string(kind):
+        return _as_string
+    if pa.types.is_floating(kind):
+        return _as_float
+    return _as_int if pa.types.is_integer(kind) else _as_bool
+
+
+def _as_string(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except orjson.JSONEncodeError:  # nested too deep
+        return None
+
+
+def _as_float(value: Any) -> float | None:
+    if isinstance(value, str):
+        value = _number(value)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _as_int(value: Any) -> int | None:
+    if isinstance(value, str):
+        value = _number(value)
+    if isinstance(value, float) and abs(value) <= 2**53 and value.is_integer():
+        return int(value)
+    exact = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    return value if exact else None
+
+
+def _as_bool(value: Any) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value)
+    return value if isinstance(value, bool) else None
+
+
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+
+
+def _number(text: str) -> int | float | None:
+    """The value of a string that is a JSON number within a double's range."""
+    try:
+        return orjson.loads(text) if _NUMBER.fullmatch(text) else None
+    except orjson.JSONDecodeError:
+        return None
+
+
+# --- one column
+
+
+def field_at(record: pa.RecordBatch, path: list[str]) -> pa.Array:
+    """The column a path leads to; null where a struct on the way is."""
+    values = record.column(path[0])
+    return pc.struct_field(values, path[1:]) if len(path) > 1 else values
+
+
+def finite(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Rounds doubles to `kind`; NaN and infinite ones become null, -0 becomes 0."""
+    rounded = pc.add(values.cast(kind), pa.scalar(0, kind))
+    return pc.if_else(pc.is_finite(rounded), rounded, pa.scalar(None, kind))
+
+
+def as_messages(raw: pa.Array) -> pa.Array:
+    """Lists of structs that have any of `MESSAGE_KEYS` as strings, as a column `messages`."""
+    lengths = pc.fill_null(pc.list_value_length(raw), 0).to_numpy(zero_copy_only=False)
+    messages = raw.flatten()
+    children = [_first_of(messages, ROLE_KEYS), _first_of(messages, CONTENT_KEYS)]
+    parts = pa.StructArray.from_arrays(children, fields=list(MESSAGES.type.value_type))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, parts, type=MESSAGES.type, mask=raw.is_null())
+
+
+def _first_of(messages: pa.Array, keys: tuple[str, ...]) -> pa.Array:
+    """The first of these fields that each struct has; null where it has none."""
+    have = [pc.struct_field(messages, key) for key in keys if messages.type.get_field_index(key) >= 0]
+    return pc.coalesce(*(values.cast(pa.string()) for values in have)) if have else pa.nulls(len(messages), pa.string())
+
+
+# --- malformed records
+
+
+def malformed_mask(reasons: Mapping[int, str], rows: int) -> np.ndarray:
+    """A mask, bool[rows], of the records that have a reason."""
+    mask = np.zeros(rows, bool)
+    mask[list(reasons)] = True
+    return mask
+
+
+def malformed_error(file: str, source: str, where: str, reason: str) -> BylineError:
+    """The error for a malformed record."""
+    return BylineError(
+        f"{file}: {where}: {reason}; mend the file, or set `malformed: drop` for source {source!r} "
+        "to drop such records and count them"
+    )
+
+
+def missing_advice(source: str, name: str) -> str:
+    """What to do where a file does not have one of `CONTENTS`."""
+    return f"name the right one in sources.{source}.fields.{name}"

@@ -1,0 +1,1 @@
+"""Which documents are kept, and why the others are not."""

@@ -1,0 +1,189 @@
+"""What the plan needs to know of the token store; each class is one pass (see `byline.transforms.scans.counting`).
+
+```
+PlaceCounter    tokens of the streams that each phase would make, by place
+SampleCounter   place, tokens, prefix lengths and keys of a share of the documents, one row each
+DrawCounter     what the finished plan draws and leaves
+```
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from byline.schemas.corpora import Tokenizer
+from byline.schemas.reasons import UnusedReason
+from byline.schemas.recipe import Condition
+from byline.transforms.documents.shuffle_keys import in_sample, place_bins
+from byline.transforms.fields.conditioning import make_prefixes, store_columns
+from byline.transforms.fields.field_values import FieldValues
+from byline.transforms.fields.ranking import Number, number_keys
+from byline.transforms.fields.selecting import Predicate, holds, predicate_columns
+from byline.transforms.scans.counting import Summing, count_by_bin, one_batch
+from byline.transforms.store.run_reading import open_run
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer
+
+
+@dataclass(frozen=True)
+class PartView:
+    """What a pass must know of a part: who is selected, and how long their streams are.
+
+    Attributes:
+        name: of the part.
+        number: of the part in `Config.parts`.
+        predicates: source name -> the plan's predicates; sources that the part never draws from are absent.
+        condition: of the part.
+        values: what the condition's `top` and `bins` came to.
+        specials: BOS and EOS tokens of a stream.
+        length: L.
+        tokenizer: for the prefixes.
+        order: None where the part is shuffled.
+    """
+
+    name: str
+    number: int
+    predicates: dict[str, list[Predicate]]
+    condition: Condition | None
+    values: FieldValues
+    specials: int
+    length: int
+    tokenizer: Tokenizer
+    order: Number | None = None
+
+    @property
+    def predicate_columns(self) -> set[str]:
+        """Store columns that its predicates need, of any source."""
+        return {name for predicates in self.predicates.values() for name in predicate_columns(predicates)}
+
+    @property
+    def columns(self) -> set[str]:
+        """Store columns that it needs, of any source."""
+        ordered = {self.order.field} if self.order else set()
+        return self.predicate_columns | store_columns(self.condition) | ordered
+
+    def selected(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
+        """bool [rows]: who the part may take."""
+        if source not in self.predicates:
+            return np.zeros(batch.num_rows, bool)
+        return holds(self.predicates[source], batch, source)
+
+    def prefix_lengths(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
+        """int64 [rows]: tokens of each prefix, dropout not considered; 0 for a source that the part never takes."""
+        if source not in self.predicates:
+            return np.zeros(batch.num_rows, np.int64)
+        tokenizer = shared_tokenizer(self.tokenizer)
+        return make_prefixes(batch, source, self.condition, self.values, None, tokenizer, self.length).lengths
+
+    def order_keys(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
+        """uint64 [rows]: keys of the part's order; 0 where it has none."""
+        if self.order is None or source not in self.predicates:
+            return np.zeros(batch.num_rows, np.uint64)
+        return number_keys(batch[self.order.field], self.order.kind, descending=self.order.descending)[0]
+
+
+def _read(uri: str, columns: set[str]) -> tuple[pa.RecordBatch, str]:
+    """The named columns of a run, those of them that it has, and its source."""
+    run = open_run(uri, sorted({"place", "num_tokens", *columns}))
+    return run.whole(), run.source
+
+
+@dataclass(frozen=True)
+class PlaceCounter(Summing):
+    """Tokens of the streams by place; key `number of the part<TAB>source`, bin the upper 16 bits of the place."""
+
+    parts: Sequence[PartView]
+
+    def count(self, uri: str) -> pa.RecordBatch:
+        """Histograms over one run, for every part."""
+        batch, source = _read(uri, set().union(*(part.columns for part in self.parts)))
+        bins = place_bins(batch["place"].to_numpy())
+        tokens = batch["num_tokens"].to_numpy().astype(np.int64)
+        counts = []
+        for part in self.parts:
+            chosen = part.selected(batch, source)
+            streams = tokens + part.specials + part.prefix_lengths(batch, source)
+            counts.append(count_by_bin(f"{part.number}\t{source}", bins[chosen], streams[chosen]))
+        return self.merge(counts)
+
+
+@dataclass(frozen=True)
+class SampleCounter:
+    """Documents of a sample, one row each: source, place, num_tokens, and for part i `prefix_i`, `selected_i`, `key_i`.
+
+    Attributes:
+        threshold: the share of the sample times 2^32.
+    """
+
+    parts: Sequence[PartView]
+    threshold: int
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the sample."""
+        fields = [("source", pa.string()), ("place", pa.uint64()), ("num_tokens", pa.int64())]
+        for number in range(len(self.parts)):
+            fields += [(f"prefix_{number}", pa.int64()), (f"selected_{number}", pa.bool_())]
+            fields += [(f"key_{number}", pa.uint64())] if self.parts[number].order else []
+        return pa.schema(fields)
+
+    def count(self, uri: str) -> pa.RecordBatch:
+        """The sample of one run."""
+        batch, source = _read(uri, set().union(*(part.columns for part in self.parts)))
+        batch = batch.filter(pa.array(in_sample(batch["place"].to_numpy(), self.threshold)))
+        columns = [
+            pa.array([source] * batch.num_rows, pa.string()),
+            batch["place"],
+            batch["num_tokens"].cast(pa.int64()),
+        ]
+        for part in self.parts:
+            columns += [pa.array(part.prefix_lengths(batch, source)), pa.array(part.selected(batch, source))]
+            columns += [pa.array(part.order_keys(batch, source))] if part.order else []
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def merge(self, batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+        """All rows, by source and place (equal ones are alike in what the plan asks of them)."""
+        table = pa.Table.from_batches(batches, self.schema)
+        return one_batch(table.sort_by([("source", "ascending"), ("place", "ascending"), ("num_tokens", "ascending")]))
+
+
+@dataclass(frozen=True)
+class DrawCounter(Summing):
+    """What the plan draws and leaves.
+
+    Keys: `draw<TAB>phase<TAB>source<TAB>epoch`, `used<TAB>source`, `unused<TAB>source<TAB>reason`; bin 0.
+
+    Attributes:
+        parts: by their numbers.
+        intervals: (name of a phase or a branch at one point, number of its part, source -> (epoch, first place,
+            last place)).
+    """
+
+    parts: Sequence[PartView]
+    intervals: list[tuple[str, int, dict[str, list[tuple[int, int, int]]]]] = field(default_factory=list)
+
+    def count(self, uri: str) -> pa.RecordBatch:
+        """Counts over one run."""
+        batch, source = _read(uri, set().union(*(part.predicate_columns for part in self.parts)))
+        tokens = batch["num_tokens"].to_numpy().astype(np.int64)
+        place = batch["place"].to_numpy()
+        selected = [part.selected(batch, source) for part in self.parts]
+        used, counts = np.zeros(len(tokens), bool), []
+        for name, number, intervals in self.intervals:
+            for epoch, low, high in intervals.get(source, []):
+                drawn = selected[number] & (place >= np.uint64(low)) & (place <= np.uint64(high))
+                used |= drawn
+                counts.append(_count(f"draw\t{name}\t{source}\t{epoch}", drawn, tokens))
+        is_mixed = any(source in part.predicates for part in self.parts)
+        reason = UnusedReason.SELECTION if is_mixed else UnusedReason.MIXTURE
+        wanted = np.logical_or.reduce(selected)
+        counts.append(_count(f"used\t{source}", used, tokens))
+        counts.append(_count(f"unused\t{source}\t{reason.value}", ~wanted, tokens))
+        counts.append(_count(f"unused\t{source}\t{UnusedReason.BUDGET.value}", wanted & ~used, tokens))
+        return self.merge(counts)
+
+
+def _count(key: str, chosen: np.ndarray, tokens: np.ndarray) -> pa.RecordBatch:
+    some = tokens[chosen]
+    return count_by_bin(key, np.zeros(len(some), np.int64), some)

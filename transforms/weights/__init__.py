@@ -1,0 +1,1 @@
+"""Mixture weights from the losses of a training run."""
