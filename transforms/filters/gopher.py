@@ -4,16 +4,16 @@ The paper says what is measured and gives the bounds, but not what a word or a l
 follows datatrove, and where neither.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from transforms.filters.documents import Documents
-from transforms.filters.marks import alphabetic_words, bullet_lines, ellipsis_lines, unicode_version
-from transforms.filters.rules import GOPHER, Bounds, Test, share
-from transforms.filters.word_lists import distinct_words, make_word_list
+from byline.transforms.filters.document_view import DocumentView
+from byline.transforms.filters.marks import alphabetic_words, bullet_lines, ellipsis_lines, unicode_version
+from byline.transforms.filters.rules import GOPHER, Bounds, Group, Test, share
+from byline.transforms.filters.word_lists import distinct_words, make_word_list
 
 _QUALITY = f"{GOPHER}, A1.1"
 _REPETITION = f"{GOPHER}, table A1"
@@ -30,7 +30,7 @@ class GopherWords(Bounds):
     at_least: float | None = 50
     at_most: float | None = 100_000
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return documents.words.counts
 
 
@@ -44,7 +44,7 @@ class GopherWordLength(Bounds):
     at_least: float | None = 3
     at_most: float | None = 10
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return share(documents.words.characters, documents.words.counts)
 
 
@@ -57,7 +57,7 @@ class GopherHashes(Bounds):
 
     at_most: float | None = 0.1
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return share(_count(documents, "#"), documents.words.counts)
 
 
@@ -70,11 +70,11 @@ class GopherEllipses(Bounds):
 
     at_most: float | None = 0.1
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return share(_count(documents, "...") + _count(documents, "…"), documents.words.counts)
 
 
-def _count(documents: Documents, mark: str) -> np.ndarray:
+def _count(documents: DocumentView, mark: str) -> np.ndarray:
     return pc.count_substring(documents.texts, mark).to_numpy(zero_copy_only=False)
 
 
@@ -87,7 +87,7 @@ class GopherBulletLines(Bounds):
 
     at_most: float | None = 0.9
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return share(bullet_lines(documents.data, documents.lines), documents.lines.counts)
 
 
@@ -100,7 +100,7 @@ class GopherEllipsisLines(Bounds):
 
     at_most: float | None = 0.3
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return share(ellipsis_lines(documents.data, documents.lines), documents.lines.counts)
 
 
@@ -116,7 +116,7 @@ class GopherAlphabeticWords(Bounds):
     def versions(self) -> dict[str, str]:
         return {"Unicode": unicode_version()}
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return share(alphabetic_words(documents.data, documents.words), documents.words.counts)
 
 
@@ -138,7 +138,7 @@ class GopherStopWords(Bounds):
         listed = make_word_list(self.words)
         return lambda documents: self.within(distinct_words(documents.data, documents.words, listed))
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return distinct_words(documents.data, documents.words, make_word_list(self.words))
 
 
@@ -151,7 +151,7 @@ class GopherDuplicateLines(Bounds):
 
     at_most: float | None = 0.3
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return share(documents.duplicate_lines[0], documents.lines.counts)
 
 
@@ -164,7 +164,7 @@ class GopherDuplicateParagraphs(Bounds):
 
     at_most: float | None = 0.3
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return share(documents.duplicate_paragraphs[0], documents.paragraphs.counts)
 
 
@@ -177,7 +177,7 @@ class GopherDuplicateLineCharacters(Bounds):
 
     at_most: float | None = 0.2
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return share(documents.duplicate_lines[1], documents.characters)
 
 
@@ -190,29 +190,76 @@ class GopherDuplicateParagraphCharacters(Bounds):
 
     at_most: float | None = 0.2
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return share(documents.duplicate_paragraphs[1], documents.characters)
 
 
 class _Ngrams(Bounds):
-    """Characters in n-grams of words that repeat themselves, of the text's (see `ngram_characters`)."""
+    """Characters in n-grams of words that repeat themselves, of the text's (see `ngram_characters`).
 
-    size: ClassVar[int]
+    Attributes:
+        size: words of the n-gram.
+    """
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    bounds: ClassVar[dict[int, float]]
+
+    size: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _published(cls, settings: Any) -> Any:
+        """The bound of the table where none is given."""
+        if not isinstance(settings, dict) or {"at_least", "at_most"} & set(settings):
+            return settings
+        return {**settings, "at_most": cls.bounds.get(settings.get("size", 0), 1.0)}
+
+    @field_validator("size")
+    @classmethod
+    def _in_table(cls, size: int) -> int:
+        if size not in cls.bounds:
+            raise ValueError(f"expected one of {', '.join(map(str, cls.bounds))}, found {size}")
+        return size
+
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return share(documents.ngrams[self.size], documents.characters)
 
 
-def _ngram_rule(size: int, kind: str, what: str, bound: float) -> type[Bounds]:
-    """A rule of table A1; thirteen classes would differ in these values alone."""
-    values = {
-        "__module__": __name__,
-        "__doc__": f"Characters in {what}, of the text's.",
-        "__annotations__": {"at_most": float | None},
-        "size": size,
-        "kind": kind,
-        "keeps_what": f"texts with few characters in {what}",
-        "source": _REPETITION,
-        "at_most": bound,
-    }
-    return type(f"Gopher{kind.title().replace('_', '')}", (_Ngrams,), values)
+class GopherTopNgram(_Ngrams):
+    """Characters of the most frequent n-gram of words, times how often it occurs, of the text's."""
+
+    kind: ClassVar[str] = "gopher_top_ngram"
+    keeps_what: ClassVar[str] = "texts of which the most frequent n-gram of `size` (2, 3 or 4) words is a small share"
+    source: ClassVar[str] = _REPETITION
+    bounds: ClassVar[dict[int, float]] = {2: 0.2, 3: 0.18, 4: 0.16}
+
+
+class GopherDuplicateNgrams(_Ngrams):
+    """Characters of n-grams of words that came before, of the text's."""
+
+    kind: ClassVar[str] = "gopher_duplicate_ngrams"
+    keeps_what: ClassVar[str] = "texts of which n-grams of `size` (5 to 10) words that came before are a small share"
+    source: ClassVar[str] = _REPETITION
+    bounds: ClassVar[dict[int, float]] = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.1}
+
+
+QUALITY: Group = [
+    (GopherWords, {}),
+    (GopherWordLength, {}),
+    (GopherHashes, {}),
+    (GopherEllipses, {}),
+    (GopherBulletLines, {}),
+    (GopherEllipsisLines, {}),
+    (GopherAlphabeticWords, {}),
+    (GopherStopWords, {}),
+]
+REPETITION: Group = [
+    (GopherDuplicateLines, {}),
+    (GopherDuplicateParagraphs, {}),
+    (GopherDuplicateLineCharacters, {}),
+    (GopherDuplicateParagraphCharacters, {}),
+    *((GopherTopNgram, {"size": size, "name": f"gopher_top_{size}_gram"}) for size in GopherTopNgram.bounds),
+    *(
+        (GopherDuplicateNgrams, {"size": size, "name": f"gopher_duplicate_{size}_grams"})
+        for size in GopherDuplicateNgrams.bounds
+    ),
+]

@@ -7,21 +7,25 @@ lines   - one      - two...     done.   bullets: 2      ellipses: 1         mark
 """
 
 import functools
+import unicodedata
 
 import numpy as np
 from numba import njit
 
-from transforms.filters.splitting import Spans
+from byline.transforms.filters.splitting import Spans
 
 _CODE_POINTS = 0x110000
-_HYPHEN, _HASH_PRIME, _HASH_START = ord("-"), np.uint32(16777619), np.uint32(2166136261)
-BULLET, ELLIPSIS = "•".encode(), "…".encode()
-_BULLET, _ELLIPSIS = (np.frombuffer(mark, np.uint8) for mark in (BULLET, ELLIPSIS))
-_DOTS = np.frombuffer(b"...", np.uint8)
+_HYPHEN = ord("-")
+_BULLET, _ELLIPSIS, _DOTS = (np.frombuffer(mark.encode(), np.uint8) for mark in ("•", "…", "..."))
 # A sentence ends with one of the first, maybe behind some of the second, at the end of a word; the third need no space.
 _ENDS = np.array([ord(mark) for mark in ".!?"], np.int64)
 _CLOSING = np.array([ord(mark) for mark in "\"'”’)]»"], np.int64)
 _WIDE_ENDS = np.array([ord(mark) for mark in "。！？"], np.int64)
+
+
+def unicode_version() -> str:
+    """Of the tables that say what a letter is."""
+    return unicodedata.unidata_version
 
 
 @functools.cache
@@ -173,7 +177,9 @@ def _ellipses(data: np.ndarray, begins: np.ndarray, ends: np.ndarray, offsets: n
     for row in range(len(counts)):
         for line in range(offsets[row], offsets[row + 1]):
             tail = max(ends[line] - 3, begins[line])  # both marks have three bytes
-            counts[row] += _begins_with(data, tail, ends[line], _DOTS) or _begins_with(data, tail, ends[line], _ELLIPSIS)
+            counts[row] += _begins_with(data, tail, ends[line], _DOTS) or _begins_with(
+                data, tail, ends[line], _ELLIPSIS
+            )
     return counts
 
 
@@ -197,3 +203,9 @@ def lines_ending_with(data: np.ndarray, lines: Spans, marks: str) -> np.ndarray:
     """int64 [documents]: lines whose last character is one of `marks`."""
     points = np.array([ord(mark) for mark in marks], np.int64)
     return _ending(data, lines.begins, lines.ends, lines.offsets, points)
+
+
+def count_short(lines: Spans, length: int) -> np.ndarray:
+    """int64 [documents]: lines of fewer than `length` characters."""
+    total = np.concatenate([[0], np.cumsum(lines.lengths < length)])
+    return total[lines.offsets[1:]] - total[lines.offsets[:-1]]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from transforms.filters.splitting import Spans
+from byline.transforms.filters.splitting import Spans
 
 TOP_SIZES = (2, 3, 4)
 DUPLICATE_SIZES = (5, 6, 7, 8, 9, 10)
@@ -29,7 +29,7 @@ _SHIFT = np.uint64(32)
 
 @njit(nogil=True, cache=True, forceinline=True)
 def _load(data: np.ndarray, begin: int, end: int) -> int:
-    """The first eight bytes of `data[begin:end]` as one number, zeros behind fewer; all uint64, `end` behind `begin`."""
+    """The first eight bytes of `data[begin:end]`, zeros behind fewer; all uint64, and one byte at least."""
     value = _ZERO
     if begin + _EIGHT > np.uint64(len(data)):
         for i in range(min(end - begin, _EIGHT)):
@@ -86,7 +86,13 @@ def _most(offsets: np.ndarray) -> int:
 
 @njit(nogil=True, cache=True)
 def _number_spans(
-    data: np.ndarray, begins: np.ndarray, ends: np.ndarray, first: int, last: int, slots: np.ndarray, numbers: np.ndarray
+    data: np.ndarray,
+    begins: np.ndarray,
+    ends: np.ndarray,
+    first: int,
+    last: int,
+    slots: np.ndarray,
+    numbers: np.ndarray,
 ) -> None:
     """Fills `numbers` with the number, in `first:last`, of the first span with the same bytes.
 

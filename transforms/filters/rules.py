@@ -11,24 +11,43 @@ A rule is a class below `Rule` in a module of this package, listed in `transform
 settings. Most measure a number of each document and compare it with bounds: those stand below `Bounds`.
 """
 
+import difflib
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field, ValidationError, model_validator
 
 from byline.errors import BylineError
-from schemas.model import Model, Name
-from transforms.filters.documents import Documents
+from byline.schemas.model import Model, Name
+from byline.transforms.filters.document_view import DocumentView
 
-# Documents -> which of them are kept (bool [documents]).
-Test = Callable[[Documents], np.ndarray]
+# Which documents are kept: bool [documents]; or a string of each that says why it is dropped, null to keep it.
+Verdict: TypeAlias = np.ndarray | pa.Array
+Test: TypeAlias = Callable[[DocumentView], Verdict]
 REASON_PREFIX = "filter_"
 
 GOPHER = "arXiv 2112.11446"
 C4 = "arXiv 1910.10683, section 2.2"
 FINEWEB = "arXiv 2406.17557, section 3.6"
+
+
+@dataclass(frozen=True)
+class SourceColumns:
+    """What documents of a source have when they are filtered.
+
+    Attributes:
+        source: its name.
+        numbers: scores, and fields kept as numbers.
+        texts: `text`, `url`, `host`, `registered_domain`, labels, and fields kept as strings.
+    """
+
+    source: str
+    numbers: list[str]
+    texts: list[str]
 
 
 class Rule(Model):
@@ -54,15 +73,8 @@ class Rule(Model):
         """The reason, in the ledger, of the documents that it drops."""
         return f"{REASON_PREFIX}{self.name or self.kind}"
 
-    def check(self, numbers: Mapping[str, str]) -> None:
-        """Refuses what the settings say themselves is wrong; reads no file.
-
-        Args:
-            numbers: those of the source's documents, as `Config.numbers_of` has them.
-
-        Raises:
-            BylineError: what is wrong, without the key.
-        """
+    def check(self, columns: SourceColumns) -> None:
+        """Refuses a column that the source's documents do not have. Raises: BylineError, without the key."""
 
     def files(self) -> dict[str, str]:
         """Setting -> path of the file that it names; what is in it decides the token store."""
@@ -105,7 +117,7 @@ class Bounds(Rule):
             raise ValueError(f"at_least is {self.at_least:g}, more than at_most {self.at_most:g}; no document is both")
         return self
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         """The number of each document: int64 or float64 [documents]."""
         raise NotImplementedError
 
@@ -120,6 +132,10 @@ class Bounds(Rule):
         if self.at_most is not None:
             keep &= values <= self.at_most
         return keep
+
+
+# Rules that a recipe names together: each with the settings that differ from its own defaults.
+Group = list[tuple[type[Rule], dict[str, Any]]]
 
 
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -155,7 +171,5 @@ def _explain(rule: type[Rule], error: ValidationError) -> str:
 
 def nearest(name: str, known: list[str]) -> str:
     """Advice for a name that is not known."""
-    import difflib
-
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"

@@ -1,6 +1,5 @@
 """Rules about how much there is of a document, and about any number that it has."""
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -8,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.errors import BylineError
-from transforms.filters.documents import Documents
-from transforms.filters.rules import Bounds
+from byline.transforms.filters.document_view import DocumentView
+from byline.transforms.filters.rules import Bounds, SourceColumns
 
 
 class Characters(Bounds):
@@ -18,7 +17,7 @@ class Characters(Bounds):
     kind: ClassVar[str] = "characters"
     keeps_what: ClassVar[str] = "texts of so many characters"
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return documents.characters
 
 
@@ -28,7 +27,7 @@ class Words(Bounds):
     kind: ClassVar[str] = "words"
     keeps_what: ClassVar[str] = "texts of so many words"
 
-    def measure(self, documents: Documents) -> np.ndarray:
+    def measure(self, documents: DocumentView) -> np.ndarray:
         return documents.words.counts
 
 
@@ -44,14 +43,14 @@ class Number(Bounds):
 
     by: str
 
-    def check(self, numbers: Mapping[str, str]) -> None:
-        known = [name for name in numbers if name not in ("num_tokens", "num_bytes")]
-        if self.by not in known:
+    def check(self, columns: SourceColumns) -> None:
+        if self.by not in columns.numbers:
             raise BylineError(
-                f"by: there is no number {self.by!r} (there are: {', '.join(known) or 'none'}); give the source a score, "
-                "name a classifier, or keep a field as int or float"
+                f"by: source {columns.source!r} has no number {self.by!r} "
+                f"(it has: {', '.join(columns.numbers) or 'none'}); "
+                "give it a score, name a classifier, or keep a field as int or float"
             )
 
-    def measure(self, documents: Documents) -> np.ndarray:
-        values = documents.column(self.by, "a score or kept field adds it").cast(pa.float64(), safe=False)
+    def measure(self, documents: DocumentView) -> np.ndarray:
+        values = documents.column(self.by).cast(pa.float64(), safe=False)
         return pc.fill_null(values, np.nan).to_numpy(zero_copy_only=False)

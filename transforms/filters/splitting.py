@@ -2,9 +2,9 @@
 
 ```
 text     "One  two\\r\\n \\n- three..."
-words    One | two | - | three...                   what white space (str.isspace) separates, as str.split
-lines    One  two | - three...                      between line ends (\\n), without white space around, blank ones left out
-starts   True       True                            whether a line begins a paragraph: a blank line stands before it
+words    One | two | - | three...        what white space (str.isspace) separates, as str.split
+lines    One  two | - three...           between line ends (\\n), without white space around, blank ones left out
+starts   True       True                 whether a line begins a paragraph: a blank line stands before it
 ```
 
 Positions are bytes of the buffer that all documents share, so nothing is copied.
@@ -97,15 +97,6 @@ def _characters(data: np.ndarray, begin: int, end: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def count_characters(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """int64 [documents]: code points of each text."""
-    counts = np.empty(len(offsets) - 1, np.int64)
-    for row in range(len(counts)):
-        counts[row] = _characters(data, offsets[row], offsets[row + 1])
-    return counts
-
-
-@njit(nogil=True, cache=True)
 def _fill_words(data: np.ndarray, offsets: np.ndarray, spans: np.ndarray, firsts: np.ndarray) -> int:
     """Fills rows begin, end, length of `spans` and the documents' first words; returns the number of words."""
     used = np.uint64(0)
@@ -138,11 +129,11 @@ def split_words(data: np.ndarray, offsets: np.ndarray) -> Spans:
     Args:
         data, offsets: uint8 and int64 [documents + 1], the buffers of an Arrow large_string array.
     """
-    # Every word but the last has a byte of white space behind it. What is not filled is never touched, and costs nothing.
+    # Every word but the last has a byte of white space behind it. What is not filled is not touched, and costs nothing.
     spans = np.empty((3, int(offsets[-1] - offsets[0]) // 2 + len(offsets) + 1), np.int64)
     firsts = np.empty(len(offsets), np.int64)
     used = _fill_words(data, offsets, spans, firsts)
-    return Spans(*spans[:, :used], firsts)
+    return Spans(spans[0, :used], spans[1, :used], spans[2, :used], firsts)
 
 
 @njit(nogil=True, cache=True)
@@ -154,7 +145,9 @@ def _count_line_ends(data: np.ndarray, begin: int, end: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _fill_lines(data: np.ndarray, offsets: np.ndarray, spans: np.ndarray, starts: np.ndarray, firsts: np.ndarray) -> int:
+def _fill_lines(
+    data: np.ndarray, offsets: np.ndarray, spans: np.ndarray, starts: np.ndarray, firsts: np.ndarray
+) -> int:
     """As `_fill_words`; `starts` is which lines begin a paragraph."""
     used = 0
     for row in range(len(offsets) - 1):
@@ -185,7 +178,7 @@ def split_lines(data: np.ndarray, offsets: np.ndarray) -> tuple[Spans, np.ndarra
     spans, starts = np.empty((3, most), np.int64), np.empty(most, np.bool_)
     firsts = np.empty(len(offsets), np.int64)
     used = _fill_lines(data, offsets, spans, starts, firsts)
-    return Spans(*spans[:, :used], firsts), starts[:used]
+    return Spans(spans[0, :used], spans[1, :used], spans[2, :used], firsts), starts[:used]
 
 
 def join_paragraphs(data: np.ndarray, lines: Spans, starts: np.ndarray) -> Spans:

@@ -1,10 +1,11 @@
-"""How many of the words in a list a document has.
+"""Whether values, or the words of a document, are in a list, which may be of millions.
 
 ```
-list   the be to of        text   "The end of the road," he said.      distinct: 2 (the, of)
+list   the be to of     text    "The end of the road," he said.     distinct words: 2 (the, of)
+                        values  OF  road  null                      listed: True False False
 ```
 
-A word counts without ASCII punctuation at its ends and with ASCII letters in lower case.
+ASCII letters count in lower case; of the words of a document, ASCII punctuation at both ends is left out.
 """
 
 import string
@@ -12,9 +13,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numba import njit
 
-from transforms.filters.splitting import Spans
+from byline.transforms.documents.text_parts import text_buffers
+from byline.transforms.filters.splitting import Spans
 
 _START, _PRIME, _ONE = np.uint32(2166136261), np.uint32(16777619), np.uint32(1)
 _IS_PUNCTUATION = np.zeros(256, np.bool_)
@@ -37,10 +41,9 @@ class WordList(NamedTuple):
     spelling: np.ndarray
 
 
-def make_word_list(words: Iterable[str]) -> WordList:
-    """A list of words as they count (see above); the same one twice is one."""
-    plain = {word.strip(string.punctuation).encode().lower() for word in words} - {b""}
-    listed = sorted(plain)
+def make_word_list(values: Iterable[str]) -> WordList:
+    """A list of values, in lower case; the same one twice is one."""
+    listed = sorted({value.encode().lower() for value in values})
     offsets = np.concatenate([[0], np.cumsum([len(word) for word in listed], dtype=np.int64)]).astype(np.int64)
     spelling = np.frombuffer(b"".join(listed) or b"\0", np.uint8)
     slots = np.full(1 << (2 * len(listed) + 1).bit_length(), -1, np.int64)
@@ -67,9 +70,7 @@ def _fill(slots: np.ndarray, offsets: np.ndarray, spelling: np.ndarray) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _find(
-    slots: np.ndarray, offsets: np.ndarray, spelling: np.ndarray, data: np.ndarray, begin: int, end: int
-) -> int:
+def _find(slots: np.ndarray, offsets: np.ndarray, spelling: np.ndarray, data: np.ndarray, begin: int, end: int) -> int:
     """The number of the word `data[begin:end]` in the list, or -1."""
     mask = np.uint32(len(slots) - 1)
     slot = _hash(data, begin, end) & mask
@@ -118,3 +119,27 @@ def _distinct(
 def distinct_words(data: np.ndarray, words: Spans, listed: WordList) -> np.ndarray:
     """int64 [documents]: how many words of the list each document has, each counted once."""
     return _distinct(data, words.begins, words.ends, words.offsets, *listed)
+
+
+@njit(nogil=True, cache=True)
+def _listed(
+    data: np.ndarray, borders: np.ndarray, slots: np.ndarray, offsets: np.ndarray, spelling: np.ndarray
+) -> np.ndarray:
+    flags = np.zeros(len(borders) - 1, np.bool_)
+    for row in range(len(flags)):
+        flags[row] = _find(slots, offsets, spelling, data, borders[row], borders[row + 1]) >= 0
+    return flags
+
+
+def are_listed(values: pa.Array, listed: WordList) -> np.ndarray:
+    """bool [values]: which of them are in the list; a null is not.
+
+    Args:
+        values: string or large_string, or a dictionary of them.
+        listed: the list.
+    """
+    if pa.types.is_dictionary(values.type):
+        flags = pa.array(are_listed(values.dictionary, listed)).take(values.indices)
+        return pc.fill_null(flags, False).to_numpy(zero_copy_only=False)
+    borders, data = text_buffers(values.cast(pa.large_string()))
+    return _listed(data, borders, *listed) & values.is_valid().to_numpy(zero_copy_only=False)

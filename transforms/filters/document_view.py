@@ -15,19 +15,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.errors import BylineError
-from transforms.filters.repeats import find_duplicates, ngram_characters
-from transforms.filters.splitting import Spans, count_characters, join_paragraphs, split_lines, split_words
+from byline.transforms.documents.text_parts import characters, text_buffers
+from byline.transforms.filters.repeats import find_duplicates, ngram_characters
+from byline.transforms.filters.splitting import Spans, join_paragraphs, split_lines, split_words
 
 # The words of so much text take some 15 MB, and stay in the cache while rule after rule goes over them.
 BLOCK_BYTES = 1 << 22
 _NO_BYTES = np.frombuffer(b"\0", np.uint8)  # read-only, as Arrow's buffers are: else numba compiles once more
 
 
-class Documents:
+class DocumentView:
     """Documents of one batch.
 
     Args:
-        batch: with a column `text` (large_string or string; null counts as the empty text), and what else rules ask for.
+        batch: with a column `text` (a null counts as the empty text), and what else rules ask for.
     """
 
     def __init__(self, batch: pa.RecordBatch) -> None:
@@ -36,34 +37,28 @@ class Documents:
     def __len__(self) -> int:
         return self.batch.num_rows
 
-    def column(self, name: str, maker: str) -> pa.Array:
-        """A column of the batch.
-
-        Args:
-            name: of it.
-            maker: what adds it, for the message.
-
-        Raises:
-            BylineError: there is none.
-        """
+    def column(self, name: str) -> pa.Array:
+        """A column of the batch; raises `BylineError` where there is none of that name."""
         if name not in self.batch.schema.names:
-            raise BylineError(f"filter: the batch has no column {name!r} ({', '.join(self.batch.schema.names)}); {maker}")
+            raise BylineError(
+                f"filter: expected a batch with a column {name!r}, found {', '.join(self.batch.schema.names)}; "
+                "put the step that adds it before the filter"
+            )
         return self.batch[name]
 
-    def only(self, keep: np.ndarray) -> "Documents":
+    def only(self, keep: np.ndarray) -> "DocumentView":
         """Some of them, by a mask (bool [documents])."""
-        return Documents(self.batch.filter(pa.array(keep)))
+        return DocumentView(self.batch.filter(pa.array(keep)))
 
     @cached_property
     def texts(self) -> pa.Array:
         """large_string [documents] without nulls."""
-        return pc.fill_null(self.column("text", "rules look at texts").cast(pa.large_string()), "")
+        return pc.fill_null(self.column("text").cast(pa.large_string()), "")
 
     @cached_property
     def _buffers(self) -> tuple[np.ndarray, np.ndarray]:
-        _, offsets, values = self.texts.buffers()
-        starts = np.frombuffer(offsets, np.int64, len(self.texts) + 1, 8 * self.texts.offset)
-        return np.frombuffer(values, np.uint8) if values is not None and values.size else _NO_BYTES, starts
+        borders, data = text_buffers(self.texts)
+        return data if data.size else _NO_BYTES, borders
 
     @property
     def data(self) -> np.ndarray:
@@ -72,8 +67,8 @@ class Documents:
 
     @cached_property
     def characters(self) -> np.ndarray:
-        """int64 [documents]."""
-        return count_characters(*self._buffers)
+        """int64 [documents]: code points."""
+        return characters(self.texts)
 
     @cached_property
     def words(self) -> Spans:
@@ -115,5 +110,5 @@ def blocks(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     sizes = pc.fill_null(pc.binary_length(batch["text"]), 0).to_numpy(zero_copy_only=False)
     numbers = np.cumsum(sizes, dtype=np.int64) // BLOCK_BYTES
     bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), batch.num_rows]
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in zip(bounds, bounds[1:], strict=False):
         yield batch.slice(first, last - first)
