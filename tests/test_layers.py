@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ["byline", "schemas", "transforms", "pipelines"]
-PACKAGES = ["files", "documents", "corpora", "filters", "formatters", "scores", "tokens", "store", "fields", "scans"]
+PACKAGES = ["files", "documents", "corpora", "scores", "filters", "formatters", "tokens", "store", "fields", "scans"]
 PACKAGES += ["shards", "plans", "weights", "checks"]
 FILES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 

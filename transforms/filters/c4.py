@@ -70,6 +70,10 @@ class C4BadWords(Rule):
     def files(self) -> dict[str, str]:
         return {"file": self.file}
 
+    def look(self) -> str | None:
+        self.open("")
+        return f"{self.file}, {len(read_values(self.file)):,} words and phrases"
+
     def open(self, cache_folder: str) -> Test:
         phrases = read_values(self.file)
         pattern = rf"(?i)(?:^|[^\pL\pN_])(?:{'|'.join(map(re.escape, phrases))})(?:$|[^\pL\pN_])"

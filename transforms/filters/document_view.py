@@ -9,6 +9,7 @@ row  text              characters  words.counts  lines.counts  paragraphs.counts
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -110,5 +111,5 @@ def blocks(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     sizes = pc.fill_null(pc.binary_length(batch["text"]), 0).to_numpy(zero_copy_only=False)
     numbers = np.cumsum(sizes, dtype=np.int64) // BLOCK_BYTES
     bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), batch.num_rows]
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    for first, last in pairwise(bounds):
         yield batch.slice(first, last - first)

@@ -62,6 +62,10 @@ class Function(Rule):
     def _where(self) -> str:
         return f"filter.{self.name or self.kind}"
 
+    def look(self) -> str | None:
+        import_function(self._where, self.call, self.options)
+        return self.call
+
     def open(self, cache_folder: str) -> Test:
         function = import_function(self._where, self.call, self.options)
         return lambda documents: self._ask(function, documents)

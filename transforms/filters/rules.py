@@ -58,6 +58,7 @@ class Rule(Model):
         keeps_what: which documents it keeps, one line.
         source: where it is published; empty for one that is not.
         is_costly: whether it is asked only about documents that the rules before it keep.
+        gives_reasons: whether its test says why; then reasons go on from its own: `filter_<name>_<why>`.
         name: of its reason, where not `kind`: a rule may be there twice under two names.
     """
 
@@ -65,6 +66,7 @@ class Rule(Model):
     keeps_what: ClassVar[str]
     source: ClassVar[str] = ""
     is_costly: ClassVar[bool] = False
+    gives_reasons: ClassVar[bool] = False
 
     name: Name | None = Field(default=None)
 
@@ -83,6 +85,14 @@ class Rule(Model):
     def versions(self) -> dict[str, Any]:
         """What else decides which documents it keeps, beside settings and files."""
         return {}
+
+    def look(self) -> str | None:
+        """Opens, but for models, what the rule names; says what that is, None where it names nothing.
+
+        Raises:
+            BylineError: it cannot be opened.
+        """
+        return None
 
     def open(self, cache_folder: str) -> Test:
         """Reads what the test needs.

@@ -8,12 +8,13 @@ rules    gopher_words  brief (words)  c4_lorem_ipsum  c4_curly_bracket  c4_sente
 A rule of one's own is a class below `Rule` in a module beside these, and a line of `RULES`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.filters import FilterRule
+from byline.schemas.reasons import DropReason, DropReasons
 from byline.transforms.filters import c4, fineweb, gopher, sizes
 from byline.transforms.filters.functions import Function
 from byline.transforms.filters.labels import Label
@@ -80,9 +81,25 @@ def rules_of(config: Config, source: str) -> list[Rule]:
     return rules
 
 
+def check_filters(config: Config) -> None:
+    """Refuses rules that cannot be asked; reads no file. Raises: BylineError, as `rules_of`."""
+    for source in config.sources:
+        rules_of(config, source)
+
+
+def drop_reasons_of(config: Config, source: str) -> DropReasons:
+    """Every reason for which a document of a source may be dropped, in the order in which they are asked for."""
+    rules = rules_of(config, source)
+    before = [DropReason.MALFORMED, DropReason.MISSING_TEXT, DropReason.EMPTY_TEXT]
+    return DropReasons(
+        [*(reason.value for reason in before), *(rule.reason for rule in rules), DropReason.NO_TOKENS.value],
+        [rule.reason for rule in rules if rule.gives_reasons],
+    )
+
+
 def common_rules(config: Config, columns: SourceColumns) -> list[Rule]:
-    """Those of `filter`, for all sources."""
-    return read_rules("filter", config.filter, columns)
+    """Those of `filter`, for every source that is read; one that is made has its own alone."""
+    return [] if config.sources[columns.source].is_made else read_rules("filter", config.filter, columns)
 
 
 def own_rules(config: Config, columns: SourceColumns) -> list[Rule]:
@@ -131,3 +148,19 @@ def _named(where: str, entry: FilterRule) -> list[tuple[type[Rule], dict[str, An
         members = ", ".join(rule.kind for rule, _ in GROUPS[entry.rule])
         raise BylineError(f"{where}: a group takes no settings; list its rules instead: {members}")
     return list(GROUPS[entry.rule])
+
+
+def all_rules(config: Config) -> Iterator[tuple[str, Rule]]:
+    """Every rule of every source with the key that lists it; those for all sources once."""
+    read = [source for source in config.sources if not config.sources[source].is_made]
+    for source in read[:1]:
+        yield from (("filter", rule) for rule in common_rules(config, columns_of(config, source)))
+    for source in config.sources:
+        own = own_rules(config, columns_of(config, source))
+        yield from ((f"sources.{source}.filter", rule) for rule in own)
+
+
+def filter_files(config: Config) -> Iterator[tuple[str, str]]:
+    """The lists and models that rules name: their keys, and where they are."""
+    for where, rule in all_rules(config):
+        yield from ((f"{where}.{rule.kind}.{setting}", uri) for setting, uri in rule.files().items())

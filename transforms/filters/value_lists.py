@@ -7,7 +7,6 @@ domains: {allow: [example.org, example.net]}                 ads.example
 ```
 """
 
-import hashlib
 from typing import ClassVar
 
 import numpy as np
@@ -35,11 +34,6 @@ def read_values(uri: str) -> list[str]:
     if not values:
         raise BylineError(f"{uri}: expected a list with one value a line, found none")
     return values
-
-
-def list_sha256(uri: str) -> str:
-    """The SHA-256 of a list's file, in hex. Raises: BylineError where it cannot be read."""
-    return hashlib.sha256(read_bytes(uri)).hexdigest()
 
 
 class _Listed(Rule):
@@ -70,6 +64,10 @@ class _Listed(Rule):
     def files(self) -> dict[str, str]:
         named = {"allow": self.allow, "deny": self.deny}
         return {setting: values for setting, values in named.items() if isinstance(values, str)}
+
+    def look(self) -> str | None:
+        found = [f"{uri}, {len(read_values(uri)):,} values" for uri in self.files().values()]
+        return "; ".join(found) or None
 
     def open(self, cache_folder: str) -> Test:
         allowed, denied = _open_list(self.allow), _open_list(self.deny)

@@ -120,7 +120,7 @@ def test_blocks_are_the_batch_and_hold_a_document_at_least(monkeypatch):
     batch = pa.record_batch({"text": pa.array(texts, pa.large_string())})
     parts = [block["text"].to_pylist() for block in blocks(batch)]
     assert [text for part in parts for text in part] == texts
-    assert [len(part) for part in parts] == [2, 2, 2]
+    assert [len(part) for part in parts] == [3, 2, 1]
     assert [block.num_rows for block in blocks(batch.slice(0, 0))] == [0]
 
 
