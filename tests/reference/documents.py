@@ -104,10 +104,11 @@ def _document(source: str, path: str, row: int, record: Any, places: dict[str, s
 
 def _string_at(record: Any, place: str) -> str | None:
     """The string at `a.b.c`, or None; ValueError for a record, a struct or a string of another type."""
-    return _string(place, _value_at(record, place))
+    return _string(place, value_at(record, place))
 
 
-def _value_at(record: Any, place: str) -> Any:
+def value_at(record: Any, place: str) -> Any:
+    """What stands at `a.b.c`, None where it is absent; ValueError where something on the way is no struct."""
     value = record
     for name in place.split("."):
         if not isinstance(value, dict):
@@ -194,7 +195,7 @@ def _chat(
     if after is None:
         after = "\n\n" if end is None else "\n"
     text, loss, special = "", [], []
-    messages = _value_at(raw.record, fields["messages"])
+    messages = value_at(raw.record, fields["messages"])
     if not isinstance(messages, list) or not messages:
         raise ValueError("no messages")
     for message in messages:

@@ -95,7 +95,7 @@ def keeps(rule: str, settings: Settings, document: Filtered) -> bool:
         return not any(_has_phrase(document.text.lower(), phrase.lower()) for phrase in _values(settings["file"]) or ())
     if rule == "label":
         return _label_kept(settings, document.text)
-    number = document.numbers[settings["by"]] if rule == "number" else measure(rule, settings, document.text)
+    number = document.numbers.get(settings["by"]) if rule == "number" else measure(rule, settings, document.text)
     bounds = {key: settings[key] for key in ("at_least", "at_most") if key in settings}
     return number is not None and _within(number, {**PUBLISHED.get(rule, {}), **bounds})
 
@@ -158,7 +158,8 @@ def share(part: float, whole: float) -> float:
 
 def repeated(items: Sequence[str]) -> list[str]:
     """Those that came before."""
-    return [item for number, item in enumerate(items) if item in items[:number]]
+    seen: set[str] = set()
+    return [item for item in items if item in seen or seen.add(item)]  # type: ignore[func-returns-value]
 
 
 def letters(items: Sequence[str]) -> int:
@@ -224,19 +225,19 @@ def measure(rule: str, settings: Settings, text: str) -> float:
     if rule == "gopher_stop_words":
         return stop_words(words, settings.get("words", STOP_WORDS))
     return {
-        "characters": len(text),
-        "words": len(words),
-        "gopher_words": len(words),
-        "gopher_word_length": share(letters(words), len(words)),
-        "gopher_hashes": share(text.count("#"), len(words)),
-        "gopher_ellipses": share(text.count("...") + text.count("…"), len(words)),
-        "gopher_bullet_lines": share(sum(line[0] in "•-" for line in lines), len(lines)),
-        "gopher_ellipsis_lines": share(sum(line.endswith(("...", "…")) for line in lines), len(lines)),
-        "gopher_alphabetic_words": share(sum(any(map(str.isalpha, word)) for word in words), len(words)),
-        "gopher_duplicate_lines": share(len(repeated(lines)), len(lines)),
-        "gopher_duplicate_paragraphs": share(len(repeated(paragraphs)), len(paragraphs)),
-        "gopher_duplicate_line_characters": share(letters(repeated(lines)), len(text)),
-        "gopher_duplicate_paragraph_characters": share(letters(repeated(paragraphs)), len(text)),
-        "c4_sentences": sentences(words),
-        "fineweb_duplicate_line_characters": share(letters(repeated(lines)), letters(lines)),
-    }[rule]
+        "characters": lambda: len(text),
+        "words": lambda: len(words),
+        "gopher_words": lambda: len(words),
+        "gopher_word_length": lambda: share(letters(words), len(words)),
+        "gopher_hashes": lambda: share(text.count("#"), len(words)),
+        "gopher_ellipses": lambda: share(text.count("...") + text.count("…"), len(words)),
+        "gopher_bullet_lines": lambda: share(sum(line[0] in "•-" for line in lines), len(lines)),
+        "gopher_ellipsis_lines": lambda: share(sum(line.endswith(("...", "…")) for line in lines), len(lines)),
+        "gopher_alphabetic_words": lambda: share(sum(any(map(str.isalpha, word)) for word in words), len(words)),
+        "gopher_duplicate_lines": lambda: share(len(repeated(lines)), len(lines)),
+        "gopher_duplicate_paragraphs": lambda: share(len(repeated(paragraphs)), len(paragraphs)),
+        "gopher_duplicate_line_characters": lambda: share(letters(repeated(lines)), len(text)),
+        "gopher_duplicate_paragraph_characters": lambda: share(letters(repeated(paragraphs)), len(text)),
+        "c4_sentences": lambda: sentences(words),
+        "fineweb_duplicate_line_characters": lambda: share(letters(repeated(lines)), letters(lines)),
+    }[rule]()
