@@ -63,7 +63,7 @@ def plain_loop(config: Config, folder: str) -> tuple[int, Clock]:
                 batch = clock.run("metadata", lambda b=batch: extract_metadata(b))
                 if scorers:
                     batch = clock.run("score", lambda b=batch, s=scorers: score_batch(b, s))
-                batch = clock.run("filter", lambda b=batch: filter_documents(b))
+                batch = clock.run("filter", lambda b=batch, r=rules: filter_documents(b, r))
                 batch = clock.run("tokenize", lambda b=batch: tokenize_batch(b, tokenizer))
                 clock.run("sort and write", lambda b=batch: write_run(b, "0" * 64, f"{folder}/plain"))
     return size, clock

@@ -7,14 +7,14 @@ filter:
 ```
 """
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
-from pydantic import Field, model_serializer, model_validator
-
-from byline.schemas.model import Model
+from pydantic import PlainSerializer, PlainValidator
 
 
-class FilterRule(Model):
+@dataclass(frozen=True)
+class FilterEntry:
     """One item of `filter`.
 
     Attributes:
@@ -23,21 +23,26 @@ class FilterRule(Model):
     """
 
     rule: str
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, value: Any) -> Any:
-        """`name`, or `{name: settings}`."""
-        if isinstance(value, str):
-            return {"rule": value}
-        if not isinstance(value, dict) or len(value) != 1:
-            raise ValueError(f"expected the name of a rule, or one rule and its settings, found {value!r}")
-        ((rule, settings),) = value.items()
-        if not isinstance(settings, dict | None):
-            raise ValueError(f"{rule}: expected settings, as in {{at_least: 1}}, found {settings!r}")
-        return {"rule": rule, "settings": settings or {}}
 
-    @model_serializer
-    def _as_written(self) -> Any:
-        return {self.rule: self.settings} if self.settings else self.rule
+def read_entry(value: Any) -> FilterEntry:
+    """An item as it is written: `name`, or `{name: settings}`. Raises: ValueError for anything else."""
+    if isinstance(value, FilterEntry):
+        return value
+    if isinstance(value, str):
+        return FilterEntry(value)
+    if not isinstance(value, dict) or len(value) != 1 or not isinstance(next(iter(value)), str):
+        raise ValueError(f"expected the name of a rule, or one rule and its settings, found {value!r}")
+    ((rule, settings),) = value.items()
+    if not isinstance(settings, dict | None):
+        raise ValueError(f"{rule}: expected settings, as in {{at_least: 1}}, found {settings!r}")
+    return FilterEntry(rule, settings or {})
+
+
+def write_entry(entry: FilterEntry) -> Any:
+    """What `read_entry` reads."""
+    return {entry.rule: entry.settings} if entry.settings else entry.rule
+
+
+FilterRule = Annotated[FilterEntry, PlainValidator(read_entry), PlainSerializer(write_entry)]

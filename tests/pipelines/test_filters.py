@@ -18,6 +18,7 @@ from byline.pipelines.console.funnel import Funnel, funnel_lines, funnels_of
 from byline.pipelines.recipes import load_recipe
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
+from byline.schemas.filters import write_entry
 from byline.schemas.reasons import DropReasons
 from byline.transforms.filters.tables import check_filters, drop_reasons_of, rules_of
 from byline.transforms.store.fingerprint import changed_keys, fingerprint, parts_by_path, source_parts
@@ -61,7 +62,7 @@ def reason(config: Config, source: str, record: dict[str, Any]) -> str | None:
     host = record["url"].split("/")[2]
     seen = filters.Filtered(record["text"], {"quality": record["quality"]}, {"host": host})
     entries = [*config.filter, *config.sources[source].filter]
-    return filters.reason([entry.model_dump(mode="json") for entry in entries], seen)
+    return filters.reason([write_entry(entry) for entry in entries], seen)
 
 
 @pytest.fixture(scope="module")

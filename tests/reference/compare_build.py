@@ -23,6 +23,7 @@ from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.corpora import Source, SourceFormat
 from byline.schemas.documents import InputFile
+from byline.schemas.filters import write_entry
 from byline.schemas.plan import Plan, read_plan
 from byline.transforms.corpora.listing import list_inputs
 from tests.reference import assembly, documents, filters, layout, placing
@@ -102,7 +103,7 @@ def is_refused(raw: documents.RawDocument, config: Config, stored: Mapping[str, 
     given = {name: documents.value_at(raw.record, field) for name, field in fields.items()}
     values = {"url": raw.url, **dict(zip(("host", "registered_domain"), parse_url(raw.url), strict=False))}
     seen = filters.Filtered(raw.text or "", {**given, **stored}, {**given, **stored, **values})
-    return filters.reason([entry.model_dump(mode="json") for entry in entries], seen) is not None
+    return filters.reason([write_entry(entry) for entry in entries], seen) is not None
 
 
 def read_raw(file: InputFile, source: Source) -> Iterator[documents.RawDocument]:

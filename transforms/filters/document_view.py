@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from byline.errors import BylineError
 from byline.transforms.documents.text_parts import characters, text_buffers
+from byline.transforms.filters.marks import count_symbols
 from byline.transforms.filters.repeats import find_duplicates, ngram_characters
 from byline.transforms.filters.splitting import Spans, join_paragraphs, split_lines, split_words
 
@@ -70,6 +71,11 @@ class DocumentView:
     def characters(self) -> np.ndarray:
         """int64 [documents]: code points."""
         return characters(self.texts)
+
+    @cached_property
+    def symbols(self) -> tuple[np.ndarray, np.ndarray]:
+        """int64 [documents] each: `#`, and ellipses."""
+        return count_symbols(*self._buffers)
 
     @cached_property
     def words(self) -> Spans:

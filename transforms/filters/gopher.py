@@ -7,7 +7,6 @@ follows datatrove, and where neither.
 from typing import Any, ClassVar
 
 import numpy as np
-import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
 from byline.transforms.filters.document_view import DocumentView
@@ -58,7 +57,7 @@ class GopherHashes(Bounds):
     at_most: float | None = 0.1
 
     def measure(self, documents: DocumentView) -> np.ndarray:
-        return share(_count(documents, "#"), documents.words.counts)
+        return share(documents.symbols[0], documents.words.counts)
 
 
 class GopherEllipses(Bounds):
@@ -71,11 +70,7 @@ class GopherEllipses(Bounds):
     at_most: float | None = 0.1
 
     def measure(self, documents: DocumentView) -> np.ndarray:
-        return share(_count(documents, "...") + _count(documents, "…"), documents.words.counts)
-
-
-def _count(documents: DocumentView, mark: str) -> np.ndarray:
-    return pc.count_substring(documents.texts, mark).to_numpy(zero_copy_only=False)
+        return share(documents.symbols[1], documents.words.counts)
 
 
 class GopherBulletLines(Bounds):

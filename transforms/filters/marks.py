@@ -7,6 +7,7 @@ lines   - one      - two...     done.   bullets: 2      ellipses: 1         mark
 """
 
 import functools
+import string
 import unicodedata
 
 import numpy as np
@@ -15,7 +16,9 @@ from numba import njit
 from byline.transforms.filters.splitting import Spans
 
 _CODE_POINTS = 0x110000
-_HYPHEN = ord("-")
+_HYPHEN, _HASH, _DOT = (ord(mark) for mark in "-#.")
+_IS_ALPHANUMERIC = np.zeros(256, np.bool_)
+_IS_ALPHANUMERIC[list((string.ascii_letters + string.digits).encode())] = True
 _BULLET, _ELLIPSIS, _DOTS = (np.frombuffer(mark.encode(), np.uint8) for mark in ("•", "…", "..."))
 # A sentence ends with one of the first, maybe behind some of the second, at the end of a word; the third need no space.
 _ENDS = np.array([ord(mark) for mark in ".!?"], np.int64)
@@ -116,34 +119,36 @@ def alphabetic_words(data: np.ndarray, words: Spans) -> np.ndarray:
 
 
 @njit(nogil=True, cache=True)
-def _sentence_ends_of(data: np.ndarray, begin: int, end: int) -> int:
+def _sentence_ends_of(data: np.ndarray, begin: int, end: int, length: int) -> int:
     """How many sentences end within a word, or with it."""
-    if end - begin >= 3:
-        count, at = 0, begin
-        while at < end - 2:
-            # U+3002, U+FF01 and U+FF1F begin with one of these.
-            if (data[at] == 0xE3 or data[at] == 0xEF) and _in(_decode(data, at), _WIDE_ENDS):
-                count += 1
-                at += 2
-            at += 1
-        if count:
-            return count
+    last = data[end - 1]
+    if _IS_ALPHANUMERIC[last] and length == end - begin:  # no character of the word is wide: most words
+        return 0
+    count = 0
+    for at in range(begin, end - 2 if length < end - begin else begin):
+        # U+3002, U+FF01 and U+FF1F begin with one of these.
+        if data[at] == 0xE3 or data[at] == 0xEF:
+            count += _in(_decode(data, at), _WIDE_ENDS)
+    if count:
+        return count
     at = end
     while at > begin:
-        last = _last(data, begin, at)
-        point = _decode(data, last)
+        start = _last(data, begin, at)
+        point = _decode(data, start)
         if not _in(point, _CLOSING):
             return 1 if _in(point, _ENDS) else 0
-        at = last
+        at = start
     return 0
 
 
 @njit(nogil=True, cache=True)
-def _sentence_ends(data: np.ndarray, begins: np.ndarray, ends: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def _sentence_ends(
+    data: np.ndarray, begins: np.ndarray, ends: np.ndarray, lengths: np.ndarray, offsets: np.ndarray
+) -> np.ndarray:
     counts = np.zeros(len(offsets) - 1, np.int64)
     for row in range(len(counts)):
         for word in range(offsets[row], offsets[row + 1]):
-            counts[row] += _sentence_ends_of(data, begins[word], ends[word])
+            counts[row] += _sentence_ends_of(data, begins[word], ends[word], lengths[word])
     return counts
 
 
@@ -153,7 +158,7 @@ def sentence_ends(data: np.ndarray, words: Spans) -> np.ndarray:
     That is a word that ends with `.`, `!` or `?`, quotes and brackets behind it left out; in a word with `。`, `！` or
     `？`, each of these instead.
     """
-    return _sentence_ends(data, words.begins, words.ends, words.offsets)
+    return _sentence_ends(data, *words)
 
 
 @njit(nogil=True, cache=True)
@@ -209,3 +214,29 @@ def count_short(lines: Spans, length: int) -> np.ndarray:
     """int64 [documents]: lines of fewer than `length` characters."""
     total = np.concatenate([[0], np.cumsum(lines.lengths < length)])
     return total[lines.offsets[1:]] - total[lines.offsets[:-1]]
+
+
+@njit(nogil=True, cache=True)
+def count_symbols(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [documents] each: `#`, and ellipses: `…` and each three dots that follow one another.
+
+    Args:
+        data, offsets: uint8 and int64 [documents + 1], the buffers of an Arrow large_string array.
+    """
+    hashes, ellipses = np.zeros(len(offsets) - 1, np.int64), np.zeros(len(offsets) - 1, np.int64)
+    for row in range(len(hashes)):
+        dots = 0
+        for at in range(np.uint64(offsets[row]), np.uint64(offsets[row + 1])):
+            byte = data[at]
+            if byte == _DOT:
+                dots += 1
+                continue
+            if dots:
+                ellipses[row] += dots // 3
+                dots = 0
+            if byte == _HASH:
+                hashes[row] += 1
+            elif byte == _ELLIPSIS[0]:
+                ellipses[row] += _begins_with(data, np.int64(at), offsets[row + 1], _ELLIPSIS)
+        ellipses[row] += dots // 3
+    return hashes, ellipses

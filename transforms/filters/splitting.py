@@ -20,6 +20,7 @@ _BYTE_KINDS = np.full(256, _WORD, np.uint8)
 _BYTE_KINDS[list(b"\t\n\v\f\r\x1c\x1d\x1e\x1f ")] = _SPACE
 _BYTE_KINDS[[0xC2, 0xE1, 0xE2, 0xE3]] = _MAYBE  # begins a wide space, or any other character
 _LINE_END = ord("\n")
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 
 class Spans(NamedTuple):
@@ -70,6 +71,12 @@ def space_length(data: np.ndarray, at: int, end: int) -> int:
     return 3 if is_space else 0
 
 
+@njit(nogil=True, cache=True, forceinline=True)
+def _wide_space(data: np.ndarray, at: int, end: int) -> int:
+    """The same, all uint64: numba tests a signed index for being negative."""
+    return np.uint64(space_length(data, np.int64(at), np.int64(end)))
+
+
 @njit(nogil=True, cache=True)
 def strip(data: np.ndarray, begin: int, end: int) -> tuple[int, int]:
     """The part of `data[begin:end]` that `str.strip` leaves."""
@@ -99,26 +106,25 @@ def _characters(data: np.ndarray, begin: int, end: int) -> int:
 @njit(nogil=True, cache=True)
 def _fill_words(data: np.ndarray, offsets: np.ndarray, spans: np.ndarray, firsts: np.ndarray) -> int:
     """Fills rows begin, end, length of `spans` and the documents' first words; returns the number of words."""
-    used = np.uint64(0)
+    used = _ZERO
     for row in range(len(offsets) - 1):
         firsts[row] = used
         at, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
-        begin, length = at, np.uint64(0)
         while at < end:
             kind = _BYTE_KINDS[data[at]]
-            size = np.uint64(1) if kind == _SPACE else np.uint64(0)
-            if kind == _MAYBE:
-                size = np.uint64(space_length(data, np.int64(at), np.int64(end)))
-            if size == 0:
-                length += np.uint64(data[at] & 0xC0 != 0x80)
-                at += np.uint64(1)
+            size = _ZERO if kind == _WORD else _ONE if kind == _SPACE else _wide_space(data, at, end)
+            if size > _ZERO:
+                at += size
                 continue
-            spans[0, used], spans[1, used], spans[2, used] = begin, at, length
-            used += np.uint64(at > begin)
-            at += size
-            begin, length = at, np.uint64(0)
-        spans[0, used], spans[1, used], spans[2, used] = begin, at, length
-        used += np.uint64(at > begin)
+            begin, more = at, _ZERO  # `more`: bytes that begin no character
+            while at < end:
+                kind = _BYTE_KINDS[data[at]]
+                if kind == _SPACE or (kind == _MAYBE and _wide_space(data, at, end) > _ZERO):
+                    break
+                more += np.uint64(data[at] & 0xC0 == 0x80)
+                at += _ONE
+            spans[0, used], spans[1, used], spans[2, used] = begin, at, at - begin - more
+            used += _ONE
     firsts[-1] = used
     return used
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
-from byline.schemas.filters import FilterRule
+from byline.schemas.filters import FilterEntry
 from byline.schemas.reasons import DropReason, DropReasons
 from byline.transforms.filters import c4, fineweb, gopher, sizes
 from byline.transforms.filters.functions import Function
@@ -115,7 +115,7 @@ def columns_of(config: Config, source: str) -> SourceColumns:
     return SourceColumns(source, numbers, ["text", "url", "host", "registered_domain", *labels, *kept])
 
 
-def read_rules(where: str, entries: Sequence[FilterRule], columns: SourceColumns) -> list[Rule]:
+def read_rules(where: str, entries: Sequence[FilterEntry], columns: SourceColumns) -> list[Rule]:
     """Rules as a recipe lists them, groups taken apart.
 
     Args:
@@ -138,7 +138,7 @@ def read_rules(where: str, entries: Sequence[FilterRule], columns: SourceColumns
     return rules
 
 
-def _named(where: str, entry: FilterRule) -> list[tuple[type[Rule], dict[str, Any]]]:
+def _named(where: str, entry: FilterEntry) -> list[tuple[type[Rule], dict[str, Any]]]:
     """The rules that an entry names, each with its settings."""
     if entry.rule in RULES:
         return [(RULES[entry.rule], entry.settings)]

@@ -92,7 +92,7 @@ COUNTED = {"a": counts("c4", 8, 5, 1, 0), "b": counts("dclm", 4, 4, 0, 4)}
 
 
 def problems(made: Manifest, config: Config, said: dict[str, Any] = SAID) -> list[str]:
-    found = check_sources(made, NAMES, RECORDS)
+    found = check_sources(made, config, NAMES, RECORDS)
     for entry in made.phases:
         found += check_phase(made, config, entry, [COUNTED[entry.name]], [said[entry.name]])
     return found

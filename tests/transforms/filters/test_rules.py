@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from byline.schemas.filters import FilterRule
+from byline.schemas.filters import read_entry
 from byline.transforms.filters.applying import open_rules, refusals
 from byline.transforms.filters.rules import Bounds, SourceColumns
 from byline.transforms.filters.tables import GROUPS, RULES, read_rules
@@ -24,7 +24,7 @@ HOST = pa.dictionary(pa.int32(), pa.string())
 
 
 def rules_from(*entries: Any) -> list[Any]:
-    return read_rules("filter", [FilterRule.model_validate(entry) for entry in entries], COLUMNS)
+    return read_rules("filter", [read_entry(entry) for entry in entries], COLUMNS)
 
 
 def reasons(columns: dict[str, Any], *entries: Any) -> list[str | None]:
