@@ -25,7 +25,9 @@ from byline.schemas.documents import info_of
 from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.corpora.metadata import extract_metadata
 from byline.transforms.corpora.reading import read_batches
+from byline.transforms.filters.applying import open_rules
 from byline.transforms.filters.filtering import filter_documents
+from byline.transforms.filters.tables import rules_of
 from byline.transforms.scores.scoring import open_scorer, score_batch
 from byline.transforms.store.runs import write_run
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
@@ -56,6 +58,7 @@ def plain_loop(config: Config, folder: str) -> tuple[int, Clock]:
     size = 0
     for name, source in config.sources.items():
         scorers = [scorer for scorer in opened if scorer.name not in source.score]
+        rules = open_rules(rules_of(config, name), f"{folder}/models")
         for file in list_inputs(name, source):
             batches = read_batches(file, source)
             while (batch := clock.run(f"read {source.format.value}", lambda b=batches: next(b, None))) is not None:

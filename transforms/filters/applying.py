@@ -56,21 +56,17 @@ def refusals(batch: pa.RecordBatch, rules: Sequence[OpenRule]) -> pa.Array:
 
 
 def _refusals_in(documents: DocumentView, rules: Sequence[OpenRule]) -> pa.Array:
-    names: list[str] = []
-    codes = np.full(len(documents), -1, np.int64)  # of the reason of each, by its number in `names`
+    reasons = pa.nulls(len(documents), pa.string())
     for rule in rules:
-        kept = codes < 0
-        if not kept.any():
+        if reasons.null_count == 0:
             break
-        asked = documents.only(kept) if rule.rule.is_costly and not kept.all() else documents
-        verdict = _reasons_of(rule, asked)
-        rows = np.flatnonzero(kept) if asked is not documents else np.arange(len(documents))
-        is_refused = verdict.is_valid().to_numpy(zero_copy_only=False) & kept[rows]
-        coded = verdict.dictionary_encode()
-        indices = pc.fill_null(coded.indices, 0).to_numpy(zero_copy_only=False)
-        codes[rows[is_refused]] = indices[is_refused] + len(names)
-        names += coded.dictionary.to_pylist()
-    return pa.array(names, pa.string()).take(pa.array(codes, mask=codes < 0))
+        if rule.rule.is_costly and reasons.null_count < len(reasons):
+            left = reasons.is_null()
+            refused = pc.replace_with_mask(reasons, left, _reasons_of(rule, documents.only(left)))
+        else:
+            refused = _reasons_of(rule, documents)
+        reasons = pc.coalesce(reasons, refused)
+    return reasons
 
 
 def _reasons_of(rule: OpenRule, documents: DocumentView) -> pa.Array:

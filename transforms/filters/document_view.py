@@ -48,9 +48,9 @@ class DocumentView:
             )
         return self.batch[name]
 
-    def only(self, keep: np.ndarray) -> "DocumentView":
-        """Some of them, by a mask (bool [documents])."""
-        return DocumentView(self.batch.filter(pa.array(keep)))
+    def only(self, mask: pa.Array) -> "DocumentView":
+        """Those of a mask (bool [documents])."""
+        return DocumentView(self.batch.filter(mask))
 
     @cached_property
     def texts(self) -> pa.Array:

@@ -20,6 +20,8 @@ _HYPHEN, _HASH, _DOT = (ord(mark) for mark in "-#.")
 _IS_ALPHANUMERIC = np.zeros(256, np.bool_)
 _IS_ALPHANUMERIC[list((string.ascii_letters + string.digits).encode())] = True
 _BULLET, _ELLIPSIS, _DOTS = (np.frombuffer(mark.encode(), np.uint8) for mark in ("•", "…", "..."))
+_IS_SYMBOL = np.zeros(256, np.bool_)
+_IS_SYMBOL[[_HASH, _DOT, _ELLIPSIS[0]]] = True
 # A sentence ends with one of the first, maybe behind some of the second, at the end of a word; the third need no space.
 _ENDS = np.array([ord(mark) for mark in ".!?"], np.int64)
 _CLOSING = np.array([ord(mark) for mark in "\"'”’)]»"], np.int64)
@@ -225,18 +227,20 @@ def count_symbols(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np
     """
     hashes, ellipses = np.zeros(len(offsets) - 1, np.int64), np.zeros(len(offsets) - 1, np.int64)
     for row in range(len(hashes)):
-        dots = 0
-        for at in range(np.uint64(offsets[row]), np.uint64(offsets[row + 1])):
+        at, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+        while at < end:
             byte = data[at]
-            if byte == _DOT:
-                dots += 1
+            at += np.uint64(1)
+            if not _IS_SYMBOL[byte]:
                 continue
-            if dots:
-                ellipses[row] += dots // 3
-                dots = 0
             if byte == _HASH:
                 hashes[row] += 1
             elif byte == _ELLIPSIS[0]:
-                ellipses[row] += _begins_with(data, np.int64(at), offsets[row + 1], _ELLIPSIS)
-        ellipses[row] += dots // 3
+                ellipses[row] += _begins_with(data, np.int64(at) - 1, offsets[row + 1], _ELLIPSIS)
+            else:
+                dots = 1
+                while at < end and data[at] == _DOT:
+                    dots += 1
+                    at += np.uint64(1)
+                ellipses[row] += dots // 3
     return hashes, ellipses

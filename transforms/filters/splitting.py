@@ -143,26 +143,24 @@ def split_words(data: np.ndarray, offsets: np.ndarray) -> Spans:
 
 
 @njit(nogil=True, cache=True)
-def _count_line_ends(data: np.ndarray, begin: int, end: int) -> int:
-    count = 0
-    for at in range(begin, end):
-        count += data[at] == _LINE_END
-    return count
-
-
-@njit(nogil=True, cache=True)
 def _fill_lines(
-    data: np.ndarray, offsets: np.ndarray, spans: np.ndarray, starts: np.ndarray, firsts: np.ndarray
+    data: np.ndarray,
+    offsets: np.ndarray,
+    line_ends: np.ndarray,
+    spans: np.ndarray,
+    starts: np.ndarray,
+    firsts: np.ndarray,
 ) -> int:
-    """As `_fill_words`; `starts` is which lines begin a paragraph."""
-    used = 0
+    """As `_fill_words`; `line_ends` is where all of them are, `starts` which lines begin a paragraph."""
+    used, following = 0, 0
     for row in range(len(offsets) - 1):
         firsts[row] = used
         at, end, is_first = offsets[row], offsets[row + 1], True
         while at < end:
-            stop = at
-            while stop < end and data[stop] != _LINE_END:
-                stop += 1
+            stop = end
+            if following < len(line_ends) and line_ends[following] < end:
+                stop = line_ends[following]
+                following += 1
             first, last = strip(data, at, stop)
             if first < last:
                 spans[0, used], spans[1, used], spans[2, used] = first, last, _characters(data, first, last)
@@ -180,10 +178,11 @@ def split_lines(data: np.ndarray, offsets: np.ndarray) -> tuple[Spans, np.ndarra
     Args:
         data, offsets: as `split_words` takes them.
     """
-    most = _count_line_ends(data, offsets[0], offsets[-1]) + len(offsets) - 1
+    line_ends = np.flatnonzero(data[offsets[0] : offsets[-1]] == _LINE_END) + offsets[0]
+    most = len(line_ends) + len(offsets) - 1
     spans, starts = np.empty((3, most), np.int64), np.empty(most, np.bool_)
     firsts = np.empty(len(offsets), np.int64)
-    used = _fill_lines(data, offsets, spans, starts, firsts)
+    used = _fill_lines(data, offsets, line_ends, spans, starts, firsts)
     return Spans(spans[0, :used], spans[1, :used], spans[2, :used], firsts), starts[:used]
 
 

@@ -99,9 +99,11 @@ def _distinct(
 ) -> np.ndarray:
     counts = np.zeros(len(rows) - 1, np.int64)
     seen = np.full(len(offsets), -1, np.int64)
-    longest = 0
+    # Which lengths (8 and more are one) there are of words that begin with each byte; spares most words the search.
+    lengths = np.zeros(256, np.uint16)
     for word in range(len(offsets) - 1):
-        longest = max(longest, offsets[word + 1] - offsets[word])
+        size = offsets[word + 1] - offsets[word]
+        lengths[spelling[offsets[word]]] |= np.uint16(1 << min(size, 8))
     for row in range(len(counts)):
         for word in range(rows[row], rows[row + 1]):
             begin, end = begins[word], ends[word]
@@ -109,7 +111,9 @@ def _distinct(
                 begin += 1
             while end > begin and _IS_PUNCTUATION[data[end - 1]]:
                 end -= 1
-            number = _find(slots, offsets, spelling, data, begin, end) if end - begin <= longest else -1
+            if begin == end or not lengths[_LOWER[data[begin]]] >> min(end - begin, 8) & 1:
+                continue
+            number = _find(slots, offsets, spelling, data, begin, end)
             if number >= 0 and seen[number] != row:
                 seen[number] = row
                 counts[row] += 1
