@@ -6,7 +6,7 @@ python -m benchmarks.scale --cases meco-160B small     some of them
 python -m benchmarks.scale out/scale.json --workers 400 --latency 0.05
 ```
 
-Real: the planner, its passes' counters, plan.arrow, the list of runs, the driver's time and memory, the readers of runs
+Real: the planner, its scans' counters, plan.arrow, the list of runs, the driver's time and memory, the readers of runs
 and what they ask for. Made up: the documents (`benchmarks.scale_corpus`), of which a few million are counted many times
 over. Assumed: speeds, latency, prices (`benchmarks.scale_costs`). docs/scale.md says what follows.
 """
@@ -87,21 +87,21 @@ def _plan_lines(planned: Planned) -> list[str]:
     lines = []
     for name, of in planned.populations.items():
         cost = planned.run_costs[name]
-        visits = cost.visits
+        reads = cost.range_reads
         lines += [
             f"  {name}: {of.documents:,} documents, {short(of.documents * of.of.tokens)} tokens in {of.files:,} files, "
             f"{planned.files(name):,} of the store, each {short(cost.file_bytes)}B",
-            f"    visits {short(visits.ranges * planned.files(name))}: {visits.cost.requests:.2f} requests, "
-            f"{short(visits.cost.bytes)}B (5 % {short(visits.bytes[1])}B, half {short(visits.bytes[2])}B, "
-            f"95 % {short(visits.bytes[4])}B); {visits.documents[3]:.2f} documents, {visits.empty:.1%} find none; "
-            f"{visits.seconds * 1e3:.2f} ms",
+            f"    range reads {short(reads.ranges * planned.files(name))}: {reads.cost.requests:.2f} requests, "
+            f"{short(reads.cost.bytes)}B (5 % {short(reads.bytes[1])}B, half {short(reads.bytes[2])}B, "
+            f"95 % {short(reads.bytes[4])}B); {reads.documents[3]:.2f} documents, {reads.empty:.1%} find none; "
+            f"{reads.seconds * 1e3:.2f} ms",
         ]
     seconds, memory = planned.seconds, planned.memory
     kept = sum(planned.files(name) * cost.kept_bytes for name, cost in planned.run_costs.items())
     return [
         *lines,
         f"  plan: {planned.positions:,} positions, {planned.shards:,} shards, {planned.plan_rows:,} rows, plan.arrow "
-        f"{short(planned.plan_bytes)}B, runs.arrow {short(planned.index_bytes)}B, {len(planned.passes)} passes",
+        f"{short(planned.plan_bytes)}B, runs.arrow {short(planned.index_bytes)}B, {len(planned.scans)} scans",
         f"  driver: planning {seconds['plan']:.1f} s; memory {short(memory['start'])}B at the start, "
         f"{short(memory['runs'])}B with the runs, {short(planned.peak)}B at most",
         f"  a worker: lists {short(planned.worker_bytes)}B, footers of all runs {short(kept)}B",

@@ -5,10 +5,10 @@ DCLM          27,838 files of 107,766 documents    9 runs of 64 MiB a file    25
 prototypes    250 runs of 11,974 documents         each document counts for 1,002
 ```
 
-A prototype run is a file as the token store has it, but for url and tokens, that no pass reads: places are the hashes
-that they always are, so they are spread as in a real corpus. Lengths, hosts and scores are made from them: lengths
-log-normal, hosts with 1/rank (Zipf), scores anything. `counted` runs a pass's own counter over the prototypes, and
-multiplies what it counts by how many documents one stands for.
+A prototype run is a file as the token store has it, but for url and tokens, that no scan reads: shuffle keys are the
+hashes that they always are, so they are spread as in a real corpus. Lengths, hosts and scores are made from them:
+lengths log-normal, hosts with 1/rank (Zipf), scores anything. `counted` runs a scan's own counter over the prototypes,
+and multiplies what it counts by how many documents one stands for.
 """
 
 import math
@@ -25,12 +25,12 @@ import pyarrow.compute as pc
 from byline.schemas import store
 from byline.schemas.store import RunFile, RunInfo
 from byline.transforms.corpora.reading import TARGET_BYTES
-from byline.transforms.documents.shuffle_keys import places, splitmix64
+from byline.transforms.documents.shuffle_keys import shuffle_keys, splitmix64
 from byline.transforms.fields.ranking import next_digits, number_keys
 from byline.transforms.fields.selecting import predicate_columns
 from byline.transforms.scans.counting import RunCounter, one_batch
 from byline.transforms.scans.digit_counting import DigitCounter, Question
-from byline.transforms.scans.measuring import DrawCounter, PlaceCounter, SampleCounter
+from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter
 from byline.transforms.scans.value_counts import ValueCounter
 from byline.transforms.store.run_reading import open_run
 from byline.transforms.store.runs import batch_borders
@@ -81,7 +81,7 @@ class Population:
 
     Attributes:
         source: its name.
-        of: the corpus that it is a part of.
+        of: the corpus that it is a chunk of.
         files: how many of its files.
         chunks: runs that preparing makes of a file.
         prototypes: prototype runs.
@@ -132,33 +132,33 @@ class Population:
 
 
 def make_documents(population: Population, name: str, rows: int) -> pa.RecordBatch:
-    """Documents of an input file of this name, in order of place, with the columns of a run but for tokens."""
-    place = places(population.source, name, np.arange(rows))
-    order = np.argsort(place)
-    place = place[order]
-    tokens = _lengths(_uniform(place, _LENGTH), population.of)
-    ranks = np.exp(_uniform(place, _HOST) * math.log(population.of.hosts)).astype(np.int64)
+    """Documents of an input file of this name, in order of shuffle key, with the columns of a run but for tokens."""
+    shuffle_key = shuffle_keys(population.source, name, np.arange(rows))
+    order = np.argsort(shuffle_key)
+    shuffle_key = shuffle_key[order]
+    tokens = _lengths(_uniform(shuffle_key, _LENGTH), population.of)
+    ranks = np.exp(_uniform(shuffle_key, _HOST) * math.log(population.of.hosts)).astype(np.int64)
     domain = _names(ranks)
     host = pc.binary_join_element_wise("www", domain, ".")
-    url = pc.binary_join_element_wise("https:/", host, "2022/01/01", pa.array(place).cast(pa.string()), "/")
+    url = pc.binary_join_element_wise("https:/", host, "2022/01/01", pa.array(shuffle_key).cast(pa.string()), "/")
     batch = pa.RecordBatch.from_arrays(
         [
-            pa.array(place),
+            pa.array(shuffle_key),
             pa.array(order),
             url.cast(pa.large_string()),
             host,
             domain,
-            pa.array((_uniform(place, _SCORE) ** 3).astype(np.float32)),
+            pa.array((_uniform(shuffle_key, _SCORE) ** 3).astype(np.float32)),
             pa.array((tokens * population.of.token_bytes).astype(np.int64)),
             pa.array(tokens.astype(np.int32)),
         ],
-        names=["place", "row", "url", "host", "registered_domain", "quality", "num_bytes", "num_tokens"],
+        names=["shuffle_key", "row", "url", "host", "registered_domain", "quality", "num_bytes", "num_tokens"],
     )
     return store.in_order(batch)
 
 
-def _uniform(place: np.ndarray, salt: np.uint64) -> np.ndarray:
-    return (splitmix64(place ^ salt) >> np.uint64(11)).astype(np.float64) / 2**53
+def _uniform(shuffle_key: np.ndarray, salt: np.uint64) -> np.ndarray:
+    return (splitmix64(shuffle_key ^ salt) >> np.uint64(11)).astype(np.float64) / 2**53
 
 
 def _lengths(uniform: np.ndarray, of: Published) -> np.ndarray:
@@ -195,11 +195,11 @@ def write_whole_run(population: Population, rows: int, merged: int, uri: str) ->
     kind = pa.large_list(pa.field("item", pa.uint16(), nullable=False))
     schema = pa.schema([*index.schema, pa.field("tokens", kind, nullable=False)])
     borders = batch_borders(batch["num_tokens"].to_numpy(), 2)
-    starts = [batch["place"][first].as_py() for first in borders[:-1]]
-    parts = [describe(population.source, f"{uri}-{part}", rows // merged) for part in range(merged)]
-    info = replace(parts[0], batch_places=starts).to_metadata()
+    starts = [batch["shuffle_key"][first].as_py() for first in borders[:-1]]
+    chunks = [describe(population.source, f"{uri}-{chunk}", rows // merged) for chunk in range(merged)]
+    info = replace(chunks[0], batch_shuffle_keys=starts).to_metadata()
     if merged > 1:
-        info = RunFile(parts, starts, 0, "").to_metadata()
+        info = RunFile(chunks, starts, 0, "").to_metadata()
     _write((_with_tokens(index.slice(low, high - low), schema) for low, high in pairwise(borders)), schema, info, uri)
 
 
@@ -224,14 +224,14 @@ def _write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, info: RunInfo |
             writer.write_batch(batch.replace_schema_metadata(described.metadata))
 
 
-def batch_places(population: Population, rows: int) -> list[int]:
-    """First places of a run's record batches: evenly spread, and numbers of their own as those that are read."""
+def batch_shuffle_keys(population: Population, rows: int) -> list[int]:
+    """First shuffle keys of a run's record batches: evenly spread, and numbers of their own as those that are read."""
     width = 2 * population.of.tokens
     batches = max(math.ceil(rows * width / store.BATCH_TOKEN_BYTES), 1)
     return [number * 2**64 // batches + rows for number in range(batches)]
 
 
-# ------------------------------------------------------------------------------------------------------------- passes
+# ------------------------------------------------------------------------------------------------------------- scans
 
 
 @dataclass(frozen=True)
@@ -243,14 +243,14 @@ class Prototypes:
 
 
 def counted(counter: RunCounter, prototypes: Mapping[str, Prototypes], folder: str) -> pa.RecordBatch:
-    """Runs a pass over the prototypes.
+    """Runs a scan over the prototypes.
 
     A sample is not multiplied: its threshold is raised, so that it is as large as that of the corpus.
 
     Args:
-        counter: of the pass.
+        counter: of the scan.
         prototypes: by source.
-        folder: for files that a pass needs besides.
+        folder: for files that a scan needs besides.
     """
     if isinstance(counter, SampleCounter):
         batches = [
@@ -277,23 +277,23 @@ def _multiplied(counts: pa.RecordBatch, weight: int) -> pa.RecordBatch:
 
 
 def _digits(counter: DigitCounter, number: int, prototypes: Mapping[str, Prototypes], folder: str) -> pa.RecordBatch:
-    """One question of a pass.
+    """One question of a scan.
 
     As soon as it is about ties, the few documents that it is about are counted as many times as they stand for, each
-    with a place, and so a tie, of its own: else no pass would ever find one that stands alone.
+    with a shuffle key, and so a tie, of its own: else no scan would ever find one that stands alone.
     """
     question = counter.questions[number]
     alone = replace(counter, questions=[question])
     is_of_ties = len(question.heads[0] if question.heads else ()) >= question.number.key_digits
-    parts = []
+    chunks = []
     for source, of in prototypes.items():
         if source not in dict(question.population):
             continue
         if is_of_ties:
-            parts.append(_count(alone, (_write_copies(alone, source, of, f"{folder}/copies-{source}"),)))
+            chunks.append(_count(alone, (_write_copies(alone, source, of, f"{folder}/copies-{source}"),)))
         else:
-            parts.append(_multiplied(_count(alone, of.uris), of.weight))
-    merged = counter.merge(parts)
+            chunks.append(_multiplied(_count(alone, of.uris), of.weight))
+    merged = counter.merge(chunks)
     return merged.set_column(0, merged.schema.field(0), pa.array([str(number)] * merged.num_rows, pa.string()))
 
 
@@ -304,11 +304,11 @@ def _write_copies(counter: DigitCounter, source: str, of: Prototypes, uri: str) 
     batch = one_batch(pa.Table.from_batches(found).unify_dictionaries())
     repeated = batch.take(pa.array(np.repeat(np.arange(batch.num_rows), of.weight)))
     copies = np.tile(np.arange(of.weight, dtype=np.uint64), batch.num_rows)
-    place = splitmix64(splitmix64(batch["place"].to_numpy().repeat(of.weight)) ^ splitmix64(copies ^ _COPY))
-    column = repeated.schema.get_field_index("place")
+    shuffle_key = splitmix64(splitmix64(batch["shuffle_key"].to_numpy().repeat(of.weight)) ^ splitmix64(copies ^ _COPY))
+    column = repeated.schema.get_field_index("shuffle_key")
     # A name of its own for each head, since runs stay open.
     uri = f"{uri}-{question.number.field}-{'-'.join(map(str, question.heads[0]))}.arrow"
-    copied = repeated.set_column(column, "place", pa.array(place))
+    copied = repeated.set_column(column, "shuffle_key", pa.array(shuffle_key))
     _write([copied], copied.schema, describe(source, uri, copied.num_rows), uri)
     return uri
 
@@ -316,17 +316,17 @@ def _write_copies(counter: DigitCounter, source: str, of: Prototypes, uri: str) 
 def _at_head(batch: pa.RecordBatch, question: Question) -> pa.RecordBatch:
     number, key = question.number, question.heads[0][: question.number.key_digits]
     keys, _ = number_keys(batch[number.field], number.kind, number.descending)
-    rows, last = next_digits(keys, batch["place"].to_numpy(), number.kind, (key[:-1],))
+    rows, last = next_digits(keys, batch["shuffle_key"].to_numpy(), number.kind, (key[:-1],))
     return batch.take(pa.array(rows[last == key[-1]]))
 
 
 def columns_of(counter: RunCounter) -> list[str]:
-    """The columns of a run that a pass reads."""
+    """The columns of a run that a scan reads."""
     names: set[str] = set()
     if isinstance(counter, DigitCounter):
         names = predicate_columns(counter.predicates.values()) | {asked.number.field for asked in counter.questions}
     elif isinstance(counter, DrawCounter):
-        names = names.union(*(part.predicate_columns for part in counter.parts))
-    elif isinstance(counter, (PlaceCounter, SampleCounter, ValueCounter)):
-        names = names.union(*(part.columns for part in counter.parts))
-    return sorted({"place", "num_tokens", *names})
+        names = names.union(*(stage.predicate_columns for stage in counter.stages))
+    elif isinstance(counter, (ShuffleKeyCounter, SampleCounter, ValueCounter)):
+        names = names.union(*(stage.columns for stage in counter.stages))
+    return sorted({"shuffle_key", "num_tokens", *names})

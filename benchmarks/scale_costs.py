@@ -4,8 +4,8 @@
 step       requests             bytes                      workers' time
 prepare    inputs, runs         read compressed, written   text at the speed of a process
 compact    record batches       every run once, twice      transfer
-plan       a pass, each file    index columns              counting
-assemble   visits               index and tokens           waiting or transfer, then packing, then upload
+plan       a scan, each file    index columns              counting
+assemble   range reads               index and tokens           waiting or transfer, then packing, then upload
 ```
 
 Counts and sizes come from the simulation (`benchmarks.scale_planning`), speeds and prices from here.
@@ -35,7 +35,7 @@ class Assumptions:
         get_dollars, put_dollars: for one GET or HEAD; for one PUT, part of an upload or LIST. S3 Standard, us-east-1,
             as of 2025; look them up.
         list_page: objects that one LIST names.
-        part_bytes: of an upload; one of several parts has two requests more.
+        part_bytes: of an upload; one of several stages has two requests more.
         prepare_speed: bytes of text a second (README: 96 MB with two processes).
         assemble_speed: positions a second (README: 201 M in 7.6 s with two processes).
         merge_speed: bytes of runs a second that compacting merges, besides reading and writing them.
@@ -91,7 +91,7 @@ def steps_of(planned: Planned, given: Assumptions) -> list[Step]:
         _prepare(planned, given),
         *compacting,
         _look(planned, given),
-        *_passes(planned, given),
+        *_scans(planned, given),
         _assemble(planned, given),
         _finish(planned, given),
     ]
@@ -99,8 +99,8 @@ def steps_of(planned: Planned, given: Assumptions) -> list[Step]:
 
 def upload_requests(count: float, size: float, given: Assumptions) -> float:
     """Requests to write so many files."""
-    parts = math.ceil(size / given.part_bytes)
-    return count * (1 if parts <= 1 else parts + 2)
+    stages = math.ceil(size / given.part_bytes)
+    return count * (1 if stages <= 1 else stages + 2)
 
 
 def _reading(gets: float, read: float, workers: float, given: Assumptions, seconds: float = 0) -> float:
@@ -159,30 +159,30 @@ def _look(planned: Planned, given: Assumptions) -> Step:
     return Step("look (driver)", gets, sum(files.values()) / given.list_page, read, 0, hours)
 
 
-def _passes(planned: Planned, given: Assumptions) -> Iterator[Step]:
+def _scans(planned: Planned, given: Assumptions) -> Iterator[Step]:
     prototypes = sum(of.prototypes * of.rows for of in planned.populations.values())
     documents = sum(of.documents for of in planned.populations.values())
-    counting = planned.pass_seconds / len(planned.passes) * documents / prototypes / given.workers / 3600
-    for number, name in enumerate(planned.passes):
+    counting = planned.scan_seconds / len(planned.scans) * documents / prototypes / given.workers / 3600
+    for number, name in enumerate(planned.scans):
         gets = read = 0.0
         for source, cost in planned.run_costs.items():
-            files, columns = planned.files(source), cost.passes[number]
+            files, columns = planned.files(source), cost.scans[number]
             gets += files * (cost.opening.requests + columns.requests)
             read += files * (cost.opening.bytes + columns.bytes)
-        yield Step(f"pass {number + 1} {name}", gets, 0, read, 0, _reading(gets, read, given.workers, given) + counting)
+        yield Step(f"scan {number + 1} {name}", gets, 0, read, 0, _reading(gets, read, given.workers, given) + counting)
 
 
 def _assemble(planned: Planned, given: Assumptions) -> Step:
     busy = min(given.workers, planned.shards)
-    gets, read = first_visits(planned, busy)
+    gets, read = first_range_reads(planned, busy)
     again_gets, again_read = reopened(planned)
     # Whether the shard is there.
     gets, read, seconds = gets + again_gets + planned.shards, read + again_read, 0.0
     for name, cost in planned.run_costs.items():
-        visits = cost.visits.ranges * planned.files(name)
-        gets += visits * cost.visits.cost.requests
-        read += visits * cost.visits.cost.bytes
-        seconds += visits * cost.visits.seconds
+        range_reads = cost.range_reads.ranges * planned.files(name)
+        gets += range_reads * cost.range_reads.cost.requests
+        read += range_reads * cost.range_reads.cost.bytes
+        seconds += range_reads * cost.range_reads.seconds
     shard = planned.positions * given.position_bytes / planned.shards
     written = shard * planned.shards
     puts = upload_requests(planned.shards, shard, given) + planned.shards
@@ -194,7 +194,7 @@ def _assemble(planned: Planned, given: Assumptions) -> Step:
     return Step("assemble", gets, puts, read, written, hours)
 
 
-def first_visits(planned: Planned, busy: int) -> tuple[float, float]:
+def first_range_reads(planned: Planned, busy: int) -> tuple[float, float]:
     """Requests and bytes of opening every file once in every process."""
     gets = sum(planned.files(name) * cost.opening.requests for name, cost in planned.run_costs.items())
     read = sum(planned.files(name) * cost.opening.bytes for name, cost in planned.run_costs.items())
@@ -207,7 +207,7 @@ def reopened(planned: Planned) -> tuple[float, float]:
     share = max(1 - DIRECTORY_BYTES / kept, 0)
     gets = read = 0.0
     for name, cost in planned.run_costs.items():
-        times = share * cost.visits.ranges * planned.files(name)
+        times = share * cost.range_reads.ranges * planned.files(name)
         gets, read = gets + times * cost.opening.requests, read + times * cost.opening.bytes
     return gets, read
 

@@ -2,10 +2,10 @@
 
 ```
 runs           250,542 descriptions, as footers give them            real code, made-up values
-passes         the real counters over prototypes, in a process of their own, multiplied     (benchmarks.scale_corpus)
+scans         the real counters over prototypes, in a process of their own, multiplied     (benchmarks.scale_corpus)
 make_plan      all of it                                             real
 plan.arrow     all of it                                             real
-visits         documents of prototypes within the plan's intervals   real places
+range reads         documents of prototypes within the plan's intervals   real shuffle keys
 ```
 """
 
@@ -28,7 +28,7 @@ from benchmarks.scale_corpus import (
     PROTOTYPE_DOCUMENTS,
     Population,
     Prototypes,
-    batch_places,
+    batch_shuffle_keys,
     columns_of,
     counted,
     write_prototypes,
@@ -84,7 +84,7 @@ class Clock:
     """Seconds and memory of the driver's steps.
 
     Attributes:
-        seconds: of the processor, by step; it waits for nothing here but for the passes.
+        seconds: of the processor, by step; it waits for nothing here but for the scans.
         memory: by step, bytes that the process had after it.
     """
 
@@ -120,14 +120,14 @@ class Planned:
     Attributes:
         populations: by source.
         merged: source -> how many runs of 64 MiB of text are one file of the store.
-        passes: kinds of counters, in order.
+        scans: kinds of counters, in order.
         run_costs: source -> what a file of the store costs its readers.
         small_bytes: source -> bytes of a run of 64 MiB of text.
         merging: source -> what such a run is asked for when it is merged with others.
         seconds, memory: of the driver's steps; its memory after each.
-        pass_seconds: of the processor, for the passes over prototypes, which is no figure of the driver.
+        pass_seconds: of the processor, for the scans over prototypes, which is no figure of the driver.
         peak: the driver's memory at most.
-        worker_bytes: what the lists take in each worker, plan and places of runs.
+        worker_bytes: what the lists take in each worker, plan and shuffle keys of runs.
         footer_seconds: of the processor, to read the description of a run.
         plan_rows, plan_bytes: of `plan.arrow`.
         index_bytes: of `runs.arrow`, which says where runs are.
@@ -138,13 +138,13 @@ class Planned:
 
     populations: dict[str, Population]
     merged: dict[str, int]
-    passes: list[str]
+    scans: list[str]
     run_costs: dict[str, RunCost]
     small_bytes: dict[str, int]
     merging: dict[str, Cost]
     seconds: dict[str, float]
     memory: dict[str, int]
-    pass_seconds: float
+    scan_seconds: float
     peak: int
     worker_bytes: int
     footer_seconds: float
@@ -164,13 +164,13 @@ class _Corpus:
     """The store of a case as a process of its own makes and reads it, so that none of it is the driver's.
 
     Attributes:
-        passes: (kind of the counter, its columns), in order.
+        scans: (kind of the counter, its columns), in order.
         seconds: of the processor, for all of them.
     """
 
     def __init__(self, case: Case, folder: Path, pool: ProcessPoolExecutor) -> None:
         self.populations = {name: Population.make(name, share, case.prototypes) for name, share in case.shares.items()}
-        self.passes: list[tuple[str, list[str]]] = []
+        self.scans: list[tuple[str, list[str]]] = []
         self.seconds = 0.0
         self._folder, self._pool = folder, pool
         self._prototypes = {
@@ -188,16 +188,16 @@ class _Corpus:
             for name, of in self.populations.items()
         }
 
-    def do_pass(self, counter: RunCounter) -> pa.RecordBatch:
-        """Runs a pass, in the other process."""
+    def scan(self, counter: RunCounter) -> pa.RecordBatch:
+        """Runs a scan, in the other process."""
         found, seconds = self._pool.submit(_timed, counter, self._prototypes, str(self._folder)).result()
         self.seconds += seconds
-        self.passes.append((type(counter).__name__, columns_of(counter)))
+        self.scans.append((type(counter).__name__, columns_of(counter)))
         return found
 
     def run_cost(self, source: str, plan: Plan) -> RunCost:
         """What a file of the store costs its readers."""
-        columns = [names for _, names in self.passes]
+        columns = [names for _, names in self.scans]
         return self._pool.submit(
             run_cost, str(self._write(source, self.merged[source])), source, plan, columns
         ).result()
@@ -227,7 +227,7 @@ def plan_case(case: Case, configs: Path, tokenizer: str, folder: Path) -> Planne
         with clock.step("pending"):
             assert not state.pending(), "the described runs are not whole"
         with clock.step("plan"):
-            plan = make_plan(config, info, state.runs, corpus.do_pass)
+            plan = make_plan(config, info, state.runs, corpus.scan)
         with clock.step("lists"):
             plan_bytes = _write_lists(plan, state, folder)
         with clock.step("finish"):
@@ -236,13 +236,13 @@ def plan_case(case: Case, configs: Path, tokenizer: str, folder: Path) -> Planne
         return Planned(
             populations=corpus.populations,
             merged=corpus.merged,
-            passes=[kind for kind, _ in corpus.passes],
+            scans=[kind for kind, _ in corpus.scans],
             run_costs={source: corpus.run_cost(source, plan) for source in corpus.populations},
             small_bytes=corpus.small_bytes,
             merging=corpus.merging,
             seconds=clock.seconds,
             memory=clock.memory,
-            pass_seconds=corpus.seconds,
+            scan_seconds=corpus.seconds,
             peak=peak,
             worker_bytes=in_fresh_process(_worker_bytes, folder),
             footer_seconds=_footer_seconds(state.runs),
@@ -274,17 +274,17 @@ def _store_files(of: Population, merged: int) -> Iterator[RunFile]:
     """The files of a source's store, each of so many runs, as they describe themselves."""
     folder, rows = f"{STORE}/{of.source}/{FINGERPRINT[:16]}", of.rows_of_runs().tolist()
     for first in range(0, of.runs, merged):
-        parts = [
+        stages = [
             _described(of, *divmod(number, of.chunks), rows[number])
             for number in range(first, min(first + merged, of.runs))
         ]
-        starts = batch_places(of, sum(part.rows for part in parts))
-        name = run_name(of.source, parts[0].path, parts[0].chunk)
+        starts = batch_shuffle_keys(of, sum(stage.rows for stage in stages))
+        name = run_name(of.source, stages[0].path, stages[0].chunk)
         if merged > 1:
-            metadata = RunFile(parts, starts, 10**9, "").to_metadata()
+            metadata = RunFile(stages, starts, 10**9, "").to_metadata()
             name = MERGED_PREFIX + name
         else:
-            metadata = replace(parts[0], batch_places=starts).to_metadata()
+            metadata = replace(stages[0], batch_shuffle_keys=starts).to_metadata()
         yield RunFile.from_schema(pa.schema([], metadata), f"{folder}/{name}")
 
 
@@ -304,13 +304,13 @@ def _described(of: Population, file: int, chunk: int, rows: int) -> RunInfo:
         rows=rows,
         text_bytes=text_bytes,
         tokens=rows * of.of.tokens,
-        batch_places=[],
+        batch_shuffle_keys=[],
     )
 
 
 def _footer_seconds(runs: list[RunInfo]) -> float:
     """Of the processor, to parse what a run says of itself."""
-    schemas = [pa.schema([], replace(run, batch_places=list(range(30))).to_metadata()) for run in runs[:1000]]
+    schemas = [pa.schema([], replace(run, batch_shuffle_keys=list(range(30))).to_metadata()) for run in runs[:1000]]
     started = time.process_time()
     for schema in schemas:
         RunFile.from_schema(schema, "")

@@ -23,7 +23,7 @@ from byline.transforms.store.run_ranges import Directory, RangedRun
 
 # Makes an address of an object store of a path of this disk.
 _BUCKET = "s3://counted"
-# So many visits are made; their documents are counted for all.
+# So many range reads are made; their documents are counted for all.
 _SAMPLED_VISITS = 1000
 
 
@@ -83,20 +83,20 @@ class RunCost:
         batches: its record batches.
         opening: what a process asks for when it meets the run first.
         kept_bytes: memory of what it keeps of that.
-        passes: of each pass of the planner.
-        visits: of the shards.
+        scans: of each scan of the planner.
+        range reads: of the shards.
     """
 
     file_bytes: int
     batches: int
     opening: Cost
     kept_bytes: int
-    passes: list[Cost]
-    visits: Visits
+    scans: list[Cost]
+    range_reads: Visits
 
 
-def run_cost(uri: str, source: str, plan: Plan, passes: Iterable[Sequence[str]]) -> RunCost:
-    """Reads a run as the passes, by their columns, and the shards of a plan do."""
+def run_cost(uri: str, source: str, plan: Plan, scans: Iterable[Sequence[str]]) -> RunCost:
+    """Reads a run as the scans, by their columns, and the shards of a plan do."""
     with mock.patch.object(run_ranges, "open_ranges", CountedFile):
         directory = run_ranges.read_directory(uri)
     opening = _taken(directory)
@@ -105,8 +105,8 @@ def run_cost(uri: str, source: str, plan: Plan, passes: Iterable[Sequence[str]])
         batches=len(directory.starts),
         opening=opening,
         kept_bytes=directory.nbytes,
-        passes=[_pass_cost(directory, columns) for columns in passes],
-        visits=_visits(directory, source, plan),
+        scans=[_scan_cost(directory, columns) for columns in scans],
+        range_reads=_range_reads(directory, source, plan),
     )
     directory.file.close()
     return found
@@ -139,7 +139,7 @@ def _taken(directory: Directory) -> Cost:
     return cost
 
 
-def _pass_cost(directory: Directory, columns: Sequence[str]) -> Cost:
+def _scan_cost(directory: Directory, columns: Sequence[str]) -> Cost:
     # The second time, since a process learns from the first batch how much to ask for.
     for _ in range(2):
         _taken(directory)
@@ -149,7 +149,7 @@ def _pass_cost(directory: Directory, columns: Sequence[str]) -> Cost:
 
 @dataclass(frozen=True)
 class Range:
-    """A range of places that a shard reads; `predicates` is the number of a list in the plan."""
+    """A range of shuffle keys that a shard reads; `predicates` is the number of a list in the plan."""
 
     phase: str
     low: int
@@ -160,7 +160,7 @@ class Range:
 def ranges_of(table: pa.Table, source: str) -> list[Range]:
     """What shards read of a source: rows of one shard that touch or overlap are one range."""
     mine = table.filter(pa.array([name == source for name in table["source"].to_pylist()]))
-    names = ("phase", "shard", "epoch", "place_lo", "place_hi", "predicates")
+    names = ("phase", "shard", "epoch", "shuffle_key_lo", "shuffle_key_hi", "predicates")
     rows = sorted(zip(*(mine[name].to_pylist() for name in names), strict=True))
     found: list[Range] = []
     before: tuple[object, ...] = ()
@@ -173,18 +173,18 @@ def ranges_of(table: pa.Table, source: str) -> list[Range]:
     return found
 
 
-def _visits(directory: Directory, source: str, plan: Plan) -> Visits:
+def _range_reads(directory: Directory, source: str, plan: Plan) -> Visits:
     ranges = ranges_of(plan.table, source)
-    places = RangedRun(directory, ["place"]).whole()["place"].to_numpy()
+    shuffle_keys = RangedRun(directory, ["shuffle_key"]).whole()["shuffle_key"].to_numpy()
     low, high = (np.array([getattr(one, name) for one in ranges], np.uint64) for name in ("low", "high"))
-    documents = places.searchsorted(high, "right") - places.searchsorted(low, "left")
+    documents = shuffle_keys.searchsorted(high, "right") - shuffle_keys.searchsorted(low, "left")
     step = -(-len(ranges) // _SAMPLED_VISITS)
     conditions = {name: store_columns(phase.gathering.condition) for name, phase in planned_phases(plan).items()}
     predicates = plan.predicates
     sampled = ranges[::step]
 
     def visit_all() -> list[Cost]:
-        return [_visit(directory, source, r, predicates[r.predicates], conditions[r.phase]) for r in sampled]
+        return [_range_read(directory, source, r, predicates[r.predicates], conditions[r.phase]) for r in sampled]
 
     # The first time it is learnt how much to ask for, and read from the disk.
     visit_all()
@@ -207,9 +207,13 @@ def _spread(values: np.ndarray) -> tuple[float, ...]:
     return (*points[:3], float(values.mean()), *points[3:])
 
 
-def _visit(directory: Directory, source: str, one: Range, predicates: Sequence[Predicate], condition: set[str]) -> Cost:
+def _range_read(
+    directory: Directory, source: str, one: Range, predicates: Sequence[Predicate], condition: set[str]
+) -> Cost:
     """Reads one range: its index, and the tokens of those that are taken."""
-    columns = {"place", "row", "file", "num_tokens", "tokens", "masked"} | predicate_columns(predicates) | condition
+    columns = (
+        {"shuffle_key", "row", "file", "num_tokens", "tokens", "masked"} | predicate_columns(predicates) | condition
+    )
     run = RangedRun(directory, columns)
     _taken(directory)
     for number in run.numbers(one.low, one.high):

@@ -8,8 +8,8 @@ phase main: 4,395 rows, asked 4,394.9 (+0.00 %)
   c4          35.00 %  35.02 %   0.06 % at 0.3
 ```
 
-Counts positions in the shards themselves. The share so far is a source's positions up to a point, over the whole part's
-positions; what is asked of it is the integral of the mixture up to there.
+Counts positions in the shards themselves. The share so far is a source's positions up to a point, over the whole
+stage's positions; what is asked of it is the integral of the mixture up to there.
 """
 
 import sys
@@ -60,12 +60,12 @@ def _filled(out: Path, phase: PhaseEntry, numbers: np.ndarray, sources: int) -> 
 
 
 def _blend(config: Any, plan: Plan, entry: dict[str, Any]) -> Blend:
-    part = config.parts[entry["part"]]
-    mixture = config.mixture_of(part)
+    stage = config.stages[entry["stage"]]
+    mixture = config.mixture_of(stage)
     if mixture.is_schedule:
         return Blend([(point.at, dict(point.weights)) for point in mixture.points], mixture.method)
     weights = {source: Fraction(found["requested_share"]) for source, found in entry["sources"].items()}
-    return in_order(part, weights)
+    return in_order(stage, weights)
 
 
 def _show(filled: np.ndarray, names: list[str], blend: Blend) -> None:

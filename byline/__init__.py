@@ -3,10 +3,10 @@
 ```python
 import byline
 
-shards = byline.open("out/meco")  # every row of the main line, in training order
+shards = byline.open("out/meco")  # every row of the timeline, in training order
 row = shards[0]  # input_ids [L], loss_mask [L], seq_lengths, doc_ids, doc_offsets, phase
 shards.phase("cooldown").batch([0, 1, 2])["input_ids"]  # [3, L]
-byline.open("out/meco", branch="cooldown-25")  # the main line up to where the branch leaves it, then the branch
+byline.open("out/meco", branch="cooldown-25")  # the timeline up to where the branch leaves it, then the branch
 ```
 """
 

@@ -20,7 +20,7 @@ _MEANT = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs"}
 _ONE_SLASH = re.compile(f"({'|'.join(_MEANT)}|file):(?=/(?!/))", re.IGNORECASE)
 
 
-def check(place: str) -> None:
+def check(location: str) -> None:
     """Refuses what is meant for an address and is none that can be read and written.
 
     ```
@@ -34,14 +34,14 @@ def check(place: str) -> None:
     Raises:
         BylineError: it is none.
     """
-    if is_object_address(place):
-        split_address(place)
-    elif lost := _ONE_SLASH.match(place):
-        shown = re.sub(":/[^/@]*@", ":/...@", place)
-        raise BylineError(f"{shown}: {_advice(lost[1].lower(), place[lost.end() :])}")
-    elif "://" in place:
-        scheme, _, rest = place.partition("://")
-        raise BylineError(f"{without_secrets(place)}: {_advice(scheme.lower(), rest)}")
+    if is_object_address(location):
+        split_address(location)
+    elif lost := _ONE_SLASH.match(location):
+        shown = re.sub(":/[^/@]*@", ":/...@", location)
+        raise BylineError(f"{shown}: {_advice(lost[1].lower(), location[lost.end() :])}")
+    elif "://" in location:
+        scheme, _, rest = location.partition("://")
+        raise BylineError(f"{without_secrets(location)}: {_advice(scheme.lower(), rest)}")
 
 
 def _advice(scheme: str, rest: str) -> str:
@@ -58,32 +58,32 @@ def absolute(directory: str | os.PathLike[str]) -> str:
     Raises:
         BylineError: an address of another kind, or one that went through `pathlib`, which takes one of its slashes.
     """
-    place = os.fspath(directory)
-    if not isinstance(directory, str) and (lost := re.match(f"({'|'.join(SCHEMES)}):/(?!/)", place)):
-        raise BylineError(f"{place}: an address begins with {lost[1]}://; give it as a string, not as a Path")
-    check(place)
-    return place.rstrip("/") if is_object_address(place) else os.path.abspath(place)
+    location = os.fspath(directory)
+    if not isinstance(directory, str) and (lost := re.match(f"({'|'.join(SCHEMES)}):/(?!/)", location)):
+        raise BylineError(f"{location}: an address begins with {lost[1]}://; give it as a string, not as a Path")
+    check(location)
+    return location.rstrip("/") if is_object_address(location) else os.path.abspath(location)
 
 
 def join(directory: str, name: str) -> str:
-    """The place of a file, its name with `/`, below a folder as `absolute` gives it."""
+    """The location of a file, its name with `/`, below a folder as `absolute` gives it."""
     return f"{directory}/{name}" if is_object_address(directory) else os.path.join(directory, name)
 
 
-def open_file(place: str) -> pa.NativeFile:
+def open_file(location: str) -> pa.NativeFile:
     """Opens a file for reads at any offset.
 
     Raises:
         OSError: it cannot be opened; FileNotFoundError where there is none.
         BylineError: neither can its object store.
     """
-    return open_object(place) if is_object_address(place) else pa.memory_map(place)
+    return open_object(location) if is_object_address(location) else pa.memory_map(location)
 
 
-def read_bytes(place: str) -> bytes:
+def read_bytes(location: str) -> bytes:
     """The content of a small file; errors as `open_file`."""
-    if is_object_address(place):
-        with open_object(place) as file:
+    if is_object_address(location):
+        with open_object(location) as file:
             return file.read(file.size())
-    with open(place, "rb") as plain:
+    with open(location, "rb") as plain:
         return plain.read()

@@ -11,10 +11,10 @@ manifest.json
   ledger      sources {...}  phases {...}             (docs/ledger.md)
 ```
 
-`phases` lists the main line in training order, then the branches, each with a folder of its own:
+`phases` lists the timeline in training order, then the branches, each with a folder of its own:
 
 ```
-main line     conditioned  shard 0  1  2  3  4    cooldown  shard 0
+timeline     conditioned  shard 0  1  2  3  4    cooldown  shard 0
 cooldown-50                              '-- shard 0     branch {of: cooldown, at: 0.5, phase: conditioned, shards: 3}
 its line      conditioned  shard 0  1  2,   cooldown-50  shard 0     what a model reads that is trained on the branch
 ```
@@ -54,8 +54,8 @@ class PhaseEntry:
         mixture: source -> shares `requested` and `achieved`.
         shards: in training order.
         packing: its policy (docs/formats.md).
-        branch: None in the main line; else `of` (the branch's name in the configuration), `at` (its share of the
-            recipe's tokens), `phase` and `shards`: it leaves the main line behind so many shards of that phase.
+        branch: None in the timeline; else `of` (the branch's name in the configuration), `at` (its share of the
+            recipe's tokens), `phase` and `shards`: it leaves the timeline behind so many shards of that phase.
         values: what `top` and `bins` of its condition came to, if anything.
     """
 
@@ -94,7 +94,7 @@ class Manifest:
         """What one model reads, in training order: phases, each with how many of its shards.
 
         Args:
-            branch: a branch, the last of what is read; None for the main line.
+            branch: a branch, the last of what is read; None for the timeline.
 
         Raises:
             BylineError: there is no such branch.
@@ -155,12 +155,12 @@ def parse_manifest(content: bytes, path: str) -> Manifest:
     except (KeyError, TypeError) as error:
         raise BylineError(f"{path}: a key is missing or unknown ({error}); build again or copy it anew") from None
     if stray is not None:
-        raise BylineError(f"{path}: branch {stray!r} leaves no phase of the main line; build again or copy it anew")
+        raise BylineError(f"{path}: branch {stray!r} leaves no phase of the timeline; build again or copy it anew")
     return manifest
 
 
 def _stray_branch(manifest: Manifest) -> str | None:
-    """A branch that leaves the main line where there is none."""
+    """A branch that leaves the timeline where there is none."""
     shards = {phase.name: count for phase, count in manifest.line()}
     for phase in manifest.phases:
         if phase.branch is not None and not 0 <= phase.branch["shards"] <= shards.get(phase.branch["phase"], -1):

@@ -53,9 +53,9 @@ _MAY_BE_GONE = re.compile("NO_SUCH_KEY|RESOURCE_NOT_FOUND|Failed to flush respon
 Answer = TypeVar("Answer")
 
 
-def is_object_address(place: str) -> bool:
+def is_object_address(location: str) -> bool:
     """Whether this is an address of an object store, not a path."""
-    return place.partition("://")[0] in SCHEMES and "://" in place
+    return location.partition("://")[0] in SCHEMES and "://" in location
 
 
 def split_address(uri: str) -> tuple[str, str]:

@@ -91,7 +91,7 @@ class _Prefix:
 
 def _prefix(manifest: Manifest, values: Mapping[str, str], name: str | None) -> _Prefix:
     phase, condition = _conditioned_phase(manifest, name)
-    if condition["place"] != "before":
+    if condition["position"] != "before":
         raise BylineError(
             f"phase {phase.name!r} puts its template after the text, so there is no prompt to condition with it"
         )

@@ -45,7 +45,7 @@ def open_shards(directory: str | os.PathLike[str], branch: str | None = None) ->
 
     Args:
         directory: of the build; a path, or an address of an object store (docs/object_stores.md).
-        branch: the main line up to where this branch leaves it, then the branch; None for all of the main line.
+        branch: the timeline up to where this branch leaves it, then the branch; None for all of the timeline.
 
     Raises:
         BylineError: there is no manifest, or one of another version; or no such branch.
@@ -55,7 +55,7 @@ def open_shards(directory: str | os.PathLike[str], branch: str | None = None) ->
 
 
 class Shards:
-    """A sequence of rows: the main line or that of a branch, one phase, or any slice of them. Made by `byline.open`."""
+    """A sequence of rows: the timeline or that of a branch, one phase, or any slice of them. Made by `byline.open`."""
 
     def __init__(self, build: "_Build", rows: range) -> None:
         self._build = build
@@ -121,7 +121,7 @@ class Shards:
         return self.manifest.branches
 
     def branch_row(self, name: str) -> int:
-        """How many rows of the main line come before a branch, whatever was opened: its checkpoint is the one there.
+        """How many rows of the timeline come before a branch, whatever was opened: its checkpoint is the one there.
 
         Raises:
             BylineError: there is no branch of this name.

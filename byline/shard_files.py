@@ -26,7 +26,7 @@ from byline.shards import shard_metadata, shard_schema
 # An open shard costs a file descriptor and some kB, and a build may have 30,000. Training order needs one; shuffled
 # reading of many more shards than this opens one anew for most rows, at half a millisecond each.
 MAX_OPEN = 64
-# Record batches from an object store that a process keeps, at most 32 MiB each: those of a branch and of the main line,
+# Record batches from an object store that a process keeps, at most 32 MiB each: those of a branch and of the timeline,
 # of the shards that a shuffled buffer of rows spans.
 MAX_HELD = 8
 

@@ -76,12 +76,12 @@ def _runner(workers: int | None, verbose: bool, name: str, options: list[str] | 
     return how
 
 
-def _load(config: Path, settings: list[str] | None, how: "RunnerSettings", parts: tuple[str, ...]) -> "Config":
+def _load(config: Path, settings: list[str] | None, how: "RunnerSettings", sections: tuple[str, ...]) -> "Config":
     """A recipe whose parts the runner's workers can open."""
     from byline.pipelines.recipes import load_recipe
 
     recipe = load_recipe(config, settings or ())
-    how.check_places(dataflow.places_of(recipe, parts))
+    how.check_locations(dataflow.locations_of(recipe, sections))
     return recipe
 
 
@@ -245,7 +245,7 @@ def verify(
     from byline.pipelines.commands import verify as command
 
     how = _runner(workers, verbose, runner, options)
-    how.check_places([("OUT", out), *([("--tokenizer", tokenizer)] if tokenizer else [])])
+    how.check_locations([("OUT", out), *([("--tokenizer", tokenizer)] if tokenizer else [])])
     raise typer.Exit(command.verify(out, documents, tokenizer, how, _console(), with_store=not no_store))
 
 

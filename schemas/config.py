@@ -28,8 +28,8 @@ from byline.errors import BylineError
 from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
 from byline.schemas.filters import FilterRule
-from byline.schemas.model import Model, Name, Place, TokenCount
-from byline.schemas.recipe import Branch, Mixture, Part, Phase, Selection, Sequence, Shard, Shortage, as_mixture
+from byline.schemas.model import Location, Model, Name, TokenCount
+from byline.schemas.recipe import Branch, Mixture, Phase, Selection, Sequence, Shard, Shortage, Stage, as_mixture
 from byline.template import Template
 
 TEMPLATE_FIELDS = ("url", "host", "registered_domain", "suffix", "path", "host_hash", "url_hash", "source")
@@ -50,8 +50,8 @@ class Config(Model):
     shortage: Shortage = Shortage.ERROR
     phases: list[Phase] = Field(min_length=1)
     branches: list[Branch] = Field(default_factory=list)
-    store: Place = "out/store"
-    output: Place = "out/shards"
+    store: Location = "out/store"
+    output: Location = "out/shards"
 
     @field_validator("mixture", mode="before")
     @classmethod
@@ -62,36 +62,36 @@ class Config(Model):
     def _consistent(self) -> "Config":
         _check_names(self)
         _check_shares(self)
-        for where, part in self.located_parts():
-            _check_mixture(self, f"{where}.mixture" if part.mixture else "mixture", self.mixture_of(part))
-            _check_part(self, where, part)
+        for where, stage in self.located_stages():
+            _check_mixture(self, f"{where}.mixture" if stage.mixture else "mixture", self.mixture_of(stage))
+            _check_stage(self, where, stage)
         if isinstance(self.tokens, int) and self.tokens < self.sequence.length:
             raise BylineError(f"tokens: {self.tokens} is less than one sequence of {self.sequence.length}")
         return self
 
     @property
-    def parts(self) -> list[Part]:
+    def stages(self) -> list[Stage]:
         """Phases, then branches."""
         return [*self.phases, *self.branches]
 
-    def located_parts(self) -> list[tuple[str, Part]]:
+    def located_stages(self) -> list[tuple[str, Stage]]:
         """Each part with its place in the configuration, such as `phases.cooldown`."""
         phases = [(f"phases.{phase.name}", phase) for phase in self.phases]
         return [*phases, *((f"branches.{branch.name}", branch) for branch in self.branches)]
 
-    def mixture_of(self, part: Part) -> Mixture:
-        """The part's own mixture, or the recipe's."""
-        return part.mixture or self.mixture
+    def mixture_of(self, stage: Stage) -> Mixture:
+        """The stage's own mixture, or the recipe's."""
+        return stage.mixture or self.mixture
 
-    def sources_of(self, part: Part) -> list[str]:
-        """The sources that a part may draw from, sorted."""
-        named = self.mixture_of(part).named
+    def sources_of(self, stage: Stage) -> list[str]:
+        """The sources that a stage may draw from, sorted."""
+        named = self.mixture_of(stage).named
         return sorted(name for name in self.sources if named is None or name in named)
 
     @property
     def marker_names(self) -> list[str]:
         """Names of the tokens that stand around templates, sorted."""
-        conditions = [part.condition for part in self.parts if part.condition is not None]
+        conditions = [stage.condition for stage in self.stages if stage.condition is not None]
         return sorted(
             {name for condition in conditions for name in (condition.begin, condition.end) if name is not None}
         )
@@ -157,19 +157,19 @@ def _check_mixture(config: Config, where: str, mixture: Mixture) -> None:
             )
 
 
-def _check_part(config: Config, where: str, part: Part) -> None:
-    sources = config.sources_of(part)
-    for number, step in enumerate(part.select):
-        path = f"{where}.select" if len(part.select) == 1 else f"{where}.select.{number}"
+def _check_stage(config: Config, where: str, stage: Stage) -> None:
+    sources = config.sources_of(stage)
+    for number, step in enumerate(stage.select):
+        path = f"{where}.select" if len(stage.select) == 1 else f"{where}.select.{number}"
         _check_step(config, path, step, sources)
-    if part.order is not None and part.order.by == "source":
-        _check_sequence(where, part.order.sources, sources, config.mixture_of(part))
-    elif part.order is not None:
-        _check_number(config, f"{where}.order.by", part.order.by, sources)
-    if part.condition is not None:
+    if stage.order is not None and stage.order.by == "source":
+        _check_sequence(where, stage.order.sources, sources, config.mixture_of(stage))
+    elif stage.order is not None:
+        _check_number(config, f"{where}.order.by", stage.order.by, sources)
+    if stage.condition is not None:
         for source in sources:
-            _check_template(config, f"{where}.condition", part.condition.template, source)
-        for name in part.condition.bins:
+            _check_template(config, f"{where}.condition", stage.condition.template, source)
+        for name in stage.condition.bins:
             _check_number(config, f"{where}.condition.bins", name, sources)
 
 

@@ -3,7 +3,7 @@
 ```yaml
 sources:
   mine:     {format: jsonl, path: "data/*.jsonl", fields: {text: body, url: meta.link}, keep: [license]}
-  chats:    {format: jsonl, path: "chats/*.jsonl", fields: {messages: conversation}, rewrite: chat}
+  chats:    {format: jsonl, path: "chats/*.jsonl", fields: {messages: conversation}, formatter: chat}
   addition: {format: arithmetic, arithmetic: {style: reverse, digits: 3, examples: 100000}}
 classifiers:
   quality: {model: quality.bin, label: __label__hq}
@@ -21,7 +21,7 @@ from byline import locations
 from byline.errors import BylineError
 from byline.object_stores import is_object_address, without_secrets
 from byline.schemas.filters import FilterRule
-from byline.schemas.model import Model, Name, Place
+from byline.schemas.model import Location, Model, Name
 
 # Where the part of a pattern begins that is no name.
 _WILDCARD = re.compile(r"[*?\[]")
@@ -47,8 +47,8 @@ class Malformed(str, Enum):
 
 KeptType = Literal["string", "int", "float", "bool"]
 FieldName = Literal["text", "url", "messages", "question", "answer"]
-# The rewrites that come with Byline, and the fields that each reads.
-REWRITES: dict[str, tuple[FieldName, ...]] = {"chat": ("messages",), "qa": ("question", "answer"), "fim": ("text",)}
+# The formatters that come with Byline, and the fields that each reads.
+FORMATTERS: dict[str, tuple[FieldName, ...]] = {"chat": ("messages",), "qa": ("question", "answer"), "fim": ("text",)}
 
 
 class ArithmeticStyle(str, Enum):
@@ -78,7 +78,7 @@ class Arithmetic(Model):
     seed: int = Field(default=0, ge=0, lt=2**32)
 
 
-class Rewrite(Model):
+class Formatter(Model):
     """What makes another text of a record before it is scored and tokenized.
 
     Attributes:
@@ -92,8 +92,8 @@ class Rewrite(Model):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in REWRITES and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
-            raise ValueError(f"expected {', '.join(REWRITES)} or package.module:function, found {name!r}")
+        if name not in FORMATTERS and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+            raise ValueError(f"expected {', '.join(FORMATTERS)} or package.module:function, found {name!r}")
         return name
 
 
@@ -102,11 +102,12 @@ class Source(Model):
 
     Attributes:
         path: pattern(s) of its files; `*` within a folder, `**` over folders.
-        fields: where `text`, `url`, and what a rewrite reads stand, for a layout of one's own; a dot goes into a struct
-            (`metadata.url`). Where `messages`, `question` or `answer` is given, a text is read only if `text` is too.
+        fields: where `text`, `url`, and what a formatter reads stand, for a layout of one's own; a dot goes into a
+            struct (`metadata.url`). Where `messages`, `question` or `answer` is given, a text is read only if `text` is
+            too.
         keep: raw fields to keep for templates and selection; a list (as text) or a mapping to a type.
         score: score name -> raw field that holds it.
-        rewrite: its name, or a mapping of `name` and its options.
+        formatter: its name, or a mapping of `name` and its options.
         arithmetic: of `format: arithmetic` alone.
         filter: rules for this source alone, after those of all sources.
     """
@@ -117,7 +118,7 @@ class Source(Model):
     keep: dict[str, KeptType] = Field(default_factory=dict)
     score: dict[Name, str] = Field(default_factory=dict)
     malformed: Malformed = Malformed.ERROR
-    rewrite: Rewrite | None = None
+    formatter: Formatter | None = None
     arithmetic: Arithmetic | None = None
     filter: list[FilterRule] = Field(default_factory=list)
 
@@ -136,9 +137,9 @@ class Source(Model):
     def _keep_list(cls, value: Any) -> Any:
         return dict.fromkeys(value, "string") if isinstance(value, list) else value
 
-    @field_validator("rewrite", mode="before")
+    @field_validator("formatter", mode="before")
     @classmethod
-    def _rewrite_options(cls, value: Any) -> Any:
+    def _formatter_options(cls, value: Any) -> Any:
         """A name alone, or options beside the name."""
         if isinstance(value, str):
             return {"name": value}
@@ -148,7 +149,7 @@ class Source(Model):
 
     @model_validator(mode="after")
     def _has_input(self) -> "Source":
-        if self.is_made and (self.path or self.fields or self.keep or self.score or self.rewrite):
+        if self.is_made and (self.path or self.fields or self.keep or self.score or self.formatter):
             raise ValueError("`format: arithmetic` is made, not read: it takes `arithmetic` and no other key")
         if not self.is_made and self.arithmetic is not None:
             raise ValueError("arithmetic: only a source of `format: arithmetic` takes it")
@@ -158,14 +159,14 @@ class Source(Model):
 
     @model_validator(mode="after")
     def _fields_are_read(self) -> "Source":
-        if self.rewrite is None:
+        if self.formatter is None:
             for name in ("messages", "question", "answer"):
                 if name in self.fields:
-                    raise ValueError(f"fields.{name}: only a source with a `rewrite` reads it; name one")
+                    raise ValueError(f"fields.{name}: only a source with a `formatter` reads it; name one")
             return self
-        for name in REWRITES.get(self.rewrite.name, ()):
+        for name in FORMATTERS.get(self.formatter.name, ()):
             if name != "text" and name not in self.fields:
-                raise ValueError(f"rewrite: {self.rewrite.name} needs fields.{name}: where it stands in a record")
+                raise ValueError(f"formatter: {self.formatter.name} needs fields.{name}: where it stands in a record")
         return self
 
     @property
@@ -179,9 +180,9 @@ class Source(Model):
         return Arithmetic() if self.arithmetic is None else self.arithmetic
 
     @property
-    def is_rewritten(self) -> bool:
+    def is_formatted(self) -> bool:
         """Whether its documents may bring loss spans."""
-        return self.rewrite is not None or self.is_made
+        return self.formatter is not None or self.is_made
 
     @property
     def patterns(self) -> list[str]:
@@ -209,7 +210,7 @@ class Classifier(Model):
     """A fastText model. With `label`, it gives that label's probability as a score of the classifier's name;
     without, the likeliest label under its name and that label's probability as `<name>_score`."""
 
-    model: Place
+    model: Location
     label: str | None = None
 
 
@@ -222,7 +223,7 @@ class Tokenizer(Model):
         library: `fastest` takes gigatoken where it can read the file, `tokenizers` never; the ids are the same.
     """
 
-    file: Place
+    file: Location
     bos: str | None = None
     eos: str | None = None
     pad: str | None = None

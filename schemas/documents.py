@@ -3,9 +3,9 @@
 One `pa.RecordBatch` holds one chunk (about 64 MiB of text) of one input file. Columns come and go along the way:
 
 ```
-ReadCorpus       row  text  url  <given scores>  <kept fields>   (for a rewrite also, or instead of text:
+ReadCorpus       row  text  url  <given scores>  <kept fields>   (for a formatter also, or instead of text:
                                                                   messages  question  answer)
-RewriteDocuments -    messages  question  answer   +   loss_spans  special_spans   (another text)
+FormatDocuments -    messages  question  answer   +   loss_spans  special_spans   (another text)
 ExtractMetadata   +   host  registered_domain
 ScoreQuality      +   <scores float32>  <labels dictionary<int32, string>>
 FilterDocuments       (fewer rows, counts in the batch's metadata)
@@ -30,7 +30,7 @@ Tokenize          -   text  loss_spans  special_spans   +  num_bytes  num_tokens
 | special_spans | list<int32>, likewise | none: no part of the text is the name of a token; an empty span is a cut |
 | masked | list<int32>: start, end, ... in tokens, ascending, apart | never null: tokens whose loss does not count |
 
-`loss_spans`, `special_spans` and `masked` stand only in batches of a source with a `rewrite` or `format: arithmetic`.
+`loss_spans`, `special_spans` and `masked` stand only in batches of a source with a `formatter` or `format: arithmetic`.
 
 What a batch is, and what happened to its rows so far, travels in the schema's metadata as a `BatchInfo`.
 """
@@ -69,7 +69,7 @@ def tokens_field(id_type: pa.DataType) -> pa.Field:
 # Names that a score, label or kept field must not take: columns of the store, and fields derived for templates.
 RESERVED_NAMES = frozenset(
     {"row", "text", "url", "host", "registered_domain", "suffix", "path", "host_hash", "url_hash"}
-    | {"source", "place", "num_bytes", "num_tokens", "tokens", "epoch"}
+    | {"source", "shuffle_key", "num_bytes", "num_tokens", "tokens", "epoch"}
     | {"messages", "question", "answer", "loss_spans", "special_spans", "masked"}
 )
 

@@ -32,15 +32,15 @@ def inline_files(values: dict[str, Any], read_yaml: ReadYaml) -> None:
     Raises:
         BylineError: a file cannot be read, or `names` does not fit it.
     """
-    parts = [values]
+    stages = [values]
     for key in ("phases", "branches"):
         listed = values.get(key)
-        parts += [part for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
-    for part in parts:
-        mixture = part.get("mixture")
+        stages += [stage for stage in listed if isinstance(stage, dict)] if isinstance(listed, list) else []
+    for stage in stages:
+        mixture = stage.get("mixture")
         if isinstance(mixture, dict) and isinstance(mixture.get("file"), str):
-            part["mixture"] = _from_file(mixture, read_yaml)
-        steps = part.get("select")
+            stage["mixture"] = _from_file(mixture, read_yaml)
+        steps = stage.get("select")
         for step in steps if isinstance(steps, list) else [steps]:
             _inline_lists(step)
 

@@ -26,9 +26,9 @@ def _safe_name(name: str) -> str:
     return name
 
 
-def _place(place: str) -> str:
-    locations.check(place)
-    return place
+def _location(location: str) -> str:
+    locations.check(location)
+    return location
 
 
 def _exact(value: Any) -> Any:
@@ -60,6 +60,6 @@ def _token_count(value: Any) -> Any:
 
 Name = Annotated[str, AfterValidator(_safe_name)]
 # A path, or an address of an object store.
-Place = Annotated[str, AfterValidator(_place)]
+Location = Annotated[str, AfterValidator(_location)]
 Exact = Annotated[Fraction, BeforeValidator(_exact), PlainSerializer(_write_exact)]
 TokenCount = Annotated[int | Literal["all"], BeforeValidator(_token_count)]

@@ -1,14 +1,14 @@
-"""The plan: which places of which source go to which shard. Integers only, whatever the number of runs.
+"""The plan: which shuffle keys of which source go to which shard. Integers only, whatever the number of runs.
 
 ```
-phase        shard  slice  source  epoch  place_lo          place_hi             predicates
+phase        shard  slice  source  epoch  shuffle_key_lo          shuffle_key_hi             predicates
 conditioned  0      0      c4      0      281474976710656   4503599627370495     0
 conditioned  0      0      dclm    0      0                 9007199254740991     1
 conditioned  0      1      c4      0      4503599627370496  6755399441055743     0
 ```
 
-`place_hi` belongs to the range. An interval that goes past the end of the circle of places stands in two rows.
-A slice is a stretch of a shard with one mixture and one bin of the order; documents are shuffled inside a slice.
+`shuffle_key_hi` belongs to the range. An interval that goes past the end of the circle of shuffle keys stands in two
+rows. A slice is a stretch of a shard with one mixture and one bin of the order; documents are shuffled inside a slice.
 `predicates` is a number in the header's list `conjunctions`, each a list of numbers in the header's list `predicates`,
 where a list of a million hosts stands once; a document is taken where all of them hold:
 
@@ -18,8 +18,9 @@ predicates    {"field": "host", "in": ["a.example", "b.example"]}         (or "n
               {"field": "quality", "type": "float32", "descending": true, "from": null, "below": [1082130432, 77, 12]}
 ```
 
-The second kind compares ranks, (key, tie, place) as docs/formats.md has them: `from` belongs to the range, `below` does
-not, null is no border. A document without the number is in no range of ranks, and without a value in no list.
+The second kind compares ranks, (key, tie, shuffle key) as docs/formats.md has them: `from` belongs to the range,
+`below` does not, null is no border. A document without the number is in no range of ranks, and without a value in no
+list.
 
 `OUT/plan.arrow` is this table as an Arrow IPC file with the header in its schema metadata, and `plan_sha256` is the
 sha256 of that file's bytes.
@@ -46,8 +47,8 @@ PLAN_SCHEMA = pa.schema(
         pa.field("slice", pa.int32(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("epoch", pa.int64(), nullable=False),
-        pa.field("place_lo", pa.uint64(), nullable=False),
-        pa.field("place_hi", pa.uint64(), nullable=False),
+        pa.field("shuffle_key_lo", pa.uint64(), nullable=False),
+        pa.field("shuffle_key_hi", pa.uint64(), nullable=False),
         pa.field("predicates", pa.int32(), nullable=False),
     ]
 )
@@ -58,12 +59,12 @@ class Plan:
     """A plan and what it was made from.
 
     Attributes:
-        table: rows by phase, shard, slice, source, epoch, place; columns as `PLAN_SCHEMA`.
+        table: rows by phase, shard, slice, source, epoch, shuffle key; columns as `PLAN_SCHEMA`.
         header: JSON values: `seed`, `sequence`, `shard`, `tokenizer`, `predicates`, `conjunctions`, `phases`,
             `intervals`, `drawn`, `fingerprints` of the sources, `inputs` (sha256 of the list of input files),
             `capacity`, `notes` for a reader of the plan. An entry of `phases` is a phase, or a branch at one point:
-            `name`, `part` (its number in `Config.parts`), `branch` (null, or `of`, `at`, `phase`, `shards`: it leaves
-            the main line behind so many shards of that phase), `condition`, `values` (what `top` and `bins` of the
+            `name`, `stage` (its number in `Config.stages`), `branch` (null, or `of`, `at`, `phase`, `shards`: it leaves
+            the timeline behind so many shards of that phase), `condition`, `values` (what `top` and `bins` of the
             condition came to), `select`, `order`, `mixture`, `packing`, `shards`, `slices`, `expected_rows`, `sources`
             (`points` are where the interval of the source's line begins and ends), `timeline`.
     """
@@ -91,7 +92,7 @@ class Plan:
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def shards(self) -> list[tuple[str, int, int]]:
-        """(phase, shard, number of shards in the phase): the main line in training order, then branches."""
+        """(phase, shard, number of shards in the phase): the timeline in training order, then branches."""
         return [(phase["name"], n, phase["shards"]) for phase in self.header["phases"] for n in range(phase["shards"])]
 
 

@@ -197,13 +197,13 @@ class Mixture(Model):
         return self
 
     def _check_points(self) -> None:
-        places = [point.at for point in self.points]
-        if places != sorted(set(places)):
+        points = [point.at for point in self.points]
+        if points != sorted(set(points)):
             raise ValueError("points: `at` must ascend from one point to the next")
-        if places and places[0] != 0:
-            raise ValueError(f"points: the first point is at {float(places[0]):g}; the phase begins at 0")
-        if self.method in ("linear", "cosine") and places[-1] != 1:
-            raise ValueError(f"points: the last point is at {float(places[-1]):g}; the phase ends at 1")
+        if points and points[0] != 0:
+            raise ValueError(f"points: the first point is at {float(points[0]):g}; the phase begins at 0")
+        if self.method in ("linear", "cosine") and points[-1] != 1:
+            raise ValueError(f"points: the last point is at {float(points[-1]):g}; the phase ends at 1")
         for point in self.points:
             _check_sum(f"points at {float(point.at):g}: ", point.weights)
 
@@ -264,7 +264,7 @@ class Condition(Model):
 
     Attributes:
         template: text with `{field}`s.
-        place: before the document, masked, or after it, trained.
+        position: before the document, masked, or after it, trained.
         begin, end: names of special tokens around the filled template.
         dropout: share of documents that go without any of it.
         empty: share of the others that keep `begin` and `end` alone.
@@ -276,7 +276,7 @@ class Condition(Model):
     """
 
     template: str
-    place: Literal["before", "after"] = "before"
+    position: Literal["before", "after"] = "before"
     begin: str | None = None
     end: str | None = None
     dropout: Annotated[Exact, Field(ge=0, lt=1)] = Fraction(0)
@@ -325,7 +325,7 @@ def _is_percentage(text: str) -> bool:
     return bool(re.fullmatch(r"[0-9]+(\.[0-9]+)?%", text)) and Fraction(text.removesuffix("%")) <= 100
 
 
-class Part(Model):
+class Stage(Model):
     """What phases and branches share.
 
     Attributes:
@@ -352,17 +352,17 @@ class Part(Model):
         return as_mixture(value)
 
 
-class Phase(Part):
-    """A stretch of the main line; `share` is its part of the recipe's tokens."""
+class Phase(Stage):
+    """A stretch of the timeline; `share` is its part of the recipe's tokens."""
 
     share: Annotated[Exact, Field(gt=0, le=1)]
 
 
-class Branch(Part):
-    """A phase that leaves the main line, once for each point.
+class Branch(Stage):
+    """A phase that leaves the timeline, once for each point.
 
-    A model that is trained on the main line up to (1 - share) * at of its tokens, and then on the branch, has seen `at`
-    of them in all: as many as the main line's own checkpoint there.
+    A model that is trained on the timeline up to (1 - share) * at of its tokens, and then on the branch, has seen `at`
+    of them in all: as many as the timeline's own checkpoint there.
 
     Attributes:
         at: shares of the recipe's tokens.

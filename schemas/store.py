@@ -8,10 +8,10 @@ STORE/<source>/<fingerprint>/merged-<hash>.arrow      merged run (`byline compac
 
 | column | type |
 |---|---|
-| place | uint64, ascending; equal places by row |
+| shuffle_key | uint64, ascending; equal shuffle keys by row |
 | row | int64 |
 | num_tokens | int32 |
-| masked | list<int32>: ranges of tokens whose loss does not count; only of sources that a rewrite gives loss spans |
+| masked | list<int32>: ranges of tokens whose loss does not count; only of sources that a formatter gives loss spans |
 | each score, each kept number or bool | float32, as configured |
 | host, registered_domain | string |
 | each label, each kept text | string |
@@ -21,18 +21,19 @@ STORE/<source>/<fingerprint>/merged-<hash>.arrow      merged run (`byline compac
 
 In this order: what every reader of a range needs stands together at the begin of a record batch, so that an object
 store gives it in one request (`transforms/store/run_ranges.py`). No column is a dictionary, which would have to be read
-whole for every range. Record batches hold 1 MiB of tokens, so that a range of places can be read alone: `batch_places`
-gives the first place of each. A run is written under another name and renamed, so one that exists is whole. An input
-file is done when its chunks 0..last exist with the fingerprint and the input size that the configuration gives now.
+whole for every range. Record batches hold 1 MiB of tokens, so that a range of shuffle keys can be read alone:
+`batch_shuffle_keys` gives the first shuffle key of each. A run is written under another name and renamed, so one that
+exists is whole. An input file is done when its chunks 0..last exist with the fingerprint and the input size that the
+configuration gives now.
 
-A merged run has the documents of its parts, each of which is one chunk, and differs in this:
+A merged run has the documents of its chunks, each of which is one chunk, and differs in this:
 
 | column | type |
 |---|---|
-| file | int32, after `row`: which part, by number; parts are in order of (path in UTF-8, chunk) |
+| file | int32, after `row`: which chunk, by number; chunks are in order of (path in UTF-8, chunk) |
 
-Equal places are by (file, row). Only whole files are merged, so any two files of a store hold disjoint or nested sets
-of chunks, but where an input file went away and came back. `store/store_index.py` says which of them are used.
+Equal shuffle keys are by (file, row). Only whole files are merged, so any two files of a store hold disjoint or nested
+sets of chunks, but where an input file went away and came back. `store/store_index.py` says which of them are used.
 """
 
 import json
@@ -45,14 +46,14 @@ from byline.errors import BylineError, of_version
 
 RUN_KEY = b"byline.run"
 STORE_VERSION = 2
-PLACE = pa.field("place", pa.uint64(), nullable=False)
+SHUFFLE_KEY = pa.field("shuffle_key", pa.uint64(), nullable=False)
 FILE = pa.field("file", pa.int32(), nullable=False)
 MERGED_PREFIX = "merged-"
 # Small enough that a range read of a few documents wastes little (it reads columns of the whole batch, but not its
 # tokens), large enough that a run has a short index: 1,000 batches to the GiB.
 BATCH_TOKEN_BYTES = 1 << 20
 # The first and the last columns; the others are in between, numbers before texts.
-_FIRST = ("place", "row", "file", "num_tokens", "masked")
+_FIRST = ("shuffle_key", "row", "file", "num_tokens", "masked")
 _LAST = ("num_bytes", "url", "tokens")
 
 
@@ -85,8 +86,8 @@ class RunInfo:
         rows: documents in the run.
         text_bytes: bytes of their texts.
         tokens: their tokens.
-        batch_places: first place of each record batch (an empty run has none); none where the chunk is in a merged run,
-            whose batches are of many chunks.
+        batch_shuffle_keys: first shuffle key of each record batch (an empty run has none); none where the chunk is in a
+            merged run, whose batches are of many chunks.
         uri: where the run is, which many chunks share if it is a merged one; not stored in it.
     """
 
@@ -103,7 +104,7 @@ class RunInfo:
     rows: int
     text_bytes: int
     tokens: int
-    batch_places: list[int]
+    batch_shuffle_keys: list[int]
     uri: str = ""
 
     def to_metadata(self) -> dict[bytes, bytes]:
@@ -121,31 +122,34 @@ class RunFile:
     """One file of the token store: a run of one chunk, or a merged run.
 
     Attributes:
-        parts: its chunks, by (path in UTF-8, chunk); the column `file` of a merged run numbers them.
-        batch_places: first place of each record batch.
+        chunks: its chunks, by (path in UTF-8, chunk); the column `file` of a merged run numbers them.
+        batch_shuffle_keys: first shuffle key of each record batch.
         size: bytes of the file; of a merged run, of the runs of one chunk that it came from.
         uri: where it is.
     """
 
-    parts: list[RunInfo]
-    batch_places: list[int]
+    chunks: list[RunInfo]
+    batch_shuffle_keys: list[int]
     size: int
     uri: str
 
     @property
     def source(self) -> str:
-        """The source, the same of all parts."""
-        return self.parts[0].source
+        """The source, the same of all chunks."""
+        return self.chunks[0].source
 
     @property
     def tokens(self) -> int:
         """Tokens of all documents."""
-        return sum(part.tokens for part in self.parts)
+        return sum(chunk.tokens for chunk in self.chunks)
 
     def to_metadata(self) -> dict[bytes, bytes]:
         """Schema metadata of a merged run."""
-        parts = [{key: value for key, value in _values(part).items() if key != "batch_places"} for part in self.parts]
-        return _to_metadata({"parts": parts, "batch_places": self.batch_places, "size": self.size})
+        chunks = [
+            {key: value for key, value in _values(chunk).items() if key != "batch_shuffle_keys"}
+            for chunk in self.chunks
+        ]
+        return _to_metadata({"chunks": chunks, "batch_shuffle_keys": self.batch_shuffle_keys, "size": self.size})
 
     @classmethod
     def from_schema(cls, schema: pa.Schema, uri: str, size: int = 0) -> "RunFile":
@@ -160,11 +164,11 @@ class RunFile:
             BylineError: the file is no run of this version.
         """
         values = _from_metadata(schema, uri)
-        if "parts" not in values:
+        if "chunks" not in values:
             info = RunInfo(**values, uri=uri)
-            return cls([info], info.batch_places, size, uri)
-        parts = [RunInfo(**part, batch_places=[], uri=uri) for part in values["parts"]]
-        return cls(parts, values["batch_places"], values["size"], uri)
+            return cls([info], info.batch_shuffle_keys, size, uri)
+        chunks = [RunInfo(**chunk, batch_shuffle_keys=[], uri=uri) for chunk in values["chunks"]]
+        return cls(chunks, values["batch_shuffle_keys"], values["size"], uri)
 
 
 def _values(info: RunInfo) -> dict[str, Any]:

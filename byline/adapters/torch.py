@@ -13,7 +13,7 @@ for batch in DataLoader(ShardDataset(shards), batch_size=8, num_workers=2):
 
 No `shuffle`: the rows stand in training order, phase after phase, and are shuffled already where the recipe asks for no
 other order. A branch is a data set of its own: `ShardDataset(byline.open("out/meco", branch="cooldown-25"))`, or from
-row `shards.branch_row("cooldown-25")` on, to go on from the main line's checkpoint there.
+row `shards.branch_row("cooldown-25")` on, to go on from the timeline's checkpoint there.
 """
 
 import numpy as np

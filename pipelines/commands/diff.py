@@ -30,7 +30,7 @@ from rich.text import Text
 from byline.errors import BylineError
 from byline.pipelines.recipes import load_recipe
 from byline.schemas.config import Config
-from byline.transforms.store.fingerprint import changed_keys, parts_by_path, source_parts
+from byline.transforms.store.fingerprint import changed_keys, settings_by_path, source_settings
 
 _TEXT = 60  # characters of a value that are shown
 _LISTED = 3  # values of a long list that are named
@@ -82,7 +82,7 @@ class Comparison:
     """Two configurations.
 
     Attributes:
-        stale: source of both -> what changed of that which its runs depend on, as keys of `source_parts`.
+        stale: source of both -> what changed of that which its runs depend on, as keys of `source_settings`.
         notes: files that could not be compared by what is in them.
     """
 
@@ -125,13 +125,13 @@ def compare(before: Config, after: Config) -> Comparison:
     both = Comparison(before, after)
     for source in sorted(set(before.sources) & set(after.sources)):
         try:
-            parts = source_parts(before, source), source_parts(after, source)
+            stages = source_settings(before, source), source_settings(after, source)
         except (BylineError, OSError) as error:
-            parts = parts_by_path(before, source), parts_by_path(after, source)
+            stages = settings_by_path(before, source), settings_by_path(after, source)
             note = f"{error}; so models and tokenizers are compared by their paths"
             if note not in both.notes:
                 both.notes.append(note)
-        changed = changed_keys(*parts)
+        changed = changed_keys(*stages)
         if changed:
             both.stale[source] = changed
     return both
@@ -163,7 +163,7 @@ def _tree(values: Mapping[str, Any]) -> dict[str, Any]:
     """Phases and branches by name, and other lists of mappings by number."""
     tree = {key: _by_number(value) for key, value in values.items() if key not in _LISTS_BY_NAME}
     for key in _LISTS_BY_NAME:
-        tree[key] = {part["name"]: _by_number(part) for part in values.get(key, ())}
+        tree[key] = {stage["name"]: _by_number(stage) for stage in values.get(key, ())}
     return tree
 
 
@@ -197,13 +197,13 @@ def effect_of(change: Change, both: Comparison) -> Effect:
             return Effect(half, f"assembles into {change.new}", Level.PLAN)
         return Effect(half, f"prepares everything that {change.new} does not hold", Level.PLAN)
     if change.path[:2] == ("tokenizer", "add"):
-        # It may widen the ids of every source, and a rewrite may put the tokens into texts.
+        # It may widen the ids of every source, and a formatter may put the tokens into texts.
         stale = _stale_by("tokenizer ids", both) | _stale_by("tokenizer.add", both)
         if stale:
             return Effect(half, f"prepares {_names(stale)} again", Level.ASSEMBLE, stale)
     if change.key == "shortage":
         return Effect(half, "plans; assembles only if a source is short", Level.PLAN)
-    is_used = any(part.mixture is None for config in (both.before, both.after) for part in config.parts)
+    is_used = any(stage.mixture is None for config in (both.before, both.after) for stage in config.stages)
     if change.path[0] == "mixture" and not is_used:
         return Effect(half, "nothing: every phase has a mixture of its own")
     return Effect(half, "plans and assembles", Level.ASSEMBLE)
@@ -329,8 +329,8 @@ def _lists(old: list[Any], new: list[Any]) -> str:
     was, now = set(map(str, old)), set(map(str, new))
     came = [item for item in new if str(item) not in was]
     gone = [item for item in old if str(item) not in now]
-    parts = [f"{sign} {_some(items)}" for sign, items in (("with", came), ("without", gone)) if items]
-    return f"{len(old):,} values -> {len(new):,} values, {' and '.join(parts) or 'in another order'}"
+    stages = [f"{sign} {_some(items)}" for sign, items in (("with", came), ("without", gone)) if items]
+    return f"{len(old):,} values -> {len(new):,} values, {' and '.join(stages) or 'in another order'}"
 
 
 def _some(items: list[Any]) -> str:

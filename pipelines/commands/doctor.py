@@ -254,14 +254,17 @@ def _check_folder(key: str, folder: str) -> Iterator[Check]:
         else:
             yield Check(key, State.OK, f"{folder}, answers")
         return
-    place = Path(folder).absolute()
-    while not place.exists():
-        place = place.parent
-    if os.access(place, os.W_OK):
-        yield Check(key, State.OK, f"{folder}, {_size(shutil.disk_usage(place).free)} free")
+    location = Path(folder).absolute()
+    while not location.exists():
+        location = location.parent
+    if os.access(location, os.W_OK):
+        yield Check(key, State.OK, f"{folder}, {_size(shutil.disk_usage(location).free)} free")
     else:
         yield Check(
-            key, State.FAILED, f"{folder}: {place} may not be written", f"sudo chown $USER {place}, or another {key}"
+            key,
+            State.FAILED,
+            f"{folder}: {location} may not be written",
+            f"sudo chown $USER {location}, or another {key}",
         )
 
 

@@ -68,8 +68,8 @@ def inspect(
 
     Args:
         out: the build's directory.
-        row: its number in the phase, or in the main line; negative from the end.
-        phase: name of a phase or branch; None for the whole main line.
+        row: its number in the phase, or in the timeline; negative from the end.
+        phase: name of a phase or branch; None for the whole timeline.
         tokenizer: the build's tokenizer.json; None for where it was. If it is there no more, ids are shown.
         console: where to; marks instead of colours if it has none.
         full: shows every token.
@@ -112,7 +112,7 @@ def _header(shards: Shards, row: int, plain: bool) -> Iterator[Text]:
     trained = int(sequence["loss_mask"].sum())
     phase = sequence["phase"]
     if phase in shards.branches:
-        phase += f" (a branch behind {shards.branch_row(phase):,} rows of the main line)"
+        phase += f" (a branch behind {shards.branch_row(phase):,} rows of the timeline)"
     where = f"row {row % len(shards)} of {len(shards)}, phase {phase}, row {inside} of {visible(entry.path)}"
     yield Text(f"{where}, L = {length:,}")
     parts = {"trained": trained, "masked": length - trained - padding, "padding": padding}
@@ -136,14 +136,14 @@ def _segments(shards: Shards, row: Row, vocabulary: Vocabulary, plain: bool, ful
     ends = np.cumsum(row["seq_lengths"])
     columns = zip(ends - row["seq_lengths"], ends, row["doc_ids"], row["doc_offsets"], strict=True)
     for number, (start, end, doc_id, offset) in enumerate(columns, 1):
-        place = f"tokens {start}-{end - 1} ({end - start})"
+        location = f"tokens {start}-{end - 1} ({end - start})"
         if doc_id == PADDING_DOC_ID:
-            yield Text(f"{number}  padding: {place}", STYLES["padding"])
+            yield Text(f"{number}  padding: {location}", STYLES["padding"])
             continue
         source, path, line = shards.origin(doc_id)
         masked = int((row["loss_mask"][start:end] == 0).sum())
         yield Text(
-            f"{number}  doc id {doc_id}, {source}, {visible(path)} row {line}: {place}, from its token {offset}, "
+            f"{number}  doc id {doc_id}, {source}, {visible(path)} row {line}: {location}, from its token {offset}, "
             f"{masked} masked",
             STYLES["border"],
         )

@@ -1,6 +1,6 @@
 """`byline plan`: token store -> plan; `byline.pipelines.console.plan_report` shows it. Writes nothing to the output.
 
-The passes over the token store are jobs of the runner where it is large, and are made in this process where it is not.
+The scans over the token store are jobs of the runner where it is large, and are made in this process where it is not.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,15 +20,15 @@ from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
 from byline.transforms.plans.planning import make_plan
 from byline.transforms.scans.count_runs import CountRuns, count_here, write_counter
-from byline.transforms.scans.counting import Pass, RunCounter
+from byline.transforms.scans.counting import RunCounter, Scan
 from byline.transforms.store import store_index
 from byline.transforms.store.run_reading import forget_runs
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 
-# Of a document a pass reads place, number of tokens, and what it asks of it.
+# Of a document a scan reads shuffle key, number of tokens, and what it asks of it.
 _DOCUMENT_BYTES = 24
 # A file and a record batch are each a request to an object store, of half a millisecond where 64 are under way: as long
-# as a pass takes for so much more of them. So a store of few documents is large where they are long.
+# as a scan takes for so much more of them. So a store of few documents is large where they are long.
 _REQUEST_BYTES = 16 << 10
 
 
@@ -47,11 +47,11 @@ def make_recipe_plan(config: Config, state: StoreState, settings: RunnerSettings
     """Plans from a state that was looked at."""
     forget_runs()
     tokenizer = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
-    return make_plan(config, tokenizer, state.runs, _passes(config, state, settings))
+    return make_plan(config, tokenizer, state.runs, _scans(config, state, settings))
 
 
-def _passes(config: Config, state: StoreState, settings: RunnerSettings) -> Pass:
-    uris, size = store_index.run_uris(state.runs), pass_bytes(state.files)
+def _scans(config: Config, state: StoreState, settings: RunnerSettings) -> Scan:
+    uris, size = store_index.run_uris(state.runs), scan_bytes(state.files)
 
     def run_job(counter: RunCounter) -> pa.RecordBatch:
         with _work_files(config.store, settings) as (list_uri, counter_uri, counts_uri):
@@ -85,9 +85,9 @@ def _work_files(store: str, settings: RunnerSettings) -> Iterator[list[str]]:
             storage.delete_file(uri)
 
 
-def pass_bytes(files: Iterable[RunFile]) -> int:
-    """About what a pass over files of the token store reads, with what opening and asking cost, in bytes."""
+def scan_bytes(files: Iterable[RunFile]) -> int:
+    """About what a scan over files of the token store reads, with what opening and asking cost, in bytes."""
     return sum(
-        _DOCUMENT_BYTES * sum(run.rows for run in file.parts) + _REQUEST_BYTES * (1 + len(file.batch_places))
+        _DOCUMENT_BYTES * sum(run.rows for run in file.chunks) + _REQUEST_BYTES * (1 + len(file.batch_shuffle_keys))
         for file in files
     )

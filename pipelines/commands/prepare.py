@@ -24,10 +24,10 @@ from byline.transforms.documents.work_lists import ListInputs, write_lines
 from byline.transforms.files import storage
 from byline.transforms.filters.filtering import FilterDocuments
 from byline.transforms.filters.tables import rules_of
-from byline.transforms.formatters.formatting import RewriteDocuments
+from byline.transforms.formatters.formatting import FormatDocuments
 from byline.transforms.scores.scoring import ScoreQuality
 from byline.transforms.store import store_index
-from byline.transforms.store.fingerprint import fingerprint, source_parts
+from byline.transforms.store.fingerprint import fingerprint, source_settings
 from byline.transforms.store.resuming import LeaveOutWritten
 from byline.transforms.store.runs import WriteRuns
 from byline.transforms.tokens.tokenizing import Tokenize
@@ -88,8 +88,8 @@ def look_at_store(config: Config, console: Console, *, reads_input: bool = True)
     """
     state = StoreState({}, {}, [])
     for source in sorted(config.sources):
-        parts = source_parts(config, source)
-        state.fingerprints[source] = fingerprint(parts)
+        settings = source_settings(config, source)
+        state.fingerprints[source] = fingerprint(settings)
         state.folders[source] = store_index.source_folder(config.store, source, state.fingerprints[source])
         found = store_index.read_files(state.folders[source])
         try:
@@ -173,7 +173,7 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
             | "ListInputs" >> ListInputs(list_uri)
             | "LeaveOutWritten" >> LeaveOutWritten(state.folders)
             | "ReadCorpus" >> ReadCorpus(sources)
-            | "RewriteDocuments" >> RewriteDocuments(sources)
+            | "FormatDocuments" >> FormatDocuments(sources)
             | "ExtractMetadata" >> ExtractMetadata()
             | "ScoreQuality" >> ScoreQuality(dict(config.classifiers), models, given)
             | "FilterDocuments" >> FilterDocuments(rules, models)
@@ -187,7 +187,7 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
 def _explain(config: Config, state: StoreState, pending: list[InputFile], console: Console) -> None:
     """Says what is read, and which changed key makes a source be read anew."""
     for source in sorted({file.source for file in pending}):
-        parts = source_parts(config, source)
+        settings = source_settings(config, source)
         some = [file for file in pending if file.source == source]
         size = sum(file.size for file in some)
         amount = (
@@ -197,11 +197,11 @@ def _explain(config: Config, state: StoreState, pending: list[InputFile], consol
         )
         line = f"prepare   {source}: {amount}"
         if not any(run.source == source for run in state.runs):
-            changed = store_index.nearest_change(config.store, source, parts)
+            changed = store_index.nearest_change(config.store, source, settings)
             if changed:
                 line += f"; prepared before with another configuration, changed: {', '.join(changed)}"
         console.print(line, highlight=False, markup=False)
-        store_index.write_parts(state.folders[source], parts)
+        store_index.write_settings(state.folders[source], settings)
     for note in store_index.merged_in_vain(state.inputs, state.runs, state.unused):
         console.print(f"prepare   {note}", highlight=False, markup=False, soft_wrap=True)
 

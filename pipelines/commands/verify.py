@@ -4,7 +4,7 @@
 files        every shard: bytes, sha256, columns, what it says of itself
 rows         every row: segments, doc ids, tokens, padding, loss mask
 ledger       every sum, and every line from the rows
-phases       no document twice in the main line, nor in a branch and the main line before it
+phases       no document twice in the timeline, nor in a branch and the timeline before it
 token store  every shard assembled once more in memory, every value compared     where the store is there
 raw corpus   sampled documents, token by token, tokenized by `tokenizers`        where the corpus is there
 ```
@@ -85,9 +85,9 @@ def verify(
     store = _compare_with(build) if with_store else _Store(None, "not compared: --no-store", [])
     report = _Report(console)
     # Workers may run in another folder.
-    place = locations.absolute(out)
-    with _work_folder(place, settings) as work:
-        job = CheckJob(place, tokenizer, work, _sample_below(build, documents), store.state is not None)
+    location = locations.absolute(out)
+    with _work_folder(location, settings) as work:
+        job = CheckJob(location, tokenizer, work, _sample_below(build, documents), store.state is not None)
         shards = _check_shards(build, job, store, settings, console)
         _tell_output(build, shards, report)
         _tell_ledger(build, shards, report)
@@ -340,7 +340,7 @@ def _document_checker(build: Build, files: list[InputFile | None]) -> DocumentCh
     if tokenizer.sha256 != build.manifest.tokenizer["sha256"]:
         raise BylineError(f"{config.tokenizer.file} is not the build's tokenizer any more; give it with --tokenizer")
     models = storage.join(config.store, MODELS_FOLDER)
-    used = {name for part in config.parts if part.condition for name in Template(part.condition.template).fields}
+    used = {name for stage in config.stages if stage.condition for name in Template(stage.condition.template).fields}
     scorers = [
         open_scorer(name, classifier, models)
         for name, classifier in config.classifiers.items()

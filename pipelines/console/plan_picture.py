@@ -1,4 +1,4 @@
-"""A plan as a picture in text: the shares of the sources, stacked, over the tokens of the main line.
+"""A plan as a picture in text: the shares of the sources, stacked, over the tokens of the timeline.
 
 ```
 100%┤▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒│▒▒▒▒   ▒ c4    26.0%
@@ -37,7 +37,7 @@ Header = Mapping[str, Any]
 
 
 def draw_timeline(phases: Sequence[Header], length: int, width: int, *, is_ascii: bool = False) -> list[Text]:
-    """Draws the main line and its branches.
+    """Draws the timeline and its branches.
 
     Args:
         phases: as a plan's header has them.
@@ -90,7 +90,7 @@ class _Scale:
         return self.spans[-1][1]
 
     def column(self, phase: int, row: float) -> int:
-        """The column of a point of the main line, at or behind the phase's first one."""
+        """The column of a point of the timeline, at or behind the phase's first one."""
         first, end = self.spans[phase]
         inside = (row - sum(self.rows[:phase])) / max(self.rows[phase], 1)
         return first + round(min(max(inside, 0.0), 1.0) * (end - first))
@@ -208,7 +208,7 @@ def _branches(phases: Sequence[Header], main: Sequence[Header], scale: _Scale, w
 
 
 def leave_row(branch: Header, rows: int) -> float:
-    """How many of the main line's sequences a branch follows: with its own, they are its share `at` of all."""
+    """How many of the timeline's sequences a branch follows: with its own, they are its share `at` of all."""
     return branch["branch"]["at"] * rows - branch["expected_rows"]
 
 

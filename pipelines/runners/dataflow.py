@@ -57,10 +57,10 @@ def check_options(given: dict[str, Any]) -> None:
     missing = [f"--option {name}={example}" for name, example in NEEDED.items() if not given[name]]
     if missing:
         raise BylineError(f"dataflow: needs {', '.join(missing)} (docs/dataflow.md)")
-    check_locations(given)
+    check_job_locations(given)
 
 
-def check_locations(given: dict[str, Any]) -> None:
+def check_job_locations(given: dict[str, Any]) -> None:
     """Addresses of files for jobs, where they are given.
 
     Args:
@@ -79,46 +79,46 @@ def check_locations(given: dict[str, Any]) -> None:
         raise BylineError("dataflow: no template_location: a build is jobs that each need what the one before wrote")
 
 
-def places_of(config: "Config", parts: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Every place of a recipe that workers open: its key, and where it is.
+def locations_of(config: "Config", sections: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Every location of a recipe that workers open: its key, and where it is.
 
     Args:
         config: the recipe.
-        parts: which keys, as in `PREPARING`.
+        sections: which keys, as in `PREPARING`.
     """
-    for part in parts:
-        if part == "sources":
+    for section in sections:
+        if section == "sources":
             for name, source in config.sources.items():
                 yield from ((f"sources.{name}.path", pattern) for pattern in source.patterns if not source.is_made)
-        elif part == "classifiers":
+        elif section == "classifiers":
             yield from ((f"classifiers.{name}.model", found.model) for name, found in config.classifiers.items())
-        elif part == "filter":
+        elif section == "filter":
             from byline.transforms.filters.tables import filter_files
 
             yield from filter_files(config)
-        elif part == "tokenizer":
+        elif section == "tokenizer":
             yield "tokenizer.file", config.tokenizer.file
         else:
-            yield part, getattr(config, part)
+            yield section, getattr(config, section)
 
 
-def is_out_of_reach(place: str) -> bool:
+def is_out_of_reach(location: str) -> bool:
     """Whether workers, on machines of the cloud, cannot open it."""
     from byline.object_stores import is_object_address
 
-    return not is_object_address(place)
+    return not is_object_address(location)
 
 
-def check_places(places: Iterable[tuple[str, str]]) -> None:
-    """Refuses places that are on the driver's machine alone, before a job is paid for that cannot find them.
+def check_locations(locations: Iterable[tuple[str, str]]) -> None:
+    """Refuses locations that are on the driver's machine alone, before a job is paid for that cannot find them.
 
     Args:
-        places: each with its key.
+        locations: each with its key.
 
     Raises:
         BylineError: there are such.
     """
-    lost = [f"{key} {place}" for key, place in places if is_out_of_reach(place)]
+    lost = [f"{key} {location}" for key, location in locations if is_out_of_reach(location)]
     if lost:
         raise BylineError(
             f"dataflow: its workers cannot open {', '.join(lost)}; expected gs:// or s3:// addresses (docs/dataflow.md)"

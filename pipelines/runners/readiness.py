@@ -155,14 +155,14 @@ def check_reach(name: str, config: "Config", path: str) -> Iterator[Check]:
     """
     if name.lower() not in ("dataflow", "dataflowrunner"):
         return
-    places = list(dataflow.places_of(config, dataflow.BUILDING))
-    for key, place in places:
-        if dataflow.is_out_of_reach(place):
-            found = f"{key} {place}: out of reach of Dataflow's workers"
-            yield Check("place", State.FAILED, found, f"a gs:// address for {key} in {path}")
-    if any(place.startswith("s3://") for _, place in places):
+    locations = list(dataflow.locations_of(config, dataflow.BUILDING))
+    for key, location in locations:
+        if dataflow.is_out_of_reach(location):
+            found = f"{key} {location}: out of reach of Dataflow's workers"
+            yield Check("location", State.FAILED, found, f"a gs:// address for {key} in {path}")
+    if any(location.startswith("s3://") for _, location in locations):
         found = "s3://: Dataflow's workers need AWS credentials in their environment"
-        yield Check("place", State.ABSENT, found, "give them to the workers (docs/dataflow.md), or take gs://")
+        yield Check("location", State.ABSENT, found, "give them to the workers (docs/dataflow.md), or take gs://")
 
 
 def _check_job_server(kind: "Runner", options: "PipelineOptions") -> Iterator[Check]:
@@ -232,7 +232,7 @@ def _check_cloud(options: "PipelineOptions", environment: Mapping[str, str], hom
     for label, (name, example) in zip(labels, dataflow.NEEDED.items(), strict=True):
         yield _given(label, given[name], f"--option {name}={example}")
     try:
-        dataflow.check_locations(given)
+        dataflow.check_job_locations(given)
     except BylineError as error:
         yield Check("options", State.FAILED, one_line(error), "correct --option")
     if given["machine_type"]:

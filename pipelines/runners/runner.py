@@ -49,11 +49,11 @@ from byline.pipelines.runners.beam_options import JOB_SERVED, Runner, check_know
 
 # Below this, starting worker processes takes longer than they save.
 SMALL_INPUT_BYTES = 32 << 20
-# Below this, the passes of a plan take about as long in the driver's process as their jobs take to start, or less. So
-# much is 4 million documents of 1,300 tokens: 1 to 13 s of a busy core for a pass, 230 MB, and from an object store 5 s
+# Below this, the scans of a plan take about as long in the driver's process as their jobs take to start, or less. So
+# much is 4 million documents of 1,300 tokens: 1 to 13 s of a busy core for a scan, 230 MB, and from an object store 5 s
 # at least (10,000 requests, 64 of 30 ms at a time). A job starts in 3 s on Flink, 7 s on Spark, 4 to 10 s in processes
-# of this machine, minutes on Dataflow; a plan is three to eight passes, of which one or two are long.
-SMALL_PASS_BYTES = 256 << 20
+# of this machine, minutes on Dataflow; a plan is three to eight scans, of which one or two are long.
+SMALL_SCAN_BYTES = 256 << 20
 # Where a pool of workers listens by custom, on the machine of each executor.
 WORKER_POOL = "localhost:50000"
 POOL_MODULE = "byline.pipelines.runners.worker_pool"
@@ -115,17 +115,18 @@ class RunnerSettings:
         _check_complete(self.kind, PipelineOptions(list(self.options)))
         return unknown
 
-    def check_places(self, places: Iterable[tuple[str, str]]) -> None:
-        """Refuses places that this runner's workers cannot open: on Spark and Flink there may be a shared file system.
+    def check_locations(self, locations: Iterable[tuple[str, str]]) -> None:
+        """Refuses locations that this runner's workers cannot open: on Spark and Flink there may be a shared file
+        system.
 
         Args:
-            places: each with its key of the recipe.
+            locations: each with its key of the recipe.
 
         Raises:
             BylineError: there are such.
         """
         if self.kind is Runner.DATAFLOW:
-            dataflow.check_places(places)
+            dataflow.check_locations(locations)
 
     def workers_for(self, input_bytes: int) -> int:
         """How many local processes for an input of so many bytes on disk."""
@@ -134,9 +135,9 @@ class RunnerSettings:
         return 1 if input_bytes < SMALL_INPUT_BYTES else os.cpu_count() or 1
 
 
-def is_worth_a_job(pass_bytes: int) -> bool:
-    """Whether a pass over so much of the token store is work for a runner, and not for this process alone."""
-    return pass_bytes >= SMALL_PASS_BYTES
+def is_worth_a_job(scan_bytes: int) -> bool:
+    """Whether a scan over so much of the token store is work for a runner, and not for this process alone."""
+    return scan_bytes >= SMALL_SCAN_BYTES
 
 
 def default_options(kind: Runner, given: PipelineOptions, workers: int | None) -> list[str]:

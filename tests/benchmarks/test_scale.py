@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.scale import CASES, as_values, make_tokenizer, report, short, simulate
 from benchmarks.scale_corpus import Population, Prototypes, counted, make_documents, write_prototypes, write_whole_run
-from benchmarks.scale_costs import Assumptions, first_visits, reopened, steps_of, upload_requests
+from benchmarks.scale_costs import Assumptions, first_range_reads, reopened, steps_of, upload_requests
 from benchmarks.scale_planning import Planned
 from benchmarks.scale_reading import CountedFile, Range, merge_cost, ranges_of
 from byline.schemas.config_file import parse_config
@@ -31,15 +31,15 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Planned:
 def test_a_small_case_from_end_to_end(planned: Planned) -> None:
     of, cost = planned.populations["dclm"], planned.run_costs["dclm"]
     assert (of.runs, planned.files("dclm"), planned.shards) == (9, 9, 8)
-    assert planned.passes == ["SampleCounter", "DrawCounter"]
-    assert len(cost.passes) == 2
+    assert planned.scans == ["SampleCounter", "DrawCounter"]
+    assert len(cost.scans) == 2
     assert cost.opening.requests == 2
     # All ranges together find the share of a run that the plan draws of the corpus.
-    found = cost.visits.documents[3] * cost.visits.ranges
+    found = cost.range_reads.documents[3] * cost.range_reads.ranges
     assert found == pytest.approx(planned.documents / of.runs, rel=0.1)
     # Index, then tokens; a range that reaches into another batch asks for that, too.
-    assert 2 <= cost.visits.cost.requests < 4
-    assert cost.visits.cost.bytes > cost.visits.documents[3] * 2 * 1000
+    assert 2 <= cost.range_reads.cost.requests < 4
+    assert cost.range_reads.cost.bytes > cost.range_reads.documents[3] * 2 * 1000
 
 
 def test_the_report_and_the_json_say_the_same(planned: Planned) -> None:
@@ -51,17 +51,17 @@ def test_the_report_and_the_json_say_the_same(planned: Planned) -> None:
     assert "8 shards" in report(case, planned, given)
 
 
-def test_assembling_asks_for_visits_and_openings(planned: Planned) -> None:
-    given, visits = Assumptions(workers=3), planned.run_costs["dclm"].visits
+def test_assembling_asks_for_range_read_and_openings(planned: Planned) -> None:
+    given, range_reads = Assumptions(workers=3), planned.run_costs["dclm"].range_reads
     assemble = next(step for step in steps_of(planned, given) if step.name == "assemble")
     # 8 shards, each looked for; 9 runs opened by 3 processes, with two requests.
-    expected = visits.ranges * 9 * visits.cost.requests + 3 * 9 * 2 + 8
+    expected = range_reads.ranges * 9 * range_reads.cost.requests + 3 * 9 * 2 + 8
     assert assemble.gets == pytest.approx(expected)
-    assert first_visits(planned, 3)[0] == 54
+    assert first_range_reads(planned, 3)[0] == 54
     assert reopened(planned) == (0, 0)
     # Twice as many footers as there is room for: every second file is opened again for each range.
     cost = replace(planned.run_costs["dclm"], kept_bytes=2 * DIRECTORY_BYTES // 9)
-    assert reopened(replace(planned, run_costs={"dclm": cost}))[0] == pytest.approx(visits.ranges * 9, rel=1e-6)
+    assert reopened(replace(planned, run_costs={"dclm": cost}))[0] == pytest.approx(range_reads.ranges * 9, rel=1e-6)
 
 
 def test_compaction_appears_where_runs_are_merged(planned: Planned) -> None:
@@ -97,7 +97,7 @@ def test_a_population_has_the_documents_of_its_runs() -> None:
     documents = make_documents(of, "any", 20_000)
     assert documents["num_tokens"].to_numpy().mean() == pytest.approx(of.of.tokens, rel=0.05)
     assert documents.schema.names == [
-        "place",
+        "shuffle_key",
         "row",
         "num_tokens",
         "quality",
@@ -119,17 +119,17 @@ def test_a_share_of_documents_that_stand_for_many_is_that_of_all_of_them(tmp_pat
         },
         "test",
     )
-    passes = []
+    scans = []
 
-    def do_pass(counter: RunCounter) -> pa.RecordBatch:
-        passes.append(counter)
+    def scan(counter: RunCounter) -> pa.RecordBatch:
+        scans.append(counter)
         return counted(counter, prototypes, str(tmp_path))
 
-    found = find_predicates(config, do_pass)[0, "dclm"]
+    found = find_predicates(config, scan)[0, "dclm"]
     # The key's two digits, then a tie that tells seven documents of one score apart.
-    assert len(passes) == 3
+    assert len(scans) == 3
     taken = sum(
-        int(holds(found, open_run(uri, ["place", "num_tokens", "quality"]).whole(), "dclm").sum())
+        int(holds(found, open_run(uri, ["shuffle_key", "num_tokens", "quality"]).whole(), "dclm").sum())
         for uri in prototypes["dclm"].uris
     )
     assert abs(taken * 7 - int(Fraction("0.3") * 3 * 501 * 7)) <= 7
@@ -141,7 +141,7 @@ def test_merging_reads_a_run_once_and_its_index_once_more(tmp_path: Path) -> Non
     cost = merge_cost(uri, str(tmp_path / "merged.arrow"))
     size = Path(uri).stat().st_size
     assert size < cost.bytes < 1.2 * size
-    batches = open_run(uri, ["place"])
+    batches = open_run(uri, ["shuffle_key"])
     assert cost.requests > 2 * len(list(batches.batches()))
 
 

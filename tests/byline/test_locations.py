@@ -9,7 +9,7 @@ from byline.errors import BylineError
 
 
 @pytest.mark.parametrize(
-    "place",
+    "location",
     [
         *(
             "out/x",
@@ -28,12 +28,12 @@ from byline.errors import BylineError
         *("s3://bucket", "s3://bucket/", "gs://bucket/a/b%20c", "s3://bucket/a:b"),
     ],
 )
-def test_paths_and_addresses(place: str) -> None:
-    locations.check(place)
+def test_paths_and_addresses(location: str) -> None:
+    locations.check(location)
 
 
 @pytest.mark.parametrize(
-    ("place", "message"),
+    ("location", "message"),
     [
         ("s3:/corpus/x", "s3:/corpus/x: an address begins with s3://, as in s3://bucket/key"),
         ("s3:/u:secret@c/x", "s3:/...@c/x: an address begins with s3://, as in s3://bucket/key"),
@@ -55,15 +55,15 @@ def test_paths_and_addresses(place: str) -> None:
         ("s3://b//x", "s3://b//x: an empty name between two slashes can neither be read nor written; "),
     ],
 )
-def test_what_is_neither(place: str, message: str) -> None:
+def test_what_is_neither(location: str, message: str) -> None:
     for refuses in (locations.check, locations.absolute):
         with pytest.raises(BylineError) as error:
-            refuses(place)
+            refuses(location)
         assert str(error.value).startswith(message)
         assert "secret" not in str(error.value)
 
 
-def test_the_absolute_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_absolute_location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert locations.absolute("a:b/c") == locations.absolute(Path("a:b/c")) == f"{tmp_path}/a:b/c"
     assert locations.absolute("gs://bucket/a%20b//") == "gs://bucket/a%20b"

@@ -121,7 +121,7 @@ def branched(tmp_path: Path) -> tuple[Path, list[PackedRow]]:
     return tmp_path, numbered_build(tmp_path, BRANCHED, branches=LEAVES)
 
 
-def test_the_main_line_alone_is_opened(branched):
+def test_the_timeline_alone_is_opened(branched):
     directory, rows = branched
     shards = byline.open(directory)
     assert (shards.phases, shards.branch) == (("conditioned", "cooldown"), None)
@@ -132,7 +132,7 @@ def test_the_main_line_alone_is_opened(branched):
         shards.phase("cooldown-50")
 
 
-def test_a_branch_is_the_main_line_up_to_it_and_then_its_own_rows(branched):
+def test_a_branch_is_the_timeline_up_to_it_and_then_its_own_rows(branched):
     directory, rows = branched
     shards = byline.open(directory, branch="cooldown-50")
     assert (shards.phases, shards.branch) == (("conditioned", "cooldown-50"), "cooldown-50")
@@ -207,7 +207,7 @@ def test_a_branch_pickles(branched):
 @pytest.mark.parametrize("leaves", [("warmup", 0), ("conditioned", 4), ("conditioned", -1), ("cooldown-50", 0)])
 def test_a_branch_that_leaves_nothing(tmp_path, leaves):
     numbered_build(tmp_path, BRANCHED, branches={**LEAVES, "cooldown-50": leaves})
-    with pytest.raises(BylineError, match="branch 'cooldown-50' leaves no phase of the main line"):
+    with pytest.raises(BylineError, match="branch 'cooldown-50' leaves no phase of the timeline"):
         byline.open(tmp_path)
 
 

@@ -113,9 +113,9 @@ def _state(name: str) -> dict:
 
 
 @pytest.fixture
-def passes_are_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However small the token store of a test is, the passes of its plan run on the engine."""
-    monkeypatch.setattr(runner, "SMALL_PASS_BYTES", 0)
+def scans_are_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small the token store of a test is, the scans of its plan run on the engine."""
+    monkeypatch.setattr(runner, "SMALL_SCAN_BYTES", 0)
 
 
 @pytest.fixture(scope="session", params=("spark", "flink"))

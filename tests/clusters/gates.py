@@ -1,7 +1,7 @@
 """Holds a step of a job where it is until a test has done its harm, so that the harm is in the middle of it.
 
 ```
-elements of a step     1st    passes, and is done to its end: a run, a count, a shard
+elements of a step     1st    scans, and is done to its end: a run, a count, a shard
                        2nd    waits       a process waits with each
                        3rd    waits       two do: kill one of them, then open the gate
 ```
@@ -42,7 +42,7 @@ def wait_until(is_so: Callable[[], bool], what: str, seconds: float = PATIENCE_S
 
 
 class Gate(Protocol):
-    """What elements pass through."""
+    """What elements scan through."""
 
     def enter(self, element: Any) -> None:
         """Called in the worker with each element; when it returns, the element goes on."""
@@ -60,7 +60,7 @@ def is_first(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Hold:
-    """Lets one element pass and holds the others, each with its process, until it is open."""
+    """Lets one element scan and holds the others, each with its process, until it is open."""
 
     folder: Path
 
@@ -107,7 +107,7 @@ class Meet:
 
 @dataclass(frozen=True)
 class Fall:
-    """Lets one element pass and, when it is done, kills each process that comes with another, until it is mended.
+    """Lets one element scan and, when it is done, kills each process that comes with another, until it is mended.
 
     Attributes:
         folder: of the gate.

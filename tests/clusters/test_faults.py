@@ -29,7 +29,7 @@ from tests.clusters.gates import Fall, Gate, Gated, Hold, Meet, wait_until
 from tests.support.builds import digests, quiet
 from tests.support.corpora import SPECIAL, make_records, write_jsonl, write_tokenizer
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("passes_are_jobs")]
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("scans_are_jobs")]
 
 # So many that each of two workers has more than two.
 FILES = 24
@@ -54,7 +54,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config_of(corpus: Path, store: Path, output: Path) -> Config:
-    """Many small files and shards, and two passes to plan them."""
+    """Many small files and shards, and two scans to plan them."""
     source = {"format": "jsonl", "path": f"{corpus}/mine/*.jsonl", "fields": {"text": "body", "url": "metadata.url"}}
     values = {
         "sources": {"mine": source},
@@ -168,7 +168,7 @@ def kill_in_the_middle(engine: Engine, gate: Hold, victim: str) -> None:
     [
         ("prepare", ["Python worker"]),
         ("prepare", ["JVM"]),
-        # Of its two passes, each has its own.
+        # Of its two scans, each has its own.
         ("plan", ["Python worker", "JVM"]),
         ("assemble", ["Python worker"]),
         ("assemble", ["JVM"]),

@@ -158,6 +158,6 @@ def test_on_this_machine(workers: int, storage: Storage, corpus: Corpus, expecte
     check(storage.values(corpus), RunnerSettings(workers=workers), storage, expected)
 
 
-@pytest.mark.usefixtures("passes_are_jobs")
+@pytest.mark.usefixtures("scans_are_jobs")
 def test_on_a_cluster(engine: Engine, storage: Storage, corpus: Corpus, expected: Expected) -> None:
     check(storage.values(corpus), engine.settings(*storage.options), storage, expected)

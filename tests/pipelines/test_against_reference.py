@@ -23,7 +23,7 @@ from byline.schemas.recipe import Packing
 from byline.shards import shard_metadata
 from byline.transforms.corpora.reading import ReadCorpus
 from byline.transforms.shards import assembling
-from tests.reference import assembly, documents, layout, placing, selection
+from tests.reference import assembly, documents, hashing, layout, selection
 from tests.support import small
 
 LENGTH = 48
@@ -36,7 +36,7 @@ CONDITIONED = [
     {"name": "cooldown", "share": "0.2", "select": SELECT},
 ]
 ODD_CONDITIONS = [
-    {"name": "after", "share": "0.5", "condition": {**CONDITION, "place": "after", "dropout": "0.3"}},
+    {"name": "after", "share": "0.5", "condition": {**CONDITION, "position": "after", "dropout": "0.3"}},
     {
         "name": "before",
         "share": "0.5",
@@ -94,7 +94,7 @@ def build(config: Config) -> Plan:
 @pytest.fixture(scope="module")
 def kept(folder: Path) -> list[assembly.Document]:
     """What the reference keeps of the raw files."""
-    numbers, found = placing.file_numbers(FILES), []
+    numbers, found = hashing.file_numbers(FILES), []
     for source, path in FILES:
         for raw in documents.read_documents(source, "jsonl", [(path, folder / source / path)]):
             if documents.drop_reason(raw) is None:
@@ -108,8 +108,8 @@ def _as_document(raw: documents.RawDocument, file_number: int) -> assembly.Docum
     quality = raw.record["quality"]
     return assembly.Document(
         source=raw.source,
-        place=placing.place(raw.source, raw.path, raw.row),
-        doc_id=placing.doc_id(file_number, raw.row),
+        shuffle_key=hashing.shuffle_key(raw.source, raw.path, raw.row),
+        doc_id=hashing.doc_id(file_number, raw.row),
         tokens=layout.tokenize(small.reference_tokenizer(), raw.text),
         values={"host": None if raw.url is None else raw.url.split("/")[2], "license": raw.record["license"]},
         numbers={"quality": None if quality is None else selection.as_float32(quality)},
@@ -194,7 +194,8 @@ def best_documents(kept: list[assembly.Document]) -> set[int]:
     for source in "ab":
         mine = [document for document in kept if document.source == source]
         scored = [
-            selection.Scored(document.numbers["quality"], document.place, len(document.tokens)) for document in mine
+            selection.Scored(document.numbers["quality"], document.shuffle_key, len(document.tokens))
+            for document in mine
         ]
         found |= {mine[index].doc_id for index in selection.top_share(scored, Fraction("0.7"), "documents")}
     return found
@@ -207,7 +208,7 @@ def test_doc_ids_lead_back_to_the_raw_files(built: Built, kept: list[assembly.Do
     for row in shards[::7]:
         for doc_id in row["doc_ids"][row["doc_ids"] >= 0].tolist():
             source, path, number = shards.origin(doc_id)
-            assert placing.place(source, path, number) == known[doc_id].place
+            assert hashing.shuffle_key(source, path, number) == known[doc_id].shuffle_key
 
 
 def test_the_ledger_counts_what_was_dropped(built: Built, folder: Path, kept: list[assembly.Document]) -> None:
@@ -225,7 +226,7 @@ def test_the_ledger_counts_what_was_dropped(built: Built, folder: Path, kept: li
 def test_the_token_store_is_in_pieces(built: Built) -> None:
     state = small.prepare_quietly(built.config)
     assert len(state.runs) > 2 * len(FILES)
-    assert any(len(run.batch_places) > 1 for run in state.runs)
+    assert any(len(run.batch_shuffle_keys) > 1 for run in state.runs)
     path = byline.read_manifest(built.config.output).phases[0].shards[0].path
     with pa.memory_map(str(Path(built.config.output, path))) as source:
         assert pa.ipc.open_file(source).num_record_batches > 1

@@ -219,7 +219,7 @@ RECIPES = {
     "fewer tokens than asked for": {"tokens": "10M", "shortage": "shrink"},
     "behind the document, some dropped out, in pieces": {
         "phases": [
-            {"name": "a", "share": 0.5, "condition": {"template": " <{host}>", "place": "after", "dropout": 0.5}},
+            {"name": "a", "share": 0.5, "condition": {"template": " <{host}>", "position": "after", "dropout": 0.5}},
             {"name": "b", "share": 0.3, "select": {"top": "1/3", "by": "quality", "count": "tokens"}},
             {"name": "c", "share": 0.2},
         ],

@@ -38,7 +38,7 @@ import byline.pipelines.runners.runner
 from byline.errors import BylineError
 from byline.pipelines.commands.prepare import StoreState
 from byline.pipelines.commands.verify import verify
-from byline.pipelines.runners.dataflow import ASSEMBLING, BUILDING, PLANNING, is_out_of_reach, places_of
+from byline.pipelines.runners.dataflow import ASSEMBLING, BUILDING, PLANNING, is_out_of_reach, locations_of
 from byline.pipelines.runners.runner import RunnerSettings, make_runner, parse_options, run_pipeline
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
@@ -188,7 +188,7 @@ class Build:
         found: list[tuple[str, Wire]] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(storage, "temporary_name", lambda name: f".tmp-{name}")
-            patch.setattr(byline.pipelines.runners.runner, "SMALL_PASS_BYTES", 0)
+            patch.setattr(byline.pipelines.runners.runner, "SMALL_SCAN_BYTES", 0)
 
             def take(name: str, module: Any, run: Callable[[], object]) -> None:
                 def run_pipeline(wire: Wire, *_: object) -> None:
@@ -218,9 +218,9 @@ class Build:
             many = replace(
                 self.state, runs=[replace(run, path=f"{n:05d}") for run in self.state.runs[:1] for n in range(files)]
             )
-            do_pass = byline.pipelines.commands.plan._passes(config, many, settings)
+            scan = byline.pipelines.commands.plan._scans(config, many, settings)
             for counter in self.counters:
-                take(type(counter).__name__, byline.pipelines.commands.plan, lambda: do_pass(counter))  # noqa: B023
+                take(type(counter).__name__, byline.pipelines.commands.plan, lambda: scan(counter))  # noqa: B023
             take(
                 "assemble",
                 byline.pipelines.commands.assemble,
@@ -271,7 +271,7 @@ def planned(corpus: Corpus, built: Path, tmp_path_factory: pytest.TempPathFactor
         patch.setattr(planning, "SAMPLED_DOCUMENTS", 300)
         plan, state = byline.pipelines.commands.plan.plan(config, RunnerSettings(), quiet())
     kinds = {type(counter).__name__ for counter in counters}
-    assert kinds == {"DigitCounter", "ValueCounter", "SampleCounter", "PlaceCounter", "DrawCounter"}
+    assert kinds == {"DigitCounter", "ValueCounter", "SampleCounter", "ShuffleKeyCounter", "DrawCounter"}
     finished = copy_build(built, tmp_path_factory.mktemp("finished") / "shards")
     return Build(finished, config, state, plan, list({type(counter): counter for counter in counters}.values()))
 
@@ -288,7 +288,7 @@ def jobs(planned: Build, cloud: Google, tmp_path_factory: pytest.TempPathFactory
 
 def test_every_job_of_a_build(jobs: dict[int, dict[str, Job]]) -> None:
     few = jobs[1]
-    counters = ["DigitCounter", "ValueCounter", "SampleCounter", "PlaceCounter", "DrawCounter"]
+    counters = ["DigitCounter", "ValueCounter", "SampleCounter", "ShuffleKeyCounter", "DrawCounter"]
     assert sorted(few) == sorted(["prepare", *counters, "assemble", "verify"])
     for name, job in few.items():
         environment = job.template["environment"]
@@ -366,21 +366,21 @@ def test_no_way_to_google(monkeypatch: pytest.MonkeyPatch) -> None:
         run_pipeline(lambda _: None, RunnerSettings(runner="dataflow", options=OPTIONS), 0)
 
 
-def test_places_that_workers_cannot_open(corpus: Corpus, tmp_path: Path) -> None:
+def test_locations_that_workers_cannot_open(corpus: Corpus, tmp_path: Path) -> None:
     settings = RunnerSettings(runner="dataflow", options=OPTIONS)
     config = parse_config(recipe(corpus, tmp_path, store="gs://bucket/store", output="s3://bucket/out"), "test")
-    settings.check_places(places_of(config, PLANNING))
+    settings.check_locations(locations_of(config, PLANNING))
     with pytest.raises(BylineError) as caught:
-        settings.check_places(places_of(config, ASSEMBLING))
+        settings.check_locations(locations_of(config, ASSEMBLING))
     assert str(caught.value) == (
         f"dataflow: its workers cannot open tokenizer.file {corpus.tokenizer}; expected gs:// or s3:// addresses "
         "(docs/dataflow.md)"
     )
-    found = [key for key, place in places_of(config, BUILDING) if is_out_of_reach(place)]
+    found = [key for key, location in locations_of(config, BUILDING) if is_out_of_reach(location)]
     sources = [f"sources.{name}.path" for name in ("c4", "dclm", "mine", "refinedweb")]
     assert sorted(found) == sorted([*sources, "classifiers.quality.model", "tokenizer.file"])
     # Elsewhere there may be a shared file system.
-    RunnerSettings(runner="spark").check_places(places_of(config, BUILDING))
+    RunnerSettings(runner="spark").check_locations(locations_of(config, BUILDING))
 
 
 def run_with(monkeypatch: pytest.MonkeyPatch, **methods: Callable[..., Any]) -> str:

@@ -283,11 +283,11 @@ def test_a_wrong_location_is_named_whatever_else_is_wrong(tmp_path, monkeypatch)
         assert "credentials" in failed
 
 
-def test_places_out_of_dataflows_reach(recipe, tmp_path):
+def test_locations_out_of_dataflows_reach(recipe, tmp_path):
     text = recipe.read_text().replace(f"{tmp_path}/store/deep", "s3://no-bucket-of-ours/store")
     config = parse_config(yaml.safe_load(text), "r.yaml")
     found = [(check.state, check.found, check.mend) for check in check_reach("DataflowRunner", config, "r.yaml")]
-    places = {
+    locations = {
         "sources.mine.path": f"{tmp_path}/data/*.jsonl",
         "classifiers.quality.model": f"{tmp_path}/quality.bin",
         "tokenizer.file": f"{tmp_path}/tokenizer.json",
@@ -297,10 +297,10 @@ def test_places_out_of_dataflows_reach(recipe, tmp_path):
         *(
             (
                 State.FAILED,
-                f"{key} {place}: out of reach of Dataflow's workers",
+                f"{key} {location}: out of reach of Dataflow's workers",
                 f"a gs:// address for {key} in r.yaml",
             )
-            for key, place in places.items()
+            for key, location in locations.items()
         ),
         (
             State.ABSENT,

@@ -86,9 +86,9 @@ def leaves(hint: Any) -> Iterator[Any]:
 
 
 def record(monkeypatch: pytest.MonkeyPatch) -> list[Wire]:
-    """Every pipeline that is run from now on; passes of a plan are such, however small."""
+    """Every pipeline that is run from now on; scans of a plan are such, however small."""
     wires: list[Wire] = []
-    monkeypatch.setattr(byline.pipelines.runners.runner, "SMALL_PASS_BYTES", 0)
+    monkeypatch.setattr(byline.pipelines.runners.runner, "SMALL_SCAN_BYTES", 0)
     for module in (
         byline.pipelines.commands.prepare,
         byline.pipelines.commands.plan,

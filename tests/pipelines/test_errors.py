@@ -138,15 +138,15 @@ def test_yaml_that_is_none(byline, tmp_path) -> None:
     mistake(byline("plan", path), r"r\.yaml: expected keys and values")
 
 
-@pytest.mark.parametrize("place", ["s3:/corpus/x", "s3://", "S3://corpus/x", "file:///tmp/o", "https://host/x"])
-def test_a_place_that_is_no_address(byline, values, tmp_path, monkeypatch, place) -> None:
+@pytest.mark.parametrize("location", ["s3:/corpus/x", "s3://", "S3://corpus/x", "file:///tmp/o", "https://host/x"])
+def test_a_location_that_is_no_address(byline, values, tmp_path, monkeypatch, location) -> None:
     monkeypatch.chdir(tmp_path)
     before = {path.name for path in tmp_path.iterdir()} | {"r.yaml"}
     path = write_recipe(tmp_path / "r.yaml", values)
     for key in ("output", "store", "sources.mine.path"):
-        mistake(byline("plan", path, "--set", f"{key}={place}"), f"^error .*r\\.yaml: {key}: {place}: ")
-    for words in (["verify", place], ["inspect", place], ["prompt", place, "host=a.example", "text"]):
-        mistake(byline(*words), f"^error {place}: ")
+        mistake(byline("plan", path, "--set", f"{key}={location}"), f"^error .*r\\.yaml: {key}: {location}: ")
+    for words in (["verify", location], ["inspect", location], ["prompt", location, "host=a.example", "text"]):
+        mistake(byline(*words), f"^error {location}: ")
     assert {path.name for path in tmp_path.iterdir()} == before
 
 
@@ -386,8 +386,8 @@ def test_a_recipe_on_this_machine_is_no_job_for_dataflow(byline, values, tmp_pat
     path = write_recipe(tmp_path / "r.yaml", values)
     options = {"project": "p", "region": "r", "sdk_container_image": "i", "temp_location": "gs://bucket/t"}
     words = [word for name, value in options.items() for word in ("--option", f"{name}={value}")]
-    places = {"build": "sources.mine.path", "prepare": "sources.mine.path", "plan": "store", "compact": "store"}
-    for command, key in {**places, "assemble": "tokenizer.file"}.items():
+    locations = {"build": "sources.mine.path", "prepare": "sources.mine.path", "plan": "store", "compact": "store"}
+    for command, key in {**locations, "assemble": "tokenizer.file"}.items():
         mistake(
             byline(command, path, "--runner", "dataflow", *words), rf"workers cannot open {key} /.*; expected gs://"
         )

@@ -21,7 +21,7 @@ from byline.schemas.config import Config
 from byline.schemas.filters import write_entry
 from byline.schemas.reasons import DropReasons
 from byline.transforms.filters.tables import check_filters, drop_reasons_of, rules_of
-from byline.transforms.store.fingerprint import changed_keys, fingerprint, parts_by_path, source_parts
+from byline.transforms.store.fingerprint import changed_keys, fingerprint, settings_by_path, source_settings
 from tests.reference import compare_build, filters
 from tests.support import small
 from tests.support.builds import manifest_of, verify, write_manifest
@@ -155,7 +155,7 @@ def test_reasons_in_the_order_of_the_steps() -> None:
 
 def test_without_rules_the_token_store_is_what_it_was(tmp_path: Path) -> None:
     small.tokenizer_file(tmp_path)
-    parts = source_parts(small.small_config(tmp_path), "a")
+    parts = source_settings(small.small_config(tmp_path), "a")
     assert not [key for key in parts if "filter" in key]
 
 
@@ -164,7 +164,7 @@ def test_what_makes_a_source_be_prepared_again(tmp_path: Path) -> None:
     (tmp_path / "moved.txt").write_text("a.example\n")
 
     def parts(*rules: Any, source: str = "a") -> dict[str, Any]:
-        return source_parts(config_of(tmp_path, filter=list(rules)), source)
+        return source_settings(config_of(tmp_path, filter=list(rules)), source)
 
     assert parts({"gopher_words": {"at_least": 50}}) == parts("gopher_words")
     listed = parts({"hosts": {"deny": str(tmp_path / "denied.txt")}})
@@ -175,12 +175,12 @@ def test_what_makes_a_source_be_prepared_again(tmp_path: Path) -> None:
     assert fingerprint(listed) != fingerprint(changed)
     assert changed_keys(parts("c4"), parts("c4_curly_bracket")) == ["filter"]
     assert parts("c4", source="add") == parts(source="add")
-    own = [source_parts(config_of(tmp_path), source) for source in ("a", "b")]
+    own = [source_settings(config_of(tmp_path), source) for source in ("a", "b")]
     assert [[key for key in parts if key.endswith("filter")] for parts in own] == [
         ["filter"],
         ["filter", "sources.b.filter"],
     ]
-    by_path = parts_by_path(config_of(tmp_path, filter=[{"hosts": {"deny": "no_such_file.txt"}}]), "a")
+    by_path = settings_by_path(config_of(tmp_path, filter=[{"hosts": {"deny": "no_such_file.txt"}}]), "a")
     assert by_path["filter"] == [{"rule": "hosts", "deny": "no_such_file.txt"}]
 
 

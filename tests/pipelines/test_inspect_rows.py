@@ -121,7 +121,7 @@ def test_branches(tmp_path, bytes_vocabulary):
     numbered_build(tmp_path / "out", shards, length=16, branches=leaves, **settings)
     assert printed(tmp_path / "out", row=-1).startswith("row 2 of 3, phase conditioned, row 0 of conditioned/00001")
     assert printed(tmp_path / "out", phase="cooldown-50").startswith(
-        "row 0 of 1, phase cooldown-50 (a branch behind 2 rows of the main line), row 0 of cooldown-50/00000-of-00001"
+        "row 0 of 1, phase cooldown-50 (a branch behind 2 rows of the timeline), row 0 of cooldown-50/00000-of-00001"
     )
     with pytest.raises(BylineError, match=r"no phase 'cooldown-25'; .* cooldown-50"):
         printed(tmp_path / "out", phase="cooldown-25")

@@ -18,11 +18,11 @@ LIMIT_SECONDS = 60.0
 # A command of one step, in which every process says that it is there and then works for minutes.
 COMMAND = """
 import sys
-from pipelines import cli
+from byline.pipelines import cli
 
 def app():
     import held
-    from pipelines import runner
+    from byline.pipelines.runners import runner
     if sys.argv[1] == "0":
         held.work(0)
     held.begin(lambda: runner.run_pipeline(held.wire, runner.RunnerSettings(workers=int(sys.argv[1])), 0))

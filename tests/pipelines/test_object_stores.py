@@ -135,7 +135,7 @@ def test_inspect_prompt_and_diff(s3: ObjectServer, on_s3: dict[str, Any]) -> Non
         said = run("prompt", out, "host=example.org", "The cat")
         assert said == run("prompt", folder / "shards", "host=example.org", "The cat")
         told = run("diff", local, there)
-    # The models and the tokenizer are the same ones in another place.
+    # The models and the tokenizer are the same ones in another shuffle key.
     assert re.search("classifiers.quality.model .*  nothing: it gives the same scores", told)
     assert re.search("tokenizer.file .*  nothing: the same file", told)
 

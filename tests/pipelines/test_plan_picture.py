@@ -100,7 +100,7 @@ NAMES = st.lists(st.text("abcdefgh", min_size=1, max_size=8), min_size=1, max_si
 
 
 @st.composite
-def main_lines(draw: st.DrawFn) -> list[dict]:
+def timelines(draw: st.DrawFn) -> list[dict]:
     phases = []
     for name in draw(NAMES):
         weights = {source: draw(st.integers(0, 9)) for source in draw(NAMES)}
@@ -110,7 +110,7 @@ def main_lines(draw: st.DrawFn) -> list[dict]:
     return phases
 
 
-@given(main_lines(), st.integers(20, 200))
+@given(timelines(), st.integers(20, 200))
 def test_every_line_fits_and_every_row_is_full(phases: list[dict], width: int) -> None:
     lines = picture(phases, width)
     end = lines[10].index("┘")
@@ -123,10 +123,10 @@ def test_every_line_fits_and_every_row_is_full(phases: list[dict], width: int) -
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=9), st.integers(0, 200), st.integers(0, 2))
-def test_places_are_spread_in_proportion(sizes: list[int], more: int, least: int) -> None:
-    places = least * len(sizes) + more
-    given_ = plan_picture.spread(sizes, places, least=least)
-    assert sum(given_) == places
+def test_shuffle_keys_are_spread_in_proportion(sizes: list[int], more: int, least: int) -> None:
+    shuffle_keys = least * len(sizes) + more
+    given_ = plan_picture.spread(sizes, shuffle_keys, least=least)
+    assert sum(given_) == shuffle_keys
     assert min(given_) >= least
     pairs = list(zip(sizes, given_, strict=True))
     assert all(one[1] >= other[1] for one in pairs for other in pairs if one[0] > other[0])

@@ -182,16 +182,18 @@ def test_a_plan_of_a_small_store(tmp_path: Path) -> None:
         branches=[{"name": "early", "at": 0.5, "share": 0.2, "mixture": {"b": 1}}],
     )
     plan = plan_of_store(config, store)
-    state = StoreState({}, {}, [], store.runs, [RunFile([run], run.batch_places, 1, run.uri) for run in store.runs])
+    state = StoreState(
+        {}, {}, [], store.runs, [RunFile([run], run.batch_shuffle_keys, 1, run.uri) for run in store.runs]
+    )
     found = json.loads(plan_report.as_json(plan, state))
     drawn = drawn_by(plan, store.documents)
-    for part in found["phases"]:
-        for source, counts in part["sources"].items():
+    for stage in found["phases"]:
+        for source, counts in stage["sources"].items():
             mine = [
                 document
                 for (name, _), some in drawn.items()
                 for document in some
-                if (name, document.source) == (part["name"], source)
+                if (name, document.source) == (stage["name"], source)
             ]
             assert counts["documents"] == len(mine)
             assert counts["tokens"] == sum(len(document.tokens) for document in mine)

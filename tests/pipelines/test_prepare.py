@@ -1,4 +1,4 @@
-"""Preparing sources that are rewritten or made: what is in their runs, beside sources that are only read."""
+"""Preparing sources that are formatted or made: what is in their runs, beside sources that are only read."""
 
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ def config_of(folder: Path, **changes: Any) -> Config:
             "format": "jsonl",
             "path": str(folder / "chat/*"),
             "fields": {"messages": "c.m"},
-            "rewrite": {"name": "chat", "begin": START, "end": END},
+            "formatter": {"name": "chat", "begin": START, "end": END},
             "malformed": "drop",
         },
         "qa": {
@@ -35,9 +35,9 @@ def config_of(folder: Path, **changes: Any) -> Config:
             "path": str(folder / "qa/*"),
             "fields": {"question": "q", "answer": "a"},
             "keep": ["license"],
-            "rewrite": "qa",
+            "formatter": "qa",
         },
-        "fim": {"format": "jsonl", "path": str(folder / "plain/*"), "rewrite": {"name": "fim", "rate": 0.8}},
+        "fim": {"format": "jsonl", "path": str(folder / "plain/*"), "formatter": {"name": "fim", "rate": 0.8}},
         "plain": {"format": "jsonl", "path": str(folder / "plain/*")},
     }
     small.write_jsonl(
@@ -69,7 +69,7 @@ def test_runs_are_those_of_the_reference(tmp_path: Path) -> None:
             else:
                 raws = documents.read_documents(source, "jsonl", [(file.path, file.uri)], settings.fields)
             for raw in raws:
-                text, loss, special = documents.rewritten(raw, settings)
+                text, loss, special = documents.formatted(raw, settings)
                 if text is not None and text.strip():
                     expected[raw.row] = layout.tokenize_marked(reference, text, loss, special, names)
         found = rows_of(state, source)
@@ -116,7 +116,7 @@ def test_a_changed_function_prepares_anew(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     module = tmp_path / "module_of_test_prepare.py"
-    source = {"format": "jsonl", "path": str(tmp_path / "plain/*"), "rewrite": "module_of_test_prepare:f"}
+    source = {"format": "jsonl", "path": str(tmp_path / "plain/*"), "formatter": "module_of_test_prepare:f"}
     config = config_of(tmp_path, mine=source)
 
     def prepared(end: str) -> tuple[list[int], str]:
@@ -129,9 +129,11 @@ def test_a_changed_function_prepares_anew(tmp_path: Path, monkeypatch: pytest.Mo
     first, _ = prepared("!")
     second, said = prepared("??")
     assert first[:-1] == second[:-2]
-    assert "prepared before with another configuration, changed: sources.mine.rewrite.module" in " ".join(said.split())
+    assert "prepared before with another configuration, changed: sources.mine.formatter.module" in " ".join(
+        said.split()
+    )
     module.unlink()
-    with pytest.raises(BylineError, match=r"sources\.mine\.rewrite: there is no module module_of_test_prepare;"):
+    with pytest.raises(BylineError, match=r"sources\.mine\.formatter: there is no module module_of_test_prepare;"):
         small.prepare_quietly(config)
 
 

@@ -71,16 +71,16 @@ def in_a_bucket_that_is_not_there(folder: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("place", "why"),
+    ("location", "why"),
     [
         (in_a_file, "(Not a directory); there is a file where a folder is expected: choose another place"),
         (in_a_bucket_that_is_not_there, "check the bucket's name"),
     ],
 )
 def test_an_output_that_cannot_be_written_is_told_before_anything_is_prepared(
-    corpus: Corpus, tmp_path: Path, place: Callable[[Path], Iterator[Any]], why: str
+    corpus: Corpus, tmp_path: Path, location: Callable[[Path], Iterator[Any]], why: str
 ) -> None:
-    with contextmanager(place)(tmp_path) as output:
+    with contextmanager(location)(tmp_path) as output:
         values = recipe(corpus, tmp_path, output=str(output))
         with pytest.raises(BylineError, match=rf"^{output}.*: cannot be written .*{re.escape(why)}"):
             build(values)
@@ -122,7 +122,7 @@ def test_a_large_plan_writes_nothing_to_the_store_on_one_machine(
     config, store = parse_config(values, "test"), Path(values["store"])
     before = contents(store)
     small, _ = planning.plan(config, ALONE, quiet())
-    monkeypatch.setattr(runner, "SMALL_PASS_BYTES", 0)
+    monkeypatch.setattr(runner, "SMALL_SCAN_BYTES", 0)
     large, _ = planning.plan(config, ALONE, quiet())
     assert large.to_bytes() == small.to_bytes()
     assert contents(store) == before

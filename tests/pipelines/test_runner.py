@@ -242,7 +242,7 @@ def test_a_job_server_that_goes_away(endpoint: str) -> None:
 def test_the_portable_protocol_gives_the_same_bytes(
     built: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SMALL_PASS_BYTES", 0)
+    monkeypatch.setattr(module, "SMALL_SCAN_BYTES", 0)
     config = parse_config(recipe(corpus, tmp_path), "test")
     run_build(config, EMBEDDED, quiet())
     assert digests(Path(config.output)) == digests(built)

@@ -167,7 +167,7 @@ def test_a_shard_replaced_by_another_that_the_manifest_agrees_with(damaged: Path
     found(damaged, "it says shard 3, the manifest 0", "not planned for it")
 
 
-def test_two_shards_that_changed_places(damaged: Path) -> None:
+def test_two_shards_that_changed_shuffle_keys(damaged: Path) -> None:
     values = manifest_of(damaged)
     first, second = values["phases"][0]["shards"][:2]
     first["path"], second["path"] = second["path"], first["path"]
@@ -289,7 +289,7 @@ def test_a_row_less(damaged: Path) -> None:
     found(damaged, "documents, the shards have", "positions and padding")
 
 
-def test_two_rows_that_changed_places(built: Path, tmp_path: Path) -> None:
+def test_two_rows_that_changed_shuffle_keys(built: Path, tmp_path: Path) -> None:
     out = copy_build(built, tmp_path / "shards")
     edit_shard(out, "conditioned", 0, lambda rows: rows.insert(0, rows.pop(1)))
     found(out, "conditioned/00000-of-00005.arrow: row 0: input_ids is not what the token store gives for it")
@@ -308,8 +308,8 @@ def test_a_doc_offset_of_a_document_that_goes_on(make_build: Make, tmp_path: Pat
 
     def change(table: Rows) -> None:
         row = next(n for n, row in enumerate(table) if max(row["doc_offsets"]) > 1)
-        place = next(n for n, offset in enumerate(table[row]["doc_offsets"]) if offset > 1)
-        table[row]["doc_offsets"][place] += step
+        shuffle_key = next(n for n, offset in enumerate(table[row]["doc_offsets"]) if offset > 1)
+        table[row]["doc_offsets"][shuffle_key] += step
         rows.append(row)
 
     edit_shard(out, "conditioned", 0, change)
@@ -320,8 +320,8 @@ def test_a_token_inside_a_document(built: Path, tmp_path: Path) -> None:
     """Found by the token store alone, and by the raw corpora alone."""
 
     def change(rows: Rows) -> None:
-        place = trained(rows[6])[0]
-        rows[6]["input_ids"][place] = 5 if rows[6]["input_ids"][place] != 5 else 6
+        shuffle_key = trained(rows[6])[0]
+        rows[6]["input_ids"][shuffle_key] = 5 if rows[6]["input_ids"][shuffle_key] != 5 else 6
 
     message = "conditioned/00002-of-00005.arrow: row 6: input_ids is not what the token store gives for it"
     gone = str(tmp_path / "gone")

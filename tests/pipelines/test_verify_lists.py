@@ -26,7 +26,7 @@ def damaged(request: pytest.FixtureRequest, built: Path, tmp_path: Path) -> Path
 
 
 def numbers_in(value: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The place of every number."""
+    """The shuffle key of every number."""
     if isinstance(value, dict):
         for key, below in value.items():
             yield from numbers_in(below, (*where, key))
@@ -49,18 +49,18 @@ def test_every_false_number_in_the_manifest(built: Path, tmp_path: Path) -> None
     out = copy_build(built, tmp_path / "shards", bare=True)
     values = manifest_of(out)
     config = values.pop("config")
-    places = list(numbers_in(values))
+    shuffle_keys = list(numbers_in(values))
     unfound = set()
-    for place in places:
+    for shuffle_key in shuffle_keys:
         changed = json.loads(json.dumps(values))
-        add_one(changed, place)
+        add_one(changed, shuffle_key)
         write_manifest(out, {**changed, "config": config})
         if status_of(out) == 0:
-            unfound.add(place)
+            unfound.add(shuffle_key)
     # Nothing in the output says these again; the token store does.
     only = {("ledger", "sources", source, *line) for source in config["sources"] for line in STORED}
     assert unfound == only
-    assert len(places) > 150
+    assert len(shuffle_keys) > 150
 
 
 STORED = [("read", "bytes"), ("kept", "bytes"), ("special_text",)]
@@ -84,15 +84,15 @@ def status_of(out: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("place", "message"),
+    ("shuffle_key", "message"),
     [
         (("phases", 0, "rows"), "phase conditioned: the manifest says {} rows, the shards have {}"),
         (("phases", 0, "tokens"), "phase conditioned: the manifest says {} tokens, the shards have {}"),
         (("phases", 1, "loss_tokens"), "phase cooldown: the manifest says {} loss tokens, the shards have {}"),
         (("phases", 0, "shards", 2, "rows"), "conditioned/00002-of-00005.arrow: {1} rows, the manifest says {0}"),
         (("phases", 0, "shards", 2, "loss_tokens"), "00002-of-00005.arrow: {1} loss tokens, the manifest says {0}"),
-        (("ledger", "sources", "c4", "read", "documents"), "source c4: {} documents read, its parts sum to {}"),
-        (("ledger", "sources", "c4", "kept", "tokens"), "source c4: {} tokens kept, its parts sum to {}"),
+        (("ledger", "sources", "c4", "read", "documents"), "source c4: {} documents read, its lines sum to {}"),
+        (("ledger", "sources", "c4", "kept", "tokens"), "source c4: {} tokens kept, its lines sum to {}"),
         (("ledger", "sources", "c4", "used", "documents"), "source c4: used is "),
         (
             ("ledger", "phases", "cooldown", "padding"),
@@ -105,13 +105,13 @@ def status_of(out: Path) -> int:
         ),
     ],
 )
-def test_a_false_number_is_told_with_the_right_one(built: Path, tmp_path: Path, place: Any, message: str) -> None:
+def test_a_false_number_is_told_with_the_right_one(built: Path, tmp_path: Path, shuffle_key: Any, message: str) -> None:
     out = copy_build(built, tmp_path / "shards", bare=True)
     values = manifest_of(out)
-    add_one(values, place)
+    add_one(values, shuffle_key)
     write_manifest(out, values)
     below: Any = values
-    for key in place:
+    for key in shuffle_key:
         below = below[key]
     found(out, message.format(f"{below:,}", f"{below - 1:,}"))
 
@@ -125,7 +125,7 @@ def test_a_false_share(damaged: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "message"),
+    ("shuffle_key", "value", "message"),
     [
         (("ledger", "sources", "c4", "kept"), {}, r"ledger\.sources\.c4\.kept: no key 'documents'"),
         (("ledger", "phases"), {}, r"ledger\.phases: no key 'conditioned'"),
@@ -140,12 +140,12 @@ def test_a_false_share(damaged: Path) -> None:
         (("config", "colour"), "red", r"unknown key 'colour'"),
     ],
 )
-def test_a_manifest_that_fits_nothing_else(damaged: Path, place: Any, value: Any, message: str) -> None:
+def test_a_manifest_that_fits_nothing_else(damaged: Path, shuffle_key: Any, value: Any, message: str) -> None:
     values = manifest_of(damaged)
     below: Any = values
-    for key in place[:-1]:
+    for key in shuffle_key[:-1]:
         below = below[key]
-    below[place[-1]] = value
+    below[shuffle_key[-1]] = value
     write_manifest(damaged, values)
     with pytest.raises(BylineError, match=message):
         verify(damaged)
@@ -187,7 +187,7 @@ def edit_inputs(out: Path, change: Callable[[list[dict[str, Any]]], object]) -> 
 
 
 def test_another_path_in_the_list_of_inputs(damaged: Path) -> None:
-    """A document's place is a hash of its path, so its documents are not planned for their shards any more."""
+    """A document's shuffle key is a hash of its path, so its documents are not planned for their shards any more."""
     edit_inputs(damaged, lambda rows: rows[0].update(path="c4-train.other.json.gz"))
     found(damaged, "of c4/c4-train.other.json.gz is in it, but not planned for it")
 

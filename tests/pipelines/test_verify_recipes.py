@@ -64,7 +64,7 @@ def test_a_branch_is_as_long_as_its_point_says(branched: Path) -> None:
         assert shards[main.branch_row(name)]["phase"] == name
 
 
-def test_a_document_of_the_main_line_before_a_branch(branched: Path, tmp_path: Path) -> None:
+def test_a_document_of_the_timeline_before_a_branch(branched: Path, tmp_path: Path) -> None:
     out = copy_build(branched, tmp_path / "shards", bare=True)
     other = pa.ipc.open_file(shard_of(out, "conditioned", 0).read_bytes()).read_all()["doc_ids"]
     edit_shard(out, "cool-60", 0, lambda rows: rows[0]["doc_ids"].__setitem__(0, other[3][0].as_py()))
@@ -72,7 +72,7 @@ def test_a_document_of_the_main_line_before_a_branch(branched: Path, tmp_path: P
 
 
 def test_a_phase_whose_packing_is_another(branched: Path, tmp_path: Path) -> None:
-    """A row of the branch that is packed by the best fit may end in padding; one of the main line may not."""
+    """A row of the branch that is packed by the best fit may end in padding; one of the timeline may not."""
     out = copy_build(branched, tmp_path / "shards", bare=True)
     padded = pa.ipc.open_file(shard_of(out, "cool-60", 0).read_bytes()).read_all().to_pylist()
     row = next(row for row in padded if row["doc_ids"][-1] == -1)
@@ -127,7 +127,7 @@ def test_an_order_verifies(ordered: Path, tmp_path: Path) -> None:
 
 
 def test_a_document_in_two_bins_of_an_order(ordered: Path, tmp_path: Path) -> None:
-    """Its place is in the ranges of both; nothing but that it is there twice tells from the output alone."""
+    """Its shuffle key is in the ranges of both; nothing but that it is there twice tells from the output alone."""
     out = copy_build(ordered, tmp_path / "shards", bare=True)
     values = manifest_of(out)
     last = len(values["phases"][0]["shards"]) - 1
@@ -145,7 +145,7 @@ def test_a_document_in_two_bins_of_an_order(ordered: Path, tmp_path: Path) -> No
 def test_marked_conditions_verify(make_build: Make, corpus: Corpus, tmp_path: Path, packing: str) -> None:
     phases = [
         {"name": "before", "share": 0.6, "condition": MARKED},
-        {"name": "after", "share": 0.2, "condition": {**MARKED, "place": "after"}},
+        {"name": "after", "share": 0.2, "condition": {**MARKED, "position": "after"}},
         {"name": "none", "share": 0.2},
     ]
     sequence = {"length": 64, "packing": packing}
@@ -193,7 +193,7 @@ def spans(request: pytest.FixtureRequest, make_build: Make, corpus: Corpus, chat
             "format": "jsonl",
             "path": f"{chats}/*.jsonl",
             "fields": {"messages": "messages"},
-            "rewrite": {"name": "chat", "begin": "<meta>", "end": "</meta>"},
+            "formatter": {"name": "chat", "begin": "<meta>", "end": "</meta>"},
         },
         "sums": {"format": "arithmetic", "arithmetic": {"examples": 300, "style": "reverse", "per_document": 4}},
         "mine": {

@@ -95,7 +95,7 @@ def test_a_worker_ends_when_its_engine_is_gone(make_engine: Callable[[], Engine]
     worker = multiprocessing.get_context("spawn").Process(target=run_worker, args=(engine.url, "1-1"), daemon=True)
     worker.start()
     assert engine.came.wait(SECONDS)
-    # As when its JVM is killed: the stream is not closed, it breaks.
+    # As when its JVM is killed: the framed document is not closed, it breaks.
     engine.server.stop(None)
     worker.join(SECONDS)
     assert worker.exitcode == 0

@@ -1,7 +1,7 @@
-"""One shard from its documents: which they are, their order, their streams, their rows.
+"""One shard from its documents: which they are, their order, their framed documents, their rows.
 
 ```
-plan row  (slice 0, "c4", epoch 0, 0x00.., 0x3f.., ())   draw             documents of c4 with a place in this range
+plan row  (slice 0, "c4", epoch 0, 0x00.., 0x3f.., ())   draw             documents of c4 in this range of shuffle keys
                                                          assemble_shard   sorted by (slice, order, doc id), packed
 ```
 """
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from tokenizers import Tokenizer
 
-from tests.reference import packing, placing
-from tests.reference.layout import Condition, Token, prefix_of, stream
+from tests.reference import hashing, packing
+from tests.reference.layout import Condition, Token, frame, prefix_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Document:
     """
 
     source: str
-    place: int
+    shuffle_key: int
     doc_id: int
     tokens: list[int]
     values: Mapping[str, str | None] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Document:
 
 
 Predicate = Callable[[Document], bool]
-# slice, source, epoch, place_lo, place_hi (both within the range), predicates
+# slice, source, epoch, shuffle_key_lo, shuffle_key_hi (both within the range), predicates
 PlanRow = tuple[int, str, int, int, int, tuple[Predicate, ...]]
 
 
@@ -62,7 +62,7 @@ def draw(documents: Iterable[Document], plan_rows: Iterable[PlanRow]) -> list[Do
     documents, drawn = list(documents), []
     for number, source, epoch, low, high, predicates in plan_rows:
         for document in documents:
-            if document.source != source or not low <= document.place <= high:
+            if document.source != source or not low <= document.shuffle_key <= high:
                 continue
             if all(predicate(document) for predicate in predicates):
                 drawn.append(replace(document, epoch=epoch, slice=number))
@@ -89,17 +89,19 @@ def assemble_shard(
         length: L, positions in a row.
         policy: `document_start`, `concat`, `repeat_prefix` or `best_fit`.
     """
-    ordered = sorted(documents, key=lambda use: (use.slice, placing.order(use.place, use.epoch, seed), use.doc_id))
-    streams: list[list[Token]] = []
+    ordered = sorted(
+        documents, key=lambda use: (use.slice, hashing.order(use.shuffle_key, use.epoch, seed), use.doc_id)
+    )
+    framed: list[list[Token]] = []
     counts: dict[str, dict[str, int]] = {}
     for document in ordered:
         tokens, too_long, conditioned = _laid_out(document, seed, length, condition, tokenizer, bos_id, eos_id)
-        streams.append(tokens)
+        framed.append(tokens)
         count = counts.setdefault(document.source, _no_counts())
         count["documents"] += 1
         count["conditioned"] += conditioned
         count["prefix_too_long"] += too_long
-    packed = packing.pack(policy, streams, length, [document.slice for document in ordered])
+    packed = packing.pack(policy, framed, length, [document.slice for document in ordered])
     _count_tokens(packed, [document.source for document in ordered], counts)
     doc_ids = [document.doc_id for document in ordered]
     rows = [packing.row_of(row, doc_ids, length, pad_id) for row in packed.rows]
@@ -115,16 +117,16 @@ def _laid_out(
     bos_id: int | None,
     eos_id: int | None,
 ) -> tuple[list[Token], bool, bool]:
-    """A document's stream, whether its prefix was too long, whether it has one."""
+    """A framed document, whether its prefix was too long, whether it has one."""
     prefix, too_long, where = None, False, "before"
-    order = placing.order(document.place, document.epoch, seed)
-    if condition is not None and not placing.dropped_out(order, condition.dropout):
-        where = condition.place
-        if placing.left_empty(order, condition.empty):
+    order = hashing.order(document.shuffle_key, document.epoch, seed)
+    if condition is not None and not hashing.dropped_out(order, condition.dropout):
+        where = condition.position
+        if hashing.left_empty(order, condition.empty):
             prefix = condition.marked([])
         else:
             prefix, too_long = prefix_of(condition, document.fields, tokenizer, length, document.numbers)
-    return stream(document.tokens, prefix, where, bos_id, eos_id, document.masked), too_long, bool(prefix)
+    return frame(document.tokens, prefix, where, bos_id, eos_id, document.masked), too_long, bool(prefix)
 
 
 def _no_counts() -> dict[str, int]:

@@ -2,7 +2,7 @@
 
     python -m tests.reference.compare_build OUT
 
-The reference reads the raw files, rewrites, filters, tokenizes with `tokenizers`, fills, packs and masks in plain
+The reference reads the raw files, formats, filters, tokenizes with `tokenizers`, fills, packs and masks in plain
 Python. Of the build it takes what the plan fixed: ranges, predicates, kept values and borders of bins; of the token
 store only scores, labels and kept numbers, for which those were drawn. Templates may use `url`, `host`,
 `registered_domain`, `path`, `source`, sizes, labels, kept fields that are text or int, and any number in bins.
@@ -26,7 +26,7 @@ from byline.schemas.documents import InputFile
 from byline.schemas.filters import write_entry
 from byline.schemas.plan import Plan, read_plan
 from byline.transforms.corpora.listing import list_inputs
-from tests.reference import assembly, documents, filters, layout, placing
+from tests.reference import assembly, documents, filters, hashing, layout
 from tests.reference.urls import parse_url
 from tests.support import small
 
@@ -76,13 +76,13 @@ def read_corpus(config: Config, tokenizer: Tokenizer, added: Mapping[str, int]) 
         added: name -> id of the tokens that the configuration adds to the tokenizer's.
     """
     files = [file for name, source in config.sources.items() for file in list_inputs(name, source)]
-    numbers = placing.file_numbers([(file.source, file.path) for file in files])
+    numbers = hashing.file_numbers([(file.source, file.path) for file in files])
     names = {**tokenizer.get_vocab(), **added}
     for file in files:
         source = config.sources[file.source]
         stored = read_stored(config, file)
         for raw in read_raw(file, source):
-            text, loss_spans, special_spans = documents.rewritten(raw, source)
+            text, loss_spans, special_spans = documents.formatted(raw, source)
             raw = replace(raw, text=text)
             if documents.drop_reason(raw) is not None or is_refused(raw, config, stored.get(raw.row, {})):
                 continue
@@ -126,8 +126,8 @@ def _document(
     texts = {name: value for name, value in stored.items() if value is None or isinstance(value, (str, int))}
     return assembly.Document(
         source=raw.source,
-        place=placing.place(raw.source, raw.path, raw.row),
-        doc_id=placing.doc_id(file_number, raw.row),
+        shuffle_key=hashing.shuffle_key(raw.source, raw.path, raw.row),
+        doc_id=hashing.doc_id(file_number, raw.row),
         tokens=tokens,
         masked=masked,
         values={

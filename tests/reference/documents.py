@@ -8,8 +8,8 @@ data/c4/x.json.gz       {"text": "Hello", "url": "http://a.org"}       row 0    
                         {"text": 5}                                    row 3    malformed
 ```
 
-What a rewrite makes of a record, `rewritten` says, and `made_documents` gives those of a source that is made; both as
-docs/rewrites.md defines them.
+What a formatter makes of a record, `formatted` says, and `made_documents` gives those of a source that is made; both as
+docs/formatters.md defines them.
 """
 
 import gzip
@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 import zstandard
 
 from byline.schemas.corpora import Arithmetic, Source
-from tests.reference import placing
+from tests.reference import hashing
 
-# A rewritten document: its text, its loss spans, its special spans.
+# A formatted document: its text, its loss spans, its special spans.
 Rewritten = tuple[str | None, list[int] | None, list[int] | None]
 
 FIELDS = {
@@ -73,11 +73,11 @@ def read_documents(
         fields: where `text` and `url` stand, if not where the layout has them; a dot goes into a struct. With
             `messages`, `question` or `answer` among them, no text is read.
     """
-    places = {**FIELDS[layout], **(fields or {})}
+    shuffle_keys = {**FIELDS[layout], **(fields or {})}
     for path, file in files:
         records = _parquet_records(file) if layout in PARQUET else _json_records(file)
         for row, record in enumerate(records):
-            yield _document(source, path, row, record, places)
+            yield _document(source, path, row, record, shuffle_keys)
 
 
 def drop_reason(document: RawDocument, tokens: list[int] | None = None) -> str | None:
@@ -93,37 +93,40 @@ def drop_reason(document: RawDocument, tokens: list[int] | None = None) -> str |
     return None
 
 
-def _document(source: str, path: str, row: int, record: Any, places: dict[str, str]) -> RawDocument:
-    has_text = not {"messages", "question", "answer"} & set(places)
+def _document(source: str, path: str, row: int, record: Any, shuffle_keys: dict[str, str]) -> RawDocument:
+    has_text = not {"messages", "question", "answer"} & set(shuffle_keys)
     try:
-        text, url = _string_at(record, places["text"]) if has_text else None, _string_at(record, places["url"])
+        text, url = (
+            _string_at(record, shuffle_keys["text"]) if has_text else None,
+            _string_at(record, shuffle_keys["url"]),
+        )
     except ValueError:
         return RawDocument(source, path, row, None, None, None)
     return RawDocument(source, path, row, text, url, record)
 
 
-def _string_at(record: Any, place: str) -> str | None:
+def _string_at(record: Any, field: str) -> str | None:
     """The string at `a.b.c`, or None; ValueError for a record, a struct or a string of another type."""
-    return _string(place, value_at(record, place))
+    return _string(field, value_at(record, field))
 
 
-def value_at(record: Any, place: str) -> Any:
+def value_at(record: Any, field: str) -> Any:
     """What stands at `a.b.c`, None where it is absent; ValueError where something on the way is no struct."""
     value = record
-    for name in place.split("."):
+    for name in field.split("."):
         if not isinstance(value, dict):
-            raise ValueError(f"{place}: not a struct")
+            raise ValueError(f"{field}: not a struct")
         value = value.get(name)
         if value is None:
             return None
     return value
 
 
-def _string(place: str, value: Any) -> str | None:
+def _string(field: str, value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueError(f"{place}: not a string")
+        raise ValueError(f"{field}: not a string")
     value.encode()  # half a surrogate pair is no text: UnicodeEncodeError is a ValueError
     return value
 
@@ -160,23 +163,23 @@ def _decompressed(raw: BinaryIO, name: str) -> Iterable[bytes]:
     return raw
 
 
-# ----------------------------------------------------------------------------------------------------- rewrites
+# ----------------------------------------------------------------------------------------------------- formatters
 
 FIM_KEYS = (0x8EBC6AF09C88C6E3, 0x589965CC75374CC3, 0x1D8E4E27C47D124F, 0xEB44ACCAB455D165)
 ROLES = {"system": "System", "user": "User", "human": "User", "assistant": "Assistant", "gpt": "Assistant"}
 
 
-def rewritten(raw: RawDocument, settings: Source) -> Rewritten:
-    """What a source's rewrite makes of a record, of those that come with Byline; no text where that is malformed."""
+def formatted(raw: RawDocument, settings: Source) -> Rewritten:
+    """What a source's formatter makes of a record, of those that come with Byline; no text where that is malformed."""
     if settings.format.value == "arithmetic":
         return _additions(raw, settings.made)
-    if settings.rewrite is None:
+    if settings.formatter is None:
         return raw.text, None, None
     forms = {"chat": _chat, "qa": _question_answer, "fim": _fill_in_the_middle}
     if raw.record is None:
         return None, None, None
     try:
-        return forms[settings.rewrite.name](raw, settings.fields, **settings.rewrite.options)
+        return forms[settings.formatter.name](raw, settings.fields, **settings.formatter.options)
     except ValueError:
         return None, None, None
 
@@ -244,8 +247,8 @@ def _fill_in_the_middle(
     middle: str = "<|fim_middle|>",
     suffix: str = "<|fim_suffix|>",
 ) -> Rewritten:
-    text, place = raw.text, placing.place(raw.source, raw.path, raw.row)
-    choices = [placing.splitmix64(place ^ key) >> 11 for key in FIM_KEYS]
+    text, shuffle_key = raw.text, hashing.shuffle_key(raw.source, raw.path, raw.row)
+    choices = [hashing.splitmix64(shuffle_key ^ key) >> 11 for key in FIM_KEYS]
     if text is None or text.strip() == "" or choices[0] >= math.floor(Fraction(str(rate)) * 2**53):
         return text, None, None
     low, high = sorted(choice % (len(text) + 1) for choice in choices[2:])
@@ -270,7 +273,7 @@ ADDITIONS_PER_FILE = 2**20
 
 
 def made_documents(source: str, path: str, settings: Arithmetic) -> Iterator[RawDocument]:
-    """The records of one stretch of a source of additions; `rewritten` gives their texts."""
+    """The records of one stretch of a source of additions; `formatted` gives their texts."""
     first, last = _numbers_of(path, settings)
     for row in range(math.ceil((last - first) / settings.per_document)):
         yield RawDocument(source, path, row, None, None, {})
@@ -300,9 +303,9 @@ def _additions(raw: RawDocument, settings: Arithmetic) -> Rewritten:
 def operand(number: int, settings: Arithmetic) -> int:
     """One of the numbers of up to so many digits."""
     count = 10**settings.digits
-    found = placing.splitmix64((placing.splitmix64(settings.seed) + number) % 2**64)
+    found = hashing.splitmix64((hashing.splitmix64(settings.seed) + number) % 2**64)
     while found >= 2**64 - 2**64 % count:
-        found = placing.splitmix64(found)
+        found = hashing.splitmix64(found)
     return found % count
 
 

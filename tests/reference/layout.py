@@ -1,11 +1,11 @@
-"""The stream of one document, token by token, as the table in docs/formats.md has it.
+"""The framed document of one document, token by token, as the table in docs/formats.md has it.
 
 ```
-place: before            id    50279  12    8     5    6    50279
+position: before            id    50279  12    8     5    6    50279
                          kind  bos  prefix prefix doc  doc  eos
                          loss   0     0     0     1    1     1
 none or dropped out             1                 1    1     1
-place: after                    1    (doc doc prefix prefix eos, all 1)
+position: after                    1    (doc doc prefix prefix eos, all 1)
 loss span over the last doc     0     0     0     0    1     1      (masked: the range 0..1 of its own tokens)
 ```
 
@@ -46,7 +46,7 @@ class Condition:
     """
 
     template: str
-    place: str = "before"
+    position: str = "before"
     dropout: Fraction = Fraction(0)
     unknown: str = "unknown"
     begin: int | None = None
@@ -86,7 +86,7 @@ def tokenize_marked(
     special_spans: list[int] | None,
     names: Mapping[str, int],
 ) -> tuple[list[int], list[tuple[int, int]]]:
-    """Ids of a rewritten text, and the ranges of its tokens whose loss does not count.
+    """Ids of a formatted text, and the ranges of its tokens whose loss does not count.
 
     Args:
         loss_spans, special_spans: start, end, ... in characters of the text, as `byline.schemas.documents` has them.
@@ -101,22 +101,22 @@ def tokenize_marked(
             found = [(names[text[start:stop]], start, stop)] if start < stop else []
         else:
             encoding = tokenizer.encode(text[start:stop], add_special_tokens=False)
-            places = [(start + low, start + high) for low, high in encoding.offsets]
-            found = [(id_, low, high) for id_, (low, high) in zip(encoding.ids, places, strict=True)]
+            shuffle_keys = [(start + low, start + high) for low, high in encoding.offsets]
+            found = [(id_, low, high) for id_, (low, high) in zip(encoding.ids, shuffle_keys, strict=True)]
         for id_, low, high in found:
             ids.append(id_)
             trained.append(any(max(low, first) < min(high, last) for first, last in spans))
     return ids, ranges_of(at for at, counts in enumerate(trained) if not counts)
 
 
-def ranges_of(places: Iterable[int]) -> list[tuple[int, int]]:
+def ranges_of(shuffle_keys: Iterable[int]) -> list[tuple[int, int]]:
     """Ascending integers as ranges (start, end), each as long as it can be."""
     ranges: list[tuple[int, int]] = []
-    for place in places:
-        if ranges and ranges[-1][1] == place:
-            ranges[-1] = (ranges[-1][0], place + 1)
+    for shuffle_key in shuffle_keys:
+        if ranges and ranges[-1][1] == shuffle_key:
+            ranges[-1] = (ranges[-1][0], shuffle_key + 1)
         else:
-            ranges.append((place, place + 1))
+            ranges.append((shuffle_key, shuffle_key + 1))
     return ranges
 
 
@@ -179,7 +179,7 @@ def known_values(
     return known
 
 
-def stream(
+def frame(
     tokens: list[int],
     prefix: list[int] | None,
     where: str,
@@ -187,12 +187,12 @@ def stream(
     eos_id: int | None,
     untrained: Iterable[tuple[int, int]] = (),
 ) -> list[Token]:
-    """The stream of one use of a document.
+    """The framed document of one use of a document.
 
     Args:
         tokens: the document's own ids.
         prefix: ids of its prefix; None without condition or when dropped out. One without tokens is no prefix.
-        where: `before` or `after`, the prefix's place.
+        where: `before` or `after`, the prefix's shuffle key.
         bos_id, eos_id: None where the configuration gives none.
         untrained: ranges (start, end) of the document's own tokens whose loss does not count.
     """

@@ -1,4 +1,4 @@
-"""Which tokens of a rewritten text are trained, from bytes, for byte-level tokenizers without a normalizer.
+"""Which tokens of a formatted text are trained, from bytes, for byte-level tokenizers without a normalizer.
 
 ```
 text   H é < X > l o     special 2, 5     loss 1, 2      tokens  H  Ã  ©  <X>  lo

@@ -1,4 +1,4 @@
-"""The four packing policies on lists of streams, as docs/formats.md draws them.
+"""The four packing policies on lists of framed documents, as docs/formats.md draws them.
 
 ```
 L = 8, a of 5 tokens, b of 6 (p p its prefix), c of 2
@@ -27,7 +27,7 @@ class Segment:
     """One document's part of one row.
 
     Attributes:
-        document: number of the stream in the shard's order.
+        document: number of the framed document in the shard's order.
         offset: the document's own tokens before this part.
         tokens: the part.
     """
@@ -39,7 +39,7 @@ class Segment:
 
 @dataclass
 class Packed:
-    """Rows of segments, and for each stream its tokens that are in no row."""
+    """Rows of segments, and for each framed document its tokens that are in no row."""
 
     length: int
     rows: list[list[Segment]] = field(default_factory=list)
@@ -56,23 +56,23 @@ class Packed:
         return count_kinds(token for row in self.rows for segment in row for token in segment.tokens)
 
 
-def pack(policy: str, streams: list[list[Token]], length: int, slices: Sequence[int] | None = None) -> Packed:
-    """Packs streams, which come in the shard's order, into rows of `length` positions.
+def pack(policy: str, framed: list[list[Token]], length: int, slices: Sequence[int] | None = None) -> Packed:
+    """Packs framed documents, which come in the shard's order, into rows of `length` positions.
 
     Args:
-        slices: the slice of each stream, ascending; None where all are of one. Only `best_fit` looks.
+        slices: the slice of each framed document, ascending; None where all are of one. Only `best_fit` looks.
     """
     if policy == "best_fit":
-        return best_fit(streams, length, slices)
+        return best_fit(framed, length, slices)
     policies: dict[str, Any] = {"document_start": document_start, "concat": concat, "repeat_prefix": repeat_prefix}
-    return policies[policy](streams, length)
+    return policies[policy](framed, length)
 
 
 def pack_rows(
-    policy: str, streams: list[list[Token]], doc_ids: list[int], length: int, pad_id: int
+    policy: str, framed: list[list[Token]], doc_ids: list[int], length: int, pad_id: int
 ) -> tuple[list[Row], dict[str, int]]:
     """Rows as a shard's columns, and the number of discarded tokens of each kind."""
-    packed = pack(policy, streams, length)
+    packed = pack(policy, framed, length)
     return [row_of(row, doc_ids, length, pad_id) for row in packed.rows], packed.discarded_by_kind()
 
 
@@ -93,30 +93,30 @@ def row_of(segments: list[Segment], doc_ids: list[int], length: int, pad_id: int
     return row
 
 
-def document_start(streams: list[list[Token]], length: int) -> Packed:
+def document_start(framed: list[list[Token]], length: int) -> Packed:
     packed = Packed(length)
-    for document, stream in enumerate(streams):
+    for document, framed_document in enumerate(framed):
         space = _space_in_last(packed)
-        _add(packed, Segment(document, 0, stream[:space]))
-        packed.discarded += [(document, token) for token in stream[space:]]
+        _add(packed, Segment(document, 0, framed_document[:space]))
+        packed.discarded += [(document, token) for token in framed_document[space:]]
     return packed
 
 
-def concat(streams: list[list[Token]], length: int) -> Packed:
-    return _carried_on(streams, length, repeated=False)
+def concat(framed: list[list[Token]], length: int) -> Packed:
+    return _carried_on(framed, length, repeated=False)
 
 
-def repeat_prefix(streams: list[list[Token]], length: int) -> Packed:
-    return _carried_on(streams, length, repeated=True)
+def repeat_prefix(framed: list[list[Token]], length: int) -> Packed:
+    return _carried_on(framed, length, repeated=True)
 
 
-def _carried_on(streams: list[list[Token]], length: int, repeated: bool) -> Packed:
+def _carried_on(framed: list[list[Token]], length: int, repeated: bool) -> Packed:
     packed = Packed(length)
-    for document, stream in enumerate(streams):
-        # A masked prefix is one of `place: before`.
-        prefix = [token for token in stream if token.kind == "prefix" and token.loss == 0] if repeated else []
+    for document, framed_document in enumerate(framed):
+        # A masked prefix is one of `position: before`.
+        prefix = [token for token in framed_document if token.kind == "prefix" and token.loss == 0] if repeated else []
         assert len(prefix) < length, (prefix, length)
-        rest, offset = stream, 0
+        rest, offset = framed_document, 0
         while rest:
             space = _space_in_last(packed)
             part, rest = rest[:space], rest[space:]
@@ -127,22 +127,24 @@ def _carried_on(streams: list[list[Token]], length: int, repeated: bool) -> Pack
     return packed
 
 
-def best_fit(streams: list[list[Token]], length: int, slices: Sequence[int] | None = None) -> Packed:
+def best_fit(framed: list[list[Token]], length: int, slices: Sequence[int] | None = None) -> Packed:
     """Best-fit decreasing (arXiv 2404.10830), each slice into rows of its own."""
     packed = Packed(length)
-    of = [0] * len(streams) if slices is None else list(slices)
+    of = [0] * len(framed) if slices is None else list(slices)
     assert of == sorted(of), of
     for number in sorted(set(of)):
-        mine = [(document, stream) for document, stream in enumerate(streams) if of[document] == number]
+        mine = [
+            (document, framed_document) for document, framed_document in enumerate(framed) if of[document] == number
+        ]
         packed.rows += _best_fit_rows(mine, length)
     return packed
 
 
-def _best_fit_rows(streams: list[tuple[int, list[Token]]], length: int) -> list[list[Segment]]:
-    """Rows of the numbered streams of one slice, by looking at every row for every piece."""
+def _best_fit_rows(framed: list[tuple[int, list[Token]]], length: int) -> list[list[Segment]]:
+    """Rows of the numbered framed documents of one slice, by looking at every row for every piece."""
     rows: list[list[Segment]] = []
     added_at: list[int] = []
-    pieces = [piece for document, stream in streams for piece in _pieces(document, stream, length)]
+    pieces = [piece for document, framed_document in framed for piece in _pieces(document, framed_document, length)]
     # Python's sort is stable: equal ones stay in document order, then in order within the document.
     for time, piece in enumerate(sorted(pieces, key=lambda piece: -len(piece.tokens))):
         best = None
@@ -160,9 +162,11 @@ def _best_fit_rows(streams: list[tuple[int, list[Token]]], length: int) -> list[
     return sorted(rows, key=lambda row: _in_documents(row[0]))
 
 
-def _pieces(document: int, stream: list[Token], length: int) -> list[Segment]:
-    starts = range(0, len(stream), length)
-    return [Segment(document, _own(stream[:start]), stream[start : start + length]) for start in starts]
+def _pieces(document: int, framed_document: list[Token], length: int) -> list[Segment]:
+    starts = range(0, len(framed_document), length)
+    return [
+        Segment(document, _own(framed_document[:start]), framed_document[start : start + length]) for start in starts
+    ]
 
 
 def _in_documents(segment: Segment) -> tuple[int, int]:

@@ -1,11 +1,11 @@
-"""A plan's documents from its decisions alone: which a part draws, in which slice each stands, and in which order.
+"""A plan's documents from its decisions alone: which a stage draws, in which slice each stands, and in which order.
 
 ```
-line of a source   d3 d1 d7 d2 | d3 d1 d7 d2 | ...     documents by place from the source's offset, epoch after epoch
+stream of a source   d3 d1 d7 d2 | d3 d1 d7 d2 | ...     by shuffle key from the source's offset, epoch after epoch
 decided            from d1 of epoch 0 up to d1 of epoch 1, in slices of 2, 1 and 1 documents
-shuffled           d1 d7   d2   d3                     consecutive on the line
+shuffled           d1 d7   d2   d3                     consecutive on the stream
 two bins           d1 d2   d7   d3                     the bins hold the lower and the higher ranks, here of d1 and d2,
-                                                       and of d3 and d7; their slices are consecutive on the line again
+                                                       and of d3 and d7; slices are consecutive on the stream
 ```
 
 In a slice, documents of all sources stand by `order`. Plain integers and lists throughout.
@@ -18,7 +18,7 @@ from typing import Any
 
 import mmh3
 
-from tests.reference import placing
+from tests.reference import hashing
 from tests.reference.assembly import Document
 
 CIRCLE = 2**64
@@ -28,12 +28,12 @@ Rank = tuple[Any, int, int]
 
 @dataclass(frozen=True)
 class Drawn:
-    """What one part draws of one source.
+    """What one stage draws of one source.
 
     Attributes:
         name: of the phase, or of the branch at one point.
-        selected: the documents that the part may take.
-        start, end: points of the line.
+        selected: the documents that the stage may take.
+        start, end: points of the stream.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Drawn:
     end: int
 
     def uses(self, seed: int) -> list[Document]:
-        """Every use, by its point of the line."""
+        """Every use, by its point of the stream."""
         found = []
         for epoch in range(self.start // CIRCLE, -(-self.end // CIRCLE)):
             for document in self.selected:
@@ -54,13 +54,13 @@ class Drawn:
 
 
 def offset(source: str, seed: int) -> int:
-    """Where on the circle of places a source's line begins."""
+    """Where on the circle of shuffle keys a source's stream begins."""
     return mmh3.hash64(source, seed=seed, signed=False)[1] >> 48 << 48
 
 
 def point_of(document: Document, epoch: int, seed: int) -> int:
-    """Where on its source's line a use of a document stands."""
-    return epoch * CIRCLE + (document.place - offset(document.source, seed)) % CIRCLE
+    """Where on its source's stream a use of a document stands."""
+    return epoch * CIRCLE + (document.shuffle_key - offset(document.source, seed)) % CIRCLE
 
 
 def sliced(uses: Sequence[Document], counts: Sequence[int]) -> list[list[Document]]:
@@ -75,10 +75,10 @@ def sliced(uses: Sequence[Document], counts: Sequence[int]) -> list[list[Documen
 def sliced_by_rank(
     uses: Sequence[Document], counts: Sequence[int], bins: Sequence[int], rank: Callable[[Document], Rank]
 ) -> list[list[Document]]:
-    """Slices of bins that follow one another in rank; inside a bin they follow one another on the line.
+    """Slices of bins that follow one another in rank; inside a bin they follow one another on the stream.
 
     Args:
-        uses: by point of the line.
+        uses: by point of the stream.
         counts: documents of each slice.
         bins: the bin of each slice, ascending.
         rank: of a document; all its uses are to be in one bin.
@@ -101,7 +101,7 @@ def in_order(slices: Iterable[Iterable[Document]], seed: int) -> list[Document]:
     return [
         replace(use, slice=number)
         for number, uses in enumerate(slices)
-        for use in sorted(uses, key=lambda use: (placing.order(use.place, use.epoch, seed), use.doc_id))
+        for use in sorted(uses, key=lambda use: (hashing.order(use.shuffle_key, use.epoch, seed), use.doc_id))
     ]
 
 
@@ -121,16 +121,16 @@ def drawn_counts(
 
     Args:
         documents: of the token store.
-        drawn: of every part and source.
-        mixed: source that a part's mixture names -> doc ids of those that any part selects.
+        drawn: of every stage and source.
+        mixed: source that a stage's mixture names -> doc ids of those that any part selects.
     """
     found: dict[str, Any] = {"phases": {}, "used": {}, "unused": {}}
     used: set[int] = set()
-    for part in drawn:
-        uses = part.uses(seed)
+    for stage in drawn:
+        uses = stage.uses(seed)
         used |= {use.doc_id for use in uses}
         for epoch in sorted({use.epoch for use in uses}):
-            of_source = found["phases"].setdefault(part.name, {}).setdefault(part.source, {})
+            of_source = found["phases"].setdefault(stage.name, {}).setdefault(stage.source, {})
             of_source[str(epoch)] = count(use for use in uses if use.epoch == epoch)
     kinds: dict[tuple[str, ...], list[Document]] = {}
     for document in documents:

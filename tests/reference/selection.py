@@ -1,13 +1,14 @@
-"""Who a part may take: lists, thresholds and shares, one step after another; and the borders of bins.
+"""Who a stage may take: lists, thresholds and shares, one step after another; and the borders of bins.
 
 ```
 number    0.9   0.5   0.5   none        share 1/2 of documents   2 of 4: the 0.9, and the 0.5 of the smaller tie
 tokens     10     4     7      1        share 1/2 of tokens      11 of 22: the 0.9 alone, for either 0.5 passes 11
 ```
 
-`top`: a higher number comes first; `bottom`: a lower one. Equal ones by `tie(place)`, then by place, ascending. A
-document without the number (None or not a number) comes after all others; it is counted in what there is, and taken by
-a share of 1 alone. Under `tokens` the share ends before the first document that would pass it, whatever comes later.
+`top`: a higher number comes first; `bottom`: a lower one. Equal ones by `tie(shuffle_key)`, then by shuffle key,
+ascending. A document without the number (None or not a number) comes after all others; it is counted in what there is,
+and taken by a share of 1 alone. Under `tokens` the share ends before the first document that would pass it, whatever
+comes later.
 """
 
 import math
@@ -16,17 +17,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from tests.reference.placing import splitmix64
+from tests.reference.hashing import splitmix64
 
 TIE_CONSTANT = 0x2545F4914F6CDD1D
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What ranking needs of a document: its number as the token store holds it (see `as_float32`), place, tokens."""
+    """What ranking needs of a document: number as the token store holds it (`as_float32`), shuffle key, tokens."""
 
     score: float | None
-    place: int
+    shuffle_key: int
     tokens: int
 
 
@@ -35,7 +36,7 @@ class Candidate:
     """What steps need of a document: numbers as the token store holds them, and texts of template fields."""
 
     source: str
-    place: int
+    shuffle_key: int
     tokens: int
     numbers: Mapping[str, float | None] = field(default_factory=dict)
     values: Mapping[str, str | None] = field(default_factory=dict)
@@ -77,7 +78,7 @@ def _taken(documents: Sequence[Candidate], reached: set[int], step: Step, kinds:
 
 def _share_of(documents: Sequence[Candidate], group: list[int], step: Step) -> set[int]:
     assert step.by is not None
-    some = [Scored(documents[i].numbers[step.by], documents[i].place, documents[i].tokens) for i in group]
+    some = [Scored(documents[i].numbers[step.by], documents[i].shuffle_key, documents[i].tokens) for i in group]
     if step.top is not None:
         return {group[index] for index in take_share(some, step.top, step.count, highest_first=True)}
     assert step.bottom is not None
@@ -129,9 +130,9 @@ def bin_borders(numbers: Iterable[float | None], bins: int) -> list[float]:
     return [ordered[i * len(ordered) // bins] for i in range(1, bins)] if ordered else []
 
 
-def tie(place: int) -> int:
+def tie(shuffle_key: int) -> int:
     """What decides between equal numbers: the smaller comes first."""
-    return splitmix64(place ^ TIE_CONSTANT)
+    return splitmix64(shuffle_key ^ TIE_CONSTANT)
 
 
 def is_number(value: float | None) -> bool:
@@ -163,4 +164,4 @@ def nearest_float32(value: Fraction) -> float:
 
 def _rank(document: Scored, highest_first: bool) -> tuple[bool, float, int, int]:
     score = document.score if document.score is not None and is_scored(document) else 0
-    return not is_scored(document), -score if highest_first else score, tie(document.place), document.place
+    return not is_scored(document), -score if highest_first else score, tie(document.shuffle_key), document.shuffle_key

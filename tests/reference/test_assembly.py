@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from tests.reference import assembly, layout, placing
+from tests.reference import assembly, hashing, layout
 from tests.reference.byte_tokens import BOS, EOS, PAD, byte_tokenizer, ids
 
 POLICIES = ("document_start", "concat", "repeat_prefix", "best_fit")
@@ -19,16 +19,16 @@ def text_only() -> Tokenizer:
 
 
 def test_draw_takes_closed_ranges_of_one_source_and_asks_every_predicate() -> None:
-    def made(source: str, place: int) -> assembly.Document:
-        return assembly.Document(source, place, place + (100 if source == "b" else 0), [1])
+    def made(source: str, shuffle_key: int) -> assembly.Document:
+        return assembly.Document(source, shuffle_key, shuffle_key + (100 if source == "b" else 0), [1])
 
     def even(document: assembly.Document) -> bool:
-        return document.place % 2 == 0
+        return document.shuffle_key % 2 == 0
 
-    everything = [made(source, place) for source in "ab" for place in range(6)]
+    everything = [made(source, shuffle_key) for source in "ab" for shuffle_key in range(6)]
     rows = [(7, "a", 0, 1, 4, (even,)), (3, "b", 0, 5, 9, ()), (3, "b", 1, 0, 0, (even, even))]
     uses = assembly.draw(everything, rows)
-    assert [(use.slice, use.source, use.place, use.epoch) for use in uses] == [
+    assert [(use.slice, use.source, use.shuffle_key, use.epoch) for use in uses] == [
         (7, "a", 2, 0), (7, "a", 4, 0), (3, "b", 5, 0), (3, "b", 0, 1),
     ]  # fmt: skip
     with pytest.raises(AssertionError, match="overlap"):
@@ -36,7 +36,7 @@ def test_draw_takes_closed_ranges_of_one_source_and_asks_every_predicate() -> No
 
 
 def test_assemble_shard(text_only: Tokenizer) -> None:
-    assert placing.order(1, 0, 0) < placing.order(0, 0, 0) < placing.order(2, 0, 0)
+    assert hashing.order(1, 0, 0) < hashing.order(0, 0, 0) < hashing.order(2, 0, 0)
     uses = [
         assembly.Document("a", 2, 10, ids("last"), {"h": "x"}),
         assembly.Document("a", 0, 11, ids("mid"), {"h": "much too long"}),
@@ -71,9 +71,10 @@ def test_assemble_shard(text_only: Tokenizer) -> None:
 
 
 def test_assemble_shard_slice_by_slice(text_only: Tokenizer) -> None:
-    assert placing.order(1, 0, 0) < placing.order(0, 0, 0) < placing.order(2, 0, 0)
+    assert hashing.order(1, 0, 0) < hashing.order(0, 0, 0) < hashing.order(2, 0, 0)
     uses = [
-        assembly.Document("a", place, place, ids("xyz"), slice=number) for place, number in ((0, 1), (1, 1), (2, 0))
+        assembly.Document("a", shuffle_key, shuffle_key, ids("xyz"), slice=number)
+        for shuffle_key, number in ((0, 1), (1, 1), (2, 0))
     ]
 
     def doc_ids(policy: str) -> list[list[int]]:
@@ -89,16 +90,18 @@ def test_assemble_shard_slice_by_slice(text_only: Tokenizer) -> None:
 
 def test_assemble_shard_with_loss_spans_and_empty_prefixes(text_only: Tokenizer) -> None:
     condition = layout.Condition("{h}", begin=400, end=401, empty=Fraction(1, 2), dropout=Fraction(1, 4))
-    orders = {place: placing.order(place, 0, 0) for place in range(40)}
-    dropped = {place for place, order in orders.items() if placing.dropped_out(order, condition.dropout)}
-    empty = {place for place, order in orders.items() if placing.left_empty(order, condition.empty)} - dropped
-    for place in (min(dropped), min(empty), min(set(orders) - dropped - empty)):
-        document = assembly.Document("a", place, 0, ids("xyz"), {"h": "h"}, masked=[(1, 2)])
+    orders = {shuffle_key: hashing.order(shuffle_key, 0, 0) for shuffle_key in range(40)}
+    dropped = {shuffle_key for shuffle_key, order in orders.items() if hashing.dropped_out(order, condition.dropout)}
+    empty = {
+        shuffle_key for shuffle_key, order in orders.items() if hashing.left_empty(order, condition.empty)
+    } - dropped
+    for shuffle_key in (min(dropped), min(empty), min(set(orders) - dropped - empty)):
+        document = assembly.Document("a", shuffle_key, 0, ids("xyz"), {"h": "h"}, masked=[(1, 2)])
         shard = assembly.assemble_shard(
             [document], seed=0, length=12, policy="concat", condition=condition, tokenizer=text_only,
             bos_id=BOS, eos_id=EOS, pad_id=PAD,
         )  # fmt: skip
-        prefix = [] if place in dropped else [400, 401] if place in empty else [400, *ids("h"), 401]
+        prefix = [] if shuffle_key in dropped else [400, 401] if shuffle_key in empty else [400, *ids("h"), 401]
         tokens = [BOS, *prefix, *ids("xyz"), EOS]
         losses = [0 if prefix else 1, *[0] * len(prefix), 1, 0, 1, 1]
         assert shard.rows[0]["input_ids"] == tokens + [PAD] * (12 - len(tokens))
@@ -113,7 +116,7 @@ def test_assemble_shard_with_loss_spans_and_empty_prefixes(text_only: Tokenizer)
 def test_a_shard_is_in_the_order_of_its_seed_and_its_epochs(
     text_only: Tokenizer, epoch: int, seed: int, doc_ids: list[int]
 ) -> None:
-    uses = [assembly.Document("a", place, place, [65], epoch=epoch) for place in range(4)]
+    uses = [assembly.Document("a", shuffle_key, shuffle_key, [65], epoch=epoch) for shuffle_key in range(4)]
     shard = assembly.assemble_shard(
         uses, seed=seed, length=8, policy="concat", condition=None, tokenizer=text_only,
         bos_id=None, eos_id=EOS, pad_id=PAD,
@@ -146,6 +149,6 @@ def test_a_shard_does_not_depend_on_the_order_that_its_documents_are_given_in(
     for count in counts:
         all_tokens = count["tokens"] + count["prefix_tokens"] + count["special_tokens"]
         assert all_tokens == count["positions"] + count["discarded"]
-    orders = [placing.order(use.place, use.epoch, seed) for use in uses]
-    conditioned = sum(not placing.dropped_out(order, Fraction(1, 3)) for order in orders)
+    orders = [hashing.order(use.shuffle_key, use.epoch, seed) for use in uses]
+    conditioned = sum(not hashing.dropped_out(order, Fraction(1, 3)) for order in orders)
     assert sum(count["conditioned"] for count in counts) == conditioned

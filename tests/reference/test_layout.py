@@ -1,4 +1,4 @@
-"""Tokens, prefixes and streams of documents against literal examples, worked out by hand from docs/formats.md."""
+"""Tokens, prefixes and framed documents against literal examples, worked out by hand from docs/formats.md."""
 
 import math
 from pathlib import Path
@@ -55,9 +55,9 @@ def test_fill_refuses(template: str) -> None:
         layout.fill(template, {}, "?")
 
 
-def test_stream_of_each_condition() -> None:
+def test_framed_of_each_condition() -> None:
     def marks(prefix: list[int] | None, where: str, bos_id: int | None = 1) -> list[tuple[int, int]]:
-        return [(token.id, token.loss) for token in layout.stream([5, 6], prefix, where, bos_id, 2)]
+        return [(token.id, token.loss) for token in layout.frame([5, 6], prefix, where, bos_id, 2)]
 
     assert marks(None, "before") == [(1, 1), (5, 1), (6, 1), (2, 1)]
     assert marks([8, 9], "before") == [(1, 0), (8, 0), (9, 0), (5, 1), (6, 1), (2, 1)]
@@ -65,19 +65,19 @@ def test_stream_of_each_condition() -> None:
     assert marks([8], "before", bos_id=None) == [(8, 0), (5, 1), (6, 1), (2, 1)]
     # A prefix without tokens is no prefix: its BOS is trained.
     assert marks([], "before") == [(1, 1), (5, 1), (6, 1), (2, 1)]
-    assert [token.kind for token in layout.stream([5], [8], "before", 1, None)] == ["bos", "prefix", "doc"]
+    assert [token.kind for token in layout.frame([5], [8], "before", 1, None)] == ["bos", "prefix", "doc"]
 
 
 def test_masked_ranges_are_of_a_documents_own_tokens() -> None:
     def losses(prefix: list[int] | None, where: str, masked: list[tuple[int, int]]) -> list[int]:
-        return [token.loss for token in layout.stream([5, 6, 7], prefix, where, 1, 2, masked)]
+        return [token.loss for token in layout.frame([5, 6, 7], prefix, where, 1, 2, masked)]
 
     assert losses(None, "before", [(0, 1), (2, 3)]) == [1, 0, 1, 0, 1]
     assert losses([8, 9], "before", [(0, 2)]) == [0, 0, 0, 0, 0, 1, 1]
     assert losses([8, 9], "after", [(0, 3)]) == [1, 0, 0, 0, 1, 1, 1]
 
 
-def test_a_rewritten_text_names_tokens_and_trains_spans(text_only: Tokenizer) -> None:
+def test_a_formatted_text_names_tokens_and_trains_spans(text_only: Tokenizer) -> None:
     # <U> é a <end> b: two bytes of é are two tokens, and a cut that names nothing changes nothing here.
     text, special, names = "<U>éa<end>b<U>", [0, 3, 4, 4, 5, 10], {"<U>": 400, "<end>": 401}
     tokens = [400, *ids("éa"), 401, *ids("b<U>")]

@@ -1,6 +1,6 @@
 """Packing against rows that were worked out by hand from docs/formats.md, and against its invariants.
 
-A stream is drawn as text; the documents of a shard have the doc ids 0, 1, ... in order:
+A framed document is drawn as text; the documents of a shard have the doc ids 0, 1, ... in order:
 
 ```
 ".pp1234|"   . BOS   p masked prefix   q trained prefix   | EOS   anything else the document's own tokens
@@ -21,7 +21,7 @@ KINDS = {".": "bos", "p": "prefix", "q": "prefix", "|": "eos"}
 
 
 def drawn(text: str) -> list[layout.Token]:
-    """A stream from its drawing; its BOS is masked if its prefix is."""
+    """A framed document from its drawing; its BOS is masked if its prefix is."""
     masked = "p" in text
     return [
         layout.Token(ord(mark), 0 if mark == "p" or (mark == "." and masked) else 1, KINDS.get(mark, "doc"))
@@ -29,10 +29,10 @@ def drawn(text: str) -> list[layout.Token]:
     ]
 
 
-def packed(policy: str, length: int, *streams: str) -> tuple[list[str], list[list[tuple[int, int, int]]], str]:
+def packed(policy: str, length: int, *framed: str) -> tuple[list[str], list[list[tuple[int, int, int]]], str]:
     """Rows as drawings (`_` padding), their segments (doc id, offset, length), and what was discarded."""
-    made = packing.pack(policy, [drawn(text) for text in streams], length)
-    rows = [packing.row_of(row, list(range(len(streams))), length, ord("_")) for row in made.rows]
+    made = packing.pack(policy, [drawn(text) for text in framed], length)
+    rows = [packing.row_of(row, list(range(len(framed))), length, ord("_")) for row in made.rows]
     texts = ["".join(map(chr, row["input_ids"])) for row in rows]
     segments = [list(zip(row["doc_ids"], row["doc_offsets"], row["seq_lengths"], strict=True)) for row in rows]
     return texts, segments, "".join(chr(token.id) for _, token in made.discarded)
@@ -92,12 +92,12 @@ def test_a_row_cut_behind_the_bos_has_a_segment_without_own_tokens() -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_streams_that_fill_rows_exactly_leave_no_padding_and_no_empty_row(policy: str) -> None:
+def test_framed_that_fill_rows_exactly_leave_no_padding_and_no_empty_row(policy: str) -> None:
     assert packed(policy, 4, "1234", ".ab|") == (["1234", ".ab|"], [[(0, 0, 4)], [(1, 0, 4)]], "")
     assert packing.pack(policy, [], 4).rows == []
 
 
-def test_long_streams() -> None:
+def test_long_framed() -> None:
     text = ".12345678|"
     cut = [".123", "ab__"], [[(0, 0, 4)], [(1, 0, 2), (-1, 0, 2)]], "45678|"
     assert packed("document_start", 4, text, "ab") == cut
@@ -129,10 +129,10 @@ def test_best_fit_takes_the_least_space_before_the_latest_row() -> None:
 
 
 def test_best_fit_packs_each_slice_into_rows_of_its_own() -> None:
-    streams = [drawn(text) for text in ("aaaaa", "bbbbbb", "cc", "ddddddddde", "fff")]
+    framed = [drawn(text) for text in ("aaaaa", "bbbbbb", "cc", "ddddddddde", "fff")]
 
     def rows(*slices: int) -> list[str]:
-        made = packing.pack("best_fit", streams, 8, slices)
+        made = packing.pack("best_fit", framed, 8, slices)
         return ["".join(chr(token.id) for segment in row for token in segment.tokens) for row in made.rows]
 
     assert rows(0, 0, 0, 0, 0) == ["aaaaafff", "bbbbbbcc", "dddddddd", "de"]
@@ -140,7 +140,7 @@ def test_best_fit_packs_each_slice_into_rows_of_its_own() -> None:
     with pytest.raises(AssertionError):
         rows(0, 1, 0, 0, 0)
     for policy in ("document_start", "concat", "repeat_prefix"):
-        assert packing.pack(policy, streams, 8, [0, 0, 2, 2, 5]) == packing.pack(policy, streams, 8)
+        assert packing.pack(policy, framed, 8, [0, 0, 2, 2, 5]) == packing.pack(policy, framed, 8)
 
 
 def test_best_fit_rest_of_a_long_document_may_stand_before_its_other_pieces() -> None:
@@ -183,8 +183,8 @@ def test_loss_mask_of_a_row() -> None:
 
 
 @st.composite
-def stream_lists(draw: st.DrawFn) -> tuple[int, list[list[layout.Token]]]:
-    """A length, and streams whose prefixes take at most half of it."""
+def framed_lists(draw: st.DrawFn) -> tuple[int, list[list[layout.Token]]]:
+    """A length, and framed documents whose prefixes take at most half of it."""
     length = draw(st.integers(8, 24))
     lists = []
     for _ in range(draw(st.integers(0, 8))):
@@ -192,15 +192,15 @@ def stream_lists(draw: st.DrawFn) -> tuple[int, list[list[layout.Token]]]:
         tokens = draw(st.lists(st.integers(0, 9), min_size=1, max_size=40))
         where = draw(st.sampled_from(["before", "after"]))
         bos_id, eos_id = draw(st.sampled_from([None, BOS])), draw(st.sampled_from([None, EOS]))
-        lists.append(layout.stream(tokens, prefix, where, bos_id, eos_id))
+        lists.append(layout.frame(tokens, prefix, where, bos_id, eos_id))
     return length, lists
 
 
 @settings(deadline=None)
-@given(stream_lists(), st.sampled_from(POLICIES))
+@given(framed_lists(), st.sampled_from(POLICIES))
 def test_rows_are_whole_and_never_fully_masked(case: tuple[int, list[list[layout.Token]]], policy: str) -> None:
-    length, streams = case
-    rows, _ = packing.pack_rows(policy, streams, list(range(len(streams))), length, PAD)
+    length, framed = case
+    rows, _ = packing.pack_rows(policy, framed, list(range(len(framed))), length, PAD)
     for row in rows:
         assert len(row["input_ids"]) == len(row["loss_mask"]) == sum(row["seq_lengths"]) == length
         assert len(row["seq_lengths"]) == len(row["doc_ids"]) == len(row["doc_offsets"]) > 0
@@ -212,18 +212,20 @@ def test_rows_are_whole_and_never_fully_masked(case: tuple[int, list[list[layout
 
 
 @settings(deadline=None)
-@given(stream_lists(), st.sampled_from(POLICIES))
+@given(framed_lists(), st.sampled_from(POLICIES))
 def test_every_token_is_in_a_row_or_discarded(case: tuple[int, list[list[layout.Token]]], policy: str) -> None:
-    length, streams = case
-    made = packing.pack(policy, streams, length)
-    for number, stream in enumerate(streams):
+    length, framed = case
+    made = packing.pack(policy, framed, length)
+    for number, framed_document in enumerate(framed):
         parts = [segment for row in made.rows for segment in row if segment.document == number]
         parts.sort(key=lambda part: part.offset)
         placed = [token for part in parts for token in part.tokens]
         placed += [token for document, token in made.discarded if document == number]
         if policy == "repeat_prefix":
-            placed, stream = ([token for token in tokens if token.kind != "prefix"] for tokens in (placed, stream))
-        assert placed == stream
+            placed, framed_document = (
+                [token for token in tokens if token.kind != "prefix"] for tokens in (placed, framed_document)
+            )
+        assert placed == framed_document
         own = 0
         for part in parts:
             assert part.offset == own
@@ -231,16 +233,16 @@ def test_every_token_is_in_a_row_or_discarded(case: tuple[int, list[list[layout.
 
 
 @settings(deadline=None)
-@given(stream_lists())
+@given(framed_lists())
 def test_repeat_prefix_begins_every_row_that_goes_on_with_the_whole_prefix(
     case: tuple[int, list[list[layout.Token]]],
 ) -> None:
-    length, streams = case
+    length, framed = case
     before: set[int] = set()
-    for row in packing.pack("repeat_prefix", streams, length).rows:
+    for row in packing.pack("repeat_prefix", framed, length).rows:
         first = row[0]
         if first.document in before:
-            masked = [token for token in streams[first.document] if (token.kind, token.loss) == ("prefix", 0)]
+            masked = [token for token in framed[first.document] if (token.kind, token.loss) == ("prefix", 0)]
             assert first.tokens[: len(masked)] == masked
             rest = first.tokens[len(masked) :]
             assert rest
@@ -249,13 +251,13 @@ def test_repeat_prefix_begins_every_row_that_goes_on_with_the_whole_prefix(
 
 
 @settings(deadline=None)
-@given(stream_lists())
-def test_best_fit_cuts_only_streams_longer_than_a_row(case: tuple[int, list[list[layout.Token]]]) -> None:
-    length, streams = case
-    made = packing.pack("best_fit", streams, length)
-    for number, stream in enumerate(streams):
+@given(framed_lists())
+def test_best_fit_cuts_only_framed_longer_than_a_row(case: tuple[int, list[list[layout.Token]]]) -> None:
+    length, framed = case
+    made = packing.pack("best_fit", framed, length)
+    for number, framed_document in enumerate(framed):
         parts = [segment for row in made.rows for segment in row if segment.document == number]
-        assert len(parts) == math.ceil(len(stream) / length)
+        assert len(parts) == math.ceil(len(framed_document) / length)
     firsts = [(row[0].document, row[0].offset) for row in made.rows]
     assert firsts == sorted(firsts)
     # No two rows would fit into one: the later one's first piece would have gone to the other.

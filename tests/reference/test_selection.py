@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.reference import placing, selection
+from tests.reference import hashing, selection
 
 
 def scored(*rows: tuple[float | None, int, int]) -> list[selection.Scored]:
@@ -34,12 +34,12 @@ def test_top_share_by_tokens_ends_at_the_first_document_that_does_not_fit() -> N
 
 
 def test_equal_scores_are_decided_by_the_tie() -> None:
-    places = list(range(8))
-    by_tie = sorted(places, key=lambda place: placing.splitmix64(place ^ 0x2545F4914F6CDD1D))
-    assert by_tie != places
-    some = scored(*[(0.0 if place % 2 else -0.0, place, 1) for place in places])
+    shuffle_keys = list(range(8))
+    by_tie = sorted(shuffle_keys, key=lambda shuffle_key: hashing.splitmix64(shuffle_key ^ 0x2545F4914F6CDD1D))
+    assert by_tie != shuffle_keys
+    some = scored(*[(0.0 if shuffle_key % 2 else -0.0, shuffle_key, 1) for shuffle_key in shuffle_keys])
     for count in ("documents", "tokens"):
-        for number in places:
+        for number in shuffle_keys:
             assert selection.top_share(some, Fraction(number, 8), count) == set(by_tie[:number])
 
 
@@ -52,8 +52,8 @@ def test_bottom_takes_the_lowest_numbers() -> None:
 def candidates() -> list[selection.Candidate]:
     rows = [("a", 5, "x"), ("a", 3, "y"), ("a", None, "x"), ("b", 9, None), ("b", 1, "x")]
     return [
-        selection.Candidate(source, place, 10, {"n": number}, {"host": host})
-        for place, (source, number, host) in enumerate(rows)
+        selection.Candidate(source, shuffle_key, 10, {"n": number}, {"host": host})
+        for shuffle_key, (source, number, host) in enumerate(rows)
     ]
 
 
@@ -134,6 +134,6 @@ def test_what_is_selected_is_as_large_as_may_be_and_no_worse_than_the_rest(
     assert size(chosen) <= budget
     rest = [index for index in range(len(some)) if index not in chosen and selection.is_scored(some[index])]
     if rest and share < 1:
-        best = min(rest, key=lambda index: (-(some[index].score or 0.0), selection.tie(some[index].place)))
+        best = min(rest, key=lambda index: (-(some[index].score or 0.0), selection.tie(some[index].shuffle_key)))
         assert all((some[index].score or 0.0) >= (some[best].score or 0.0) for index in chosen)
         assert size(chosen) + size({best}) > budget

@@ -42,7 +42,7 @@ def test_what_is_not_given() -> None:
     source = found.sources["mine"]
     assert (source.format, source.fields, source.keep, source.score) == (SourceFormat.JSONL, {}, {}, {})
     assert source.malformed is Malformed.ERROR
-    assert (source.rewrite, source.arithmetic, source.is_rewritten) == (None, None, False)
+    assert (source.formatter, source.arithmetic, source.is_formatted) == (None, None, False)
     assert (found.tokenizer.library, found.tokenizer.add) == ("fastest", [])
     phase = found.phases[0]
     assert (phase.condition, phase.select, phase.mixture, phase.order, phase.packing) == (None, [], None, None, None)
@@ -102,10 +102,10 @@ def test_tokens_that_are_not_whole() -> None:
 
 
 @given(st.lists(st.integers(1, 999), min_size=2, max_size=6))
-def test_shares_are_the_decimals_that_were_written(parts: list[int]) -> None:
+def test_shares_are_the_decimals_that_were_written(stages: list[int]) -> None:
     """Sums of decimals such as 0.1 + 0.2 + 0.7 are 1 exactly, and what is written down reads back the same."""
-    total = sum(parts)
-    shares = [Fraction(part, total) for part in parts]
+    total = sum(stages)
+    shares = [Fraction(stage, total) for stage in stages]
     phases = [{"name": f"p{number}", "share": str(share)} for number, share in enumerate(shares)]
     found = config(phases=phases)
     assert [phase.share for phase in found.phases] == shares
@@ -165,7 +165,7 @@ def test_names_stand_for_folders_and_columns_once() -> None:
     assert "two columns are called 'topic_score'" in mistake(classifiers=topic)
 
 
-@pytest.mark.parametrize("name", ["tokens", "place", "url", "host_hash", "epoch", "row"])
+@pytest.mark.parametrize("name", ["tokens", "shuffle_key", "url", "host_hash", "epoch", "row"])
 def test_names_of_own_columns(name: str) -> None:
     source = MINIMAL["sources"]["mine"]
     message = f"sources.mine: {name!r} is the name of one of Byline's own columns; choose another"
@@ -222,7 +222,7 @@ def phase(**settings: Any) -> list[dict[str, Any]]:
     return [{"name": "a", "share": 1, **settings}]
 
 
-def test_a_selection_needs_its_number_in_every_source_that_takes_part() -> None:
+def test_a_selection_needs_its_number_in_every_source_that_takes_stage() -> None:
     selected = phase(select={"top": 0.7, "by": "quality"})
     assert len(config(sources=SOURCES, classifiers=CLASSIFIERS, phases=selected).phases[0].select) == 1
     message = (
@@ -265,7 +265,7 @@ def test_a_template_names_what_every_source_has() -> None:
 # -------------------------------------------------------------------------------------------------------- mixture
 
 
-def test_the_sources_of_a_part() -> None:
+def test_the_sources_of_a_stage() -> None:
     found = config(
         sources=SOURCES,
         phases=[
@@ -274,9 +274,9 @@ def test_the_sources_of_a_part() -> None:
         ],
         branches=[{"name": "c", "at": 0.5, "mixture": {"given": 1, "bare": 0}}],
     )
-    assert [found.sources_of(part) for part in found.parts] == [["bare", "given"], ["bare"], ["given"]]
-    assert [where for where, _ in found.located_parts()] == ["phases.a", "phases.b", "branches.c"]
-    assert [found.mixture_of(part).method for part in found.parts] == ["natural", "weights", "weights"]
+    assert [found.sources_of(stage) for stage in found.stages] == [["bare", "given"], ["bare"], ["given"]]
+    assert [where for where, _ in found.located_stages()] == ["phases.a", "phases.b", "branches.c"]
+    assert [found.mixture_of(stage).method for stage in found.stages] == ["natural", "weights", "weights"]
 
 
 def test_a_mixture_names_sources() -> None:

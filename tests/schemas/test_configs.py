@@ -14,7 +14,7 @@ from byline.schemas.config import Config
 from byline.schemas.config_file import load_config, merge, parse_config
 from byline.schemas.mixture_file import inline_files
 from byline.schemas.recipe import Mixture, Packing, as_mixture
-from byline.transforms.store.fingerprint import fingerprint, source_parts
+from byline.transforms.store.fingerprint import fingerprint, source_settings
 from tests.support.corpora import write_model, write_tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,7 @@ def test_meco_trains_nine_tenths_with_the_host_and_one_without(name: str) -> Non
     conditioned, cooldown = recipe(name).phases
     assert (conditioned.share, cooldown.share) == (Fraction(9, 10), Fraction(1, 10))
     assert conditioned.condition is not None
-    assert (conditioned.condition.template, conditioned.condition.place) == ("URL: {host}\n\n", "before")
+    assert (conditioned.condition.template, conditioned.condition.position) == ("URL: {host}\n\n", "before")
     assert cooldown.condition is None
 
 
@@ -117,11 +117,11 @@ def in_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_of_the_ablation_is_prepared_twice(in_sample: None) -> None:
     base = ablation("base")
-    found = {source: fingerprint(source_parts(base, source)) for source in base.sources}
+    found = {source: fingerprint(source_settings(base, source)) for source in base.sources}
     for name in ABLATION:
         config = recipe(name)
         assert config.store == base.store
-        assert {source: fingerprint(source_parts(config, source)) for source in config.sources} == found, name
+        assert {source: fingerprint(source_settings(config, source)) for source in config.sources} == found, name
 
 
 def test_nor_of_the_curricula(in_sample: None) -> None:
@@ -134,7 +134,7 @@ def test_nor_of_the_curricula(in_sample: None) -> None:
             config = recipe(f"curriculum/{other}.yaml")
             assert config.store == first.store
             for source in first.sources:
-                assert source_parts(config, source) == source_parts(first, source)
+                assert source_settings(config, source) == source_settings(first, source)
 
 
 @pytest.mark.parametrize("name", ABLATION)
@@ -196,9 +196,9 @@ def test_the_variants_of_later_papers() -> None:
     assert markers is not None
     assert (markers.begin, markers.end, markers.empty, markers.dropout) == ("<boc>", "<eoc>", Fraction(1, 10), 0)
     assert every is not None
-    assert (every.place, every.empty, every.dropout) == ("before", 0, Fraction(1, 10))
+    assert (every.position, every.empty, every.dropout) == ("before", 0, Fraction(1, 10))
     assert appended is not None
-    assert (appended.place, appended.bins) == ("after", {"quality": 3})
+    assert (appended.position, appended.bins) == ("after", {"quality": 3})
     packings = [ablation(name).sequence.packing.value for name in ("markers", "every_segment", "appended")]
     assert packings == ["repeat_prefix", "repeat_prefix", "concat"]
 

@@ -1,4 +1,4 @@
-"""Sources that are rewritten or made: what goes together, and what a mistake says."""
+"""Sources that are formatted or made: what goes together, and what a mistake says."""
 
 from typing import Any
 
@@ -25,42 +25,42 @@ def mistake(**values: Any) -> str:
         ({"name": "m:f_1", "a": [1], "b": {}}, "m:f_1", {"a": [1], "b": {}}),
     ],
 )
-def test_a_rewrite_and_its_options(written: Any, name: str, options: dict[str, Any]) -> None:
-    source = Source.model_validate({**JSONL, "rewrite": written})
-    assert source.rewrite is not None
-    assert (source.rewrite.name, source.rewrite.options) == (name, options)
-    assert source.is_rewritten
+def test_a_formatter_and_its_options(written: Any, name: str, options: dict[str, Any]) -> None:
+    source = Source.model_validate({**JSONL, "formatter": written})
+    assert source.formatter is not None
+    assert (source.formatter.name, source.formatter.options) == (name, options)
+    assert source.is_formatted
     assert Source.model_validate(source.model_dump(mode="json")) == source
 
 
 @pytest.mark.parametrize("name", ["chatt", "", "module.f", "my-module:f", ":f", "m:", "m:f:g", "m:f()"])
 def test_names_that_are_none(name: str) -> None:
-    assert mistake(**JSONL, rewrite=name) == f"expected chat, qa, fim or package.module:function, found {name!r}"
+    assert mistake(**JSONL, formatter=name) == f"expected chat, qa, fim or package.module:function, found {name!r}"
 
 
 @pytest.mark.parametrize("field", ["messages", "question", "answer"])
-def test_fields_that_only_a_rewrite_reads(field: str) -> None:
-    expected = f"fields.{field}: only a source with a `rewrite` reads it; name one"
+def test_fields_that_only_a_formatter_reads(field: str) -> None:
+    expected = f"fields.{field}: only a source with a `formatter` reads it; name one"
     assert mistake(**JSONL, fields={field: "x"}) == expected
-    assert Source.model_validate({**JSONL, "fields": {field: "x"}, "rewrite": "m:f"}).fields == {field: "x"}
+    assert Source.model_validate({**JSONL, "fields": {field: "x"}, "formatter": "m:f"}).fields == {field: "x"}
 
 
-def test_fields_that_a_rewrite_needs() -> None:
-    expected = "rewrite: chat needs fields.messages: where it stands in a record"
-    assert mistake(**JSONL, rewrite="chat") == expected
-    assert mistake(**JSONL, rewrite="chat", fields={"question": "x"}) == expected
-    expected = "rewrite: qa needs fields.answer: where it stands in a record"
-    assert mistake(**JSONL, rewrite="qa", fields={"question": "x"}) == expected
+def test_fields_that_a_formatter_needs() -> None:
+    expected = "formatter: chat needs fields.messages: where it stands in a record"
+    assert mistake(**JSONL, formatter="chat") == expected
+    assert mistake(**JSONL, formatter="chat", fields={"question": "x"}) == expected
+    expected = "formatter: qa needs fields.answer: where it stands in a record"
+    assert mistake(**JSONL, formatter="qa", fields={"question": "x"}) == expected
 
 
 def test_additions() -> None:
     source = Source(format="arithmetic")
     assert source.made == Arithmetic(style=ArithmeticStyle.PLAIN, digits=3, examples=10_000, per_document=1, seed=0)
-    assert source.is_rewritten
+    assert source.is_formatted
     assert source.patterns == []
     assert Source.model_validate({"format": "arithmetic", "arithmetic": {"style": "reverse"}}).made.style == "reverse"
     assert mistake(format="arithmetic", path="x").startswith("`format: arithmetic` is made, not read")
-    assert mistake(format="arithmetic", rewrite="fim").startswith("`format: arithmetic` is made, not read")
+    assert mistake(format="arithmetic", formatter="fim").startswith("`format: arithmetic` is made, not read")
     assert mistake(**JSONL, arithmetic={}) == "arithmetic: only a source of `format: arithmetic` takes it"
 
 
@@ -72,7 +72,7 @@ def test_a_source_that_is_read_has_files(path: Any) -> None:
 
 def test_a_source_as_it_is() -> None:
     source = Source.model_validate(JSONL)
-    assert not source.is_rewritten
+    assert not source.is_formatted
     assert source.patterns == ["x"]
 
 

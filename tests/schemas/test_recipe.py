@@ -216,7 +216,7 @@ SHARE = "expected a number of values or a share such as 2%"
     [
         ({"template": "{hots}"}, "phases.a.condition.template: source 'code' has no field 'hots'; it has: url, host, "),
         ({"template": "a } b"}, "phases.0.condition: template 'a } b': a lone '}' at character 2; write '}}' for the "),
-        ({"place": "middle"}, "phases.0.condition.place: input should be 'before' or 'after'; found 'middle'"),
+        ({"position": "middle"}, "phases.0.condition.position: input should be 'before' or 'after'; found 'middle'"),
         ({"dropout": 1}, "phases.0.condition.dropout: input should be less than 1; found 1"),
         ({"empty": 1, "begin": "<a>"}, "phases.0.condition.empty: input should be less than 1; found 1"),
         ({"empty": 0.1}, "phases.0.condition: empty: leaves `begin` and `end` alone, so give one; `dropout` leaves no"),
@@ -303,15 +303,15 @@ def test_names_of_branches_at_their_points() -> None:
         ),
         (
             {"format": "jsonl", "path": "x", "fields": {"messages": "m"}},
-            "sources.s: fields.messages: only a source with a `rewrite` reads it; name one",
+            "sources.s: fields.messages: only a source with a `formatter` reads it; name one",
         ),
         (
-            {"format": "jsonl", "path": "x", "rewrite": "chat"},
-            "sources.s: rewrite: chat needs fields.messages: where it stands in a record",
+            {"format": "jsonl", "path": "x", "formatter": "chat"},
+            "sources.s: formatter: chat needs fields.messages: where it stands in a record",
         ),
         (
-            {"format": "jsonl", "path": "x", "rewrite": "chatt"},
-            "sources.s.rewrite.name: expected chat, qa, fim or package.module:function, found 'chatt'",
+            {"format": "jsonl", "path": "x", "formatter": "chatt"},
+            "sources.s.formatter.name: expected chat, qa, fim or package.module:function, found 'chatt'",
         ),
         (
             {"format": "jsonl", "path": "x", "fields": {"txt": "m"}},
@@ -324,13 +324,13 @@ def test_a_source_that_is_none(source: dict[str, Any], message: str) -> None:
     assert mistake(sources={"s": source}).startswith(message)
 
 
-def test_options_of_a_rewrite_stand_beside_its_name() -> None:
-    def rewrite(value: Any) -> Any:
-        source = {"format": "jsonl", "path": "x", "fields": {"messages": "m"}, "rewrite": value}
-        return config(sources={"s": source}).sources["s"].rewrite
+def test_options_of_a_formatter_stand_beside_its_name() -> None:
+    def formatter(value: Any) -> Any:
+        source = {"format": "jsonl", "path": "x", "fields": {"messages": "m"}, "formatter": value}
+        return config(sources={"s": source}).sources["s"].formatter
 
-    assert rewrite("chat") == rewrite({"name": "chat"}) == rewrite({"name": "chat", "options": {}})
-    found = rewrite({"name": "my.module:function", "rate": 0.5})
+    assert formatter("chat") == formatter({"name": "chat"}) == formatter({"name": "chat", "options": {}})
+    found = formatter({"name": "my.module:function", "rate": 0.5})
     assert (found.name, found.options) == ("my.module:function", {"rate": 0.5})
 
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from byline.schemas.config import Config
 from byline.schemas.plan import Plan
-from byline.schemas.recipe import Packing, Part, Selection, Shortage
-from tests.reference import assembly, placing, planner, selection
+from byline.schemas.recipe import Packing, Selection, Shortage, Stage
+from tests.reference import assembly, hashing, planner, selection
 from tests.reference.planner import Drawn
 from tests.support import small
 from tests.support.small import SmallStore, StoredRow
@@ -43,7 +43,7 @@ def rows(draw: st.DrawFn, sources: int) -> list[StoredRow]:
     seed = draw(st.integers(0, 2**32 - 1))
 
     def number(row: int, column: int) -> int:
-        return placing.splitmix64(placing.splitmix64(seed) ^ (row << 8) ^ column)
+        return hashing.splitmix64(hashing.splitmix64(seed) ^ (row << 8) ^ column)
 
     def one_of(row: int, column: int, values: Sequence[Any]) -> Any:
         """One of the values, and sometimes nothing; drawn by hypothesis, 100 documents would be most of an example."""
@@ -73,14 +73,14 @@ def corpora(draw: st.DrawFn) -> dict[tuple[str, str], list[StoredRow]]:
 def shares(count: int) -> st.SearchStrategy[list[str]]:
     """Exact fractions above zero that sum to one."""
     return st.lists(st.integers(1, 6), min_size=count, max_size=count).map(
-        lambda parts: [str(Fraction(part, sum(parts))) for part in parts]
+        lambda stages: [str(Fraction(stage, sum(stages))) for stage in stages]
     )
 
 
 @st.composite
 def weights(draw: st.DrawFn, names: Sequence[str]) -> dict[str, str]:
-    parts = draw(st.lists(st.integers(0, 5), min_size=len(names), max_size=len(names)).filter(any))
-    return {name: str(Fraction(part, sum(parts))) for name, part in zip(names, parts, strict=True)}
+    stages = draw(st.lists(st.integers(0, 5), min_size=len(names), max_size=len(names)).filter(any))
+    return {name: str(Fraction(stage, sum(stages))) for name, stage in zip(names, stages, strict=True)}
 
 
 @st.composite
@@ -100,8 +100,8 @@ def mixtures(draw: st.DrawFn, names: Sequence[str]) -> dict[str, Any]:
         found["epochs"] = {name: draw(epochs) for name in names}
     if method in ("piecewise", "linear", "cosine"):
         between = sorted(draw(st.sets(st.fractions("1/10", "9/10", max_denominator=10), max_size=2)))
-        places = [Fraction(0), *between, *([Fraction(1)] if method != "piecewise" else [])]
-        found["points"] = [{"at": str(at), "weights": draw(weights(names))} for at in places]
+        shuffle_keys = [Fraction(0), *between, *([Fraction(1)] if method != "piecewise" else [])]
+        found["points"] = [{"at": str(at), "weights": draw(weights(names))} for at in shuffle_keys]
     if method == "unimax" or (method != "epochs" and draw(st.integers(0, 3)) == 0):
         by_source = draw(st.booleans())
         found["max_epochs"] = {names[0]: draw(epochs)} if by_source else draw(epochs)
@@ -136,7 +136,7 @@ def steps(draw: st.DrawFn, names: Sequence[str]) -> dict[str, Any]:
 
 CONDITIONS: list[dict[str, Any]] = [
     {"template": "{host}\n", "unknown": "?", "dropout": "0.25"},
-    {"template": "{source}", "place": "after", "begin": small.PAD, "empty": "0.5"},
+    {"template": "{source}", "position": "after", "begin": small.PAD, "empty": "0.5"},
     {"template": "q{quality}y{year}", "unknown": "?", "bins": {"quality": 3, "year": [0, 2021]}},
     {"template": "{host}{ratio}", "unknown": "?", "top": {"host": 1}, "bins": {"ratio": 2}, "end": small.PAD},
 ]
@@ -150,34 +150,34 @@ def named_by(mixture: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 
 @st.composite
-def parts(draw: st.DrawFn, names: Sequence[str], mixture: Mapping[str, Any]) -> dict[str, Any]:
+def stages(draw: st.DrawFn, names: Sequence[str], mixture: Mapping[str, Any]) -> dict[str, Any]:
     """What phases and branches share."""
-    part: dict[str, Any] = {}
+    stage: dict[str, Any] = {}
     if draw(st.integers(0, 3)) == 0:
-        mixture = part["mixture"] = draw(mixtures(names))
+        mixture = stage["mixture"] = draw(mixtures(names))
     if draw(st.booleans()):
-        part["select"] = draw(st.lists(steps(names), max_size=2))
+        stage["select"] = draw(st.lists(steps(names), max_size=2))
     order = draw(st.sampled_from([None, None, "number", "number", "source"]))
     if order == "number":
-        part["order"] = {
+        stage["order"] = {
             "by": draw(st.sampled_from(NUMBERS)),
             "direction": draw(st.sampled_from(["ascending", "descending"])),
             "bins": draw(st.integers(2, 6)),
         }
     elif order == "source" and mixture["method"] not in ("piecewise", "linear", "cosine"):
-        part["order"] = {"by": "source", "sources": draw(st.permutations(named_by(mixture, names)))}
+        stage["order"] = {"by": "source", "sources": draw(st.permutations(named_by(mixture, names)))}
     if draw(st.booleans()):
-        part["condition"] = draw(st.sampled_from(CONDITIONS))
+        stage["condition"] = draw(st.sampled_from(CONDITIONS))
     if draw(st.booleans()):
-        part["packing"] = draw(st.sampled_from(Packing)).value
-    return part
+        stage["packing"] = draw(st.sampled_from(Packing)).value
+    return stage
 
 
 @st.composite
 def branches(draw: st.DrawFn, names: Sequence[str], mixture: Mapping[str, Any]) -> dict[str, Any]:
     points = st.sampled_from(["0.25", "0.5", "0.7", "0.75", "1"])
     return {
-        **draw(parts(names, mixture)),
+        **draw(stages(names, mixture)),
         "at": draw(st.lists(points, min_size=1, max_size=3, unique=True)),
         "share": draw(st.sampled_from(["0.05", "0.1", "0.3", "0.5"])),
     }
@@ -198,7 +198,7 @@ def recipes(draw: st.DrawFn, names: Sequence[str], tokens: int) -> dict[str, Any
         "mixture": mixture,
         "shortage": draw(st.sampled_from([kind.value for kind in Shortage])),
         "phases": [
-            {**draw(parts(names, mixture)), "name": f"p{number}", "share": share}
+            {**draw(stages(names, mixture)), "name": f"p{number}", "share": share}
             for number, share in enumerate(draw(shares(phases)))
         ],
         "branches": [
@@ -235,25 +235,26 @@ class Made:
 
     @cached_property
     def selected(self) -> list[dict[str, list[assembly.Document]]]:
-        """For each part, source -> the documents that it may take."""
-        return [self._selected(part) for part in self.config.parts]
+        """For each stage, source -> the documents that it may take."""
+        return [self._selected(stage) for stage in self.config.stages]
 
-    def _selected(self, part: Part) -> dict[str, list[assembly.Document]]:
-        sources = self.config.sources_of(part)
+    def _selected(self, stage: Stage) -> dict[str, list[assembly.Document]]:
+        sources = self.config.sources_of(stage)
         documents = [document for document in self.store.documents if document.source in sources]
         candidates = [
-            selection.Candidate(one.source, one.place, len(one.tokens), one.numbers, one.fields) for one in documents
+            selection.Candidate(one.source, one.shuffle_key, len(one.tokens), one.numbers, one.fields)
+            for one in documents
         ]
-        found = selection.select(candidates, map(reference_step, part.select), self.config.numbers_of(sources[0]))
+        found = selection.select(candidates, map(reference_step, stage.select), self.config.numbers_of(sources[0]))
         chosen = [documents[index] for index in sorted(found)]
-        if self.is_by_number(part):
-            assert part.order is not None
-            chosen = [one for one in chosen if selection.is_number(one.numbers[part.order.by])]
+        if self.is_by_number(stage):
+            assert stage.order is not None
+            chosen = [one for one in chosen if selection.is_number(one.numbers[stage.order.by])]
         return {source: [one for one in chosen if one.source == source] for source in sources}
 
     @staticmethod
-    def is_by_number(part: Part) -> bool:
-        return part.order is not None and part.order.by != "source"
+    def is_by_number(stage: Stage) -> bool:
+        return stage.order is not None and stage.order.by != "source"
 
     @cached_property
     def intervals(self) -> dict[tuple[str, str], Drawn]:
@@ -262,17 +263,17 @@ class Made:
         for entry in self.entries:
             for source, some in entry["sources"].items():
                 start, end = map(int, some["points"])
-                chosen = self.selected[entry["part"]][source]
+                chosen = self.selected[entry["stage"]][source]
                 found[entry["name"], source] = Drawn(entry["name"], source, chosen, start, end)
         return found
 
     @cached_property
     def uses(self) -> dict[tuple[str, str], list[assembly.Document]]:
-        """What each part draws of each source, by point of the line."""
+        """What each stage draws of each source, by point of the stream."""
         return {key: drawn.uses(self.config.seed) for key, drawn in self.intervals.items()}
 
     def uses_of(self, name: str) -> list[assembly.Document]:
-        return [use for (part, _), uses in self.uses.items() if part == name for use in uses]
+        return [use for (stage, _), uses in self.uses.items() if stage == name for use in uses]
 
     @cached_property
     def drawn(self) -> dict[tuple[str, int], list[assembly.Document]]:
@@ -294,13 +295,13 @@ class Made:
         return small.reference_shards(self.plan, self.config, self.store.documents)
 
     def rows(self, name: str, source: str | None = None) -> list[dict[str, Any]]:
-        """The plan's rows of a part, or of one source in it."""
+        """The plan's rows of a stage, or of one source in it."""
         return [row for row in self.plan.table.to_pylist() if row["phase"] == name and source in (None, row["source"])]
 
     def slices(self, name: str) -> list[tuple[int, int]]:
-        """(shard, slice) of a part, as far as they have documents."""
+        """(shard, slice) of a stage, as far as they have documents."""
         return sorted(
-            {(shard, use.slice) for (part, shard), uses in self.drawn.items() if part == name for use in uses}
+            {(shard, use.slice) for (stage, shard), uses in self.drawn.items() if stage == name for use in uses}
         )
 
     def in_slice(self, name: str, slice_: tuple[int, int], source: str) -> list[assembly.Document]:
@@ -313,7 +314,7 @@ class Made:
         found, last, number = [], None, 0
         for slice_ in self.slices(name):
             mine = [row for row in self.rows(name, source) if (row["shard"], row["slice"]) == slice_]
-            if mine and self.is_by_number(self.config.parts[entry["part"]]):
+            if mine and self.is_by_number(self.config.stages[entry["stage"]]):
                 (ranks,) = {str(self.plan.predicates[row["predicates"]][-1]) for row in mine}
                 number += last not in (None, ranks)
                 last = ranks
@@ -321,15 +322,15 @@ class Made:
         return found
 
     def slow_shards(self, name: str) -> dict[tuple[str, int], list[assembly.Document]]:
-        """A part's documents as the slow planner puts them into slices of as many documents as the plan's."""
+        """A stage's documents as the slow planner puts them into slices of as many documents as the plan's."""
         entry = next(entry for entry in self.entries if entry["name"] == name)
-        part, slices = self.config.parts[entry["part"]], self.slices(name)
+        stage, slices = self.config.stages[entry["stage"]], self.slices(name)
         by_slice: dict[tuple[int, int], list[assembly.Document]] = {slice_: [] for slice_ in slices}
         for source in entry["sources"]:
             counts = [len(self.in_slice(name, slice_, source)) for slice_ in slices]
             uses = self.uses[name, source]
-            if self.is_by_number(part):
-                rank = ranker(self.config, part)
+            if self.is_by_number(stage):
+                rank = ranker(self.config, stage)
                 found = planner.sliced_by_rank(uses, counts, self.bins(name, source), rank)
             else:
                 found = planner.sliced(uses, counts)
@@ -346,9 +347,9 @@ def reference_step(step: Selection) -> selection.Step:
     return selection.Step(**{name: getattr(step, name) for name in Selection.model_fields})
 
 
-def ranker(config: Config, part: Part) -> Any:
-    """A document -> its rank in the part's order: the number, then the tie, then the place."""
-    order = part.order
+def ranker(config: Config, stage: Stage) -> Any:
+    """A document -> its rank in the stage's order: the number, then the tie, then the shuffle key."""
+    order = stage.order
     assert order is not None
     sign = -1 if order.direction == "descending" else 1
-    return lambda one: (sign * one.numbers[order.by], selection.tie(one.place), one.place)
+    return lambda one: (sign * one.numbers[order.by], selection.tie(one.shuffle_key), one.shuffle_key)

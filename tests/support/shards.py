@@ -20,7 +20,13 @@ from byline.manifest import FILE_NAME, PhaseEntry, ShardEntry
 from byline.shards import FORMAT, SHARD_KEY, VERSION, shard_schema
 
 PLAN = "ab" * 32
-CONDITION = {"template": "URL: {host}\n\n", "place": "before", "dropout": 0.0, "unknown": "unknown", "salt": "byline"}
+CONDITION = {
+    "template": "URL: {host}\n\n",
+    "position": "before",
+    "dropout": 0.0,
+    "unknown": "unknown",
+    "salt": "byline",
+}
 CONFIG = {
     "phases": [
         {"name": "conditioned", "share": 0.9, "condition": CONDITION},

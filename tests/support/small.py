@@ -38,7 +38,7 @@ from byline.transforms.shards.gathering import RunIndex
 from byline.transforms.store.runs import write_run
 from byline.transforms.store.store_index import read_run_info
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
-from tests.reference import assembly, layout, placing, selection
+from tests.reference import assembly, hashing, layout, selection
 
 BOS, PAD = "<|endoftext|>", "<|padding|>"
 VOCABULARY = 400
@@ -168,8 +168,8 @@ def _as_reference(source: str, path: str, file_number: int, row: StoredRow) -> a
     whole = {"year": row.year, "num_tokens": len(row.tokens), "num_bytes": 3 * len(row.tokens)}
     return assembly.Document(
         source=source,
-        place=placing.place(source, path, row.row),
-        doc_id=placing.doc_id(file_number, row.row),
+        shuffle_key=hashing.shuffle_key(source, path, row.row),
+        doc_id=hashing.doc_id(file_number, row.row),
         tokens=list(row.tokens),
         values={
             "host": row.host,
@@ -211,7 +211,7 @@ class SmallStore:
 
 def write_store(folder: Path, files: Mapping[tuple[str, str], Sequence[StoredRow]]) -> SmallStore:
     """Writes one run for each (source, path)."""
-    numbers = placing.file_numbers(files)
+    numbers = hashing.file_numbers(files)
     runs, documents = [], []
     for (source, path), rows in files.items():
         uri, some = write_run_of(folder / "store" / source, source, path, numbers[source, path], rows)
@@ -223,10 +223,10 @@ def write_store(folder: Path, files: Mapping[tuple[str, str], Sequence[StoredRow
 def plan_of(config: Config, store: SmallStore) -> Plan:
     """The plan of a recipe, without Beam."""
     info = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
-    return make_plan(config, info, store.runs, local_pass([run.uri for run in store.runs]))
+    return make_plan(config, info, store.runs, local_scan([run.uri for run in store.runs]))
 
 
-def local_pass(uris: Sequence[str]) -> Callable[[RunCounter], pa.RecordBatch]:
+def local_scan(uris: Sequence[str]) -> Callable[[RunCounter], pa.RecordBatch]:
     """Passes over runs without Beam, for `make_plan`."""
     return lambda counter: counter.merge([counter.count(uri) for uri in uris])
 
@@ -237,13 +237,13 @@ def local_pass(uris: Sequence[str]) -> Callable[[RunCounter], pa.RecordBatch]:
 def rank(
     document: assembly.Document, field: str, kind: str = "float32", descending: bool = True
 ) -> tuple[int, int, int] | None:
-    """(key, tie, place), which the plan's predicates compare; None for a document without the number."""
+    """(key, tie, shuffle key), which the plan's predicates compare; None for a document without the number."""
     number = document.numbers.get(field)
     if number is None or math.isnan(number):
         return None
     bits = 32 if kind == "float32" else 64
     key = _ascending_key(number, kind, bits)
-    return 2**bits - 1 - key if descending else key, selection.tie(document.place), document.place
+    return 2**bits - 1 - key if descending else key, selection.tie(document.shuffle_key), document.shuffle_key
 
 
 def _ascending_key(number: float, kind: str, bits: int) -> int:
@@ -307,7 +307,7 @@ def drawn_by(plan: Plan, documents: Iterable[assembly.Document]) -> dict[tuple[s
 def reference_row(row: Mapping[str, Any], predicates: Sequence[tuple[assembly.Predicate, ...]]) -> assembly.PlanRow:
     """A row of the plan for the reference."""
     taken = predicates[row["predicates"]]
-    return row["slice"], row["source"], row["epoch"], row["place_lo"], row["place_hi"], taken
+    return row["slice"], row["source"], row["epoch"], row["shuffle_key_lo"], row["shuffle_key_hi"], taken
 
 
 def reference_condition(
@@ -326,7 +326,7 @@ def reference_condition(
     begin, end = (None if name is None else (ids or {})[name] for name in (condition.begin, condition.end))
     return layout.Condition(
         template=condition.template,
-        place=condition.place,
+        position=condition.position,
         dropout=condition.dropout,
         unknown=condition.unknown,
         begin=begin,
@@ -347,16 +347,16 @@ def reference_shard(
         drawn: the shard's documents.
         tokenizer: as `layout.load_tokenizer` gives it.
     """
-    part = next(part for part in plan.header["phases"] if part["name"] == name)
+    stage = next(stage for stage in plan.header["phases"] if stage["name"] == name)
     ids = plan.header["tokenizer"]
-    condition = None if part["condition"] is None else Condition.model_validate(part["condition"])
+    condition = None if stage["condition"] is None else Condition.model_validate(stage["condition"])
     names = {**tokenizer.get_vocab(), **ids["added"]}
     return assembly.assemble_shard(
         drawn,
         seed=config.seed,
         length=config.sequence.length,
-        policy=part["packing"],
-        condition=reference_condition(condition, part["values"], names),
+        policy=stage["packing"],
+        condition=reference_condition(condition, stage["values"], names),
         tokenizer=tokenizer,
         bos_id=ids["bos_id"],
         eos_id=ids["eos_id"],

@@ -1,7 +1,7 @@
 """No model reads a document twice: the doc ids of all shards, marked in a bitmap of all records, a bit each.
 
 ```
-main line      a: shard 0   shard 1   b: shard 0        marks      row 0 1 2 3 4 5 ...
+timeline      a: shard 0   shard 1   b: shard 0        marks      row 0 1 2 3 4 5 ...
 branch c           '-------- c: shard 0                 a, shard 0     x   x
                                                         a, shard 1       x   x
                    c marks a copy of what shard 0 left  b, shard 0         x         twice: told, and by whom
@@ -23,7 +23,7 @@ DocumentsOf = Callable[[str, int], np.ndarray]
 
 
 def check_disjoint(manifest: Manifest, documents: DocumentsOf, input_rows: np.ndarray) -> tuple[int, list[str]]:
-    """No document is in two shards of a phase, in two phases, or in a branch and the main line before it.
+    """No document is in two shards of a phase, in two phases, or in a branch and the timeline before it.
 
     Args:
         manifest: of the build.

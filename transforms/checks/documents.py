@@ -2,10 +2,10 @@
 
 ```
 segment   doc id 4294967299 = file 1, row 3     offset 0     ids 0 22428 27 ...    mask 0 0 0 ...
-raw       file 1, row 3  ->  text, url  ->  BOS prefix tokens EOS and mask  ->  the part that the segment should be
+raw       file 1, row 3  ->  text, url  ->  BOS prefix tokens EOS and mask  ->  the stage that the segment should be
 ```
 
-A record of a source with a `rewrite` is rewritten anew, and the loss mask of its own tokens follows from its spans.
+A record of a source with a `formatter` is formatted anew, and the loss mask of its own tokens follows from its spans.
 Where the condition has `dropout` or `empty`, a document may be laid out without a prefix or with an empty one as well.
 """
 
@@ -26,10 +26,10 @@ from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, InputFile
 from byline.schemas.recipe import Packing
 from byline.transforms.corpora.metadata import extract_metadata
 from byline.transforms.corpora.reading import read_batches
-from byline.transforms.documents.shuffle_keys import in_sample, places
+from byline.transforms.documents.shuffle_keys import in_sample, shuffle_keys
 from byline.transforms.fields.conditioning import marker_ids
 from byline.transforms.fields.template_fields import filled_prefixes, unknown_prefix
-from byline.transforms.formatters.formatting import Rewriter, open_rewriter, rewrite_batch
+from byline.transforms.formatters.formatting import OpenFormatter, format_batch, open_formatter
 from byline.transforms.scores.scoring import Scorer, score_batch
 from byline.transforms.shards.assembling import PlannedPhase
 from byline.transforms.tokens.text_tokenizer import TextTokenizer, TokenizerInfo
@@ -70,7 +70,7 @@ def sample_segments(
     doc_ids, offsets = (batch[name].flatten().to_numpy() for name in ("doc_ids", "doc_offsets"))
     ends = np.cumsum(batch["seq_lengths"].flatten().to_numpy(), dtype=np.int64)
     for number in np.flatnonzero(
-        (doc_ids >= 0) & in_sample(places(path, str(first), np.arange(len(ends))), keep_below)
+        (doc_ids >= 0) & in_sample(shuffle_keys(path, str(first), np.arange(len(ends))), keep_below)
     ):
         start = ends[number - 1] if number else 0
         yield SegmentSample(
@@ -96,7 +96,7 @@ class DocumentChecker:
         scorers: for templates with classifier labels or scores.
 
     Raises:
-        BylineError: the function of a `rewrite` cannot be imported.
+        BylineError: the function of a `formatter` cannot be imported.
     """
 
     def __init__(
@@ -116,7 +116,9 @@ class DocumentChecker:
         self.scorers = scorers
         names = {file.source for file in files if file is not None}
         self._comparing = threading.Lock()
-        self.rewriters: dict[str, Rewriter | None] = {name: open_rewriter(name, config.sources[name]) for name in names}
+        self.open_formatters: dict[str, OpenFormatter | None] = {
+            name: open_formatter(name, config.sources[name]) for name in names
+        }
 
     def check(self, segments: list[SegmentSample]) -> list[str]:
         """One line for each segment that is not what its document gives."""
@@ -145,7 +147,7 @@ class DocumentChecker:
             some = batch.filter(pc.is_in(batch["row"], pa.array(list(wanted), pa.int64())))
             if some.num_rows:
                 mine = {row: wanted.pop(row) for row in some["row"].to_pylist()}
-                # A function of a user's own for `rewrite` need not know of threads.
+                # A function of a user's own for `formatter` need not know of threads.
                 with self._comparing:
                     problems = list(self._compare(some, file, mine))
                 yield from problems
@@ -158,7 +160,7 @@ class DocumentChecker:
         self, records: pa.RecordBatch, file: InputFile, wanted: dict[int, list[SegmentSample]]
     ) -> Iterator[str]:
         """Compares the segments of these records of a file."""
-        documents = rewrite_batch(records, self.rewriters[file.source])
+        documents = format_batch(records, self.open_formatters[file.source])
         documents = documents.filter(documents["text"].is_valid())
         for row in sorted(set(wanted) - set(documents["row"].to_pylist())):
             yield f"{wanted[row][0].where}: {file.source}/{file.path}, row {row} has no text"
@@ -215,47 +217,47 @@ class DocumentChecker:
             prefixes.append([*begin, *end])
         if condition is not None and condition.dropout > 0:
             prefixes.append([])
-        place = "before" if condition is None else condition.place
+        position = "before" if condition is None else condition.position
         repeats = phase.packing is Packing.REPEAT_PREFIX
-        return any(_Form.of(own, one, place, self.info, repeats).has(found, segment.offset) for one in prefixes)
+        return any(_Form.of(own, one, position, self.info, repeats).has(found, segment.offset) for one in prefixes)
 
 
 @dataclass(frozen=True)
 class _Form:
-    """A document's whole stream.
+    """A document's whole framed document.
 
     Attributes:
-        stream: ids and loss.
+        framed: ids and loss.
         lead: tokens before the document's own.
         own: of the document's own tokens, how many.
         head: what a segment begins with that goes on with the document.
     """
 
-    stream: Tokens
+    framed_length: Tokens
     lead: int
     own: int
     head: Tokens
 
     @classmethod
-    def of(cls, own: Tokens, prefix: list[int], place: str, info: TokenizerInfo, repeats: bool) -> "_Form":
+    def of(cls, own: Tokens, prefix: list[int], position: str, info: TokenizerInfo, repeats: bool) -> "_Form":
         """Lays out a document; `repeats`: whether a prefix before it is given again."""
-        is_masked = bool(prefix) and place == "before"
+        is_masked = bool(prefix) and position == "before"
         bos = [] if info.bos_id is None else [(info.bos_id, 0 if is_masked else 1)]
         eos = [] if info.eos_id is None else [(info.eos_id, 1)]
         before = [(token, 0) for token in prefix] if is_masked else []
         after = [] if is_masked else [(token, 1) for token in prefix]
-        stream = [*bos, *before, *own, *after, *eos]
-        return cls(stream, len(bos) + len(before), len(own), before if repeats else [])
+        framed_length = [*bos, *before, *own, *after, *eos]
+        return cls(framed_length, len(bos) + len(before), len(own), before if repeats else [])
 
     def has(self, found: Tokens, offset: int) -> bool:
-        """Whether a segment is a part of the stream that begins behind `offset` of its own tokens."""
+        """Whether a segment is a part of the framed document that begins behind `offset` of its own tokens."""
         first = self.lead + offset if offset else 0
-        # Behind the last of its own tokens the offset stands still, to the stream's end.
-        last = self.lead + offset if offset < self.own else len(self.stream) - 1
+        # Behind the last of its own tokens the offset stands still, to the framed document's end.
+        last = self.lead + offset if offset < self.own else len(self.framed_length) - 1
         for start in range(first, last + 1):
             # What goes on behind a repeated prefix was cut in the prefix or later.
             head = self.head if start > 0 else []
-            part = self.stream[start : start + len(found) - len(head)]
-            if found == head + part and (not head or start >= self.lead):
+            stage = self.framed_length[start : start + len(found) - len(head)]
+            if found == head + stage and (not head or start >= self.lead):
                 return True
         return False

@@ -8,7 +8,7 @@ rows     positions, loss tokens, documents, conditioned ones by source = the led
 shards   the counts that each says of itself, summed                  = the ledger's
 ```
 
-Documents of a source that makes or rewrites its texts may mask tokens of their own, so of it no fewer positions than
+Documents of a source that makes or formatters its texts may mask tokens of their own, so of it no fewer positions than
 these are masked; and without BOS, which is masked with a prefix alone, no more than those whose first position is
 masked are conditioned.
 """
@@ -121,7 +121,7 @@ def check_sources(
         ]
         for what, said, counted in sums:
             if said != counted:
-                problems.append(f"ledger, source {name}: {said:,} {what}, its parts sum to {counted:,}")
+                problems.append(f"ledger, source {name}: {said:,} {what}, its lines sum to {counted:,}")
         reasons = drop_reasons_of(config, name)
         problems += [
             f"ledger, source {name}: documents dropped for {reason!r}, a reason that none of its rules gives"
@@ -259,7 +259,7 @@ def _check_draws(counted: DrawCounts, rules: _SourceRules) -> Iterator[str]:
         yield f"{counted.prefix_tokens:,} tokens of prefixes in a phase without a condition"
     masked = counted.positions - counted.loss_tokens
     due = counted.prefix_tokens + counted.conditioned * rules.has_bos
-    if rules.condition is None or rules.condition.place != "before":
+    if rules.condition is None or rules.condition.position != "before":
         due = 0
     own = counted.tokens if rules.masks_own else 0
     # What the end of a row cuts off may be masked tokens, too.
@@ -274,7 +274,7 @@ def _check_counted(counted: DrawCounts, found: SourceCounts, rules: _SourceRules
         ("loss tokens", counted.loss_tokens, found.loss_tokens),
         ("documents", counted.documents, found.drawn),
     ]
-    if rules.condition is None or rules.condition.place == "before":
+    if rules.condition is None or rules.condition.position == "before":
         conditioned = counted.conditioned
         if rules.masks_own and not rules.has_bos:
             # The first position of a document may be a token of its own that it masks.

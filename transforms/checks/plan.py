@@ -12,14 +12,14 @@ from typing import Any
 from byline.manifest import Manifest, PhaseEntry
 from byline.schemas.config import Config
 from byline.schemas.plan import Plan, shard_path
-from byline.schemas.recipe import Branch, Condition, Part
+from byline.schemas.recipe import Branch, Condition, Stage
 
 
 def condition_of(config: Config, phase: PhaseEntry) -> Condition | None:
     """The condition of a phase or branch of the manifest, which `check_plan` found to be one of the configuration."""
-    parts: list[Part] = [*config.phases] if phase.branch is None else [*config.branches]
+    stages: list[Stage] = [*config.phases] if phase.branch is None else [*config.branches]
     name = phase.name if phase.branch is None else phase.branch["of"]
-    return next(part.condition for part in parts if part.name == name)
+    return next(stage.condition for stage in stages if stage.name == name)
 
 
 def tokenizer_of(manifest: Manifest) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def tokenizer_of(manifest: Manifest) -> dict[str, Any]:
 
 def sources_masking_own(config: Config) -> set[str]:
     """The sources whose documents may bring loss spans, and so mask tokens of their own."""
-    return {name for name, source in config.sources.items() if source.is_rewritten}
+    return {name for name, source in config.sources.items() if source.is_formatted}
 
 
 def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
@@ -69,24 +69,24 @@ def _by_name(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _followed(entry: dict[str, Any]) -> dict[str, Any]:
     """What a phase of the plan's header says of the part of the configuration that it follows."""
-    keys = ("name", "part", "condition", "select", "order", "mixture", "packing")
+    keys = ("name", "stage", "condition", "select", "order", "mixture", "packing")
     return {**{key: entry[key] for key in keys}, "of": entry["branch"] and entry["branch"]["of"]}
 
 
 def _configured(config: Config) -> list[dict[str, Any]]:
     """The same from the configuration."""
     entries = []
-    for number, part in enumerate(config.parts):
-        settings = part.model_dump(mode="json")
+    for number, stage in enumerate(config.stages):
+        settings = stage.model_dump(mode="json")
         followed = {key: settings[key] for key in ("condition", "select", "order")} | {
-            "part": number,
-            "mixture": config.mixture_of(part).model_dump(mode="json"),
-            "packing": (part.packing or config.sequence.packing).value,
+            "stage": number,
+            "mixture": config.mixture_of(stage).model_dump(mode="json"),
+            "packing": (stage.packing or config.sequence.packing).value,
         }
-        if isinstance(part, Branch):
-            entries += [{**followed, "name": part.name_at(at), "of": part.name} for at in part.at]
+        if isinstance(stage, Branch):
+            entries += [{**followed, "name": stage.name_at(at), "of": stage.name} for at in stage.at]
         else:
-            entries.append({**followed, "name": part.name, "of": None})
+            entries.append({**followed, "name": stage.name, "of": None})
     return _by_name(entries)
 
 

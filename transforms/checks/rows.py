@@ -7,9 +7,9 @@ segments     ------- document 7 ----------- | document 9  padding  their lengths
 doc_offsets   0                             |  0          0        3 where document 7 goes on in the next row (concat)
 ```
 
-A document of a source that makes or rewrites its texts may mask tokens of its own, and the shard does not say which. So
-for its segments the loss mask gives only bounds of how many tokens are the document's own, and where those do not meet,
-the check of offsets takes any number between them. For all other sources they always meet.
+A document of a source that makes or formatters its texts may mask tokens of its own, and the shard does not say which.
+So for its segments the loss mask gives only bounds of how many tokens are the document's own, and where those do not
+meet, the check of offsets takes any number between them. For all other sources they always meet.
 
 Every check works on one record batch at a time, in numpy, and says what it found and where. Nothing that is read is
 trusted: a damaged file must end in a line that says so.
@@ -34,7 +34,7 @@ class RowRules:
     Attributes:
         length: L.
         packing: the policy.
-        place: of the prefix; None in a phase without a condition.
+        position: of the prefix; None in a phase without a condition.
         bos_id: what documents begin with; None for nothing.
         begin_id, end_id: what stands around prefixes; None for nothing.
         repeats: whether one document may be drawn several times.
@@ -45,7 +45,7 @@ class RowRules:
 
     length: int
     packing: Packing
-    place: str | None
+    position: str | None
     bos_id: int | None
     begin_id: int | None
     end_id: int | None
@@ -90,10 +90,10 @@ class Segments:
     masks_own: np.ndarray
 
     @classmethod
-    def join(cls, parts: list["Segments"]) -> "Segments":
+    def join(cls, stages: list["Segments"]) -> "Segments":
         """One after another."""
         names = cls.__dataclass_fields__
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        return cls(*(np.concatenate([getattr(stage, name) for stage in stages]) for name in names))
 
 
 @dataclass
@@ -296,7 +296,7 @@ def _check_mask(rows: _Rows, rules: RowRules, problems: list[str]) -> None:
     masks_own = rows.spread(rows.may_mask_own(rules))
     _tell(problems, rows.first + np.flatnonzero(~(trained | masks_own).any(axis=1)), "every position is masked")
     masked = ~trained & ~is_padding & ~masks_own
-    if rules.place != "before":
+    if rules.position != "before":
         _tell_rows(problems, rows, masked, "a masked position in a phase that masks only padding")
         return
     # Masked positions of a document are a head, so none stands behind a trained one of its segment.
@@ -308,7 +308,7 @@ def _check_mask(rows: _Rows, rules: RowRules, problems: list[str]) -> None:
 
 def _check_markers(rows: _Rows, rules: RowRules, problems: list[str]) -> None:
     """Whether prefixes begin and end with the tokens around them, where the loss mask shows that they do."""
-    if rules.place != "before":
+    if rules.position != "before":
         return
     ids, trained = rows.ids.ravel(), rows.mask.ravel() != 0
     if rules.begin_id is not None and rules.bos_id not in (None, rules.begin_id):
@@ -343,7 +343,7 @@ def _own_tokens(segments: Segments, begins: np.ndarray, rules: RowRules) -> tupl
     all_but_bos = segments.length - (begins & rules.has_bos)
     # No masked prefix stands at its head: the phase has none, the head is trained, or the document is past its prefix.
     is_past = (segments.offset > 0) & (rules.packing is not Packing.REPEAT_PREFIX)
-    is_own = segments.head_trained | is_past | (rules.place != "before")
+    is_own = segments.head_trained | is_past | (rules.position != "before")
     most = np.where(segments.masks_own, all_but_bos, least)
     return np.where(segments.masks_own & is_own, all_but_bos, least), most
 
@@ -384,7 +384,7 @@ def _check_offsets(segments: Segments, begins: np.ndarray, rules: RowRules, prob
     )
     found = segments.offset[order]
     # The tokens of a prefix behind the document are no tokens of its own, so the offset may stay behind them.
-    wrong = (found > most) | ((found < least) & (rules.place != "after"))
+    wrong = (found > most) | ((found < least) & (rules.position != "after"))
     if rules.repeats:
         wrong &= found != 0
     _tell(problems, segments.row[order][wrong], what)

@@ -3,7 +3,7 @@
 ```
 manifest entry   sha256, bytes, rows, loss tokens   = of the file
 schema           contract, plan, phase              = of the manifest
-rows             invariants of `rows`, documents of `places`
+rows             invariants of `rows`, documents of `shuffle_keys`
 token store      assembled once more in memory      = every value of the file
 ```
 
@@ -33,7 +33,7 @@ from byline.transforms.checks.ledger import shard_misfits
 from byline.transforms.checks.plan import condition_of, sources_masking_own, tokenizer_of
 from byline.transforms.checks.reports import ShardCounts, ShardReport, write_report
 from byline.transforms.checks.rows import RowCounts, RowRules, ShardCounter
-from byline.transforms.checks.shuffle_keys import InputNames, check_places
+from byline.transforms.checks.shuffle_keys import InputNames, check_shuffle_keys
 from byline.transforms.documents.counters import count_retries
 from byline.transforms.files.local_copies import fetched
 from byline.transforms.files.storage import exists, join, open_random
@@ -69,7 +69,7 @@ def row_rules(
     return RowRules(
         length=manifest.sequence_length,
         packing=Packing(phase.packing),
-        place=None if condition is None else condition.place,
+        position=None if condition is None else condition.position,
         bos_id=manifest.tokenizer["bos_id"],
         begin_id=None if condition is None or condition.begin is None else markers[condition.begin],
         end_id=None if condition is None or condition.end is None else markers[condition.end],
@@ -146,7 +146,7 @@ class ShardChecker:
             except _UNREADABLE as error:
                 reason = " ".join(str(error).split())[:200]
                 return _unreadable(entry, [*problems, f"{entry.path}: cannot be read ({reason})"])
-            strays = check_places(counts.documents, build.inputs, planned)
+            strays = check_shuffle_keys(counts.documents, build.inputs, planned)
             with open_random(path) as source:
                 reader = pa.ipc.open_file(source)
                 samples = self._samples(reader, phase, entry) if counts.whole else []

@@ -1,19 +1,19 @@
-"""Documents held against the plan: each one's place is hashed anew, and must lie in a range of its shard.
+"""Documents held against the plan: each one's shuffle key is hashed anew, and must lie in a range of its shard.
 
 ```
 shard 3 of conditioned   plan rows   c4 epoch 0  100..199    dclm epoch 0  40..99
-doc ids                  c4 file 0, row 7  ->  place 150     fine
-                         c4 file 0, row 9  ->  place 270     not planned for this shard
+doc ids                  c4 file 0, row 7  ->  shuffle key 150     fine
+                         c4 file 0, row 9  ->  shuffle key 270     not planned for this shard
 ```
 
 Ranges of one source and epoch share no document that one model could read twice. So this holds phases apart even where
 epochs repeat, and needs nothing but the output. They may overlap
 
 ```
-places    0        100       200
+shuffle keys    0        100       200
 bin 0     |---------|---------|        where their predicates are disjoint, as those of two bins of an order are
 bin 1     |---------|---------|
-branch              |--|               in a branch and the main line behind where it leaves, and in two branches
+branch              |--|               in a branch and the timeline behind where it leaves, and in two branches
 ```
 """
 
@@ -41,7 +41,7 @@ class InputNames:
     Attributes:
         names: (source, path) of each.
         sources: str [files].
-        hashes: uint64 [files], what the places of a file's records are counted from.
+        hashes: uint64 [files], what the shuffle keys of a file's records are counted from.
     """
 
     names: list[tuple[str, str]]
@@ -54,13 +54,13 @@ class InputNames:
         hashes = [mmh3.hash64(f"{source}/{path}".encode(), seed=0, signed=False)[0] for source, path in names]
         return cls(names, np.array([source for source, _ in names], object), np.array(hashes, np.uint64))
 
-    def places(self, documents: np.ndarray) -> np.ndarray:
-        """The place (uint64) of each of these doc ids (int64), all of files that are there."""
+    def shuffle_keys(self, documents: np.ndarray) -> np.ndarray:
+        """The shuffle key (uint64) of each of these doc ids (int64), all of files that are there."""
         with np.errstate(over="ignore"):
             return splitmix64(self.hashes[documents >> 32] + (documents & (2**32 - 1)).astype(np.uint64))
 
 
-def check_places(documents: np.ndarray, inputs: InputNames, rows: pa.RecordBatch | None) -> list[str]:
+def check_shuffle_keys(documents: np.ndarray, inputs: InputNames, rows: pa.RecordBatch | None) -> list[str]:
     """One line for each document of a shard that its plan has no range for.
 
     Args:
@@ -68,11 +68,11 @@ def check_places(documents: np.ndarray, inputs: InputNames, rows: pa.RecordBatch
         inputs: the input files.
         rows: the plan's rows of the shard; None where it has none.
     """
-    place = inputs.places(documents)
+    shuffle_key = inputs.shuffle_keys(documents)
     sources = inputs.sources[documents >> 32]
     planned = np.zeros(len(documents), bool)
-    for row in [] if rows is None else rows.select(["source", "place_lo", "place_hi"]).to_pylist():
-        within = (place >= np.uint64(row["place_lo"])) & (place <= np.uint64(row["place_hi"]))
+    for row in [] if rows is None else rows.select(["source", "shuffle_key_lo", "shuffle_key_hi"]).to_pylist():
+        within = (shuffle_key >= np.uint64(row["shuffle_key_lo"])) & (shuffle_key <= np.uint64(row["shuffle_key_hi"]))
         planned |= within & (sources == row["source"])
     strays = documents[~planned]
     problems = []
@@ -87,11 +87,11 @@ def check_places(documents: np.ndarray, inputs: InputNames, rows: pa.RecordBatch
 def check_ranges(plan: Plan) -> list[str]:
     """No model reads a document twice in an epoch: one line for each range that takes what an earlier one takes.
 
-    Costs n log n for n rows of the plan, and n for each kind of row: predicates, and part of the main line or branch.
+    Costs n log n for n rows of the plan, and n for each kind of row: predicates, and part of the timeline or branch.
     """
     table = plan.table
     sources = table["source"].combine_chunks().dictionary_encode()
-    epoch, low, high = (table[name].to_numpy() for name in ("epoch", "place_lo", "place_hi"))
+    epoch, low, high = (table[name].to_numpy() for name in ("epoch", "shuffle_key_lo", "shuffle_key_hi"))
     order = np.lexsort((low, epoch, sources.indices.to_numpy()))
     stretches = _Stretches(plan.header["phases"])
     kinds = np.stack([table["predicates"].to_numpy(), stretches.of_rows(table)], axis=1)[order]
@@ -105,16 +105,16 @@ def check_ranges(plan: Plan) -> list[str]:
             first, second = (table.slice(order[rows[n]], 1).to_pylist()[0] for n in (found[number], number))
             problems.append(
                 f"plan.arrow: shard {first['shard']} of {first['phase']} and shard {second['shard']} of "
-                f"{second['phase']} take the same places of source {first['source']}, epoch {first['epoch']}"
+                f"{second['phase']} take the same shuffle keys of source {first['source']}, epoch {first['epoch']}"
             )
     return problems
 
 
 class _Stretches:
-    """The main line cut where branches leave it, then the branches, all numbered.
+    """The timeline cut where branches leave it, then the branches, all numbered.
 
     ```
-    shards of the main line     0   1   2   3   4          stretches   0   1   2
+    shards of the timeline     0   1   2   3   4          stretches   0   1   2
     branches leave at               '-- 3   '-- 4          branches            3   4
     ```
 
@@ -130,7 +130,7 @@ class _Stretches:
         self.borders = np.array(sorted(set(leaves.values())), np.int64)
         self.branches = {name: len(self.borders) + 1 + number for number, name in enumerate(leaves)}
         count = len(self.borders) + 1 + len(leaves)
-        # Whether one model reads both; the main line's stretches are all read by one, and a branch's own by another.
+        # Whether one model reads both; the timeline's stretches are all read by one, and a branch's own by another.
         self.meet = np.eye(count, dtype=bool)
         self.meet[: len(self.borders) + 1, : len(self.borders) + 1] = True
         for name, number in self.branches.items():
@@ -151,7 +151,7 @@ class _Stretches:
 
 
 def _clashes(kinds: np.ndarray, predicates: list[list[dict[str, Any]]], stretches: _Stretches) -> np.ndarray:
-    """bool [n, n]: whether rows of two kinds (int64 [n, 2], predicates and stretch) may not take the same places."""
+    """bool [n, n]: whether rows of two kinds (int64 [n, 2], predicates and stretch) may not share shuffle keys."""
     numbers = np.unique(kinds[:, 0])
     shares = np.ones((len(numbers), len(numbers)), bool)
     for one, first in enumerate(numbers):

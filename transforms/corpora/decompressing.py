@@ -111,8 +111,8 @@ def _pieces(uri: str, size: int) -> Iterator[bytes]:
     filesystem, path = storage.resolve(uri)
     reached = 0
     try:
-        with filesystem.open_input_stream(path, compression=codec, buffer_size=_PIECE_BYTES) as stream:
-            while piece := stream.read(size):
+        with filesystem.open_input_stream(path, compression=codec, buffer_size=_PIECE_BYTES) as framed_length:
+            while piece := framed_length.read(size):
                 yield piece
                 reached += len(piece)
     except OSError as error:

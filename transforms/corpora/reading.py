@@ -1,6 +1,6 @@
 """Reads raw corpora: an input file -> document batches, each one chunk of the file (`byline.schemas.documents`).
 
-A chunk is about 64 MiB of text (and of messages, questions and answers, where a rewrite makes a text of those). Where
+A chunk is about 64 MiB of text (and of messages, questions and answers, where a formatter makes a text of those). Where
 it begins is decided by the texts alone, never by how the file was read, so a chunk has the same records however often
 and wherever it is read again. With c(r) the bytes of text before record r, records of equal `floor(c / target)` are one
 chunk, and chunks are numbered from 0 without gaps:

@@ -1,1 +1,1 @@
-"""What every step does with its elements: coders, lists of work, places, dropped rows, counters."""
+"""What every step does with its elements: coders, lists of work, shuffle keys, dropped rows, counters."""

@@ -29,7 +29,7 @@ from byline.transforms.files import object_store
 NAMESPACE = "byline"
 # What no file says.
 NOT_IN_LEDGER = frozenset(
-    {"documents_rewritten", "rewrite_milliseconds", "documents_scored", "score_milliseconds"}
+    {"documents_formatted", "format_milliseconds", "documents_scored", "score_milliseconds"}
     | {"documents_filtered", "filter_milliseconds", "store_retries"}
 )
 

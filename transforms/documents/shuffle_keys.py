@@ -1,9 +1,9 @@
 """Places, orders and other numbers that decide about documents: hashes, never random.
 
 ```
-place = splitmix64(mmh3("source/path") + row)     one for each document, the same in every recipe
-order = splitmix64(place ^ splitmix64(seed, epoch))   its position among the documents of a shard
-tie   = splitmix64(place ^ constant)              who comes first among equal scores
+shuffle key = splitmix64(mmh3("source/path") + row)     one for each document, the same in every recipe
+order = splitmix64(shuffle key ^ splitmix64(seed, epoch))   its position among the documents of a shard
+tie   = splitmix64(shuffle key ^ constant)              who comes first among equal scores
 ```
 
 docs/formats.md has the definitions.
@@ -14,7 +14,7 @@ from fractions import Fraction
 import mmh3
 import numpy as np
 
-# The upper 16 bits of a place: 65,536 bins a source make a plan exact to a bin's documents, and cost 0.5 MB.
+# The upper 16 bits of a shuffle key: 65,536 bins a source make a plan exact to a bin's documents, and cost 0.5 MB.
 BINS = 1 << 16
 BIN_BITS = 48
 _TIE = np.uint64(0x2545F4914F6CDD1D)
@@ -32,37 +32,37 @@ def splitmix64(values: np.ndarray) -> np.ndarray:
         return mixed ^ (mixed >> np.uint64(31))
 
 
-def places(source: str, path: str, rows: np.ndarray) -> np.ndarray:
+def shuffle_keys(source: str, path: str, rows: np.ndarray) -> np.ndarray:
     """Places (uint64) of the documents with these rows (int64) of one input file."""
     start = np.uint64(mmh3.hash64(f"{source}/{path}".encode(), seed=0, signed=False)[0])
     with np.errstate(over="ignore"):
         return splitmix64(start + rows.astype(np.uint64))
 
 
-def place_bins(places: np.ndarray) -> np.ndarray:
-    """The bin (int64) of each place (uint64)."""
-    return (places >> np.uint64(BIN_BITS)).astype(np.int64)
+def shuffle_key_bins(shuffle_keys: np.ndarray) -> np.ndarray:
+    """The bin (int64) of each shuffle key (uint64)."""
+    return (shuffle_keys >> np.uint64(BIN_BITS)).astype(np.int64)
 
 
-def orders(places: np.ndarray, epochs: np.ndarray, seed: int) -> np.ndarray:
+def orders(shuffle_keys: np.ndarray, epochs: np.ndarray, seed: int) -> np.ndarray:
     """Position (uint64) of each document among those of its shard.
 
     Args:
-        places: uint64 [n].
+        shuffle_keys: uint64 [n].
         epochs: int [n], below 2^32.
         seed: the recipe's seed, below 2^32.
     """
-    return splitmix64(places ^ splitmix64((np.uint64(seed) << np.uint64(32)) + epochs.astype(np.uint64)))
+    return splitmix64(shuffle_keys ^ splitmix64((np.uint64(seed) << np.uint64(32)) + epochs.astype(np.uint64)))
 
 
-def ties(places: np.ndarray) -> np.ndarray:
+def ties(shuffle_keys: np.ndarray) -> np.ndarray:
     """The uint64 that decides between documents of equal score, lower first."""
-    return splitmix64(places ^ _TIE)
+    return splitmix64(shuffle_keys ^ _TIE)
 
 
-def in_sample(places: np.ndarray, threshold: int) -> np.ndarray:
-    """Whether each document belongs to a sample of the share threshold / 2^32, independent of place, order and tie."""
-    return splitmix64(places ^ _SAMPLE) >> np.uint64(32) < np.uint64(threshold)
+def in_sample(shuffle_keys: np.ndarray, threshold: int) -> np.ndarray:
+    """Whether each document is in a sample of the share threshold / 2^32, independent of shuffle key, order and tie."""
+    return splitmix64(shuffle_keys ^ _SAMPLE) >> np.uint64(32) < np.uint64(threshold)
 
 
 def dropped_out(orders: np.ndarray, dropout: Fraction) -> np.ndarray:
@@ -81,5 +81,5 @@ def has_share(values: np.ndarray, share: Fraction) -> np.ndarray:
 
 
 def circle_offset(seed: int, source: str) -> int:
-    """Where on the circle of places the stream of a source begins: a multiple of 2^48, so that it turns whole bins."""
+    """Where on the circle of shuffle keys a source's stream begins: a multiple of 2^48, so that it turns whole bins."""
     return mmh3.hash64(source.encode(), seed=seed, signed=False)[1] >> 48 << 48

@@ -121,7 +121,7 @@ def make_prefixes(
     if orders is not None and condition.dropout > 0:
         dropped = dropped_out(orders, condition.dropout)
         lengths, too_long = np.where(dropped, 0, lengths), too_long & ~dropped
-    return Prefixes(ids, offsets[:-1][codes], lengths, too_long, condition.place == "before")
+    return Prefixes(ids, offsets[:-1][codes], lengths, too_long, condition.position == "before")
 
 
 def _tokenize(texts: Sequence[str], condition: Condition, tokenizer: TextTokenizer) -> tuple[np.ndarray, np.ndarray]:

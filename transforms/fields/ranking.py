@@ -1,13 +1,13 @@
 """Ranks: numbers of documents as unsigned integers that sort as the numbers do, and their digits.
 
-A rank is three uint64 words, (key, tie, place). The key ascends with the number, or descends where the highest comes
-first; docs/formats.md has the definition. A pass counts by one digit of 16 bits, the most significant first:
+A rank is three uint64 words, (key, tie, shuffle key). The key ascends with the number, or descends where the highest
+comes first; docs/formats.md has the definition. A scan counts by one digit of 16 bits, the most significant first:
 
 ```
 type      number   key, ascending       digits of the rank
-float32   -1.5     0x403fffff           2 of the key, 4 of the tie, 4 of the place
+float32   -1.5     0x403fffff           2 of the key, 4 of the tie, 4 of the shuffle key
 float32    0.0     0x80000000
-float      0.0     0x8000000000000000   4 of the key, 4 of the tie, 4 of the place
+float      0.0     0x8000000000000000   4 of the key, 4 of the tie, 4 of the shuffle key
 int       -1       0x7fffffffffffffff
 ```
 
@@ -29,13 +29,13 @@ KEY_BITS = {"float32": 32, "float": 64, "int": 64}
 DIGIT_BITS = 16
 DIGIT_VALUES = 1 << DIGIT_BITS
 
-# (key, tie, place).
+# (key, tie, shuffle key).
 Rank = tuple[int, int, int]
 # The beginning of a rank: its first digits.
 Digits = tuple[int, ...]
 
 # Whole numbers are mostly small ones, and the upper digits of their keys all alike. So they are first counted by their
-# values 0..65533, with a bin at either end for all others: one pass instead of four.
+# values 0..65533, with a bin at either end for all others: one scan instead of four.
 _NEAR_VALUES = DIGIT_VALUES - 2
 
 
@@ -50,7 +50,7 @@ class Number:
     @property
     def key_digits(self) -> int:
         """How many digits the key has."""
-        return sum(word == 0 for word, _ in digit_places(self.kind))
+        return sum(word == 0 for word, _ in digit_shuffle_keys(self.kind))
 
 
 def number_keys(values: pa.Array, kind: str, descending: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -105,21 +105,21 @@ def value_of(key: int, kind: str) -> float | int:
     return float(unsigned.view(np.float32 if bits == 32 else np.float64)[0])
 
 
-def ranks_below(keys: np.ndarray, places: np.ndarray, border: Iterable[int]) -> np.ndarray:
+def ranks_below(keys: np.ndarray, shuffle_keys: np.ndarray, border: Iterable[int]) -> np.ndarray:
     """bool [n]: the documents whose rank is less than a border.
 
     Args:
-        keys, places: uint64 [n].
-        border: key, tie and place.
+        keys, shuffle_keys: uint64 [n].
+        border: key, tie and shuffle key.
     """
     # As uint64: numpy compares uint64 with a plain int below 2^63 as float64, which has 53 bits.
-    key, tie, place = (np.uint64(word) for word in border)
+    key, tie, shuffle_key = (np.uint64(word) for word in border)
     found = keys < key
-    if tie or place:
+    if tie or shuffle_key:
         # Ties are worth their cost at the border alone.
         equal = np.flatnonzero(keys == key)
-        tied, placed = ties(places[equal]), places[equal]
-        found[equal] = (tied < tie) | ((tied == tie) & (placed < place))
+        tied, placed = ties(shuffle_keys[equal]), shuffle_keys[equal]
+        found[equal] = (tied < tie) | ((tied == tie) & (placed < shuffle_key))
     return found
 
 
@@ -172,7 +172,7 @@ def nearest_float(value: Fraction) -> float:
 # -------------------------------------------------------------------------------------------------------------- digits
 
 
-def digit_places(kind: str) -> list[tuple[int, int]]:
+def digit_shuffle_keys(kind: str) -> list[tuple[int, int]]:
     """(word, shift) of each digit of a rank, the most significant first."""
     words = enumerate((KEY_BITS[kind], 64, 64))
     return [(word, shift) for word, bits in words for shift in range(bits - DIGIT_BITS, -1, -DIGIT_BITS)]
@@ -180,24 +180,24 @@ def digit_places(kind: str) -> list[tuple[int, int]]:
 
 def key_digits(key: int, kind: str) -> Digits:
     """The digits of a key."""
-    return tuple(key >> shift & (DIGIT_VALUES - 1) for word, shift in digit_places(kind) if word == 0)
+    return tuple(key >> shift & (DIGIT_VALUES - 1) for word, shift in digit_shuffle_keys(kind) if word == 0)
 
 
 def rank_of(digits: Digits, kind: str) -> Rank:
-    """The least rank (key, tie, place) that begins with these digits."""
+    """The least rank (key, tie, shuffle key) that begins with these digits."""
     words = [0, 0, 0]
-    for (word, shift), digit in zip(digit_places(kind), digits, strict=False):
+    for (word, shift), digit in zip(digit_shuffle_keys(kind), digits, strict=False):
         words[word] |= digit << shift
     return words[0], words[1], words[2]
 
 
 def next_digits(
-    keys: np.ndarray, places: np.ndarray, kind: str, heads: tuple[Digits, ...]
+    keys: np.ndarray, shuffle_keys: np.ndarray, kind: str, heads: tuple[Digits, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Finds ranks by their beginnings.
 
     Args:
-        keys, places: uint64 [n].
+        keys, shuffle_keys: uint64 [n].
         kind: type of the number.
         heads: ascending beginnings of equal length, alike in all but the word that the next digit is of.
 
@@ -205,13 +205,13 @@ def next_digits(
         rows: int64 [k], those whose rank begins with one of the heads.
         bins: int64 [k], the number of the head times 2^16 plus the next digit.
     """
-    word, shift = digit_places(kind)[len(heads[0])]
+    word, shift = digit_shuffle_keys(kind)[len(heads[0])]
     ranks = [rank_of(head, kind) for head in heads]
     assert len({rank[:word] for rank in ranks}) == 1, f"heads that differ before word {word}: {heads}"
     rows = np.arange(len(keys))
     for known in range(word):
-        rows = rows[_word(known, keys, places, rows) == np.uint64(ranks[0][known])]
-    digits = _word(word, keys, places, rows) >> np.uint64(shift)
+        rows = rows[_word(known, keys, shuffle_keys, rows) == np.uint64(ranks[0][known])]
+    digits = _word(word, keys, shuffle_keys, rows) >> np.uint64(shift)
     upper = digits >> np.uint64(DIGIT_BITS)
     wanted = np.array([rank[word] >> shift >> DIGIT_BITS for rank in ranks], np.uint64)
     head = np.minimum(np.searchsorted(wanted, upper), len(wanted) - 1)
@@ -220,10 +220,10 @@ def next_digits(
     return rows[at_head], bins[at_head]
 
 
-def _word(number: int, keys: np.ndarray, places: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _word(number: int, keys: np.ndarray, shuffle_keys: np.ndarray, rows: np.ndarray) -> np.ndarray:
     if number == 0:
         return keys[rows]
-    return ties(places[rows]) if number == 1 else places[rows]
+    return ties(shuffle_keys[rows]) if number == 1 else shuffle_keys[rows]
 
 
 # -------------------------------------------------------------------------------------------------------- small values

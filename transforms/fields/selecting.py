@@ -1,4 +1,4 @@
-"""Predicates: what the plan says of the documents that a part may take, and who meets it.
+"""Predicates: what the plan says of the documents that a stage may take, and who meets it.
 
 ```
 steps        {deny: {host: [spam.example]}}         {top: 0.7, by: quality}
@@ -8,7 +8,7 @@ quality      0.9            0.7         0.4
 holds        no             yes         yes (0.4 ranks before the border)
 ```
 
-`schemas/plan.py` has the two kinds. A range of ranks is found by passes (`scans/choosing.py`), or is a threshold.
+`schemas/plan.py` has the two kinds. A range of ranks is found by scans (`scans/choosing.py`), or is a threshold.
 """
 
 from collections.abc import Iterable, Mapping
@@ -78,7 +78,7 @@ def step_predicates(step: Selection, kinds: Mapping[str, str]) -> list[Predicate
 
 
 def predicate_columns(predicates: Iterable[Predicate]) -> set[str]:
-    """The store columns that predicates need, besides `place`."""
+    """The store columns that predicates need, besides `shuffle_key`."""
     return columns_of_fields(predicate["field"] for predicate in predicates)
 
 
@@ -87,7 +87,7 @@ def holds(predicates: Iterable[Predicate], batch: pa.RecordBatch, source: str) -
 
     Args:
         predicates: from the plan.
-        batch: documents of one source, with `place` and the columns of `predicate_columns`.
+        batch: documents of one source, with `shuffle_key` and the columns of `predicate_columns`.
         source: the source's name.
     """
     found = np.ones(batch.num_rows, bool)
@@ -98,11 +98,11 @@ def holds(predicates: Iterable[Predicate], batch: pa.RecordBatch, source: str) -
 
 def _in_range(predicate: Predicate, batch: pa.RecordBatch) -> np.ndarray:
     keys, found = number_keys(batch[predicate["field"]], predicate["type"], predicate["descending"])
-    places = batch["place"].to_numpy()
+    shuffle_keys = batch["shuffle_key"].to_numpy()
     if predicate["from"] is not None:
-        found = found & ~ranks_below(keys, places, predicate["from"])
+        found = found & ~ranks_below(keys, shuffle_keys, predicate["from"])
     if predicate["below"] is not None:
-        found = found & ranks_below(keys, places, predicate["below"])
+        found = found & ranks_below(keys, shuffle_keys, predicate["below"])
     return found
 
 

@@ -3,7 +3,7 @@ r"""The values of template fields for documents of the token store, and template
 ```
 template "URL: {host} ({license})\n\n", unknown "unknown"
 
-place  host              license         index    texts
+shuffle key  host              license         index    texts
 17     en.wikipedia.org  cc-by           0        0  "URL: en.wikipedia.org (cc-by)\n\n"
 23     example.org       null       ->   1        1  "URL: example.org (unknown)\n\n"
 31     en.wikipedia.org  cc-by           0

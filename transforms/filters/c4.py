@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.errors import BylineError
-from byline.schemas.model import Place
+from byline.schemas.model import Location
 from byline.transforms.filters.document_view import DocumentView
 from byline.transforms.filters.marks import sentence_ends
 from byline.transforms.filters.rules import C4, Bounds, Group, Rule, Test
@@ -65,7 +65,7 @@ class C4BadWords(Rule):
     keeps_what: ClassVar[str] = "texts without any word or phrase of the list in `file`"
     source: ClassVar[str] = C4
 
-    file: Place
+    file: Location
 
     def files(self) -> dict[str, str]:
         return {"file": self.file}

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Classifier
-from byline.schemas.model import Place
+from byline.schemas.model import Location
 from byline.transforms.filters.document_view import DocumentView
 from byline.transforms.filters.rules import Rule, Test
 from byline.transforms.scores.scoring import LABEL_PREFIX, open_scorer, score_batch
@@ -30,7 +30,7 @@ class Label(Rule):
     )
     is_costly: ClassVar[bool] = True
 
-    model: Place
+    model: Location
     keep: tuple[str, ...] = Field(min_length=1)
     at_least: float = Field(default=0.0, ge=0, le=1)
 

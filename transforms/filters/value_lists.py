@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import field_validator, model_validator
 
 from byline.errors import BylineError
-from byline.schemas.model import Place
+from byline.schemas.model import Location
 from byline.transforms.files.storage import read_bytes
 from byline.transforms.filters.document_view import DocumentView
 from byline.transforms.filters.rules import Rule, Test
@@ -45,8 +45,8 @@ class _Listed(Rule):
 
     column: ClassVar[str]
 
-    allow: Place | tuple[str, ...] | None = None
-    deny: Place | tuple[str, ...] | None = None
+    allow: Location | tuple[str, ...] | None = None
+    deny: Location | tuple[str, ...] | None = None
 
     @field_validator("allow", "deny")
     @classmethod

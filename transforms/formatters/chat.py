@@ -1,4 +1,4 @@
-"""The rewrite `chat`: a list of messages -> one text, of which the answers are trained.
+"""The formatter `chat`: a list of messages -> one text, of which the answers are trained.
 
 ```
 messages        {user, "Hi"}    {assistant, "Hello!"}

@@ -1,4 +1,4 @@
-"""The rewrite `fim`: some texts are cut in three and put together so that a model learns to fill in the middle.
+"""The formatter `fim`: some texts are cut in three and put together so that a model learns to fill in the middle.
 
 "Efficient Training of Language Models to Fill in the Middle" (arXiv 2207.14255), at the level of documents, before they
 are tokenized; its modes PSM and SPM (variant 2 of its appendix D), with the names that are given here to its sentinels:
@@ -11,8 +11,8 @@ SPM      <|fim_prefix|><|fim_suffix|>fox<|fim_middle|>the q|uick          (| : a
 ```
 
 As in the paper, the loss counts everywhere, in the sentinels too. EOS, which says that the middle meets the suffix,
-comes with the stream of the document. What happens to a document is decided by its place (docs/formats.md), never at
-random: with `u(k) = splitmix64(place ^ KEYS[k]) >> 11` and n the characters of the text,
+comes with the framed document. What happens to a document is decided by its place (docs/formats.md), never at
+random: with `u(k) = splitmix64(shuffle_key ^ KEYS[k]) >> 11` and n the characters of the text,
 
 - it is cut where `u(0) < floor(rate * 2^53)` and the text is not only white space; in mode SPM where then
   `u(1) < floor(spm_rate * 2^53)`;
@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 
 from byline.errors import BylineError
 from byline.schemas.documents import info_of
-from byline.transforms.documents.shuffle_keys import has_share, places, splitmix64
+from byline.transforms.documents.shuffle_keys import has_share, shuffle_keys, splitmix64
 from byline.transforms.documents.text_parts import (
     byte_positions,
     characters,
@@ -38,7 +38,7 @@ from byline.transforms.documents.text_parts import (
 )
 from byline.transforms.filters.filtering import drop_reasons
 
-# One for each decision, so that they are independent of one another and of all else that a place decides.
+# One for each decision, so that they are independent of one another and of all else that a shuffle key decides.
 KEYS = tuple(np.uint64(key) for key in (0x8EBC6AF09C88C6E3, 0x589965CC75374CC3, 0x1D8E4E27C47D124F, 0xEB44ACCAB455D165))
 
 
@@ -70,11 +70,11 @@ def fim(
         if not isinstance(name, str) or not name:
             raise BylineError(f"fim: {key}: expected the name of a token, found {name!r}")
     info, text = info_of(batch), batch["text"]
-    place = places(info.source, info.path, batch["row"].to_numpy())
+    shuffle_key = shuffle_keys(info.source, info.path, batch["row"].to_numpy())
     # A text without anything in it is left to be dropped as such.
-    is_cut = has_share(place ^ KEYS[0], cut_share) & drop_reasons(text).is_null().to_numpy(zero_copy_only=False)
-    is_spm = has_share(place ^ KEYS[1], spm_share)
-    parts = _thirds(pc.fill_null(text, ""), place)
+    is_cut = has_share(shuffle_key ^ KEYS[0], cut_share) & drop_reasons(text).is_null().to_numpy(zero_copy_only=False)
+    is_spm = has_share(shuffle_key ^ KEYS[1], spm_share)
+    parts = _thirds(pc.fill_null(text, ""), shuffle_key)
     psm = joined(prefix, parts[0], suffix, parts[2], middle, parts[1])
     spm = joined(prefix, suffix, parts[2], middle, parts[0], parts[1])
     written = pc.if_else(pa.array(is_spm), spm, psm)
@@ -88,11 +88,11 @@ def _share(name: str, share: float) -> Fraction:
     return Fraction(str(share))
 
 
-def _thirds(text: pa.Array, place: np.ndarray) -> list[pa.Array]:
+def _thirds(text: pa.Array, shuffle_key: np.ndarray) -> list[pa.Array]:
     """Prefix, middle and suffix of each text."""
     choices = characters(text).astype(np.uint64) + np.uint64(1)
     cuts = np.sort(
-        np.stack([(splitmix64(place ^ KEYS[key]) >> np.uint64(11)) % choices for key in (2, 3)], axis=1), axis=1
+        np.stack([(splitmix64(shuffle_key ^ KEYS[key]) >> np.uint64(11)) % choices for key in (2, 3)], axis=1), axis=1
     )
     offsets = np.arange(0, 2 * len(text) + 1, 2)
     starts, data = text_buffers(text)

@@ -1,26 +1,26 @@
-"""Rewriting: another text for each document before it is scored and tokenized, and which parts of it are trained.
+"""Formatting: another text for each document before it is scored and tokenized, and which parts of it are trained.
 
 ```
-sources:  chats: {format: jsonl, path: "chats/*.jsonl", fields: {messages: conversation}, rewrite: chat}
+sources:  chats: {format: jsonl, path: "chats/*.jsonl", fields: {messages: conversation}, formatter: chat}
 
 row  messages                              row  text                                loss_spans   special_spans
 0    [{user, "Hi"}, {assistant, "Yes."}]   0    User: Hi\\n\\nAssistant: Yes.\\n\\n     [21, 27]     null
 1    null                                  (malformed: an error, or dropped and counted)
 ```
 
-A rewrite is a function of a batch: `rewrite(batch, **options)` takes the columns that were read and gives, for every
-row in order, a batch or a mapping of columns
+A formatter is a function of a batch: `formatter(batch, **options)` takes the columns that were read and gives, for
+every row in order, a batch or a mapping of columns
 
 | column | type | |
 |---|---|---|
 | text | string | the new text; null drops the document (`missing_text`) |
 | loss_spans | list of integers | see `byline.schemas.documents`; not given: everything is trained |
 | special_spans | list of integers | likewise; not given: none |
-| malformed | string | why a record cannot be rewritten, null where it can |
+| malformed | string | why a record cannot be formatted, null where it can |
 
 and may give back columns that it was given; those are not looked at. `chat`, `qa` and `fim` come with Byline, any other
 is named `package.module:function`, and imported where the work is done, from the module path or the current folder.
-What it gives is checked to the last span. Batches of sources without a rewrite pass as they are.
+What it gives is checked to the last span. Batches of sources without a formatter pass as they are.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ import pyarrow.compute as pc
 
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
-from byline.schemas.corpora import REWRITES, Malformed, Rewrite, Source
+from byline.schemas.corpora import FORMATTERS, Formatter, Malformed, Source
 from byline.schemas.documents import LOSS_SPANS, SPANS_TYPE, SPECIAL_SPANS, TEXT, info_of, with_info
 from byline.schemas.reasons import DropReason
 from byline.transforms.documents.counters import count
@@ -54,21 +54,21 @@ from byline.transforms.formatters.question_answer import qa
 
 Function = Callable[..., "pa.RecordBatch | Mapping[str, Any]"]
 _BUILT_IN: dict[str, Function] = {"chat": chat, "qa": qa, "fim": fim}
-# What a rewrite gives; in a batch that it gives back, other columns are those it was given.
+# What a formatter gives; in a batch that it gives back, other columns are those it was given.
 _TYPES = {"text": TEXT.type, "loss_spans": SPANS_TYPE, "special_spans": SPANS_TYPE, "malformed": pa.string()}
 _READ = ("text", "messages", "question", "answer")
 
 
 @dataclass(frozen=True)
-class Rewriter:
-    """The rewrite of one source, opened.
+class OpenFormatter:
+    """The formatter of one source, opened.
 
     Attributes:
         source: the source's name.
-        name: the rewrite's.
-        function: what rewrites a batch.
+        name: the formatter's.
+        function: what formatters a batch.
         options: its keyword arguments.
-        malformed: what a record that cannot be rewritten does.
+        malformed: what a record that cannot be formatted does.
     """
 
     source: str
@@ -78,29 +78,29 @@ class Rewriter:
     malformed: Malformed
 
 
-def open_rewriter(name: str, source: Source) -> Rewriter | None:
-    """Finds the function of a source's rewrite; None for a source without one.
+def open_formatter(name: str, source: Source) -> OpenFormatter | None:
+    """Finds the function of a source's formatter; None for a source without one.
 
     Raises:
         BylineError: it cannot be imported, or does not take the options.
     """
-    if source.rewrite is None:
+    if source.formatter is None:
         return None
-    where = f"sources.{name}.rewrite"
-    function = _BUILT_IN.get(source.rewrite.name) or _imported(where, source.rewrite)
-    options = source.rewrite.options
+    where = f"sources.{name}.formatter"
+    function = _BUILT_IN.get(source.formatter.name) or _imported(where, source.formatter)
+    options = source.formatter.options
     try:
         inspect.signature(function).bind(None, **options)
     except TypeError as error:
         taken = ", ".join(list(inspect.signature(function).parameters)[1:]) or "none"
         raise BylineError(
-            f"{where}: {source.rewrite.name} cannot be called with these options ({error}); it takes: {taken}"
+            f"{where}: {source.formatter.name} cannot be called with these options ({error}); it takes: {taken}"
         ) from None
-    return Rewriter(name, source.rewrite.name, function, options, source.malformed)
+    return OpenFormatter(name, source.formatter.name, function, options, source.malformed)
 
 
-def _imported(where: str, rewrite: Rewrite) -> Function:
-    module_name, _, function_name = rewrite.name.partition(":")
+def _imported(where: str, formatter: Formatter) -> Function:
+    module_name, _, function_name = formatter.name.partition(":")
     _look_here_too()
     try:
         module = importlib.import_module(module_name)
@@ -122,26 +122,26 @@ def _look_here_too() -> None:
     importlib.invalidate_caches()
 
 
-def module_sha256(source: str, rewrite: Rewrite) -> str | None:
-    """The sha256 of the file that a function of one's own is in; None for a rewrite that comes with Byline.
+def module_sha256(source: str, formatter: Formatter) -> str | None:
+    """The sha256 of the file that a function of one's own is in; None for a formatter that comes with Byline.
 
     Raises:
         BylineError: there is no such module, or it is no file.
     """
-    if rewrite.name in REWRITES:
+    if formatter.name in FORMATTERS:
         return None
-    module = rewrite.name.partition(":")[0]
+    module = formatter.name.partition(":")[0]
     _look_here_too()
     try:
         spec = importlib.util.find_spec(module)
     except ImportError:
         spec = None
     if spec is None or spec.origin is None or not os.path.isfile(spec.origin):
-        raise BylineError(f"sources.{source}.rewrite: there is no module {module}; {_ADVICE}")
+        raise BylineError(f"sources.{source}.formatter: there is no module {module}; {_ADVICE}")
     return hashlib.sha256(read_bytes(spec.origin)).hexdigest()
 
 
-def rewrite_batch(batch: pa.RecordBatch, rewriter: Rewriter | None) -> pa.RecordBatch:
+def format_batch(batch: pa.RecordBatch, open_formatter: OpenFormatter | None) -> pa.RecordBatch:
     """Rewrites the documents of a batch; without a rewriter, the batch as it is.
 
     Returns:
@@ -151,37 +151,39 @@ def rewrite_batch(batch: pa.RecordBatch, rewriter: Rewriter | None) -> pa.Record
     Raises:
         BylineError: a malformed record, or what the function gives is not what it should be.
     """
-    if rewriter is None:
+    if open_formatter is None:
         return batch
     try:
-        given = rewriter.function(batch, **rewriter.options)
+        given = open_formatter.function(batch, **open_formatter.options)
     except BylineError as error:
-        raise BylineError(f"sources.{rewriter.source}.rewrite: {error}") from None
-    found = _columns(batch, rewriter, given)
+        raise BylineError(f"sources.{open_formatter.source}.formatter: {error}") from None
+    found = _columns(batch, open_formatter, given)
     kept = [field for field in batch.schema if field.name not in ("row", *_READ)]
     fields = [batch.schema.field("row"), TEXT, *kept, LOSS_SPANS, SPECIAL_SPANS]
     columns = [found[field.name] if field.name in found else batch[field.name] for field in fields]
-    rewritten = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields, batch.schema.metadata))
+    formatted = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields, batch.schema.metadata))
     bad = found["malformed"].is_valid()
     if not pc.any(bad).as_py():
-        return rewritten
-    if rewriter.malformed is Malformed.ERROR:
+        return formatted
+    if open_formatter.malformed is Malformed.ERROR:
         first = pc.index(bad, True).as_py()
-        raise malformed_error(*_file(batch, rewriter), f"row {batch['row'][first]}", found["malformed"][first].as_py())
+        raise malformed_error(
+            *_file(batch, open_formatter), f"row {batch['row'][first]}", found["malformed"][first].as_py()
+        )
     info = info_of(batch).with_dropped({DropReason.MALFORMED.value: pc.sum(bad).as_py()})
-    return with_info(rewritten.filter(pc.invert(bad)), info)
+    return with_info(formatted.filter(pc.invert(bad)), info)
 
 
-def _file(batch: pa.RecordBatch, rewriter: Rewriter) -> tuple[str, str]:
-    return info_of(batch).path, rewriter.source
+def _file(batch: pa.RecordBatch, open_formatter: OpenFormatter) -> tuple[str, str]:
+    return info_of(batch).path, open_formatter.source
 
 
 # --- what a function gives
 
 
-def _columns(batch: pa.RecordBatch, rewriter: Rewriter, given: Any) -> dict[str, pa.Array]:
+def _columns(batch: pa.RecordBatch, open_formatter: OpenFormatter, given: Any) -> dict[str, pa.Array]:
     """The columns that a function gave, checked; those that it did not give are null."""
-    where = f"sources.{rewriter.source}.rewrite: {rewriter.name}, {info_of(batch).path}"
+    where = f"sources.{open_formatter.source}.formatter: {open_formatter.name}, {info_of(batch).path}"
     if isinstance(given, pa.RecordBatch):
         given = dict(zip(given.schema.names, given.columns, strict=True))
     if not isinstance(given, Mapping) or "text" not in given:
@@ -240,27 +242,27 @@ def _check_spans(where: str, batch: pa.RecordBatch, name: str, text: pa.Array, s
             )
 
 
-class _RewriteFn(beam.DoFn):
+class _FormatFn(beam.DoFn):
     def __init__(self, sources: dict[str, Source]) -> None:
-        self._sources = {name: source for name, source in sources.items() if source.rewrite is not None}
+        self._sources = {name: source for name, source in sources.items() if source.formatter is not None}
 
     def setup(self) -> None:
-        self._rewriters = {name: open_rewriter(name, source) for name, source in self._sources.items()}
+        self._open_formatters = {name: open_formatter(name, source) for name, source in self._sources.items()}
 
     def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        rewriter = self._rewriters.get(info_of(batch).source)
-        if rewriter is None:
+        open_formatter = self._open_formatters.get(info_of(batch).source)
+        if open_formatter is None:
             yield batch
             return
         started = time.monotonic()
-        rewritten = rewrite_batch(batch, rewriter)
+        formatted = format_batch(batch, open_formatter)
         milliseconds = round(1000 * (time.monotonic() - started))
-        count({"documents_rewritten": len(rewritten), "rewrite_milliseconds": milliseconds})
-        yield rewritten
+        count({"documents_formatted": len(formatted), "format_milliseconds": milliseconds})
+        yield formatted
 
 
-class RewriteDocuments(beam.PTransform):
-    """Document batches -> the same with the texts of their sources' rewrites; one batch in, one batch out.
+class FormatDocuments(beam.PTransform):
+    """Document batches -> the same with the texts of their sources' formatters; one batch in, one batch out.
 
     Args:
         sources: the configuration of every source that a batch may be of.
@@ -271,4 +273,4 @@ class RewriteDocuments(beam.PTransform):
         self._sources = sources
 
     def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[pa.RecordBatch]:
-        return batches | "RewriteTexts" >> beam.ParDo(_RewriteFn(self._sources))
+        return batches | "RewriteTexts" >> beam.ParDo(_FormatFn(self._sources))

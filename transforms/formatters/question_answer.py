@@ -1,4 +1,4 @@
-"""The rewrite `qa`: a question and an answer -> one text, of which the answer is trained.
+"""The formatter `qa`: a question and an answer -> one text, of which the answer is trained.
 
 ```
 question "Why?"   answer "So."       with the options as they are:

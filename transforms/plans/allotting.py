@@ -1,4 +1,4 @@
-"""From shares of tokens to intervals of each source's line of documents: plain arithmetic on integers.
+"""From shares of tokens to intervals of each source's stream of documents: plain arithmetic on integers.
 
 ```
 tokens 100 x L   phases 0.9, 0.1   mixture dclm 0.6, c4 0.4
@@ -7,7 +7,7 @@ intervals                       [0, x)      [0, y)                [x, x')    [y,
 packed (simulated)              53.1 L      36.2 L      ...      -> longer or shorter intervals, until they fit
 ```
 
-A branch begins, in each source, where the main line was when it left.
+A branch begins, in each source, where the timeline was when it left.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from byline.schemas.config import Config
 from byline.schemas.recipe import Branch
 from byline.transforms.plans.budgeting import Budget, Demand, Targets
 from byline.transforms.plans.fitting import Mover, corrected, error_of
-from byline.transforms.plans.intervals import EPOCH, Line
+from byline.transforms.plans.intervals import EPOCH, Stream
 from byline.transforms.plans.laying_out import Laid, lay_ordered, lay_shuffled
 from byline.transforms.plans.simulating import Draws, Outcome, Recipe, SourceSample, simulate
 from byline.transforms.plans.slicing import Slice
@@ -37,7 +37,7 @@ _TELLING_ROWS = 16
 
 @dataclass(frozen=True)
 class Leave:
-    """Where a branch leaves the main line.
+    """Where a branch leaves the timeline.
 
     Attributes:
         at: the branch's point, a share of the recipe's tokens.
@@ -53,20 +53,20 @@ class Leave:
 
 
 @dataclass(frozen=True)
-class PartAllotment:
+class StageAllotment:
     """One phase, or a branch at one point.
 
     Attributes:
         name: of its folder.
-        number: of the part.
-        points: source -> (start, end) on its line.
-        slices: the part's slices.
+        number: of the stage.
+        points: source -> (start, end) on its stream.
+        slices: the stage's slices.
         draws: what each slice takes.
-        cuts: source -> the point of the line at the end of each slice; None in a part with an order.
+        cuts: source -> the point of the stream at the end of each slice; None in a stage with an order.
         target: source -> positions asked for.
         filled: source -> positions that packing is expected to fill, for each slice.
         rows: sequences expected.
-        costs: source -> stream tokens to a position, where enough documents were packed to tell.
+        costs: source -> framed document tokens to a position, where enough documents were packed to tell.
         leave: of a branch.
     """
 
@@ -97,7 +97,7 @@ class PartAllotment:
 class Allotment:
     """The whole recipe. `capacity`: source -> positions in one epoch; `notes`: what a reader should know."""
 
-    parts: list[PartAllotment]
+    stages: list[StageAllotment]
     capacity: dict[str, int]
     notes: list[str]
 
@@ -107,8 +107,8 @@ class _Task:
     """A part to be fitted.
 
     Attributes:
-        number: of the part.
-        slices: of the part.
+        number: of the stage.
+        slices: of the stage.
         starts: source -> where its interval begins.
         target: positions asked for.
         fixed: source -> an end that is not to be moved.
@@ -128,33 +128,33 @@ class Allotter:
 
     Args:
         config: the recipe.
-        lines: for each part, source -> its line.
-        recipes: how each part is packed.
+        streams: for each stage, source -> its stream.
+        recipes: how each stage is packed.
         samples: sampled documents of each source.
         sampled: share of the documents in the samples; exactly 1 where they hold every document.
 
     Raises:
-        BylineError: a part selects nothing of a source that has a weight, or a source is short.
+        BylineError: a stage selects nothing of a source that has a weight, or a source is short.
     """
 
     def __init__(
         self,
         config: Config,
-        lines: list[dict[str, Line]],
+        streams: list[dict[str, Stream]],
         recipes: list[Recipe],
         samples: dict[str, SourceSample],
         sampled: Fraction,
     ) -> None:
         self.config = config
-        self.budget = Budget(config, lines)
-        self.lines = lines
+        self.budget = Budget(config, streams)
+        self.streams = streams
         self.recipes = recipes
         self.samples = samples
         self.sampled = sampled
         self.length = config.sequence.length
 
     def allot(self) -> Allotment:
-        """Learns what a position costs, fixes the targets, then fits one part after the other."""
+        """Learns what a position costs, fixes the targets, then fits one stage after the other."""
         for _ in range(_ROUNDS):
             demand = self.budget.demand()
             starts = dict.fromkeys(self.budget.names, 0)
@@ -171,7 +171,7 @@ class Allotter:
         branches = [self._fit_branch(demand, number, leave, main) for number, leave in leaves]
         return Allotment([*main, *branches], demand.capacity, demand.notes)
 
-    def _fit_main(self, demand: Demand, leaves: list[tuple[int, Leave]]) -> list[PartAllotment]:
+    def _fit_main(self, demand: Demand, leaves: list[tuple[int, Leave]]) -> list[StageAllotment]:
         starts = dict.fromkeys(self.budget.names, 0)
         main = []
         for number in range(len(self.config.phases)):
@@ -184,7 +184,7 @@ class Allotter:
             starts.update(_ends(main[-1]))
         return main
 
-    def _fit(self, task: _Task) -> PartAllotment:
+    def _fit(self, task: _Task) -> StageAllotment:
         """The best of some lengths around the right one (see `byline.transforms.plans.fitting`)."""
         asked = {source: list(counts) for source, counts in task.target.items()}
         groups = np.array([slice_.group for slice_ in task.slices])
@@ -199,12 +199,14 @@ class Allotter:
         return self._step_by_document(task, asked, found, error, groups)
 
     def _step_by_document(
-        self, task: _Task, asked: Targets, best: PartAllotment, error: Fraction, groups: np.ndarray
-    ) -> PartAllotment:
+        self, task: _Task, asked: Targets, best: StageAllotment, error: Fraction, groups: np.ndarray
+    ) -> StageAllotment:
         """Moves one interval's end by single documents for as long as that comes nearer."""
         if self.sampled < 1 or task.fixed:
             return best
-        movers = {source: Mover(self.samples[source], task.number, self.lines[task.number][source]) for source in asked}
+        movers = {
+            source: Mover(self.samples[source], task.number, self.streams[task.number][source]) for source in asked
+        }
         steps = [(source, step) for step in (1, -1, 2, -2, 4, -4) for source in asked]
         left = _STEPS
         while left > 0:
@@ -221,8 +223,8 @@ class Allotter:
                 break
         return best
 
-    def _pack(self, task: _Task, asked: Targets, ends: dict[str, int] | None = None) -> PartAllotment:
-        """Lays a part out for the positions asked for, or up to given ends, and packs it."""
+    def _pack(self, task: _Task, asked: Targets, ends: dict[str, int] | None = None) -> StageAllotment:
+        """Lays a stage out for the positions asked for, or up to given ends, and packs it."""
         ends = ends or task.fixed | {
             source: self.budget.end(task.number, source, task.starts[source], sum(asked[source]))
             for source in task.target
@@ -233,10 +235,10 @@ class Allotter:
             {source: some for source in task.target if (some := laid[source].draws[k])} for k in range(len(task.slices))
         ]
         outcome = self._simulate(task, draws)
-        part = self.config.parts[task.number]
+        stage = self.config.stages[task.number]
         filled = {source: self._filled(task, source, asked[source], laid[source], outcome) for source in task.target}
-        return PartAllotment(
-            name=part.name_at(task.leave.at) if task.leave and isinstance(part, Branch) else part.name,
+        return StageAllotment(
+            name=stage.name_at(task.leave.at) if task.leave and isinstance(stage, Branch) else stage.name,
             number=task.number,
             points={source: (task.starts[source], laid[source].end) for source in task.target},
             slices=task.slices,
@@ -252,16 +254,17 @@ class Allotter:
     def _filled(self, task: _Task, source: str, asked: list[int], laid: Laid, outcome: Outcome) -> list[int]:
         """Positions that a source fills in each slice.
 
-        A sample says which share of a source's tokens packing keeps; how many tokens there are, its line knows exactly.
+        A sample says which share of a source's tokens packing keeps; how many tokens there are, its stream knows
+        exactly.
         """
         column = self.budget.names.index(source)
         filled: list[int] = outcome.positions[:, column].tolist()
         if self.sampled == 1:
             return filled
-        line = self.lines[task.number][source]
-        tokens = line.tokens_before(laid.end) - line.tokens_before(task.starts[source])
-        if outcome.streams[column] > _TELLING_ROWS * self.length:
-            return [count * tokens // int(outcome.streams[column]) for count in filled]
+        stream = self.streams[task.number][source]
+        tokens = stream.tokens_before(laid.end) - stream.tokens_before(task.starts[source])
+        if outcome.framed[column] > _TELLING_ROWS * self.length:
+            return [count * tokens // int(outcome.framed[column]) for count in filled]
         positions = tokens / self.budget.costs[task.number][source]
         return [int(positions * count / max(sum(asked), 1)) for count in asked]
 
@@ -269,20 +272,20 @@ class Allotter:
         # Where packing gave more than was asked, though an end is fixed, the asking may have come down to nothing.
         positions = positions if any(positions) else task.target[source]
         number, start = task.number, task.starts[source]
-        line, limit = self.lines[number][source], self.budget.end_limit(source)
+        stream, limit = self.streams[number][source], self.budget.end_limit(source)
         # Where a source is just enough, rounding must not begin another epoch.
         end = max(end if limit is None else min(end, limit), start)
-        order = self.config.parts[number].order
+        order = self.config.stages[number].order
         if order is None or order.by == "source":
-            return lay_shuffled(line, start, end, positions)
+            return lay_shuffled(stream, start, end, positions)
         bins = [slice_.group for slice_ in task.slices]
         sample, specials = self.samples[source], self.recipes[number].specials
-        return lay_ordered(line, start, end, positions, bins, sample, number, specials)
+        return lay_ordered(stream, start, end, positions, bins, sample, number, specials)
 
     def _simulate(self, task: _Task, draws: list[Draws]) -> Outcome:
         recipe, names = self.recipes[task.number], self.budget.names
         if self.sampled < 1:
-            # A shard's last row would weigh too much in a sample of it, so the part is packed as one shard.
+            # A shard's last row would weigh too much in a sample of it, so the stage is packed as one shard.
             return simulate(recipe, self.samples, names, [draws])
         by_shard: list[list[Draws]] = [[] for _ in range(task.slices[-1].shard + 1)]
         for slice_, some in zip(task.slices, draws, strict=True):
@@ -298,18 +301,18 @@ class Allotter:
         return max(-(-positions // self.length) + (task.slices[-1].shard + 1) // 2, 1)
 
     def _costs(self, task: _Task, outcome: Outcome) -> dict[str, Fraction]:
-        """Of the documents that were packed themselves, as lines divide tokens where documents cannot be."""
+        """Of the documents that were packed themselves, as streams divide tokens where documents cannot be."""
         least = 0 if self.sampled == 1 else _TELLING_ROWS * self.length
         costs = {}
         for source in task.target:
             column = self.budget.names.index(source)
-            streams, positions = int(outcome.streams[column]), int(outcome.positions[:, column].sum())
-            if streams > least and positions > 0:
-                costs[source] = Fraction(streams, positions)
+            framed, positions = int(outcome.framed[column]), int(outcome.positions[:, column].sum())
+            if framed > least and positions > 0:
+                costs[source] = Fraction(framed, positions)
         return costs
 
     def _leaves(self, demand: Demand) -> list[tuple[int, Leave]]:
-        """(number of the part, where it leaves) for each branch and point."""
+        """(number of the stage, where it leaves) for each branch and point."""
         rows = [-(-positions // self.length) for positions in demand.positions]
         leaves = []
         for number, branch in enumerate(self.config.branches, len(self.config.phases)):
@@ -319,14 +322,14 @@ class Allotter:
                 if before == 0 or count == 0:
                     raise BylineError(
                         f"branches.{branch.name}: at {float(at):g} of {demand.total:,} tokens, the branch or the main "
-                        f"line before it is less than one sequence of {self.length}; raise `at` or `tokens`"
+                        f"stream before it is less than one sequence of {self.length}; raise `at` or `tokens`"
                     )
                 phase = next(n for n in range(len(rows)) if sum(rows[: n + 1]) >= before)
                 progress = Fraction(before - sum(rows[:phase]), rows[phase])
                 leaves.append((number, Leave(at, phase, progress, count)))
         return leaves
 
-    def _fit_branch(self, demand: Demand, number: int, leave: Leave, main: list[PartAllotment]) -> PartAllotment:
+    def _fit_branch(self, demand: Demand, number: int, leave: Leave, main: list[StageAllotment]) -> StageAllotment:
         starts = dict.fromkeys(self.budget.names, 0)
         for phase in main[: leave.phase]:
             starts.update({source: end for source, (_, end) in phase.points.items()})
@@ -342,8 +345,8 @@ class Allotter:
         self._check_fresh(found, target)
         return found
 
-    def _check_fresh(self, found: PartAllotment, target: Targets) -> None:
-        """A branch takes only documents that the main line had not used when it left, as far as epochs allow."""
+    def _check_fresh(self, found: StageAllotment, target: Targets) -> None:
+        """A branch takes only documents that the timeline had not used when it left, as far as epochs allow."""
         for source, counts in target.items():
             asked, limit = sum(counts), self.budget.end_limit(source)
             start, end = found.points[source]
@@ -351,14 +354,14 @@ class Allotter:
                 continue
             filled = found.expected[source]
             if filled == 0 < asked or asked - filled > max(asked // 50, self.length):
-                branch, at = self.config.parts[found.number], float(found.leave.at) if found.leave else 0
+                branch, at = self.config.stages[found.number], float(found.leave.at) if found.leave else 0
                 raise BylineError(
                     f"branches.{branch.name}: at {at:g}, source {source} has "
-                    f"fresh documents for {filled:,} of the {asked:,} tokens asked for: the main line has used "
+                    f"fresh documents for {filled:,} of the {asked:,} tokens asked for: the timeline has used "
                     f"{start / EPOCH:.2f} epochs of it by then. Lower `at` or `share`, give the branch another mixture "
                     f"or selection, {self.budget.ways_out(is_branch=True)}"
                 )
 
 
-def _ends(found: PartAllotment) -> dict[str, int]:
+def _ends(found: StageAllotment) -> dict[str, int]:
     return {source: end for source, (_, end) in found.points.items()}

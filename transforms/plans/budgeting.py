@@ -7,7 +7,8 @@ phases     0.9 and 0.1                                      -> c4 1.44 M and 0.1
 ```
 
 A source's **capacity** is how many positions one epoch of it fills, divided between the phases by their shares. All
-of it is arithmetic on integers and exact fractions, with lines of tokens by place (`transforms/plans/intervals.py`).
+of it is arithmetic on integers and exact fractions, with streams of tokens by shuffle key
+(`transforms/plans/intervals.py`).
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -17,24 +18,24 @@ from itertools import pairwise
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
-from byline.schemas.recipe import Part, Shortage
-from byline.transforms.plans.intervals import EPOCH, Line
+from byline.schemas.recipe import Shortage, Stage
+from byline.transforms.plans.intervals import EPOCH, Stream
 from byline.transforms.plans.mixing import Blend, cap_weights, constant_weights
 from byline.transforms.plans.slicing import Slice, cut_slices
 
-# Source -> positions for each slice of a part.
+# Source -> positions for each slice of a stage.
 Targets = dict[str, list[int]]
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What is asked of every part.
+    """What is asked of every stage.
 
     Attributes:
         capacity: source -> positions in one epoch.
-        total: positions of the main line.
+        total: positions of the timeline.
         positions: of each phase.
-        blends: of each part.
+        blends: of each stage.
         notes: where a cap changed a mixture.
     """
 
@@ -55,7 +56,7 @@ class _Caps:
         positions: source -> the most of them together.
     """
 
-    parts: list[int]
+    stages: list[int]
     share: Fraction
     positions: dict[str, Fraction]
 
@@ -65,24 +66,25 @@ class Budget:
 
     Args:
         config: the recipe.
-        lines: for each part, source -> its line.
+        streams: for each stage, source -> its stream.
 
     Raises:
-        BylineError: a part selects nothing of a source that has a weight.
+        BylineError: a stage selects nothing of a source that has a weight.
 
     Attributes:
-        sources: of each part, those that it draws from.
-        names: of all parts, sorted.
-        costs: of each part, source -> stream tokens needed to fill one position, to be corrected by whoever packs.
+        sources: of each stage, those that it draws from.
+        names: of all stages, sorted.
+        costs: of each stage, source -> framed document tokens needed to fill one position, to be corrected by whoever
+            packs.
     """
 
-    def __init__(self, config: Config, lines: list[dict[str, Line]]) -> None:
+    def __init__(self, config: Config, streams: list[dict[str, Stream]]) -> None:
         self.config = config
-        self.lines = lines
+        self.streams = streams
         self.length = config.sequence.length
         self.sources = [
-            _sources_with_documents(config, where, part, lines[number])
-            for number, (where, part) in enumerate(config.located_parts())
+            _sources_with_documents(config, where, stage, streams[number])
+            for number, (where, stage) in enumerate(config.located_stages())
         ]
         self.names = sorted({source for some in self.sources for source in some})
         self.costs = [dict.fromkeys(some, Fraction(1)) for some in self.sources]
@@ -90,7 +92,7 @@ class Budget:
     def demand(self) -> Demand:
         """What the recipe asks for, by the costs known so far."""
         capacity = {source: self._capacity(source) for source in self.names}
-        blends = [self._blend(number, capacity) for number in range(len(self.config.parts))]
+        blends = [self._blend(number, capacity) for number in range(len(self.config.stages))]
         notes: list[str] = []
         if self.config.tokens == "all":
             total = self._most_tokens(blends)
@@ -102,11 +104,11 @@ class Budget:
         return Demand(capacity, total, self._positions(total), blends, notes)
 
     def end(self, number: int, source: str, start: int, positions: int) -> int:
-        """The point of a source's line so many positions of a part behind another."""
-        return self.lines[number][source].advance(start, int(positions * self.costs[number][source]))
+        """The point of a source's stream so many positions of a stage behind another."""
+        return self.streams[number][source].advance(start, int(positions * self.costs[number][source]))
 
     def end_limit(self, source: str) -> int | None:
-        """The point of a source's line behind which nothing may be drawn; None for no limit."""
+        """The point of a source's stream behind which nothing may be drawn; None for no limit."""
         limit = self._limit(source)
         return None if limit is None else int(limit * EPOCH)
 
@@ -123,16 +125,16 @@ class Budget:
     def slices(
         self, demand: Demand, number: int, cuts: Collection[Fraction] = (), rows: int | None = None
     ) -> list[Slice]:
-        """The slices of a part.
+        """The slices of a stage.
 
         Args:
             demand: what is asked.
-            number: of the part.
+            number: of the stage.
             cuts: progress at which a shard must end.
             rows: of a branch; None for the phase's own.
         """
-        part, blend = self.config.parts[number], demand.blends[number]
-        bins = part.order.bins if part.order is not None and part.order.by != "source" else 1
+        stage, blend = self.config.stages[number], demand.blends[number]
+        bins = stage.order.bins if stage.order is not None and stage.order.by != "source" else 1
         return cut_slices(
             -(-demand.positions[number] // self.length) if rows is None else rows,
             self.config.shard.sequences,
@@ -156,7 +158,7 @@ class Budget:
         return {source: limit for source in used_up if (limit := self.end_limit(source)) is not None}
 
     def check_shortage(self, demand: Demand) -> None:
-        """Holds the main line against what there is.
+        """Holds the timeline against what there is.
 
         Raises:
             BylineError: a source is short; says how much there is, and what would work.
@@ -174,21 +176,22 @@ class Budget:
             there[source] = self._available(source, positions)
         # Rounding to whole sequences may ask for a sequence a phase more than there is.
         capped = self.config.shortage is Shortage.SHRINK or any(
-            self.config.mixture_of(part).max_epochs is not None for part in self.config.parts
+            self.config.mixture_of(stage).max_epochs is not None for stage in self.config.stages
         )
         slack = self.length * len(self.config.phases) if capped else 0
         short = [source for source in self.names if asked[source] > there[source] + slack]
         if not short:
             return
-        lines = "; ".join(
+        streams = "; ".join(
             f"{source}: {asked[source]:,} asked, {there[source]:,} there "
             f"({asked[source] / max(demand.capacity[source], 1):.2f} epochs)"
             for source in short
         )
-        blends = [self._blend(number, demand.capacity) for number in range(len(self.config.parts))]
+        blends = [self._blend(number, demand.capacity) for number in range(len(self.config.stages))]
         most = self._most_capped(blends) // self.length * self.length
         raise BylineError(
-            f"tokens: the selected documents are too few for {sum(asked.values()):,} tokens in this mixture. {lines}. "
+            f"tokens: the selected documents are too few for {sum(asked.values()):,} tokens in this mixture. "
+            f"{streams}. "
             f"Ask for less (about {most:,} tokens fit), change the mixture or the selection, {self.ways_out()}"
         )
 
@@ -228,37 +231,37 @@ class Budget:
         )
 
     def _fits(self, source: str, positions: dict[int, int], limit: int) -> bool:
-        """Whether a source has so many positions of each part before a point of its line."""
+        """Whether a source has so many positions of each stage before a point of its stream."""
         if not positions:
             return True
-        line = self.lines[max(positions)][source]
-        # A walk ends behind places without documents, which may lie behind the limit.
-        return self._walk(source, positions) <= max(limit, line.advance(0, line.tokens_before(limit)))
+        stream = self.streams[max(positions)][source]
+        # A walk ends behind shuffle keys without documents, which may lie behind the limit.
+        return self._walk(source, positions) <= max(limit, stream.advance(0, stream.tokens_before(limit)))
 
     def _walk(self, source: str, positions: dict[int, int]) -> int:
-        """Where a source's line is after so many positions of each part, in their order."""
+        """Where a source's stream is after so many positions of each stage, in their order."""
         point = 0
         for number, count in sorted(positions.items()):
             point = self.end(number, source, point, count)
         return point
 
     def _blend(self, number: int, capacity: dict[str, int]) -> Blend:
-        part = self.config.parts[number]
-        mixture = self.config.mixture_of(part)
+        stage = self.config.stages[number]
+        mixture = self.config.mixture_of(stage)
         if mixture.is_schedule:
             return Blend([(point.at, dict(point.weights)) for point in mixture.points], mixture.method)
         weights = constant_weights(mixture, {source: capacity[source] for source in self.sources[number]})
-        return in_order(part, weights)
+        return in_order(stage, weights)
 
     def _caps(self) -> list[_Caps]:
         """What `max_epochs` allows, for all phases together that share a mixture.
 
-        A branch without a mixture of its own has that of the main line, so what bounds the one bounds the other.
+        A branch without a mixture of its own has that of the timeline, so what bounds the one bounds the other.
         """
         found = []
         for alike in self._alike():
             shares = {n: self.config.phases[n].share for n in alike if n < len(self.config.phases)}
-            mixture = self.config.mixture_of(self.config.parts[alike[0]])
+            mixture = self.config.mixture_of(self.config.stages[alike[0]])
             if not shares or mixture.max_epochs is None or mixture.is_schedule:
                 continue
             limits = {source: mixture.epoch_limit(source) for source in self.sources[alike[0]]}
@@ -274,7 +277,7 @@ class Budget:
         """The blends with what caps free shared out."""
         capped = list(blends)
         for cap in caps:
-            weights = blends[cap.parts[0]].shares()
+            weights = blends[cap.stages[0]].shares()
             bound = cap_weights(weights, cap.positions, int(total * cap.share))
             for source in weights:
                 if bound[source] < weights[source]:
@@ -282,31 +285,31 @@ class Budget:
                         f"max_epochs holds source {source} at {float(bound[source]):.2%} of the mixture instead of "
                         f"{float(weights[source]):.2%}; the other sources take the rest"
                     )
-            for number in cap.parts:
-                capped[number] = in_order(self.config.parts[number], bound)
+            for number in cap.stages:
+                capped[number] = in_order(self.config.stages[number], bound)
         return capped
 
     def _alike(self) -> list[list[int]]:
         """The parts in groups of the same weights: of the recipe's mixture over the same sources, or one alone."""
         groups: dict[object, list[int]] = {}
-        for number, part in enumerate(self.config.parts):
-            key = tuple(self.sources[number]) if part.mixture is None else number
+        for number, stage in enumerate(self.config.stages):
+            key = tuple(self.sources[number]) if stage.mixture is None else number
             groups.setdefault(key, []).append(number)
         return list(groups.values())
 
     def _limit(self, source: str) -> Fraction | None:
-        """The most epochs that may be drawn from a source: the largest limit of its parts; None for no limit."""
+        """The most epochs that may be drawn from a source: the largest limit of its stages; None for no limit."""
         may_repeat = self.config.tokens != "all" and self.config.shortage is Shortage.REPEAT
         highest = Fraction(0)
-        for part, sources in zip(self.config.parts, self.sources, strict=True):
-            limit = self.config.mixture_of(part).epoch_limit(source) if source in sources else Fraction(0)
+        for stage, sources in zip(self.config.stages, self.sources, strict=True):
+            limit = self.config.mixture_of(stage).epoch_limit(source) if source in sources else Fraction(0)
             if limit is None and may_repeat:
                 return None
             highest = max(highest, Fraction(1) if limit is None else limit)
         return highest
 
     def _most_tokens(self, blends: list[Blend]) -> int:
-        """The most tokens of the main line that no source ends beyond its limit for; 0 where none has a limit."""
+        """The most tokens of the timeline that no source ends beyond its limit for; 0 where none has a limit."""
         found = [self._most_of(source, blends) for source in self.names]
         return min((most for most in found if most is not None), default=0)
 
@@ -343,10 +346,10 @@ class Budget:
         )
 
 
-def in_order(part: Part, weights: dict[str, Fraction]) -> Blend:
-    """Weights that stay, or one source after the other where the part's order says so."""
-    if part.order is not None and part.order.by == "source":
-        return Blend.in_sequence(weights, [source for source in part.order.sources if source in weights])
+def in_order(stage: Stage, weights: dict[str, Fraction]) -> Blend:
+    """Weights that stay, or one source after the other where the stage's order says so."""
+    if stage.order is not None and stage.order.by == "source":
+        return Blend.in_sequence(weights, [source for source in stage.order.sources if source in weights])
     return Blend.constant(weights)
 
 
@@ -364,11 +367,11 @@ def _largest(holds: Callable[[int], bool]) -> int:
     return low
 
 
-def _sources_with_documents(config: Config, where: str, part: Part, lines: dict[str, Line]) -> list[str]:
+def _sources_with_documents(config: Config, where: str, stage: Stage, streams: dict[str, Stream]) -> list[str]:
     found = []
-    for name in config.sources_of(part):
-        if lines[name].total == 0:
-            if config.mixture_of(part).named is None:
+    for name in config.sources_of(stage):
+        if streams[name].total == 0:
+            if config.mixture_of(stage).named is None:
                 continue
             raise BylineError(
                 f"{where}: it selects no document of source {name!r}; change its `select`, check what "

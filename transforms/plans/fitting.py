@@ -1,4 +1,4 @@
-"""How far a part is from what was asked of it, and what to ask for next.
+"""How far a stage is from what was asked of it, and what to ask for next.
 
 ```
 asked of c4      90 L in 3 groups of slices    30  30  30      so far    30  60  90
@@ -17,7 +17,7 @@ from fractions import Fraction
 import numpy as np
 
 from byline.transforms.plans.budgeting import Targets
-from byline.transforms.plans.intervals import EPOCH, Line
+from byline.transforms.plans.intervals import EPOCH, Stream
 from byline.transforms.plans.simulating import SourceSample
 
 # An error of a share, and of a length, that a reader of the plan would mind.
@@ -31,14 +31,14 @@ def _by_group(counts: Sequence[int], groups: np.ndarray) -> np.ndarray:
 
 
 def error_of(filled: Targets, rows: int, target: Targets, groups: np.ndarray, length: int) -> Fraction:
-    """How far a part is from what was asked, in terms of what is bearable: the sum of three errors.
+    """How far a stage is from what was asked, in terms of what is bearable: the sum of three errors.
 
     Of the shares over `_SHARE`, of the length over `_LENGTH`, and a tenth of what the shares are off, at worst, up to
     the end of any group of slices: one long document may put a border inside out by more than the rest.
 
     Args:
         filled: source -> positions filled in each slice.
-        rows: of the part.
+        rows: of the stage.
         target: source -> positions asked for.
         groups: int64 [slices], the group of each slice.
         length: L.
@@ -64,7 +64,7 @@ def corrected(
         halve: whether to ask for half of what is missing.
     """
     found: Targets = {}
-    # Padding counts in a part's length, so sources are to fill less by as much.
+    # Padding counts in a stage's length, so sources are to fill less by as much.
     fill = min(sum(sum(counts) for counts in filled.values()) / max(rows * length, 1), 1.0)
     for source, counts in target.items():
         whole = _by_group(counts, groups)
@@ -79,11 +79,11 @@ def corrected(
 
 
 class Mover:
-    """Moves points of a line by documents."""
+    """Moves points of a stream by documents."""
 
-    def __init__(self, sample: SourceSample, part: int, line: Line) -> None:
+    def __init__(self, sample: SourceSample, stage: int, stream: Stream) -> None:
         with np.errstate(over="ignore"):
-            self.steps = np.sort(sample.place[sample.selected[part]] - np.uint64(line.offset))
+            self.steps = np.sort(sample.shuffle_key[sample.selected[stage]] - np.uint64(stream.offset))
 
     def moved(self, point: int, documents: int) -> int:
         """The point so many documents further on, right behind the last of them."""

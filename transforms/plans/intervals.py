@@ -1,13 +1,15 @@
-"""Each source as an endless line of documents, epoch after epoch in order of place, and intervals of it. Integers only.
+"""Each source as an endless stream of documents, epoch after epoch in order of shuffle key, and intervals of it.
+Integers only.
 
 ```
-circle of places   0 ........ 2^64      the line begins at the source's offset (from the seed) and goes round
-line               |-- epoch 0 --|-- epoch 1 --|-- ...
+circle of shuffle keys   0 ........ 2^64      the stream begins at the source's offset (from the seed) and goes round
+stream               |-- epoch 0 --|-- epoch 1 --|-- ...
 phases                [conditioned)[cooldown)       the next phase begins where the last one ended
 ```
 
-A point of the line is an int: epoch * 2^64 + steps from the offset. A phase sees the line through a histogram: how many
-tokens of streams it would make from each of 65,536 equal parts of the circle; within a part they are taken as even.
+A point of the stream is an int: epoch * 2^64 + steps from the offset. A phase sees the stream through a histogram: how
+many tokens of framed documents it would make from each of 65,536 equal parts of the circle; within a stage they are
+taken as even.
 """
 
 from dataclasses import dataclass
@@ -20,12 +22,12 @@ EPOCH = 1 << 64
 
 
 @dataclass(frozen=True)
-class Line:
+class Stream:
     """One source as one phase sees it.
 
     Attributes:
-        offset: where on the circle the line begins, a multiple of 2^48.
-        counts: int64 [65536], tokens by place, rotated so that bin 0 begins at the offset.
+        offset: where on the circle the stream begins, a multiple of 2^48.
+        counts: int64 [65536], tokens by shuffle key, rotated so that bin 0 begins at the offset.
         ends: int64 [65536], their running sum.
     """
 
@@ -34,8 +36,8 @@ class Line:
     ends: np.ndarray
 
     @classmethod
-    def from_places(cls, offset: int, counts: np.ndarray) -> "Line":
-        """From counts by place, not rotated."""
+    def from_shuffle_keys(cls, offset: int, counts: np.ndarray) -> "Stream":
+        """From counts by shuffle key, not rotated."""
         rotated = np.roll(counts, -(offset >> BIN_BITS))
         return cls(offset, rotated, np.cumsum(rotated))
 
@@ -45,7 +47,7 @@ class Line:
         return int(self.ends[-1])
 
     def tokens_before(self, point: int) -> int:
-        """Tokens between the beginning of the line and a point."""
+        """Tokens between the beginning of the stream and a point."""
         epoch, step = divmod(point, EPOCH)
         bin_, within = divmod(step, 1 << BIN_BITS)
         count = int(self.counts[bin_])
@@ -62,8 +64,8 @@ class Line:
         return max(start, epoch * EPOCH + (bin_ << BIN_BITS) + within)
 
 
-def place_ranges(offset: int, start: int, end: int) -> list[tuple[int, int, int]]:
-    """The interval [start, end) of a line as (epoch, first place, last place), both places within the range."""
+def shuffle_key_ranges(offset: int, start: int, end: int) -> list[tuple[int, int, int]]:
+    """The interval [start, end) of a stream as (epoch, first shuffle key, last shuffle key), both ends included."""
     ranges = []
     while start < end:
         epoch, step = divmod(start, EPOCH)

@@ -1,13 +1,13 @@
-"""From tokens wanted of each source in each slice to ranges of places, and for an order also of ranks.
+"""From tokens wanted of each source in each slice to ranges of shuffle keys, and for an order also of ranks.
 
 ```
-shuffled    line of the source   |---- slice 0 ----|-- slice 1 --|---- slice 2 ----|     consecutive intervals
+shuffled    stream of the source   |---- slice 0 ----|-- slice 1 --|---- slice 2 ----|     consecutive intervals
 ordered     bin 0 (short)        |---- slice 0 ----|-- slice 1 --|                       each bin takes of the whole
             bin 1 (long)         |----------- slice 2 -----------|                       interval what is of its ranks
 ```
 
-So whatever the order, a part's documents are those of one interval of the line, and the next part begins behind it. The
-borders of bins are ranks of documents of the interval, such that each bin has the tokens that its slices want.
+So whatever the order, a stage's documents are those of one interval of the stream, and the next part begins behind it.
+The borders of bins are ranks of documents of the interval, such that each bin has the tokens that its slices want.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ import numpy as np
 
 from byline.transforms.documents.shuffle_keys import ties
 from byline.transforms.fields.ranking import Rank
-from byline.transforms.plans.intervals import EPOCH, Line, place_ranges
+from byline.transforms.plans.intervals import EPOCH, Stream, shuffle_key_ranges
 from byline.transforms.plans.simulating import Draw, SourceSample, drawn_documents
 
 # Behind every document's rank, but for one in 2^128.
@@ -27,11 +27,11 @@ _LAST_RANK: Rank = (2**64 - 1, 2**64 - 1, 2**64 - 1)
 
 @dataclass(frozen=True)
 class Laid:
-    """One source in one part.
+    """One source in one stage.
 
     Attributes:
         draws: of each slice.
-        points: where on the line each slice ends; None for an order, whose slices have no place of their own.
+        points: where on the stream each slice ends; None for an order, whose slices have no shuffle key of their own.
         end: where the next part begins.
     """
 
@@ -40,20 +40,20 @@ class Laid:
     end: int
 
 
-def lay_shuffled(line: Line, start: int, end: int, wanted: Sequence[int]) -> Laid:
+def lay_shuffled(stream: Stream, start: int, end: int, wanted: Sequence[int]) -> Laid:
     """Cuts an interval in proportion to the tokens that the slices want.
 
     Args:
-        line: of the source, as the part sees it.
-        start, end: points of the line.
+        stream: of the source, as the stage sees it.
+        start, end: points of the stream.
         wanted: tokens, for each slice.
     """
-    tokens = line.tokens_before(end) - line.tokens_before(start)
+    tokens = stream.tokens_before(end) - stream.tokens_before(start)
     total = max(sum(wanted), 1)
-    points = [min(line.advance(start, tokens * so_far // total), end) for so_far in accumulate(wanted)]
+    points = [min(stream.advance(start, tokens * so_far // total), end) for so_far in accumulate(wanted)]
     points[_last_wanting(wanted) :] = [end] * (len(wanted) - _last_wanting(wanted))
     borders = [start, *points]
-    draws = [[Draw(place_ranges(line.offset, low, high))] for low, high in pairwise(borders)]
+    draws = [[Draw(shuffle_key_ranges(stream.offset, low, high))] for low, high in pairwise(borders)]
     return Laid(draws, points, end)
 
 
@@ -68,50 +68,50 @@ class _Documents:
 
     Attributes:
         epoch: int64.
-        step: uint64, from the line's offset.
-        key, tie, place: uint64, the rank.
-        tokens: int64, of the stream.
+        step: uint64, from the stream's offset.
+        key, tie, shuffle_key: uint64, the rank.
+        tokens: int64, of the framed document.
     """
 
     epoch: np.ndarray
     step: np.ndarray
     key: np.ndarray
     tie: np.ndarray
-    place: np.ndarray
+    shuffle_key: np.ndarray
     tokens: np.ndarray
 
     def take(self, chosen: np.ndarray) -> "_Documents":
         return _Documents(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
     def rank(self, index: int) -> Rank:
-        return int(self.key[index]), int(self.tie[index]), int(self.place[index])
+        return int(self.key[index]), int(self.tie[index]), int(self.shuffle_key[index])
 
 
 def lay_ordered(
-    line: Line,
+    stream: Stream,
     start: int,
     end: int,
     wanted: Sequence[int],
     bins: Sequence[int],
     sample: SourceSample,
-    part: int,
+    stage: int,
     specials: int,
 ) -> Laid:
-    """Divides an interval into bins by rank, and each bin between its slices by place.
+    """Divides an interval into bins by rank, and each bin between its slices by shuffle key.
 
     Args:
-        line, start, end, wanted: as in `lay_shuffled`.
+        stream, start, end, wanted: as in `lay_shuffled`.
         bins: the bin of each slice, ascending.
         sample: of the source.
-        part: number of the part.
-        specials: BOS and EOS tokens of a stream.
+        part: number of the stage.
+        specials: BOS and EOS tokens of a framed document.
     """
     if not any(wanted):
         # An interval that is taken to its end though nothing is asked of it must still go somewhere.
         wanted = [1] * len(wanted)
     draws: list[list[Draw]] = [[] for _ in wanted]
-    documents = _documents_of(line, start, end, sample, part, specials)
-    ranked = documents.take(np.lexsort((documents.place, documents.tie, documents.key)))
+    documents = _documents_of(stream, start, end, sample, stage, specials)
+    ranked = documents.take(np.lexsort((documents.shuffle_key, documents.tie, documents.key)))
     filled = [bin_ for bin_ in sorted(set(bins)) if _wanted_of(bin_, wanted, bins) > 0]
     cuts = _cut([_wanted_of(bin_, wanted, bins) for bin_ in filled], ranked.tokens)
     first, low = None, 0
@@ -123,7 +123,7 @@ def lay_ordered(
         slices = [slice_ for slice_, of in enumerate(bins) if of == bin_]
         points = _points_in_bin(ranked.take(np.arange(low, high)), [wanted[s] for s in slices], start, end)
         for slice_, (begin, stop) in zip(slices, pairwise(points), strict=True):
-            draws[slice_] = [Draw(place_ranges(line.offset, begin, stop), first, below)]
+            draws[slice_] = [Draw(shuffle_key_ranges(stream.offset, begin, stop), first, below)]
         first, low = below, high
     return Laid(draws, None, end)
 
@@ -132,17 +132,17 @@ def _wanted_of(bin_: int, wanted: Sequence[int], bins: Sequence[int]) -> int:
     return sum(tokens for tokens, of in zip(wanted, bins, strict=True) if of == bin_)
 
 
-def _documents_of(line: Line, start: int, end: int, sample: SourceSample, part: int, specials: int) -> _Documents:
+def _documents_of(stream: Stream, start: int, end: int, sample: SourceSample, stage: int, specials: int) -> _Documents:
     indices, epochs = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for chosen, epoch in drawn_documents(sample, part, Draw(place_ranges(line.offset, start, end))):
+    for chosen, epoch in drawn_documents(sample, stage, Draw(shuffle_key_ranges(stream.offset, start, end))):
         indices.append(chosen)
         epochs.append(np.full(len(chosen), epoch))
     index = np.concatenate(indices)
-    place = sample.place[index]
+    shuffle_key = sample.shuffle_key[index]
     with np.errstate(over="ignore"):
-        step = place - np.uint64(line.offset)
-    tokens = sample.tokens[index] + specials + sample.prefixes[part][index]
-    return _Documents(np.concatenate(epochs), step, sample.keys[part][index], ties(place), place, tokens)
+        step = shuffle_key - np.uint64(stream.offset)
+    tokens = sample.tokens[index] + specials + sample.prefixes[stage][index]
+    return _Documents(np.concatenate(epochs), step, sample.keys[stage][index], ties(shuffle_key), shuffle_key, tokens)
 
 
 def _cut(wanted: Sequence[int], tokens: np.ndarray) -> list[int]:
@@ -157,15 +157,15 @@ def _cut(wanted: Sequence[int], tokens: np.ndarray) -> list[int]:
 def _end_of_rank(ranked: _Documents, cut: int, least: int) -> int:
     """A cut moved on behind all uses of one document, since they have one rank."""
     cut = max(cut, least)
-    while 0 < cut < len(ranked.place) and ranked.rank(cut) == ranked.rank(cut - 1):
+    while 0 < cut < len(ranked.shuffle_key) and ranked.rank(cut) == ranked.rank(cut - 1):
         cut += 1
     return cut
 
 
 def _points_in_bin(documents: _Documents, wanted: Sequence[int], start: int, end: int) -> list[int]:
-    """Points of the line, from start to end, between which the bin's documents are divided as wanted."""
-    if len(documents.place) < 2 * len(wanted):
-        # So thin a sample says nothing of where documents are, and places are spread evenly.
+    """Points of the stream, from start to end, between which the bin's documents are divided as wanted."""
+    if len(documents.shuffle_key) < 2 * len(wanted):
+        # So thin a sample says nothing of where documents are, and shuffle keys are spread evenly.
         total = max(sum(wanted), 1)
         return [start, *(start + (end - start) * so_far // total for so_far in accumulate(wanted[:-1])), end]
     in_line = documents.take(np.lexsort((documents.step, documents.epoch)))

@@ -1,4 +1,4 @@
-"""Mixtures: from what a recipe says to the share of a part's tokens that each source has given by any point of it.
+"""Mixtures: from what a recipe says to the share of a stage's tokens that each source has given by any point of it.
 
 ```
 weights    a 0.6, b 0.4                                by 0.5: a 0.30, b 0.20        by 1: a 0.6, b 0.4
@@ -7,8 +7,8 @@ sequence   a before b, of weights a 0.6, b 0.4         by 0.5: a 0.50, b 0      
 capped     equal weights of 90; caps a 10, b -, c -    a 10, b 40, c 40              (UniMax, arXiv 2304.09151)
 ```
 
-Shares are exact fractions, so that every machine cuts at the same place; powers and cosines are rounded to twelve and
-more digits first.
+Shares are exact fractions, so that every machine cuts at the same shuffle key; powers and cosines are rounded to twelve
+and more digits first.
 """
 
 import math
@@ -26,7 +26,7 @@ _DECIMALS = Context(prec=40)
 
 @dataclass(frozen=True)
 class Blend:
-    """The mixture of one part.
+    """The mixture of one stage.
 
     Attributes:
         points: (beginning, source -> weight), the first at 0.
@@ -71,7 +71,7 @@ class Blend:
         return self.shape != "piecewise" and not self.is_constant
 
     def given(self, source: str, until: Fraction) -> Fraction:
-        """The share of the part's tokens that a source has given by a point (0 to 1): the integral of its weight."""
+        """The share of the stage's tokens that a source has given by a point (0 to 1): the integral of its weight."""
         total = Fraction(0)
         for number, (start, weights) in enumerate(self.points):
             is_last = number + 1 == len(self.points)
@@ -80,8 +80,8 @@ class Blend:
                 break
             here = weights.get(source, Fraction(0))
             following = here if is_last else self.points[number + 1][1].get(source, Fraction(0))
-            part = (min(until, end) - start) / (end - start)
-            total += (end - start) * (here * part + (following - here) * _risen(self.shape, part))
+            stage = (min(until, end) - start) / (end - start)
+            total += (end - start) * (here * stage + (following - here) * _risen(self.shape, stage))
         return total
 
     def shares(self) -> dict[str, Fraction]:
@@ -89,16 +89,16 @@ class Blend:
         return {source: self.given(source, Fraction(1)) for source in self.sources}
 
 
-def _risen(shape: str, part: Fraction) -> Fraction:
-    """The integral, from 0 to `part`, of what goes from 0 to 1 in the given shape.
+def _risen(shape: str, stage: Fraction) -> Fraction:
+    """The integral, from 0 to `stage`, of what goes from 0 to 1 in the given shape.
 
     linear: u^2 / 2.     cosine: the weight (1 - cos(pi u)) / 2 has the integral (u - sin(pi u) / pi) / 2.
     """
     if shape == "linear":
-        return part * part / 2
+        return stage * stage / 2
     if shape == "cosine":
-        sine = Fraction(str(round(math.sin(math.pi * float(part)) / math.pi, _DIGITS)))
-        return (part - sine) / 2
+        sine = Fraction(str(round(math.sin(math.pi * float(stage)) / math.pi, _DIGITS)))
+        return (stage - sine) / 2
     return Fraction(0)
 
 
@@ -162,4 +162,4 @@ def cap_weights(weights: Mapping[str, Fraction], caps: Mapping[str, Fraction], t
         scale = Fraction(0)
     given = {source: capped.get(source, free.get(source, Fraction(0)) * scale) for source in weights}
     reached = sum(given.values(), Fraction(0))
-    return {source: part / reached for source, part in given.items()} if reached else dict(weights)
+    return {source: stage / reached for source, stage in given.items()} if reached else dict(weights)

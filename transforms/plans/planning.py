@@ -1,10 +1,10 @@
-"""The plan of a recipe: passes over the token store's index columns, then arithmetic (`allotting`).
+"""The plan of a recipe: scans over the token store's index columns, then arithmetic (`allotting`).
 
 ```
-selection   as many passes as the boundaries need            -> predicates       (byline.transforms.scans.choosing)
+selection   as many scans as the boundaries need            -> predicates       (byline.transforms.scans.choosing)
 values      commonest values, borders of bins                -> values           (byline.transforms.scans.value_counts)
 lengths     SampleCounter                                    -> packing, simulated
-places      PlaceCounter, where the sample is not everything -> a line for each part and source
+shuffle keys      ShuffleKeyCounter, where the sample is not everything -> a stream for each stage and source
             Allotter                                         -> intervals, shards, slices
 drawn       DrawCounter                                      -> exact documents and tokens, used and unused
 ```
@@ -23,18 +23,18 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.plan import PLAN_SCHEMA, Plan
-from byline.schemas.recipe import Branch, Part
+from byline.schemas.recipe import Branch, Stage
 from byline.schemas.store import RunInfo
-from byline.transforms.documents.shuffle_keys import BINS, circle_offset, place_bins
+from byline.transforms.documents.shuffle_keys import BINS, circle_offset, shuffle_key_bins
 from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.ranking import Number
 from byline.transforms.fields.selecting import Predicate, rank_predicate
-from byline.transforms.plans.allotting import Allotment, Allotter, PartAllotment
-from byline.transforms.plans.intervals import Line, place_ranges
+from byline.transforms.plans.allotting import Allotment, Allotter, StageAllotment
+from byline.transforms.plans.intervals import Stream, shuffle_key_ranges
 from byline.transforms.plans.simulating import Draw, Recipe, SourceSample, no_sample, split_sample
 from byline.transforms.scans.choosing import find_bin_borders, find_predicates
-from byline.transforms.scans.counting import Pass
-from byline.transforms.scans.measuring import DrawCounter, PartView, PlaceCounter, SampleCounter
+from byline.transforms.scans.counting import Scan
+from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
 from byline.transforms.scans.value_counts import find_top_values
 from byline.transforms.tokens.text_tokenizer import TokenizerInfo
 
@@ -45,7 +45,7 @@ SAMPLED_DOCUMENTS = 2_000_000
 _TIMELINE_POINTS = 64
 
 
-def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], do_pass: Pass) -> Plan:
+def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], scan: Scan) -> Plan:
     """Plans a recipe.
 
     Args:
@@ -57,21 +57,25 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], do_
     Raises:
         BylineError: the recipe asks for more than there is, or for nothing.
     """
-    views = _views(config, tokenizer, do_pass)
+    views = _views(config, tokenizer, scan)
     documents = sum(run.rows for run in runs)
     threshold = min(2**32, SAMPLED_DOCUMENTS * 2**32 // max(documents, 1))
-    samples = split_sample(do_pass(SampleCounter(views, threshold)), len(views))
+    samples = split_sample(scan(SampleCounter(views, threshold)), len(views))
     samples.update({name: no_sample(len(views)) for name in config.sources if name not in samples})
-    # A sample of every document has all that the other pass would find.
-    tokens = _place_tokens(views, samples) if threshold == 2**32 else _count_places(views, do_pass)
-    lines = _lines(config, views, tokens)
+    # A sample of every document has all that the other scan would find.
+    tokens = _shuffle_key_tokens(views, samples) if threshold == 2**32 else _count_shuffle_keys(views, scan)
+    streams = _streams(config, views, tokens)
     recipes = [_recipe(config, tokenizer, view) for view in views]
-    allotment = Allotter(config, lines, recipes, samples, Fraction(threshold, 2**32)).allot()
+    allotment = Allotter(config, streams, recipes, samples, Fraction(threshold, 2**32)).allot()
     intervals = [
-        (part.name, part.number, {s: place_ranges(lines[part.number][s].offset, *p) for s, p in part.points.items()})
-        for part in allotment.parts
+        (
+            stage.name,
+            stage.number,
+            {s: shuffle_key_ranges(streams[stage.number][s].offset, *p) for s, p in stage.points.items()},
+        )
+        for stage in allotment.stages
     ]
-    drawn = do_pass(DrawCounter(views, intervals))
+    drawn = scan(DrawCounter(views, intervals))
     predicates = _Numbered()
     table = _rows(allotment, views, predicates)
     header = _header(config, tokenizer, runs, allotment, views)
@@ -81,24 +85,24 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], do_
     return Plan(table, header)
 
 
-def _views(config: Config, tokenizer: TokenizerInfo, do_pass: Pass) -> list[PartView]:
-    """What the passes must know of each part; the first passes find it out."""
-    orders = [_order_number(config, part) for part in config.parts]
+def _views(config: Config, tokenizer: TokenizerInfo, scan: Scan) -> list[StageView]:
+    """What the scans must know of each stage; the first scans find it out."""
+    orders = [_order_number(config, stage) for stage in config.stages]
     predicates = {
         (number, source): [*some, *_has_number(orders[number])]
-        for (number, source), some in find_predicates(config, do_pass).items()
+        for (number, source), some in find_predicates(config, scan).items()
     }
-    borders = find_bin_borders(config, predicates, do_pass)
+    borders = find_bin_borders(config, predicates, scan)
     views = []
-    for number, part in enumerate(config.parts):
-        mine = {name: predicates[number, name] for name in config.sources_of(part)}
+    for number, stage in enumerate(config.stages):
+        mine = {name: predicates[number, name] for name in config.sources_of(stage)}
         bins = {field: found for (of, field), found in borders.items() if of == number}
         views.append(
-            PartView(
-                name=part.name,
+            StageView(
+                name=stage.name,
                 number=number,
                 predicates=mine,
-                condition=part.condition,
+                condition=stage.condition,
                 values=FieldValues(top={}, bins=bins),
                 specials=tokenizer.specials,
                 length=config.sequence.length,
@@ -106,7 +110,7 @@ def _views(config: Config, tokenizer: TokenizerInfo, do_pass: Pass) -> list[Part
                 order=orders[number],
             )
         )
-    tops = find_top_values(views, do_pass)
+    tops = find_top_values(views, scan)
     return [
         replace(view, values=FieldValues(top=top, bins=view.values.bins)) for view, top in zip(views, tops, strict=True)
     ]
@@ -117,15 +121,15 @@ def _has_number(order: Number | None) -> list[Predicate]:
     return [] if order is None else [rank_predicate(order.field, order.kind, order.descending, None, None)]
 
 
-def _order_number(config: Config, part: Part) -> Number | None:
-    order = part.order
+def _order_number(config: Config, stage: Stage) -> Number | None:
+    order = stage.order
     if order is None or order.by == "source":
         return None
-    kind = config.numbers_of(config.sources_of(part)[0])[order.by]
+    kind = config.numbers_of(config.sources_of(stage)[0])[order.by]
     return Number(order.by, kind, descending=order.direction == "descending")
 
 
-def _recipe(config: Config, tokenizer: TokenizerInfo, view: PartView) -> Recipe:
+def _recipe(config: Config, tokenizer: TokenizerInfo, view: StageView) -> Recipe:
     return Recipe(
         number=view.number,
         condition=view.condition,
@@ -133,16 +137,16 @@ def _recipe(config: Config, tokenizer: TokenizerInfo, view: PartView) -> Recipe:
         bos=int(tokenizer.bos_id is not None),
         specials=tokenizer.specials,
         length=config.sequence.length,
-        packing=config.parts[view.number].packing or config.sequence.packing,
+        packing=config.stages[view.number].packing or config.sequence.packing,
     )
 
 
-# (number of a part, source) -> int64 [65536], tokens of the streams by place.
-_PlaceTokens = dict[tuple[int, str], np.ndarray]
+# (number of a stage, source) -> int64 [65536], tokens of the framed documents by shuffle key.
+_KeyTokens = dict[tuple[int, str], np.ndarray]
 
 
-def _count_places(views: list[PartView], do_pass: Pass) -> _PlaceTokens:
-    counts = do_pass(PlaceCounter(views))
+def _count_shuffle_keys(views: list[StageView], scan: Scan) -> _KeyTokens:
+    counts = scan(ShuffleKeyCounter(views))
     keys = np.array(counts["key"].to_pylist(), object)
     tokens = {}
     for key in dict.fromkeys(keys):
@@ -153,23 +157,25 @@ def _count_places(views: list[PartView], do_pass: Pass) -> _PlaceTokens:
     return tokens
 
 
-def _place_tokens(views: list[PartView], samples: dict[str, SourceSample]) -> _PlaceTokens:
-    """What `PlaceCounter` counts, from samples that hold every document."""
+def _shuffle_key_tokens(views: list[StageView], samples: dict[str, SourceSample]) -> _KeyTokens:
+    """What `ShuffleKeyCounter` counts, from samples that hold every document."""
     tokens = {}
     for view in views:
         for source, sample in samples.items():
             chosen = sample.selected[view.number]
-            bins = place_bins(sample.place[chosen])
+            bins = shuffle_key_bins(sample.shuffle_key[chosen])
             found = tokens[view.number, source] = np.zeros(BINS, np.int64)
             np.add.at(found, bins, (sample.tokens + sample.prefixes[view.number] + view.specials)[chosen])
     return tokens
 
 
-def _lines(config: Config, views: list[PartView], tokens: _PlaceTokens) -> list[dict[str, Line]]:
+def _streams(config: Config, views: list[StageView], tokens: _KeyTokens) -> list[dict[str, Stream]]:
     nothing = np.zeros(BINS, np.int64)
     return [
         {
-            source: Line.from_places(circle_offset(config.seed, source), tokens.get((view.number, source), nothing))
+            source: Stream.from_shuffle_keys(
+                circle_offset(config.seed, source), tokens.get((view.number, source), nothing)
+            )
             for source in config.sources
         }
         for view in views
@@ -197,16 +203,16 @@ class _Numbered:
         }
 
 
-def _rows(allotment: Allotment, views: list[PartView], predicates: _Numbered) -> pa.Table:
+def _rows(allotment: Allotment, views: list[StageView], predicates: _Numbered) -> pa.Table:
     rows = []
-    for part in allotment.parts:
-        view = views[part.number]
-        for slice_, draws in zip(part.slices, part.draws, strict=True):
+    for stage in allotment.stages:
+        view = views[stage.number]
+        for slice_, draws in zip(stage.slices, stage.draws, strict=True):
             for source in sorted(draws):
                 for draw in draws[source]:
                     number = predicates.number(_with_bin(view.predicates[source], view.order, draw))
                     for epoch, low, high in sorted(draw.ranges):
-                        rows.append((part.name, slice_.shard, slice_.number, source, epoch, low, high, number))
+                        rows.append((stage.name, slice_.shard, slice_.number, source, epoch, low, high, number))
     _check_shards(allotment, {row[:2] for row in rows})
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(PLAN_SCHEMA)
     return pa.table(
@@ -215,18 +221,18 @@ def _rows(allotment: Allotment, views: list[PartView], predicates: _Numbered) ->
 
 
 def _check_shards(allotment: Allotment, planned: set[tuple[str, int]]) -> None:
-    for part in allotment.parts:
-        for shard in range(part.shards):
-            if (part.name, shard) not in planned:
-                kind = "phases" if part.leave is None else "branches"
+    for stage in allotment.stages:
+        for shard in range(stage.shards):
+            if (stage.name, shard) not in planned:
+                kind = "phases" if stage.leave is None else "branches"
                 raise BylineError(
-                    f"{kind}: shard {shard} of the {part.shards} of {part.name} would get no document; raise "
+                    f"{kind}: shard {shard} of the {stage.shards} of {stage.name} would get no document; raise "
                     f"`shard.sequences`, give the phases other shares, or ask for fewer `tokens`"
                 )
 
 
 def _with_bin(predicates: list[Predicate], order: Number | None, draw: Draw) -> list[Predicate]:
-    """A part's predicates, the last of which says that a document has the order's number, for one bin of the order."""
+    """A stage's predicates, the last of which says that a document has the order's number, for one bin of the order."""
     if order is None or (draw.first is None and draw.below is None):
         return predicates
     bin_ = rank_predicate(order.field, order.kind, order.descending, draw.first, draw.below)
@@ -240,14 +246,14 @@ def inputs_sha256(runs: list[RunInfo]) -> str:
 
 
 def _header(
-    config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], allotment: Allotment, views: list[PartView]
+    config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], allotment: Allotment, views: list[StageView]
 ) -> dict[str, Any]:
     return {
         "seed": config.seed,
         "sequence": config.model_dump(mode="json")["sequence"],
         "shard": config.model_dump(mode="json")["shard"],
         "tokenizer": tokenizer.to_json(),
-        "phases": [_entry(config, part, views[part.number], allotment.parts) for part in allotment.parts],
+        "phases": [_entry(config, stage, views[stage.number], allotment.stages) for stage in allotment.stages],
         "fingerprints": {run.source: run.fingerprint for run in runs},
         "inputs": inputs_sha256(runs),
         "capacity": allotment.capacity,
@@ -255,21 +261,21 @@ def _header(
     }
 
 
-def _entry(config: Config, found: PartAllotment, view: PartView, parts: Sequence[PartAllotment]) -> dict[str, Any]:
+def _entry(config: Config, found: StageAllotment, view: StageView, stages: Sequence[StageAllotment]) -> dict[str, Any]:
     """What the header says of one phase, or of a branch at one point."""
-    part = config.parts[found.number]
-    settings = part.model_dump(mode="json")
+    stage = config.stages[found.number]
+    settings = stage.model_dump(mode="json")
     total, filled = max(sum(found.target.values()), 1), max(sum(found.expected.values()), 1)
     return {
         "name": found.name,
-        "part": found.number,
-        "branch": _branch_entry(part, found, parts),
+        "stage": found.number,
+        "branch": _branch_entry(stage, found, stages),
         "condition": settings["condition"],
         "values": view.values.to_json(),
         "select": settings["select"],
         "order": settings["order"],
-        "mixture": config.mixture_of(part).model_dump(mode="json"),
-        "packing": (part.packing or config.sequence.packing).value,
+        "mixture": config.mixture_of(stage).model_dump(mode="json"),
+        "packing": (stage.packing or config.sequence.packing).value,
         "shards": found.shards,
         "slices": len(found.slices),
         "expected_rows": found.rows,
@@ -289,16 +295,16 @@ def _entry(config: Config, found: PartAllotment, view: PartView, parts: Sequence
     }
 
 
-def _branch_entry(part: Part, found: PartAllotment, parts: Sequence[PartAllotment]) -> dict[str, Any] | None:
-    if found.leave is None or not isinstance(part, Branch):
+def _branch_entry(stage: Stage, found: StageAllotment, stages: Sequence[StageAllotment]) -> dict[str, Any] | None:
+    if found.leave is None or not isinstance(stage, Branch):
         return None
-    main = parts[found.leave.phase]
+    main = stages[found.leave.phase]
     shards = 1 + max(slice_.shard for slice_ in main.slices if slice_.end <= found.leave.progress)
-    return {"of": part.name, "at": float(found.leave.at), "phase": main.name, "shards": shards}
+    return {"of": stage.name, "at": float(found.leave.at), "phase": main.name, "shards": shards}
 
 
-def _timeline(found: PartAllotment) -> list[dict[str, Any]]:
-    """The expected share of each source along the part: `end` (0 to 1) of each stretch, and `shares`."""
+def _timeline(found: StageAllotment) -> list[dict[str, Any]]:
+    """The expected share of each source along the stage: `end` (0 to 1) of each stretch, and `shares`."""
     step = -(-len(found.slices) // _TIMELINE_POINTS)
     stretches = []
     for first in range(0, len(found.slices), step):

@@ -1,4 +1,4 @@
-"""How many positions a part would really fill: its lengths are packed, without a token being moved.
+"""How many positions a stage would really fill: its lengths are packed, without a token being moved.
 
 Packing discards (`document_start`) or repeats (`repeat_prefix`), by an amount that depends on which documents meet.
 So the plan packs the lengths of the documents themselves, or of a sample of them, and corrects the intervals until the
@@ -26,54 +26,58 @@ from byline.transforms.shards.packing import pack
 
 @dataclass(frozen=True)
 class SourceSample:
-    """A source's sampled documents, in order of place.
+    """A source's sampled documents, in order of shuffle key.
 
     Attributes:
-        place: uint64 [n].
+        shuffle_key: uint64 [n].
         tokens: int64 [n].
-        prefixes: part -> int64 [n], tokens of the part's prefix.
+        prefixes: part -> int64 [n], tokens of the stage's prefix.
         selected: part -> bool [n].
-        keys: part -> uint64 [n], of the parts that have an order.
+        keys: part -> uint64 [n], of the stages that have an order.
     """
 
-    place: np.ndarray
+    shuffle_key: np.ndarray
     tokens: np.ndarray
     prefixes: list[np.ndarray]
     selected: list[np.ndarray]
     keys: dict[int, np.ndarray]
 
 
-def split_sample(batch: pa.RecordBatch, parts: int) -> dict[str, SourceSample]:
+def split_sample(batch: pa.RecordBatch, stages: int) -> dict[str, SourceSample]:
     """The rows of `SampleCounter`, by source."""
     table = pa.Table.from_batches([batch])
     samples = {}
     for source in table["source"].unique().to_pylist():
         rows = table.filter(pc.equal(table["source"], source)).combine_chunks()
         samples[source] = SourceSample(
-            rows["place"].to_numpy(),
+            rows["shuffle_key"].to_numpy(),
             rows["num_tokens"].to_numpy(),
-            [rows[f"prefix_{number}"].to_numpy() for number in range(parts)],
-            [rows[f"selected_{number}"].to_numpy(zero_copy_only=False) for number in range(parts)],
+            [rows[f"prefix_{number}"].to_numpy() for number in range(stages)],
+            [rows[f"selected_{number}"].to_numpy(zero_copy_only=False) for number in range(stages)],
             {
                 number: rows[f"key_{number}"].to_numpy()
-                for number in range(parts)
+                for number in range(stages)
                 if f"key_{number}" in table.schema.names
             },
         )
     return samples
 
 
-def no_sample(parts: int) -> SourceSample:
+def no_sample(stages: int) -> SourceSample:
     """The sample of a source of which no document is in it."""
-    numbers, places = np.zeros(0, np.int64), np.zeros(0, np.uint64)
+    numbers, shuffle_keys = np.zeros(0, np.int64), np.zeros(0, np.uint64)
     return SourceSample(
-        places, numbers, [numbers] * parts, [np.zeros(0, bool)] * parts, dict.fromkeys(range(parts), places)
+        shuffle_keys,
+        numbers,
+        [numbers] * stages,
+        [np.zeros(0, bool)] * stages,
+        dict.fromkeys(range(stages), shuffle_keys),
     )
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What packing a part depends on besides its documents; `number` is the part's."""
+    """What packing a stage depends on besides its documents; `number` is the stage's."""
 
     number: int
     condition: Condition | None
@@ -89,7 +93,7 @@ class Draw:
     """What a slice takes of one source.
 
     Attributes:
-        ranges: (epoch, first place, last place).
+        ranges: (epoch, first shuffle key, last shuffle key).
         first: the lowest rank of the order's bin; None for no border.
         below: the rank behind its highest.
     """
@@ -105,26 +109,26 @@ Draws = dict[str, list[Draw]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the documents of a part come to.
+    """What the documents of a stage come to.
 
     Attributes:
         positions: int64 [slices, sources], positions that each source fills in each slice.
-        rows: of the part.
-        streams: int64 [sources], tokens of the streams that were packed.
+        rows: of the stage.
+        framed: int64 [sources], tokens of the framed documents that were packed.
     """
 
     positions: np.ndarray
     rows: int
-    streams: np.ndarray
+    framed: np.ndarray
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    """Documents of a shard, arrays of n: number of the source, of the slice, stream and masked prefix, order."""
+    """Documents of a shard, arrays of n: number of the source, of the slice, framed length, masked prefix, order."""
 
     source: np.ndarray
     slice: np.ndarray
-    stream: np.ndarray
+    framed_length: np.ndarray
     prefix: np.ndarray
     order: np.ndarray
 
@@ -140,13 +144,13 @@ def simulate(
         names: the sources, in the order of the outcome's columns.
         shards: the slices of each shard.
     """
-    filled, rows, streams = [], 0, np.zeros(len(names), np.int64)
+    filled, rows, framed = [], 0, np.zeros(len(names), np.int64)
     for slices in shards:
         chosen = _choose(recipe, samples, names, slices)
-        streams += np.bincount(chosen.source, weights=chosen.stream, minlength=len(names)).astype(np.int64)
+        framed += np.bincount(chosen.source, weights=chosen.framed_length, minlength=len(names)).astype(np.int64)
         ordered = np.lexsort((chosen.order, chosen.slice))
         segments = pack(
-            chosen.stream[ordered],
+            chosen.framed_length[ordered],
             chosen.prefix[ordered],
             recipe.bos,
             recipe.length,
@@ -157,7 +161,7 @@ def simulate(
         counts = np.bincount(owner, weights=segments.lengths, minlength=len(slices) * len(names))
         filled.append(counts.astype(np.int64).reshape(len(slices), len(names)))
         rows += segments.rows
-    return Outcome(np.concatenate(filled), rows, streams)
+    return Outcome(np.concatenate(filled), rows, framed)
 
 
 def _choose(recipe: Recipe, samples: dict[str, SourceSample], names: Sequence[str], slices: Sequence[Draws]) -> _Chosen:
@@ -166,45 +170,47 @@ def _choose(recipe: Recipe, samples: dict[str, SourceSample], names: Sequence[st
         for number, name in enumerate(names):
             for draw in draws.get(name, ()):
                 for found, epoch in drawn_documents(samples[name], recipe.number, draw):
-                    stream, prefix, order = _streams(recipe, samples[name], found, epoch)
-                    columns.append((np.full(len(found), number), np.full(len(found), slice_), stream, prefix, order))
-    return _Chosen(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
+                    framed_length, prefix, order = _framed(recipe, samples[name], found, epoch)
+                    columns.append(
+                        (np.full(len(found), number), np.full(len(found), slice_), framed_length, prefix, order)
+                    )
+    return _Chosen(*(np.concatenate(stages) for stages in zip(*columns, strict=True)))
 
 
-def drawn_documents(sample: SourceSample, part: int, draw: Draw) -> list[tuple[np.ndarray, int]]:
+def drawn_documents(sample: SourceSample, stage: int, draw: Draw) -> list[tuple[np.ndarray, int]]:
     """Indices into a sample of what a draw takes, and the epoch, for each of its ranges."""
     found = []
     for epoch, low, high in draw.ranges:
-        start = sample.place.searchsorted(np.uint64(low), "left")
-        end = sample.place.searchsorted(np.uint64(high), "right")
-        chosen = np.flatnonzero(sample.selected[part][start:end]) + start
+        start = sample.shuffle_key.searchsorted(np.uint64(low), "left")
+        end = sample.shuffle_key.searchsorted(np.uint64(high), "right")
+        chosen = np.flatnonzero(sample.selected[stage][start:end]) + start
         if draw.first is not None or draw.below is not None:
-            chosen = chosen[_is_between(sample, part, chosen, draw)]
+            chosen = chosen[_is_between(sample, stage, chosen, draw)]
         found.append((chosen, epoch))
     return found
 
 
-def _is_between(sample: SourceSample, part: int, chosen: np.ndarray, draw: Draw) -> np.ndarray:
-    key, place = sample.keys[part][chosen], sample.place[chosen]
+def _is_between(sample: SourceSample, stage: int, chosen: np.ndarray, draw: Draw) -> np.ndarray:
+    key, shuffle_key = sample.keys[stage][chosen], sample.shuffle_key[chosen]
     inside = np.ones(len(chosen), bool)
     if draw.first is not None:
-        inside &= ~ranks_below(key, place, draw.first)
+        inside &= ~ranks_below(key, shuffle_key, draw.first)
     if draw.below is not None:
-        inside &= ranks_below(key, place, draw.below)
+        inside &= ranks_below(key, shuffle_key, draw.below)
     return inside
 
 
-def _streams(
+def _framed(
     recipe: Recipe, sample: SourceSample, chosen: np.ndarray, epoch: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Stream length, masked prefix length and order of documents."""
-    order = orders(sample.place[chosen], np.full(len(chosen), epoch), recipe.seed)
+    order = orders(sample.shuffle_key[chosen], np.full(len(chosen), epoch), recipe.seed)
     prefix = sample.prefixes[recipe.number][chosen]
     condition = recipe.condition
     if condition is not None and condition.empty > 0:
         prefix = np.where(left_empty(order, Fraction(condition.empty)), markers(condition), prefix)
     if condition is not None and condition.dropout > 0:
         prefix = np.where(dropped_out(order, Fraction(condition.dropout)), 0, prefix)
-    stream = sample.tokens[chosen] + recipe.specials + prefix
-    is_before = condition is not None and condition.place == "before"
-    return stream, prefix if is_before else np.zeros_like(prefix), order
+    framed_length = sample.tokens[chosen] + recipe.specials + prefix
+    is_before = condition is not None and condition.position == "before"
+    return framed_length, prefix if is_before else np.zeros_like(prefix), order

@@ -26,7 +26,7 @@ class Slice:
 
     Attributes:
         shard, number: its place, the number within the shard.
-        start, end: progress through the part, 0 to 1.
+        start, end: progress through the stage, 0 to 1.
         group: which group of slices it belongs to; packing's losses are learnt for each group. The bin of an order.
     """
 
@@ -40,14 +40,14 @@ class Slice:
 def cut_slices(
     rows: int, most: int, cuts: set[Fraction], jumps: list[Fraction], *, bins: int, is_smooth: bool, is_constant: bool
 ) -> list[Slice]:
-    """The slices of a part, in order.
+    """The slices of a stage, in order.
 
     Args:
-        rows: sequences of the part.
+        rows: sequences of the stage.
         most: sequences in a shard.
         cuts: points at which a shard must end, for branches.
         jumps: points at which the weights jump.
-        bins: of the part's order, 1 without one.
+        bins: of the stage's order, 1 without one.
         is_smooth: whether the weights change all along.
         is_constant: whether they stay as they are.
     """

@@ -1,13 +1,13 @@
-"""Who a part may take, and where the bins of its numbers lie: borders found by passes over the token store.
+"""Who a stage may take, and where the bins of its numbers lie: borders found by scans over the token store.
 
 ```
 step        {deny: {host: [b.org]}}   {top: 1/2, by: quality}                    predicates
-source x    no pass                   3 of the 6 that are left: below 0.7, 9     not_in b.org, rank below (0.7, 9, 0)
-source y    no pass                   none of the 1 that is left                 not_in b.org, rank below the first
+source x    no scan                   3 of the 6 that are left: below 0.7, 9     not_in b.org, rank below (0.7, 9, 0)
+source y    no scan                   none of the 1 that is left                 not_in b.org, rank below the first
 ```
 
 Borders are exact (see `transforms/scans/digit_counting.py`). A document without the number counts in what there is, but
-no share below 1 takes it. All open questions go in one pass: those of every part and source, and those of a later step
+no share below 1 takes it. All open questions go in one scan: those of every stage and source, and those of a later step
 as soon as the steps before it are known for the sources that it is about. Equal questions are one.
 """
 
@@ -17,10 +17,17 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from byline.schemas.config import Config
-from byline.schemas.recipe import Part, Selection
-from byline.transforms.fields.ranking import Number, digit_places, nearest_float, nearest_float32, rank_of, value_of
+from byline.schemas.recipe import Selection, Stage
+from byline.transforms.fields.ranking import (
+    Number,
+    digit_shuffle_keys,
+    nearest_float,
+    nearest_float32,
+    rank_of,
+    value_of,
+)
 from byline.transforms.fields.selecting import Predicate, share_predicate, step_predicates
-from byline.transforms.scans.counting import Pass
+from byline.transforms.scans.counting import Scan
 from byline.transforms.scans.digit_counting import Histogram, Population, Question, Target, ask, heads_of
 
 
@@ -64,7 +71,7 @@ class _Border:
     """What is known of where a share ends.
 
     Attributes:
-        target: the first document that is not taken; None before the first pass, and where all with a number are.
+        target: the first document that is not taken; None before the first scan, and where all with a number are.
         done: whether nothing more is asked.
     """
 
@@ -76,7 +83,7 @@ class _Border:
         return Question(share.population, share.cut.number, heads_of([target]))
 
     def advance(self, cut: _Cut, found: Histogram) -> "_Border":
-        """What is known after a pass."""
+        """What is known after a scan."""
         target, numbered = self.target, found.of_head(0)
         if target is None:
             target = Target.start(cut.number, int(cut.share * int(found.sizes(cut.count).sum())))
@@ -85,7 +92,7 @@ class _Border:
         target, is_alone = target.descend(numbered, cut.count, cut.number)
         # A document that stands alone at the border is larger than what is left to take; and where nothing is left
         # none fits, since every document of the store has tokens.
-        is_whole = len(target.digits) == len(digit_places(cut.number.kind))
+        is_whole = len(target.digits) == len(digit_shuffle_keys(cut.number.kind))
         return _Border(target, is_alone or target.before == 0 or is_whole)
 
     def predicate(self, number: Number) -> Predicate:
@@ -96,7 +103,7 @@ class _Border:
 
 @dataclass(frozen=True)
 class _Step:
-    """A step of a part.
+    """A step of a stage.
 
     Attributes:
         groups: the sources that it is for; those of a group are ranked together.
@@ -107,10 +114,10 @@ class _Step:
     does: tuple[int, ...] | _Cut
 
 
-def _steps(config: Config, part: Part, book: _Book) -> Iterator[_Step]:
-    """The steps that leave out anyone of a part's sources."""
-    for selection in part.select:
-        sources = [name for name in config.sources_of(part) if selection.sources is None or name in selection.sources]
+def _steps(config: Config, stage: Stage, book: _Book) -> Iterator[_Step]:
+    """The steps that leave out anyone of a stage's sources."""
+    for selection in stage.select:
+        sources = [name for name in config.sources_of(stage) if selection.sources is None or name in selection.sources]
         if sources and selection.share != 1:
             groups = [sources] if selection.over == "all" else [[source] for source in sources]
             # A number has one type in all sources of a step.
@@ -124,36 +131,36 @@ def _what_it_does(selection: Selection, kinds: Mapping[str, str], book: _Book) -
     return _Cut(number, selection.share, selection.count)
 
 
-def find_predicates(config: Config, do_pass: Pass) -> dict[tuple[int, str], list[Predicate]]:
-    """Who may be taken, by as many passes as the borders of shares need.
+def find_predicates(config: Config, scan: Scan) -> dict[tuple[int, str], list[Predicate]]:
+    """Who may be taken, by as many scans as the borders of shares need.
 
     Args:
         config: the recipe.
         do_pass: runs a counter over all runs of all sources.
 
     Returns:
-        The predicates for (number of the part in `Config.parts`, source), for every source of the part.
+        The predicates for (number of the stage in `Config.stages`, source), for every source of the stage.
     """
     book = _Book()
-    parts = [(config.sources_of(part), list(_steps(config, part, book))) for part in config.parts]
+    stages = [(config.sources_of(stage), list(_steps(config, stage, book))) for stage in config.stages]
     borders: dict[_Share, _Border] = {}
     while True:
-        chains = [_Chain(sources, steps, borders, book) for sources, steps in parts]
+        chains = [_Chain(sources, steps, borders, book) for sources, steps in stages]
         questions = {share: borders[share].question(share) for chain in chains for share in chain.asked}
         if not questions:
             break
-        counts = ask(do_pass, questions.values(), book.predicates)
+        counts = ask(scan, questions.values(), book.predicates)
         for share, question in questions.items():
             borders[share] = borders[share].advance(share.cut, counts[question])
     return {
-        (part, source): [book.predicates[number] for number in numbers]
-        for part, chain in enumerate(chains)
+        (stage, source): [book.predicates[number] for number in numbers]
+        for stage, chain in enumerate(chains)
         for source, numbers in chain.predicates.items()
     }
 
 
 class _Chain:
-    """A part's steps, followed as far as borders are known.
+    """A stage's steps, followed as far as borders are known.
 
     Attributes:
         predicates: their numbers by source.
@@ -198,7 +205,7 @@ class _Bins:
     count: int
 
     def unknown(self, targets: Sequence[Target] | None) -> list[Target]:
-        """The documents at borders whose keys are still looked for; None before the first pass."""
+        """The documents at borders whose keys are still looked for; None before the first scan."""
         if targets is None:
             return [Target.start(self.number)]
         return [target for target in targets if len(target.digits) < self.number.key_digits]
@@ -206,7 +213,7 @@ class _Bins:
     def advance(
         self, targets: Sequence[Target] | None, heads: tuple[tuple[int, ...], ...], found: Histogram
     ) -> list[Target]:
-        """What is known after a pass that asked for these heads."""
+        """What is known after a scan that asked for these heads."""
         if targets is None:
             documents = int(found.of_head(0).documents.sum())
             indices = [i * documents // self.count for i in range(1, self.count)] if documents else []
@@ -220,7 +227,7 @@ class _Bins:
 
 
 def find_bin_borders(
-    config: Config, predicates: Mapping[tuple[int, str], Sequence[Predicate]], do_pass: Pass
+    config: Config, predicates: Mapping[tuple[int, str], Sequence[Predicate]], scan: Scan
 ) -> dict[tuple[int, str], list[float]]:
     """The borders of the bins of every condition.
 
@@ -230,31 +237,31 @@ def find_bin_borders(
         do_pass: as there.
 
     Returns:
-        Borders by (number of the part, number), ascending, each an `int` where the number is one; those that are given
+        Borders by (number of the stage, number), ascending, each an `int` where the number is one; those that are given
         are rounded to float32 where the number is a score, and stay as they are otherwise.
     """
     book = _Book()
     given: dict[tuple[int, str], list[float]] = {}
     wanted: dict[tuple[int, str], _Bins] = {}
-    for part, name, bins in _bins(config):
-        sources = config.sources_of(config.parts[part])
+    for stage, name, bins in _bins(config):
+        sources = config.sources_of(config.stages[stage])
         kind = config.numbers_of(sources[0])[name]
         if isinstance(bins, int):
-            population = tuple((source, tuple(map(book.number, predicates[part, source]))) for source in sources)
-            wanted[part, name] = _Bins(population, Number(name, kind, descending=False), bins)
+            population = tuple((source, tuple(map(book.number, predicates[stage, source]))) for source in sources)
+            wanted[stage, name] = _Bins(population, Number(name, kind, descending=False), bins)
         else:
-            given[part, name] = [_as_number(border, kind) for border in bins]
-    found = _find_targets(wanted.values(), book, do_pass)
+            given[stage, name] = [_as_number(border, kind) for border in bins]
+    found = _find_targets(wanted.values(), book, scan)
     return given | {where: _values(found[bins], bins.number.kind) for where, bins in wanted.items()}
 
 
 def _bins(config: Config) -> Iterator[tuple[int, str, int | list[Fraction]]]:
-    for number, part in enumerate(config.parts):
-        for name, bins in (part.condition.bins if part.condition else {}).items():
+    for number, stage in enumerate(config.stages):
+        for name, bins in (stage.condition.bins if stage.condition else {}).items():
             yield number, name, bins
 
 
-def _find_targets(wanted: Iterable[_Bins], book: _Book, do_pass: Pass) -> dict[_Bins, Sequence[Target]]:
+def _find_targets(wanted: Iterable[_Bins], book: _Book, scan: Scan) -> dict[_Bins, Sequence[Target]]:
     """The documents at the borders, up to their keys."""
     targets: dict[_Bins, Sequence[Target] | None] = dict.fromkeys(wanted)
     while True:
@@ -262,7 +269,7 @@ def _find_targets(wanted: Iterable[_Bins], book: _Book, do_pass: Pass) -> dict[_
         if not open_:
             return {bins: found for bins, found in targets.items() if found is not None}
         questions = {bins: Question(bins.population, bins.number, heads_of(some)) for bins, some in open_.items()}
-        counts = ask(do_pass, questions.values(), book.predicates)
+        counts = ask(scan, questions.values(), book.predicates)
         for bins, asked in questions.items():
             targets[bins] = bins.advance(targets[bins], asked.heads, counts[asked])
 

@@ -1,4 +1,4 @@
-"""A pass over the runs of the token store: every run is counted, and the counts are merged; with Beam, or here.
+"""A scan over the runs of the token store: every run is counted, and the counts are merged; with Beam, or here.
 
 ```
 COUNTER.json    {"kind": "DrawCounter",
@@ -13,7 +13,7 @@ MergeCounts     counts of both, one batch  ->  COUNTS.arrow      what `count_her
 
 The graph of the pipeline names the counter's file and holds nothing of it: a counter may list a million hosts, and
 runners limit what a job's description may weigh. The file is JSON, not a pickle, so that who can write to the token
-store cannot have code run by who reads it. A predicate that parts and sources share stands there once, and is one
+store cannot have code run by who reads it. A predicate that stages and sources share stands there once, and is one
 object again when it is read: `byline.transforms.fields.selecting` makes one set of a list that is one object.
 """
 
@@ -36,11 +36,12 @@ from byline.transforms.files.object_store import AT_ONCE, in_order
 from byline.transforms.files.storage import read_bytes, write_file
 from byline.transforms.scans.counting import RunCounter
 from byline.transforms.scans.digit_counting import DigitCounter
-from byline.transforms.scans.measuring import DrawCounter, PartView, PlaceCounter, SampleCounter
+from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
 from byline.transforms.scans.value_counts import ValueCounter
 
 _COUNTERS: dict[str, TypeAdapter[Any]] = {
-    kind.__name__: TypeAdapter(kind) for kind in (DigitCounter, ValueCounter, SampleCounter, PlaceCounter, DrawCounter)
+    kind.__name__: TypeAdapter(kind)
+    for kind in (DigitCounter, ValueCounter, SampleCounter, ShuffleKeyCounter, DrawCounter)
 }
 # Counts are merged when so many rows wait, not one by one: merging sorts all of them.
 _WAITING_ROWS = 1 << 20
@@ -92,14 +93,14 @@ def from_json(document: Mapping[str, Any]) -> RunCounter:
 
 
 def _with_predicates(counter: RunCounter, change: Callable[[Predicate], Predicate]) -> RunCounter:
-    """The same counter with other predicates in its parts; those of a `DigitCounter` are numbered as they are."""
-    if isinstance(counter, ValueCounter | SampleCounter | PlaceCounter | DrawCounter):
-        return replace(counter, parts=[_part_with_predicates(part, change) for part in counter.parts])
+    """The same counter with other predicates in its stages; those of a `DigitCounter` are numbered as they are."""
+    if isinstance(counter, ValueCounter | SampleCounter | ShuffleKeyCounter | DrawCounter):
+        return replace(counter, stages=[_stage_with_predicates(stage, change) for stage in counter.stages])
     return counter
 
 
-def _part_with_predicates(part: PartView, change: Callable[[Predicate], Predicate]) -> PartView:
-    return replace(part, predicates={source: list(map(change, some)) for source, some in part.predicates.items()})
+def _stage_with_predicates(stage: StageView, change: Callable[[Predicate], Predicate]) -> StageView:
+    return replace(stage, predicates={source: list(map(change, some)) for source, some in stage.predicates.items()})
 
 
 # ------------------------------------------------------------------------------------------------------- this process

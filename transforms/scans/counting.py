@@ -27,7 +27,7 @@ COUNTS = pa.schema(
 
 
 class RunCounter(Protocol):
-    """What a pass computes for one run."""
+    """What a scan computes for one run."""
 
     def count(self, uri: str) -> pa.RecordBatch:
         """Counts of one run, any number of rows."""
@@ -36,8 +36,8 @@ class RunCounter(Protocol):
         """One batch from several, the same in whatever order and grouping they come."""
 
 
-# A pass over the runs: takes a counter, gives its merged counts.
-Pass = Callable[[RunCounter], pa.RecordBatch]
+# A scan over the runs: takes a counter, gives its merged counts.
+Scan = Callable[[RunCounter], pa.RecordBatch]
 
 
 class Summing:

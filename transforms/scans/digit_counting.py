@@ -1,15 +1,15 @@
-"""Finds documents by what stands before them in an order of ranks, one digit of the rank a pass.
+"""Finds documents by what stands before them in an order of ranks, one digit of the rank a scan.
 
 ```
-looked for   the document before which 2 others stand, in the order (number descending, tie, place)
+looked for   the document before which 2 others stand, in the order (number descending, tie, shuffle key)
 number       0.9  0.7  0.7  0.7  none
-pass 1       upper digit of the key   0.9: 1, 0.7: 3, none: 1      it is a 0.7, and 1 stands before it
-pass 2       lower digit of the key   0.7: 3                       the same
-pass 3       upper digit of the tie   1, 5, 9: 1 each              it is the one of tie 5, for it stands there alone
+scan 1       upper digit of the key   0.9: 1, 0.7: 3, none: 1      it is a 0.7, and 1 stands before it
+scan 2       lower digit of the key   0.7: 3                       the same
+scan 3       upper digit of the tie   1, 5, 9: 1 each              it is the one of tie 5, for it stands there alone
 ```
 
-A pass answers many questions at once (see `transforms/scans/counting.py`). One about small whole numbers begins with a
-pass over their values, not the upper digits of their keys, which are all alike.
+A scan answers many questions at once (see `transforms/scans/counting.py`). One about small whole numbers begins with a
+scan over their values, not the upper digits of their keys, which are all alike.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,24 +29,24 @@ from byline.transforms.fields.ranking import (
     number_keys,
 )
 from byline.transforms.fields.selecting import Predicate, holds, predicate_columns
-from byline.transforms.scans.counting import Pass, Summing, count_by_bin
+from byline.transforms.scans.counting import Scan, Summing, count_by_bin
 from byline.transforms.store.run_reading import open_run
 
 # Documents: (source, numbers of the predicates that hold for them) of each source.
 Population = tuple[tuple[str, tuple[int, ...]], ...]
 
-# The bin of documents without the number, in the first pass for a question.
+# The bin of documents without the number, in the first scan for a question.
 _WITHOUT = DIGIT_VALUES
 
 
 @dataclass(frozen=True)
 class Question:
-    """What one histogram of a pass is of.
+    """What one histogram of a scan is of.
 
     Attributes:
         population: whom it counts.
         number: which ranks.
-        heads: beginnings of ranks, as `next_digits` takes them; none for a pass over small whole numbers.
+        heads: beginnings of ranks, as `next_digits` takes them; none for a scan over small whole numbers.
     """
 
     population: Population
@@ -74,7 +74,7 @@ class DigitCounter(Summing):
     def count(self, uri: str) -> pa.RecordBatch:
         """Histograms over one run, for the questions about its source."""
         columns = predicate_columns(self.predicates.values()) | {asked.number.field for asked in self.questions}
-        run = open_run(uri, sorted({"place", "num_tokens", *columns}))
+        run = open_run(uri, sorted({"shuffle_key", "num_tokens", *columns}))
         source = run.source
         populations = {number: dict(asked.population) for number, asked in enumerate(self.questions)}
         mine = {number: population[source] for number, population in populations.items() if source in population}
@@ -84,13 +84,13 @@ class DigitCounter(Summing):
         # Questions share most of their predicates, and a list of hosts is the dearest one.
         needed = {predicate for predicates in mine.values() for predicate in predicates}
         held = {number: holds([self.predicates[number]], batch, source) for number in needed}
-        parts = []
+        stages = []
         for number, predicates in mine.items():
             reached = np.ones(batch.num_rows, bool)
             for predicate in predicates:
                 reached &= held[predicate]
-            parts.append(_count(str(number), self.questions[number], batch, reached))
-        return self.merge(parts)
+            stages.append(_count(str(number), self.questions[number], batch, reached))
+        return self.merge(stages)
 
 
 def _count(key: str, question: Question, batch: pa.RecordBatch, reached: np.ndarray) -> pa.RecordBatch:
@@ -99,8 +99,8 @@ def _count(key: str, question: Question, batch: pa.RecordBatch, reached: np.ndar
     keys, present = number_keys(batch[number.field], number.kind, number.descending)
     rows = np.flatnonzero(reached & present)
     if question.heads:
-        places = batch["place"].to_numpy()
-        at_heads, bins = next_digits(keys[rows], places[rows], number.kind, question.heads)
+        shuffle_keys = batch["shuffle_key"].to_numpy()
+        at_heads, bins = next_digits(keys[rows], shuffle_keys[rows], number.kind, question.heads)
         rows = rows[at_heads]
     else:
         bins = near_bins(keys[rows], number.descending)
@@ -133,11 +133,11 @@ class Histogram:
         return self.documents if count == "documents" else self.tokens
 
 
-def ask(do_pass: Pass, questions: Iterable[Question], predicates: Sequence[Predicate]) -> dict[Question, Histogram]:
-    """One pass for all questions; equal ones are asked once."""
+def ask(scan: Scan, questions: Iterable[Question], predicates: Sequence[Predicate]) -> dict[Question, Histogram]:
+    """One scan for all questions; equal ones are asked once."""
     asked = list(dict.fromkeys(questions))
     used = {number for question in asked for _, numbers in question.population for number in numbers}
-    counts = do_pass(DigitCounter(asked, {number: predicates[number] for number in sorted(used)}))
+    counts = scan(DigitCounter(asked, {number: predicates[number] for number in sorted(used)}))
     keys = counts["key"].cast(pa.int64()).to_numpy()
     columns = [counts[name].to_numpy() for name in ("bin", "documents", "tokens")]
     return {question: Histogram(*(column[keys == n] for column in columns)) for n, question in enumerate(asked)}
@@ -150,7 +150,7 @@ class Target:
     Attributes:
         digits: the digits of its rank as far as they are known.
         before: documents or tokens before it, of those whose ranks have these digits.
-        by_value: whether the next pass goes over small whole numbers.
+        by_value: whether the next scan goes over small whole numbers.
     """
 
     digits: Digits
@@ -159,7 +159,7 @@ class Target:
 
     @classmethod
     def start(cls, number: Number, before: int = 0) -> "Target":
-        """Before any pass."""
+        """Before any scan."""
         return cls((), before, by_value=number.kind == "int")
 
     def descend(self, histogram: Histogram, count: str, number: Number) -> tuple["Target", bool]:

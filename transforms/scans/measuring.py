@@ -1,8 +1,8 @@
-"""What the plan needs to know of the token store; each class is one pass (see `byline.transforms.scans.counting`).
+"""What the plan needs to know of the token store; each class is one scan (see `byline.transforms.scans.counting`).
 
 ```
-PlaceCounter    tokens of the streams that each phase would make, by place
-SampleCounter   place, tokens, prefix lengths and keys of a share of the documents, one row each
+ShuffleKeyCounter    tokens of the framed documents that each phase would make, by shuffle key
+SampleCounter   shuffle key, tokens, prefix lengths and keys of a share of the documents, one row each
 DrawCounter     what the finished plan draws and leaves
 ```
 """
@@ -16,7 +16,7 @@ import pyarrow as pa
 from byline.schemas.corpora import Tokenizer
 from byline.schemas.reasons import UnusedReason
 from byline.schemas.recipe import Condition
-from byline.transforms.documents.shuffle_keys import in_sample, place_bins
+from byline.transforms.documents.shuffle_keys import in_sample, shuffle_key_bins
 from byline.transforms.fields.conditioning import make_prefixes, store_columns
 from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.ranking import Number, number_keys
@@ -27,19 +27,19 @@ from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 
 @dataclass(frozen=True)
-class PartView:
-    """What a pass must know of a part: who is selected, and how long their streams are.
+class StageView:
+    """What a scan must know of a stage: who is selected, and how long their framed documents are.
 
     Attributes:
-        name: of the part.
-        number: of the part in `Config.parts`.
-        predicates: source name -> the plan's predicates; sources that the part never draws from are absent.
-        condition: of the part.
+        name: of the stage.
+        number: of the stage in `Config.stages`.
+        predicates: source name -> the plan's predicates; sources that the stage never draws from are absent.
+        condition: of the stage.
         values: what the condition's `top` and `bins` came to.
-        specials: BOS and EOS tokens of a stream.
+        specials: BOS and EOS tokens of a framed document.
         length: L.
         tokenizer: for the prefixes.
-        order: None where the part is shuffled.
+        order: None where the stage is shuffled.
     """
 
     name: str
@@ -64,20 +64,20 @@ class PartView:
         return self.predicate_columns | store_columns(self.condition) | ordered
 
     def selected(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
-        """bool [rows]: who the part may take."""
+        """bool [rows]: who the stage may take."""
         if source not in self.predicates:
             return np.zeros(batch.num_rows, bool)
         return holds(self.predicates[source], batch, source)
 
     def prefix_lengths(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
-        """int64 [rows]: tokens of each prefix, dropout not considered; 0 for a source that the part never takes."""
+        """int64 [rows]: tokens of each prefix, dropout not considered; 0 for a source that the stage never takes."""
         if source not in self.predicates:
             return np.zeros(batch.num_rows, np.int64)
         tokenizer = shared_tokenizer(self.tokenizer)
         return make_prefixes(batch, source, self.condition, self.values, None, tokenizer, self.length).lengths
 
     def order_keys(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
-        """uint64 [rows]: keys of the part's order; 0 where it has none."""
+        """uint64 [rows]: keys of the stage's order; 0 where it has none."""
         if self.order is None or source not in self.predicates:
             return np.zeros(batch.num_rows, np.uint64)
         return number_keys(batch[self.order.field], self.order.kind, descending=self.order.descending)[0]
@@ -85,67 +85,70 @@ class PartView:
 
 def _read(uri: str, columns: set[str]) -> tuple[pa.RecordBatch, str]:
     """The named columns of a run, those of them that it has, and its source."""
-    run = open_run(uri, sorted({"place", "num_tokens", *columns}))
+    run = open_run(uri, sorted({"shuffle_key", "num_tokens", *columns}))
     return run.whole(), run.source
 
 
 @dataclass(frozen=True)
-class PlaceCounter(Summing):
-    """Tokens of the streams by place; key `number of the part<TAB>source`, bin the upper 16 bits of the place."""
+class ShuffleKeyCounter(Summing):
+    """Framed tokens by shuffle key; key `number of the stage<TAB>source`, bin the upper 16 bits of the shuffle key."""
 
-    parts: Sequence[PartView]
+    stages: Sequence[StageView]
 
     def count(self, uri: str) -> pa.RecordBatch:
-        """Histograms over one run, for every part."""
-        batch, source = _read(uri, set().union(*(part.columns for part in self.parts)))
-        bins = place_bins(batch["place"].to_numpy())
+        """Histograms over one run, for every stage."""
+        batch, source = _read(uri, set().union(*(stage.columns for stage in self.stages)))
+        bins = shuffle_key_bins(batch["shuffle_key"].to_numpy())
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
         counts = []
-        for part in self.parts:
-            chosen = part.selected(batch, source)
-            streams = tokens + part.specials + part.prefix_lengths(batch, source)
-            counts.append(count_by_bin(f"{part.number}\t{source}", bins[chosen], streams[chosen]))
+        for stage in self.stages:
+            chosen = stage.selected(batch, source)
+            framed = tokens + stage.specials + stage.prefix_lengths(batch, source)
+            counts.append(count_by_bin(f"{stage.number}\t{source}", bins[chosen], framed[chosen]))
         return self.merge(counts)
 
 
 @dataclass(frozen=True)
 class SampleCounter:
-    """Documents of a sample, one row each: source, place, num_tokens, and for part i `prefix_i`, `selected_i`, `key_i`.
+    """Documents of a sample, one row each: source, shuffle key, num_tokens, and for part i `prefix_i`, `selected_i`,
+    `key_i`.
 
     Attributes:
         threshold: the share of the sample times 2^32.
     """
 
-    parts: Sequence[PartView]
+    stages: Sequence[StageView]
     threshold: int
 
     @property
     def schema(self) -> pa.Schema:
         """The columns of the sample."""
-        fields = [("source", pa.string()), ("place", pa.uint64()), ("num_tokens", pa.int64())]
-        for number in range(len(self.parts)):
+        fields = [("source", pa.string()), ("shuffle_key", pa.uint64()), ("num_tokens", pa.int64())]
+        for number in range(len(self.stages)):
             fields += [(f"prefix_{number}", pa.int64()), (f"selected_{number}", pa.bool_())]
-            fields += [(f"key_{number}", pa.uint64())] if self.parts[number].order else []
+            fields += [(f"key_{number}", pa.uint64())] if self.stages[number].order else []
         return pa.schema(fields)
 
     def count(self, uri: str) -> pa.RecordBatch:
         """The sample of one run."""
-        batch, source = _read(uri, set().union(*(part.columns for part in self.parts)))
-        batch = batch.filter(pa.array(in_sample(batch["place"].to_numpy(), self.threshold)))
+        batch, source = _read(uri, set().union(*(stage.columns for stage in self.stages)))
+        batch = batch.filter(pa.array(in_sample(batch["shuffle_key"].to_numpy(), self.threshold)))
         columns = [
             pa.array([source] * batch.num_rows, pa.string()),
-            batch["place"],
+            batch["shuffle_key"],
             batch["num_tokens"].cast(pa.int64()),
         ]
-        for part in self.parts:
-            columns += [pa.array(part.prefix_lengths(batch, source)), pa.array(part.selected(batch, source))]
-            columns += [pa.array(part.order_keys(batch, source))] if part.order else []
+        for stage in self.stages:
+            columns += [pa.array(stage.prefix_lengths(batch, source)), pa.array(stage.selected(batch, source))]
+            columns += [pa.array(stage.order_keys(batch, source))] if stage.order else []
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def merge(self, batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-        """All rows, by source and place (equal ones are alike in what the plan asks of them)."""
+        """All rows, by source and shuffle key (equal ones are alike in what the plan asks of them)."""
         table = pa.Table.from_batches(batches, self.schema)
-        return one_batch(table.sort_by([("source", "ascending"), ("place", "ascending"), ("num_tokens", "ascending")]))
+        return one_batch(
+            table.sort_by([("source", "ascending"), ("shuffle_key", "ascending"), ("num_tokens", "ascending")])
+        )
 
 
 @dataclass(frozen=True)
@@ -156,26 +159,26 @@ class DrawCounter(Summing):
 
     Attributes:
         parts: by their numbers.
-        intervals: (name of a phase or a branch at one point, number of its part, source -> (epoch, first place,
-            last place)).
+        intervals: (name of a phase or a branch at one point, number of its part, source -> (epoch, first shuffle key,
+            last shuffle key)).
     """
 
-    parts: Sequence[PartView]
+    stages: Sequence[StageView]
     intervals: list[tuple[str, int, dict[str, list[tuple[int, int, int]]]]] = field(default_factory=list)
 
     def count(self, uri: str) -> pa.RecordBatch:
         """Counts over one run."""
-        batch, source = _read(uri, set().union(*(part.predicate_columns for part in self.parts)))
+        batch, source = _read(uri, set().union(*(stage.predicate_columns for stage in self.stages)))
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
-        place = batch["place"].to_numpy()
-        selected = [part.selected(batch, source) for part in self.parts]
+        shuffle_key = batch["shuffle_key"].to_numpy()
+        selected = [stage.selected(batch, source) for stage in self.stages]
         used, counts = np.zeros(len(tokens), bool), []
         for name, number, intervals in self.intervals:
             for epoch, low, high in intervals.get(source, []):
-                drawn = selected[number] & (place >= np.uint64(low)) & (place <= np.uint64(high))
+                drawn = selected[number] & (shuffle_key >= np.uint64(low)) & (shuffle_key <= np.uint64(high))
                 used |= drawn
                 counts.append(_count(f"draw\t{name}\t{source}\t{epoch}", drawn, tokens))
-        is_mixed = any(source in part.predicates for part in self.parts)
+        is_mixed = any(source in stage.predicates for stage in self.stages)
         reason = UnusedReason.SELECTION if is_mixed else UnusedReason.MIXTURE
         wanted = np.logical_or.reduce(selected)
         counts.append(_count(f"used\t{source}", used, tokens))

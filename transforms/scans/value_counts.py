@@ -1,4 +1,4 @@
-r"""The commonest values of a field: one pass over the token store counts each value.
+r"""The commonest values of a field: one scan over the token store counts each value.
 
 ```
 part 0, top: {host: 2}     key "0\thost\ta.org"  documents 7
@@ -6,7 +6,7 @@ part 0, top: {host: 2}     key "0\thost\ta.org"  documents 7
                            key "0\thost\tc.org"  documents 2     the first by its bytes
 ```
 
-Documents are those that the part selects, of all its sources; unknown values are not counted.
+Documents are those that the stage selects, of all its sources; unknown values are not counted.
 """
 
 from collections.abc import Sequence
@@ -17,28 +17,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.transforms.fields.template_fields import columns_of_fields, field_values
-from byline.transforms.scans.counting import Pass, Summing, count_by_bin
-from byline.transforms.scans.measuring import PartView
+from byline.transforms.scans.counting import Scan, Summing, count_by_bin
+from byline.transforms.scans.measuring import StageView
 from byline.transforms.store.run_reading import open_run
 
 
 @dataclass(frozen=True)
 class ValueCounter(Summing):
-    """Documents and tokens by value; key `part<TAB>field<TAB>value`, bin 0.
+    """Documents and tokens by value; key `stage<TAB>field<TAB>value`, bin 0.
 
     Attributes:
         parts: those without `top` are passed over.
     """
 
-    parts: Sequence[PartView]
+    stages: Sequence[StageView]
 
     def count(self, uri: str) -> pa.RecordBatch:
         """Counts over one run."""
-        views = [view for view in self.parts if _top_fields(view)]
+        views = [view for view in self.stages if _top_fields(view)]
         needed = set().union(*(view.predicate_columns | columns_of_fields(_top_fields(view)) for view in views))
-        run = open_run(uri, sorted({"place", "num_tokens", *needed}))
+        run = open_run(uri, sorted({"shuffle_key", "num_tokens", *needed}))
         batch, source = run.whole(), run.source
-        parts = []
+        stages = []
         for view in views:
             if view.condition is None or source not in view.predicates:
                 continue
@@ -46,11 +46,11 @@ class ValueCounter(Summing):
             tokens = chosen["num_tokens"].to_numpy().astype(np.int64)
             for name in _top_fields(view):
                 values = field_values(chosen, source, name, view.condition.salt)
-                parts.append(_count_values(_key(view, name), values, tokens))
-        return self.merge(parts)
+                stages.append(_count_values(_key(view, name), values, tokens))
+        return self.merge(stages)
 
 
-def find_top_values(views: Sequence[PartView], do_pass: Pass) -> list[dict[str, list[str]]]:
+def find_top_values(views: Sequence[StageView], scan: Scan) -> list[dict[str, list[str]]]:
     """The values that `top` keeps: for each view, field -> values, commonest first.
 
     Args:
@@ -58,15 +58,15 @@ def find_top_values(views: Sequence[PartView], do_pass: Pass) -> list[dict[str, 
     """
     if not any(_top_fields(view) for view in views):
         return [{} for _ in views]
-    counts = do_pass(ValueCounter(views))
+    counts = scan(ValueCounter(views))
     return [{name: _commonest(counts, view, name) for name in _top_fields(view)} for view in views]
 
 
-def _top_fields(view: PartView) -> list[str]:
+def _top_fields(view: StageView) -> list[str]:
     return [] if view.condition is None else list(view.condition.top)
 
 
-def _key(view: PartView, name: str) -> str:
+def _key(view: StageView, name: str) -> str:
     """What the keys of a field's values begin with; neither a number nor a name of a field has a tab."""
     return f"{view.number}\t{name}\t"
 
@@ -81,7 +81,7 @@ def _count_values(key: str, values: pa.DictionaryArray, tokens: np.ndarray) -> p
     return pa.RecordBatch.from_arrays([keys, zeros, counts["documents"], counts["tokens"]], schema=counts.schema)
 
 
-def _commonest(counts: pa.RecordBatch, view: PartView, name: str) -> list[str]:
+def _commonest(counts: pa.RecordBatch, view: StageView, name: str) -> list[str]:
     """The kept values of one field, by documents descending, then by UTF-8 bytes."""
     assert view.condition is not None, f"part {view.number} has no condition"
     key = _key(view, name)

@@ -161,7 +161,7 @@ def write_record(work: str, entry: ShardEntry, metadata: dict[str, Any]) -> dict
         metadata: the shard's own.
 
     Returns:
-        The record: what both say of plan, place, size and counts.
+        The record: what both say of plan, shuffle key, size and counts.
     """
     said = {key: metadata[key] for key in ("plan_sha256", "code_version", "phase", "shard", "padding", "counts")}
     record = {**said, **vars(entry)}
@@ -199,7 +199,7 @@ def pack_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, inde
     documents = gather(rows, index, phase.gathering, job.seed, job.length, shared_tokenizer(job.settings))
     layout = lay_out(documents, job.tokenizer.bos_id, job.tokenizer.eos_id)
     bos = int(job.tokenizer.bos_id is not None)
-    segments = pack(layout.stream, documents.masked_prefix, bos, job.length, phase.packing, documents.slice)
+    segments = pack(layout.framed_length, documents.masked_prefix, bos, job.length, phase.packing, documents.slice)
     return PackedShard(documents, layout, segments, phase.packing, int(segments.padding(job.length).sum()))
 
 

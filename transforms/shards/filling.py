@@ -1,7 +1,7 @@
 """Filling sequences: from segments and documents to the bytes of `input_ids` and `loss_mask`, and to counts.
 
 ```
-stream        BOS  prefix  tokens  [prefix]  EOS          a segment is a part [start, start + take) of it,
+framed document        BOS  prefix  tokens  [prefix]  EOS          a segment is a part [start, start + take) of it,
 loss mask      0     0       1        1       1           after `head` tokens of the repeated prefix
                1                                 (BOS of a document without a masked prefix)
                            0 0                   (own tokens in a masked range of the document)
@@ -22,21 +22,21 @@ from byline.transforms.shards.packing import Segments
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the parts of each document's stream begin: int64 [n] each.
+    """Where the parts of each framed document begin: int64 [n] each.
 
     Attributes:
         lead: tokens before the document's own (BOS and masked prefix).
         own_end: end of the document's own tokens.
-        stream: length of the whole stream.
+        framed: length of the whole framed document.
     """
 
     lead: np.ndarray
     own_end: np.ndarray
-    stream: np.ndarray
+    framed_length: np.ndarray
 
 
 def lay_out(documents: Documents, bos_id: int | None, eos_id: int | None) -> Layout:
-    """The layout of every document's stream."""
+    """The layout of every framed document."""
     lead = documents.masked_prefix + (bos_id is not None)
     own_end = lead + documents.token_count
     trailing = documents.prefix_count - documents.masked_prefix
@@ -166,14 +166,14 @@ def count_draws(
 
     Args:
         documents: of the shard.
-        layout: of their streams.
+        layout: of their framed documents.
         segments: how they were packed.
-        has_bos: whether streams begin with BOS.
+        has_bos: whether framed documents begin with BOS.
         packing: the policy; only `document_start` discards.
     """
     d = segments.document
     start, end = segments.start, segments.start + segments.take
-    lead, own_end, stream = layout.lead[d], layout.own_end[d], layout.stream[d]
+    lead, own_end, framed_length = layout.lead[d], layout.own_end[d], layout.framed_length[d]
     masked = documents.masked_prefix[d]
     bos = _overlap(start, end, np.zeros_like(start), np.full_like(start, int(has_bos)))
     before = _overlap(start, end, lead - masked, lead) + segments.head
@@ -189,21 +189,21 @@ def count_draws(
     positions = by_source(segments.lengths, owner)
     loss = by_source(segments.lengths - masked_positions, owner)
     placed_prefix = by_source(before + after, owner)
-    ends = by_source(_overlap(start, end, own_end + trailing, stream), owner)
+    ends = by_source(_overlap(start, end, own_end + trailing, framed_length), owner)
     begins = by_source(bos, owner)
     drawn = by_source(np.ones(len(documents.source)), documents.source)
     tokens = by_source(documents.token_count, documents.source)
-    streams = by_source(layout.stream, documents.source)
+    framed = by_source(layout.framed_length, documents.source)
     prefixes = by_source(documents.prefix_count, documents.source)
     conditioned = by_source(documents.prefix_count > 0, documents.source)
     too_long = by_source(documents.too_long, documents.source)
     counts = {}
     for number, source in enumerate(documents.sources):
-        cut = streams[number] - positions[number] if packing is Packing.DOCUMENT_START else 0
+        cut = framed[number] - positions[number] if packing is Packing.DOCUMENT_START else 0
         prefix = prefixes[number] if packing is Packing.DOCUMENT_START else placed_prefix[number]
         special = begins[number] + ends[number]
         if packing is Packing.DOCUMENT_START:
-            special = streams[number] - tokens[number] - prefix
+            special = framed[number] - tokens[number] - prefix
         counts[source] = DrawCounts(
             documents=drawn[number],
             tokens=tokens[number],

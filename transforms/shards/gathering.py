@@ -44,7 +44,7 @@ _NO_SLICE = -1
 
 @dataclass(frozen=True)
 class RunIndex:
-    """Where the runs of each source are: source -> (uri, file number of each of its parts)."""
+    """Where the runs of each source are: source -> (uri, file number of each of its stages)."""
 
     runs: dict[str, list[tuple[str, list[int]]]]
 
@@ -57,7 +57,7 @@ class RunIndex:
 
     @classmethod
     def of(cls, rows: Iterable[tuple[str, int, str]]) -> "RunIndex":
-        """From (source, file number, uri) of every chunk; those of a merged run in order of its parts."""
+        """From (source, file number, uri) of every chunk; those of a merged run in order of its stages."""
         files: dict[tuple[str, str], list[int]] = {}
         for source, file, uri in rows:
             files.setdefault((source, uri), []).append(file)
@@ -89,7 +89,7 @@ class Documents:
     Attributes:
         sources: names; `source` numbers into them.
         source, epoch, slice, doc_id: int64.
-        place: uint64.
+        shuffle_key: uint64.
         tokens: ids of all documents, one after another in the order they were read.
         token_start, token_count: int64, each document's part of `tokens`.
         prefix_values, prefix_start, prefix_count: the same for prefixes; count 0 for none.
@@ -104,7 +104,7 @@ class Documents:
     epoch: np.ndarray
     slice: np.ndarray
     doc_id: np.ndarray
-    place: np.ndarray
+    shuffle_key: np.ndarray
     tokens: np.ndarray
     token_start: np.ndarray
     token_count: np.ndarray
@@ -126,7 +126,7 @@ class _Part:
     epoch: np.ndarray
     slice: np.ndarray
     doc_id: np.ndarray
-    place: np.ndarray
+    shuffle_key: np.ndarray
     order: np.ndarray
     counts: np.ndarray
     tokens: list[tuple[TokenLists, np.ndarray, int]]
@@ -149,8 +149,8 @@ def gather(
         tokenizer: for the prefixes.
     """
     names = sorted(set(rows["source"].to_pylist()))
-    parts = [_gather_source(name, rows, index, phase, seed, length, tokenizer) for name in names]
-    return _combine([part for part in parts if part is not None], names, tokenizer)
+    stages = [_gather_source(name, rows, index, phase, seed, length, tokenizer) for name in names]
+    return _combine([stage for stage in stages if stage is not None], names, tokenizer)
 
 
 def _gather_source(
@@ -172,15 +172,15 @@ def _gather_source(
     slices = _slices(mine, phase.predicates, table, source, epoch)
     chosen = slices != _NO_SLICE
     metadata = table.filter(pa.array(chosen))
-    place = metadata["place"].to_numpy()
-    order = orders(place, epoch[chosen], seed)
+    shuffle_key = metadata["shuffle_key"].to_numpy()
+    order = orders(shuffle_key, epoch[chosen], seed)
     masked, masked_counts = _masked(metadata)
     return _Part(
         source=source,
         epoch=epoch[chosen],
         slice=slices[chosen],
         doc_id=(np.concatenate(numbers)[chosen] << 32) + metadata["row"].to_numpy(),
-        place=place,
+        shuffle_key=shuffle_key,
         order=order,
         counts=metadata["num_tokens"].to_numpy().astype(np.int64),
         tokens=_chosen_tokens(pieces, chosen, table["num_tokens"].to_numpy()),
@@ -192,7 +192,7 @@ def _gather_source(
 
 def _columns(rows: list[dict[str, Any]], phase: GatherPhase) -> list[str]:
     """What is read of the runs; `masked` only some have, and `file` only merged ones."""
-    columns = {"place", "row", "file", "num_tokens", "tokens", "masked"} | store_columns(phase.condition)
+    columns = {"shuffle_key", "row", "file", "num_tokens", "tokens", "masked"} | store_columns(phase.condition)
     for number in {row["predicates"] for row in rows}:
         columns |= predicate_columns(phase.predicates[number])
     return sorted(columns)
@@ -228,9 +228,9 @@ def _chosen_tokens(
 
 
 def _merged(rows: list[dict[str, Any]]) -> list[tuple[int, int, int]]:
-    """(epoch, first place, last place) of the rows, those that overlap or touch as one: nothing is read twice."""
+    """(epoch, first and last shuffle key) of the rows, those that overlap or touch as one: nothing is read twice."""
     merged: list[tuple[int, int, int]] = []
-    for epoch, low, high in sorted((row["epoch"], row["place_lo"], row["place_hi"]) for row in rows):
+    for epoch, low, high in sorted((row["epoch"], row["shuffle_key_lo"], row["shuffle_key_hi"]) for row in rows):
         if merged and merged[-1][0] == epoch and low <= merged[-1][2] + 1:
             merged[-1] = (epoch, merged[-1][1], max(high, merged[-1][2]))
         else:
@@ -246,13 +246,13 @@ def _slices(
     epoch: np.ndarray,
 ) -> np.ndarray:
     """int64 [n]: the slice of the row that takes each document, or `_NO_SLICE`."""
-    place = table["place"].to_numpy()
+    shuffle_key = table["shuffle_key"].to_numpy()
     held = {number: holds(predicates[number], table, source) for number in {row["predicates"] for row in rows}}
-    slices = np.full(len(place), _NO_SLICE, np.int64)
+    slices = np.full(len(shuffle_key), _NO_SLICE, np.int64)
     for row in rows:
-        # As uint64: numpy compares places with a plain int below 2^63 as float64, which has 53 bits.
-        low, high = np.uint64(row["place_lo"]), np.uint64(row["place_hi"])
-        taken = held[row["predicates"]] & (epoch == row["epoch"]) & (place >= low) & (place <= high)
+        # As uint64: numpy compares shuffle keys with a plain int below 2^63 as float64, which has 53 bits.
+        low, high = np.uint64(row["shuffle_key_lo"]), np.uint64(row["shuffle_key_hi"])
+        taken = held[row["predicates"]] & (epoch == row["epoch"]) & (shuffle_key >= low) & (shuffle_key <= high)
         assert (slices[taken] == _NO_SLICE).all(), f"source {source}: two rows of the plan draw one document: {row}"
         slices[taken] = row["slice"]
     return slices
@@ -267,7 +267,7 @@ def _masked(metadata: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """All columns of all runs as one batch, texts encoded over all of it; `file` numbers the parts of one run only."""
+    """All columns of all runs as one batch, texts encoded over all of it; `file` numbers the stages of one run only."""
     names = [name for name in batches[0].schema.names if name != "file"]
     arrays = []
     for name in names:
@@ -276,10 +276,10 @@ def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, names)
 
 
-def _copied(parts: list[_Part], total: int, dtype: npt.DTypeLike) -> np.ndarray:
-    """Ids of the chosen documents of all parts, one after another; the only copy of them outside the rows."""
+def _copied(stages: list[_Part], total: int, dtype: npt.DTypeLike) -> np.ndarray:
+    """Ids of the chosen documents of all stages, one after another; the only copy of them outside the rows."""
     ids, end, copies = np.empty(total, dtype), 0, []
-    for lists, numbers, size in (some for part in parts for some in part.tokens):
+    for lists, numbers, size in (some for stage in stages for some in stage.tokens):
         copies.append((lists, numbers, ids[end : end + size]))
         end += size
     assert end == total, f"{end} tokens of documents that say {total}"
@@ -287,38 +287,38 @@ def _copied(parts: list[_Part], total: int, dtype: npt.DTypeLike) -> np.ndarray:
     return ids
 
 
-def _combine(parts: list[_Part], names: list[str], tokenizer: TextTokenizer) -> Documents:
+def _combine(stages: list[_Part], names: list[str], tokenizer: TextTokenizer) -> Documents:
     """The parts as one, in the order (slice, order, doc id)."""
 
     def joined(arrays: list[np.ndarray], dtype: npt.DTypeLike) -> np.ndarray:
         return np.concatenate([np.zeros(0, dtype), *arrays]).astype(dtype, copy=False)
 
-    doc_id = joined([part.doc_id for part in parts], np.int64)
-    place = joined([part.place for part in parts], np.uint64)
-    counts = joined([part.counts for part in parts], np.int64)
-    slices = joined([part.slice for part in parts], np.int64)
-    masked_counts = joined([part.masked_counts for part in parts], np.int64)
-    order = np.lexsort((doc_id, joined([part.order for part in parts], np.uint64), slices))
-    prefix_ends = np.cumsum([0, *(len(part.prefixes.values) for part in parts)])
-    prefix_starts = [p.prefixes.starts + base for p, base in zip(parts, prefix_ends[:-1], strict=True)]
+    doc_id = joined([stage.doc_id for stage in stages], np.int64)
+    shuffle_key = joined([stage.shuffle_key for stage in stages], np.uint64)
+    counts = joined([stage.counts for stage in stages], np.int64)
+    slices = joined([stage.slice for stage in stages], np.int64)
+    masked_counts = joined([stage.masked_counts for stage in stages], np.int64)
+    order = np.lexsort((doc_id, joined([stage.order for stage in stages], np.uint64), slices))
+    prefix_ends = np.cumsum([0, *(len(stage.prefixes.values) for stage in stages)])
+    prefix_starts = [p.prefixes.starts + base for p, base in zip(stages, prefix_ends[:-1], strict=True)]
     return Documents(
         sources=names,
-        source=np.repeat([names.index(part.source) for part in parts], [len(part.doc_id) for part in parts]).astype(
-            np.int64
-        )[order],
-        epoch=joined([part.epoch for part in parts], np.int64)[order],
+        source=np.repeat(
+            [names.index(stage.source) for stage in stages], [len(stage.doc_id) for stage in stages]
+        ).astype(np.int64)[order],
+        epoch=joined([stage.epoch for stage in stages], np.int64)[order],
         slice=slices[order],
         doc_id=doc_id[order],
-        place=place[order],
-        tokens=_copied(parts, int(counts.sum()), tokenizer.id_dtype),
+        shuffle_key=shuffle_key[order],
+        tokens=_copied(stages, int(counts.sum()), tokenizer.id_dtype),
         token_start=(np.cumsum(counts) - counts)[order],
         token_count=counts[order],
-        prefix_values=joined([part.prefixes.values for part in parts], tokenizer.id_dtype),
+        prefix_values=joined([stage.prefixes.values for stage in stages], tokenizer.id_dtype),
         prefix_start=joined(prefix_starts, np.int64)[order],
-        prefix_count=joined([part.prefixes.lengths for part in parts], np.int64)[order],
-        masked_prefix=joined([part.prefixes.masked_lengths for part in parts], np.int64)[order],
-        too_long=joined([part.prefixes.too_long for part in parts], np.bool_)[order],
-        masked_ranges=joined([part.masked for part in parts], np.int32),
+        prefix_count=joined([stage.prefixes.lengths for stage in stages], np.int64)[order],
+        masked_prefix=joined([stage.prefixes.masked_lengths for stage in stages], np.int64)[order],
+        too_long=joined([stage.prefixes.too_long for stage in stages], np.bool_)[order],
+        masked_ranges=joined([stage.masked for stage in stages], np.int32),
         masked_start=(np.cumsum(masked_counts) - masked_counts)[order],
         masked_count=masked_counts[order],
     )

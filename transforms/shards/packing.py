@@ -27,8 +27,8 @@ class Segments:
     Attributes:
         row: int64, ascending.
         document: int64, index of the document.
-        start: int64, first token of the document's stream in this segment.
-        take: int64, how many tokens of the stream.
+        start: int64, first token of the framed document in this segment.
+        take: int64, how many tokens of the framed document.
         head: int64, tokens of the repeated prefix that stand before them.
         rows: number of rows.
     """
@@ -52,7 +52,7 @@ class Segments:
 
 
 def pack(
-    streams: np.ndarray,
+    framed: np.ndarray,
     prefixes: np.ndarray,
     bos: int,
     length: int,
@@ -62,32 +62,32 @@ def pack(
     """Packs documents in the order given.
 
     Args:
-        streams: int64 [n], tokens of each document's stream, at least 1.
+        framed: int64 [n], tokens of each framed document, at least 1.
         prefixes: int64 [n], tokens of its prefix where that stands before it, else 0; only `repeat_prefix` looks.
-        bos: 1 where streams begin with BOS, else 0.
+        bos: 1 where framed documents begin with BOS, else 0.
         length: L.
         packing: the policy.
         slices: int64 [n], the slice of each document, ascending; None where all are of one. Only `best_fit` looks.
     """
-    streams = np.ascontiguousarray(streams, np.int64)
+    framed = np.ascontiguousarray(framed, np.int64)
     if packing is Packing.BEST_FIT:
-        return _best_fit(streams, length, np.zeros_like(streams) if slices is None else slices)
+        return _best_fit(framed, length, np.zeros_like(framed) if slices is None else slices)
     if packing is Packing.DOCUMENT_START:
-        columns, rows = _document_start(streams, length)
+        columns, rows = _document_start(framed, length)
     else:
-        heads = prefixes if packing is Packing.REPEAT_PREFIX else np.zeros_like(streams)
-        columns, rows = _concat(streams, np.ascontiguousarray(heads, np.int64), bos, length)
+        heads = prefixes if packing is Packing.REPEAT_PREFIX else np.zeros_like(framed)
+        columns, rows = _concat(framed, np.ascontiguousarray(heads, np.int64), bos, length)
     row, document, start, take, head = columns
     return Segments(row, document, start, take, head, int(rows))
 
 
 @numba.njit(cache=True, nogil=True)
-def _document_start(streams: np.ndarray, length: int) -> tuple[np.ndarray, int]:
+def _document_start(framed: np.ndarray, length: int) -> tuple[np.ndarray, int]:
     """Columns row, document, start, take, head (int64 [5, n]) and the number of rows."""
-    columns = np.zeros((5, len(streams)), np.int64)
+    columns = np.zeros((5, len(framed)), np.int64)
     row, filled = 0, 0
-    for document in range(len(streams)):
-        take = min(streams[document], length - filled)
+    for document in range(len(framed)):
+        take = min(framed[document], length - filled)
         columns[0, document] = row
         columns[1, document] = document
         columns[3, document] = take
@@ -98,18 +98,18 @@ def _document_start(streams: np.ndarray, length: int) -> tuple[np.ndarray, int]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _concat(streams: np.ndarray, heads: np.ndarray, bos: int, length: int) -> tuple[np.ndarray, int]:
+def _concat(framed: np.ndarray, heads: np.ndarray, bos: int, length: int) -> tuple[np.ndarray, int]:
     """As `_document_start`; a document with a head is gone on with from its first token that is not prefix."""
-    most = len(streams)
-    for document in range(len(streams)):
-        # Each further row of a document takes at least this many tokens of its stream.
-        most += streams[document] // (length - heads[document]) + 2
+    most = len(framed)
+    for document in range(len(framed)):
+        # Each further row of a document takes at least this many tokens of its framed document.
+        most += framed[document] // (length - heads[document]) + 2
     columns = np.zeros((5, most), np.int64)
     n, row, filled = 0, 0, 0
-    for document in range(len(streams)):
+    for document in range(len(framed)):
         start, head = 0, 0
-        while start < streams[document]:
-            take = min(streams[document] - start, length - filled - head)
+        while start < framed[document]:
+            take = min(framed[document] - start, length - filled - head)
             columns[0, n] = row
             columns[1, n] = document
             columns[2, n] = start
@@ -120,25 +120,25 @@ def _concat(streams: np.ndarray, heads: np.ndarray, bos: int, length: int) -> tu
             start += take
             if filled == length:
                 row, filled = row + 1, 0
-            if start < streams[document] and heads[document] > 0:
+            if start < framed[document] and heads[document] > 0:
                 head = heads[document]
                 # A prefix that was cut is given whole, so the document goes on behind it.
                 start = max(start, bos + head)
     return columns[:, :n].copy(), row + (1 if filled > 0 else 0)
 
 
-def _best_fit(streams: np.ndarray, length: int, slices: np.ndarray) -> Segments:
+def _best_fit(framed: np.ndarray, length: int, slices: np.ndarray) -> Segments:
     assert (np.diff(slices) >= 0).all(), "documents come slice after slice"
-    pieces = np.maximum(-(-streams // length), 1)
-    document = np.repeat(np.arange(len(streams)), pieces)
+    pieces = np.maximum(-(-framed // length), 1)
+    document = np.repeat(np.arange(len(framed)), pieces)
     number = np.arange(len(document)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     start = number * length
-    take = np.minimum(streams[document] - start, length)
+    take = np.minimum(framed[document] - start, length)
     slice_of = np.ascontiguousarray(slices, np.int64)[document]
     # Longest first within a slice, equal ones as they come.
     by_length = np.lexsort((-take, slice_of))
     opened = np.empty(len(take), np.int64)
-    opened[by_length] = _place_best_fit(take[by_length], slice_of[by_length], length)
+    opened[by_length] = _fit_pieces(take[by_length], slice_of[by_length], length)
     # Rows in the order of their first piece, which is slice after slice, and pieces in document order.
     if len(opened) == 0:
         empty = np.zeros(0, np.int64)
@@ -154,7 +154,7 @@ def _best_fit(streams: np.ndarray, length: int, slices: np.ndarray) -> Segments:
 
 
 @numba.njit(cache=True, nogil=True)
-def _place_best_fit(takes: np.ndarray, slices: np.ndarray, length: int) -> np.ndarray:
+def _fit_pieces(takes: np.ndarray, slices: np.ndarray, length: int) -> np.ndarray:
     """The row of each piece, longest first: the fullest row that holds it, of equal ones the one last added to.
 
     Rows with the same space left form a stack (`top`, `below`); a bit set of the spaces that have a row finds the

@@ -1,15 +1,15 @@
-"""Merging runs of a source into one: the same documents in one file, still sorted by place.
+"""Merging runs of a source into one: the same documents in one file, still sorted by shuffle key.
 
 ```
-run a     place  2  5  9     merged run   place  2  3  5  7  9
+run a     shuffle key  2  5  9     merged run   shuffle key  2  3  5  7  9
           row    4  0  1                  row    4  0  0  1  1
-run b     place  3  7                     file   0  1  0  1  0      (a is part 0, b is part 1)
+run b     shuffle key  3  7                     file   0  1  0  1  0      (a is chunk 0, b is chunk 1)
           row    0  1
 ```
 
 schemas/store.py describes both kinds of file. A group is merged in one pass: the columns that say the order are held,
 and everything else is copied record batch by record batch, one of each run at a time. The name and the bytes of a
-merged run follow from its parts, so a group that is tried again writes the same file once more.
+merged run follow from its chunks, so a group that is tried again writes the same file once more.
 """
 
 import json
@@ -25,7 +25,7 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.object_stores import is_object_address
 from byline.schemas.store import FILE, MERGED_PREFIX, RunFile, in_order
-from byline.transforms.documents.list_copying import place_lists
+from byline.transforms.documents.list_copying import scatter_lists
 from byline.transforms.files.storage import exists, join, open_random, side_by_side, write_file
 from byline.transforms.store.run_pieces import reading_run
 from byline.transforms.store.run_ranges import RangedRun, read_directory
@@ -33,7 +33,7 @@ from byline.transforms.store.run_reading import Run
 from byline.transforms.store.runs import batch_borders
 from byline.transforms.store.store_index import order_of_run, runs_of
 
-_INDEX = ("place", "row", "file", "num_tokens")
+_INDEX = ("shuffle_key", "row", "file", "num_tokens")
 # Runs of a group are open at the same time, and many systems let a process open 1024 files.
 MAX_OPEN = 256
 # Of an object store, so many record batches are read at a time while others are copied; of a disk, they are mapped.
@@ -59,8 +59,8 @@ def group_files(files: Iterable[RunFile], size: int) -> list[list[RunFile]]:
 
 def merged_name(files: Sequence[RunFile]) -> str:
     """The file name of the merged run of these files."""
-    parts = [(part.path, part.chunk, part.input_size) for part in runs_of(files)]
-    high, low = mmh3.hash64(json.dumps(parts).encode(), seed=0, signed=False)
+    chunks = [(chunk.path, chunk.chunk, chunk.input_size) for chunk in runs_of(files)]
+    high, low = mmh3.hash64(json.dumps(chunks).encode(), seed=0, signed=False)
     return f"{MERGED_PREFIX}{high:016x}{low:016x}.arrow"
 
 
@@ -99,7 +99,7 @@ def merge_runs(uris: Sequence[str], target: str) -> RunFile:
     inputs = _open_inputs(uris)
     order = _Order.of(inputs)
     merged = RunFile(
-        runs_of([run.file for run in inputs]), order.batch_places, sum(run.file.size for run in inputs), ""
+        runs_of([run.file for run in inputs]), order.batch_shuffle_keys, sum(run.file.size for run in inputs), ""
     )
     schema = _with_file(inputs[0].schema).with_metadata(merged.to_metadata())
     with (
@@ -115,7 +115,7 @@ def merge_runs(uris: Sequence[str], target: str) -> RunFile:
 
 
 class _Input:
-    """One run of a group: the numbers that its parts get, and where in it the merging is."""
+    """One run of a group: the numbers that its chunks get, and where in it the merging is."""
 
     def __init__(self, uri: str) -> None:
         self._source = open_random(uri)
@@ -129,12 +129,16 @@ class _Input:
         self._row = 0
 
     def index(self) -> list[np.ndarray]:
-        """Place, part, row and number of tokens of all documents."""
+        """Place, chunk, row and number of tokens of all documents."""
         whole = _open_alone(self.uri).whole()
-        return [whole["place"].to_numpy(), self._parts(whole), *(whole[n].to_numpy() for n in ("row", "num_tokens"))]
+        return [
+            whole["shuffle_key"].to_numpy(),
+            self._chunk_numbers(whole),
+            *(whole[n].to_numpy() for n in ("row", "num_tokens")),
+        ]
 
-    def _parts(self, batch: pa.RecordBatch) -> np.ndarray:
-        """int32 [rows]: the part of each document, in the merged run's numbers."""
+    def _chunk_numbers(self, batch: pa.RecordBatch) -> np.ndarray:
+        """int32 [rows]: the chunk of each document, in the merged run's numbers."""
         if FILE.name in batch.schema.names:
             return self.numbers[batch[FILE.name].to_numpy()]
         return np.full(batch.num_rows, self.numbers[0], np.int32)
@@ -160,7 +164,7 @@ class _Input:
                 batch = self._ahead.result()
                 self._fetch()
                 names = [name for name in batch.schema.names if name != FILE.name]
-                columns = [*(batch[name] for name in names), pa.array(self._parts(batch))]
+                columns = [*(batch[name] for name in names), pa.array(self._chunk_numbers(batch))]
                 self._batch = pa.RecordBatch.from_arrays(columns, [*names, FILE.name])
                 self._row = 0
             found = self._batch.slice(self._row, count)
@@ -176,11 +180,13 @@ def _open_alone(uri: str) -> Run | RangedRun:
 
 def _open_inputs(uris: Sequence[str]) -> list[_Input]:
     inputs = side_by_side(_Input, uris)
-    parts = runs_of([run.file for run in inputs])
-    numbers = {order_of_run(part): number for number, part in enumerate(parts)}
-    assert len(numbers) == len(parts), f"{uris[0]} and others share chunks: {len(parts)} parts, {len(numbers)} chunks"
+    chunks = runs_of([run.file for run in inputs])
+    numbers = {order_of_run(chunk): number for number, chunk in enumerate(chunks)}
+    assert len(numbers) == len(chunks), (
+        f"{uris[0]} and others share chunks: {len(chunks)} chunks, {len(numbers)} chunks"
+    )
     for run in inputs:
-        run.numbers = np.array([numbers[order_of_run(part)] for part in run.file.parts], np.int32)
+        run.numbers = np.array([numbers[order_of_run(chunk)] for chunk in run.file.chunks], np.int32)
     return inputs
 
 
@@ -192,27 +198,27 @@ class _Order:
         inputs: int16 [n], the input of each document; those of one input stay in their order.
         num_tokens: int32 [n].
         borders: first rows of the batches, and n.
-        batch_places: of the merged run.
+        batch_shuffle_keys: of the merged run.
     """
 
     inputs: np.ndarray
     num_tokens: np.ndarray
     borders: list[int]
-    batch_places: list[int]
+    batch_shuffle_keys: list[int]
 
     @classmethod
     def of(cls, inputs: Sequence[_Input]) -> "_Order":
         indexes = side_by_side(_Input.index, inputs)
         number = np.repeat(np.arange(len(inputs), dtype=np.int16), [len(index[0]) for index in indexes])
-        place, part, row, num_tokens = (np.concatenate(columns) for columns in zip(*indexes, strict=True))
-        # Quick for sorted pieces one after another; that two places are equal is rare.
-        order = np.argsort(place, kind="stable")
-        if not np.diff(place[order]).all():
-            order = np.lexsort((row, part, place))
-        place, num_tokens = place[order], num_tokens[order]
+        shuffle_key, chunk, row, num_tokens = (np.concatenate(columns) for columns in zip(*indexes, strict=True))
+        # Quick for sorted pieces one after another; that two shuffle keys are equal is rare.
+        order = np.argsort(shuffle_key, kind="stable")
+        if not np.diff(shuffle_key[order]).all():
+            order = np.lexsort((row, chunk, shuffle_key))
+        shuffle_key, num_tokens = shuffle_key[order], num_tokens[order]
         width = inputs[0].schema.field("tokens").type.value_type.byte_width
         borders = batch_borders(num_tokens, width)
-        return cls(number[order], num_tokens, borders, place[borders[:-1]].tolist())
+        return cls(number[order], num_tokens, borders, shuffle_key[borders[:-1]].tolist())
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The input of each document of a batch, and where in the batch its tokens begin: int64 [rows + 1]."""
@@ -242,7 +248,7 @@ def _tokens(pieces: Sequence[pa.LargeListArray], rows: np.ndarray, starts: np.nd
     into = np.empty(starts[-1], pieces[0].values.to_numpy().dtype)
     first = 0
     for piece in pieces:
-        place_lists(piece.values.to_numpy(), piece.offsets.to_numpy(), into, starts[rows[first : first + len(piece)]])
+        scatter_lists(piece.values.to_numpy(), piece.offsets.to_numpy(), into, starts[rows[first : first + len(piece)]])
         first += len(piece)
     return pa.LargeListArray.from_arrays(pa.array(starts), pa.array(into), type=pieces[0].type)
 

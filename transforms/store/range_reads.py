@@ -5,7 +5,7 @@ ranges of the plan   c4: 3   dclm: 1         runs   c4: 200   dclm: 50       rea
                                                     c4:   2   dclm:  1              3 *   2 + 1 *  1 =   7 ranges
 ```
 
-Every range is read from each run of its source, since a run has documents from all over the circle of places.
+Every range is read from each run of its source, since a run has documents from all over the circle of shuffle keys.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def count_reads(ranges: Mapping[str, int], runs: Mapping[str, int], token_bytes:
     """What a plan reads from a store.
 
     Args:
-        ranges: source -> ranges of places that the plan's shards take of it, one for each row of the plan.
+        ranges: source -> ranges of shuffle keys that the plan's shards take of it, one for each row of the plan.
         runs: source -> its runs, merged or not.
         token_bytes: bytes of the tokens that all shards take.
     """

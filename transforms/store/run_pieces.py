@@ -1,7 +1,7 @@
 """What reading a run gives: documents that stand together, their tokens apart, which are copied only if they are taken.
 
 ```
-piece     index    place  row  num_tokens  host          tokens   lists 0, 1, 2, of which `copy` fills in those
+piece     index    shuffle key  row  num_tokens  host          tokens   lists 0, 1, 2, of which `copy` fills in those
                    12     7    3           a.org                  that a shard takes
                    15     0    2           b.org
                    19     4    4           a.org
@@ -72,21 +72,23 @@ class MappedTokens:
 
 
 def batches_between(starts: np.ndarray, low: int, high: int) -> range:
-    """The record batches that may hold documents with low <= place <= high.
+    """The record batches that may hold documents with low <= shuffle key <= high.
 
     Args:
-        starts: uint64 [batches], the first place of each.
-        low, high: places.
+        starts: uint64 [batches], the first shuffle key of each.
+        low, high: shuffle keys.
     """
-    # A place equal to a batch's first may also stand at the end of the batch before.
+    # A shuffle key equal to a batch's first may also stand at the end of the batch before.
     first = int(starts.searchsorted(np.uint64(low), "left")) - 1
     return range(max(first, 0), int(starts.searchsorted(np.uint64(high), "right")))
 
 
-def rows_between(place: np.ndarray, low: int, high: int) -> tuple[int, int]:
-    """The first row with low <= place <= high, and the one behind the last; `place` (uint64) ascends."""
-    # As uint64: numpy compares places with a plain int below 2^63 as float64, which has 53 bits.
-    return int(place.searchsorted(np.uint64(low), "left")), int(place.searchsorted(np.uint64(high), "right"))
+def rows_between(shuffle_key: np.ndarray, low: int, high: int) -> tuple[int, int]:
+    """The first row with low <= shuffle key <= high, and the one behind the last; `shuffle_key` (uint64) ascends."""
+    # As uint64: numpy compares shuffle keys with a plain int below 2^63 as float64, which has 53 bits.
+    return int(shuffle_key.searchsorted(np.uint64(low), "left")), int(
+        shuffle_key.searchsorted(np.uint64(high), "right")
+    )
 
 
 def as_one(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:

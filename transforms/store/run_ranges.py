@@ -1,8 +1,8 @@
-"""Reading ranges of places from runs in an object store, with few requests and few bytes.
+"""Reading ranges of shuffle keys from runs in an object store, with few requests and few bytes.
 
 ```
-first visit to a run    HEAD, GET of the footer           kept: where each record batch begins, and its first place
-visit to a batch        GET of its message and of the columns before its tokens, as far as they are needed
+first range read of a run    HEAD, GET of the footer           kept: where each record batch begins, its first key
+range read to a batch        GET of its message and of the columns before its tokens, as far as they are needed
                         GET of the tokens of the documents that are taken
 ```
 
@@ -48,7 +48,7 @@ class Directory:
         uri: where it is.
         source: of its documents.
         schema: of its columns, without metadata.
-        places: uint64 [batches], the first of each.
+        shuffle_keys: uint64 [batches], the first of each.
         starts: int64 [batches], where each begins in the file.
     """
 
@@ -56,13 +56,13 @@ class Directory:
     uri: str
     source: str
     schema: pa.Schema
-    places: np.ndarray
+    shuffle_keys: np.ndarray
     starts: np.ndarray
 
     @property
     def nbytes(self) -> int:
         """How much memory it takes, about."""
-        return self.places.nbytes + self.starts.nbytes + _DIRECTORY_OWN_BYTES
+        return self.shuffle_keys.nbytes + self.starts.nbytes + _DIRECTORY_OWN_BYTES
 
 
 def read_directory(uri: str) -> Directory:
@@ -79,16 +79,18 @@ def read_directory(uri: str) -> Directory:
             end = file.read_at(max(file.size - size, 0), file.size - len(end)) + end
         schema, starts = arrow_file.read_footer(end)
         info = RunFile.from_schema(schema, uri)
-        if len(info.batch_places) != len(starts):
-            raise ValueError(f"{len(starts)} record batches and {len(info.batch_places)} first places")
-    return Directory(file, uri, info.source, schema.remove_metadata(), np.array(info.batch_places, np.uint64), starts)
+        if len(info.batch_shuffle_keys) != len(starts):
+            raise ValueError(f"{len(starts)} record batches and {len(info.batch_shuffle_keys)} first shuffle keys")
+    return Directory(
+        file, uri, info.source, schema.remove_metadata(), np.array(info.batch_shuffle_keys, np.uint64), starts
+    )
 
 
 class Directories:
     """The directories that a process keeps.
 
-    Every shard visits all runs of its sources in turn. If the oldest made room, none would be left when its turn comes
-    again; so the newest does.
+    Every shard range reads all runs of its sources in turn. If the oldest made room, none would be left when its turn
+    comes again; so the newest does.
     """
 
     def __init__(self, room: int) -> None:
@@ -188,11 +190,11 @@ class RangedRun:
             self._wanted = _wanted(directory.schema, frozenset(columns))
 
     def numbers(self, low: int, high: int) -> range:
-        """The record batches that may hold documents with low <= place <= high."""
-        return batches_between(self._directory.places, low, high)
+        """The record batches that may hold documents with low <= shuffle key <= high."""
+        return batches_between(self._directory.shuffle_keys, low, high)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """All record batches without tokens, in order of place, many read at a time."""
+        """All record batches without tokens, in order of shuffle key, many read at a time."""
         return in_order(lambda number: self._read(number)[0], range(len(self._directory.starts)))
 
     def whole(self) -> pa.RecordBatch:
@@ -200,10 +202,10 @@ class RangedRun:
         return as_one(self.batches(), self._wanted.schema)
 
     def piece(self, number: int, low: int, high: int) -> Piece | None:
-        """The documents of one record batch with low <= place <= high; None where it has none."""
+        """The documents of one record batch with low <= shuffle key <= high; None where it has none."""
         index, tokens = self._read(number)
         assert tokens is not None, f"{self._directory.uri}: pieces have tokens"
-        start, end = rows_between(index["place"].to_numpy(), low, high)
+        start, end = rows_between(index["shuffle_key"].to_numpy(), low, high)
         if start >= end:
             return None
         # Copies: a slice would keep all the batch's columns in memory.
@@ -291,21 +293,21 @@ def merge_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 def read_pieces(
     uris: Sequence[str], columns: Sequence[str], low: int, high: int, directories: Directories = DIRECTORIES
 ) -> Iterator[tuple[int, Piece]]:
-    """The documents with low <= place <= high of many runs, many read at a time.
+    """The documents with low <= shuffle key <= high of many runs, many read at a time.
 
     Returns:
-        Each piece with the number of its run, in order of run and place.
+        Each piece with the number of its run, in order of run and shuffle key.
     """
     directories_of = in_order(directories.get, uris)
     runs = ((number, RangedRun(directory, columns)) for number, directory in enumerate(directories_of))
     # Made as they are asked for: no more runs are held than are visited at the time.
-    visits = ((number, run, batch) for number, run in runs for batch in run.numbers(low, high))
+    range_reads = ((number, run, batch) for number, run in runs for batch in run.numbers(low, high))
 
-    def visit(item: tuple[int, RangedRun, int]) -> tuple[int, Piece | None]:
+    def range_read(item: tuple[int, RangedRun, int]) -> tuple[int, Piece | None]:
         number, run, batch = item
         return number, run.piece(batch, low, high)
 
-    for number, piece in in_order(visit, visits):
+    for number, piece in in_order(range_read, range_reads):
         if piece is not None:
             yield number, piece
 

@@ -1,7 +1,7 @@
-"""Reading the token store: index columns of a whole run, or all of a range of places, and never more than that.
+"""Reading the token store: index columns of a whole run, or all of a range of shuffle keys, and never more than that.
 
 ```
-run      batch 0: places 0..9   batch 1: places 10..19   batch 2: places 20..29
+run      batch 0: shuffle keys 0..9   batch 1: shuffle keys 10..19   batch 2: shuffle keys 20..29
 range 8..12 reads               8 9                      10 11 12
 ```
 
@@ -43,7 +43,7 @@ class Run:
         with reading_run(uri):
             schema = pa.ipc.open_file(source).schema
             self.info = RunFile.from_schema(schema, uri)
-            self._starts = np.array(self.info.batch_places, np.uint64)
+            self._starts = np.array(self.info.batch_shuffle_keys, np.uint64)
             wanted = [number for number, name in enumerate(schema.names) if name in columns]
             self._reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted))
 
@@ -53,7 +53,7 @@ class Run:
         return self.info.source
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """All record batches, in order of place."""
+        """All record batches, in order of shuffle key."""
         for number in range(self._reader.num_record_batches):
             yield self._batch(number)
 
@@ -62,10 +62,10 @@ class Run:
         return as_one(self.batches(), self._reader.schema)
 
     def between(self, low: int, high: int) -> Iterator[Piece]:
-        """The documents with low <= place <= high."""
+        """The documents with low <= shuffle key <= high."""
         for number in batches_between(self._starts, low, high):
             batch = self._batch(number)
-            start, end = rows_between(batch["place"].to_numpy(), low, high)
+            start, end = rows_between(batch["shuffle_key"].to_numpy(), low, high)
             if start < end:
                 some = batch.slice(start, end - start)
                 index = some.select([name for name in some.schema.names if name != "tokens"])
@@ -95,12 +95,12 @@ def forget_runs() -> None:
 
 
 def read_pieces(uris: Sequence[str], columns: Sequence[str], low: int, high: int) -> Iterator[tuple[int, Piece]]:
-    """The documents with low <= place <= high of many runs, each piece with the number of its run, in this order.
+    """The documents with low <= shuffle key <= high of many runs, each piece with the number of its run, in this order.
 
     Args:
         uris: of runs, all on a disk or all in an object store.
-        columns: `place`, `num_tokens`, `tokens` and any others that the runs may have.
-        low, high: places.
+        columns: `shuffle_key`, `num_tokens`, `tokens` and any others that the runs may have.
+        low, high: shuffle keys.
     """
     if any(map(is_object_address, uris)):
         yield from run_ranges.read_pieces(uris, columns, low, high)

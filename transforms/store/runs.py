@@ -2,7 +2,7 @@
 
 ```
 batch      row    0   1   2   3            run     row     2   0   3   1
-           place  7   9   1   8                    place   1   7   8   9
+           shuffle key  7   9   1   8                    shuffle key   1   7   8   9
 ```
 
 schemas/store.py describes the file. One batch makes one run under a name of its own, so a batch that is tried again
@@ -23,7 +23,7 @@ from byline.schemas import store
 from byline.schemas.documents import info_of
 from byline.transforms.documents.counters import batch_counts, count, count_retries
 from byline.transforms.documents.list_copying import copy_lists
-from byline.transforms.documents.shuffle_keys import places
+from byline.transforms.documents.shuffle_keys import shuffle_keys
 from byline.transforms.files.storage import join, write_file
 
 
@@ -33,15 +33,17 @@ def run_name(source: str, path: str, chunk: int) -> str:
     return f"{high:016x}{low:016x}-{chunk:05d}.arrow"
 
 
-def sort_by_place(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Adds the column `place` in front and sorts by it, equal places by row."""
+def sort_by_shuffle_key(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Adds the column `shuffle_key` in front and sorts by it, equal shuffle keys by row."""
     info = info_of(batch)
-    place = places(info.source, info.path, batch["row"].to_numpy())
-    order = np.argsort(place, kind="stable")
-    columns = [pa.array(place[order])]
+    shuffle_key = shuffle_keys(info.source, info.path, batch["row"].to_numpy())
+    order = np.argsort(shuffle_key, kind="stable")
+    columns = [pa.array(shuffle_key[order])]
     for name in batch.schema.names:
         columns.append(_take_lists(batch[name], order) if name == "tokens" else batch[name].take(pa.array(order)))
-    return pa.RecordBatch.from_arrays(columns, schema=pa.schema([store.PLACE, *batch.schema], batch.schema.metadata))
+    return pa.RecordBatch.from_arrays(
+        columns, schema=pa.schema([store.SHUFFLE_KEY, *batch.schema], batch.schema.metadata)
+    )
 
 
 def _take_lists(lists: pa.LargeListArray, order: np.ndarray) -> pa.LargeListArray:
@@ -79,8 +81,8 @@ def batch_borders(num_tokens: np.ndarray, width: int) -> list[int]:
 def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str) -> str:
     """Sorts and writes one batch; returns the run's path."""
     info = info_of(batch)
-    ordered = store.in_order(sort_by_place(batch))
-    parts = cut_for_reading(ordered)
+    ordered = store.in_order(sort_by_shuffle_key(batch))
+    batches = cut_for_reading(ordered)
     described = store.RunInfo(
         fingerprint=fingerprint,
         source=info.source,
@@ -95,13 +97,13 @@ def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str) -> str:
         rows=batch.num_rows,
         text_bytes=pc.sum(batch["num_bytes"]).as_py() or 0,
         tokens=pc.sum(batch["num_tokens"]).as_py() or 0,
-        batch_places=[part["place"][0].as_py() for part in parts],
+        batch_shuffle_keys=[piece["shuffle_key"][0].as_py() for piece in batches],
     )
     schema = ordered.schema.with_metadata(described.to_metadata())
     uri = join(folder, run_name(info.source, info.path, info.chunk))
     with write_file(uri) as sink, pa.ipc.new_file(sink, schema) as writer:
-        for part in parts:
-            writer.write_batch(part.replace_schema_metadata(schema.metadata))
+        for piece in batches:
+            writer.write_batch(piece.replace_schema_metadata(schema.metadata))
     return uri
 
 

@@ -71,7 +71,7 @@ def choose_files(files: Iterable[RunFile], sizes: Mapping[tuple[str, str], int] 
     """The files that are used.
 
     A file counts if each of its chunks is of a current input file of the same size. Of those that share a chunk, as a
-    merged run and what it was made from, the one with the most parts is used.
+    merged run and what it was made from, the one with the most chunks is used.
 
     Args:
         files: of one folder.
@@ -82,8 +82,8 @@ def choose_files(files: Iterable[RunFile], sizes: Mapping[tuple[str, str], int] 
     """
     chosen: list[RunFile] = []
     taken: set[tuple[str, int]] = set()
-    for file in sorted(files, key=lambda file: (-len(file.parts), file.uri)):
-        chunks = {(part.path, part.chunk) for part in file.parts}
+    for file in sorted(files, key=lambda file: (-len(file.chunks), file.uri)):
+        chunks = {(chunk.path, chunk.chunk) for chunk in file.chunks}
         if is_current(file, sizes) and taken.isdisjoint(chunks):
             taken |= chunks
             chosen.append(file)
@@ -92,7 +92,7 @@ def choose_files(files: Iterable[RunFile], sizes: Mapping[tuple[str, str], int] 
 
 def is_current(file: RunFile, sizes: Mapping[tuple[str, str], int] | None) -> bool:
     """Whether every chunk of a file is of an input file of this size; of any, where the sizes are not known."""
-    return sizes is None or all(sizes.get(input_of(part)) == part.input_size for part in file.parts)
+    return sizes is None or all(sizes.get(input_of(chunk)) == chunk.input_size for chunk in file.chunks)
 
 
 def superseded(files: Iterable[RunFile], used: Iterable[RunFile]) -> list[str]:
@@ -103,13 +103,13 @@ def superseded(files: Iterable[RunFile], used: Iterable[RunFile]) -> list[str]:
     return [
         file.uri
         for file in files
-        if file.uri not in uris and all((*input_of(p), p.chunk, p.input_size) in there for p in file.parts)
+        if file.uri not in uris and all((*input_of(p), p.chunk, p.input_size) in there for p in file.chunks)
     ]
 
 
 def runs_of(files: Iterable[RunFile]) -> list[RunInfo]:
     """All chunks of some files of one source, by path and chunk."""
-    return sorted((part for file in files for part in file.parts), key=order_of_run)
+    return sorted((chunk for file in files for chunk in file.chunks), key=order_of_run)
 
 
 def run_uris(runs: Iterable[RunInfo]) -> list[str]:
@@ -118,12 +118,12 @@ def run_uris(runs: Iterable[RunInfo]) -> list[str]:
 
 
 def order_of_run(run: RunInfo) -> tuple[bytes, int]:
-    """Runs of a source, and the parts of a merged run, are in this order."""
+    """Runs of a source, and the chunks of a merged run, are in this order."""
     return run.path.encode(), run.chunk
 
 
 def _order_of_file(file: RunFile) -> tuple[bytes, int, str]:
-    return *order_of_run(file.parts[0]), file.uri
+    return *order_of_run(file.chunks[0]), file.uri
 
 
 def input_of(run: RunInfo) -> tuple[str, str]:
@@ -153,7 +153,7 @@ def stale_files(inputs: Iterable[InputFile], files: Iterable[RunFile]) -> list[R
     return [
         file
         for file in files
-        if any(sizes.get(input_of(part), part.input_size) != part.input_size for part in file.parts)
+        if any(sizes.get(input_of(chunk), chunk.input_size) != chunk.input_size for chunk in file.chunks)
     ]
 
 
@@ -162,12 +162,12 @@ def merged_in_vain(inputs: Iterable[InputFile], runs: Iterable[RunInfo], unused:
     sizes, there = sizes_of(inputs), {(*input_of(run), run.chunk) for run in runs}
     notes = []
     for file in unused:
-        current = [part for part in file.parts if sizes.get(input_of(part)) == part.input_size]
-        missing = [part for part in current if (*input_of(part), part.chunk) not in there]
+        current = [chunk for chunk in file.chunks if sizes.get(input_of(chunk)) == chunk.input_size]
+        missing = [chunk for chunk in current if (*input_of(chunk), chunk.chunk) not in there]
         if missing:
             # A file that shares chunks with a used one, though each of its chunks is current, is not used either.
-            other = next((part for part in file.parts if part not in current), None)
-            other = other or next(part for part in file.parts if part not in missing)
+            other = next((chunk for chunk in file.chunks if chunk not in current), None)
+            other = other or next(chunk for chunk in file.chunks if chunk not in missing)
             why, count = _why_not(other, sizes), len(missing)
             notes.append(
                 f"{file.source}: {other.path} {why}; {count} other chunks that were merged with it are prepared again"
@@ -175,12 +175,12 @@ def merged_in_vain(inputs: Iterable[InputFile], runs: Iterable[RunInfo], unused:
     return notes
 
 
-def _why_not(part: RunInfo, sizes: Mapping[tuple[str, str], int]) -> str:
+def _why_not(chunk: RunInfo, sizes: Mapping[tuple[str, str], int]) -> str:
     """Why a chunk of a merged run keeps it from being used."""
-    size = sizes.get(input_of(part))
+    size = sizes.get(input_of(chunk))
     if size is None:
         return "is no input file any more"
-    return "has another size now" if size != part.input_size else "is in another merged run, too"
+    return "has another size now" if size != chunk.input_size else "is in another merged run, too"
 
 
 def whole_files(runs: Iterable[RunInfo]) -> set[tuple[str, str]]:
@@ -201,15 +201,15 @@ def _is_whole(runs: list[RunInfo]) -> bool:
     return len(ends) == 1 and chunks == list(range(ends[0] + 1))
 
 
-def write_parts(folder: str, parts: dict[str, Any]) -> None:
+def write_settings(folder: str, chunks: dict[str, Any]) -> None:
     """Writes what a source's fingerprint was made from, beside its runs."""
     if not storage.exists(storage.join(folder, SOURCE_FILE)):
         with storage.write_file(storage.join(folder, SOURCE_FILE)) as sink:
-            sink.write(json.dumps(parts, indent=1, sort_keys=True).encode())
+            sink.write(json.dumps(chunks, indent=1, sort_keys=True).encode())
 
 
-def nearest_change(store: str, source: str, parts: dict[str, Any]) -> list[str]:
+def nearest_change(store: str, source: str, chunks: dict[str, Any]) -> list[str]:
     """The keys that differ from the most similar configuration of the source in the store; none without one."""
     found = [info for info in storage.list_files(storage.join(store, source)) if info.base_name == SOURCE_FILE]
-    changes = [changed_keys(json.loads(storage.read_bytes(info.path)), parts) for info in found]
+    changes = [changed_keys(json.loads(storage.read_bytes(info.path)), chunks) for info in found]
     return min(changes, key=len, default=[])

@@ -1,4 +1,4 @@
-"""Texts of document batches -> token ids, with the ranges of them that a rewrite masks.
+"""Texts of document batches -> token ids, with the ranges of them that a formatter masks.
 
 ```
 text         "a b"   "a <|endoftext|>"        tokens       [a, Ġb]  [a, Ġ<, |, end, of, text, |, >]
@@ -6,8 +6,8 @@ loss_spans   [0, 1]  none                     masked       [1, 2]   []
 ```
 
 1 document in 4,096 is tokenized by both libraries (see `text_tokenizer`), and `special_text` counts the names of
-special tokens that stand in the texts. Where a rewrite names special tokens in a text (`special_spans`), those come in
-by their ids, and the texts between them are tokenized on their own. `loss_spans` become the column `masked`, as
+special tokens that stand in the texts. Where a formatter names special tokens in a text (`special_spans`), those come
+in by their ids, and the texts between them are tokenized on their own. `loss_spans` become the column `masked`, as
 `byline.transforms.tokens.loss_spans` finds it.
 """
 
@@ -25,7 +25,7 @@ from byline.errors import BylineError
 from byline.schemas import corpora, documents
 from byline.schemas.documents import info_of, with_info
 from byline.schemas.reasons import DropReason
-from byline.transforms.documents.shuffle_keys import places
+from byline.transforms.documents.shuffle_keys import shuffle_keys
 from byline.transforms.filters.filtering import apply_reasons
 from byline.transforms.tokens import loss_spans
 from byline.transforms.tokens.text_tokenizer import TextTokenizer, shared_tokenizer, token_id
@@ -38,7 +38,7 @@ def tokenize_batch(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> pa.Record
     """Replaces the text by its tokens, drops documents without any, and checks a fixed share of the rest.
 
     Args:
-        batch: with `text`, and `loss_spans` and `special_spans` where its source is rewritten; those become `masked`.
+        batch: with `text`, and `loss_spans` and `special_spans` where its source is formatted; those become `masked`.
         tokenizer: gives the ids.
 
     Raises:
@@ -120,11 +120,11 @@ def _marked_by_reference(batch: pa.RecordBatch, tokenizer: TextTokenizer, row: i
 
 
 def _check_some(batch: pa.RecordBatch, tokenizer: TextTokenizer, found: _Encoded) -> None:
-    """Tokenizes the first document of the batch and 1 in `CHECKED_SHARE`, chosen by place, with tokenizers too."""
+    """Tokenizes the first document of the batch and 1 in `CHECKED_SHARE`, by shuffle key, with tokenizers too."""
     if tokenizer.fast is None or batch.num_rows == 0:
         return
     info = info_of(batch)
-    chosen = places(info.source, info.path, batch["row"].to_numpy()) % np.uint64(CHECKED_SHARE) == 0
+    chosen = shuffle_keys(info.source, info.path, batch["row"].to_numpy()) % np.uint64(CHECKED_SHARE) == 0
     chosen[0] = True
     for row in np.flatnonzero(chosen).tolist():
         if found.masked is None:

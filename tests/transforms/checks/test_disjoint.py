@@ -21,7 +21,7 @@ def ids(*documents: int) -> np.ndarray:
 
 
 def branched(**shards: int) -> Manifest:
-    """A manifest of the main line a, b and of branches such as c-1, which leaves it behind shard 1 of a."""
+    """A manifest of the timeline a, b and of branches such as c-1, which leaves it behind shard 1 of a."""
     phases = []
     for name, count in shards.items():
         entries = [ShardEntry("", 0, 0, 0, "")] * count
@@ -58,9 +58,9 @@ def test_documents_in_two_shards_of_a_phase() -> None:
     ]
 
 
-def test_documents_of_a_branch_are_not_in_the_main_line_before_it() -> None:
+def test_documents_of_a_branch_are_not_in_the_timeline_before_it() -> None:
     documents = {"a": [ids(1), ids(2)], "b": [ids(3)], "c-1": [ids(2, 3, 4)], "c-2": [ids(3), ids(4)]}
-    # c-1 takes what the main line reads later, and c-2 what c-1 reads.
+    # c-1 takes what the timeline reads later, and c-2 what c-1 reads.
     assert check(documents) == []
     assert check({**documents, "c-2": [ids(2, 3), ids(4)]}) == [
         "phases a and c-2 share 1 documents (first: file 0 of inputs.arrow, row 2)"
@@ -104,7 +104,7 @@ def test_a_line_of_sets(a: list[set[int]], b: list[set[int]], c: list[set[int]],
 
 @pytest.mark.parametrize("repeated", [3, FILE + 4])
 def test_shards_are_asked_for_one_by_one(repeated: int) -> None:
-    """Once each where nothing is wrong; a branch costs no second reading of the main line."""
+    """Once each where nothing is wrong; a branch costs no second reading of the timeline."""
     asked: list[tuple[str, int]] = []
     documents = {"a": [ids(1), ids(2)], "b": [ids(repeated)], "c-1": [ids(2)]}
 

@@ -34,7 +34,7 @@ CHATS = [["Hi", "Hello there, fox!"], ["Is it far?", "It is 1234.5 kilometres fr
 CONDITIONS: dict[str, Condition | None] = {
     "none": None,
     "before": Condition(template="URL: {host}\n\n"),
-    "after": Condition(template="\nURL: {host}", place="after"),
+    "after": Condition(template="\nURL: {host}", position="after"),
     "markers": Condition(template="{host}", begin=PAD, end="<end>", empty=0.5, dropout=0.5),
     "top": Condition(template="{host}\n", top={"host": 1}),
     "bins": Condition(template="{num_tokens} {num_bytes}\n", bins={"num_tokens": [10, 20]}),
@@ -70,7 +70,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
             "format": "jsonl",
             "path": str(folder / "chats" / "*.jsonl"),
             "fields": {"messages": "messages"},
-            "rewrite": "chat",
+            "formatter": "chat",
         },
     }
     tokenizer = {"file": str(folder / "tokenizer.json"), "bos": BOS, "eos": BOS, "pad": PAD, "add": ["<end>"]}
@@ -112,7 +112,7 @@ def prefix_of(config: Config, document: int, condition: str, form: str) -> list[
     begin, end = (None if name is None else ids[name] for name in (found.begin, found.end))
     known = layout.Condition(
         found.template,
-        found.place,
+        found.position,
         begin=begin,
         end=end,
         top={"host": ["zyxwv.example"]} if found.top else {},
@@ -130,14 +130,14 @@ def prefix_of(config: Config, document: int, condition: str, form: str) -> list[
 def segments_of(config: Config, condition: str, policy: str, documents: list[tuple[int, str]]) -> list[SegmentSample]:
     """Every segment of a shard of these (document, form), as the reference packs it."""
     found, info = CONDITIONS[condition], info_of(config)
-    place = "before" if found is None else found.place
-    streams = []
+    position = "before" if found is None else found.position
+    framed = []
     for document, form in documents:
         tokens, untrained = own_tokens(document)
         prefix = prefix_of(config, document, condition, form)
-        streams.append(layout.stream(tokens, prefix, place, info.bos_id, info.eos_id, untrained))
+        framed.append(layout.frame(tokens, prefix, position, info.bos_id, info.eos_id, untrained))
     doc_ids = [(document // 3 << 32) + document % 3 for document, _ in documents]
-    rows, _ = packing.pack_rows(policy, streams, doc_ids, LENGTH, info.pad_id)
+    rows, _ = packing.pack_rows(policy, framed, doc_ids, LENGTH, info.pad_id)
     schema = shard_schema(LENGTH, "int32")
     batch = pa.record_batch([pa.array([row[f.name] for row in rows], f.type) for f in schema], schema=schema)
     return list(sample_segments("p", "p/0.arrow", batch, 0, 2**32))
@@ -275,7 +275,7 @@ def test_another_text(changed: Any) -> None:
     }
 
 
-def test_a_record_that_cannot_be_rewritten_any_more(changed: Any) -> None:
+def test_a_record_that_cannot_be_formatted_any_more(changed: Any) -> None:
     checker, segments, _, chats = changed
     chats.write_text(chats.read_text().replace("assistant", "stranger"))
     (problem,) = checker.check(segments)

@@ -23,7 +23,7 @@ from tests.support.planned import TOKENIZER
 
 NAMES = [("c4", "a.gz"), ("dclm", "b.zst")]
 RECORDS = np.array([4, 3])
-CONDITION = {"template": "{host}", "place": "before", "dropout": 0.0, "unknown": "unknown", "salt": "byline"}
+CONDITION = {"template": "{host}", "position": "before", "dropout": 0.0, "unknown": "unknown", "salt": "byline"}
 VALUES: dict[str, Any] = {
     "sources": {name: {"format": "jsonl", "path": "x"} for name in ("c4", "dclm")},
     "tokenizer": {"file": "t.json", "bos": "<s>", "eos": "</s>"},
@@ -113,12 +113,12 @@ def set_at(value: Any, where: str, to: Any) -> None:
 @pytest.mark.parametrize(
     ("where", "to", "problem"),
     [
-        ("sources.c4.read.documents", 5, "ledger, source c4: 5 documents read, its parts sum to 4"),
+        ("sources.c4.read.documents", 5, "ledger, source c4: 5 documents read, its stages sum to 4"),
         ("sources.c4.read.documents", 5, "ledger, source c4: 5 documents read, inputs.arrow has 4 records"),
-        ("sources.c4.dropped.empty_text", 1, "ledger, source c4: 4 documents read, its parts sum to 3"),
-        ("sources.c4.kept.documents", 3, "ledger, source c4: 3 documents kept, its parts sum to 2"),
-        ("sources.c4.kept.tokens", 13, "ledger, source c4: 13 tokens kept, its parts sum to 12"),
-        ("sources.dclm.unused.budget.tokens", 9, "ledger, source dclm: 12 tokens kept, its parts sum to 11"),
+        ("sources.c4.dropped.empty_text", 1, "ledger, source c4: 4 documents read, its stages sum to 3"),
+        ("sources.c4.kept.documents", 3, "ledger, source c4: 3 documents kept, its stages sum to 2"),
+        ("sources.c4.kept.tokens", 13, "ledger, source c4: 13 tokens kept, its stages sum to 12"),
+        ("sources.dclm.unused.budget.tokens", 9, "ledger, source dclm: 12 tokens kept, its stages sum to 11"),
         ("sources.dclm.used.documents", 2, "ledger, source dclm: 2 documents used, 1 drawn"),
         ("phases.b.padding", 3, "phase b: the manifest says 3 padding, the shards have 4"),
         ("phases.b.padding", 3, "phase b: the manifest says 7 positions and padding, the shards have 8"),
@@ -180,8 +180,8 @@ def test_only_document_start_discards(config: Config) -> None:
 @pytest.fixture
 def masking() -> Config:
     """As `config`, and documents of c4 may mask tokens of their own."""
-    rewritten = {**VALUES["sources"]["c4"], "fields": {"messages": "m"}, "rewrite": "chat"}
-    return parse_config({**VALUES, "sources": {**VALUES["sources"], "c4": rewritten}}, "test")
+    formatted = {**VALUES["sources"]["c4"], "fields": {"messages": "m"}, "formatter": "chat"}
+    return parse_config({**VALUES, "sources": {**VALUES["sources"], "c4": formatted}}, "test")
 
 
 def with_loss(loss: int) -> tuple[Manifest, ShardCounts, dict[str, Any]]:

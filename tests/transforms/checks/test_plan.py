@@ -15,7 +15,7 @@ from byline.schemas.plan import PLAN_SCHEMA, Plan
 from byline.transforms.checks.plan import check_drawn, check_plan, condition_of, sources_masking_own
 from tests.support.planned import TOKENIZER
 
-CONDITION = {"template": "{host}", "place": "before"}
+CONDITION = {"template": "{host}", "position": "before"}
 VALUES: dict[str, Any] = {
     "sources": {name: {"format": "jsonl", "path": "x"} for name in ("c4", "dclm")},
     "tokenizer": {"file": "t.json", "bos": "<s>", "eos": "</s>"},
@@ -73,11 +73,11 @@ def plan_of(config: Config) -> Plan:
             "unused": {name: source["unused"] for name, source in LEDGER["sources"].items()},
         },
     }
-    for name, part, packing, branch, source, _ in PARTS:
-        settings = config.parts[part].model_dump(mode="json")
+    for name, stage, packing, branch, source, _ in PARTS:
+        settings = config.stages[stage].model_dump(mode="json")
         entry = {key: settings[key] for key in ("condition", "select", "order")}
-        entry |= {"name": name, "part": part, "packing": packing, "branch": branch, "values": NO_VALUES, "shards": 1}
-        entry["mixture"] = config.mixture_of(config.parts[part]).model_dump(mode="json")
+        entry |= {"name": name, "stage": stage, "packing": packing, "branch": branch, "values": NO_VALUES, "shards": 1}
+        entry["mixture"] = config.mixture_of(config.stages[stage]).model_dump(mode="json")
         header["phases"].append({**entry, "sources": {source: {"requested_share": 1.0}}})
     return Plan(PLAN_SCHEMA.empty_table(), json.loads(json.dumps(header)))
 
@@ -104,7 +104,7 @@ def phase(number: int, **changes: Any) -> Callable[[Plan], object]:
         (phase(0, select=[{"top": 0.5}]), "phases"),
         (phase(1, order=None), "phases"),
         (phase(1, packing="best_fit"), "phases"),
-        (phase(2, part=1), "phases"),
+        (phase(2, stage=1), "phases"),
         (phase(3, mixture={"method": "natural"}), "phases"),
         (phase(3, name="cool-75"), "phases"),
         (phase(0, values={"top": {"host": ["a"]}, "bins": {}}), "values"),
@@ -157,7 +157,7 @@ def test_another_draw_than_the_plans(config: Config) -> None:
     ]
 
 
-def test_a_branch_has_the_condition_of_its_part(config: Config) -> None:
+def test_a_branch_has_the_condition_of_its_stage(config: Config) -> None:
     values = {**VALUES, "branches": [{"name": "a", "at": 0.5, "condition": {**CONDITION, "template": "{url}"}}]}
     same_name = parse_config(values, "test")
     main = PhaseEntry("a", None, 1, 8, 5, {}, [])
@@ -170,7 +170,7 @@ def test_a_branch_has_the_condition_of_its_part(config: Config) -> None:
 def test_which_sources_mask_tokens_of_their_own() -> None:
     sources = {
         "web": {"format": "jsonl", "path": "x"},
-        "chats": {"format": "jsonl", "path": "x", "fields": {"messages": "m"}, "rewrite": "chat"},
+        "chats": {"format": "jsonl", "path": "x", "fields": {"messages": "m"}, "formatter": "chat"},
         "sums": {"format": "arithmetic", "arithmetic": {"digits": 2}},
     }
     assert sources_masking_own(parse_config({**VALUES, "sources": sources, "branches": []}, "test")) == {

@@ -26,7 +26,7 @@ FILE = 2**32
 SPANS, PLAIN = np.array([False, True]), np.array([False, False])
 
 
-def rules(length: int = 8, policy: str = "document_start", place: str | None = "before", **changes: Any) -> RowRules:
+def rules(length: int = 8, policy: str = "document_start", position: str | None = "before", **changes: Any) -> RowRules:
     """Two input files of 50 records each, of sources that train whole documents."""
     known: dict[str, Any] = {
         "bos_id": BOS,
@@ -37,7 +37,7 @@ def rules(length: int = 8, policy: str = "document_start", place: str | None = "
         "vocab_size": VOCABULARY,
     }
     known |= {"input_rows": np.array([50, 50]), "masks_own": PLAIN}
-    return RowRules(length=length, packing=Packing(policy), place=place, **{**known, **changes})
+    return RowRules(length=length, packing=Packing(policy), position=position, **{**known, **changes})
 
 
 def row(text: str, *segments: tuple[int, int, int]) -> Row:
@@ -90,8 +90,8 @@ def test_a_shard_without_rows() -> None:
     assert (found.problems, found.rows, found.loss_tokens, found.documents.tolist()) == ([], 0, 0, [])
 
 
-def change(number: int, column: str, place: int, value: int) -> Callable[[list[Row]], object]:
-    return lambda rows: rows[number][column].__setitem__(place, value)
+def change(number: int, column: str, position: int, value: int) -> Callable[[list[Row]], object]:
+    return lambda rows: rows[number][column].__setitem__(position, value)
 
 
 FAULTS = {
@@ -169,10 +169,10 @@ def test_where_prefixes_end_is_not_seen_in_documents_with_loss_spans() -> None:
 
 
 def test_a_phase_without_masked_prefixes_masks_only_padding() -> None:
-    for place in (None, "after"):
-        found = count([row(".pab|___", (1, 0, 5), (-1, 0, 3))], rules(place=place))
+    for position in (None, "after"):
+        found = count([row(".pab|___", (1, 0, 5), (-1, 0, 3))], rules(position=position))
         assert found.problems == ["row 0: a masked position in a phase that masks only padding"]
-        assert count([row(".abqq|__", (1, 0, 6), (-1, 0, 2))], rules(place=place)).problems == []
+        assert count([row(".abqq|__", (1, 0, 6), (-1, 0, 2))], rules(position=position)).problems == []
 
 
 def test_three_rows_of_a_kind_are_told_and_the_rest_counted() -> None:
@@ -203,7 +203,7 @@ def test_a_source_with_loss_spans_may_mask_its_own_tokens_and_no_other() -> None
 
 def test_without_a_condition_a_source_with_loss_spans_may_mask_and_no_other() -> None:
     rows = [row(".aBC|.De", (FILE + 7, 0, 5), (FILE + 3, 0, 3)), row(".cD|____", (4, 0, 4), (-1, 0, 4))]
-    found = count(rows, rules(place=None, masks_own=SPANS))
+    found = count(rows, rules(position=None, masks_own=SPANS))
     assert found.problems == ["row 1: a masked position in a phase that masks only padding"]
 
 
@@ -215,7 +215,7 @@ def test_a_row_may_be_masked_whole_where_a_source_has_loss_spans() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "place", "rows", "offsets"),
+    ("policy", "position", "rows", "offsets"),
     [
         # Without a masked prefix, all of it is own tokens: one offset is right.
         ("concat", None, [".aBCDEFG", "H|______"], {7}),
@@ -230,10 +230,10 @@ def test_a_row_may_be_masked_whole_where_a_source_has_loss_spans() -> None:
     ],
 )
 def test_the_offset_of_a_document_with_loss_spans(
-    policy: str, place: str | None, rows: list[str], offsets: set[int]
+    policy: str, position: str | None, rows: list[str], offsets: set[int]
 ) -> None:
     """Its last segment's: those that the loss masks of the segments before leave open, and no other."""
-    known = rules(policy=policy, place=place, masks_own=SPANS)
+    known = rules(policy=policy, position=position, masks_own=SPANS)
     found = set()
     for offset in range(20):
         made = [row(rows[0], (FILE + 7, 0, 8))]
@@ -284,24 +284,24 @@ def test_impossible_offsets_inside_arrow_are_an_error_and_not_a_crash() -> None:
 
 @st.composite
 def packed_shards(draw: st.DrawFn, exact: bool = False) -> tuple[list[Row], RowRules, list[list[layout.Token]]]:
-    """A shard as the reference packs it, what its rows must keep to, and the streams in it.
+    """A shard as the reference packs it, what its rows must keep to, and the framed documents in it.
 
     Args:
         exact: no prefix and loss span that could be taken for each other.
     """
     length = draw(st.integers(8, 12))
-    policy, place = draw(st.sampled_from(POLICIES)), draw(st.sampled_from(["before", "after", None]))
+    policy, position = draw(st.sampled_from(POLICIES)), draw(st.sampled_from(["before", "after", None]))
     bos, eos = draw(st.sampled_from([BOS, None])), draw(st.sampled_from([EOS, None]))
-    prefixes = st.just([]) if place is None else st.lists(st.just(ord("p")), max_size=length // 2)
+    prefixes = st.just([]) if position is None else st.lists(st.just(ord("p")), max_size=length // 2)
     tokens = st.lists(st.integers(97, 110), min_size=1, max_size=3 * length)
     documents = st.tuples(tokens, prefixes, st.lists(st.integers(0, 3 * length), max_size=6, unique=True).map(sorted))
-    masks_own = PLAIN if exact and place == "before" else draw(st.sampled_from([SPANS, PLAIN]))
+    masks_own = PLAIN if exact and position == "before" else draw(st.sampled_from([SPANS, PLAIN]))
     ids = draw(st.permutations([*range(8), *range(FILE, FILE + 8)]))
-    streams = [
-        layout.stream(
+    framed = [
+        layout.frame(
             own,
             prefix,
-            place or "before",
+            position or "before",
             bos,
             eos,
             zip(borders[::2], borders[1::2], strict=False) if masks_own[document // FILE] else (),
@@ -310,23 +310,23 @@ def packed_shards(draw: st.DrawFn, exact: bool = False) -> tuple[list[Row], RowR
             ids, draw(st.lists(documents, min_size=1, max_size=8)), strict=False
         )
     ]
-    made, _ = packing.pack_rows(policy, streams, list(ids), length, PAD)
-    return made, rules(length, policy, place, bos_id=bos, masks_own=masks_own), streams
+    made, _ = packing.pack_rows(policy, framed, list(ids), length, PAD)
+    return made, rules(length, policy, position, bos_id=bos, masks_own=masks_own), framed
 
 
 @settings(max_examples=200, deadline=None)
 @given(packed_shards(), st.integers(1, 4), st.booleans())
 def test_whatever_the_reference_packs_is_right(shard: Any, batches: int, repeats: bool) -> None:
-    rows, known, streams = shard
+    rows, known, framed = shard
     known.repeats = repeats
     found = count(rows, known, batches)
     assert found.problems == []
-    assert found.drawn.sum() == len(streams)
+    assert found.drawn.sum() == len(framed)
     assert found.loss_tokens == sum(sum(row["loss_mask"]) for row in rows)
     assert found.positions.sum() + found.padding == len(rows) * known.length
-    if known.place != "after":
-        assert found.conditioned.sum() == sum(stream[0].loss == 0 for stream in streams)
-    assert known.place is not None or not known.has_bos or found.conditioned.sum() == 0
+    if known.position != "after":
+        assert found.conditioned.sum() == sum(framed_document[0].loss == 0 for framed_document in framed)
+    assert known.position is not None or not known.has_bos or found.conditioned.sum() == 0
 
 
 @settings(max_examples=200, deadline=None)
@@ -334,15 +334,15 @@ def test_whatever_the_reference_packs_is_right(shard: Any, batches: int, repeats
 def test_any_other_offset_is_found(shard: Any, data: st.DataObject) -> None:
     """By itself, or by the number of documents that begin. A prefix behind a document may hide one that is
     too low, or too high by less than its length."""
-    rows, known, streams = shard
+    rows, known, framed = shard
     number = data.draw(st.integers(0, len(rows) - 1))
-    place = data.draw(st.integers(0, len(rows[number]["doc_ids"]) - 1))
-    offset = rows[number]["doc_offsets"][place]
-    lowest = offset + known.length // 2 + 1 if known.place == "after" else 0
+    position = data.draw(st.integers(0, len(rows[number]["doc_ids"]) - 1))
+    offset = rows[number]["doc_offsets"][position]
+    lowest = offset + known.length // 2 + 1 if known.position == "after" else 0
     value = data.draw(st.integers(lowest, offset + 40).filter(lambda value: value != offset))
-    rows[number]["doc_offsets"][place] = value
+    rows[number]["doc_offsets"][position] = value
     found = count(rows, known)
-    assert found.problems or found.drawn.sum() != len(streams)
+    assert found.problems or found.drawn.sum() != len(framed)
 
 
 @settings(max_examples=200, deadline=None)
@@ -351,7 +351,7 @@ def test_any_mask_bit_changes_a_count_or_breaks_a_rule(shard: Any, data: st.Data
     rows, known, _ = shard
     before = count(rows, known).loss_by_file
     number = data.draw(st.integers(0, len(rows) - 1))
-    place = data.draw(st.integers(0, known.length - 1))
-    rows[number]["loss_mask"][place] ^= 1
+    position = data.draw(st.integers(0, known.length - 1))
+    rows[number]["loss_mask"][position] ^= 1
     found = count(rows, known)
     assert found.problems or (found.loss_by_file != before).any()

@@ -40,8 +40,8 @@ def job(out: Path, work: Path, below: int = 2**32) -> CheckJob:
 
 def same(one: ShardReport, other: ShardReport) -> bool:
     samples = [[(some.where, some.ids.tolist()) for some in report.samples] for report in (one, other)]
-    parts = [{**vars(report), "samples": None} for report in (one, other)]
-    return parts[0] == parts[1] and samples[0] == samples[1]
+    stages = [{**vars(report), "samples": None} for report in (one, other)]
+    return stages[0] == stages[1] and samples[0] == samples[1]
 
 
 def test_a_pipeline_reports_what_the_checker_does(out: Path, tmp_path: Path) -> None:

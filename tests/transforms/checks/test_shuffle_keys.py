@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.schemas.plan import PLAN_SCHEMA, Plan
-from byline.transforms.checks.shuffle_keys import InputNames, check_places, check_ranges
+from byline.transforms.checks.shuffle_keys import InputNames, check_ranges, check_shuffle_keys
 from byline.transforms.fields.selecting import Predicate, list_predicate, rank_predicate, threshold_predicate
-from tests.reference import placing
+from tests.reference import hashing
 from tests.support import small
 
 FILE = 2**32
@@ -21,34 +21,36 @@ INPUTS = InputNames.of([("c4", "x.gz"), ("dclm", "x.gz")])
 
 
 def plan_rows(*ranges: tuple[str, int, int]) -> pa.RecordBatch:
-    fields = [("source", pa.string()), ("place_lo", pa.uint64()), ("place_hi", pa.uint64())]
+    fields = [("source", pa.string()), ("shuffle_key_lo", pa.uint64()), ("shuffle_key_hi", pa.uint64())]
     columns = [pa.array([item[n] for item in ranges], kind) for n, (_, kind) in enumerate(fields)]
     return pa.RecordBatch.from_arrays(columns, names=[name for name, _ in fields])
 
 
-def test_places_are_hashed_anew() -> None:
+def test_shuffle_keys_are_hashed_anew() -> None:
     documents = np.array([0, 7, FILE, FILE + 2**31])
-    expected = [placing.place(*INPUTS.names[document >> 32], document & (FILE - 1)) for document in documents.tolist()]
-    assert INPUTS.places(documents).tolist() == expected
+    expected = [
+        hashing.shuffle_key(*INPUTS.names[document >> 32], document & (FILE - 1)) for document in documents.tolist()
+    ]
+    assert INPUTS.shuffle_keys(documents).tolist() == expected
 
 
 def test_documents_outside_the_ranges_of_their_shard() -> None:
     documents = np.array([*range(5), *range(FILE, FILE + 5)])
-    place = INPUTS.places(documents).tolist()
+    shuffle_key = INPUTS.shuffle_keys(documents).tolist()
     everything = [("c4", 0, 2**64 - 1), ("dclm", 0, 2**64 - 1)]
-    assert check_places(documents, INPUTS, plan_rows(*everything)) == []
-    exact = [("c4", p, p) for p in place[:5]] + [("dclm", p, p) for p in place[5:]]
-    assert check_places(documents, INPUTS, plan_rows(*exact)) == []
-    assert check_places(documents, INPUTS, plan_rows(*exact[:7], *exact[8:])) == [
+    assert check_shuffle_keys(documents, INPUTS, plan_rows(*everything)) == []
+    exact = [("c4", p, p) for p in shuffle_key[:5]] + [("dclm", p, p) for p in shuffle_key[5:]]
+    assert check_shuffle_keys(documents, INPUTS, plan_rows(*exact)) == []
+    assert check_shuffle_keys(documents, INPUTS, plan_rows(*exact[:7], *exact[8:])) == [
         "row 2 of dclm/x.gz is in it, but not planned for it"
     ]
-    assert check_places(documents, INPUTS, plan_rows(everything[0])) == [
+    assert check_shuffle_keys(documents, INPUTS, plan_rows(everything[0])) == [
         "row 0 of dclm/x.gz is in it, but not planned for it",
         "row 1 of dclm/x.gz is in it, but not planned for it",
         "row 2 of dclm/x.gz is in it, but not planned for it",
         "2 more documents are not planned for it",
     ]
-    assert len(check_places(documents, INPUTS, None)) == 4
+    assert len(check_shuffle_keys(documents, INPUTS, None)) == 4
 
 
 # ------------------------------------------------------------------------------------------------------------- ranges
@@ -71,7 +73,7 @@ PREDICATES = [
 ]
 ALL, LOW, HIGH, MIDDLE, OTHER, LISTED = range(6)
 
-# The main line is a with 4 shards and b with 2; the branches c-1 and c-2 leave behind 2 and 4 shards.
+# The timeline is a with 4 shards and b with 2; the branches c-1 and c-2 leave behind 2 and 4 shards.
 PHASES = [
     {"name": "a", "shards": 4, "branch": None},
     {"name": "b", "shards": 2, "branch": None},
@@ -82,10 +84,10 @@ Row = tuple[str, int, int, str, int, int, int, int]
 
 
 def row(
-    place: str, low: int, high: int, predicates: int = ALL, *, source: str = "c4", epoch: int = 0, slice_: int = 0
+    shuffle_key: str, low: int, high: int, predicates: int = ALL, *, source: str = "c4", epoch: int = 0, slice_: int = 0
 ) -> Row:
-    """A row of the plan; `place` is like `a/3`, phase and shard."""
-    phase, shard = place.split("/")
+    """A row of the plan; `shuffle_key` is like `a/3`, phase and shard."""
+    phase, shard = shuffle_key.split("/")
     return phase, int(shard), slice_, source, epoch, low, high, predicates
 
 
@@ -102,7 +104,7 @@ FINE = {
     "bins of an order": [row("a/0", 0, 50, LOW), row("a/1", 0, 50, HIGH)],
     "bins in slices of a shard": [row("a/0", 0, 50, LOW), row("a/0", 0, 50, HIGH, slice_=1)],
     "a bin and a share below it": [row("a/0", 0, 50, HIGH), row("b/0", 10, 20, MIDDLE)],
-    "a branch behind which the main line goes on": [row("a/2", 10, 19), row("c-1/0", 10, 19)],
+    "a branch behind which the timeline goes on": [row("a/2", 10, 19), row("c-1/0", 10, 19)],
     "a branch and a later phase": [row("b/0", 10, 19), row("c-2/0", 15, 25)],
     "two branches": [row("c-1/0", 10, 19), row("c-2/0", 10, 19)],
     "nothing": [],
@@ -135,11 +137,11 @@ WRONG = {
 
 @pytest.mark.parametrize(("rows", "who"), WRONG.values(), ids=WRONG.keys())
 def test_ranges_that_share_a_document_of_one_model(rows: list[Row], who: str) -> None:
-    assert check_ranges(plan_of(rows)) == [f"plan.arrow: {who} take the same places of source c4, epoch 0"]
+    assert check_ranges(plan_of(rows)) == [f"plan.arrow: {who} take the same shuffle keys of source c4, epoch 0"]
 
 
 def drawn_twice(rows: list[Row]) -> bool:
-    """By looking at every document that each model reads: 8 places, keys 0 to 9 of q."""
+    """By looking at every document that each model reads: 8 shuffle keys, keys 0 to 9 of q."""
     lines = [["a/0", "a/1", "a/2", "a/3", "b/0", "b/1"], ["a/0", "a/1", "c-1/0"], ["a/0", "a/1", "a/2", "a/3", "c-2/0"]]
     bounds = {ALL: (0, 10), LOW: (0, 5), HIGH: (5, 10), MIDDLE: (3, 5)}
     for line in lines:
@@ -157,11 +159,11 @@ def drawn_twice(rows: list[Row]) -> bool:
 def any_rows(draw: st.DrawFn) -> list[Row]:
     rows = []
     for _ in range(draw(st.integers(0, 6))):
-        place = draw(st.sampled_from(["a/0", "a/1", "a/2", "a/3", "b/0", "b/1", "c-1/0", "c-2/0"]))
+        shuffle_key = draw(st.sampled_from(["a/0", "a/1", "a/2", "a/3", "b/0", "b/1", "c-1/0", "c-2/0"]))
         low = draw(st.integers(0, 7))
         predicates = draw(st.sampled_from([ALL, LOW, HIGH, MIDDLE]))
         source, epoch = draw(st.sampled_from(["c4", "dclm"])), draw(st.integers(0, 1))
-        rows.append(row(place, low, draw(st.integers(low, 7)), predicates, source=source, epoch=epoch))
+        rows.append(row(shuffle_key, low, draw(st.integers(low, 7)), predicates, source=source, epoch=epoch))
     return rows
 
 
@@ -171,7 +173,7 @@ def test_a_range_is_told_where_a_model_reads_a_document_twice(rows: list[Row]) -
     assert bool(check_ranges(plan_of(rows))) == drawn_twice(rows)
 
 
-def test_ranges_of_the_highest_places() -> None:
+def test_ranges_of_the_highest_shuffle_keys() -> None:
     """Beyond 2^63, where a signed or a floating number would be wrong."""
     top = 2**64 - 1
     assert check_ranges(plan_of([row("a/0", 0, top - 1), row("a/1", top, top)])) == []

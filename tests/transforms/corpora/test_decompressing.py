@@ -21,8 +21,8 @@ SKIPPED = struct.pack("<II", 0x184D2A53, 5) + b"12345"
 
 def lz4(data):
     sink = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(sink, "lz4") as stream:
-        stream.write(data)
+    with pa.CompressedOutputStream(sink, "lz4") as compressed:
+        compressed.write(data)
     return sink.getvalue().to_pybytes()
 
 

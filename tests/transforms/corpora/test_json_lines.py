@@ -321,7 +321,7 @@ def test_one_value_as_two_types(tmp_path):
     assert read(file, schema, paths) == [{"text": "7", "url": "x", "m": '{"u":"x"}', "n": 7}, {"text": "a", "m": "y"}]
 
 
-# --- what a rewrite reads
+# --- what a formatter reads
 
 CHATS = pa.schema([MESSAGES, QUESTION, ANSWER, ("url", pa.large_string())])
 CHAT_PATHS = {"messages": "c.m", "question": "q", "answer": "c.a", "url": "url"}
@@ -395,7 +395,7 @@ def test_malformed_chats(tmp_path, line, reason):
 
 
 @pytest.mark.parametrize(("name", "path"), [("messages", "c.m"), ("question", "q"), ("answer", "c.a")])
-def test_fields_of_a_rewrite_that_are_in_no_record(tmp_path, name, path):
+def test_fields_of_a_formatter_that_are_in_no_record(tmp_path, name, path):
     record = {"c": {"m": [], "a": "b"}, "q": "c"}
     (record["c"] if path.startswith("c.") else record).pop(path.removeprefix("c."))
     file = write(tmp_path, orjson.dumps(record))

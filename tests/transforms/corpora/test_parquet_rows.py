@@ -249,7 +249,7 @@ def test_damaged_file(tmp_path):
         read(file)
 
 
-# --- what a rewrite reads
+# --- what a formatter reads
 
 CHATS = pa.schema([MESSAGES, QUESTION, ANSWER])
 CHAT_PATHS = {"messages": "c.m", "question": "q"}
@@ -321,7 +321,7 @@ def test_columns_that_are_no_messages(tmp_path, kind):
 
 
 @pytest.mark.parametrize("missing", ["messages", "question", "answer"])
-def test_columns_of_a_rewrite_that_are_missing(tmp_path, missing):
+def test_columns_of_a_formatter_that_are_missing(tmp_path, missing):
     columns = {"messages": pa.nulls(1), "question": ["a"], "answer": ["b"]}
     columns.pop(missing)
     message = (

@@ -215,7 +215,7 @@ def test_chunks_come_while_the_file_is_read(tmp_path, monkeypatch):
     assert sum(asked) < 10
 
 
-# --- what a rewrite reads
+# --- what a formatter reads
 
 
 def source_of(format="jsonl", **values):
@@ -223,7 +223,7 @@ def source_of(format="jsonl", **values):
 
 
 @pytest.mark.parametrize("format", ["jsonl", "parquet"])
-def test_columns_for_a_rewrite(tmp_path, format):
+def test_columns_for_a_formatter(tmp_path, format):
     records = [
         {"m": [{"role": "u", "content": "é"}, {"role": "a", "content": "b"}], "q": "x", "a": "yz", "n": 1, "text": "t"},
         {"m": None, "q": "", "a": None, "n": 2, "text": "uu"},
@@ -234,24 +234,24 @@ def test_columns_for_a_rewrite(tmp_path, format):
         pq.write_table(pa.Table.from_pylist(records), tmp_path / "a")
         file = InputFile("mine", "a", str(tmp_path / "a"), 1)
     fields = {"messages": "m", "question": "q", "answer": "a"}
-    source = source_of(format, rewrite="chat", fields=fields, keep={"n": "int"})
+    source = source_of(format, formatter="chat", fields=fields, keep={"n": "int"})
     (batch,) = reading.read_batches(file, source)
     assert batch.schema.names == ["row", "url", "n", "messages", "question", "answer"]
     assert batch["messages"].to_pylist() == [[{"role": "u", "content": "é"}, {"role": "a", "content": "b"}], None]
     assert (batch["question"].to_pylist(), batch["answer"].to_pylist()) == (["x", ""], ["yz", None])
     assert info_of(batch).bytes_read == 6
     # Named, the text is read as well, and without such fields as ever.
-    (batch,) = reading.read_batches(file, source_of(format, rewrite="a:b", fields={"text": "text", "messages": "m"}))
+    (batch,) = reading.read_batches(file, source_of(format, formatter="a:b", fields={"text": "text", "messages": "m"}))
     assert batch.schema.names == ["row", "text", "url", "messages"]
     assert info_of(batch).bytes_read == 6
-    (batch,) = reading.read_batches(file, source_of(format, rewrite="fim"))
+    (batch,) = reading.read_batches(file, source_of(format, formatter="fim"))
     assert batch.schema.names == ["row", "text", "url"]
 
 
 def test_chunks_are_cut_by_all_that_a_document_is_made_of(tmp_path):
     records = [{"m": [{"role": "user", "content": "é" * size}] * 2, "q": "x" * size} for size in (0, 1, 2, 3)]
     file = write_lines(tmp_path, records)
-    source = source_of(rewrite="chat", fields={"messages": "m", "question": "q"})
+    source = source_of(formatter="chat", fields={"messages": "m", "question": "q"})
     batches = list(reading.read_batches(file, source, 5))
     assert [(batch["row"].to_pylist(), info_of(batch).bytes_read) for batch in batches] == [
         ([0, 1], 5), ([2], 10), ([3], 15),

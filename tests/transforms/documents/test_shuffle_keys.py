@@ -14,11 +14,11 @@ from byline.transforms.documents.shuffle_keys import (
     in_sample,
     left_empty,
     orders,
-    places,
+    shuffle_keys,
     splitmix64,
     ties,
 )
-from tests.reference import placing as slow
+from tests.reference import hashing as slow
 from tests.reference.selection import tie
 
 words = st.integers(0, 2**64 - 1)
@@ -43,18 +43,18 @@ def test_splitmix64_of_an_array(values: list[int]) -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=8), st.text(max_size=20), st.lists(st.integers(0, 2**40), max_size=10))
-def test_places(source: str, path: str, rows: list[int]) -> None:
-    found = places(source, path, np.array(rows, np.int64))
+def test_shuffle_keys(source: str, path: str, rows: list[int]) -> None:
+    found = shuffle_keys(source, path, np.array(rows, np.int64))
     assert found.dtype == np.uint64
-    assert found.tolist() == [slow.place(source, path, row) for row in rows]
+    assert found.tolist() == [slow.shuffle_key(source, path, row) for row in rows]
 
 
-def test_a_place_goes_round_the_end_of_the_circle() -> None:
+def test_a_shuffle_key_goes_round_the_end_of_the_circle() -> None:
     hashes = {path: mmh3.hash64(f"s/{path}", 0, signed=False)[0] for path in map(str, range(100))}
     path = max(hashes, key=hashes.__getitem__)
     row = 2**64 - hashes[path] + 5
     assert row < 2**63
-    assert places("s", path, np.array([row])).tolist() == [slow.splitmix64(5)]
+    assert shuffle_keys("s", path, np.array([row])).tolist() == [slow.splitmix64(5)]
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])

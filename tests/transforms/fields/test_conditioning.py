@@ -16,7 +16,7 @@ from byline.transforms.documents.shuffle_keys import dropped_out, left_empty
 from byline.transforms.fields.conditioning import Prefixes, make_prefixes, markers, no_prefixes, store_columns
 from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
-from tests.reference import layout, placing
+from tests.reference import hashing, layout
 from tests.support import small
 
 NONE = FieldValues()
@@ -55,7 +55,7 @@ def slow_prefix(
     """A document's prefix and whether it is the unknown one for its length, as docs/formats.md has it."""
 
     def share(constant: int) -> Fraction:
-        return Fraction(placing.splitmix64(order ^ constant) >> 11, 2**53)
+        return Fraction(hashing.splitmix64(order ^ constant) >> 11, 2**53)
 
     def marked(inner: list[int]) -> list[int]:
         return [ADDED[name] for name in [condition.begin] if name] + inner + [ADDED[n] for n in [condition.end] if n]
@@ -222,8 +222,8 @@ def test_values_that_top_does_not_keep_and_bins(tokenizer: TextTokenizer) -> Non
 
 
 def test_only_prefixes_before_are_masked(tokenizer: TextTokenizer) -> None:
-    for place, masked in (("before", [1]), ("after", [0])):
-        condition = Condition.model_validate({"template": "{host}", "place": place})
+    for position, masked in (("before", [1]), ("after", [0])):
+        condition = Condition.model_validate({"template": "{host}", "position": position})
         found = make_prefixes(batch_of(["q"]), "a", condition, NONE, None, tokenizer, 16)
         assert (found.lengths.tolist(), found.masked_lengths.tolist()) == ([1], masked)
 

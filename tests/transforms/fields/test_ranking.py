@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.transforms.fields import ranking
-from tests.reference import placing, selection
+from tests.reference import hashing, selection
 
 MOST, LEAST = 2**63 - 1, -(2**63)
 FLOATS = [math.inf, 1.7e308, 3.4e38, 1.0, 0.1, 1e-45, 5e-324, 0.0, -5e-324, -1e-45, -1.0, -1.7e308, -math.inf]
@@ -163,24 +163,26 @@ def test_bounds(kind: str, bound: Fraction, low: int, high: int) -> None:
 # -------------------------------------------------------------------------------------------------------------- digits
 
 
-def test_digit_places() -> None:
+def test_digit_shuffle_keys() -> None:
     low_words = [(word, shift) for word in (1, 2) for shift in (48, 32, 16, 0)]
-    assert ranking.digit_places("float32") == [(0, 16), (0, 0), *low_words]
+    assert ranking.digit_shuffle_keys("float32") == [(0, 16), (0, 0), *low_words]
     assert (
-        ranking.digit_places("int") == ranking.digit_places("float") == [(0, 48), (0, 32), (0, 16), (0, 0), *low_words]
+        ranking.digit_shuffle_keys("int")
+        == ranking.digit_shuffle_keys("float")
+        == [(0, 48), (0, 32), (0, 16), (0, 0), *low_words]
     )
 
 
 @given(st.data(), st.sampled_from(["float32", "int"]), words)
-def test_digits_give_the_rank_back(data: st.DataObject, kind: str, place: int) -> None:
+def test_digits_give_the_rank_back(data: st.DataObject, kind: str, shuffle_key: int) -> None:
     key = data.draw(st.integers(0, 2 ** WIDTH[kind] - 1))
-    columns = np.array([key], np.uint64), np.array([place], np.uint64)
+    columns = np.array([key], np.uint64), np.array([shuffle_key], np.uint64)
     digits: tuple[int, ...] = ()
-    for _ in ranking.digit_places(kind):
+    for _ in ranking.digit_shuffle_keys(kind):
         rows, bins = ranking.next_digits(*columns, kind, (digits,))
         assert rows.tolist() == [0]
         digits = (*digits, int(bins[0]))
-    assert ranking.rank_of(digits, kind) == (key, selection.tie(place), place)
+    assert ranking.rank_of(digits, kind) == (key, selection.tie(shuffle_key), shuffle_key)
     assert ranking.key_digits(key, kind) == digits[: WIDTH[kind] // 16]
     for known in range(1, len(digits)):
         wrong = (*digits[: known - 1], digits[known - 1] ^ 1)
@@ -196,10 +198,12 @@ def test_several_heads_are_counted_apart() -> None:
 
 
 def test_documents_of_equal_keys_are_told_apart_by_ties() -> None:
-    places = np.arange(50, dtype=np.uint64)
-    rows, bins = ranking.next_digits(np.full(50, 7, np.uint64), places, "int", ((0, 0, 0, 7),))
+    shuffle_keys = np.arange(50, dtype=np.uint64)
+    rows, bins = ranking.next_digits(np.full(50, 7, np.uint64), shuffle_keys, "int", ((0, 0, 0, 7),))
     assert rows.tolist() == list(range(50))
-    assert bins.tolist() == [placing.splitmix64(place ^ selection.TIE_CONSTANT) >> 48 for place in range(50)]
+    assert bins.tolist() == [
+        hashing.splitmix64(shuffle_key ^ selection.TIE_CONSTANT) >> 48 for shuffle_key in range(50)
+    ]
 
 
 @given(st.lists(st.integers(LEAST, MOST) | st.integers(-3, 3) | st.integers(65530, 65540), min_size=1), st.booleans())

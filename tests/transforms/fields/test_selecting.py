@@ -19,10 +19,10 @@ HOST_TYPE = pa.dictionary(pa.int32(), pa.string())
 
 
 def batch(**columns: tuple[list[Any], pa.DataType]) -> pa.RecordBatch:
-    """Documents with places 0, 1, ... and the given columns."""
+    """Documents with shuffle keys 0, 1, ... and the given columns."""
     arrays = {name: pa.array(values, type_) for name, (values, type_) in columns.items()}
     rows = len(next(iter(arrays.values())))
-    return pa.RecordBatch.from_pydict({"place": pa.array(np.arange(rows, dtype=np.uint64)), **arrays})
+    return pa.RecordBatch.from_pydict({"shuffle_key": pa.array(np.arange(rows, dtype=np.uint64)), **arrays})
 
 
 def held(predicates: list[selecting.Predicate], some: pa.RecordBatch, source: str = "a") -> list[bool]:
@@ -65,9 +65,9 @@ def test_a_share_of_the_highest() -> None:
     assert held([predicate], some) == [1, 1, 0, 0, 0, 0]
 
 
-def test_equal_numbers_are_decided_by_tie_then_place() -> None:
-    places = list(range(100))
-    by_tie = sorted(places, key=lambda place: (selection.tie(place), place))
+def test_equal_numbers_are_decided_by_tie_then_shuffle_key() -> None:
+    shuffle_keys = list(range(100))
+    by_tie = sorted(shuffle_keys, key=lambda shuffle_key: (selection.tie(shuffle_key), shuffle_key))
     some = batch(n=([5] * 100, pa.int64()))
     for taken in (0, 1, 40, 99):
         border = key(5, "int"), selection.tie(by_tie[taken]), by_tie[taken]
@@ -117,7 +117,7 @@ def test_thresholds_compare_as_fractions_do(
     data: st.DataObject, kind: str, low: Fraction | None, high: Fraction | None
 ) -> None:
     column = pa.array(data.draw(st.lists(numbers[kind], min_size=1, max_size=8)), TYPES[kind])
-    some = pa.RecordBatch.from_pydict({"place": pa.array(range(len(column)), pa.uint64()), "n": column})
+    some = pa.RecordBatch.from_pydict({"shuffle_key": pa.array(range(len(column)), pa.uint64()), "n": column})
     documents = [selection.Candidate("a", i, 1, {"n": value}) for i, value in enumerate(column.to_pylist())]
     expected = selection.select(documents, [selection.Step(at_least=low, at_most=high, by="n")], {"n": kind})
     if low is None and high is None:

@@ -20,7 +20,7 @@ from byline.transforms.files.arrow_file import (
 )
 
 FIELDS: list[tuple[pa.Field, st.SearchStrategy[Any]]] = [
-    (pa.field("place", pa.uint64(), nullable=False), st.integers(0, 2**64 - 1)),
+    (pa.field("location", pa.uint64(), nullable=False), st.integers(0, 2**64 - 1)),
     (pa.field("row", pa.int64(), nullable=False), st.integers(-(2**63), 2**63 - 1)),
     (pa.field("file", pa.int32(), nullable=False), st.integers(0, 2**31 - 1)),
     (pa.field("score", pa.float32()), st.none() | st.floats(width=32, allow_nan=False)),

@@ -433,7 +433,7 @@ def test_an_arrow_file_is_read_by_columns(server: ObjectServer) -> None:
 
 
 def test_a_changed_source_is_compared_with_the_ones_on_the_store(server: ObjectServer) -> None:
-    store_index.write_parts(f"{ROOT}/store/mine/one", {"a": 1, "b": 2})
+    store_index.write_settings(f"{ROOT}/store/mine/one", {"a": 1, "b": 2})
     assert store_index.nearest_change(f"{ROOT}/store", "mine", {"a": 1, "b": 3}) == ["b"]
 
 

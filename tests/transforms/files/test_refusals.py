@@ -131,7 +131,7 @@ NO_FOLDER = "there is a file where a folder is expected: choose another place"
         ("file/.tmp-0123456789abcdef-runs.txt", f"file: cannot be written (File exists); {NO_FOLDER}"),
     ],
 )
-def test_a_place_that_there_cannot_be(tmp_path: Path, name: str, line: str) -> None:
+def test_a_location_that_there_cannot_be(tmp_path: Path, name: str, line: str) -> None:
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "folder").mkdir()
     assert line_of(lambda: write(f"{tmp_path}/{name}")) == f"{tmp_path}/{line}"

@@ -161,7 +161,7 @@ NAME = ".tmp-0123456789abcdef-a.arrow"
 
 
 @pytest.mark.parametrize(
-    ("place", "seconds", "is_removed"),
+    ("location", "seconds", "is_removed"),
     [
         (f"c4/5f3e/{NAME}", DAY + 1, True),
         (f"c4/5f3e/{NAME}", DAY - 1, False),
@@ -186,11 +186,11 @@ NAME = ".tmp-0123456789abcdef-a.arrow"
     ],
 )
 def test_only_what_nobody_can_be_writing_is_removed(
-    tmp_path: Path, place: str, seconds: float, is_removed: bool
+    tmp_path: Path, location: str, seconds: float, is_removed: bool
 ) -> None:
-    leave(tmp_path / place, seconds)
+    leave(tmp_path / location, seconds)
     assert storage.remove_unfinished(str(tmp_path), NOW) == ((1, 5) if is_removed else (0, 0))
-    assert files_below(tmp_path) == ([] if is_removed else [place])
+    assert files_below(tmp_path) == ([] if is_removed else [location])
 
 
 @pytest.mark.parametrize("form", ["{}", "{}/"])

@@ -148,9 +148,9 @@ chosen = st.fixed_dictionaries(
 @given(st.lists(st.one_of(messages, st.none()), max_size=5), chosen)
 @settings(max_examples=200, deadline=None)
 def test_as_the_reference(records: list[Messages | None], options: dict[str, Any]) -> None:
-    source = Source(format="jsonl", path="x", fields={"messages": "m"}, rewrite={"name": "chat", **options})
+    source = Source(format="jsonl", path="x", fields={"messages": "m"}, formatter={"name": "chat", **options})
     found = written(records, **options)
     for each, row in zip(records, found, strict=True):
         record = {"m": None if each is None else [{"role": role, "content": content} for role, content in each]}
-        text, loss, special = reference.rewritten(reference.RawDocument("a", "x", 0, None, None, record), source)
+        text, loss, special = reference.formatted(reference.RawDocument("a", "x", 0, None, None, record), source)
         assert (row["text"], row["trained"], row["named"]) == (text, covered(text, loss), covered(text, special))

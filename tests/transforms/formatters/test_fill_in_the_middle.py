@@ -110,7 +110,7 @@ rates = st.sampled_from([0, 0.1, 0.5, 0.9, 1])
 @settings(max_examples=150, deadline=None)
 def test_as_the_reference(texts: list[str | None], first: int, rate: float, spm_rate: float) -> None:
     options = {**NAMES, "rate": rate, "spm_rate": spm_rate}
-    source = Source(format="jsonl", path="x", rewrite={"name": "fim", **options})
+    source = Source(format="jsonl", path="x", formatter={"name": "fim", **options})
     raws = [reference.RawDocument("a", "x", first + at, text, None, {}) for at, text in enumerate(texts)]
-    expected = [reference.rewritten(raw, source) for raw in raws]
+    expected = [reference.formatted(raw, source) for raw in raws]
     assert [(text, None, spans) for text, spans in written(texts, first, rate=rate, spm_rate=spm_rate)] == expected

@@ -1,4 +1,4 @@
-"""Rewriting a batch: what a function is given, what is checked of what it gives, and that other sources pass."""
+"""Formatting a batch: what a function is given, what is checked of what it gives, and that other sources pass."""
 
 import re
 import sys
@@ -29,11 +29,11 @@ from byline.schemas.documents import (
 from byline.transforms.documents.coder import RecordBatchCoder
 from byline.transforms.formatters import formatting
 from byline.transforms.formatters.formatting import (
-    RewriteDocuments,
-    Rewriter,
+    FormatDocuments,
+    OpenFormatter,
+    format_batch,
     module_sha256,
-    open_rewriter,
-    rewrite_batch,
+    open_formatter,
 )
 
 LICENSE = pa.field("license", pa.string())
@@ -52,21 +52,21 @@ def batch_of(texts: list[str | None], source: str = "mine") -> pa.RecordBatch:
 
 def source_of(name: str = "fim", malformed: str = "error", **options: Any) -> Source:
     fields = {"messages": "m", "question": "q", "answer": "a"}
-    rewrite = {"name": name, **options}
-    return Source(format="jsonl", path="x", fields=fields, rewrite=rewrite, malformed=malformed)
+    formatter = {"name": name, **options}
+    return Source(format="jsonl", path="x", fields=fields, formatter=formatter, malformed=malformed)
 
 
-def rewritten(given: Any, texts: list[str | None], malformed: str = "error") -> pa.RecordBatch:
+def formatted(given: Any, texts: list[str | None], malformed: str = "error") -> pa.RecordBatch:
     """What becomes of a batch by a function that gives this."""
-    rewriter = Rewriter("mine", "lib:f", lambda batch: given, {}, source_of(malformed=malformed).malformed)
-    found = rewrite_batch(batch_of(texts), rewriter)
+    formatter = OpenFormatter("mine", "lib:f", lambda batch: given, {}, source_of(malformed=malformed).malformed)
+    found = format_batch(batch_of(texts), formatter)
     found.validate(full=True)
     return found
 
 
 def mistake(given: Any, texts: list[str | None]) -> str:
     with pytest.raises(BylineError) as error:
-        rewritten(given, texts)
+        formatted(given, texts)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -74,12 +74,12 @@ def mistake(given: Any, texts: list[str | None]) -> str:
 # --------------------------------------------------------------------------------------------------- what is given
 
 
-def test_columns_of_a_rewritten_batch() -> None:
+def test_columns_of_a_formatted_batch() -> None:
     batch = batch_of(["a", None])
     messages = pa.array([[{"role": "user", "content": "Hi"}], None], MESSAGES.type)
     batch = with_info(batch.append_column(MESSAGES, messages), info_of(batch))
     given = {"text": ["ab", None], "loss_spans": [[0, 1], None], "special_spans": [None, []]}
-    found = rewrite_batch(batch, Rewriter("mine", "lib:f", lambda batch: given, {}, source_of().malformed))
+    found = format_batch(batch, OpenFormatter("mine", "lib:f", lambda batch: given, {}, source_of().malformed))
     assert found.schema.remove_metadata() == pa.schema([ROW, TEXT, URL, LICENSE, LOSS_SPANS, SPECIAL_SPANS])
     assert info_of(found) == info_of(batch)
     assert [list(row.values()) for row in found.to_pylist()] == [
@@ -91,15 +91,17 @@ def test_columns_of_a_rewritten_batch() -> None:
 def test_a_text_that_was_not_read_stands_behind_the_row() -> None:
     batch = batch_of(["a"]).drop_columns(["text"])
     batch = with_info(batch, info_of(batch_of(["a"])))
-    found = rewrite_batch(batch, Rewriter("mine", "lib:f", lambda batch: {"text": ["b"]}, {}, source_of().malformed))
+    found = format_batch(
+        batch, OpenFormatter("mine", "lib:f", lambda batch: {"text": ["b"]}, {}, source_of().malformed)
+    )
     assert found.schema.names == ["row", "text", "url", "license", "loss_spans", "special_spans"]
 
 
-def test_a_source_without_a_rewrite_passes_as_it_is() -> None:
+def test_a_source_without_a_formatter_passes_as_it_is() -> None:
     batch = batch_of(["a"])
-    assert open_rewriter("plain", Source(format="jsonl", path="x")) is None
-    assert rewrite_batch(batch, None) is batch
-    assert open_rewriter("add", Source(format="arithmetic")) is None
+    assert open_formatter("plain", Source(format="jsonl", path="x")) is None
+    assert format_batch(batch, None) is batch
+    assert open_formatter("add", Source(format="arithmetic")) is None
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_a_source_without_a_rewrite_passes_as_it_is() -> None:
     ],
 )
 def test_what_a_function_may_give(given: Any) -> None:
-    found = rewritten(given, ["x", "y"]).to_pylist()
+    found = formatted(given, ["x", "y"]).to_pylist()
     assert [(row["row"], row["text"], row["url"], row["license"]) for row in found] == [
         (10, "a", "http://a.org/x", "mit"),
         (11, "b", "http://a.org/y", "mit"),
@@ -124,13 +126,13 @@ def test_what_a_function_may_give(given: Any) -> None:
 @pytest.mark.parametrize("kind", [pa.list_(pa.int64()), pa.large_list(pa.int16()), pa.list_(pa.uint32())])
 def test_spans_of_other_types(kind: pa.DataType) -> None:
     spans = pa.array([[9, 9], [0, 2, 2, 3], None], kind).slice(1)
-    found = rewritten({"text": ["abc", "d"], "loss_spans": spans, "special_spans": spans}, ["x", "y"])
+    found = formatted({"text": ["abc", "d"], "loss_spans": spans, "special_spans": spans}, ["x", "y"])
     assert found["loss_spans"].to_pylist() == found["special_spans"].to_pylist() == [[0, 2, 2, 3], None]
 
 
 # ------------------------------------------------------------------------------------------------- what is refused
 
-WHERE = "sources.mine.rewrite: lib:f, x.jsonl"
+WHERE = "sources.mine.formatter: lib:f, x.jsonl"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +196,7 @@ def test_what_a_function_may_not_give(given: Any, message: str) -> None:
 )
 def test_values_of_a_wrong_type(given: Any, where: str | None) -> None:
     if where is None:
-        assert rewritten(given, ["x"])["text"].to_pylist() == ["1"]  # a number becomes its decimal
+        assert formatted(given, ["x"])["text"].to_pylist() == ["1"]  # a number becomes its decimal
     else:
         assert mistake(given, ["x"]).startswith(f"{WHERE}: {where}")
 
@@ -205,7 +207,7 @@ def test_the_first_bad_row_is_named() -> None:
         {"text": ["ab"] * 5, "loss_spans": spans}, ["x"] * 5
     )
     # The end of one row's spans and the start of the next one's are not compared.
-    assert len(rewritten({"text": ["abc"] * 2, "loss_spans": [[2, 3], [0, 1]]}, ["x"] * 2)) == 2
+    assert len(formatted({"text": ["abc"] * 2, "loss_spans": [[2, 3], [0, 1]]}, ["x"] * 2)) == 2
 
 
 # ----------------------------------------------------------------------------------------------------- malformed
@@ -220,13 +222,13 @@ def test_a_malformed_record_is_an_error() -> None:
 
 def test_malformed_records_are_dropped_and_counted() -> None:
     given = {"text": ["a", None, "c"], "loss_spans": [None, None, []], "malformed": [None, "no good", None]}
-    found = rewritten(given, ["x"] * 3, "drop")
+    found = formatted(given, ["x"] * 3, "drop")
     assert [(row["row"], row["text"], row["loss_spans"]) for row in found.to_pylist()] == [
         (10, "a", None),
         (12, "c", []),
     ]
     assert info_of(found).dropped == {"malformed": 2}
-    assert rewritten({"text": [None], "malformed": ["x"]}, ["x"], "drop").num_rows == 0
+    assert formatted({"text": [None], "malformed": ["x"]}, ["x"], "drop").num_rows == 0
 
 
 # --------------------------------------------------------------------------------------------- functions of one's own
@@ -249,35 +251,35 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
 
 
 def test_a_function_of_ones_own(module: Path) -> None:
-    rewriter = open_rewriter("mine", source_of(f"{module.stem}:upper", end="?"))
-    found = rewrite_batch(batch_of(["é"]), rewriter)
+    formatter = open_formatter("mine", source_of(f"{module.stem}:upper", end="?"))
+    found = format_batch(batch_of(["é"]), formatter)
     assert (found["text"].to_pylist(), found["loss_spans"].to_pylist()) == (["É?"], [[0, 1]])
 
 
 def test_what_cannot_be_called(module: Path) -> None:
     def mistake(name: str, **options: Any) -> str:
         with pytest.raises(BylineError) as error:
-            open_rewriter("mine", source_of(name, **options))
+            open_formatter("mine", source_of(name, **options))
         return str(error.value)
 
     assert mistake(f"{module.stem}:upper", stop="?") == (
-        f"sources.mine.rewrite: {module.stem}:upper cannot be called with these options (got an unexpected keyword "
+        f"sources.mine.formatter: {module.stem}:upper cannot be called with these options (got an unexpected keyword "
         "argument 'stop'); it takes: end, start"
     )
-    assert mistake(f"{module.stem}:lower") == f"sources.mine.rewrite: {module} has no function 'lower'"
-    assert mistake(f"{module.stem}:number") == f"sources.mine.rewrite: {module} has no function 'number'"
+    assert mistake(f"{module.stem}:lower") == f"sources.mine.formatter: {module} has no function 'lower'"
+    assert mistake(f"{module.stem}:number") == f"sources.mine.formatter: {module} has no function 'number'"
     assert mistake("no_such_module:f") == (
-        "sources.mine.rewrite: no_such_module cannot be imported (No module named 'no_such_module'); install its "
+        "sources.mine.formatter: no_such_module cannot be imported (No module named 'no_such_module'); install its "
         "package, or run in the folder that holds it"
     )
     (module.parent / "broken_module_of_mine.py").write_text("def f(:\n")
-    assert "sources.mine.rewrite: broken_module_of_mine cannot be imported (" in mistake("broken_module_of_mine:f")
+    assert "sources.mine.formatter: broken_module_of_mine cannot be imported (" in mistake("broken_module_of_mine:f")
     assert "cannot be called with these options" in mistake("chat", stop="?")
 
 
 def test_the_sha256_of_a_module(module: Path) -> None:
     def digest(name: str) -> str | None:
-        return module_sha256("mine", source_of(name).rewrite)
+        return module_sha256("mine", source_of(name).formatter)
 
     assert digest("chat") is None
     first = digest(f"{module.stem}:upper")
@@ -285,7 +287,7 @@ def test_the_sha256_of_a_module(module: Path) -> None:
     module.write_text(module.read_text() + "\n")
     assert digest(f"{module.stem}:upper") != first
     for name in ("no_such_module:f", "no_such.module:f", "sys:f"):
-        with pytest.raises(BylineError, match=r"^sources\.mine\.rewrite: there is no module .*; install its package"):
+        with pytest.raises(BylineError, match=r"^sources\.mine\.formatter: there is no module .*; install its package"):
             digest(name)
 
 
@@ -293,14 +295,14 @@ def test_an_error_that_a_function_raises_as_one_of_the_users() -> None:
     def refuse(batch: pa.RecordBatch) -> Mapping[str, Any]:
         raise BylineError("lib: give me better texts")
 
-    with pytest.raises(BylineError, match=r"^sources\.mine\.rewrite: lib: give me better texts$"):
-        rewrite_batch(batch_of(["x"]), Rewriter("mine", "lib:f", refuse, {}, source_of().malformed))
+    with pytest.raises(BylineError, match=r"^sources\.mine\.formatter: lib: give me better texts$"):
+        format_batch(batch_of(["x"]), OpenFormatter("mine", "lib:f", refuse, {}, source_of().malformed))
 
 
 # --------------------------------------------------------------------------------------------------- the transform
 
 
-def test_rewrite_documents_is_a_map_over_batches() -> None:
+def test_formatter_documents_is_a_map_over_batches() -> None:
     sources = {"mine": source_of(rate=1, prefix="<P>"), "plain": Source(format="jsonl", path="x")}
 
     def shown(batch: pa.RecordBatch) -> tuple[str, int, bool]:
@@ -309,25 +311,27 @@ def test_rewrite_documents_is_a_map_over_batches() -> None:
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         made = [batch_of(["some text", "other"]), batch_of(["some text"], "plain")]
         created = pipeline | beam.Create(made).with_output_types(pa.RecordBatch)
-        batches = created | RewriteDocuments(sources)
+        batches = created | FormatDocuments(sources)
         assert batches.element_type is pa.RecordBatch
         assert isinstance(beam.coders.registry.get_coder(batches.element_type), RecordBatchCoder)
         assert_that(batches | beam.Map(shown), equal_to([("mine", 6, True), ("plain", 4, False)]))
     counters = {m.key.metric.name: m.committed for m in pipeline.result.metrics().query()["counters"]}
-    assert counters["documents_rewritten"] == 2
+    assert counters["documents_formatted"] == 2
 
 
-def test_rewrites_are_opened_in_the_worker() -> None:
-    step = formatting._RewriteFn({"mine": source_of("no_such_module:f")})
+def test_formatters_are_opened_in_the_worker() -> None:
+    step = formatting._FormatFn({"mine": source_of("no_such_module:f")})
     with pytest.raises(BylineError, match="no_such_module cannot be imported"):
         step.setup()
 
 
 def test_the_example_of_the_documentation() -> None:
-    text = (Path(__file__).parents[3] / "docs/rewrites.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs/formatters.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names: dict[str, Any] = {}
-    exec(compile(code, "docs/rewrites.md", "exec"), names)
-    rewriter = Rewriter("mine", "lessons:with_hint", names["with_hint"], {"hint": "Look: "}, source_of().malformed)
-    found = rewrite_batch(batch_of(["é", None]), rewriter).to_pylist()
+    exec(compile(code, "docs/formatters.md", "exec"), names)
+    formatter = OpenFormatter(
+        "mine", "lessons:with_hint", names["with_hint"], {"hint": "Look: "}, source_of().malformed
+    )
+    found = format_batch(batch_of(["é", None]), formatter).to_pylist()
     assert [(row["text"], row["loss_spans"]) for row in found] == [("Look: é", [6, 7]), (None, None)]

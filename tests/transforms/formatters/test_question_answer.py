@@ -71,7 +71,7 @@ texts = st.one_of(st.none(), st.text("aé😀\n{}", max_size=5), st.just("{quest
 @settings(max_examples=100, deadline=None)
 def test_as_the_reference(pairs: list[tuple[str | None, str | None]], options: dict[str, Any]) -> None:
     fields = {"question": "q", "answer": "a"}
-    source = Source(format="jsonl", path="x", fields=fields, rewrite={"name": "qa", **options})
+    source = Source(format="jsonl", path="x", fields=fields, formatter={"name": "qa", **options})
     for (asked, given_answer), (text, loss, _) in zip(pairs, written(pairs, **options), strict=True):
         raw = reference.RawDocument("a", "x", 0, None, None, {"q": asked, "a": given_answer})
-        assert (text, loss, None) == reference.rewritten(raw, source)
+        assert (text, loss, None) == reference.formatted(raw, source)

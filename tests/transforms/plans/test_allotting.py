@@ -51,7 +51,7 @@ def phases_of(*shares: str) -> list[dict[str, str]]:
 
 
 def epochs(plan: Plan, source: str) -> list[tuple[float, float]]:
-    """(start, end) of each phase on the line of a source, in epochs."""
+    """(start, end) of each phase on the stream of a source, in epochs."""
     return [tuple(phase["sources"][source]["epochs"]) for phase in plan.header["phases"]]
 
 
@@ -82,11 +82,11 @@ def test_a_mixture_is_met(folder: Path, store: SmallStore, packing: Packing) -> 
         for source, share in (("a", Fraction(3, 5)), ("b", Fraction(2, 5))):
             found = phase["sources"][source]
             assert found["target_positions"] == int(share * rows * LENGTH)
-            # No document can be divided: 21 tokens are the longest stream.
+            # No document can be divided: 21 tokens are the longest framed document.
             assert abs(found["expected_positions"] - found["target_positions"]) <= 21
 
 
-def test_phases_follow_one_another_on_each_line(folder: Path, store: SmallStore) -> None:
+def test_phases_follow_one_another_on_each_stream(folder: Path, store: SmallStore) -> None:
     config = config_of(
         folder, tokens=120 * LENGTH, mixture={"a": "0.5", "b": "0.5"}, phases=phases_of("0.5", "0.3", "0.2")
     )
@@ -184,7 +184,7 @@ def test_a_source_without_weight_is_left_out(folder: Path, store: SmallStore) ->
     shard=st.integers(1, 40),
     packing=st.sampled_from(list(Packing)),
 )
-def test_any_recipe_tiles_its_lines(
+def test_any_recipe_tiles_its_stream(
     folder: Path,
     store: SmallStore,
     rows: int,
@@ -195,7 +195,7 @@ def test_any_recipe_tiles_its_lines(
     packing: Packing,
 ) -> None:
     # A phase without a sequence is an error, and tested apart.
-    assume(all(round(part * rows) > 0 for part in (share, 1 - share)))
+    assume(all(round(stage * rows) > 0 for stage in (share, 1 - share)))
     config = config_of(
         folder,
         sequence={"length": LENGTH, "packing": packing.value},
@@ -209,7 +209,7 @@ def test_any_recipe_tiles_its_lines(
     plan = small.plan_of(config, store)
     for source in plan.header["capacity"]:
         ranges = [
-            (row["epoch"], row["place_lo"], row["place_hi"])
+            (row["epoch"], row["shuffle_key_lo"], row["shuffle_key_hi"])
             for row in plan.table.to_pylist()
             if row["source"] == source
         ]
@@ -232,7 +232,7 @@ def test_a_phase_of_no_sequence_is_an_error(folder: Path, store: SmallStore) -> 
 
 
 def rows_of(plan: Plan, config: Config, store: SmallStore, name: str) -> list[list[tuple[str, int]]]:
-    """(source, positions) of each segment of each row of a part, as the reference packs it."""
+    """(source, positions) of each segment of each row of a stage, as the reference packs it."""
     sources = {document.doc_id: document.source for document in store.documents}
     shards = small.reference_shards(plan, config, store.documents)
     return [
@@ -244,7 +244,7 @@ def rows_of(plan: Plan, config: Config, store: SmallStore, name: str) -> list[li
 
 
 def given_by(rows: list[list[tuple[str, int]]], source: str, until: Fraction) -> Fraction:
-    """Positions of a source up to a point of the part."""
+    """Positions of a source up to a point of the stage."""
     left, found = until * sum(length for row in rows for _, length in row), Fraction(0)
     for row in rows:
         for of, length in row:
@@ -350,7 +350,7 @@ def test_an_order_is_one_of_bins(folder: Path, three: SmallStore, direction: str
         assert max(positions) - min(positions) <= 2 * 22
 
 
-def test_a_branch_begins_where_the_main_line_is(folder: Path, three: SmallStore) -> None:
+def test_a_branch_begins_where_the_main_stream_is(folder: Path, three: SmallStore) -> None:
     cool = {"name": "cool", "at": ["0.25", "1"], "share": "0.2", "mixture": {"a": "0.5", "c": "0.5"}}
     config = config_of_three(
         folder,
@@ -375,7 +375,7 @@ def test_a_branch_begins_where_the_main_line_is(folder: Path, three: SmallStore)
         start = int(early["sources"][source]["points"][0])
         points = [int(point) for point in main[0]["sources"].get(source, {"points": ("0", "0")})["points"]]
         assert points[0] < start < points[1] if middle else start == 0
-    # The line of c is that of branches alone, each from its beginning.
+    # The stream of c is that of branches alone, each from its beginning.
     assert late["sources"]["c"]["points"][0] == "0"
 
 
@@ -416,7 +416,7 @@ def test_a_branch_out_of_fresh_documents_in_full(folder: Path, store: SmallStore
     assert head == "branches.cool: at 1, source b has"
     assert int(filled) == pytest.approx(there, abs=2 * LENGTH)
     assert rest == (
-        f"{asked:,} tokens asked for: the main line has used 0.51 epochs of it by then. Lower `at` or `share`, give "
+        f"{asked:,} tokens asked for: the timeline has used 0.51 epochs of it by then. Lower `at` or `share`, give "
         "the branch another mixture or selection, allow more epochs of a source (`max_epochs`), or set "
         "`shortage: repeat` (further epochs)"
     )
@@ -424,7 +424,7 @@ def test_a_branch_out_of_fresh_documents_in_full(folder: Path, store: SmallStore
 
 def test_a_branch_of_no_sequence_in_full(folder: Path, store: SmallStore) -> None:
     assert error_of(folder, store, tokens=20 * LENGTH, branches=[{"name": "cool", "at": "0.1"}]) == (
-        f"branches.cool: at 0.1 of {20 * LENGTH} tokens, the branch or the main line before it is less than one "
+        f"branches.cool: at 0.1 of {20 * LENGTH} tokens, the branch or the timeline before it is less than one "
         f"sequence of {LENGTH}; raise `at` or `tokens`"
     )
 

@@ -1,4 +1,4 @@
-"""What a recipe asks of lines that are given as tokens by place; no documents, no token store."""
+"""What a recipe asks of streams that are given as tokens by shuffle key; no documents, no token store."""
 
 from fractions import Fraction
 from typing import Any
@@ -11,7 +11,7 @@ from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.transforms.documents.shuffle_keys import BINS
 from byline.transforms.plans.budgeting import Budget, Demand
-from byline.transforms.plans.intervals import EPOCH, Line
+from byline.transforms.plans.intervals import EPOCH, Stream
 
 F = Fraction
 LENGTH = 10
@@ -33,22 +33,22 @@ def phases_of(*shares: str, **last: Any) -> list[dict[str, Any]]:
     return found
 
 
-def line_of(tokens: int) -> Line:
-    """So many tokens, evenly by place, the first at the line's beginning."""
-    return Line.from_places(0, np.diff(-(-np.arange(BINS + 1) * tokens // BINS)))
+def line_of(tokens: int) -> Stream:
+    """So many tokens, evenly by shuffle key, the first at the stream's beginning."""
+    return Stream.from_shuffle_keys(0, np.diff(-(-np.arange(BINS + 1) * tokens // BINS)))
 
 
 def budget_of(config: Config, **tokens: int) -> Budget:
     """Every part sees all tokens of each source."""
-    return Budget(config, [{source: line_of(count) for source, count in tokens.items()} for _ in config.parts])
+    return Budget(config, [{source: line_of(count) for source, count in tokens.items()} for _ in config.stages])
 
 
 def demand_of(config: Config, **tokens: int) -> Demand:
     return budget_of(config, **tokens).demand()
 
 
-def shares(demand: Demand, part: int = 0) -> dict[str, Fraction]:
-    return demand.blends[part].shares()
+def shares(demand: Demand, stage: int = 0) -> dict[str, Fraction]:
+    return demand.blends[stage].shares()
 
 
 # ----------------------------------------------------------------------------------------------- capacities and totals
@@ -58,11 +58,11 @@ def test_the_capacity_is_what_one_epoch_fills() -> None:
     assert demand_of(config_of(), a=8000, b=500).capacity == {"a": 8000, "b": 500}
 
 
-def test_all_there_is_may_be_asked_where_the_line_begins_with_nothing() -> None:
+def test_all_there_is_may_be_asked_where_the_stream_begins_with_nothing() -> None:
     counts = np.zeros(BINS, np.int64)
     counts[[7, 9]] = 600
     config = config_of("a", tokens=1200, phases=phases_of("0.5", "0.5"))
-    budget = Budget(config, [{"a": Line.from_places(0, counts)}] * 2)
+    budget = Budget(config, [{"a": Stream.from_shuffle_keys(0, counts)}] * 2)
     demand = budget.demand()
     # Half of 1201 is 600.
     assert demand.capacity["a"] in (1200, 1201)
@@ -71,7 +71,7 @@ def test_all_there_is_may_be_asked_where_the_line_begins_with_nothing() -> None:
 
 def test_the_capacity_is_divided_as_phases_see_the_source() -> None:
     config = config_of("a", phases=phases_of("0.5", "0.5"))
-    # The second phase selects half of the tokens: equal positions of both take 1/3 and 2/3 of the line.
+    # The second phase selects half of the tokens: equal positions of both take 1/3 and 2/3 of the stream.
     budget = Budget(config, [{"a": line_of(9000)}, {"a": line_of(4500)}])
     assert abs(budget.demand().capacity["a"] - 6000) <= 2
     # With a cost, a token fills less than a position.
@@ -156,7 +156,7 @@ def test_a_cap_is_for_all_phases_that_share_the_mixture() -> None:
     assert shares(demand, 2) == {"a": F(1, 2), "b": F(1, 2)}
 
 
-def test_a_branch_has_the_main_lines_mixture_with_its_caps() -> None:
+def test_a_branch_has_the_main_stream_mixture_with_its_caps() -> None:
     mixture = {"method": "unimax", "max_epochs": 1}
     config = config_of(tokens=4000, mixture=mixture, branches=[{"name": "cool", "at": [1]}])
     demand = demand_of(config, a=8000, b=1000)
@@ -313,13 +313,13 @@ def test_a_natural_mixture_leaves_out_a_source_without_documents() -> None:
 def test_phases_may_select_other_sources_of_a_capped_mixture() -> None:
     config = config_of(tokens=4000, mixture={"method": "natural", "max_epochs": 1}, phases=phases_of("0.5", "0.5"))
     for number in (0, 1):
-        lines = [{"a": line_of(8000), "b": line_of(1000)} for _ in range(2)]
-        lines[number]["b"] = line_of(0)
-        budget = Budget(config, lines)
+        streams = [{"a": line_of(8000), "b": line_of(1000)} for _ in range(2)]
+        streams[number]["b"] = line_of(0)
+        budget = Budget(config, streams)
         demand = budget.demand()
         assert shares(demand, number) == {"a": 1}
-        for part in (0, 1):
-            targets = budget.targets(demand, part, budget.slices(demand, part))
+        for stage in (0, 1):
+            targets = budget.targets(demand, stage, budget.slices(demand, stage))
             assert abs(sum(map(sum, targets.values())) - 2000) <= len(targets)
         assert set(budget.sources[1 - number]) == {
             source for source, share in shares(demand, 1 - number).items() if share

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.transforms.documents.shuffle_keys import BIN_BITS, BINS
-from byline.transforms.plans.intervals import EPOCH, Line, place_ranges
+from byline.transforms.plans.intervals import EPOCH, Stream, shuffle_key_ranges
 from byline.transforms.plans.laying_out import Laid, lay_ordered, lay_shuffled
 from byline.transforms.plans.simulating import Draw, SourceSample, drawn_documents
 from tests.reference import selection
@@ -19,16 +19,16 @@ from tests.reference import selection
 SPECIALS = 2
 PART = 1
 
-# place, tokens, prefix, selected, key
+# shuffle key, tokens, prefix, selected, key
 Row = tuple[int, int, int, bool, int]
 
 
 def sample_of(rows: Sequence[Row]) -> SourceSample:
     """Documents of a source; part 1 has an order, and part 0 takes all of them."""
-    place, tokens, prefix, selected, key = zip(*sorted(rows), strict=True) if rows else ((), (), (), (), ())
-    n = len(place)
+    shuffle_key, tokens, prefix, selected, key = zip(*sorted(rows), strict=True) if rows else ((), (), (), (), ())
+    n = len(shuffle_key)
     return SourceSample(
-        place=np.array(place, np.uint64),
+        shuffle_key=np.array(shuffle_key, np.uint64),
         tokens=np.array(tokens, np.int64),
         prefixes=[np.zeros(n, np.int64), np.array(prefix, np.int64)],
         selected=[np.ones(n, bool), np.array(selected, bool)],
@@ -36,15 +36,15 @@ def sample_of(rows: Sequence[Row]) -> SourceSample:
     )
 
 
-def stream(row: Row) -> int:
+def framed_length(row: Row) -> int:
     return row[1] + SPECIALS + row[2]
 
 
-def line_of(rows: Sequence[Row], offset: int) -> Line:
+def line_of(rows: Sequence[Row], offset: int) -> Stream:
     counts = np.zeros(BINS, np.int64)
     for row in rows:
-        counts[row[0] >> BIN_BITS] += stream(row) * row[3]
-    return Line.from_places(offset, counts)
+        counts[row[0] >> BIN_BITS] += framed_length(row) * row[3]
+    return Stream.from_shuffle_keys(offset, counts)
 
 
 def point(row: Row, epoch: int, offset: int) -> int:
@@ -56,7 +56,7 @@ def rank(row: Row) -> tuple[int, int, int]:
 
 
 def uses_of(rows: Sequence[Row], offset: int, start: int, end: int) -> list[tuple[int, Row]]:
-    """(epoch, document) of each use in an interval, in order of the line."""
+    """(epoch, document) of each use in an interval, in order of the stream."""
     uses = [
         (point(row, epoch, offset), epoch, row)
         for epoch in range(start // EPOCH, end // EPOCH + 1)
@@ -67,10 +67,10 @@ def uses_of(rows: Sequence[Row], offset: int, start: int, end: int) -> list[tupl
 
 
 def drawn(laid: Laid, sample: SourceSample) -> list[list[tuple[int, int]]]:
-    """(epoch, place) of what each slice takes."""
+    """(epoch, shuffle key) of what each slice takes."""
     return [
         [
-            (epoch, int(sample.place[index]))
+            (epoch, int(sample.shuffle_key[index]))
             for draw in draws
             for chosen, epoch in drawn_documents(sample, PART, draw)
             for index in chosen
@@ -85,7 +85,7 @@ WIDTH = 1 << BIN_BITS
 
 
 def in_bins(*tokens: int) -> list[Row]:
-    """One document in the middle of each bin of places; keys descend."""
+    """One document in the middle of each bin of shuffle keys; keys descend."""
     return [
         (number * WIDTH + WIDTH // 2, count - SPECIALS, 0, True, 100 - number) for number, count in enumerate(tokens)
     ]
@@ -134,7 +134,7 @@ def test_bins_take_of_the_whole_interval() -> None:
     border = rank(rows[3])
     assert (first, second.first, second.below) == (Draw([(0, 0, 5 * WIDTH - 1)], None, border), border, None)
     assert (third.first, third.below) == (border, None)
-    # Along the line the bin has 10 10 20 20 tokens; 25 of 60 end in the third document, before its middle.
+    # Along the stream the bin has 10 10 20 20 tokens; 25 of 60 end in the third document, before its middle.
     assert drawn(laid, found) == [
         [(0, rows[4][0])],
         [(0, rows[0][0]), (0, rows[1][0])],
@@ -148,8 +148,8 @@ def test_all_uses_of_a_document_are_in_one_bin() -> None:
     for end in (2 * EPOCH, 3 * EPOCH):
         laid = lay_ordered(line_of(rows, 0), 0, end, [45, 55], [0, 1], found, PART, SPECIALS)
         first, second = drawn(laid, found)
-        assert {place for _, place in first} == {rows[1][0]}
-        assert {place for _, place in second} == {rows[0][0]}
+        assert {shuffle_key for _, shuffle_key in first} == {rows[1][0]}
+        assert {shuffle_key for _, shuffle_key in second} == {rows[0][0]}
         assert len(first) == len(second) == end // EPOCH
 
 
@@ -162,8 +162,8 @@ def test_a_bin_that_wants_nothing_gets_nothing(wanted: list[int]) -> None:
 
 
 def test_no_documents() -> None:
-    line = line_of(in_bins(10), 0)
-    laid = lay_ordered(line, WIDTH, 3 * WIDTH, [1, 1], [0, 1], sample_of([]), PART, SPECIALS)
+    stream = line_of(in_bins(10), 0)
+    laid = lay_ordered(stream, WIDTH, 3 * WIDTH, [1, 1], [0, 1], sample_of([]), PART, SPECIALS)
     assert drawn(laid, sample_of([])) == [[], []]
     assert laid.end == 3 * WIDTH
 
@@ -173,14 +173,14 @@ def test_no_documents() -> None:
 
 @st.composite
 def corpora(draw: st.DrawFn) -> list[Row]:
-    """Documents in few bins of places, with many equal keys."""
+    """Documents in few bins of shuffle keys, with many equal keys."""
     bins = st.sampled_from([0, 1, 7, BINS - 1])
-    places = draw(
+    shuffle_keys = draw(
         st.sets(st.builds(lambda b, w: b * WIDTH + w, bins, st.integers(0, WIDTH - 1)), min_size=1, max_size=25)
     )
     key = st.sampled_from([0, 5, 5, 2**32 - 1, 2**64 - 1])
     row = st.tuples(st.integers(1, 40), st.sampled_from([0, 0, 3]), st.sampled_from([True, True, True, False]), key)
-    return [(place, *draw(row)) for place in sorted(places)]
+    return [(shuffle_key, *draw(row)) for shuffle_key in sorted(shuffle_keys)]
 
 
 @st.composite
@@ -198,20 +198,20 @@ wants = st.lists(st.integers(0, 5), min_size=1, max_size=8)
 @given(corpora(), intervals(), wants)
 def test_slices_tile_any_interval(rows: list[Row], interval: tuple[int, int, int], wanted: list[int]) -> None:
     offset, start, end = interval
-    line = line_of(rows, offset)
-    laid = lay_shuffled(line, start, end, wanted)
+    stream = line_of(rows, offset)
+    laid = lay_shuffled(stream, start, end, wanted)
     assert laid.points is not None
     assert len(laid.points) == len(wanted)
     assert laid.points[-1] == laid.end == end
     assert all(low <= high for low, high in pairwise([start, *laid.points]))
     assert [draws[0].ranges for draws in laid.draws] == [
-        place_ranges(offset, low, high) for low, high in pairwise([start, *laid.points])
+        shuffle_key_ranges(offset, low, high) for low, high in pairwise([start, *laid.points])
     ]
-    tokens = line.tokens_before(end) - line.tokens_before(start)
+    tokens = stream.tokens_before(end) - stream.tokens_before(start)
     for number, so_far in enumerate(accumulate(wanted)):
         if sum(wanted) == 0 or sum(wanted[number:]) == wanted[number]:
             break
-        behind = line.tokens_before(laid.points[number]) - line.tokens_before(start)
+        behind = stream.tokens_before(laid.points[number]) - stream.tokens_before(start)
         assert abs(behind - Fraction(tokens * so_far, sum(wanted))) <= 2
 
 
@@ -226,32 +226,35 @@ def test_each_document_is_in_one_slice_of_its_bin(
     laid = lay_ordered(line_of(rows, offset), start, end, wanted, bins, found, PART, SPECIALS)
     uses = uses_of(rows, offset, start, end)
     taken = drawn(laid, found)
-    by_place = {row[0]: row for row in rows}
+    by_shuffle_key = {row[0]: row for row in rows}
     assert sorted(use for some in taken for use in some) == sorted((epoch, row[0]) for epoch, row in uses)
-    _check_bins(taken, bins, by_place, wanted)
+    _check_bins(taken, bins, by_shuffle_key, wanted)
     for one, other in pairwise(range(len(wanted))):
         if bins[one] == bins[other]:
-            points = [[point(by_place[place], epoch, offset) for epoch, place in taken[s]] for s in (one, other)]
+            points = [
+                [point(by_shuffle_key[shuffle_key], epoch, offset) for epoch, shuffle_key in taken[s]]
+                for s in (one, other)
+            ]
             assert not all(points) or max(points[0]) < min(points[1])
 
 
 def _check_bins(
-    taken: list[list[tuple[int, int]]], bins: list[int], by_place: dict[int, Row], wanted: list[int]
+    taken: list[list[tuple[int, int]]], bins: list[int], by_shuffle_key: dict[int, Row], wanted: list[int]
 ) -> None:
     """Bins ascend in rank, and each ends within half a document (with all of its uses) of where it is to end."""
     members: dict[int, list[Row]] = {}
     for bin_, draws in zip(bins, taken, strict=True):
-        members.setdefault(bin_, []).extend(by_place[place] for _, place in draws)
+        members.setdefault(bin_, []).extend(by_shuffle_key[shuffle_key] for _, shuffle_key in draws)
     filled = [some for some in members.values() if some]
     for lower, higher in pairwise(filled):
         assert max(map(rank, lower)) < min(map(rank, higher))
     everything = [row for some in filled for row in some]
     uses = max((everything.count(row) for row in everything), default=0)
-    total, longest = sum(map(stream, everything)), max(map(stream, everything), default=0)
+    total, longest = sum(map(framed_length, everything)), max(map(framed_length, everything), default=0)
     asked = tokens = 0
     for bin_, some in members.items():
         asked += sum(want for want, of in zip(wanted, bins, strict=True) if of == bin_)
-        tokens += sum(map(stream, some))
+        tokens += sum(map(framed_length, some))
         if sum(wanted):
             assert abs(tokens - Fraction(total * asked, sum(wanted))) <= longest * uses
 

@@ -60,7 +60,7 @@ def test_one_source_after_the_other() -> None:
     assert blend.jumps == [F(1, 4)]
 
 
-def test_a_linear_blend_gives_the_area_under_its_line() -> None:
+def test_a_linear_blend_gives_the_area_under_its_stream() -> None:
     blend = Blend([(F(0), {"a": F(1)}), (F(1), {"b": F(1)})], "linear")
     assert blend.given("a", F(1, 2)) == F(3, 8)
     assert blend.given("b", F(1, 2)) == F(1, 8)
@@ -80,7 +80,7 @@ def test_a_cosine_blend_gives_the_area_under_its_curve() -> None:
 weights = (
     st.lists(st.integers(0, 9), min_size=3, max_size=3)
     .filter(any)
-    .map(lambda parts: {name: F(part, sum(parts)) for name, part in zip("abc", parts, strict=True)})
+    .map(lambda stages: {name: F(stage, sum(stages)) for name, stage in zip("abc", stages, strict=True)})
 )
 
 
@@ -113,7 +113,7 @@ def unimax(sizes: dict[str, int], epochs: Fraction, budget: int) -> dict[str, Fr
         equal = left / (len(sizes) - number)
         found[name] = min(equal, epochs * sizes[name])
         left -= found[name]
-    return {name: part / sum(found.values()) for name, part in found.items()}
+    return {name: stage / sum(found.values()) for name, stage in found.items()}
 
 
 @given(

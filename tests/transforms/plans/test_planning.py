@@ -62,7 +62,9 @@ def config_of(folder: Path, **changes: Any) -> Config:
 def selected(store: SmallStore, source: str, share: str, count: str) -> set[int]:
     """Doc ids of the best documents of a source."""
     mine = [document for document in store.documents if document.source == source]
-    scored = [selection.Scored(document.numbers["quality"], document.place, len(document.tokens)) for document in mine]
+    scored = [
+        selection.Scored(document.numbers["quality"], document.shuffle_key, len(document.tokens)) for document in mine
+    ]
     return {mine[index].doc_id for index in selection.top_share(scored, Fraction(share), count)}
 
 
@@ -91,7 +93,7 @@ def test_each_phase_has_its_own_selection(folder: Path, store: SmallStore) -> No
 
 def recipes(folder: Path) -> list[Config]:
     mixed = {"tokens": 60 * LENGTH, "mixture": {"a": "0.7", "b": "0.3"}}
-    after = [{**TWO_PHASES[0], "condition": {**CONDITION, "place": "after"}}, TWO_PHASES[1]]
+    after = [{**TWO_PHASES[0], "condition": {**CONDITION, "position": "after"}}, TWO_PHASES[1]]
     return [
         *(config_of(folder, sequence={"length": LENGTH, "packing": packing.value}, **mixed) for packing in Packing),
         *(config_of(folder, sequence={"length": LENGTH, "packing": packing.value}) for packing in Packing),
@@ -168,7 +170,7 @@ def test_rows_are_in_order_and_as_many_shards_as_said(folder: Path, store: Small
         plan = small.plan_of(config, store)
         order = {phase.name: number for number, phase in enumerate(config.phases)}
         keys = [
-            (order[row["phase"]], row["shard"], row["slice"], row["source"], row["epoch"], row["place_lo"])
+            (order[row["phase"]], row["shard"], row["slice"], row["source"], row["epoch"], row["shuffle_key_lo"])
             for row in plan.table.to_pylist()
         ]
         assert keys == sorted(keys)
@@ -220,7 +222,7 @@ def test_the_sum_over_inputs_tells_stores_apart(store: SmallStore) -> None:
 
 def no_runs(folder: Path, config: Config) -> Plan:
     return make_plan(
-        config, tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer), [], small.local_pass([])
+        config, tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer), [], small.local_scan([])
     )
 
 
@@ -239,7 +241,7 @@ def test_the_header_has_an_entry_for_each_phase_and_each_point_of_a_branch(folde
     branch = {"name": "anneal", "at": ["0.5", "1"], "share": "0.2", "mixture": {"b": 1}}
     config = config_of(folder, phases=phases, branches=[branch], tokens=60 * LENGTH, shard={"sequences": 20})
     entries = small.plan_of(config, store).header["phases"]
-    assert [(entry["name"], entry["part"]) for entry in entries] == [
+    assert [(entry["name"], entry["stage"]) for entry in entries] == [
         ("conditioned", 0),
         ("cooldown", 1),
         ("anneal-50", 2),
@@ -331,7 +333,7 @@ def test_a_source_may_be_too_small_for_the_sample(
 
 
 def test_a_branch_without_any_fresh_document_in_full(folder: Path, tmp_path: Path) -> None:
-    # The main line has taken everything when the branch leaves it, and the branch is of one sequence.
+    # The timeline has taken everything when the branch leaves it, and the branch is of one sequence.
     store = small.write_store(tmp_path, {("a", "x"): [StoredRow(row, [7] * (LENGTH - 2)) for row in range(20)]})
     phases = [{"name": "main", "share": 1, "order": {"by": "num_tokens", "bins": 2}}]
     sequence = {"length": LENGTH, "packing": "concat"}
@@ -339,7 +341,7 @@ def test_a_branch_without_any_fresh_document_in_full(folder: Path, tmp_path: Pat
     with pytest.raises(BylineError) as error:
         small.plan_of(config_of(folder, phases=phases, sequence=sequence, branches=[branch]), store)
     assert str(error.value) == (
-        "branches.cool: at 0.5, source a has fresh documents for 0 of the 32 tokens asked for: the main line has used "
+        "branches.cool: at 0.5, source a has fresh documents for 0 of the 32 tokens asked for: the timeline has used "
         "1.00 epochs of it by then. Lower `at` or `share`, give the branch another mixture or selection, allow more "
         "epochs of a source (`max_epochs`), or set `shortage: repeat` (further epochs)"
     )

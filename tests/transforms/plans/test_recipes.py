@@ -32,10 +32,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check_rows(made: Made) -> None:
-    """The plan's rows are in order, of places in the part's intervals, and tile these where the part is shuffled."""
+    """The plan's rows are in order, within the stage's intervals, and tile these where the stage is shuffled."""
     names = [entry["name"] for entry in made.entries]
     keys = [
-        (names.index(row["phase"]), *(row[key] for key in ("shard", "slice", "source", "epoch", "place_lo")))
+        (names.index(row["phase"]), *(row[key] for key in ("shard", "slice", "source", "epoch", "shuffle_key_lo")))
         for row in made.plan.table.to_pylist()
     ]
     assert keys == sorted(keys)
@@ -45,8 +45,8 @@ def check_rows(made: Made) -> None:
         assert consecutive(drawn, ranges, made.config.seed)
         entry = next(entry for entry in made.entries if entry["name"] == name)
         rows = made.rows(name, source)
-        taken = [(row["epoch"], row["place_lo"], row["place_hi"]) for row in rows]
-        if not made.is_by_number(made.config.parts[entry["part"]]):
+        taken = [(row["epoch"], row["shuffle_key_lo"], row["shuffle_key_hi"]) for row in rows]
+        if not made.is_by_number(made.config.stages[entry["stage"]]):
             assert consecutive(drawn, in_line(taken, source, made.config.seed), made.config.seed)
             continue
         by_bin: dict[str, list[tuple[int, int, int]]] = {}
@@ -65,7 +65,7 @@ def in_line(ranges: Iterable[tuple[int, int, int]], source: str, seed: int) -> l
 
 
 def consecutive(drawn: Drawn, ranges: Sequence[Sequence[int]], seed: int) -> bool:
-    """Whether ranges follow one another on the line from the interval's start to its end."""
+    """Whether ranges follow one another on the stream from the interval's start to its end."""
     offset, point = planner.offset(drawn.source, seed), drawn.start
     for epoch, low, high in ranges:
         if low > high or epoch * planner.CIRCLE + (low - offset) % planner.CIRCLE != point:
@@ -75,7 +75,7 @@ def consecutive(drawn: Drawn, ranges: Sequence[Sequence[int]], seed: int) -> boo
 
 
 def check_line(made: Made) -> None:
-    """Each part begins where the main line was; no document is drawn twice within an epoch."""
+    """Each part begins where the timeline was; no document is drawn twice within an epoch."""
     ends: dict[str, int] = {}
     for entry in made.main:
         for source in entry["sources"]:
@@ -91,12 +91,12 @@ def check_line(made: Made) -> None:
 
 
 def epoch_limit(made: Made, source: str) -> Fraction | None:
-    """The most epochs that any part may reach on a source's line; None for no limit."""
+    """The most epochs that any part may reach on a source's stream; None for no limit."""
     may_repeat = made.config.shortage is Shortage.REPEAT and made.config.tokens != "all"
     found = [Fraction(0)]
     for entry in made.entries:
         if source in entry["sources"]:
-            limit = made.config.mixture_of(made.config.parts[entry["part"]]).epoch_limit(source)
+            limit = made.config.mixture_of(made.config.stages[entry["stage"]]).epoch_limit(source)
             if limit is None and may_repeat:
                 return None
             found.append(Fraction(1) if limit is None else limit)
@@ -130,7 +130,7 @@ def check_epochs(made: Made) -> None:
 
 
 def check_branches(made: Made) -> None:
-    """A branch draws no document that the main line had drawn, within an epoch, when it left."""
+    """A branch draws no document that the timeline had drawn, within an epoch, when it left."""
     for entry in made.entries:
         if entry["branch"] is None:
             continue
@@ -169,15 +169,15 @@ def check_documents(made: Made) -> None:
 def check_sequence(made: Made) -> None:
     """One source after the other where the recipe says so."""
     for entry in made.entries:
-        part = made.config.parts[entry["part"]]
-        if part.order is None or part.order.by != "source":
+        stage = made.config.stages[entry["stage"]]
+        if stage.order is None or stage.order.by != "source":
             continue
         last = 0
         for slice_ in made.slices(entry["name"]):
             sources = [source for source in entry["sources"] if made.in_slice(entry["name"], slice_, source)]
             assert len(sources) == 1, (slice_, sources)
-            assert part.order.sources.index(sources[0]) >= last
-            last = part.order.sources.index(sources[0])
+            assert stage.order.sources.index(sources[0]) >= last
+            last = stage.order.sources.index(sources[0])
 
 
 def check_expected(made: Made) -> None:

@@ -19,7 +19,7 @@ from byline.transforms.plans.simulating import (
     simulate,
     split_sample,
 )
-from tests.reference import placing, selection
+from tests.reference import hashing, selection
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -36,16 +36,16 @@ def recipe(**changes: Any) -> Recipe:
 
 
 def sample(
-    places: list[int],
+    shuffle_keys: list[int],
     tokens: list[int],
     prefix: int = 0,
     selected: list[bool] | None = None,
     keys: list[int] | None = None,
 ) -> SourceSample:
-    """Documents that part 0 takes without prefixes, and part 1, which may have an order, with them."""
-    n = len(places)
+    """Documents that stage 0 takes without prefixes, and part 1, which may have an order, with them."""
+    n = len(shuffle_keys)
     return SourceSample(
-        place=np.array(places, np.uint64),
+        shuffle_key=np.array(shuffle_keys, np.uint64),
         tokens=np.array(tokens, np.int64),
         prefixes=[np.zeros(n, np.int64), np.full(n, prefix)],
         selected=[np.full(n, True), np.array(selected or [True] * n)],
@@ -103,7 +103,7 @@ def test_positions_of_each_slice() -> None:
     assert simulate(recipe(packing=Packing.BEST_FIT), samples, ["b"], [slices]).rows == 2
 
 
-def test_only_the_selected_ones_of_the_part_count() -> None:
+def test_only_the_selected_ones_of_the_stage_count() -> None:
     samples = {"a": sample([1, 2, 3], [3, 4, 5], prefix=2, selected=[True, False, True])}
     ranges = [{"a": [(0, 0, 9)]}]
     assert positions(of_shards(recipe(number=0), samples, ranges)) == [12 + 6]
@@ -112,10 +112,12 @@ def test_only_the_selected_ones_of_the_part_count() -> None:
 
 
 def test_a_bin_takes_the_ranks_between_its_borders() -> None:
-    places, keys, selected = [1, 2, 3, 4, 2**63], [9, 5, 1, 5, 5], [True, False, True, True, True]
-    found = sample(places, [1] * 5, selected=selected, keys=keys)
-    ranks: list[Rank] = [(key, selection.tie(place), place) for key, place in zip(keys, places, strict=True)]
-    around = [(key, tie, place + more) for key, tie, place in ranks for more in (-1, 0, 1)]
+    shuffle_keys, keys, selected = [1, 2, 3, 4, 2**63], [9, 5, 1, 5, 5], [True, False, True, True, True]
+    found = sample(shuffle_keys, [1] * 5, selected=selected, keys=keys)
+    ranks: list[Rank] = [
+        (key, selection.tie(shuffle_key), shuffle_key) for key, shuffle_key in zip(keys, shuffle_keys, strict=True)
+    ]
+    around = [(key, tie, shuffle_key + more) for key, tie, shuffle_key in ranks for more in (-1, 0, 1)]
     borders: list[Rank | None] = [None, (0, 0, 0), (5, 0, 0), (6, 0, 0), *around]
     for first, below in itertools.product(borders, borders):
         expected = [
@@ -127,10 +129,10 @@ def test_a_bin_takes_the_ranks_between_its_borders() -> None:
         assert (taken.tolist(), epoch) == (expected, 3)
 
 
-@pytest.mark.parametrize(("place", "filled"), [("before", 8 + 5 + 2), ("after", 8 + 5)])
-def test_only_a_prefix_before_is_repeated(place: str, filled: int) -> None:
+@pytest.mark.parametrize(("position", "filled"), [("before", 8 + 5 + 2), ("after", 8 + 5)])
+def test_only_a_prefix_before_is_repeated(position: str, filled: int) -> None:
     samples = {"a": sample([1], [9], prefix=2)}
-    condition = Condition.model_validate({"template": "x", "place": place})
+    condition = Condition.model_validate({"template": "x", "position": position})
     found = of_shards(
         recipe(number=1, condition=condition, packing=Packing.REPEAT_PREFIX), samples, [{"a": [(0, 0, 9)]}]
     )
@@ -138,23 +140,26 @@ def test_only_a_prefix_before_is_repeated(place: str, filled: int) -> None:
 
 
 def test_dropped_out_documents_have_no_prefix() -> None:
-    places = list(range(100))
-    samples = {"a": sample(places, [3] * 100, prefix=2)}
+    shuffle_keys = list(range(100))
+    samples = {"a": sample(shuffle_keys, [3] * 100, prefix=2)}
     condition = Condition(template="x", dropout=Fraction(1, 3))
     for epoch, seed in ((0, 0), (2, 7)):
-        kept = sum(not placing.dropped_out(placing.order(place, epoch, seed), Fraction(1, 3)) for place in places)
+        kept = sum(
+            not hashing.dropped_out(hashing.order(shuffle_key, epoch, seed), Fraction(1, 3))
+            for shuffle_key in shuffle_keys
+        )
         assert 50 < kept < 85
         found = of_shards(recipe(number=1, condition=condition, seed=seed), samples, [{"a": [(epoch, 0, 99)]}])
         assert positions(found) == [500 + 2 * kept]
 
 
 def test_empty_prefixes_are_their_markers() -> None:
-    places = list(range(100))
-    samples = {"a": sample(places, [3] * 100, prefix=9)}
+    shuffle_keys = list(range(100))
+    samples = {"a": sample(shuffle_keys, [3] * 100, prefix=9)}
     condition = Condition(template="x", begin="<", empty=Fraction(1, 4), dropout=Fraction(1, 2))
-    orders = [placing.order(place, 0, 0) for place in places]
-    kept = [order for order in orders if not placing.dropped_out(order, Fraction(1, 2))]
-    empty = sum(placing.left_empty(order, Fraction(1, 4)) for order in kept)
+    orders = [hashing.order(shuffle_key, 0, 0) for shuffle_key in shuffle_keys]
+    kept = [order for order in orders if not hashing.dropped_out(order, Fraction(1, 2))]
+    empty = sum(hashing.left_empty(order, Fraction(1, 4)) for order in kept)
     assert 5 < empty < len(kept) / 2
     found = of_shards(recipe(number=1, condition=condition), samples, [{"a": [(0, 0, 99)]}])
     assert positions(found) == [500 + empty + 9 * (len(kept) - empty)]
@@ -165,7 +170,7 @@ def test_documents_are_packed_in_the_order_of_the_shard() -> None:
     samples = {"a": sample([1], [3]), "b": sample([2], [5])}
     ranges = [{"a": [(0, 0, 9)], "b": [(0, 0, 9)]}]
     for seed in range(8):
-        a_first = placing.order(1, 0, seed) < placing.order(2, 0, seed)
+        a_first = hashing.order(1, 0, seed) < hashing.order(2, 0, seed)
         found = of_shards(recipe(seed=seed, packing=Packing.DOCUMENT_START), samples, ranges)
         assert positions(found) == ([5, 3] if a_first else [1, 7])
 
@@ -184,18 +189,18 @@ def test_a_sample_is_split_by_source() -> None:
         [
             {
                 "source": source,
-                "place": place,
+                "shuffle_key": shuffle_key,
                 "num_tokens": 5,
-                **{f"prefix_{part}": part + 1 for part in (0, 1)},
-                **{f"selected_{part}": place % 2 == part for part in (0, 1)},
-                "key_1": 2**63 + place,
+                **{f"prefix_{stage}": stage + 1 for stage in (0, 1)},
+                **{f"selected_{stage}": shuffle_key % 2 == stage for stage in (0, 1)},
+                "key_1": 2**63 + shuffle_key,
             }
-            for source, place in (("a", 1), ("a", 4), ("b", 2))
+            for source, shuffle_key in (("a", 1), ("a", 4), ("b", 2))
         ],
         schema=pa.schema(
             [
                 ("source", pa.string()),
-                ("place", pa.uint64()),
+                ("shuffle_key", pa.uint64()),
                 ("num_tokens", pa.int64()),
                 ("prefix_0", pa.int64()),
                 ("selected_0", pa.bool_()),
@@ -206,7 +211,7 @@ def test_a_sample_is_split_by_source() -> None:
         ),
     )
     found = split_sample(batch, 2)
-    assert {name: part.place.tolist() for name, part in found.items()} == {"a": [1, 4], "b": [2]}
+    assert {name: stage.shuffle_key.tolist() for name, stage in found.items()} == {"a": [1, 4], "b": [2]}
     assert [some.tolist() for some in found["a"].selected] == [[False, True], [True, False]]
     assert [some.tolist() for some in found["b"].prefixes] == [[1], [2]]
     assert {number: keys.tolist() for number, keys in found["a"].keys.items()} == {1: [2**63 + 1, 2**63 + 4]}

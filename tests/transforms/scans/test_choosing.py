@@ -1,4 +1,4 @@
-"""Predicates and borders of bins that passes find, against the reference's steps over the same documents."""
+"""Predicates and borders of bins that scans find, against the reference's steps over the same documents."""
 
 import itertools
 import json
@@ -32,23 +32,25 @@ SOURCES = ("a", "b", "c")
 MOST, LEAST = 2**63 - 1, -(2**63)
 
 
-def document(source: str, place: int, tokens: int = 1, host: str | None = None, **numbers: float | None) -> Candidate:
+def document(
+    source: str, shuffle_key: int, tokens: int = 1, host: str | None = None, **numbers: float | None
+) -> Candidate:
     given_ = {name: numbers.get(name) for name in KINDS} | {"num_tokens": tokens}
     if given_["quality"] is not None:
         given_["quality"] = selection.as_float32(given_["quality"])
-    return Candidate(source, place, tokens, given_, {"host": host, "source": source})
+    return Candidate(source, shuffle_key, tokens, given_, {"host": host, "source": source})
 
 
 def batch_of(documents: Sequence[Candidate]) -> pa.RecordBatch:
     columns = {name: pa.array([one.numbers[name] for one in documents], type_) for name, type_ in TYPES.items()}
     hosts = pa.array([one.values["host"] for one in documents], pa.string()).dictionary_encode()
-    places = pa.array([one.place for one in documents], pa.uint64())
-    return pa.RecordBatch.from_pydict({"place": places, "host": hosts, **columns})
+    shuffle_keys = pa.array([one.shuffle_key for one in documents], pa.uint64())
+    return pa.RecordBatch.from_pydict({"shuffle_key": shuffle_keys, "host": hosts, **columns})
 
 
 def write_run(uri: str, source: str, documents: Sequence[Candidate]) -> None:
     info = RunInfo("0" * 64, source, "x", 0, True, 1, 1, 1, {}, 0, len(documents), 1, 1, [])
-    batch = batch_of(sorted(documents, key=lambda one: one.place))
+    batch = batch_of(sorted(documents, key=lambda one: one.shuffle_key))
     with pa.OSFile(uri, "wb") as sink, pa.ipc.new_file(sink, batch.schema.with_metadata(info.to_metadata())) as writer:
         if documents:
             writer.write_batch(batch)
@@ -59,7 +61,7 @@ NUMBER = itertools.count()
 
 @dataclass
 class Store:
-    """Documents, in two runs a source; counts passes and what they asked."""
+    """Documents, in two runs a source; counts scans and what they asked."""
 
     folder: Path
     documents: list[Candidate]
@@ -73,18 +75,18 @@ class Store:
                 self.runs.append(str(self.folder / f"{next(NUMBER)}.arrow"))
                 write_run(self.runs[-1], source, half)
 
-    def do_pass(self, counter: RunCounter) -> pa.RecordBatch:
+    def scan(self, counter: RunCounter) -> pa.RecordBatch:
         assert isinstance(counter, digit_counting.DigitCounter)
         self.asked.append(len(counter.questions))
         sent = pickle.loads(pickle.dumps(counter))
         return sent.merge([sent.count(uri) for uri in self.runs])
 
-    def chosen(self, predicates: dict[tuple[int, str], list[Predicate]], part: int) -> set[int]:
-        """Indices of the documents that a part may take, by predicates that went through JSON."""
+    def chosen(self, predicates: dict[tuple[int, str], list[Predicate]], stage: int) -> set[int]:
+        """Indices of the documents that a stage may take, by predicates that went through JSON."""
         found = set()
         for source in SOURCES:
             mine = [index for index, one in enumerate(self.documents) if one.source == source]
-            kept = json.loads(json.dumps(predicates[part, source]))
+            kept = json.loads(json.dumps(predicates[stage, source]))
             held = holds(kept, batch_of([self.documents[index] for index in mine]), source)
             found |= {index for index, is_held in zip(mine, held, strict=True) if is_held}
         return found
@@ -111,7 +113,7 @@ def config_of(*selects: Any, sources: Sequence[str] = SOURCES, **changes: Any) -
 
 def chosen_by(folder: Path, documents: list[Candidate], steps: Any) -> set[int]:
     store = Store(folder, documents)
-    return store.chosen(find_predicates(config_of(steps), store.do_pass), 0)
+    return store.chosen(find_predicates(config_of(steps), store.scan), 0)
 
 
 # ------------------------------------------------------------------------------------------------------------ literal
@@ -120,8 +122,10 @@ def chosen_by(folder: Path, documents: list[Candidate], steps: Any) -> set[int]:
 @pytest.mark.parametrize("count", ["documents", "tokens"])
 @pytest.mark.parametrize("side", ["top", "bottom"])
 def test_exactly_70_percent_where_half_of_all_scores_are_equal(tmp_path: Path, count: str, side: str) -> None:
-    qualities = [0.5 if place % 2 else place / 400 for place in range(400)]
-    documents = [document("a", place * 7919, 1 + place % 9, quality=of) for place, of in enumerate(qualities)]
+    qualities = [0.5 if shuffle_key % 2 else shuffle_key / 400 for shuffle_key in range(400)]
+    documents = [
+        document("a", shuffle_key * 7919, 1 + shuffle_key % 9, quality=of) for shuffle_key, of in enumerate(qualities)
+    ]
     found = chosen_by(tmp_path, documents, {side: 0.7, "by": "quality", "count": count})
     total = sum(one.tokens for one in documents)
     if count == "documents":
@@ -152,7 +156,7 @@ def test_a_share_is_of_what_the_steps_before_it_left(tmp_path: Path) -> None:
 
 def test_documents_without_the_number_count_and_are_never_taken(tmp_path: Path) -> None:
     qualities = [0.1, None, math.nan, 0.9, None]
-    documents = [document("a", place, quality=quality) for place, quality in enumerate(qualities)]
+    documents = [document("a", shuffle_key, quality=quality) for shuffle_key, quality in enumerate(qualities)]
     for share, expected in ((0.2, {3}), (0.39, {3}), (0.4, {0, 3}), (0.99, {0, 3}), (1, {0, 1, 2, 3, 4})):
         assert chosen_by(tmp_path, documents, {"top": share, "by": "quality"}) == expected
     assert chosen_by(tmp_path, documents, [{"top": 0.99, "by": "quality"}, {"top": 0.5, "by": "quality"}]) == {3}
@@ -162,7 +166,7 @@ def test_extremes(tmp_path: Path) -> None:
     numbers = [MOST, LEAST, 0, -1, None, MOST - 1, LEAST + 1, 65533, 65534, 2**40, -(2**40)]
     values = [math.inf, -math.inf, -0.0, 0.0, math.nan, None, 5e-324, -5e-324, 1.7e308, 1.0, -1.0]
     pairs = enumerate(zip(numbers, values, strict=True))
-    documents = [document("a", place, n=number, x=value) for place, (number, value) in pairs]
+    documents = [document("a", shuffle_key, n=number, x=value) for shuffle_key, (number, value) in pairs]
     for name, side, eleventh in itertools.product("nx", ("top", "bottom"), range(1, 11)):
         step = {side: f"{eleventh}/11", "by": name}
         slow = selection.Step(**{side: Fraction(eleventh, 11)}, by=name)
@@ -171,14 +175,14 @@ def test_extremes(tmp_path: Path) -> None:
 
 def test_nothing_to_choose_from(tmp_path: Path) -> None:
     assert chosen_by(tmp_path, [], {"top": 0.5, "by": "quality"}) == set()
-    documents = [document("a", place) for place in range(3)]
+    documents = [document("a", shuffle_key) for shuffle_key in range(3)]
     assert chosen_by(tmp_path, documents, {"top": 0.5, "by": "quality"}) == set()
     assert chosen_by(tmp_path, documents, {"top": "1/4", "by": "num_tokens"}) == set()
     empty = [{"allow": {"host": ["nowhere"]}}, {"top": 0.5, "by": "num_tokens"}, {"bottom": 0.5, "by": "n"}]
     assert chosen_by(tmp_path, documents, empty) == set()
 
 
-# ------------------------------------------------------------------------------------------------------------- passes
+# ------------------------------------------------------------------------------------------------------------- scans
 
 
 def many(source: str, count: int = 300) -> list[Candidate]:
@@ -187,50 +191,50 @@ def many(source: str, count: int = 300) -> list[Candidate]:
     return [document(source, start + n, host=f"h{n % 3}", **some) for n, some in enumerate(numbers)]
 
 
-def test_no_pass_where_nothing_is_to_be_found(tmp_path: Path) -> None:
+def test_no_scan_where_nothing_is_to_be_found(tmp_path: Path) -> None:
     store = Store(tmp_path, many("a"))
     steps = [{"top": 1, "by": "quality"}, {"deny": {"host": ["h1"]}}, {"at_least": 0.1, "by": "quality"}]
-    found = find_predicates(config_of(steps, []), store.do_pass)
+    found = find_predicates(config_of(steps, []), store.scan)
     assert store.asked == []
     assert [[*predicate][1] for predicate in found[0, "a"]] == ["not_in", "type"]
     assert found[1, "a"] == []
-    assert set(found) == {(part, source) for part in (0, 1) for source in SOURCES}
+    assert set(found) == {(stage, source) for stage in (0, 1) for source in SOURCES}
 
 
-def test_equal_questions_are_asked_once_and_all_go_in_one_pass(tmp_path: Path) -> None:
+def test_equal_questions_are_asked_once_and_all_go_in_one_scan(tmp_path: Path) -> None:
     store = Store(tmp_path, [one for source in SOURCES for one in many(source)])
     best = {"top": 0.7, "by": "quality"}
-    found = find_predicates(config_of(best, [best], {**best, "over": "all"}), store.do_pass)
+    found = find_predicates(config_of(best, [best], {**best, "over": "all"}), store.scan)
     assert store.asked == [4, 4]
     assert found[0, "b"] == found[1, "b"]
     both = [{"deny": {"host": ["h1"]}}, best]
     store.asked.clear()
-    # The second part's step waits for its first; the third asks what the first does.
-    find_predicates(config_of(both, [best, {"top": 0.5, "by": "x"}], both, sources=["a"]), store.do_pass)
+    # The second stage's step waits for its first; the third asks what the first does.
+    find_predicates(config_of(both, [best, {"top": 0.5, "by": "x"}], both, sources=["a"]), store.scan)
     assert store.asked[0] == 2
     assert all(count <= 2 for count in store.asked)
 
 
 def test_two_shares_of_the_same_documents_are_one_question_at_first(tmp_path: Path) -> None:
     store = Store(tmp_path, many("a"))
-    found = find_predicates(config_of({"top": 0.3, "by": "x"}, {"top": 0.6, "by": "x"}, sources=["a"]), store.do_pass)
+    found = find_predicates(config_of({"top": 0.3, "by": "x"}, {"top": 0.6, "by": "x"}, sources=["a"]), store.scan)
     assert store.asked[0] == 1
     assert found[0, "a"] != found[1, "a"]
 
 
-def test_distinct_scores_take_two_passes_and_small_whole_numbers_one(tmp_path: Path) -> None:
+def test_distinct_scores_take_two_scan_and_small_whole_numbers_one(tmp_path: Path) -> None:
     store = Store(tmp_path, [document("a", n, tokens=n + 1, quality=n / 1000) for n in range(1000)])
-    for step, passes in (({"top": 0.7, "by": "quality"}, 2), ({"bottom": 0.7, "by": "num_tokens"}, 1)):
+    for step, scans in (({"top": 0.7, "by": "quality"}, 2), ({"bottom": 0.7, "by": "num_tokens"}, 1)):
         store.asked.clear()
-        found = find_predicates(config_of(step, sources=["a"]), store.do_pass)
-        assert len(store.asked) == passes
+        found = find_predicates(config_of(step, sources=["a"]), store.scan)
+        assert len(store.asked) == scans
         assert sum(holds(found[0, "a"], batch_of(store.documents), "a")) == 700
 
 
-def test_a_part_asks_its_own_sources_alone(tmp_path: Path) -> None:
+def test_a_stage_asks_its_own_sources_alone(tmp_path: Path) -> None:
     store = Store(tmp_path, many("a") + many("b"))
     config = config_of({"top": 0.5, "by": "n", "over": "all"}, mixture={"weights": {"b": 1}})
-    found = find_predicates(config, store.do_pass)
+    found = find_predicates(config, store.scan)
     assert set(found) == {(0, "b")}
     slow = selection.select(many("b"), [selection.Step(top=Fraction(1, 2), by="n")], KINDS)
     assert set(np.flatnonzero(holds(found[0, "b"], batch_of(many("b")), "b")).tolist()) == slow
@@ -251,19 +255,19 @@ hosts = st.sampled_from(["x", "y", "z"])
 
 @st.composite
 def corpora(draw: st.DrawFn) -> list[Candidate]:
-    """Documents of up to three sources with distinct places, often with few distinct numbers."""
-    places = draw(st.lists(st.integers(0, 2**64 - 1), max_size=24, unique=True))
+    """Documents of up to three sources with distinct shuffle keys, often with few distinct numbers."""
+    shuffle_keys = draw(st.lists(st.integers(0, 2**64 - 1), max_size=24, unique=True))
     names = draw(st.sampled_from([SOURCES, SOURCES[:1]]))
     columns = {name: odd if draw(st.booleans()) else some for name, some in numbers_of.items()}
     return [
         document(
             draw(st.sampled_from(names)),
-            place,
+            shuffle_key,
             draw(st.integers(1, 9)),
             draw(st.none() | hosts),
             **{name: draw(some) for name, some in columns.items()},
         )
-        for place in places
+        for shuffle_key in shuffle_keys
     ]
 
 
@@ -300,10 +304,10 @@ def test_chains_of_steps(
     second: list[dict[str, Any]],
 ) -> None:
     store = Store(tmp_path_factory.getbasetemp(), documents)
-    found = find_predicates(config_of(first, second), store.do_pass)
-    for part, keys in enumerate((first, second)):
+    found = find_predicates(config_of(first, second), store.scan)
+    for stage, keys in enumerate((first, second)):
         steps = [selection.Step(**step) for step in keys]
-        assert store.chosen(found, part) == selection.select(documents, steps, KINDS)
+        assert store.chosen(found, stage) == selection.select(documents, steps, KINDS)
 
 
 # --------------------------------------------------------------------------------------------------------------- bins
@@ -315,7 +319,7 @@ def borders_of(folder: Path, documents: list[Candidate], bins: dict[str, Any], s
     template = "".join(f"{{{name}}}" for name in bins)
     phase = {"name": "p", "share": 1, "select": list(steps), "condition": {"template": template, "bins": bins}}
     config = config_of((), phases=[phase])
-    found = find_bin_borders(config, find_predicates(config, store.do_pass), store.do_pass)
+    found = find_bin_borders(config, find_predicates(config, store.scan), store.scan)
     assert set(found) == {(0, name) for name in bins}
     return {name: json.loads(json.dumps(borders)) for (_, name), borders in found.items()}
 
@@ -352,9 +356,9 @@ def test_without_documents_there_is_no_border(tmp_path: Path) -> None:
     assert borders_of(tmp_path, [document("a", 1, x=math.nan)], {"n": 5, "x": 2}) == {"n": [], "x": []}
 
 
-def test_no_pass_where_no_bins_are_asked_for(tmp_path: Path) -> None:
+def test_no_scan_where_no_bins_are_asked_for(tmp_path: Path) -> None:
     store = Store(tmp_path, many("a"))
-    assert find_bin_borders(config_of([]), {}, store.do_pass) == {}
+    assert find_bin_borders(config_of([]), {}, store.scan) == {}
     assert store.asked == []
 
 

@@ -1,4 +1,4 @@
-"""Counters as files, and passes with Beam and without: the same counts as a loop's."""
+"""Counters as files, and scans with Beam and without: the same counts as a loop's."""
 
 import json
 import threading
@@ -27,7 +27,7 @@ from byline.transforms.scans import count_runs
 from byline.transforms.scans.count_runs import CountRuns, count_here, read_counter, write_counter
 from byline.transforms.scans.counting import RunCounter, Summing, count_by_bin
 from byline.transforms.scans.digit_counting import DigitCounter, Question
-from byline.transforms.scans.measuring import DrawCounter, PartView, PlaceCounter, SampleCounter
+from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
 from byline.transforms.scans.value_counts import ValueCounter
 from tests.support import small
 from tests.support.object_server import BUCKET, object_server
@@ -44,21 +44,21 @@ CONDITION = Condition(
 VALUES = FieldValues(top={"host": ["b", "a"]}, bins={"num_tokens": [1, 2**53 + 1], "quality": [0.1, 2.0, float("inf")]})
 
 
-def part(number: int, predicates: dict[str, list[dict[str, Any]]], **changes: Any) -> PartView:
+def stage(number: int, predicates: dict[str, list[dict[str, Any]]], **changes: Any) -> StageView:
     values: dict[str, Any] = {"condition": None, "values": FieldValues(), "tokenizer": "t.json", **changes}
     tokenizer = Tokenizer(file=values.pop("tokenizer"))
-    return PartView(f"part {number}", number, predicates, specials=2, length=64, tokenizer=tokenizer, **values)
+    return StageView(f"part {number}", number, predicates, specials=2, length=64, tokenizer=tokenizer, **values)
 
 
-def parts_with(tokenizer: str) -> list[PartView]:
+def stages_with(tokenizer: str) -> list[StageView]:
     """Two parts over three sources, whose tokenizer is this file."""
     return [
-        part(0, {"a": [HOSTS, RANGE], "b": [HOSTS]}, condition=CONDITION, values=VALUES, tokenizer=tokenizer),
-        part(1, {"b": [HOSTS], "c": []}, order=QUALITY, tokenizer=tokenizer),
+        stage(0, {"a": [HOSTS, RANGE], "b": [HOSTS]}, condition=CONDITION, values=VALUES, tokenizer=tokenizer),
+        stage(1, {"b": [HOSTS], "c": []}, order=QUALITY, tokenizer=tokenizer),
     ]
 
 
-PARTS = parts_with("t.json")
+PARTS = stages_with("t.json")
 QUESTIONS = [
     Question((("a", (0, 3)), ("b", ())), QUALITY, ()),
     Question((("a", (0,)),), Number("num_tokens", "int", False), ((),)),
@@ -66,13 +66,13 @@ QUESTIONS = [
 ]
 
 
-def counters_of(parts: list[PartView]) -> list[RunCounter]:
+def counters_of(stages: list[StageView]) -> list[RunCounter]:
     """One of each kind."""
     return [
-        PlaceCounter(parts),
-        SampleCounter(parts, 2**32),
-        DrawCounter(parts, [("early at 0.5", 1, {"a": [(0, 0, 2**64 - 1)], "b": []}), ("main", 0, {})]),
-        ValueCounter(parts),
+        ShuffleKeyCounter(stages),
+        SampleCounter(stages, 2**32),
+        DrawCounter(stages, [("early at 0.5", 1, {"a": [(0, 0, 2**64 - 1)], "b": []}), ("main", 0, {})]),
+        ValueCounter(stages),
         DigitCounter(QUESTIONS, {0: HOSTS, 3: RANGE}),
     ]
 
@@ -97,18 +97,18 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, counter: RunCounter) -
     found = read_counter(uri)
     assert found == counter
     assert type(found) is type(counter)
-    for old, new in zip(getattr(counter, "parts", []), getattr(found, "parts", []), strict=True):
+    for old, new in zip(getattr(counter, "stages", []), getattr(found, "stages", []), strict=True):
         assert typed(new.values.bins) == typed(old.values.bins)
         assert new.condition == old.condition
 
 
 def test_a_list_stands_once_and_is_one_object_again(tmp_path: Path) -> None:
     uri = str(tmp_path / "counter.json")
-    write_counter(uri, PlaceCounter(PARTS))
+    write_counter(uri, ShuffleKeyCounter(PARTS))
     assert (tmp_path / "counter.json").read_text().count("a.org") == 1
     found = read_counter(uri)
-    assert isinstance(found, PlaceCounter)
-    lists = [some[0]["not_in"] for view in found.parts for some in view.predicates.values() if some]
+    assert isinstance(found, ShuffleKeyCounter)
+    lists = [some[0]["not_in"] for view in found.stages for some in view.predicates.values() if some]
     assert len(lists) == 3
     assert len({id(values) for values in lists}) == 1
     assert read_counter(uri) is found
@@ -139,24 +139,24 @@ def test_the_file_is_json(tmp_path: Path) -> None:
 )
 def test_any_borders_and_any_values(borders: list[float], values: list[str]) -> None:
     counter = ValueCounter(
-        [part(0, {"a": [{"field": "host", "in": values}]}, values=FieldValues({"host": values}, {"n": borders}))]
+        [stage(0, {"a": [{"field": "host", "in": values}]}, values=FieldValues({"host": values}, {"n": borders}))]
     )
     document = count_runs.to_json(counter)
     found = count_runs.from_json(json.loads(json.dumps(document)))
     assert found == counter
     assert isinstance(found, ValueCounter)
-    assert typed(found.parts[0].values.bins) == typed({"n": borders})
+    assert typed(found.stages[0].values.bins) == typed({"n": borders})
 
 
 # ------------------------------------------------------------------------------------------------------------ with Beam
 
 
-def counter_and_runs(folder: Path) -> tuple[PlaceCounter, list[str]]:
+def counter_and_runs(folder: Path) -> tuple[ShuffleKeyCounter, list[str]]:
     rows = [StoredRow(row, [1] * (row + 1), quality=row / 7) for row in range(20)]
     runs = [small.write_run_of(folder / "runs", "a", f"{n}.jsonl", n, rows[n:])[0] for n in range(5)]
     tokenizer = Tokenizer(file=small.tokenizer_file(folder))
-    views = [PartView(str(n), n, {source: []}, None, FieldValues(), 0, 16, tokenizer) for n, source in enumerate("ab")]
-    return PlaceCounter(views), runs
+    views = [StageView(str(n), n, {source: []}, None, FieldValues(), 0, 16, tokenizer) for n, source in enumerate("ab")]
+    return ShuffleKeyCounter(views), runs
 
 
 def count_with_beam(counter: RunCounter, runs: Sequence[str], folder: Path) -> pa.RecordBatch:
@@ -175,7 +175,7 @@ def test_beam_counts_what_a_loop_counts(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(count_runs, "_WAITING_ROWS", waiting)
     counter, runs = counter_and_runs(tmp_path)
     found = count_with_beam(counter, runs, tmp_path)
-    assert found.equals(small.local_pass(runs)(counter))
+    assert found.equals(small.local_scan(runs)(counter))
     assert sum(found["documents"].to_pylist()) == 20 + 19 + 18 + 17 + 16
     assert set(found["key"].to_pylist()) == {"0\ta"}
 
@@ -240,7 +240,7 @@ def every_kind(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, RunC
     runs = [
         small.write_run_of(folder, source, f"{n}.jsonl", n, rows[3 * n :])[0] for n, source in enumerate("aaabbbccd")
     ]
-    counters = counters_of(parts_with(small.tokenizer_file(folder)))
+    counters = counters_of(stages_with(small.tokenizer_file(folder)))
     return dict(zip(KINDS, counters, strict=True)), runs
 
 
@@ -325,7 +325,7 @@ def test_more_counts_than_threads_may_all_wait_for_reads() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["", "s3://"])
-def test_a_mistake_in_a_run_ends_the_pass(scheme: str) -> None:
+def test_a_mistake_in_a_run_ends_the_scan(scheme: str) -> None:
     seen = []
 
     def count(uri: str) -> pa.RecordBatch:

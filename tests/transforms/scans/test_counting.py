@@ -34,13 +34,13 @@ def test_counts_by_bin(found: list[tuple[int, int]]) -> None:
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["a", "b\tc"]), pairs), max_size=6), st.data())
 def test_merging_sums_in_any_order_and_grouping(
-    parts: list[tuple[str, list[tuple[int, int]]]], data: st.DataObject
+    stages: list[tuple[str, list[tuple[int, int]]]], data: st.DataObject
 ) -> None:
     counter = Summing()
-    batches = [counted(key, found) for key, found in parts]
+    batches = [counted(key, found) for key, found in stages]
     together = counter.merge(batches)
     expected = [
-        row for key in ("a", "b\tc") for row in slow_counts(key, [p for k, found in parts if k == key for p in found])
+        row for key in ("a", "b\tc") for row in slow_counts(key, [p for k, found in stages if k == key for p in found])
     ]
     assert as_rows(together) == expected
     shuffled = data.draw(st.permutations(batches))

@@ -1,4 +1,4 @@
-"""What passes over runs count, held against loops over the reference's documents."""
+"""What scans over runs count, held against loops over the reference's documents."""
 
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +12,7 @@ from byline.schemas.recipe import Condition
 from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.ranking import Number
 from byline.transforms.fields.selecting import rank_predicate
-from byline.transforms.scans.measuring import DrawCounter, PartView, PlaceCounter, SampleCounter
+from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
 from tests.reference import assembly, layout
 from tests.support import small
 from tests.support.small import SmallStore, StoredRow
@@ -34,7 +34,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> SmallStore:
 
 
 @pytest.fixture(scope="module")
-def views(store: SmallStore) -> list[PartView]:
+def views(store: SmallStore) -> list[StageView]:
     """A part that takes the better scores of `a` with a condition, and one that takes all of both, ordered by it."""
     tokenizer = Tokenizer(file=str(Path(store.runs[0].uri).parents[2] / "tokenizer.json"))
     border = small.rank(next(document for document in store.documents if document.numbers["quality"] == 0.0), "quality")
@@ -43,18 +43,18 @@ def views(store: SmallStore) -> list[PartView]:
     nothing = FieldValues(top={}, bins={})
     order = Number("quality", "float32", descending=False)
     return [
-        PartView("best", 0, {"a": better}, CONDITION, nothing, 2, LENGTH, tokenizer),
-        PartView("rest", 1, {"a": [], "b": []}, None, nothing, 1, LENGTH, tokenizer, order),
+        StageView("best", 0, {"a": better}, CONDITION, nothing, 2, LENGTH, tokenizer),
+        StageView("rest", 1, {"a": [], "b": []}, None, nothing, 1, LENGTH, tokenizer, order),
     ]
 
 
-def selected(view: PartView, document: assembly.Document) -> bool:
+def selected(view: StageView, document: assembly.Document) -> bool:
     predicates = view.predicates.get(document.source)
     return predicates is not None and all(holds(document) for holds in small.slow_predicates(predicates))
 
 
-def prefix_length(view: PartView, document: assembly.Document) -> int:
-    """Tokens of the prefix, as if nothing were dropped out; none where the part never takes the source."""
+def prefix_length(view: StageView, document: assembly.Document) -> int:
+    """Tokens of the prefix, as if nothing were dropped out; none where the stage never takes the source."""
     condition = small.reference_condition(view.condition)
     if condition is None or document.source not in view.predicates:
         return 0
@@ -68,8 +68,8 @@ def key(document: assembly.Document) -> int:
     return found[0]
 
 
-def merged(counter: PlaceCounter | DrawCounter, store: SmallStore) -> dict[tuple[str, int], tuple[int, int]]:
-    counts = small.local_pass([run.uri for run in store.runs])(counter)
+def merged(counter: ShuffleKeyCounter | DrawCounter, store: SmallStore) -> dict[tuple[str, int], tuple[int, int]]:
+    counts = small.local_scan([run.uri for run in store.runs])(counter)
     return {(row["key"], row["bin"]): (row["documents"], row["tokens"]) for row in counts.to_pylist()}
 
 
@@ -81,10 +81,10 @@ def summed(found: list[tuple[tuple[str, int], int]]) -> dict[tuple[str, int], tu
     return {key: (documents[key], tokens[key]) for key in documents}
 
 
-def test_streams_by_place(store: SmallStore, views: list[PartView]) -> None:
+def test_framed_by_shuffle_key(store: SmallStore, views: list[StageView]) -> None:
     expected = [
         (
-            (f"{view.number}\t{document.source}", document.place >> 48),
+            (f"{view.number}\t{document.source}", document.shuffle_key >> 48),
             len(document.tokens) + view.specials + prefix_length(view, document),
         )
         for view in views
@@ -92,40 +92,40 @@ def test_streams_by_place(store: SmallStore, views: list[PartView]) -> None:
         if selected(view, document)
     ]
     assert 0 < len([name for (name, _), _ in expected if name == "0\ta"]) < 80
-    assert merged(PlaceCounter(views), store) == summed(expected)
+    assert merged(ShuffleKeyCounter(views), store) == summed(expected)
 
 
-def test_a_sample_of_everything(store: SmallStore, views: list[PartView]) -> None:
-    found = small.local_pass([run.uri for run in store.runs])(SampleCounter(views, 2**32)).to_pylist()
+def test_a_sample_of_everything(store: SmallStore, views: list[StageView]) -> None:
+    found = small.local_scan([run.uri for run in store.runs])(SampleCounter(views, 2**32)).to_pylist()
     expected = [
         {
             "source": document.source,
-            "place": document.place,
+            "shuffle_key": document.shuffle_key,
             "num_tokens": len(document.tokens),
             **{f"prefix_{n}": prefix_length(view, document) for n, view in enumerate(views)},
             **{f"selected_{n}": selected(view, document) for n, view in enumerate(views)},
             "key_1": key(document),
         }
-        for document in sorted(store.documents, key=lambda document: (document.source, document.place))
+        for document in sorted(store.documents, key=lambda document: (document.source, document.shuffle_key))
     ]
     assert found == expected
 
 
-def test_a_sample_of_some(store: SmallStore, views: list[PartView]) -> None:
+def test_a_sample_of_some(store: SmallStore, views: list[StageView]) -> None:
     counter = SampleCounter(views, 2**31)
-    found = small.local_pass([run.uri for run in store.runs])(counter)
+    found = small.local_scan([run.uri for run in store.runs])(counter)
     assert 30 < found.num_rows < 80
-    assert {row["place"] for row in found.to_pylist()} < {document.place for document in store.documents}
+    assert {row["shuffle_key"] for row in found.to_pylist()} < {document.shuffle_key for document in store.documents}
     empty = counter.merge([])
     assert (empty.num_rows, empty.schema) == (0, counter.schema)
 
 
-def test_draws_and_what_is_left(store: SmallStore, views: list[PartView]) -> None:
+def test_draws_and_what_is_left(store: SmallStore, views: list[StageView]) -> None:
     middle = 2**63
     intervals: list[Intervals] = [
         ("best", 0, {"a": [(0, 0, middle - 1)]}),
         ("rest", 1, {"a": [(0, middle, 2**64 - 1), (1, 0, middle // 2)], "b": [(0, 0, middle)]}),
-        # A branch at two points; a document that another part has used as well is used once.
+        # A branch at two points; a document that another stage has used as well is used once.
         ("best-25", 0, {"a": [(0, middle, 2**64 - 1)]}),
         ("best-50", 0, {"a": [(0, middle + 1, 2**64 - 1)]}),
     ]
@@ -134,7 +134,7 @@ def test_draws_and_what_is_left(store: SmallStore, views: list[PartView]) -> Non
         for source, ranges in ranges_of.items():
             for epoch, low, high in ranges:
                 for document in store.documents:
-                    is_inside = document.source == source and low <= document.place <= high
+                    is_inside = document.source == source and low <= document.shuffle_key <= high
                     if is_inside and selected(views[number], document):
                         used.add(document.doc_id)
                         expected.append(((f"draw\t{name}\t{source}\t{epoch}", 0), len(document.tokens)))
@@ -144,7 +144,7 @@ def test_draws_and_what_is_left(store: SmallStore, views: list[PartView]) -> Non
     assert merged(DrawCounter(views, intervals), store) == summed(expected)
 
 
-def test_a_source_that_no_part_mixes_in(store: SmallStore, views: list[PartView]) -> None:
+def test_a_source_that_no_stage_mixes_in(store: SmallStore, views: list[StageView]) -> None:
     counts = merged(DrawCounter(views[:1], [("best", 0, {"a": [(0, 0, 2**64 - 1)]})]), store)
     assert counts["unused\tb\tmixture", 0][0] == 30
     best = sum(selected(views[0], document) for document in store.documents)
@@ -152,8 +152,8 @@ def test_a_source_that_no_part_mixes_in(store: SmallStore, views: list[PartView]
     assert counts["used\ta", 0][0] == best
 
 
-def test_an_order_takes_no_number_of_another_source(store: SmallStore, views: list[PartView]) -> None:
+def test_an_order_takes_no_number_of_another_source(store: SmallStore, views: list[StageView]) -> None:
     only_b = replace(views[1], number=0, predicates={"b": []})
-    found = small.local_pass([run.uri for run in store.runs])(SampleCounter([only_b], 2**32)).to_pylist()
+    found = small.local_scan([run.uri for run in store.runs])(SampleCounter([only_b], 2**32)).to_pylist()
     assert {row["key_0"] for row in found if row["source"] == "a"} == {0}
     assert len({row["key_0"] for row in found if row["source"] == "b"}) == 5

@@ -1,4 +1,4 @@
-"""The commonest values of the documents that a part selects, against plain counting."""
+"""The commonest values of the documents that a stage selects, against plain counting."""
 
 import math
 from collections import Counter
@@ -69,13 +69,13 @@ def run_of(folder: Path, source: str, path: str, rows: list[Row]) -> str:
     return write_run(with_info(batch, BatchInfo(source, path, 0, True, 1, len(rows), 1)), "0" * 64, str(folder))
 
 
-def passes(uris: list[str], asked: list[RunCounter] | None = None):
-    def do_pass(counter: RunCounter) -> pa.RecordBatch:
+def scans(uris: list[str], asked: list[RunCounter] | None = None):
+    def scan(counter: RunCounter) -> pa.RecordBatch:
         if asked is not None:
             asked.append(counter)
         return counter.merge([counter.count(uri) for uri in uris])
 
-    return do_pass
+    return scan
 
 
 def top(**fields: int | str) -> Condition:
@@ -101,17 +101,17 @@ def test_counts_of_one_run(tmp_path: Path) -> None:
 def test_the_commonest_of_all_sources_and_ties_by_bytes(tmp_path: Path) -> None:
     hosts = {"a": ["z", "é", "b", "B", "z", None, None, None], "b": ["z", "é", "b", "B", "q"]}
     uris = [run_of(tmp_path, source, "f", [(host, "l", 1.0) for host in of]) for source, of in hosts.items()]
-    assert find_top_values([View(0, top(host=4))], passes(uris)) == [{"host": ["z", "B", "b", "é"]}]
-    assert find_top_values([View(0, top(host=99))], passes(uris)) == [{"host": ["z", "B", "b", "é", "q"]}]
+    assert find_top_values([View(0, top(host=4))], scans(uris)) == [{"host": ["z", "B", "b", "é"]}]
+    assert find_top_values([View(0, top(host=99))], scans(uris)) == [{"host": ["z", "B", "b", "é", "q"]}]
 
 
 @pytest.mark.parametrize(("kept", "count"), [("59.9%", 2), ("60%", 3), ("0%", 1), ("100%", 5), (2, 2)])
 def test_shares_of_the_distinct_values(tmp_path: Path, kept: int | str, count: int) -> None:
     uri = run_of(tmp_path, "a", "f", [(host, None, 1.0) for host in ["a", "b", "c", "d", "e", None, "a"]])
-    assert find_top_values([View(0, top(host=kept))], passes([uri])) == [{"host": list("abcde")[:count]}]
+    assert find_top_values([View(0, top(host=kept))], scans([uri])) == [{"host": list("abcde")[:count]}]
 
 
-def test_each_part_counts_what_it_takes(tmp_path: Path) -> None:
+def test_each_stage_counts_what_it_takes(tmp_path: Path) -> None:
     uris = [
         run_of(tmp_path, "a", "f", [("x", "l", 0.0), ("x", "l", 0.0), ("y", "l", 1.0)]),
         run_of(tmp_path, "b", "f", [("w", "l", 0.0)] * 3),
@@ -126,7 +126,7 @@ def test_each_part_counts_what_it_takes(tmp_path: Path) -> None:
         View(11, top(host=1), predicates={"c": []}),
         View(1, Condition(template="{host_hash}", salt="salt", top={"host_hash": 1}), predicates={"a": []}),
     ]
-    assert find_top_values(views, passes(uris)) == [
+    assert find_top_values(views, scans(uris)) == [
         {"host": ["y"]},
         {"host": ["w"]},
         {"host": ["x"]},
@@ -137,9 +137,9 @@ def test_each_part_counts_what_it_takes(tmp_path: Path) -> None:
     ]
 
 
-def test_no_pass_without_a_top() -> None:
+def test_no_scan_without_a_top() -> None:
     asked: list[RunCounter] = []
-    assert find_top_values([View(0, None), View(1, Condition(template="{host}"))], passes([], asked)) == [{}, {}]
+    assert find_top_values([View(0, None), View(1, Condition(template="{host}"))], scans([], asked)) == [{}, {}]
     assert asked == []
 
 
@@ -166,4 +166,4 @@ def test_against_plain_counting(tmp_path_factory: pytest.TempPathFactory, runs: 
             del counts[None]
             ordered = sorted(counts, key=lambda value, counts=counts: (-counts[value], value.encode()))
             expected[-1][name] = ordered[: view.condition.kept_values(name, len(ordered))]
-    assert find_top_values(views, passes(uris)) == expected
+    assert find_top_values(views, scans(uris)) == expected

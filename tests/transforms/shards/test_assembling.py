@@ -50,7 +50,7 @@ PATHS = [
     "end/00000-of-00001.arrow",
     "cooldown-25/00000-of-00001.arrow",
 ]
-# phase, shard, slice, source, epoch, places, predicates
+# phase, shard, slice, source, epoch, shuffle keys, predicates
 ROWS = [
     ("main", 0, 0, "a", 0, 0, 2**63 - 1, 1),
     ("main", 0, 0, "b", 0, 0, CIRCLE_END, 0),

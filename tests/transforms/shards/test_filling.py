@@ -36,7 +36,7 @@ def documents_of(
         epoch=zeros,
         slice=zeros,
         doc_id=np.arange(len(sizes)),
-        place=zeros.astype(np.uint64),
+        shuffle_key=zeros.astype(np.uint64),
         tokens=np.concatenate([100 * (n + 1) + np.arange(size) for n, size in enumerate(own)]).astype(np.int32),
         token_start=np.cumsum(own) - own,
         token_count=own,
@@ -65,7 +65,7 @@ def parts_of(d: Documents) -> tuple[np.ndarray, ...]:
 
 def packed(documents: Documents, policy: Packing, bos: int | None = BOS, eos: int | None = EOS) -> Segments:
     layout = lay_out(documents, bos, eos)
-    return pack(layout.stream, documents.masked_prefix, int(bos is not None), 8, policy)
+    return pack(layout.framed_length, documents.masked_prefix, int(bos is not None), 8, policy)
 
 
 def filled(documents: Documents, policy: Packing, bos: int | None = BOS, eos: int | None = EOS) -> list[str]:
@@ -139,7 +139,7 @@ def test_a_repeated_prefix_is_masked_and_has_no_bos() -> None:
     ]
 
 
-def test_a_stream_without_bos_and_eos() -> None:
+def test_a_framed_without_bos_and_eos() -> None:
     assert filled(documents_of([(3, 2), (2, 0)]), Packing.CONCAT, None, None) == [
         "50 51 100 101 102 200 201 0",
         "0 0 1 1 1 1 1 0",
@@ -197,12 +197,16 @@ def test_a_row_in_the_middle_is_filled_alone() -> None:
     assert [" ".join(map(str, ids[0])), " ".join(map(str, mask[0]))] == whole[2:4]
 
 
-def test_the_layout_of_a_stream() -> None:
+def test_the_layout_of_a_framed_length() -> None:
     for before, lead in ((True, 3), (False, 1)):
         layout = lay_out(documents_of([(4, 2)], before=before), BOS, EOS)
-        assert (layout.lead.tolist(), layout.own_end.tolist(), layout.stream.tolist()) == ([lead], [lead + 4], [8])
+        assert (layout.lead.tolist(), layout.own_end.tolist(), layout.framed_length.tolist()) == (
+            [lead],
+            [lead + 4],
+            [8],
+        )
     layout = lay_out(documents_of([(4, 2)]), None, None)
-    assert (layout.lead.tolist(), layout.own_end.tolist(), layout.stream.tolist()) == ([2], [6], [6])
+    assert (layout.lead.tolist(), layout.own_end.tolist(), layout.framed_length.tolist()) == ([2], [6], [6])
 
 
 def counts_of(documents: Documents, policy: Packing) -> dict[str, DrawCounts]:

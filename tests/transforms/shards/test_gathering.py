@@ -70,7 +70,7 @@ class Case:
     Attributes:
         values: what `top` and `bins` of the condition came to.
         files: (source, path, rows); the position is the file's number.
-        ranges: (source, epoch, numbers by place of the documents that the range begins and ends with).
+        ranges: (source, epoch, numbers by shuffle key of the documents that the range begins and ends with).
         open_low, open_high: whether ranges begin behind the one and end before the other.
         slices: of the ranges, in turn.
         common: source -> numbers in `COMMON` of what every row of it asks.
@@ -123,7 +123,7 @@ def conditions(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     markers = {key: f"<{key}>" for key in ("begin", "end") if draw(st.booleans())}
     condition: dict[str, Any] = {
         "template": template,
-        "place": draw(st.sampled_from(("before", "after"))),
+        "position": draw(st.sampled_from(("before", "after"))),
         "dropout": draw(st.sampled_from(("0", "0.25", "1/3"))),
         "unknown": draw(st.sampled_from(UNKNOWNS)),
         "empty": draw(st.sampled_from(("0", "0.5"))) if markers else "0",
@@ -235,20 +235,20 @@ def _table(rows: list[tuple[Any, ...]]) -> pa.Table:
 def _plan_rows(case: Case, documents: list[assembly.Document]) -> tuple[list[tuple[Any, ...]], list[Any]]:
     """Rows of the plan, and its predicates.
 
-    Ranges begin and end at a document's place or one beside it, the last of a source at the circle's end. Of a source
-    in two bins, the second takes the whole circle, so that its ranges and those of the first bin overlap.
+    Ranges begin and end at a document's shuffle key or one beside it, the last of a source at the circle's end. Of a
+    source in two bins, the second takes the whole circle, so that its ranges and those of the first bin overlap.
     """
     rows: list[tuple[Any, ...]] = []
     predicates: list[list[dict[str, Any]]] = []
     whole: dict[tuple[str, int], int] = {}
     for number, (source, epoch, low, high) in enumerate(case.ranges):
         mine = [document for document in documents if document.source == source]
-        places = sorted(document.place for document in mine)
-        if not places:
+        shuffle_keys = sorted(document.shuffle_key for document in mine)
+        if not shuffle_keys:
             continue
         slice_ = case.slices[number % len(case.slices)]
-        first = places[low] + case.open_low
-        last = CIRCLE_END if high == len(places) - 1 else places[high] - case.open_high
+        first = shuffle_keys[low] + case.open_low
+        last = CIRCLE_END if high == len(shuffle_keys) - 1 else shuffle_keys[high] - case.open_high
         bins = _bins(case, source, mine)
         rows.append(("only", 0, slice_, source, epoch, first, last, _number(predicates, bins[0])))
         if len(bins) > 1 and whole.setdefault((source, epoch), number) == number:
@@ -356,7 +356,7 @@ def gathered_documents(made: Made) -> dict[str, Any]:
     }
     return {
         "sources": found.sources,
-        **{name: getattr(found, name).tolist() for name in ("source", "epoch", "slice", "doc_id", "place")},
+        **{name: getattr(found, name).tolist() for name in ("source", "epoch", "slice", "doc_id", "shuffle_key")},
         **{
             name: [values[start : start + count].tolist() for start, count in zip(starts, counts, strict=True)]
             for name, (values, starts, counts) in lists.items()
@@ -383,13 +383,13 @@ def gathered(
 
 def test_documents_of_an_earlier_slice_come_first(folder: Path) -> None:
     uri, documents = one_source(folder / "slices", [StoredRow(row, [row]) for row in range(20)])
-    places = sorted(document.place for document in documents)
-    middle = places[9]
+    shuffle_keys = sorted(document.shuffle_key for document in documents)
+    middle = shuffle_keys[9]
     rows = [("only", 0, 1, "a", 0, 0, middle, 0), ("only", 0, 0, "a", 0, middle + 1, CIRCLE_END, 0)]
     found = gathered(folder, rows, RunIndex.of([("a", 0, uri)]))
     assert found.slice.tolist() == [0] * 10 + [1] * 10
-    assert sorted(found.place[:10].tolist()) == places[10:]
-    assert sorted(found.place[10:].tolist()) == places[:10]
+    assert sorted(found.shuffle_key[:10].tolist()) == shuffle_keys[10:]
+    assert sorted(found.shuffle_key[10:].tolist()) == shuffle_keys[:10]
 
 
 def test_bins_of_one_range_are_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,17 +417,21 @@ def test_bins_of_one_range_are_read_once(folder: Path, monkeypatch: pytest.Monke
 
 def test_ranges_that_touch_are_read_as_one_and_others_are_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uri, documents = one_source(folder / "touching", [StoredRow(row, [row]) for row in range(9)])
-    places = sorted(document.place for document in documents)
+    shuffle_keys = sorted(document.shuffle_key for document in documents)
     reads: list[tuple[int, int]] = []
     monkeypatch.setattr(Run, "between", lambda run, low, high: reads.append((low, high)) or iter(()))
     rows = [
-        ("only", 0, 0, "a", 0, places[4] + 1, places[6], 0),
-        ("only", 0, 1, "a", 0, places[2], places[4], 0),
-        ("only", 0, 2, "a", 0, places[7], places[8], 0),
-        ("only", 0, 3, "a", 1, places[6] + 1, places[7], 0),
+        ("only", 0, 0, "a", 0, shuffle_keys[4] + 1, shuffle_keys[6], 0),
+        ("only", 0, 1, "a", 0, shuffle_keys[2], shuffle_keys[4], 0),
+        ("only", 0, 2, "a", 0, shuffle_keys[7], shuffle_keys[8], 0),
+        ("only", 0, 3, "a", 1, shuffle_keys[6] + 1, shuffle_keys[7], 0),
     ]
     gathered(folder, rows, RunIndex.of([("a", 0, uri)]))
-    assert reads == [(places[2], places[6]), (places[7], places[8]), (places[6] + 1, places[7])]
+    assert reads == [
+        (shuffle_keys[2], shuffle_keys[6]),
+        (shuffle_keys[7], shuffle_keys[8]),
+        (shuffle_keys[6] + 1, shuffle_keys[7]),
+    ]
 
 
 def test_two_rows_that_draw_one_document_are_refused(folder: Path) -> None:
@@ -441,8 +445,8 @@ def test_masked_ranges_go_with_their_documents(folder: Path) -> None:
     rows = [StoredRow(row, [row] * 9, masked=[(0, row)] if row else []) for row in range(6)]
     uri, documents = one_source(folder / "masked", rows)
     other, _ = one_source(folder / "trained", [StoredRow(0, [1, 2])], "b")
-    places = sorted(document.place for document in documents)
-    plan = [("only", 0, 0, "a", 0, places[1], places[4], 0), ("only", 0, 0, "b", 0, 0, CIRCLE_END, 0)]
+    shuffle_keys = sorted(document.shuffle_key for document in documents)
+    plan = [("only", 0, 0, "a", 0, shuffle_keys[1], shuffle_keys[4], 0), ("only", 0, 0, "b", 0, 0, CIRCLE_END, 0)]
     found = gathered(folder, plan, RunIndex.of([("a", 0, uri), ("b", 1, other)]))
     assert found.masked_ranges.dtype == np.int32
     masked = {
@@ -451,14 +455,18 @@ def test_masked_ranges_go_with_their_documents(folder: Path) -> None:
             found.doc_id.tolist(), found.masked_start.tolist(), found.masked_count.tolist(), strict=True
         )
     }
-    expected = {d.doc_id: [border for pair in d.masked for border in pair] for d in documents if d.place in places[1:5]}
+    expected = {
+        d.doc_id: [border for pair in d.masked for border in pair]
+        for d in documents
+        if d.shuffle_key in shuffle_keys[1:5]
+    }
     assert masked == {**expected, 1 << 32: []}
 
 
 def test_nothing_in_the_ranges_gives_no_documents_but_the_source(folder: Path) -> None:
     uri, documents = one_source(folder / "nothing", [StoredRow(0, [1, 2])])
-    place = documents[0].place
-    found = gathered(folder, [("only", 0, 0, "a", 0, place + 1, CIRCLE_END, 0)], RunIndex.of([("a", 0, uri)]))
+    shuffle_key = documents[0].shuffle_key
+    found = gathered(folder, [("only", 0, 0, "a", 0, shuffle_key + 1, CIRCLE_END, 0)], RunIndex.of([("a", 0, uri)]))
     assert found.sources == ["a"]
     assert len(found.doc_id) == len(found.tokens) == len(found.prefix_values) == len(found.masked_ranges) == 0
     assert found.tokens.dtype == np.uint16

@@ -30,34 +30,34 @@ class Streams:
         where = "before" if self.before else "after"
         bos, eos = BOS if self.has_bos else None, EOS if self.has_eos else None
         return [
-            layout.stream(list(range(own)), list(range(1000, 1000 + prefix)), where, bos, eos)
+            layout.frame(list(range(own)), list(range(1000, 1000 + prefix)), where, bos, eos)
             for own, prefix in self.sizes
         ]
 
     def pack(self, policy: Packing) -> Segments:
-        streams = np.array([len(stream) for stream in self.reference()], np.int64)
+        framed = np.array([len(framed_document) for framed_document in self.reference()], np.int64)
         prefixes = np.array([prefix * self.before for _, prefix in self.sizes], np.int64)
         slices = None if self.slices is None else np.array(self.slices, np.int64)
-        return pack(streams, prefixes, int(self.has_bos), self.length, policy, slices)
+        return pack(framed, prefixes, int(self.has_bos), self.length, policy, slices)
 
 
-def parts_of(segments: Segments, streams: Streams) -> list[list[tuple[int, list[int]]]]:
+def parts_of(segments: Segments, framed: Streams) -> list[list[tuple[int, list[int]]]]:
     """Rows of (document, ids), as the segments say."""
     rows: list[list[tuple[int, list[int]]]] = [[] for _ in range(segments.rows)]
-    whole = [[token.id for token in stream] for stream in streams.reference()]
+    whole = [[token.id for token in framed_document] for framed_document in framed.reference()]
     columns = (segments.row, segments.document, segments.start, segments.take, segments.head)
     for row, document, start, take, head in zip(*(column.tolist() for column in columns), strict=True):
         rows[row].append((document, list(range(1000, 1000 + head)) + whole[document][start : start + take]))
     return rows
 
 
-def expected_parts(policy: Packing, streams: Streams) -> list[list[tuple[int, list[int]]]]:
-    packed = packing.pack(policy.value, streams.reference(), streams.length, streams.slices)
+def expected_parts(policy: Packing, framed: Streams) -> list[list[tuple[int, list[int]]]]:
+    packed = packing.pack(policy.value, framed.reference(), framed.length, framed.slices)
     return [[(part.document, [token.id for token in part.tokens]) for part in row] for row in packed.rows]
 
 
 @st.composite
-def all_streams(draw: st.DrawFn, longest: int = 64) -> Streams:
+def all_framed(draw: st.DrawFn, longest: int = 64) -> Streams:
     length = draw(st.integers(8, longest))
     sizes = st.tuples(st.integers(1, 5 * length), st.integers(0, length // 2))
     # Many equal lengths, so that best fit has ties to break.
@@ -69,10 +69,10 @@ def all_streams(draw: st.DrawFn, longest: int = 64) -> Streams:
 
 
 @settings(deadline=None, max_examples=300)
-@given(all_streams(), st.sampled_from(list(Packing)))
-def test_segments_are_those_of_the_reference(streams: Streams, policy: Packing) -> None:
-    segments = streams.pack(policy)
-    assert parts_of(segments, streams) == expected_parts(policy, streams)
+@given(all_framed(), st.sampled_from(list(Packing)))
+def test_segments_are_those_of_the_reference(framed: Streams, policy: Packing) -> None:
+    segments = framed.pack(policy)
+    assert parts_of(segments, framed) == expected_parts(policy, framed)
     assert (np.diff(segments.row) >= 0).all()
 
 
@@ -80,26 +80,26 @@ def test_segments_are_those_of_the_reference(streams: Streams, policy: Packing) 
 @given(st.integers(60, 300), st.lists(st.integers(1, 400), max_size=60), st.integers(1, 60))
 def test_best_fit_in_rows_longer_than_a_word_of_the_bit_set(length: int, sizes: list[int], every: int) -> None:
     slices = [number // every for number in range(len(sizes))]
-    streams = Streams(length, [(size, 0) for size in sizes], has_bos=False, has_eos=False, slices=slices)
-    assert parts_of(streams.pack(Packing.BEST_FIT), streams) == expected_parts(Packing.BEST_FIT, streams)
+    framed = Streams(length, [(size, 0) for size in sizes], has_bos=False, has_eos=False, slices=slices)
+    assert parts_of(framed.pack(Packing.BEST_FIT), framed) == expected_parts(Packing.BEST_FIT, framed)
 
 
 @settings(deadline=None)
-@given(all_streams(), st.sampled_from(list(Packing)))
-def test_segments_and_padding_fill_every_row(streams: Streams, policy: Packing) -> None:
-    segments = streams.pack(policy)
-    padding = segments.padding(streams.length)
+@given(all_framed(), st.sampled_from(list(Packing)))
+def test_segments_and_padding_fill_every_row(framed: Streams, policy: Packing) -> None:
+    segments = framed.pack(policy)
+    padding = segments.padding(framed.length)
     assert len(padding) == segments.rows
     assert (padding >= 0).all()
-    assert (padding < streams.length).all()
-    assert segments.lengths.sum() + padding.sum() == segments.rows * streams.length
+    assert (padding < framed.length).all()
+    assert segments.lengths.sum() + padding.sum() == segments.rows * framed.length
     assert (segments.take > 0).all()
 
 
 def drawn(policy: Packing, sizes: list[tuple[int, int]], slices: list[int] | None = None) -> list[str]:
     """Rows of L = 8 as letters, prefixes as p, padding as dots."""
-    streams = Streams(8, sizes, has_bos=False, has_eos=False, slices=slices)
-    rows = parts_of(streams.pack(policy), streams)
+    framed = Streams(8, sizes, has_bos=False, has_eos=False, slices=slices)
+    rows = parts_of(framed.pack(policy), framed)
     texts = ["".join("p" if token >= 1000 else "abcde"[n] for n, ids in row for token in ids) for row in rows]
     return [text.ljust(8, ".") for text in texts]
 

@@ -1,4 +1,4 @@
-"""Merged runs: the documents of their parts, in order of place, and the same shards as without them."""
+"""Merged runs: the documents of their chunks, in order of shuffle key, and the same shards as without them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,12 +31,13 @@ from tests.support import small
 from tests.support.small import FINGERPRINT, SmallStore, StoredRow, tokenized_batch, write_run_of
 
 
-def write_at(folder: Path, path: str, places: Sequence[int], **settings: Any) -> str:
-    """A run of documents at these places; document n has n + 1 tokens, all of them n."""
-    rows = [StoredRow(row, [row] * (row + 1), host=f"{path}-{row}.org") for row in range(len(places))]
+def write_at(folder: Path, path: str, shuffle_keys: Sequence[int], **settings: Any) -> str:
+    """A run of documents at these shuffle keys; document n has n + 1 tokens, all of them n."""
+    rows = [StoredRow(row, [row] * (row + 1), host=f"{path}-{row}.org") for row in range(len(shuffle_keys))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "byline.transforms.store.runs.places", lambda source, path, rows: np.array(places, np.uint64)[rows]
+            "byline.transforms.store.runs.shuffle_keys",
+            lambda source, path, rows: np.array(shuffle_keys, np.uint64)[rows],
         )
         return write_run(tokenized_batch("a", path, rows, **settings), FINGERPRINT, str(folder))
 
@@ -53,33 +54,33 @@ def info_of(uri: str) -> RunFile:
 # ---------------------------------------------------------------------------------------------------------- merging
 
 
-def test_documents_of_several_runs_in_order_of_place(tmp_path: Path) -> None:
+def test_documents_of_several_runs_in_order_of_shuffle_key(tmp_path: Path) -> None:
     one, other = write_at(tmp_path, "x", [9, 2, 5]), write_at(tmp_path, "b", [7, 2**63 + 1])
     target = str(tmp_path / "merged.arrow")
     said = merge_runs([one, other], target)
     table = read(target)
-    assert table.select(["place", "file", "row", "num_tokens", "host", "tokens"]).to_pylist() == [
-        # `b` is part 0, since parts are in order of their paths.
-        {"place": 2, "file": 1, "row": 1, "num_tokens": 2, "host": "x-1.org", "tokens": [1, 1]},
-        {"place": 5, "file": 1, "row": 2, "num_tokens": 3, "host": "x-2.org", "tokens": [2, 2, 2]},
-        {"place": 7, "file": 0, "row": 0, "num_tokens": 1, "host": "b-0.org", "tokens": [0]},
-        {"place": 9, "file": 1, "row": 0, "num_tokens": 1, "host": "x-0.org", "tokens": [0]},
-        {"place": 2**63 + 1, "file": 0, "row": 1, "num_tokens": 2, "host": "b-1.org", "tokens": [1, 1]},
+    assert table.select(["shuffle_key", "file", "row", "num_tokens", "host", "tokens"]).to_pylist() == [
+        # `b` is chunk 0, since chunks are in order of their paths.
+        {"shuffle_key": 2, "file": 1, "row": 1, "num_tokens": 2, "host": "x-1.org", "tokens": [1, 1]},
+        {"shuffle_key": 5, "file": 1, "row": 2, "num_tokens": 3, "host": "x-2.org", "tokens": [2, 2, 2]},
+        {"shuffle_key": 7, "file": 0, "row": 0, "num_tokens": 1, "host": "b-0.org", "tokens": [0]},
+        {"shuffle_key": 9, "file": 1, "row": 0, "num_tokens": 1, "host": "x-0.org", "tokens": [0]},
+        {"shuffle_key": 2**63 + 1, "file": 0, "row": 1, "num_tokens": 2, "host": "b-1.org", "tokens": [1, 1]},
     ]
-    assert table.schema.names[:4] == ["place", "row", "file", "num_tokens"]
+    assert table.schema.names[:4] == ["shuffle_key", "row", "file", "num_tokens"]
     names = [name for name in table.schema.names if name != "file"]
     assert names == read(one).schema.names
     assert [table.schema.field(name) for name in names] == [read(one).schema.field(name) for name in names]
     assert said == info_of(target)
-    parts = [replace(info_of(uri).parts[0], batch_places=[], uri=target) for uri in (other, one)]
-    assert said == RunFile(parts, [2], sum(Path(uri).stat().st_size for uri in (one, other)), target)
+    chunks = [replace(info_of(uri).chunks[0], batch_shuffle_keys=[], uri=target) for uri in (other, one)]
+    assert said == RunFile(chunks, [2], sum(Path(uri).stat().st_size for uri in (one, other)), target)
 
 
-def test_equal_places_are_by_part_and_row(tmp_path: Path) -> None:
+def test_equal_shuffle_keys_are_by_part_and_row(tmp_path: Path) -> None:
     uris = [write_at(tmp_path, path, [5, 5, 1, 5]) for path in "cab"]
     target = str(tmp_path / "merged.arrow")
     merge_runs(uris, target)
-    rows = read(target).select(["place", "file", "row"]).to_pylist()
+    rows = read(target).select(["shuffle_key", "file", "row"]).to_pylist()
     assert [tuple(row.values()) for row in rows] == [
         *((1, file, 2) for file in range(3)),
         *((5, file, row) for file in range(3) for row in (0, 1, 3)),
@@ -89,7 +90,7 @@ def test_equal_places_are_by_part_and_row(tmp_path: Path) -> None:
 def test_chunks_of_one_file_are_parts_of_their_own(tmp_path: Path) -> None:
     uris = [write_at(tmp_path, "x", [chunk], chunk=chunk, last=chunk == 10) for chunk in (10, 2, 0)]
     said = merge_runs(uris, str(tmp_path / "merged.arrow"))
-    assert [(part.path, part.chunk, part.last) for part in said.parts] == [
+    assert [(chunk.path, chunk.chunk, chunk.last) for chunk in said.chunks] == [
         ("x", 0, False),
         ("x", 2, False),
         ("x", 10, True),
@@ -105,7 +106,7 @@ def test_every_column_is_kept_with_its_nulls(tmp_path: Path) -> None:
     second = [StoredRow(0, [8, 9], "i.org", "", -0.0, -(2**62), 1e300, "code", [(0, 1), (1, 2)])]
     uris = [write_run_of(tmp_path, "a", path, 0, rows)[0] for path, rows in (("x", first), ("y", second))]
     merge_runs(uris, str(tmp_path / "merged.arrow"))
-    names = [name for name in read(uris[0]).schema.names if name != "place"]
+    names = [name for name in read(uris[0]).schema.names if name != "shuffle_key"]
     found = {(row.pop("file"), row["row"]): row for row in read(str(tmp_path / "merged.arrow")).to_pylist()}
     for file, uri in enumerate(uris):
         for row in read(uri).to_pylist():
@@ -116,23 +117,23 @@ def test_every_column_is_kept_with_its_nulls(tmp_path: Path) -> None:
 def test_runs_without_documents(tmp_path: Path) -> None:
     empty = [write_at(tmp_path, path, []) for path in "ac"]
     said = merge_runs(empty, str(tmp_path / "none.arrow"))
-    assert (said.batch_places, len(said.parts), read(said.uri).num_rows) == ([], 2, 0)
+    assert (said.batch_shuffle_keys, len(said.chunks), read(said.uri).num_rows) == ([], 2, 0)
     said = merge_runs([*empty, write_at(tmp_path, "b", [4, 3])], str(tmp_path / "some.arrow"))
-    assert (said.batch_places, len(said.parts)) == ([3], 3)
+    assert (said.batch_shuffle_keys, len(said.chunks)) == ([3], 3)
     assert read(said.uri)["file"].to_pylist() == [1, 1]
 
 
 def test_runs_that_share_a_chunk_are_not_merged(tmp_path: Path) -> None:
     uris = [write_at(tmp_path / folder, "x", [1]) for folder in ("one", "two")]
-    with pytest.raises(AssertionError, match="share chunks: 2 parts, 1 chunks"):
+    with pytest.raises(AssertionError, match="share chunks: 2 chunks, 1 chunks"):
         merge_runs(uris, str(tmp_path / "merged.arrow"))
 
 
-places = st.lists(st.one_of(st.integers(0, 20), st.integers(2**63, 2**64 - 1)), max_size=12)
+shuffle_keys = st.lists(st.one_of(st.integers(0, 20), st.integers(2**63, 2**64 - 1)), max_size=12)
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(places, min_size=2, max_size=6), st.integers(2, 5), st.integers(4, 60))
+@given(st.lists(shuffle_keys, min_size=2, max_size=6), st.integers(2, 5), st.integers(4, 60))
 def test_any_way_to_merge_gives_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, runs: list[list[int]], step: int, batch_bytes: int
 ) -> None:
@@ -148,14 +149,14 @@ def test_any_way_to_merge_gives_the_same_bytes(
             left = [*left[:-step], target]
     assert Path(left[0]).read_bytes() == (folder / "all.arrow").read_bytes()
 
-    rows = [(place, file, row) for file, some in enumerate(runs) for row, place in enumerate(some)]
+    rows = [(shuffle_key, file, row) for file, some in enumerate(runs) for row, shuffle_key in enumerate(some)]
     with pa.memory_map(left[0]) as source:
         reader = pa.ipc.open_file(source)
         batches = [reader.get_batch(number).to_pylist() for number in range(reader.num_record_batches)]
     found = [row for batch in batches for row in batch]
-    assert [(row["place"], row["file"], row["row"]) for row in found] == sorted(rows)
+    assert [(row["shuffle_key"], row["file"], row["row"]) for row in found] == sorted(rows)
     assert all(row["tokens"] == [row["row"]] * (row["row"] + 1) == [row["row"]] * row["num_tokens"] for row in found)
-    assert info_of(left[0]).batch_places == [batch[0]["place"] for batch in batches]
+    assert info_of(left[0]).batch_shuffle_keys == [batch[0]["shuffle_key"] for batch in batches]
     before = np.cumsum([0, *(2 * row["num_tokens"] for row in found)])
     starts = np.cumsum([0, *map(len, batches)])[:-1]
     assert starts.tolist() == [
@@ -187,14 +188,14 @@ rows_of = st.lists(
 
 def plan_of(config: Any, runs: list[RunInfo]) -> Plan:
     tokenizer = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
-    return make_plan(config, tokenizer, runs, small.local_pass(run_uris(runs)))
+    return make_plan(config, tokenizer, runs, small.local_scan(run_uris(runs)))
 
 
 def merge_some(made: SmallStore, folder: Path, draw: Callable[[st.SearchStrategy], Any]) -> list[RunInfo]:
     """The runs of a store, some neighbours of a source merged, and perhaps merged once more."""
     runs: list[RunInfo] = []
     for source in "ab":
-        files = [RunFile([run], run.batch_places, 1, run.uri) for run in made.runs if run.source == source]
+        files = [RunFile([run], run.batch_shuffle_keys, 1, run.uri) for run in made.runs if run.source == source]
         for level in range(draw(st.integers(0, 2))):
             cuts = sorted(draw(st.sets(st.integers(1, len(files)), max_size=2)) | {0, len(files)})
             groups = [files[low:high] for low, high in pairwise(cuts) if low < high]
@@ -271,8 +272,8 @@ def test_groups_that_are_merged_leave_the_others_as_they_are(sizes: list[int], d
     for group in groups:
         if data.draw(st.booleans()):
             at = after.index(group[0])
-            parts = [part for file in group for part in file.parts]
-            after[at : at + len(group)] = [RunFile(parts, [0], sum(file.size for file in group), "merged")]
+            chunks = [chunk for file in group for chunk in file.chunks]
+            after[at : at + len(group)] = [RunFile(chunks, [0], sum(file.size for file in group), "merged")]
     assert group_files(after, 10) == [group for group in groups if group[0] in after]
     if len(after) == len(files) - sum(len(group) - 1 for group in groups):
         assert all(one.size + other.size > 10 for one, other in pairwise(after))
@@ -281,11 +282,11 @@ def test_groups_that_are_merged_leave_the_others_as_they_are(sizes: list[int], d
 def test_the_name_is_of_the_parts() -> None:
     one, two, three = files_of(1, 2, 3)
     name = merged_name([one, two, three])
-    both = RunFile([*one.parts, *two.parts], [0], 9, "elsewhere")
+    both = RunFile([*one.chunks, *two.chunks], [0], 9, "elsewhere")
     assert name == merged_name([both, three]) == merged_name([three, two, one])
     assert name.startswith("merged-")
     assert len({name, merged_name([one, two]), merged_name([one, three])}) == 3
-    changed = RunFile([replace(three.parts[0], input_size=2)], [0], 3, "")
+    changed = RunFile([replace(three.chunks[0], input_size=2)], [0], 3, "")
     assert merged_name([one, two, changed]) != name
 
 

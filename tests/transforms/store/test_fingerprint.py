@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from byline.schemas.config import Config
-from byline.transforms.store.fingerprint import changed_keys, fingerprint, source_parts
+from byline.transforms.store.fingerprint import changed_keys, fingerprint, source_settings
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 from tests.support import small
 
@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def parts_of(config: Config, source: str = "a") -> dict[str, Any]:
-    return source_parts(config, source)
+    return source_settings(config, source)
 
 
 def source(**changes: Any) -> dict[str, Any]:
@@ -65,17 +65,17 @@ def test_a_changed_source_is_named(folder: Path, change: dict[str, Any], keys: l
     assert fingerprint(before) != fingerprint(after)
 
 
-def test_a_rewrite_counts_with_its_options_and_the_tokens_it_may_name(folder: Path) -> None:
-    def parts(add: list[str], **changes: Any) -> dict[str, Any]:
+def test_a_formatter_counts_with_its_options_and_the_tokens_it_may_name(folder: Path) -> None:
+    def chunks(add: list[str], **changes: Any) -> dict[str, Any]:
         tokenizer = {"file": str(folder / "tokenizer.json"), "pad": small.PAD, "add": add}
         return parts_of(small.small_config(folder, sources={"a": source(**changes)}, tokenizer=tokenizer))
 
-    before = parts([], rewrite="fim")
-    assert changed_keys(parts([]), before) == ["sources.a.rewrite", "tokenizer.add"]
-    assert changed_keys(before, parts([], rewrite={"name": "fim", "rate": 0.9})) == ["sources.a.rewrite"]
-    assert changed_keys(before, parts(["<P>"], rewrite="fim")) == ["tokenizer.add"]
-    assert parts(["<P>"]) == parts([])
-    assert "sources.a.rewrite.module" not in before
+    before = chunks([], formatter="fim")
+    assert changed_keys(chunks([]), before) == ["sources.a.formatter", "tokenizer.add"]
+    assert changed_keys(before, chunks([], formatter={"name": "fim", "rate": 0.9})) == ["sources.a.formatter"]
+    assert changed_keys(before, chunks(["<P>"], formatter="fim")) == ["tokenizer.add"]
+    assert chunks(["<P>"]) == chunks([])
+    assert "sources.a.formatter.module" not in before
 
 
 def test_the_file_of_a_function_of_ones_own_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,20 +83,20 @@ def test_the_file_of_a_function_of_ones_own_counts(folder: Path, monkeypatch: py
     monkeypatch.setattr(sys, "path", list(sys.path))
     module = folder / "module_of_a_fingerprint.py"
     module.write_text("def f(batch): ...")
-    config = small.small_config(folder, sources={"a": source(rewrite="module_of_a_fingerprint:f")})
+    config = small.small_config(folder, sources={"a": source(formatter="module_of_a_fingerprint:f")})
     before = parts_of(config)
     module.write_text("def f(batch): return batch")
-    assert changed_keys(before, parts_of(config)) == ["sources.a.rewrite.module"]
+    assert changed_keys(before, parts_of(config)) == ["sources.a.formatter.module"]
 
 
 def test_the_tokenizers_content_counts_and_not_its_name(folder: Path) -> None:
-    def parts(name: str, content: str) -> dict[str, Any]:
+    def chunks(name: str, content: str) -> dict[str, Any]:
         (folder / name).write_text(content, encoding="utf-8")
         return parts_of(small.small_config(folder, tokenizer={"file": str(folder / name), "pad": small.PAD}))
 
-    before = parts("one.json", small.tokenizer_json())
-    assert parts("two.json", small.tokenizer_json()) == before
-    assert changed_keys(before, parts("three.json", small.tokenizer_json() + " ")) == ["tokenizer.file"]
+    before = chunks("one.json", small.tokenizer_json())
+    assert chunks("two.json", small.tokenizer_json()) == before
+    assert changed_keys(before, chunks("three.json", small.tokenizer_json() + " ")) == ["tokenizer.file"]
 
 
 def test_special_tokens_and_library_do_not_count(folder: Path) -> None:

@@ -25,13 +25,26 @@ from byline.transforms.store.run_ranges import Directories, RangedRun, RangedTok
 from byline.transforms.store.run_reading import Run
 from byline.transforms.store.runs import write_run
 from tests.support.object_server import BUCKET, ObjectServer, no_fault, object_server
+from tests.support.range_read_cost import VisitCost
 from tests.support.small import FINGERPRINT, StoredRow, tokenized_batch
-from tests.support.visit_cost import VisitCost
 
-COLUMNS = ("place", "row", "num_tokens", "tokens", "masked", "host", "license", "year", "ratio", "topic", "url", "none")
+COLUMNS = (
+    "shuffle_key",
+    "row",
+    "num_tokens",
+    "tokens",
+    "masked",
+    "host",
+    "license",
+    "year",
+    "ratio",
+    "topic",
+    "url",
+    "none",
+)
 # Neighbours that are equal as 64-bit floats, and the ends of the circle.
 BASES = (0, 2**53, 2**62, 2**63, 2**64 - 8)
-places = st.builds(int.__add__, st.sampled_from(BASES), st.integers(0, 7))
+shuffle_keys = st.builds(int.__add__, st.sampled_from(BASES), st.integers(0, 7))
 
 
 @dataclass
@@ -77,10 +90,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counted]:
     return opened
 
 
-def write(folder: Path, given_places: Sequence[int], rows: list[StoredRow], batch_bytes: int, path: str = "x") -> str:
+def write(
+    folder: Path, given_shuffle_keys: Sequence[int], rows: list[StoredRow], batch_bytes: int, path: str = "x"
+) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "byline.transforms.store.runs.places", lambda source, path, rows: np.array(given_places, np.uint64)
+            "byline.transforms.store.runs.shuffle_keys",
+            lambda source, path, rows: np.array(given_shuffle_keys, np.uint64),
         )
         patch.setattr(store, "BATCH_TOKEN_BYTES", batch_bytes)
         return write_run(tokenized_batch("a", path, rows), FINGERPRINT, str(folder))
@@ -99,7 +115,7 @@ def lists_of(pieces: Sequence[Piece], numbers: Sequence[Sequence[int]]) -> list[
 
 @st.composite
 def stored(draw: st.DrawFn) -> tuple[list[int], list[StoredRow]]:
-    """Documents and their places."""
+    """Documents and their shuffle keys."""
     has_spans = draw(st.booleans())
     rows = []
     for row in range(draw(st.integers(0, 14))):
@@ -115,11 +131,19 @@ def stored(draw: st.DrawFn) -> tuple[list[int], list[StoredRow]]:
                 masked=[(0, row % 3)] if has_spans else None,
             )
         )
-    return [draw(places) for _ in rows], rows
+    return [draw(shuffle_keys) for _ in rows], rows
 
 
 @settings(deadline=None, max_examples=80)
-@given(stored(), places, places, st.integers(1, 20), st.sampled_from([0, 3, 2**16]), st.integers(8, 3000), st.data())
+@given(
+    stored(),
+    shuffle_keys,
+    shuffle_keys,
+    st.integers(1, 20),
+    st.sampled_from([0, 3, 2**16]),
+    st.integers(8, 3000),
+    st.data(),
+)
 def test_a_range_is_what_a_mapped_run_gives(
     folder: Path,
     run: tuple[list[int], list[StoredRow]],
@@ -142,7 +166,7 @@ def test_a_range_is_what_a_mapped_run_gives(
         assert [piece.index.schema.types for piece in found] == [piece.index.schema.types for piece in expected]
         some = [sorted(data.draw(st.sets(st.integers(0, p.index.num_rows - 1), min_size=1))) for p in expected]
         assert lists_of(found, some) == lists_of(expected, some)
-        names = ("place", "num_tokens", "topic", "host", "license", "url")
+        names = ("shuffle_key", "num_tokens", "topic", "host", "license", "url")
         whole, mapped = RangedRun(read_directory(uri), names).whole(), Run(uri, names).whole()
         assert whole.schema == mapped.schema
         assert whole.to_pydict() == mapped.to_pydict()
@@ -154,7 +178,7 @@ def test_many_runs_come_in_order(folder: Path) -> None:
     uris = [write(folder / "many", range(6), rows, 4, f"{number}") for number in range(200)]
     found = list(run_ranges.read_pieces(uris, COLUMNS, 1, 4, Directories(1 << 20)))
     assert [run for run, _ in found] == [number for number in range(200) for _ in range(3)]
-    assert [piece.index["place"].to_pylist() for _, piece in found] == [[1], [2, 3], [4]] * 200
+    assert [piece.index["shuffle_key"].to_pylist() for _, piece in found] == [[1], [2, 3], [4]] * 200
 
 
 # ------------------------------------------------------------------------------------------------ requests and bytes
@@ -189,7 +213,7 @@ def large_run(folder: Path) -> str:
     return write_run(large_batch(7000, 1), FINGERPRINT, str(folder / "large"))
 
 
-def visit(uri: str, columns: Sequence[str], low: int, high: int, directories: Directories) -> tuple[int, int]:
+def range_read(uri: str, columns: Sequence[str], low: int, high: int, directories: Directories) -> tuple[int, int]:
     """Reads a range with all its tokens; returns how many documents and bytes of tokens it has."""
     rows = size = 0
     for _, piece in run_ranges.read_pieces([uri], columns, low, high, directories):
@@ -199,26 +223,26 @@ def visit(uri: str, columns: Sequence[str], low: int, high: int, directories: Di
     return rows, size
 
 
-CORE = ("place", "row", "num_tokens", "tokens")
+CORE = ("shuffle_key", "row", "num_tokens", "tokens")
 # Place, row, num_tokens; a score and a host of 13 letters besides.
 INDEX_BYTES = {CORE: 20, (*CORE, "quality", "host"): 41}
 
 
 @pytest.mark.parametrize("columns", list(INDEX_BYTES))
 @pytest.mark.parametrize("size", [4_000, 33_000, 256_000])
-def test_a_visit_takes_few_requests_and_bytes(
+def test_a_range_read_takes_few_requests_and_bytes(
     large_run: str, counted: dict[str, Counted], columns: tuple[str, ...], size: int
 ) -> None:
-    tokens = Run(large_run, ("place",)).info.tokens
+    tokens = Run(large_run, ("shuffle_key",)).info.tokens
     width, directories = int(size / (2 * tokens) * 2**64), Directories(1 << 20)
-    visit(large_run, columns, 0, width, directories)
+    range_read(large_run, columns, 0, width, directories)
     file = counted[large_run]
     first = file.take_reads()
     assert len(first) <= 1 + 3
     useful = requests = 0
     lows = [number * (2**64 - 1 - width) // 59 for number in range(60)]
     for low in lows:
-        useful += visit(large_run, columns, low, low + width, directories)[1]
+        useful += range_read(large_run, columns, low, low + width, directories)[1]
         requests += len(file.reads)
         assert len(file.reads) <= 3 * (1 + (file.reads[-1][0] - file.reads[0][0] > store.BATCH_TOKEN_BYTES))
         sent = sum(end - start for start, end in file.take_reads())
@@ -324,23 +348,23 @@ def test_a_footer_longer_than_what_is_read_of_a_file_at_first(
     monkeypatch.setattr(run_ranges, "TAIL_BYTES", 2000)
     rows = [StoredRow(row, [row]) for row in range(100)]
     uri = write(folder / "long", range(100), rows, 2)
-    assert read_directory(uri).places.tolist() == list(range(100))
+    assert read_directory(uri).shuffle_keys.tolist() == list(range(100))
     (first, second) = counted[uri].reads
     assert second[1] == first[0]
 
 
 def test_the_footer_of_a_merged_run_of_a_gib() -> None:
-    parts = [
+    chunks = [
         RunInfo(FINGERPRINT, "dclm", f"shard_01_of_10/shard_{n:08d}_processed.jsonl.zst", 0, True, 10**8, 20_000, 10**8,
                 {"empty_text": 3}, 0, 20_000, 10**8, 16_000_000, [])
         for n in range(33)
     ]  # fmt: skip
     batch = tokenized_batch("a", "x", [StoredRow(0, [1])])
-    places = [number * 2**54 for number in range(1024)]
-    schema = batch.schema.with_metadata(RunFile(parts, places, 2**30, "").to_metadata())
+    shuffle_keys = [number * 2**54 for number in range(1024)]
+    schema = batch.schema.with_metadata(RunFile(chunks, shuffle_keys, 2**30, "").to_metadata())
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:
-        for _ in places:
+        for _ in shuffle_keys:
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))
     size = footer_size(sink.getvalue().to_pybytes()[-100:])
     # One request for most: what is read of a file at first is 64 KiB.
@@ -359,7 +383,10 @@ def test_the_footer_of_a_merged_run_of_a_gib() -> None:
             lambda content: content.replace(b'"version": 2', b'"version": 7'),
             "found 7.; a newer Byline wrote it",
         ),
-        (lambda content: content.replace(b'"batch_places": [1, 3]', b'"batch_places": [1   ]'), "1 first places"),
+        (
+            lambda content: content.replace(b'"batch_shuffle_keys": [1, 3]', b'"batch_shuffle_keys": [1   ]'),
+            "1 first shuffle keys",
+        ),
     ],
 )
 def test_a_file_that_is_no_run(folder: Path, change: Any, message: str) -> None:
@@ -374,7 +401,7 @@ def test_a_run_with_a_column_that_cannot_be_read_in_parts(folder: Path) -> None:
     uri = write(folder / "dictionary", [1], [StoredRow(0, [1])], 8)
     with pa.memory_map(uri) as source:
         table = pa.ipc.open_file(source).read_all()
-    table = table.set_column(0, "place", table["place"].dictionary_encode()).replace_schema_metadata(
+    table = table.set_column(0, "shuffle_key", table["shuffle_key"].dictionary_encode()).replace_schema_metadata(
         table.schema.metadata
     )
     with pa.ipc.new_file(uri, table.schema) as writer:
@@ -404,15 +431,15 @@ def server() -> Iterator[ObjectServer]:
 def test_what_a_server_is_asked_for(server: ObjectServer, large_run: str) -> None:
     server.put("large.arrow", Path(large_run).read_bytes())
     uri, directories = f"s3://{BUCKET}/large.arrow", Directories(1 << 20)
-    tokens = Run(large_run, ("place",)).info.tokens
+    tokens = Run(large_run, ("shuffle_key",)).info.tokens
     width = int(33_000 / (2 * tokens) * 2**64)
     run_ranges._wanted.cache_clear()
     with server.faults(no_fault):
-        rows, _ = visit(uri, CORE, 2**62, 2**62 + width, directories)
+        rows, _ = range_read(uri, CORE, 2**62, 2**62 + width, directories)
         assert server.calls == {"HEAD": 1, "GET": 3}
         assert server.sent < 64_000 + 24_000 + 1.5 * 33_000
     with server.faults(no_fault):
-        found = visit(uri, CORE, 2**61, 2**61 + width, directories)
+        found = range_read(uri, CORE, 2**61, 2**61 + width, directories)
         assert server.calls == {"GET": 2}
         assert server.sent < 33_000 + 1.7 * found[1]
     assert rows > 10

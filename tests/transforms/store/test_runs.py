@@ -1,4 +1,4 @@
-"""Runs: sorted by place, cut by tokens, described in full, and the same bytes however often they are written."""
+"""Runs: sorted by shuffle key, cut by tokens, described in full, and the same bytes however often they are written."""
 
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from byline.errors import BylineError
 from byline.schemas import store
 from byline.schemas.documents import MASKED, info_of
 from byline.schemas.store import RunInfo
-from byline.transforms.store.runs import WriteRuns, cut_for_reading, run_name, sort_by_place, write_run
-from tests.reference import placing
+from byline.transforms.store.runs import WriteRuns, cut_for_reading, run_name, sort_by_shuffle_key, write_run
+from tests.reference import hashing
 from tests.support.small import FINGERPRINT, StoredRow, tokenized_batch
 
 
@@ -30,13 +30,13 @@ def read(uri: str) -> pa.Table:
         return pa.ipc.open_file(source).read_all()
 
 
-def test_sorted_by_place() -> None:
+def test_sorted_by_shuffle_key() -> None:
     batch = batch_of(50)
-    found = sort_by_place(batch)
-    expected = sorted((placing.place("a", "x.jsonl", row), row) for row in range(50))
-    assert list(zip(found["place"].to_pylist(), found["row"].to_pylist(), strict=True)) == expected
+    found = sort_by_shuffle_key(batch)
+    expected = sorted((hashing.shuffle_key("a", "x.jsonl", row), row) for row in range(50))
+    assert list(zip(found["shuffle_key"].to_pylist(), found["row"].to_pylist(), strict=True)) == expected
     assert found["tokens"].to_pylist() == [[row] * 3 for _, row in expected]
-    assert found.schema.names == ["place", *batch.schema.names]
+    assert found.schema.names == ["shuffle_key", *batch.schema.names]
     assert info_of(found) == info_of(batch)
 
 
@@ -44,14 +44,19 @@ def test_masked_ranges_stay_with_their_documents(tmp_path: Path) -> None:
     rows = [StoredRow(row, [1] * 9, masked=[(0, row % 4), (5, 6)][row % 3 :]) for row in range(40)]
     batch = tokenized_batch("a", "x.jsonl", rows)
     expected = {row.row: [border for pair in row.masked or () for border in pair] for row in rows}
-    for found in (pa.Table.from_batches([sort_by_place(batch)]), read(write_run(batch, FINGERPRINT, str(tmp_path)))):
+    for found in (
+        pa.Table.from_batches([sort_by_shuffle_key(batch)]),
+        read(write_run(batch, FINGERPRINT, str(tmp_path))),
+    ):
         assert found.schema.field("masked") == MASKED
         assert dict(zip(found["row"].to_pylist(), found["masked"].to_pylist(), strict=True)) == expected
 
 
-def test_equal_places_are_in_order_of_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("byline.transforms.store.runs.places", lambda source, path, rows: (rows % 2).astype(np.uint64))
-    assert sort_by_place(batch_of(6))["row"].to_pylist() == [0, 2, 4, 1, 3, 5]
+def test_equal_shuffle_keys_are_in_order_of_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "byline.transforms.store.runs.shuffle_keys", lambda source, path, rows: (rows % 2).astype(np.uint64)
+    )
+    assert sort_by_shuffle_key(batch_of(6))["row"].to_pylist() == [0, 2, 4, 1, 3, 5]
 
 
 @given(st.lists(st.integers(0, 12), max_size=30), st.sampled_from([pa.uint16(), pa.int32()]))
@@ -60,7 +65,7 @@ def test_cut_where_the_tokens_before_a_document_pass_a_multiple(sizes: list[int]
     rows = [StoredRow(row, [0] * size) for row, size in enumerate(sizes)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "BATCH_TOKEN_BYTES", 40)
-        parts = cut_for_reading(tokenized_batch("a", "x", rows, ids=ids))
+        chunks = cut_for_reading(tokenized_batch("a", "x", rows, ids=ids))
     expected: list[list[int]] = []
     before, last = 0, None
     for row, size in enumerate(sizes):
@@ -68,7 +73,7 @@ def test_cut_where_the_tokens_before_a_document_pass_a_multiple(sizes: list[int]
             expected.append([])
         expected[-1].append(row)
         last, before = before // 40, before + size * ids.byte_width
-    assert [part["row"].to_pylist() for part in parts] == expected
+    assert [chunk["row"].to_pylist() for chunk in chunks] == expected
 
 
 def test_a_run_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,15 +83,15 @@ def test_a_run_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pa.memory_map(uri) as source:
         reader = pa.ipc.open_file(source)
         info = RunInfo.from_schema(reader.schema, uri)
-        firsts = [reader.get_batch(n)["place"][0].as_py() for n in range(reader.num_record_batches)]
+        firsts = [reader.get_batch(n)["shuffle_key"][0].as_py() for n in range(reader.num_record_batches)]
     assert info == RunInfo(
         fingerprint=FINGERPRINT, source="a", path="x.jsonl", chunk=2, last=False, input_size=1000, rows_read=11,
         bytes_read=10, dropped={"empty_text": 1}, special_text=0, rows=10, text_bytes=90, tokens=30,
-        batch_places=firsts, uri=uri,
+        batch_shuffle_keys=firsts, uri=uri,
     )  # fmt: skip
     assert len(firsts) == 3
     assert firsts == sorted(firsts)
-    assert read(uri)["row"].to_pylist() == sort_by_place(batch)["row"].to_pylist()
+    assert read(uri)["row"].to_pylist() == sort_by_shuffle_key(batch)["row"].to_pylist()
     assert uri == str(tmp_path / run_name("a", "x.jsonl", 2))
 
 
@@ -105,7 +110,7 @@ def test_a_run_without_documents(tmp_path: Path) -> None:
     uri = write_run(batch_of(0), FINGERPRINT, str(tmp_path))
     table = read(uri)
     info = RunInfo.from_schema(table.schema, uri)
-    assert (table.num_rows, info.rows, info.tokens, info.text_bytes, info.batch_places) == (0, 0, 0, 0, [])
+    assert (table.num_rows, info.rows, info.tokens, info.text_bytes, info.batch_shuffle_keys) == (0, 0, 0, 0, [])
 
 
 def test_names_of_runs() -> None:
@@ -116,7 +121,7 @@ def test_names_of_runs() -> None:
 
 
 def test_a_file_that_is_no_run(tmp_path: Path) -> None:
-    schema = pa.schema([("place", pa.uint64())])
+    schema = pa.schema([("shuffle_key", pa.uint64())])
     with pytest.raises(
         BylineError, match=r"x\.arrow: not a run of the token store of version 2 \(found None\); delete it"
     ):

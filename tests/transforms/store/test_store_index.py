@@ -19,10 +19,10 @@ def run(path: str = "x", chunk: int = 0, last: bool = True, size: int = 10, sour
     return RunInfo("f", source, path, chunk, last, size, 1, 1, {}, 0, 1, 1, 1, [0])
 
 
-def merged(*parts: RunInfo) -> RunFile:
+def merged(*chunks: RunInfo) -> RunFile:
     """A file with these chunks: a run, or a merged one."""
-    uri = "-".join(f"{part.path}{part.chunk}.{part.input_size}" for part in parts)
-    return RunFile([replace(part, uri=uri) for part in parts], [0], 1, uri)
+    uri = "-".join(f"{chunk.path}{chunk.chunk}.{chunk.input_size}" for chunk in chunks)
+    return RunFile([replace(chunk, uri=uri) for chunk in chunks], [0], 1, uri)
 
 
 def file(path: str = "x", size: int = 10, done: tuple[int, ...] = (), source: str = "a") -> InputFile:
@@ -125,12 +125,12 @@ def test_nested_files_are_used_so_that_no_chunk_is_there_twice_or_missing(data: 
     while len(level) > 1:
         start = data.draw(st.integers(0, len(level) - 2))
         end = data.draw(st.integers(start + 2, len(level)))
-        level[start:end] = [[part for parts in level[start:end] for part in parts]]
+        level[start:end] = [[chunk for chunks in level[start:end] for chunk in chunks]]
         made.append(level[start])
-    files = [merged(*parts) for parts in made if data.draw(st.booleans())]
+    files = [merged(*chunks) for chunks in made if data.draw(st.booleans())]
     inputs = [file(f"{number:02}") for number in range(12)]
     runs = store_index.runs_of(used(files, *inputs))
-    assert [item.path for item in runs] == sorted({part.path for item in files for part in item.parts})
+    assert [item.path for item in runs] == sorted({chunk.path for item in files for chunk in item.chunks})
     left = {item.uri for item in files} - set(store_index.superseded(files, used(files, *inputs)))
     assert left == {item.uri for item in used(files, *inputs)}
 
@@ -159,7 +159,7 @@ def test_reads_the_runs_of_a_folder_by_path_and_chunk(tmp_path: Path) -> None:
     folder = store_index.source_folder(str(tmp_path), "a", "0123456789abcdef0123")
     assert folder == f"{tmp_path}/a/0123456789abcdef"
     assert store_index.read_runs(folder) == []
-    store_index.write_parts(folder, {"x": 1})
+    store_index.write_settings(folder, {"x": 1})
     for path, chunk in (("é", 0), ("b/c", 1), ("b/c", 0)):
         write_run_of(Path(folder), "a", path, 0, [StoredRow(chunk, [1, 2])], chunk=chunk)
     found = store_index.read_runs(folder)
@@ -178,14 +178,14 @@ def test_a_file_that_is_no_run(tmp_path: Path) -> None:
 def test_the_nearest_configuration_says_what_changed(tmp_path: Path) -> None:
     store = str(tmp_path)
     assert store_index.nearest_change(store, "a", {"x": 1}) == []
-    store_index.write_parts(f"{store}/a/1", {"x": 1, "y": 1, "z": 1})
-    store_index.write_parts(f"{store}/a/2", {"x": 2, "y": 2, "z": 2})
-    store_index.write_parts(f"{store}/b/1", {"x": 2, "y": 2, "z": 3})
+    store_index.write_settings(f"{store}/a/1", {"x": 1, "y": 1, "z": 1})
+    store_index.write_settings(f"{store}/a/2", {"x": 2, "y": 2, "z": 2})
+    store_index.write_settings(f"{store}/b/1", {"x": 2, "y": 2, "z": 3})
     assert store_index.nearest_change(store, "a", {"x": 2, "y": 2, "z": 3}) == ["z"]
     assert store_index.nearest_change(store, "a", {"x": 1, "y": 1, "w": 1}) == ["w", "z"]
 
 
 def test_parts_are_written_once(tmp_path: Path) -> None:
-    store_index.write_parts(str(tmp_path), {"x": 1})
-    store_index.write_parts(str(tmp_path), {"x": 2})
+    store_index.write_settings(str(tmp_path), {"x": 1})
+    store_index.write_settings(str(tmp_path), {"x": 2})
     assert (tmp_path / store_index.SOURCE_FILE).read_text() == '{\n "x": 1\n}'

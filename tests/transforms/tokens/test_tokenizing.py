@@ -191,7 +191,7 @@ def test_added_tokens_that_are_not_special_are_used(fast: TextTokenizer) -> None
 
 
 def slow_count(text: str, names: list[str]) -> int:
-    """Occurrences from left to right, the longest at each place, none within another."""
+    """Occurrences from left to right, the longest at each shuffle key, none within another."""
     count, at = 0, 0
     while at < len(text):
         found = max((name for name in names if text.startswith(name, at)), key=len, default="")

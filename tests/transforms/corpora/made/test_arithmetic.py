@@ -204,7 +204,7 @@ def test_documents_are_those_of_the_reference(style: ArithmeticStyle, monkeypatc
     source = reference.Source(format="arithmetic", arithmetic=made)
     for file in files:
         found = [row for batch, _ in additions(file, made) for row in batch.to_pylist()]
-        expected = [reference.rewritten(raw, source) for raw in reference.made_documents("add", file.path, made)]
+        expected = [reference.formatted(raw, source) for raw in reference.made_documents("add", file.path, made)]
         assert [(row["text"], row["loss_spans"], row["special_spans"]) for row in found] == expected
 
 

@@ -1,4 +1,4 @@
-"""Where the passes of a plan are made: in this process for a small token store, by the runner for another one."""
+"""Where the scans of a plan are made: in this process for a small token store, by the runner for another one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from byline.pipelines.commands import plan as planning
-from byline.pipelines.commands.plan import make_recipe_plan, pass_bytes
+from byline.pipelines.commands.plan import make_recipe_plan, scan_bytes
 from byline.pipelines.commands.prepare import StoreState
 from byline.pipelines.runners import runner
 from byline.pipelines.runners.runner import Runner, RunnerSettings
@@ -66,11 +66,11 @@ def test_a_small_store_is_counted_here_on_every_runner(
 
 
 @pytest.mark.parametrize(("more", "jobs"), [(1, 0), (0, 3)])
-def test_from_the_limit_on_each_pass_is_a_job(
+def test_from_the_limit_on_each_scan_is_a_job(
     prepared: Prepared, monkeypatch: pytest.MonkeyPatch, more: int, jobs: int
 ) -> None:
-    size = pass_bytes(prepared.state.files)
-    monkeypatch.setattr(runner, "SMALL_PASS_BYTES", size + more)
+    size = scan_bytes(prepared.state.files)
+    monkeypatch.setattr(runner, "SMALL_SCAN_BYTES", size + more)
     seen: list[tuple[RunnerSettings, int]] = []
 
     def note(wire: Callable[..., Any], settings: RunnerSettings, input_bytes: int) -> Any:
@@ -85,17 +85,17 @@ def test_from_the_limit_on_each_pass_is_a_job(
     assert files_of(prepared.config.store) == before
 
 
-def test_what_a_pass_reads() -> None:
+def test_what_a_scan_reads() -> None:
     def run(rows: int) -> RunInfo:
         return RunInfo("", "a", "x", 0, True, 0, rows, 0, {}, 0, rows, 0, 0, [])
 
     files = [RunFile([run(10)], [0], 0, "one"), RunFile([run(5), run(0), run(100)], [0, 4, 9], 0, "merged")]
-    assert pass_bytes([]) == 0
-    assert pass_bytes(files) == 24 * (10 + 5 + 100) + 16384 * (2 + 4)
+    assert scan_bytes([]) == 0
+    assert scan_bytes(files) == 24 * (10 + 5 + 100) + 16384 * (2 + 4)
 
 
 def test_a_run_of_few_long_documents_is_not_small() -> None:
     """11 million books are a thousand times as many reads as 11 million pages."""
     books = RunFile([RunInfo("", "a", "x", 0, True, 0, 5_000, 0, {}, 0, 5_000, 0, 0, [])], [0] * 20_000, 0, "books")
     assert not runner.is_worth_a_job(24 * 5_000)
-    assert runner.is_worth_a_job(pass_bytes([books]))
+    assert runner.is_worth_a_job(scan_bytes([books]))

@@ -1,8 +1,8 @@
-"""Identities, places and orders of documents, as docs/formats.md defines them.
+"""Identities, shuffle keys and orders of documents, as docs/formats.md defines them.
 
 ```
-place("c4", "a/x.json.gz", 7)  = splitmix64(mmh3_64("c4/a/x.json.gz") + 7)
-order(place, epoch, seed)      = splitmix64(place ^ splitmix64(seed * 2^32 + epoch))
+shuffle key("c4", "a/x.json.gz", 7)  = splitmix64(mmh3_64("c4/a/x.json.gz") + 7)
+order(shuffle key, epoch, seed)      = splitmix64(shuffle key ^ splitmix64(seed * 2^32 + epoch))
 doc_id(file 3, row 7)          = 3 * 2^32 + 7
 ```
 """
@@ -26,15 +26,15 @@ def splitmix64(x: int) -> int:
     return x ^ (x >> 31)
 
 
-def place(source: str, path: str, row: int) -> int:
+def shuffle_key(source: str, path: str, row: int) -> int:
     """Position of a document on its source's circle, in [0, 2^64)."""
     file_hash = mmh3.hash64(f"{source}/{path}".encode(), seed=0, signed=False)[0]
     return splitmix64((file_hash + row) % MODULUS)
 
 
-def order(place: int, epoch: int, seed: int) -> int:
+def order(shuffle_key: int, epoch: int, seed: int) -> int:
     """What documents of a shard are sorted by."""
-    return splitmix64(place ^ splitmix64((seed * 2**32 + epoch) % MODULUS))
+    return splitmix64(shuffle_key ^ splitmix64((seed * 2**32 + epoch) % MODULUS))
 
 
 def dropped_out(order: int, dropout: Fraction) -> bool:
