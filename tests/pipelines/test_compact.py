@@ -212,7 +212,7 @@ class Stop:
 def test_killed_while_it_merges_and_started_again(corpus: Corpus, tmp_path: Path) -> None:
     """The real command, killed when some groups are merged and others are not."""
     for number in range(40):
-        write_jsonl(tmp_path / f"data/mine/chunk-{number:03d}.jsonl", make_records(1000 + number, 12))
+        write_jsonl(tmp_path / f"data/mine/part-{number:03d}.jsonl", make_records(1000 + number, 12))
     for path in (corpus.tokenizer, corpus.model):
         shutil.copy(path, tmp_path / "data")
     values = recipe(Corpus(tmp_path / "data"), tmp_path, mixture="natural", tokens=None)
@@ -304,7 +304,7 @@ def test_a_compact_store_is_enough_for_another_plan(without_corpus: dict[str, An
 def test_a_store_that_is_not_prepared(done: dict[str, Any], tmp_path: Path) -> None:
     write_jsonl(tmp_path / "data/mine/part-9.jsonl", make_records(9, 5))
     before = stored(done)
-    with pytest.raises(BylineError, match=r"1 of 17 input files .*first: mine/chunk-9\.jsonl\); run `byline prepare`"):
+    with pytest.raises(BylineError, match=r"1 of 17 input files .*first: mine/part-9\.jsonl\); run `byline prepare`"):
         run(done)
     assert stored(done) == before
 
