@@ -150,10 +150,10 @@ def read_stored(config: Config, file: InputFile) -> dict[int, dict[str, Any]]:
             table = pa.ipc.open_file(source).read_all()
         said = json.loads(table.schema.metadata[b"byline.run"])
         # A merged run has the documents of several files.
-        paths = [part["path"] for part in said.get("parts", [said])]
-        parts = table["file"].to_pylist() if "file" in table.schema.names else [0] * table.num_rows
-        for part, row in zip(parts, table.select(names).to_pylist(), strict=True):
-            if paths[part] == file.path:
+        paths = [chunk["path"] for chunk in said.get("chunks", [said])]
+        chunks = table["file"].to_pylist() if "file" in table.schema.names else [0] * table.num_rows
+        for chunk, row in zip(chunks, table.select(names).to_pylist(), strict=True):
+            if paths[chunk] == file.path:
                 found[row.pop("row")] = row
     return found
 
