@@ -58,7 +58,7 @@ def compact(config: Config, size: int, settings: RunnerSettings, console: Consol
     Raises:
         BylineError: files are not prepared.
     """
-    state = read_state(config.store, config.sources, config.classifiers, config.tokenizer, reads_input=False)
+    state = read_state(config, reads_input=False)
     show_notes(state.notes, console)
     state.check_whole(config.store, "run `byline prepare`, then compact")
     show_removed("compact", clean_store(config.store, writes=True), console)

@@ -39,7 +39,7 @@ def plan(config: Config, settings: RunnerSettings, console: Console) -> tuple[Pl
     Raises:
         BylineError: files are not prepared, or the recipe does not work out.
     """
-    state = read_state(config.store, config.sources, config.classifiers, config.tokenizer, reads_input=False)
+    state = read_state(config, reads_input=False)
     show_notes(state.notes, console)
     state.check_whole(config.store, "run `byline prepare` or `byline build`")
     return make_recipe_plan(config, state, settings), state

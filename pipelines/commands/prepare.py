@@ -6,6 +6,7 @@ import apache_beam as beam
 from rich.console import Console
 from rich.markup import escape
 
+from byline.pipelines.console.funnel import funnels_of, show_funnels
 from byline.pipelines.console.notes import show_removed
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.engine import job_shower, show_counts
@@ -19,6 +20,7 @@ from byline.transforms.documents.work_lists import ListInputs, write_lines
 from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_store
 from byline.transforms.filters.filtering import FilterDocuments
+from byline.transforms.filters.tables import rules_of
 from byline.transforms.formatters.formatting import FormatDocuments
 from byline.transforms.scores.scoring import ScoreQuality
 from byline.transforms.store import store_index
@@ -31,13 +33,14 @@ from byline.transforms.tokens.tokenizing import Tokenize
 
 def prepare(config: Config, settings: RunnerSettings, console: Console) -> StoreState:
     """Prepares what is missing and returns the whole store's state."""
-    state = read_state(config.store, config.sources, config.classifiers, config.tokenizer)
+    state = read_state(config)
     pending = state.pending()
     show_removed("prepare", clean_store(config.store, writes=bool(pending)), console)
     if not pending:
         console.print(
             f"prepare   nothing to do: {len(state.inputs)} files are in {escape(config.store)}", highlight=False
         )
+        show_funnels(funnels_of(config, state.runs), console)
         return state
     _explain(config, state, pending, console)
     known = remove_stale_runs(state)
@@ -57,6 +60,7 @@ def prepare(config: Config, settings: RunnerSettings, console: Console) -> Store
     assert not done.pending(), f"not prepared after a run without errors: {[file.path for file in done.pending()]}"
     written = total(run_counts(run) for run in done.runs if run.uri not in before)
     show_counts(console, "prepare", settings, result, written)
+    show_funnels(funnels_of(config, done.runs), console)
     return done
 
 
@@ -64,6 +68,7 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
     # Without patterns, of which a source may list thousands: the workers are given each file by its path.
     sources = {name: source.model_copy(update={"path": []}) for name, source in config.sources.items()}
     given = {name: set(source.score) for name, source in config.sources.items()}
+    rules = {name: rules_of(config, name) for name in config.sources}
     models = store_index.models_folder(config.store)
 
     def wire(pipeline: beam.Pipeline) -> object:
@@ -75,7 +80,7 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
             | "FormatDocuments" >> FormatDocuments(sources)
             | "ExtractMetadata" >> ExtractMetadata()
             | "ScoreQuality" >> ScoreQuality(dict(config.classifiers), models, given)
-            | "FilterDocuments" >> FilterDocuments()
+            | "FilterDocuments" >> FilterDocuments(rules, models)
             | "Tokenize" >> Tokenize(config.tokenizer)
             | "WriteRuns" >> WriteRuns(state.folders, state.fingerprints)
         )
@@ -86,7 +91,7 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
 def _explain(config: Config, state: StoreState, pending: list[InputFile], console: Console) -> None:
     """Says what is read, and which changed keys make a source be read again."""
     for source in sorted({file.source for file in pending}):
-        settings = source_settings(source, config.sources[source], config.classifiers, config.tokenizer)
+        settings = source_settings(config, source)
         files = [file for file in pending if file.source == source]
         size = sum(file.size for file in files)
         amount = (

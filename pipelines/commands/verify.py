@@ -148,8 +148,7 @@ class _Store:
 
 def _compare_with(build: Build) -> _Store:
     try:
-        config = build.config
-        state = read_state(config.store, config.sources, config.classifiers, config.tokenizer, reads_input=False)
+        state = read_state(build.config, reads_input=False)
     except BylineError as error:
         return _Store(None, f"not compared: {error}", [])
     if inputs_sha256(state.runs) != build.plan.header["inputs"]:
@@ -233,7 +232,7 @@ def _tell_output(build: Build, shards: list[ShardReport], report: _Report) -> No
 
 def _tell_ledger(build: Build, shards: list[ShardReport], report: _Report) -> None:
     problems = check_drawn(build.manifest, build.plan)
-    problems += check_sources(build.manifest, build.inputs.names, build.rows)
+    problems += check_sources(build.manifest, build.config, build.inputs.names, build.rows)
     by_phase: dict[str, list[ShardReport]] = {phase.name: [] for phase in build.manifest.phases}
     for (phase, _), shard in zip(build.shards(), shards, strict=True):
         by_phase[phase.name].append(shard)

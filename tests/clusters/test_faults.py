@@ -110,7 +110,7 @@ def plan(local: Local, settings: RunnerSettings, folder: Path) -> None:
 def assemble(local: Local, settings: RunnerSettings, folder: Path) -> None:
     """Assembles anew with the local build's plan and token store; the shards are its own."""
     config = config_of(local.corpus, local.store, folder / "shards")
-    state = read_state(config.store, config.sources, config.classifiers, config.tokenizer)
+    state = read_state(config)
     made = read_plan((local.output / FILE_NAME).read_bytes(), FILE_NAME)
     assemble_step.assemble(config, made, state.runs, settings, quiet())
     assert whole(folder / "shards") == whole(local.output)

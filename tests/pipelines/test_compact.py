@@ -78,8 +78,7 @@ def run(values: dict[str, Any], size: int = ALL, workers: int = 1) -> str:
 
 
 def state_of(values: dict[str, Any]) -> StoreState:
-    config = parse_config(values, "test")
-    return read_state(config.store, config.sources, config.classifiers, config.tokenizer)
+    return read_state(parse_config(values, "test"))
 
 
 def stored(values: dict[str, Any]) -> dict[str, str]:

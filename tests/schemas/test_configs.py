@@ -42,7 +42,7 @@ def ablation(name: str) -> Config:
 
 
 def test_the_recipes_are_all_there() -> None:
-    assert [name for name in RECIPES if "/" not in name] == sorted([*REAL, "quickstart.yaml"])
+    assert [name for name in RECIPES if "/" not in name] == sorted([*REAL, "filtered.yaml", "quickstart.yaml"])
     assert MIXTURES == ["llama.yaml", "llama_epochs.yaml", "pile.yaml", "pile_epochs.yaml"]
     assert [Path(name).stem for name in ABLATION] == [
         "appended",
@@ -115,17 +115,13 @@ def in_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def settings_of(config: Config, source: str) -> dict[str, Any]:
-    return source_settings(source, config.sources[source], config.classifiers, config.tokenizer)
-
-
 def test_nothing_of_the_ablation_is_prepared_twice(in_sample: None) -> None:
     base = ablation("base")
-    found = {source: fingerprint(settings_of(base, source)) for source in base.sources}
+    found = {source: fingerprint(source_settings(base, source)) for source in base.sources}
     for name in ABLATION:
         config = recipe(name)
         assert config.store == base.store
-        assert {source: fingerprint(settings_of(config, source)) for source in config.sources} == found, name
+        assert {source: fingerprint(source_settings(config, source)) for source in config.sources} == found, name
 
 
 def test_nor_of_the_curricula(in_sample: None) -> None:
@@ -138,7 +134,7 @@ def test_nor_of_the_curricula(in_sample: None) -> None:
             config = recipe(f"curriculum/{other}.yaml")
             assert config.store == first.store
             for source in first.sources:
-                assert settings_of(config, source) == settings_of(first, source)
+                assert source_settings(config, source) == source_settings(first, source)
 
 
 @pytest.mark.parametrize("name", ABLATION)

@@ -17,7 +17,7 @@ from byline.schemas.config import Config
 from byline.schemas.ledger import DrawCounts
 from byline.schemas.plan import Plan
 from byline.schemas.store import RunInfo
-from byline.shards import FORMAT, VERSION
+from byline.shards import FORMAT
 from byline.transforms.files import storage
 from byline.transforms.shards.assembling import AssembleJob, record_path
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
@@ -57,7 +57,7 @@ def write_manifest(
         }
     manifest = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": manifests.MANIFEST_VERSION,
         "sequence_length": config.sequence.length,
         "ids": config.shard.ids,
         "tokenizer": {**job.tokenizer.to_json(), "markers": _markers(config)},

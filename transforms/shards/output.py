@@ -70,9 +70,9 @@ def open_output(output: str, plan: Plan, *, overwrite: bool = False) -> OutputSt
             f"{output}: holds a finished build of another plan; choose another `output`, "
             f"or give --overwrite to replace it"
         )
+    shards = [plans.shard_path(*shard) for shard in plans.read_plan(content, plan_uri).shards()]
     storage.delete_file(manifest_uri)
     storage.delete_folder(storage.join(output, WORK_FOLDER))
-    shards = (plans.shard_path(*shard) for shard in plans.read_plan(content, plan_uri).shards())
     storage.side_by_side(storage.delete_file, (storage.join(output, shard) for shard in shards))
     return OutputState()
 

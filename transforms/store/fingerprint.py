@@ -10,75 +10,82 @@ The size of an input file belongs to its runs, not to the fingerprint: a file th
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from idna import idnadata
 
-from byline.schemas.corpora import Classifier, Source, Tokenizer
+from byline.schemas.config import Config
 from byline.schemas.store import STORE_VERSION
 from byline.transforms.corpora.metadata import snapshot_id
 from byline.transforms.corpora.reading import TARGET_BYTES
+from byline.transforms.filters.rules import Rule
+from byline.transforms.filters.tables import columns_of, common_rules, own_rules
 from byline.transforms.formatters.formatting import module_sha256
-from byline.transforms.scores.fasttext_file import model_sha256
+from byline.transforms.scores.fasttext_file import file_sha256, model_sha256
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 
-def source_settings(
-    name: str, source: Source, classifiers: Mapping[str, Classifier], tokenizer: Tokenizer
-) -> dict[str, Any]:
-    """Everything, by configuration key, that decides the runs of one source.
+def source_settings(config: Config, source: str) -> dict[str, Any]:
+    """Everything, by configuration key, that decides the runs of one source."""
+    runs_depend_on = {**settings_by_path(config, source), **_filter_settings(config, source, with_files=True)}
+    for name, classifier in config.classifiers.items():
+        if name not in config.sources[source].score:
+            runs_depend_on[f"classifiers.{name}.model"] = f"sha256 {model_sha256(classifier.model)}"
+    runs_depend_on["tokenizer.file"] = f"sha256 {shared_tokenizer(config.tokenizer).sha256}"
+    # Tokens that are added come from no text, so they change a run only where they widen its ids.
+    runs_depend_on["tokenizer ids"] = str(shared_tokenizer(config.tokenizer).id_type)
+    formatter = config.sources[source].formatter
+    digest = None if formatter is None else module_sha256(source, formatter)
+    if digest is not None:
+        runs_depend_on[f"sources.{source}.formatter.module"] = f"sha256 {digest}"
+    runs_depend_on["public suffix list"] = snapshot_id()
+    runs_depend_on["IDNA tables"] = idnadata.__version__
+    # Chunks are numbered by it, and those of a file that was read in part before must fit those to come.
+    runs_depend_on["bytes of text in a run"] = TARGET_BYTES
+    runs_depend_on["store version"] = STORE_VERSION
+    return runs_depend_on
+
+
+def settings_by_path(config: Config, source: str) -> dict[str, Any]:
+    """What of these the configuration says, with paths in place of what is in the files; reads none of them."""
+    settings = config.sources[source].model_dump(mode="json", exclude={"path", "filter"})
+    runs_depend_on: dict[str, Any] = {f"sources.{source}.{key}": value for key, value in settings.items()}
+    for name, classifier in config.classifiers.items():
+        if name not in config.sources[source].score:
+            runs_depend_on[f"classifiers.{name}.model"] = classifier.model
+            runs_depend_on[f"classifiers.{name}.label"] = classifier.label
+    if config.sources[source].formatter is not None:
+        # A formatter may put added tokens into a text, by the ids that their order gives them.
+        runs_depend_on["tokenizer.add"] = config.tokenizer.add
+    return {**runs_depend_on, **_filter_settings(config, source), "tokenizer.file": config.tokenizer.file}
+
+
+def _filter_settings(config: Config, source: str, *, with_files: bool = False) -> dict[str, Any]:
+    """The rules of a source, all settings written out; none for a source without.
 
     Args:
-        name: of the source.
-        source: its settings.
-        classifiers, tokenizer: of the configuration.
-
-    Raises:
-        BylineError: a model, the tokenizer or the formatter's module cannot be read.
+        config: the configuration.
+        source: the source's name.
+        with_files: whether files stand with what is in them, and rules with the versions of what they use.
     """
-    settings = settings_by_path(name, source, classifiers, tokenizer)
-    for classifier_name, classifier in _scorers(source, classifiers).items():
-        settings[f"classifiers.{classifier_name}.model"] = f"sha256 {model_sha256(classifier.model)}"
-    settings["tokenizer.file"] = f"sha256 {shared_tokenizer(tokenizer).sha256}"
-    # Tokens that are added come from no text, so they change a run only where they widen its ids.
-    settings["tokenizer ids"] = str(shared_tokenizer(tokenizer).id_type)
-    digest = None if source.formatter is None else module_sha256(name, source.formatter)
-    if digest is not None:
-        settings[f"sources.{name}.formatter.module"] = f"sha256 {digest}"
-    settings["public suffix list"] = snapshot_id()
-    settings["IDNA tables"] = idnadata.__version__
-    # It decides where chunks end, and those of a file that was read in part before must fit those to come.
-    settings["bytes of text in a run"] = TARGET_BYTES
-    settings["store version"] = STORE_VERSION
+    columns = columns_of(config, source)
+    rules = {"filter": common_rules(config, columns), f"sources.{source}.filter": own_rules(config, columns)}
+    return {key: [_rule_settings(rule, with_files) for rule in listed] for key, listed in rules.items() if listed}
+
+
+def _rule_settings(rule: Rule, with_files: bool) -> dict[str, Any]:
+    settings = {"rule": rule.kind, **rule.model_dump(mode="json", exclude_none=True)}
+    if with_files:
+        settings |= {setting: f"sha256 {file_sha256(uri)}" for setting, uri in rule.files().items()}
+        settings |= rule.versions()
     return settings
 
 
-def settings_by_path(
-    name: str, source: Source, classifiers: Mapping[str, Classifier], tokenizer: Tokenizer
-) -> dict[str, Any]:
-    """Those of `source_settings` that the configuration gives, with paths in place of contents; reads no file."""
-    values = source.model_dump(mode="json", exclude={"path"})
-    settings: dict[str, Any] = {f"sources.{name}.{key}": value for key, value in values.items()}
-    for classifier_name, classifier in _scorers(source, classifiers).items():
-        settings[f"classifiers.{classifier_name}.model"] = classifier.model
-        settings[f"classifiers.{classifier_name}.label"] = classifier.label
-    if source.formatter is not None:
-        # A formatter may put added tokens into a text, by the ids that their order gives them.
-        settings["tokenizer.add"] = tokenizer.add
-    return {**settings, "tokenizer.file": tokenizer.file}
+def fingerprint(runs_depend_on: dict[str, Any]) -> str:
+    """64 hex digits for the parts."""
+    return hashlib.sha256(json.dumps(runs_depend_on, sort_keys=True).encode()).hexdigest()
 
 
-def _scorers(source: Source, classifiers: Mapping[str, Classifier]) -> dict[str, Classifier]:
-    """The classifiers that score a source: all whose score its records do not give."""
-    return {name: classifier for name, classifier in classifiers.items() if name not in source.score}
-
-
-def fingerprint(settings: Mapping[str, Any]) -> str:
-    """64 hex digits for the settings of a source."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """The keys whose values differ, sorted."""
     return sorted(key for key in {*old, *new} if old.get(key) != new.get(key) or (key in old) != (key in new))

@@ -7,11 +7,11 @@ state        inputs a, b, c     runs a-00000     unused b-00000       pending b,
 ```
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from byline.errors import BylineError
-from byline.schemas.corpora import Classifier, Source, Tokenizer
+from byline.schemas.config import Config
 from byline.schemas.documents import InputFile
 from byline.schemas.store import RunFile, RunInfo
 from byline.transforms.corpora.listing import list_inputs
@@ -75,31 +75,23 @@ class StoreState:
         self.unused.extend(file for file in files if file.uri not in used_uris)
 
 
-def read_state(
-    store: str,
-    sources: Mapping[str, Source],
-    classifiers: Mapping[str, Classifier],
-    tokenizer: Tokenizer,
-    *,
-    reads_input: bool = True,
-) -> StoreState:
+def read_state(config: Config, *, reads_input: bool = True) -> StoreState:
     """Lists the input files, and the runs that the store has of them.
 
     Args:
-        store: the folder of the token store.
-        sources, classifiers, tokenizer: of the configuration; a source's fingerprint is made from them.
+        config: the configuration; a source's fingerprint depends on all of it that preparing does.
         reads_input: whether the raw corpora are needed. If not, and one is gone, the token store stands for it.
 
     Raises:
-        BylineError: a raw corpus, a model or the tokenizer cannot be read.
+        BylineError: a raw corpus, a model, a list of a filter or the tokenizer cannot be read.
     """
     state = StoreState({}, {}, [])
-    for name in sorted(sources):
-        state.fingerprints[name] = fingerprint(source_settings(name, sources[name], classifiers, tokenizer))
-        state.folders[name] = store_index.source_folder(store, name, state.fingerprints[name])
+    for name in sorted(config.sources):
+        state.fingerprints[name] = fingerprint(source_settings(config, name))
+        state.folders[name] = store_index.source_folder(config.store, name, state.fingerprints[name])
         files = store_index.read_files(state.folders[name])
         try:
-            inputs = list_inputs(name, sources[name])
+            inputs = list_inputs(name, config.sources[name])
         except BylineError as error:
             inputs = _prepared_inputs(files)
             if reads_input or not inputs:

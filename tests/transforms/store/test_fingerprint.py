@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def parts_of(config: Config, source: str = "a") -> dict[str, Any]:
-    return source_settings(source, config.sources[source], config.classifiers, config.tokenizer)
+    return source_settings(config, source)
 
 
 def source(**changes: Any) -> dict[str, Any]:
