@@ -68,7 +68,7 @@ def test_a_policy_of_ones_own(own_module: str) -> None:
             "sequence.packing: no_such cannot be imported (No module named 'no_such'); install its package, or run in "
             "the folder that holds it",
         ),
-        ("own_packing:two_a_row", "own_packing.py has no 'two_a_row'"),
+        ("own_packing:two_a_row", "own_packing.py has no object 'two_a_row'"),
         ("own_packing:number", "own_packing:number is int, not an object below byline.transforms.packing.policy."),
         ("own_packing:OneARow", "own_packing:OneARow is ABCMeta, not an object below"),
     ],
