@@ -29,6 +29,7 @@ from byline.transforms.documents.shuffle_keys import BINS, circle_offset, shuffl
 from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.ranking import Number
 from byline.transforms.fields.selecting import Predicate, rank_predicate
+from byline.transforms.packing import policy_of
 from byline.transforms.plans.allotting import Allotment, Allotter, StageAllotment
 from byline.transforms.plans.intervals import Stream, shuffle_key_ranges
 from byline.transforms.plans.simulating import Draw, Recipe, SourceSample, no_sample, split_sample
@@ -137,7 +138,7 @@ def _recipe(config: Config, tokenizer: TokenizerInfo, view: StageView) -> Recipe
         bos=int(tokenizer.bos_id is not None),
         specials=tokenizer.specials,
         length=config.sequence.length,
-        packing=config.stages[view.number].packing or config.sequence.packing,
+        packing=policy_of(config.packing_of(config.stages[view.number])),
     )
 
 
@@ -275,7 +276,7 @@ def _entry(config: Config, found: StageAllotment, view: StageView, stages: Seque
         "select": settings["select"],
         "order": settings["order"],
         "mixture": config.mixture_of(stage).model_dump(mode="json"),
-        "packing": (stage.packing or config.sequence.packing).value,
+        "packing": config.packing_of(stage),
         "shards": found.shards,
         "slices": len(found.slices),
         "expected_rows": found.rows,
