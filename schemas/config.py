@@ -5,6 +5,7 @@ sources:                                                   # this half decides t
   mine: {format: jsonl, path: "data/*.jsonl", fields: {text: body, url: meta.link}, keep: [license]}
 classifiers:
   quality: {model: quality.bin, label: __label__hq}
+filter: [gopher_quality, {words: {at_least: 20}}]
 tokenizer: {file: tokenizer.json, bos: "<|endoftext|>", eos: "<|endoftext|>"}
 sequence: {length: 2048, packing: document_start}      # this half decides the plan and the shards (schemas/recipe.py)
 tokens: 10M
@@ -27,6 +28,7 @@ from byline.errors import BylineError
 from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
 from byline.schemas.fields import FIELDS
+from byline.schemas.filters import FilterRule
 from byline.schemas.model import Location, Model, Name, TokenCount
 from byline.schemas.own_objects import is_own_name
 from byline.schemas.recipe import Branch, Mixture, Phase, Selection, Sequence, Shard, Shortage, Stage, as_mixture
@@ -40,6 +42,7 @@ class Config(Model):
     seed: int = Field(default=0, ge=0, lt=2**32)
     sources: dict[Name, Source] = Field(min_length=1)
     classifiers: dict[Name, Classifier] = Field(default_factory=dict)
+    filter: list[FilterRule] = Field(default_factory=list)
     tokenizer: Tokenizer
     sequence: Sequence = Sequence()
     shard: Shard = Shard()
@@ -80,6 +83,10 @@ class Config(Model):
     def mixture_of(self, stage: Stage) -> Mixture:
         """The stage's own mixture, or the recipe's."""
         return stage.mixture or self.mixture
+
+    def packing_of(self, stage: Stage) -> str:
+        """The name of the stage's own packing policy, or of the recipe's."""
+        return stage.packing or self.sequence.packing
 
     def sources_of(self, stage: Stage) -> list[str]:
         """The sources that a stage may draw from, sorted."""

@@ -20,6 +20,7 @@ from pydantic import Field, field_validator, model_validator
 from byline import locations
 from byline.errors import BylineError
 from byline.object_stores import is_object_address, without_secrets
+from byline.schemas.filters import FilterRule
 from byline.schemas.formatters import FORMATTERS, FieldName
 from byline.schemas.layouts import LAYOUTS, Layout
 from byline.schemas.model import Location, Model, Name
@@ -95,6 +96,7 @@ class Source(Model):
         score: score name -> raw field that holds it.
         formatter: its name, or a mapping of `name` and its options.
         arithmetic: of `format: arithmetic` alone.
+        filter: rules for this source alone, after those of all sources.
     """
 
     format: str
@@ -105,6 +107,7 @@ class Source(Model):
     malformed: Malformed = Malformed.ERROR
     formatter: FormatterSettings | None = None
     arithmetic: Arithmetic | None = None
+    filter: list[FilterRule] = Field(default_factory=list)
 
     @field_validator("format")
     @classmethod

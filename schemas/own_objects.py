@@ -29,12 +29,13 @@ def is_own_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def import_own(where: str, name: str) -> Any:
+def import_own(where: str, name: str, what: str = "object") -> Any:
     """The object of that name.
 
     Args:
         where: the key that names it, for messages.
         name: `package.module:object`.
+        what: it should be, for messages.
 
     Raises:
         BylineError: the module cannot be imported, or has no such object.
@@ -46,7 +47,7 @@ def import_own(where: str, name: str) -> Any:
     except (ImportError, SyntaxError) as error:
         raise BylineError(f"{where}: {module_name} cannot be imported ({error}); {_ADVICE}") from None
     if not hasattr(module, object_name):
-        raise BylineError(f"{where}: {module.__file__} has no {object_name!r}")
+        raise BylineError(f"{where}: {module.__file__} has no {what} {object_name!r}")
     return getattr(module, object_name)
 
 
@@ -67,7 +68,7 @@ def module_file(where: str, name: str) -> str:
     return spec.origin
 
 
-def named(where: str, name: str, table: Mapping[str, Kind], base: type) -> Kind:
+def named(where: str, name: str, table: Mapping[str, Kind], base: type[Any]) -> Kind:
     """The object of a kind that a recipe names: of the kind's table, or a user's own.
 
     Args:

@@ -22,10 +22,12 @@ import numpy as np
 from byline.manifest import Manifest, PhaseEntry
 from byline.schemas.config import Config
 from byline.schemas.ledger import DrawCounts
-from byline.schemas.recipe import Condition, Packing
+from byline.schemas.recipe import Condition
 from byline.schemas.store import RunInfo
 from byline.transforms.checks.plan import condition_of, sources_masking_own
 from byline.transforms.checks.reports import ShardCounts, SourceCounts
+from byline.transforms.filters.tables import drop_reasons_of
+from byline.transforms.packing import policy_of
 
 _PAIR = {"documents": int, "tokens": int}
 _DRAWS = dict.fromkeys(DrawCounts.__dataclass_fields__, int) | {"discarded": {str: int}}
@@ -95,11 +97,14 @@ def _misfits(value: Any, shape: Any, where: str = "") -> Iterator[str]:
         yield f"{head}expected {shape.__name__}, found {value!r}"
 
 
-def check_sources(manifest: Manifest, names: list[tuple[str, str]], input_rows: np.ndarray) -> list[str]:
+def check_sources(
+    manifest: Manifest, config: Config, names: list[tuple[str, str]], input_rows: np.ndarray
+) -> list[str]:
     """Every document that was read is kept or dropped, every kept one used or unused.
 
     Args:
         manifest: of the build.
+        config: of the build.
         names: (source, path) of each input file.
         input_rows: int64 [files], records of each.
     """
@@ -118,6 +123,12 @@ def check_sources(manifest: Manifest, names: list[tuple[str, str]], input_rows: 
         for what, said, counted in sums:
             if said != counted:
                 problems.append(f"ledger, source {name}: {said:,} {what}, its lines sum to {counted:,}")
+        reasons = drop_reasons_of(config, name)
+        problems += [
+            f"ledger, source {name}: documents dropped for {reason!r}, a reason that none of its rules gives"
+            for reason in source["dropped"]
+            if not reasons.accepts(reason)
+        ]
         records = int(input_rows[owners == name].sum())
         if read["documents"] != records:
             problems.append(
@@ -243,8 +254,8 @@ def _check_draws(counted: DrawCounts, rules: _SourceRules) -> Iterator[str]:
         yield f"{counted.special_tokens:,} BOS and EOS, {counted.documents:,} documents have {special} each"
     if not counted.prefix_too_long <= counted.conditioned <= counted.documents:
         yield f"{counted.prefix_too_long:,} long prefixes, {counted.conditioned:,} conditioned of {counted.documents:,}"
-    if counted.discarded and packing != Packing.DOCUMENT_START:
-        yield f"{counted.discarded} discarded, where {packing} discards nothing"
+    if counted.discarded.keys() - {policy_of(packing).discards}:
+        yield f"{counted.discarded} discarded, where {packing} discards {policy_of(packing).discards or 'nothing'}"
     if rules.condition is None and (counted.prefix_tokens or counted.conditioned):
         yield f"{counted.prefix_tokens:,} tokens of prefixes in a phase without a condition"
     masked = counted.positions - counted.loss_tokens

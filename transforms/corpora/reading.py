@@ -16,7 +16,8 @@ target = 10      row        0   1   2   3   4   5
 A file without records is one empty chunk, so that it is counted as well.
 
 How a file is read, and where `text` and `url` stand in its records, the source's layout says
-(`byline.schemas.layouts`); `fields` of the source changes the names, for every layout. A url, score or kept field that a file lacks is null.
+(`byline.schemas.layouts`); `fields` of the source changes the names, for every layout. A url, score or kept field that
+a file lacks is null.
 """
 
 from collections.abc import Iterable, Iterator
@@ -87,7 +88,9 @@ def wanted_columns(source: Source) -> tuple[pa.Schema, dict[str, str]]:
     fields += [pa.field(name, SCORE_TYPE) for name in source.score]
     fields += [pa.field(name, _KEPT[kind]) for name, kind in source.keep.items()]
     fields += others
-    paths: dict[str, str] = {"text": "text", "url": "url", **source.layout.fields, **source.fields, **source.score}
+    paths: dict[str, str] = {"text": "text", "url": "url", **source.layout.fields}
+    paths.update(source.fields.items())
+    paths.update(source.score)
     paths.update({name: name for name in source.keep})
     return pa.schema(fields), {field.name: paths[field.name] for field in fields}
 

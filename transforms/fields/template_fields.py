@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from byline.errors import BylineError
+from byline.schemas.config import Config
 from byline.schemas.fields import FIELDS, FieldQuestion, TemplateField
 from byline.schemas.own_objects import is_own_name
 from byline.schemas.recipe import Condition
@@ -36,6 +37,31 @@ def template_field(name: str) -> TemplateField:
         BylineError: one of the user's own cannot be imported.
     """
     return FIELDS.named("template", name) if name in FIELDS or is_own_name(name) else column_field(name)
+
+
+def check_own_fields(config: Config) -> None:
+    """Refuses fields of the user's own that cannot be imported, or that need columns which a source does not have.
+
+    Raises:
+        BylineError: names the key.
+    """
+    for where, stage in config.located_stages():
+        names = [name for step in stage.select for name in (*step.allow, *step.deny)]
+        if stage.condition is not None:
+            names += Template(stage.condition.template).fields
+        for name in filter(is_own_name, names):
+            for source in config.sources_of(stage):
+                _check_columns(FIELDS.named(where, name), f"{where}: field {name!r}", config, source)
+
+
+def _check_columns(field: TemplateField, where: str, config: Config, source: str) -> None:
+    columns = ["url", "host", "registered_domain", *config.numbers_of(source), *config.columns_of(source)]
+    for column in field.columns:
+        if column not in columns:
+            known = ", ".join(dict.fromkeys(columns))
+            raise BylineError(
+                f"{where} needs a column {column!r}, which source {source!r} does not have; it has: {known}"
+            )
 
 
 def columns_of_fields(names: Iterable[str]) -> set[str]:

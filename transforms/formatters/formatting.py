@@ -24,11 +24,8 @@ where the work is done, from the module path or the current folder. All that it 
 Batches of sources without a formatter pass as they are.
 """
 
-import hashlib
-import inspect
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
@@ -38,7 +35,7 @@ import pyarrow.compute as pc
 
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
-from byline.schemas.corpora import FormatterSettings, Malformed, Source
+from byline.schemas.corpora import FormatterSettings, Malformed
 from byline.schemas.documents import (
     ANSWER,
     LOSS_SPANS,
@@ -53,90 +50,16 @@ from byline.schemas.documents import (
     with_columns,
     with_info,
 )
-from byline.schemas.formatters import FORMATTERS, Formatter
-from byline.schemas.own_objects import import_own, module_file
 from byline.schemas.reasons import DropReason
 from byline.transforms.documents.counters import count
 from byline.transforms.documents.text_parts import characters, flat_lists
 from byline.transforms.documents.values import malformed_error
-from byline.transforms.files.storage import read_bytes
+from byline.transforms.formatters.opening import OpenFormatter, open_formatter
 
 _STEP = "FormatDocuments"
 # What a formatter gives; in a batch that it gives back, other columns are those it was given.
 _TYPES = {"text": TEXT.type, "loss_spans": SPANS_TYPE, "special_spans": SPANS_TYPE, "malformed": pa.string()}
 _READ = {field.name: field for field in (TEXT, MESSAGES, QUESTION, ANSWER)}
-
-
-@dataclass(frozen=True)
-class OpenFormatter:
-    """The formatter of one source, opened.
-
-    Attributes:
-        source: the source's name.
-        formatter: what formats a batch.
-        options: keyword arguments of its function.
-        malformed: what a record that cannot be formatted does.
-    """
-
-    source: str
-    formatter: Formatter
-    options: Mapping[str, Any]
-    malformed: Malformed
-
-
-def open_formatter(source: str, settings: FormatterSettings, malformed: Malformed = Malformed.ERROR) -> OpenFormatter:
-    """Finds the function of a source's formatter.
-
-    Args:
-        source: the source's name.
-        settings: its formatter.
-        malformed: what a record that cannot be formatted does.
-
-    Raises:
-        BylineError: it cannot be imported, or does not take the options.
-    """
-    where = f"sources.{source}.formatter"
-    formatter = _formatter(where, settings.name)
-    try:
-        inspect.signature(formatter.function).bind(None, **settings.options)
-    except TypeError as error:
-        taken = ", ".join(list(inspect.signature(formatter.function).parameters)[1:]) or "none"
-        raise BylineError(
-            f"{where}: {settings.name} cannot be called with these options ({error}); it takes: {taken}"
-        ) from None
-    return OpenFormatter(source, formatter, settings.options, malformed)
-
-
-def open_formatters(sources: Mapping[str, Source]) -> dict[str, OpenFormatter]:
-    """The formatters of the sources that have one. Raises: BylineError, as `open_formatter`."""
-    return {
-        name: open_formatter(name, source.formatter, source.malformed)
-        for name, source in sources.items()
-        if source.formatter is not None
-    }
-
-
-def _formatter(where: str, name: str) -> Formatter:
-    """A formatter by its name; a function of the user's own may be one."""
-    if name in FORMATTERS:
-        return FORMATTERS.named(where, name)
-    own = import_own(where, name)
-    if isinstance(own, Formatter):
-        return replace(own, name=name)
-    if not callable(own):
-        raise BylineError(f"{where}: {name} is a {type(own).__name__}; expected a function of a batch, or a Formatter")
-    return Formatter(name, "", (), own)
-
-
-def formatter_sha256(source: str, settings: FormatterSettings) -> str | None:
-    """The SHA-256 of the file that a formatter of the user's own is in; None for one that comes with Byline.
-
-    Raises:
-        BylineError: there is no such module, or it is no file.
-    """
-    if settings.name in FORMATTERS:
-        return None
-    return hashlib.sha256(read_bytes(module_file(f"sources.{source}.formatter", settings.name))).hexdigest()
 
 
 def format_batch(batch: pa.RecordBatch, opened: OpenFormatter) -> pa.RecordBatch:

@@ -1,8 +1,8 @@
-"""What a source's part of the token store depends on, and which key changed.
+"""What a source's runs in the token store depend on, and which keys changed.
 
 ```
-parts        tokenizer.file -> sha256 2c4b...      sources.c4.format -> c4      classifiers.quality.model -> sha256
-91d0... fingerprint  sha256 of the parts as JSON
+settings      tokenizer.file -> sha256 2c4b...   sources.c4.format -> c4   classifiers.quality.model -> sha256 91d0...
+fingerprint   sha256 of the settings as JSON
 ```
 
 The size of an input file belongs to its runs, not to the fingerprint: a file that changes is read again alone.
@@ -15,27 +15,35 @@ from typing import Any
 from idna import idnadata
 
 from byline.schemas.config import Config
+from byline.schemas.layouts import LAYOUTS
 from byline.schemas.store import STORE_VERSION
 from byline.transforms.corpora.metadata import snapshot_id
 from byline.transforms.corpora.reading import TARGET_BYTES
-from byline.transforms.formatters.formatting import formatter_sha256
-from byline.transforms.scores.fasttext_file import model_sha256
+from byline.transforms.documents.own_functions import module_sha256
+from byline.transforms.filters.rules import Rule
+from byline.transforms.filters.tables import columns_of, common_rules, own_rules
+from byline.transforms.formatters.opening import formatter_sha256
+from byline.transforms.scores.fasttext_file import file_sha256, model_sha256
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 
 def source_settings(config: Config, source: str) -> dict[str, Any]:
     """Everything, by configuration key, that decides the runs of one source."""
-    runs_depend_on = settings_by_path(config, source)
+    runs_depend_on = {**settings_by_path(config, source), **_filter_settings(config, source, with_files=True)}
     for name, classifier in config.classifiers.items():
         if name not in config.sources[source].score:
             runs_depend_on[f"classifiers.{name}.model"] = f"sha256 {model_sha256(classifier.model)}"
     runs_depend_on["tokenizer.file"] = f"sha256 {shared_tokenizer(config.tokenizer).sha256}"
     # Tokens that are added come from no text, so they change a run only where they widen its ids.
     runs_depend_on["tokenizer ids"] = str(shared_tokenizer(config.tokenizer).id_type)
+    layout = config.sources[source].format
+    if layout not in LAYOUTS:
+        digest = module_sha256(f"sources.{source}.format", layout)
+        runs_depend_on[f"sources.{source}.format.module"] = f"sha256 {digest}"
     formatter = config.sources[source].formatter
-    digest = None if formatter is None else formatter_sha256(source, formatter)
-    if digest is not None:
-        runs_depend_on[f"sources.{source}.formatter.module"] = f"sha256 {digest}"
+    formatter_digest = None if formatter is None else formatter_sha256(source, formatter)
+    if formatter_digest is not None:
+        runs_depend_on[f"sources.{source}.formatter.module"] = f"sha256 {formatter_digest}"
     runs_depend_on["public suffix list"] = snapshot_id()
     runs_depend_on["IDNA tables"] = idnadata.__version__
     # Chunks are numbered by it, and those of a file that was read in part before must fit those to come.
@@ -46,7 +54,7 @@ def source_settings(config: Config, source: str) -> dict[str, Any]:
 
 def settings_by_path(config: Config, source: str) -> dict[str, Any]:
     """What of these the configuration says, with paths in place of what is in the files; reads none of them."""
-    settings = config.sources[source].model_dump(mode="json", exclude={"path"})
+    settings = config.sources[source].model_dump(mode="json", exclude={"path", "filter"})
     runs_depend_on: dict[str, Any] = {f"sources.{source}.{key}": value for key, value in settings.items()}
     for name, classifier in config.classifiers.items():
         if name not in config.sources[source].score:
@@ -55,7 +63,28 @@ def settings_by_path(config: Config, source: str) -> dict[str, Any]:
     if config.sources[source].formatter is not None:
         # A formatter may put added tokens into a text, by the ids that their order gives them.
         runs_depend_on["tokenizer.add"] = config.tokenizer.add
-    return {**runs_depend_on, "tokenizer.file": config.tokenizer.file}
+    return {**runs_depend_on, **_filter_settings(config, source), "tokenizer.file": config.tokenizer.file}
+
+
+def _filter_settings(config: Config, source: str, *, with_files: bool = False) -> dict[str, Any]:
+    """The rules of a source, all settings written out; none for a source without.
+
+    Args:
+        config: the configuration.
+        source: the source's name.
+        with_files: whether files stand with what is in them, and rules with the versions of what they use.
+    """
+    columns = columns_of(config, source)
+    rules = {"filter": common_rules(config, columns), f"sources.{source}.filter": own_rules(config, columns)}
+    return {key: [_rule_settings(rule, with_files) for rule in listed] for key, listed in rules.items() if listed}
+
+
+def _rule_settings(rule: Rule, with_files: bool) -> dict[str, Any]:
+    settings = {"rule": rule.kind, **rule.model_dump(mode="json", exclude_none=True)}
+    if with_files:
+        settings |= {setting: f"sha256 {file_sha256(uri)}" for setting, uri in rule.files().items()}
+        settings |= rule.versions()
+    return settings
 
 
 def fingerprint(runs_depend_on: dict[str, Any]) -> str:

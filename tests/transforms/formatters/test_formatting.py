@@ -30,14 +30,8 @@ from byline.schemas.formatters import Formatter
 from byline.transforms.documents.coder import RecordBatchCoder
 from byline.transforms.formatters import formatting
 from byline.transforms.formatters.fill_in_the_middle import FIM
-from byline.transforms.formatters.formatting import (
-    FormatDocuments,
-    OpenFormatter,
-    format_batch,
-    formatter_sha256,
-    open_formatter,
-    open_formatters,
-)
+from byline.transforms.formatters.formatting import FormatDocuments, format_batch
+from byline.transforms.formatters.opening import OpenFormatter, formatter_sha256, open_formatter, open_formatters
 
 LICENSE = pa.field("license", pa.string())
 
