@@ -25,11 +25,11 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """
     config = load_config(path, overrides)
     try:
+        for name, source in config.sources.items():
+            LAYOUTS.named(f"sources.{name}.format", source.format)
         check_filters(config)
         check_packings(config)
         check_own_fields(config)
-        for name, source in config.sources.items():
-            LAYOUTS.named(f"sources.{name}.format", source.format)
         open_formatters(config.sources)
     except BylineError as error:
         raise BylineError(f"{path}: {error}") from None

@@ -56,5 +56,7 @@ class Kinds(Generic[Kind]):
         """
         imported = import_own(where, self._locations.get(name, name))
         if not isinstance(imported, self._kind):
-            raise BylineError(f"{where}: {name} is a {type(imported).__name__}; expected a {self._kind.__name__}")
+            raise BylineError(
+                f"{where}: {name} is {type(imported).__name__}, not a {self._kind.__module__}.{self._kind.__name__}"
+            )
         return imported

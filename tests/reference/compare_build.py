@@ -110,7 +110,7 @@ def read_raw(file: InputFile, source: Source) -> Iterator[documents.RawDocument]
     """Every record of an input file, or of a stretch of a source that is made."""
     if source.format == "arithmetic":
         return documents.made_documents(file.source, file.path, source.made)
-    return documents.read_documents(file.source, source.format.value, [(file.path, file.uri)], dict(source.fields))
+    return documents.read_documents(file.source, source.format, [(file.path, file.uri)], dict(source.fields))
 
 
 def _document(

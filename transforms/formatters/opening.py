@@ -80,7 +80,7 @@ def _formatter(where: str, name: str) -> Formatter:
     if isinstance(own, Formatter):
         return replace(own, name=name)
     if not callable(own):
-        raise BylineError(f"{where}: {name} is a {type(own).__name__}; expected a function of a batch, or a Formatter")
+        raise BylineError(f"{where}: {name} is {type(own).__name__}, not a function or a Formatter")
     return Formatter(name, "", (), own)
 
 

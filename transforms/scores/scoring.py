@@ -17,6 +17,8 @@ own given scores is left out for that source: the column is there already. `fast
 means.
 """
 
+import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -153,15 +155,19 @@ class ScoreQuality(beam.PTransform):
 
     Args:
         classifiers: by name, as in the configuration.
-        cache_folder: where folded models are kept, a folder that every worker can reach.
+        cache_folder: where folded models are kept, a folder that every worker can reach; None for one of this machine.
         given: source -> names of the scores that its files give themselves.
     """
 
     def __init__(
-        self, classifiers: Mapping[str, Classifier], cache_folder: str, given: Mapping[str, AbstractSet[str]]
+        self,
+        classifiers: Mapping[str, Classifier],
+        cache_folder: str | None = None,
+        given: Mapping[str, AbstractSet[str]] | None = None,
     ) -> None:
         super().__init__()
-        self._settings = (dict(classifiers), cache_folder, dict(given))
+        folder = os.path.join(tempfile.gettempdir(), "byline-models") if cache_folder is None else cache_folder
+        self._settings = (dict(classifiers), folder, dict(given or {}))
 
     def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[pa.RecordBatch]:
         return batches | "ScoreBatches" >> beam.ParDo(_ScoreBatches(*self._settings))

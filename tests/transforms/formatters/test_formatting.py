@@ -267,7 +267,9 @@ def test_what_cannot_be_called(module: Path) -> None:
         "argument 'stop'); it takes: end, start"
     )
     assert mistake(f"{module.stem}:lower") == f"sources.mine.formatter: {module} has no function 'lower'"
-    assert mistake(f"{module.stem}:number") == f"sources.mine.formatter: {module} has no function 'number'"
+    assert mistake(f"{module.stem}:number") == (
+        f"sources.mine.formatter: {module.stem}:number is int, not a function or a Formatter"
+    )
     assert mistake("no_such_module:f") == (
         "sources.mine.formatter: no_such_module cannot be imported (No module named 'no_such_module'); install its "
         "package, or run in the folder that holds it"
