@@ -29,6 +29,7 @@ from byline.schemas.store import RunInfo
 from byline.transforms.documents.shuffle_keys import BINS, circle_offset, shuffle_key_bins
 from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.ranking import Number
+from byline.transforms.packing import policy_of
 from byline.transforms.plans.allotting import Allotment, Allotter, StageAllotment
 from byline.transforms.plans.intervals import Stream, shuffle_key_ranges
 from byline.transforms.plans.simulating import Draw, Recipe, SourceSample, no_sample, split_sample
@@ -137,7 +138,7 @@ def _recipe(config: Config, tokenizer: TokenizerInfo, view: StageView) -> Recipe
         bos=int(tokenizer.bos_id is not None),
         specials=tokenizer.specials,
         length=config.sequence.length,
-        packing=config.stages[view.number].packing or config.sequence.packing,
+        packing=policy_of(config.packing_of(config.stages[view.number])),
     )
 
 
@@ -273,7 +274,7 @@ def _entry(config: Config, found: StageAllotment, view: StageView, stages: Seque
         "select": settings["select"],
         "order": settings["order"],
         "mixture": config.mixture_of(stage).model_dump(mode="json"),
-        "packing": (stage.packing or config.sequence.packing).value,
+        "packing": config.packing_of(stage),
         "shards": found.shards,
         "slices": len(found.slices),
         "expected_rows": found.rows,
@@ -331,18 +332,3 @@ def _drawn(counts: pa.RecordBatch) -> dict[str, Any]:
         else:
             drawn["unused"].setdefault(names[0], {})[names[1]] = counted
     return drawn
-
-
-def check_draws(plan: Plan, phase: str, source: str, documents: int, tokens: int) -> None:
-    """Holds what assembling took against the plan.
-
-    Raises:
-        BylineError: the token store is not the one that was planned with.
-    """
-    epochs = plan.header["drawn"]["phases"].get(phase, {}).get(source, {}).values()
-    expected = (sum(e["documents"] for e in epochs), sum(e["tokens"] for e in epochs))
-    if (documents, tokens) != expected:
-        raise BylineError(
-            f"phase {phase}, source {source}: the plan draws {expected[0]:,} documents with {expected[1]:,} tokens, "
-            f"the token store gave {documents:,} with {tokens:,}; it has changed since, so build again"
-        )
