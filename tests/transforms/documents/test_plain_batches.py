@@ -107,7 +107,7 @@ def test_a_missing_column_is_one_line(tokenizer: Tokenizer, tmp_path: Path) -> N
     )
     chat = open_formatter("mine", FormatterSettings(name="chat"))
     assert told(lambda batch: format_batch(batch, chat), named).startswith(
-        f"FormatDocuments: {lacks} 'messages' (list<item: struct<role: string, content: string>>), which ReadCorpus makes"
+        f"FormatDocuments: {lacks} 'messages' (list<item: struct<role: string, content: string>>), which ReadCor"
     )
 
 
