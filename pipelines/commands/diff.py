@@ -125,13 +125,13 @@ def compare(before: Config, after: Config) -> Comparison:
     both = Comparison(before, after)
     for source in sorted(set(before.sources) & set(after.sources)):
         try:
-            stages = source_settings(before, source), source_settings(after, source)
+            old, new = (source_settings(config, source) for config in (before, after))
         except (BylineError, OSError) as error:
-            stages = settings_by_path(before, source), settings_by_path(after, source)
+            old, new = (settings_by_path(config, source) for config in (before, after))
             note = f"{error}; so models and tokenizers are compared by their paths"
             if note not in both.notes:
                 both.notes.append(note)
-        changed = changed_keys(*stages)
+        changed = changed_keys(old, new)
         if changed:
             both.stale[source] = changed
     return both
@@ -326,16 +326,17 @@ def _plain(value: Any) -> str:
 
 def _lists(old: list[Any], new: list[Any]) -> str:
     # As text, since an item may be a mapping; sets, since a list of hosts may be long.
-    was, now = set(map(str, old)), set(map(str, new))
-    came = [item for item in new if str(item) not in was]
-    gone = [item for item in old if str(item) not in now]
+    old_texts, new_texts = [list(map(_plain, items)) for items in (old, new)]
+    was, now = set(old_texts), set(new_texts)
+    came = [item for item in new_texts if item not in was]
+    gone = [item for item in old_texts if item not in now]
     stages = [f"{sign} {_some(items)}" for sign, items in (("with", came), ("without", gone)) if items]
     return f"{len(old):,} values -> {len(new):,} values, {' and '.join(stages) or 'in another order'}"
 
 
-def _some(items: list[Any]) -> str:
+def _some(items: list[str]) -> str:
     rest = f" and {len(items) - _LISTED:,} more" if len(items) > _LISTED else ""
-    return ", ".join(map(str, items[:_LISTED])) + rest
+    return ", ".join(items[:_LISTED]) + rest
 
 
 def _around(old: str, new: str) -> tuple[str, str]:
