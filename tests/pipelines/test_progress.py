@@ -23,8 +23,8 @@ def shown(console: Console) -> str:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks follow one another at once, and every one is shown."""
     monkeypatch.setattr(progress, "_LINES_SECONDS", 0.001)
-    monkeypatch.setattr(progress, "_AWAY_SECONDS", 0.001)
-    monkeypatch.setattr(progress, "_FAR_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(progress, "_MOST_SECONDS", 0.0)
     monkeypatch.setattr(progress, "_LEAVE_SECONDS", 0.05)
 
 
