@@ -105,16 +105,17 @@ def _plain(value: Any) -> str:
 
 def _lists(old: list[Any], new: list[Any]) -> str:
     # As text, since an item may be a mapping; sets, since a list of hosts may be long.
-    was, now = set(map(str, old)), set(map(str, new))
-    came = [item for item in new if str(item) not in was]
-    gone = [item for item in old if str(item) not in now]
-    stages = [f"{sign} {_first_of(items)}" for sign, items in (("with", came), ("without", gone)) if items]
-    return f"{len(old):,} values -> {len(new):,} values, {' and '.join(stages) or 'in another order'}"
+    old_texts, new_texts = [list(map(_plain, items)) for items in (old, new)]
+    was, now = set(old_texts), set(new_texts)
+    came = [text for text in new_texts if text not in was]
+    gone = [text for text in old_texts if text not in now]
+    changes = [f"{sign} {_first_of(texts)}" for sign, texts in (("with", came), ("without", gone)) if texts]
+    return f"{len(old):,} values -> {len(new):,} values, {' and '.join(changes) or 'in another order'}"
 
 
-def _first_of(items: list[Any]) -> str:
-    rest = f" and {len(items) - _LISTED:,} more" if len(items) > _LISTED else ""
-    return ", ".join(map(str, items[:_LISTED])) + rest
+def _first_of(texts: list[str]) -> str:
+    rest = f" and {len(texts) - _LISTED:,} more" if len(texts) > _LISTED else ""
+    return ", ".join(texts[:_LISTED]) + rest
 
 
 def _around(old: str, new: str) -> tuple[str, str]:

@@ -1,15 +1,14 @@
-"""How many documents of each source are in the token store, and why the others are not.
+"""How many documents of each source reach the token store, and why the others do not.
 
 ```
-source  documents   number    share
-web     read        12,000  100.00%
-        empty_text      12    0.10%
-        filter_c4_...  300    2.50%
-        kept        11,688   97.40%
+source  documents      number    share
+web     read           12,000  100.00%
+        empty_text         12    0.10%
+        filter_words      300    2.50%
+        kept           11,688   97.40%
 ```
 
-Reasons are in the order of the steps that drop documents; those that dropped none are left out, and so are sources of
-which nothing was dropped.
+Reasons come in the order of the steps. Reasons without documents, and sources that lost none, are left out.
 """
 
 from collections.abc import Iterable
@@ -33,7 +32,7 @@ class Funnel:
     Attributes:
         source: its name.
         read: documents that were read.
-        dropped: documents by reason, in the order of the steps; 0 for a reason that dropped none.
+        dropped: documents by reason, in the order of the steps, zeros included.
         kept: documents in the token store.
     """
 
@@ -68,7 +67,7 @@ def funnels_of(config: Config, runs: Iterable[RunInfo]) -> list[Funnel]:
 
 
 def funnel_lines(funnels: Iterable[Funnel]) -> list[Text]:
-    """A table of the sources of which documents were dropped; no lines if there are none."""
+    """A table of the sources that lost documents; no line if none did."""
     rows: list[list[str]] = []
     for funnel in funnels:
         dropped = {reason: number for reason, number in funnel.dropped.items() if number}

@@ -238,7 +238,7 @@ def test_diff(tmp_path: Path, before: Any, after: Any, line: str, cost: str) -> 
         ),
         ([{"words": 3}], [], "filter.0: words: expected settings"),
         ([{"words": {}, "c4": {}}], [], "filter.0: expected the name of a rule, or one rule and its settings"),
-        (["c4", {"matches": {"drop": "["}}], [], r"filter.1.matches: drop: '\[' is no regular expression of RE2"),
+        (["c4", {"matches": {"drop": "["}}], [], r"filter.1.matches: drop: '\[' is not a regular expression of RE2"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_file(tmp_path: Path, common: Any, own: Any, problem: str) -> None:
