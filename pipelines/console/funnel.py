@@ -58,11 +58,11 @@ def funnels_of(config: Config, runs: Iterable[RunInfo]) -> list[Funnel]:
     return [
         Funnel(
             source,
-            sum(run.rows_read for run in of_source),
-            drop_reasons_of(config, source).in_order(total(run.dropped for run in of_source)),
-            sum(run.rows for run in of_source),
+            sum(run.rows_read for run in source_runs),
+            drop_reasons_of(config, source).in_order(total(run.dropped for run in source_runs)),
+            sum(run.rows for run in source_runs),
         )
-        for source, of_source in by_source.items()
+        for source, source_runs in by_source.items()
     ]
 
 
