@@ -14,7 +14,7 @@ from rich.console import Console
 
 from byline.errors import BylineError
 from byline.pipelines.commands.weights import decimals, doremi, mixture_text, read_weights, schedule_text, skill_it
-from byline.schemas.recipe import Mixture, as_mixture
+from byline.schemas.mixtures.reading import read_mixture
 from tests.reference import doremi as doremi_reference
 from tests.reference import skill_it as skill_it_reference
 
@@ -263,8 +263,7 @@ def test_what_is_written_is_a_mixture_of_the_configuration(here, console):
     doremi(Path("log.csv"), output=Path("weights.yaml"), console=console)
     skill_it(Path("rounds.csv"), output=Path("schedule.yaml"), console=console)
     weights, schedule = (
-        Mixture.model_validate(as_mixture(yaml.safe_load(Path(name).read_text())))
-        for name in ("weights.yaml", "schedule.yaml")
+        read_mixture(yaml.safe_load(Path(name).read_text())) for name in ("weights.yaml", "schedule.yaml")
     )
     assert (weights.method, sum(weights.weights.values())) == ("weights", 1)
     assert schedule.method == "piecewise"
