@@ -48,7 +48,7 @@ class Config(Model):
     sequence: Sequence = Sequence()
     shard: Shard = Shard()
     tokens: TokenCount = "all"
-    mixture: AnyMixture = Natural()
+    mixture: AnyMixture = Natural(method=Natural.kind)
     shortage: Shortage = Shortage.ERROR
     phases: list[Phase] = Field(min_length=1)
     branches: list[Branch] = Field(default_factory=list)

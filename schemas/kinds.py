@@ -58,7 +58,8 @@ def fields_of(model: type[Any]) -> dict[str, FieldInfo]:
 
 
 def classes_below(model: type[Any]) -> Iterator[type[Any]]:
-    """A model, and the classes of its kinds."""
+    """A model, and the classes of its kinds that come with Byline."""
     yield model
     for kind in model.__subclasses__():
-        yield from classes_below(kind)
+        if kind.__module__.startswith("byline."):
+            yield from classes_below(kind)

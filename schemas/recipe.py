@@ -194,7 +194,7 @@ class Stage(Model):
     @property
     def ordering(self) -> Order:
         """Its order, also where it gives none."""
-        return self.order or Shuffled()
+        return self.order or Shuffled(by=Shuffled.kind)
 
     @field_validator("select", mode="before")
     @classmethod

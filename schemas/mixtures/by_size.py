@@ -30,8 +30,6 @@ class Natural(Mixture):
     line: ClassVar[str] = "n(s)"
     uses_every_source_up: ClassVar[bool] = True
 
-    method: str = kind
-
     def blend(self, sizes: Mapping[str, int]) -> Blend:
         return Blend.constant(to_one({source: Fraction(size) for source, size in sizes.items()}))
 
@@ -42,7 +40,6 @@ class Temperature(Mixture):
     kind: ClassVar[str] = "temperature"
     line: ClassVar[str] = "n(s) ^ `alpha`"
 
-    method: str = kind
     alpha: Annotated[Exact, Field(ge=0, le=1)]
 
     def blend(self, sizes: Mapping[str, int]) -> Blend:
@@ -60,7 +57,6 @@ class Unimax(Mixture):
     kind: ClassVar[str] = "unimax"
     line: ClassVar[str] = "1, at most `max_epochs` * n(s) positions"
 
-    method: str = kind
     max_epochs: Annotated[Exact, Field(gt=0)] | dict[Name, Annotated[Exact, Field(gt=0)]] = Field(
         description="the most epochs of a source, such as 4"
     )
@@ -76,7 +72,6 @@ class Epochs(Mixture):
     line: ClassVar[str] = "`epochs`(s) * n(s)"
     uses_every_source_up: ClassVar[bool] = True
 
-    method: str = kind
     epochs: dict[Name, Annotated[Exact, Field(ge=0)]]
 
     @property

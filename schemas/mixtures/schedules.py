@@ -42,7 +42,6 @@ class Piecewise(Mixture):
     line: ClassVar[str] = "that of the last point"
     is_schedule: ClassVar[bool] = True
 
-    method: str = kind
     points: list[MixturePoint]
 
     @property
@@ -74,8 +73,6 @@ class Linear(Piecewise):
     kind: ClassVar[str] = "linear"
     line: ClassVar[str] = "straight from one point to the next"
 
-    method: str = kind
-
     @staticmethod
     def rise(progress: Fraction) -> Fraction:
         """The integral of u from 0 to `progress`."""
@@ -96,8 +93,6 @@ class Cosine(Linear):
 
     kind: ClassVar[str] = "cosine"
     line: ClassVar[str] = "from one point to the next with flat ends"
-
-    method: str = kind
 
     @staticmethod
     def rise(progress: Fraction) -> Fraction:

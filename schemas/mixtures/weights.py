@@ -22,7 +22,6 @@ class Weights(Mixture):
     kind: ClassVar[str] = "weights"
     line: ClassVar[str] = "as given; they sum to one"
 
-    method: str = kind
     weights: dict[Name, Annotated[Exact, Field(ge=0)]]
 
     @property

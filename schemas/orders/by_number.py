@@ -29,7 +29,7 @@ class ByNumber(Order):
     bins: int = Field(default=10, ge=2, le=1000)
 
     @property
-    def number(self) -> str:
+    def ranked_by(self) -> str:
         return self.by
 
     @property

@@ -44,7 +44,7 @@ class Order(Model):
     by: str
 
     @property
-    def number(self) -> str | None:
+    def ranked_by(self) -> str | None:
         """The number that documents are ranked by; one without it is not taken. None for no ranks."""
         return None
 

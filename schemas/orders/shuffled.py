@@ -8,5 +8,3 @@ from byline.schemas.orders.order import Order
 class Shuffled(Order):
     kind: ClassVar[str] = "shuffled"
     line: ClassVar[str] = "shuffled; without an `order`"
-
-    by: str = kind

@@ -21,7 +21,6 @@ class SourceSequence(Order):
     kind: ClassVar[str] = "source"
     line: ClassVar[str] = "one of `sources` after the other, each for as long as its weight says"
 
-    by: str = kind
     sources: list[Name] = Field(description="the names in their sequence")
 
     def arrange(self, blend: Blend) -> Blend:

@@ -64,16 +64,16 @@ def test_the_sources_that_a_mixture_names() -> None:
     assert named(method="epochs", epochs={"web": 0, "code": 0.5}) == {"code"}
     points = [{"at": 0, "weights": {"web": 1, "code": 0}}, {"at": 1, "weights": {"books": 1}}]
     assert named(method="linear", points=points) == {"web", "books"}
-    schedule = Linear(points=points, max_epochs={"extra": 2})
+    schedule = Linear(method="linear", points=points, max_epochs={"extra": 2})
     assert schedule.mentioned == {"web", "code", "books", "extra"}
 
 
 def test_limits_of_epochs() -> None:
-    assert Natural().epoch_limit("web") is None
-    assert Unimax(max_epochs="5/2").epoch_limit("web") == Fraction(5, 2)
-    by_source = Natural(max_epochs={"web": 3})
+    assert read_mixture("natural").epoch_limit("web") is None
+    assert Unimax(method="unimax", max_epochs="5/2").epoch_limit("web") == Fraction(5, 2)
+    by_source = Natural(method="natural", max_epochs={"web": 3})
     assert (by_source.epoch_limit("web"), by_source.epoch_limit("code")) == (3, None)
-    epochs = Epochs(epochs={"web": 0.64})
+    epochs = Epochs(method="epochs", epochs={"web": 0.64})
     assert (epochs.epoch_limit("web"), epochs.epoch_limit("code")) == (Fraction(16, 25), 0)
 
 
@@ -94,7 +94,7 @@ WEB = {"web": 1}
         ({}, "mixture: method weights needs `weights`"),
         (
             "even",
-            "mixture: method: expected natural, weights, temperature, unimax, epochs, piecewise, linear, cosine or package.m",
+            "mixture: method: expected natural, weights, temperature, unimax, epochs, piecewise, linear, cosine or ",
         ),
         (3, "mixture: expected keys and values (method, max_epochs, alpha, epochs, points, weights); found 3"),
         ({"method": "natural", "weights": WEB}, "mixture: method natural takes no `weights`"),

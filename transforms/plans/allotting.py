@@ -276,7 +276,7 @@ class Allotter:
         # Where a source is just enough, rounding must not begin another epoch.
         end = max(end if limit is None else min(end, limit), start)
         order = self.config.stages[number].ordering
-        if order.number is None:
+        if order.ranked_by is None:
             return lay_shuffled(stream, start, end, positions)
         bins = [order.bin_of(slice_.group) for slice_ in task.slices]
         sample, specials = self.samples[source], self.recipes[number].specials

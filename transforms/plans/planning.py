@@ -123,7 +123,7 @@ def _has_number(order: Number | None) -> list[Predicate]:
 
 
 def _order_number(config: Config, stage: Stage) -> Number | None:
-    number = stage.ordering.number
+    number = stage.ordering.ranked_by
     if number is None:
         return None
     kind = config.numbers_of(config.sources_of(stage)[0])[number]

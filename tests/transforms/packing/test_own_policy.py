@@ -16,12 +16,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from byline.schemas.reasons import Reason
 from byline.transforms.packing import PackingPolicy, Segments
 
 
 @dataclass(frozen=True)
 class OneARow(PackingPolicy):
-    discards: ClassVar[str] = "cut"
+    discards: ClassVar[Reason] = Reason("cut", "tokens beyond the row")
     pads_any_row: ClassVar[bool] = True
 
     def pack(self, framed, prefixes, bos, length, slices=None):
@@ -52,7 +53,7 @@ def test_a_policy_of_the_table() -> None:
 def test_a_policy_of_ones_own(own_module: str) -> None:
     policy = policy_of(f"{own_module}:one_a_row")
     assert isinstance(policy, PackingPolicy)
-    assert policy.discards == "cut"
+    assert (policy.discards.name, policy.repeats_prefix) == ("cut", False)
 
 
 @pytest.mark.parametrize(
