@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
+from byline.schemas.kinds import fields_of
 from byline.schemas.mixture_file import inline_files
 
 # Values that mean something only as a whole.
@@ -167,14 +168,14 @@ def _known_keys(model: Any, location: Iterable[Any]) -> Iterable[str]:
     """The keys of the model at a location such as `("sources", "dclm", "path")`."""
     parts = list(location)
     if not parts:
-        return model.model_fields
-    field = model.model_fields.get(parts[0])
-    found = list(_models_in(field.annotation)) if field else []
-    if not found:
+        return fields_of(model)
+    field = fields_of(model).get(parts[0])
+    models = [] if field is None else list(_models_in(field.annotation))
+    if field is None or not models:
         return ()
     # A name in a mapping or a number in a list stands between a field and its model.
     is_direct = isinstance(field.annotation, type) or type(None) in get_args(field.annotation)
-    return _known_keys(found[0], parts[1:] if is_direct else parts[2:])
+    return _known_keys(models[0], parts[1:] if is_direct else parts[2:])
 
 
 def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from byline.schemas.kinds import Kinds
+from byline.schemas.tables import Kinds
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from byline.schemas.kinds import Kinds
+from byline.schemas.tables import Kinds
 
 FieldName = Literal["text", "url", "messages", "question", "answer"]
 FormatFunction = Callable[..., "pa.RecordBatch | Mapping[str, Any]"]

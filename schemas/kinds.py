@@ -1,62 +1,65 @@
-"""Tables of kinds: the names that the configuration knows, and the object that each stands for.
+"""Kinds of a section that one of its keys tells apart, each a model with keys of its own.
 
 ```
-LAYOUTS   dclm        byline.transforms.corpora.json_lines:DCLM           comes with Byline
-          parquet     byline.transforms.corpora.parquet_rows:PARQUET
-          mine:WIKI   mine:WIKI                                           the user's own: `package.module:object`
+mixture: {method: unimax, max_epochs: 4}        METHODS["unimax"], which needs max_epochs
+mixture: {method: "mine:Halving", half: 0.1}    a class of a user's own below Mixture
 ```
-
-An object holds all that the rest asks of its kind. A table names where it is, and it is imported when it is first asked
-for: the configuration can be read without the libraries of kinds that it does not name.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, TypeVar
+
+from pydantic.fields import FieldInfo
 
 from byline.errors import BylineError
-from byline.schemas.own_objects import import_own, is_own_name
+from byline.schemas.model import Model
+from byline.schemas.own_objects import find_own
 
-Kind = TypeVar("Kind")
+Section = TypeVar("Section", bound=Model)
 
 
-class Kinds(Generic[Kind]):
-    """The table of one kind.
+def class_named(where: str, name: str, table: Mapping[str, type[Section]], base: type[Section]) -> type[Section]:
+    """The class of that name: of the table, or `package.module:Class` of a user's own. Raises: BylineError."""
+    found = find_own(where, name, table)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise BylineError(f"{where}: {name} is no class below {base.__module__}.{base.__name__}")
+    return found
+
+
+def read_section(
+    values: Mapping[str, Any], kind: type[Section], table: Mapping[str, type[Section]], label: str
+) -> Section:
+    """A section as its kind.
 
     Args:
-        kind: the class of its objects.
-        locations: name -> `package.module:object`, for those that come with Byline.
+        values: its plain values.
+        kind: its class.
+        table: all classes that come with Byline, whose keys a user may have meant.
+        label: of the kind, for messages.
+
+    Raises:
+        ValueError: a key of another kind, or one that is needed and not there.
+        ValidationError: any other key or value that is wrong.
     """
+    for key in values:
+        if key not in kind.model_fields and any(key in other.model_fields for other in table.values()):
+            raise ValueError(f"{label} takes no `{key}`")
+    # A key that is misspelt is told as that, not as one that is not there.
+    is_known = values.keys() <= kind.model_fields.keys()
+    for key, field in kind.model_fields.items():
+        if is_known and field.is_required() and values.get(key) in (None, {}, []):
+            raise ValueError(f"{label} needs `{key}`{f', {field.description}' if field.description else ''}")
+    return kind.model_validate(values)
 
-    def __init__(self, kind: type[Kind], locations: Mapping[str, str]) -> None:
-        self._kind = kind
-        self._locations = dict(locations)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._locations)
+def fields_of(model: type[Any]) -> dict[str, FieldInfo]:
+    """The keys of a section, of whatever kind it is."""
+    return {name: field for kind in classes_below(model) for name, field in kind.model_fields.items()}
 
-    def __contains__(self, name: object) -> bool:
-        """Whether the name is that of a kind that comes with Byline."""
-        return name in self._locations
 
-    def check(self, name: str) -> str:
-        """Gives back a name that may be one of the kind. Raises: ValueError."""
-        if name not in self and not is_own_name(name):
-            raise ValueError(f"expected {', '.join(self)} or package.module:object, found {name!r}")
-        return name
-
-    def named(self, where: str, name: str) -> Kind:
-        """The object of a name.
-
-        Args:
-            where: the key that names it, for messages.
-            name: one of the table, or `package.module:object`.
-
-        Raises:
-            BylineError: the user's own module or object cannot be imported, or is something else.
-        """
-        imported = import_own(where, self._locations.get(name, name))
-        if not isinstance(imported, self._kind):
-            raise BylineError(
-                f"{where}: {name} is {type(imported).__name__}, not a {self._kind.__module__}.{self._kind.__name__}"
-            )
-        return imported
+def classes_below(model: type[Any]) -> Iterator[type[Any]]:
+    """A model, and the classes of its kinds that come with Byline."""
+    yield model
+    for kind in model.__subclasses__():
+        if kind.__module__.startswith("byline."):
+            yield from classes_below(kind)

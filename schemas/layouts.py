@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from byline.schemas.documents import InputFile
-from byline.schemas.kinds import Kinds
+from byline.schemas.tables import Kinds
 
 if TYPE_CHECKING:
     from byline.schemas.corpora import Source

@@ -13,8 +13,8 @@ from byline.schemas.corpora import Source
 from byline.schemas.documents import InputFile
 from byline.schemas.fields import FIELDS
 from byline.schemas.formatters import FORMATTERS
-from byline.schemas.kinds import Kinds
 from byline.schemas.layouts import LAYOUTS, Layout
+from byline.schemas.tables import Kinds
 from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.corpora.reading import read_batches
 from byline.transforms.fields.template_fields import check_own_fields, columns_of_fields, field_values
