@@ -1,4 +1,4 @@
-"""The one error type for mistakes that a user can mend."""
+"""The one error type for mistakes that a user can fix."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ class BylineError(ValueError):
 
 
 def of_version(expected: int, found: Any, otherwise: str) -> str:
-    """The end of a message about a file that is of another version.
+    """The end of a message about a file of another version.
 
     ```
     1, found 2       of version 1 (found 2); a newer Byline wrote it, so update this one
@@ -19,9 +19,9 @@ def of_version(expected: int, found: Any, otherwise: str) -> str:
     ```
 
     Args:
-        expected: the one version that is read.
-        found: what the file says.
-        otherwise: what to do where it is no newer one.
+        expected: the only version that this Byline reads.
+        found: the version that the file gives.
+        otherwise: what to do if it is not a newer one.
     """
     is_newer = isinstance(found, int) and found > expected
     advice = "a newer Byline wrote it, so update this one" if is_newer else otherwise

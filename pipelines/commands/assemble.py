@@ -129,7 +129,7 @@ def _make_room(output: str, plan: Plan, console: Console, *, overwrite: bool) ->
 
 
 def _has_lost(output: str, console: Console) -> bool:
-    """Whether files of a finished build are gone or of another size; if so, it is no finished build any more.
+    """Whether files of a finished build are gone or of another size; if so, it is not a finished build any more.
 
     What is left of it is taken over: each shard that is as it was is said to be whole again.
     """

@@ -78,7 +78,7 @@ def verify(
         0, or 1 where anything was wrong.
 
     Raises:
-        BylineError: there is no finished build of this version, or its lists are too damaged to check anything by.
+        BylineError: there is not a finished build of this version, or its lists are too damaged to check anything by.
     """
     forget_runs()
     build = open_build(out, tokenizer)

@@ -66,7 +66,7 @@ def open_build(out: str, tokenizer: str | None) -> Build:
         tokenizer: where the tokenizer.json is now; None for where it was.
 
     Raises:
-        BylineError: there is no finished build of this version, or its lists are too damaged to check anything by.
+        BylineError: there is not a finished build of this version, or its lists are too damaged to check anything by.
     """
     manifest = read_manifest(out)
     damaged = misfits(manifest)

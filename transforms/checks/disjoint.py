@@ -92,7 +92,7 @@ def _marked_twice(manifest: Manifest, documents: DocumentsOf, input_rows: np.nda
         total += len(found)
         twice.append(marks.mark(found))
 
-    for phase, shards in manifest.line():
+    for phase, shards in manifest.training_order():
         for number in range(shards + 1):
             for branch in branches[phase.name, number]:
                 copy = marks.copy()
@@ -119,7 +119,7 @@ def _explain(manifest: Manifest, documents: dict[str, list[np.ndarray]]) -> list
         if len(mine) < sum(map(len, found)):
             ordered = np.sort(np.concatenate(found))
             problems.append(f"two shards of phase {phase.name} share {_named(ordered[1:][np.diff(ordered) == 0])}")
-        line = manifest.line(None if phase.branch is None else phase.name)
+        line = manifest.training_order(None if phase.branch is None else phase.name)
         before = line[: [entry.name for entry, _ in line].index(phase.name)]
         for earlier, shards in before:
             both = np.intersect1d(first_shards(earlier, shards), mine, assume_unique=True)
