@@ -34,10 +34,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from byline.errors import BylineError, of_version
+from byline.errors import BUILD_ANEW, BylineError, of_version
 
 PLAN_KEY = b"byline.plan"
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 FILE_NAME = "plan.arrow"
 
 PLAN_SCHEMA = pa.schema(
@@ -110,7 +110,7 @@ def read_plan(content: bytes, name: str) -> Plan:
     header = json.loads(found) if found else {}
     version = header.pop("version", None)
     if version != PLAN_VERSION:
-        raise BylineError(f"{name}: not a plan {of_version(PLAN_VERSION, version, 'build again')}")
+        raise BylineError(f"{name}: not a plan {of_version(PLAN_VERSION, version, BUILD_ANEW)}")
     return Plan(table.replace_schema_metadata(None), header)
 
 

@@ -3,6 +3,7 @@
 ```
 prepare     runs  documents_read  text_bytes_read  dropped_<reason>  documents_kept  text_bytes_kept  tokens_kept
             documents_formatted  format_milliseconds  documents_scored  score_milliseconds
+            documents_filtered  filter_milliseconds
 assemble    shards  sequences  documents_drawn  positions  loss_tokens  padding  tokens_discarded
 both        store_retries   (retried calls on an object store, without the client's own retries)
 ```
@@ -28,7 +29,8 @@ from byline.transforms.files import object_store
 NAMESPACE = "byline"
 # Counters whose values are in no file.
 NOT_IN_LEDGER = frozenset(
-    {"documents_formatted", "format_milliseconds", "documents_scored", "score_milliseconds", "store_retries"}
+    {"documents_formatted", "format_milliseconds", "documents_scored", "score_milliseconds"}
+    | {"documents_filtered", "filter_milliseconds", "store_retries"}
 )
 
 

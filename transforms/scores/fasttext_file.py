@@ -211,7 +211,16 @@ _digests: dict[tuple[str, int, int | None], str] = {}
 
 
 def model_sha256(path: str) -> str:
+    """The SHA-256 of a model's file; see `file_sha256`."""
+    return file_sha256(path, "a fastText model")
+
+
+def file_sha256(path: str, what: str = "a list or a model") -> str:
     """The SHA-256 of a file, in hex; a process computes it once for each path, size and modification time.
+
+    Args:
+        path: of the file.
+        what: what the file should be, for the message.
 
     Raises:
         BylineError: there is no such file, or it may not be read.
@@ -219,7 +228,7 @@ def model_sha256(path: str) -> str:
     filesystem, inner = resolve(path)
     info = filesystem.get_file_info(inner)
     if info.type != fs.FileType.File:
-        raise BylineError(f"{path}: there is no such file; expected a fastText model")
+        raise BylineError(f"{path}: there is no such file; expected {what}")
     key = (path, info.size, info.mtime_ns)
     if key not in _digests:
         digest = hashlib.sha256()
