@@ -3,7 +3,7 @@
 A cell names files and folders, then what is in them: the last file before a bare name has to define it.
 
 ```
-| another packing policy | `schemas/recipe.py` (`Packing`), `transforms/shards/packing.py` |
+| another packing policy | `schemas/recipe.py` (`Packing`), `transforms/packing/concat.py` |
                             ^ is there            ^ is defined in schemas/recipe.py
 ```
 """

@@ -24,7 +24,6 @@ from rich.markup import escape
 
 from byline import locations
 from byline.errors import BylineError
-from byline.pipelines.commands.prepare import MODELS_FOLDER, StoreState, look_at_store
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.engine import job_shower
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
@@ -47,8 +46,10 @@ from byline.transforms.files.refusals import scratch_folder
 from byline.transforms.plans.planning import inputs_sha256
 from byline.transforms.scores.scoring import open_scorer
 from byline.transforms.shards.assembling import INDEX_NAME, WORK_FOLDER, planned_phases
-from byline.transforms.shards.gathering import write_index
+from byline.transforms.shards.output import write_run_index
+from byline.transforms.store import store_index
 from byline.transforms.store.run_reading import forget_runs
+from byline.transforms.store.state import StoreState, read_state
 from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer
 
 _SHOWN = 20
@@ -147,7 +148,7 @@ class _Store:
 
 def _compare_with(build: Build) -> _Store:
     try:
-        state = look_at_store(build.config, Console(quiet=True), reads_input=False)
+        state = read_state(build.config, reads_input=False)
     except BylineError as error:
         return _Store(None, f"not compared: {error}", [])
     if inputs_sha256(state.runs) != build.plan.header["inputs"]:
@@ -188,7 +189,7 @@ def _check_shards(
     """The reports of all shards, in the order of the manifest."""
     shards = [phase.shards[number] for phase, number in build.shards()]
     if store.state is not None:
-        _write_index(build, store.state, job)
+        write_run_index(storage.join(job.work, INDEX_NAME), input_table(store.state.runs), store.state.runs)
     size = sum(shard.bytes for shard in shards) * (1 if store.state is None else 2)
     with progress_bar(console, "verify", len(shards), _follow(job), unit="shards"):
         if settings.is_on_this_machine and settings.workers_for(size) == 1:
@@ -200,12 +201,6 @@ def _check_shards(
             write_lines(storage.join(job.work, _LIST_NAME), map(str, range(len(shards))))
             run_pipeline(_wire(job), settings, size, job_shower(console, settings))
     return storage.side_by_side(read_report, map(job.report_uri, range(len(shards))))
-
-
-def _write_index(build: Build, state: StoreState, job: CheckJob) -> None:
-    numbers = {name: number for number, name in enumerate(build.inputs.names)}
-    with storage.write_file(storage.join(job.work, INDEX_NAME)) as sink:
-        write_index([(run.source, numbers[run.source, run.path], run.uri) for run in state.runs], sink)
 
 
 def _wire(job: CheckJob) -> Callable[[beam.Pipeline], object]:
@@ -339,7 +334,7 @@ def _document_checker(build: Build, files: list[InputFile | None]) -> DocumentCh
     tokenizer = shared_tokenizer(config.tokenizer)
     if tokenizer.sha256 != build.manifest.tokenizer["sha256"]:
         raise BylineError(f"{config.tokenizer.file} is not the build's tokenizer any more; give it with --tokenizer")
-    models = storage.join(config.store, MODELS_FOLDER)
+    models = store_index.models_folder(config.store)
     used = {name for stage in config.stages if stage.condition for name in Template(stage.condition.template).fields}
     scorers = [
         open_scorer(name, classifier, models)

@@ -81,7 +81,7 @@ def _configured(config: Config) -> list[dict[str, Any]]:
         followed = {key: settings[key] for key in ("condition", "select", "order")} | {
             "stage": number,
             "mixture": config.mixture_of(stage).model_dump(mode="json"),
-            "packing": (stage.packing or config.sequence.packing).value,
+            "packing": config.packing_of(stage),
         }
         if isinstance(stage, Branch):
             entries += [{**followed, "name": stage.name_at(at), "of": stage.name} for at in stage.at]

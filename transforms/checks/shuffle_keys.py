@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 
 from byline.schemas.plan import Plan
+from byline.schemas.predicates import Predicate
 from byline.transforms.documents.shuffle_keys import splitmix64
 from byline.transforms.fields.selecting import disjoint
 
@@ -150,7 +151,7 @@ class _Stretches:
         return np.where(branches >= 0, branches, stretches)
 
 
-def _clashes(kinds: np.ndarray, predicates: list[list[dict[str, Any]]], stretches: _Stretches) -> np.ndarray:
+def _clashes(kinds: np.ndarray, predicates: list[list[Predicate]], stretches: _Stretches) -> np.ndarray:
     """bool [n, n]: whether rows of two kinds (int64 [n, 2], predicates and stretch) may not share shuffle keys."""
     numbers = np.unique(kinds[:, 0])
     shares = np.ones((len(numbers), len(numbers)), bool)
