@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
+from byline.schemas.kinds import fields_of
 from byline.schemas.mixture_file import inline_files
 
 # Values that mean something only as a whole.
@@ -167,10 +168,10 @@ def _known_keys(model: Any, location: Iterable[Any]) -> Iterable[str]:
     """The keys of the model at a location such as `("sources", "dclm", "path")`."""
     parts = list(location)
     if not parts:
-        return model.model_fields
-    field = model.model_fields.get(parts[0])
-    models = list(_models_in(field.annotation)) if field else []
-    if not models:
+        return fields_of(model)
+    field = fields_of(model).get(parts[0])
+    models = [] if field is None else list(_models_in(field.annotation))
+    if field is None or not models:
         return ()
     # In a mapping or a list, a name or a number comes between the field and its model.
     is_direct = isinstance(field.annotation, type) or type(None) in get_args(field.annotation)

@@ -17,7 +17,7 @@ from fractions import Fraction
 from typing import Any
 
 from byline.errors import BylineError
-from byline.schemas.recipe import as_mixture
+from byline.schemas.mixtures.reading import as_mixture
 
 ReadYaml = Callable[[str], Mapping[str, Any]]
 
