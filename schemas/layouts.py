@@ -21,7 +21,7 @@ from byline.schemas.tables import Kinds
 if TYPE_CHECKING:
     from byline.schemas.corpora import Source
 
-# Columns as they are asked for, and a mask, bool[rows], of the records that are malformed (their values are null).
+# Columns as configured, and a mask, bool[rows], of the malformed records, whose values are null.
 Records = tuple[pa.RecordBatch, np.ndarray]
 ReadFile = Callable[[InputFile, "Source", pa.Schema, Mapping[str, str]], Iterator[Records]]
 ListFiles = Callable[[str, "Source"], list[InputFile]]
