@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from byline.object_stores import RangeFile
 from byline.schemas.plan import Plan
+from byline.schemas.predicates import Predicate
 from byline.transforms.fields.conditioning import store_columns
-from byline.transforms.fields.selecting import Predicate, holds, predicate_columns
+from byline.transforms.fields.selecting import holds, predicate_columns
 from byline.transforms.shards.assembling import planned_phases
 from byline.transforms.store import compacting, run_ranges
 from byline.transforms.store.run_ranges import Directory, RangedRun

@@ -191,12 +191,12 @@ class Source(Model):
 
 def _check_pattern(pattern: str) -> None:
     """Refuses what can be no address. Raises: BylineError."""
+    names = names_of(pattern)
     if not is_object_address(pattern):
         locations.check(pattern)
         return
     scheme, _, rest = pattern.partition("://")
     bucket, _, keys = rest.partition("/")
-    names = names_of(pattern)
     if len(names) < len(f"{scheme}://{bucket}"):
         shown = without_secrets(pattern)
         raise BylineError(f"{shown}: a bucket takes no wildcard; expected {scheme}://bucket/ and a pattern of keys")

@@ -35,6 +35,7 @@ from typing import Any
 import pyarrow as pa
 
 from byline.errors import BUILD_ANEW, BylineError, of_version
+from byline.schemas.predicates import Predicate, predicate_from_json
 
 PLAN_KEY = b"byline.plan"
 PLAN_VERSION = 3
@@ -73,9 +74,9 @@ class Plan:
     header: dict[str, Any]
 
     @property
-    def predicates(self) -> list[list[dict[str, Any]]]:
+    def predicates(self) -> list[list[Predicate]]:
         """The predicates behind each number in the table's column; equal ones are one object."""
-        listed = self.header["predicates"]
+        listed = [predicate_from_json(values) for values in self.header["predicates"]]
         return [[listed[number] for number in numbers] for numbers in self.header["conjunctions"]]
 
     def to_bytes(self) -> bytes:

@@ -14,9 +14,9 @@ import pytest
 from rich.console import Console
 
 from byline.errors import BylineError
-from byline.pipelines.commands import assemble as assembling
-from byline.pipelines.commands.build import build as run_build
-from byline.pipelines.commands.plan import plan
+from byline.pipelines.jobs import assemble as assembling
+from byline.pipelines.jobs.build import build as run_build
+from byline.pipelines.jobs.plan import plan
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import parse_config
 from byline.schemas.plan import PLAN_VERSION
@@ -77,7 +77,7 @@ def test_killed_at_three_moments_and_started_again(many: Corpus, uninterrupted: 
     second = {path: path.stat().st_mtime_ns for path in arrow_files(out / "conditioned")}
     assert 2 <= len(second) + len(arrow_files(out / "cooldown")) < shards
     assert not (out / "manifest.json").exists()
-    with pytest.raises(BylineError, match=r"no manifest\.json, so this is no finished build"):
+    with pytest.raises(BylineError, match=r"no manifest\.json, so this is not at a finished build"):
         verify(out)
 
     assert digests(build(values)) == digests(uninterrupted)

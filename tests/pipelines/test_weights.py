@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from byline.errors import BylineError
-from byline.pipelines.commands.weights import decimals, doremi, mixture_text, read_weights, schedule_text, skill_it
-from byline.schemas.recipe import Mixture, as_mixture
+from byline.pipelines.commands.weights import write_weights
+from byline.schemas.mixtures.reading import read_mixture
+from byline.transforms.weights.computing import check_output, compute_doremi, compute_skill_it
+from byline.transforms.weights.mixture_file import decimals, mixture_text, read_weights, schedule_text
 from tests.reference import doremi as doremi_reference
 from tests.reference import skill_it as skill_it_reference
 
@@ -40,6 +42,16 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def console():
     return Console(file=io.StringIO(), width=200)
+
+
+def doremi(table, *, initial=None, output=None, console, **options):
+    check_output(output, table, initial)
+    write_weights(compute_doremi(table, initial=initial, **options), output, console)
+
+
+def skill_it(table, graph=None, *, output=None, console, **options):
+    check_output(output, table, graph)
+    write_weights(compute_skill_it(table, graph, **options), output, console)
 
 
 def test_doremi_writes_the_mean_of_the_weights(here, console, capsys):
@@ -211,7 +223,7 @@ def test_an_input_is_not_replaced(here, console):
 def test_an_output_that_cannot_be_written(here, console):
     Path("file").write_text("")
     with pytest.raises(
-        BylineError, match=r"file/out\.yaml: cannot be written \(File exists\); .* choose another place$"
+        BylineError, match=r"file/out\.yaml: cannot be written \(File exists\); .* choose another location$"
     ):
         doremi(Path("log.csv"), output=Path("file/out.yaml"), console=console)
 
@@ -263,8 +275,7 @@ def test_what_is_written_is_a_mixture_of_the_configuration(here, console):
     doremi(Path("log.csv"), output=Path("weights.yaml"), console=console)
     skill_it(Path("rounds.csv"), output=Path("schedule.yaml"), console=console)
     weights, schedule = (
-        Mixture.model_validate(as_mixture(yaml.safe_load(Path(name).read_text())))
-        for name in ("weights.yaml", "schedule.yaml")
+        read_mixture(yaml.safe_load(Path(name).read_text())) for name in ("weights.yaml", "schedule.yaml")
     )
     assert (weights.method, sum(weights.weights.values())) == ("weights", 1)
     assert schedule.method == "piecewise"

@@ -316,7 +316,7 @@ class Made:
         for slice_ in self.slices(name):
             mine = [row for row in self.rows(name, source) if (row["shard"], row["slice"]) == slice_]
             if mine and self.is_by_number(self.config.stages[entry["stage"]]):
-                (ranks,) = {str(self.plan.predicates[row["predicates"]][-1]) for row in mine}
+                (ranks,) = {self.plan.predicates[row["predicates"]][-1] for row in mine}
                 number += last not in (None, ranks)
                 last = ranks
             found.append(number)

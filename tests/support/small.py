@@ -21,15 +21,16 @@ import pyarrow as pa
 from rich.console import Console
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from byline.pipelines.commands.assemble import assemble
-from byline.pipelines.commands.plan import make_recipe_plan
-from byline.pipelines.commands.prepare import prepare
+from byline.pipelines.jobs.assemble import assemble
+from byline.pipelines.jobs.plan import make_recipe_plan
+from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas import documents
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.ledger import DrawCounts
 from byline.schemas.plan import Plan
+from byline.schemas.predicates import Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition
 from byline.schemas.store import RunInfo
 from byline.transforms.plans.planning import make_plan
@@ -256,38 +257,37 @@ def _ascending_key(number: float, kind: str, bits: int) -> int:
     return 2**bits - 1 - found if found >> (bits - 1) else found + 2 ** (bits - 1)
 
 
-def predicate_header(conjunctions: Iterable[Sequence[dict[str, Any]]]) -> dict[str, Any]:
+def predicate_header(conjunctions: Iterable[Sequence[Predicate]]) -> dict[str, Any]:
     """The header of a plan whose column `predicates` numbers these lists."""
     predicates: list[dict[str, Any]] = []
     numbers = []
-    for some in conjunctions:
-        numbers.append(list(range(len(predicates), len(predicates) + len(some))))
-        predicates += some
+    for conjunction in conjunctions:
+        numbers.append(list(range(len(predicates), len(predicates) + len(conjunction))))
+        predicates += [predicate.to_json() for predicate in conjunction]
     return {"predicates": predicates, "conjunctions": numbers}
 
 
-def slow_predicates(predicates: Sequence[Mapping[str, Any]]) -> tuple[assembly.Predicate, ...]:
+def slow_predicates(predicates: Sequence[Predicate]) -> tuple[assembly.Predicate, ...]:
     """An entry of the plan's list `predicates` as functions for the reference."""
-    return tuple(_in_list(item) if "type" not in item else _in_ranks(item) for item in predicates)
+    return tuple(_in_list(item) if isinstance(item, ValueList) else _in_ranks(item) for item in predicates)
 
 
-def _in_list(item: Mapping[str, Any]) -> assembly.Predicate:
-    allows = "in" in item
-    listed = set(item["in"] if allows else item["not_in"])
+def _in_list(item: ValueList) -> assembly.Predicate:
+    listed = set(item.values)
 
     def holds(document: assembly.Document) -> bool:
         # No value is in no list.
-        return (document.fields.get(item["field"]) in listed) == allows
+        return (document.fields.get(item.field) in listed) == item.is_allowed
 
     return holds
 
 
-def _in_ranks(item: Mapping[str, Any]) -> assembly.Predicate:
-    first, below = (None if item[key] is None else tuple(item[key]) for key in ("from", "below"))
-
+def _in_ranks(item: RankRange) -> assembly.Predicate:
     def holds(document: assembly.Document) -> bool:
-        found = rank(document, item["field"], item["type"], item["descending"])
-        return found is not None and (first is None or first <= found) and (below is None or found < below)
+        own = rank(document, item.field, item.kind, item.descending)
+        if own is None:
+            return False
+        return (item.first is None or item.first <= own) and (item.below is None or own < item.below)
 
     return holds
 

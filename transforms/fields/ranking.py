@@ -21,6 +21,7 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 
+from byline.schemas.predicates import Rank
 from byline.transforms.documents.shuffle_keys import ties
 
 # Types of numbers as `Config.numbers_of` names them.
@@ -29,8 +30,6 @@ KEY_BITS = {"float32": 32, "float": 64, "int": 64}
 DIGIT_BITS = 16
 DIGIT_VALUES = 1 << DIGIT_BITS
 
-# (key, tie, shuffle key).
-Rank = tuple[int, int, int]
 # The beginning of a rank: its first digits.
 Digits = tuple[int, ...]
 
@@ -114,13 +113,13 @@ def ranks_below(keys: np.ndarray, shuffle_keys: np.ndarray, border: Iterable[int
     """
     # As uint64: numpy compares uint64 with a plain int below 2^63 as float64, which has 53 bits.
     key, tie, shuffle_key = (np.uint64(word) for word in border)
-    found = keys < key
+    below = keys < key
     if tie or shuffle_key:
         # Ties are worth their cost at the border alone.
         equal = np.flatnonzero(keys == key)
-        tied, placed = ties(shuffle_keys[equal]), shuffle_keys[equal]
-        found[equal] = (tied < tie) | ((tied == tie) & (placed < shuffle_key))
-    return found
+        equal_ties, equal_shuffle_keys = ties(shuffle_keys[equal]), shuffle_keys[equal]
+        below[equal] = (equal_ties < tie) | ((equal_ties == tie) & (equal_shuffle_keys < shuffle_key))
+    return below
 
 
 # -------------------------------------------------------------------------------------------------------------- bounds

@@ -16,8 +16,8 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
+from byline.schemas.predicates import Rank
 from byline.transforms.documents.shuffle_keys import ties
-from byline.transforms.fields.ranking import Rank
 from byline.transforms.plans.intervals import EPOCH, Stream, shuffle_key_ranges
 from byline.transforms.plans.simulating import Draw, SourceSample, drawn_documents
 
@@ -101,7 +101,7 @@ def lay_ordered(
 
     Args:
         stream, start, end, wanted: as in `lay_shuffled`.
-        bins: the bin of each slice, ascending.
+        bins: the bin of each slice.
         sample: of the source.
         part: number of the stage.
         specials: BOS and EOS tokens of a framed document.

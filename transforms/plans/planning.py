@@ -23,12 +23,12 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.plan import PLAN_SCHEMA, Plan
+from byline.schemas.predicates import Predicate, PredicateNumbers, RankRange
 from byline.schemas.recipe import Branch, Stage
 from byline.schemas.store import RunInfo
 from byline.transforms.documents.shuffle_keys import BINS, circle_offset, shuffle_key_bins
 from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.ranking import Number
-from byline.transforms.fields.selecting import Predicate, rank_predicate
 from byline.transforms.packing import policy_of
 from byline.transforms.plans.allotting import Allotment, Allotter, StageAllotment
 from byline.transforms.plans.intervals import Stream, shuffle_key_ranges
@@ -77,7 +77,7 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], sca
         for stage in allotment.stages
     ]
     drawn = scan(DrawCounter(views, intervals))
-    predicates = _Numbered()
+    predicates = _Conjunctions()
     table = _rows(allotment, views, predicates)
     header = _header(config, tokenizer, runs, allotment, views)
     header.update(predicates.to_json())
@@ -119,15 +119,15 @@ def _views(config: Config, tokenizer: TokenizerInfo, scan: Scan) -> list[StageVi
 
 def _has_number(order: Number | None) -> list[Predicate]:
     """An order by a number takes only documents that have it."""
-    return [] if order is None else [rank_predicate(order.field, order.kind, order.descending, None, None)]
+    return [] if order is None else [RankRange(order.field, order.kind, order.descending)]
 
 
 def _order_number(config: Config, stage: Stage) -> Number | None:
-    order = stage.order
-    if order is None or order.by == "source":
+    number = stage.ordering.ranked_by
+    if number is None:
         return None
-    kind = config.numbers_of(config.sources_of(stage)[0])[order.by]
-    return Number(order.by, kind, descending=order.direction == "descending")
+    kind = config.numbers_of(config.sources_of(stage)[0])[number]
+    return Number(number, kind, descending=stage.ordering.is_descending)
 
 
 def _recipe(config: Config, tokenizer: TokenizerInfo, view: StageView) -> Recipe:
@@ -183,28 +183,26 @@ def _streams(config: Config, views: list[StageView], tokens: _KeyTokens) -> list
     ]
 
 
-class _Numbered:
-    """Predicates and lists of them, each once, by number."""
+class _Conjunctions:
+    """Lists of predicates, each once, by number."""
 
     def __init__(self) -> None:
-        self.predicates: dict[str, int] = {}
-        self.conjunctions: dict[tuple[int, ...], int] = {}
+        self.predicates = PredicateNumbers()
+        self.numbers: dict[tuple[int, ...], int] = {}
 
     def number(self, predicates: list[Predicate]) -> int:
         """The number of a list of predicates."""
-        texts = (json.dumps(predicate, sort_keys=True) for predicate in predicates)
-        numbers = tuple(self.predicates.setdefault(text, len(self.predicates)) for text in texts)
-        return self.conjunctions.setdefault(numbers, len(self.conjunctions))
+        return self.numbers.setdefault(tuple(map(self.predicates.number, predicates)), len(self.numbers))
 
     def to_json(self) -> dict[str, Any]:
-        """The header's part of it."""
+        """What the header says of them."""
         return {
-            "predicates": [json.loads(text) for text in self.predicates],
-            "conjunctions": [list(numbers) for numbers in self.conjunctions],
+            "predicates": [predicate.to_json() for predicate in self.predicates.predicates],
+            "conjunctions": [list(numbers) for numbers in self.numbers],
         }
 
 
-def _rows(allotment: Allotment, views: list[StageView], predicates: _Numbered) -> pa.Table:
+def _rows(allotment: Allotment, views: list[StageView], predicates: _Conjunctions) -> pa.Table:
     rows = []
     for stage in allotment.stages:
         view = views[stage.number]
@@ -236,7 +234,7 @@ def _with_bin(predicates: list[Predicate], order: Number | None, draw: Draw) -> 
     """A stage's predicates, the last of which says that a document has the order's number, for one bin of the order."""
     if order is None or (draw.first is None and draw.below is None):
         return predicates
-    bin_ = rank_predicate(order.field, order.kind, order.descending, draw.first, draw.below)
+    bin_ = RankRange(order.field, order.kind, order.descending, draw.first, draw.below)
     return [*predicates[:-1], bin_]
 
 

@@ -16,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from byline.schemas.predicates import Rank
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import dropped_out, left_empty, orders
 from byline.transforms.fields.conditioning import markers
-from byline.transforms.fields.ranking import Rank, ranks_below
+from byline.transforms.fields.ranking import ranks_below
 from byline.transforms.packing import PackingPolicy
 
 

@@ -1,4 +1,4 @@
-"""Who a stage may take, and where the bins of its numbers lie: borders found by scans over the token store.
+"""Which documents a stage may take, and where the bins of its numbers lie: borders found by scans over the token store.
 
 ```
 step        {deny: {host: [b.org]}}   {top: 1/2, by: quality}                    predicates
@@ -11,12 +11,12 @@ no share below 1 takes it. All open questions go in one scan: those of every sta
 as soon as the steps before it are known for the sources that it is about. Equal questions are one.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 
 from byline.schemas.config import Config
+from byline.schemas.predicates import Predicate, PredicateNumbers, RankRange
 from byline.schemas.recipe import Selection, Stage
 from byline.transforms.fields.ranking import (
     Number,
@@ -26,25 +26,9 @@ from byline.transforms.fields.ranking import (
     rank_of,
     value_of,
 )
-from byline.transforms.fields.selecting import Predicate, share_predicate, step_predicates
+from byline.transforms.fields.selecting import step_predicates
 from byline.transforms.scans.counting import Scan
 from byline.transforms.scans.digit_counting import Histogram, Population, Question, Target, ask, heads_of
-
-
-@dataclass
-class _Book:
-    """Predicates, numbered in the order in which they come up; equal ones have one number."""
-
-    predicates: list[Predicate] = field(default_factory=list)
-    numbers: dict[str, int] = field(default_factory=dict)
-
-    def number(self, predicate: Predicate) -> int:
-        key = json.dumps(predicate)
-        if key not in self.numbers:
-            self.numbers[key] = len(self.predicates)
-            self.predicates.append(predicate)
-        return self.numbers[key]
-
 
 # -------------------------------------------------------------------------------------------------------------- shares
 
@@ -82,11 +66,11 @@ class _Border:
         target = self.target or Target.start(share.cut.number)
         return Question(share.population, share.cut.number, heads_of([target]))
 
-    def advance(self, cut: _Cut, found: Histogram) -> "_Border":
+    def advance(self, cut: _Cut, histogram: Histogram) -> "_Border":
         """What is known after a scan."""
-        target, numbered = self.target, found.of_head(0)
+        target, numbered = self.target, histogram.of_head(0)
         if target is None:
-            target = Target.start(cut.number, int(cut.share * int(found.sizes(cut.count).sum())))
+            target = Target.start(cut.number, int(cut.share * int(histogram.sizes(cut.count).sum())))
             if target.before >= numbered.sizes(cut.count).sum():
                 return _Border(done=True)
         target, is_alone = target.descend(numbered, cut.count, cut.number)
@@ -96,9 +80,9 @@ class _Border:
         return _Border(target, is_alone or target.before == 0 or is_whole)
 
     def predicate(self, number: Number) -> Predicate:
-        """Holds for those whom the share takes."""
+        """Holds for the documents that the share takes."""
         below = None if self.target is None else rank_of(self.target.digits, number.kind)
-        return share_predicate(number.field, number.kind, number.descending, below)
+        return RankRange(number.field, number.kind, number.descending, below=below)
 
 
 @dataclass(frozen=True)
@@ -107,26 +91,28 @@ class _Step:
 
     Attributes:
         groups: the sources that it is for; those of a group are ranked together.
-        does: numbers of its predicates in the book, or the share that gives one.
+        does: the numbers of its predicates, or the share that gives one.
     """
 
     groups: list[list[str]]
     does: tuple[int, ...] | _Cut
 
 
-def _steps(config: Config, stage: Stage, book: _Book) -> Iterator[_Step]:
+def _steps(config: Config, stage: Stage, numbering: PredicateNumbers) -> Iterator[_Step]:
     """The steps that leave out anyone of a stage's sources."""
     for selection in stage.select:
         sources = [name for name in config.sources_of(stage) if selection.sources is None or name in selection.sources]
         if sources and selection.share != 1:
             groups = [sources] if selection.over == "all" else [[source] for source in sources]
             # A number has one type in all sources of a step.
-            yield _Step(groups, _what_it_does(selection, config.numbers_of(sources[0]), book))
+            yield _Step(groups, _what_it_does(selection, config.numbers_of(sources[0]), numbering))
 
 
-def _what_it_does(selection: Selection, kinds: Mapping[str, str], book: _Book) -> tuple[int, ...] | _Cut:
+def _what_it_does(
+    selection: Selection, kinds: Mapping[str, str], numbering: PredicateNumbers
+) -> tuple[int, ...] | _Cut:
     if selection.share is None or selection.by is None:
-        return tuple(map(book.number, step_predicates(selection, kinds)))
+        return tuple(map(numbering.number, step_predicates(selection, kinds)))
     number = Number(selection.by, kinds[selection.by], descending=selection.top is not None)
     return _Cut(number, selection.share, selection.count)
 
@@ -136,24 +122,24 @@ def find_predicates(config: Config, scan: Scan) -> dict[tuple[int, str], list[Pr
 
     Args:
         config: the recipe.
-        do_pass: runs a counter over all runs of all sources.
+        scan: runs a counter over all runs of all sources.
 
     Returns:
         The predicates for (number of the stage in `Config.stages`, source), for every source of the stage.
     """
-    book = _Book()
-    stages = [(config.sources_of(stage), list(_steps(config, stage, book))) for stage in config.stages]
+    numbering = PredicateNumbers()
+    stages = [(config.sources_of(stage), list(_steps(config, stage, numbering))) for stage in config.stages]
     borders: dict[_Share, _Border] = {}
     while True:
-        chains = [_Chain(sources, steps, borders, book) for sources, steps in stages]
+        chains = [_Chain(sources, steps, borders, numbering) for sources, steps in stages]
         questions = {share: borders[share].question(share) for chain in chains for share in chain.asked}
         if not questions:
             break
-        counts = ask(scan, questions.values(), book.predicates)
+        counts = ask(scan, questions.values(), numbering.predicates)
         for share, question in questions.items():
             borders[share] = borders[share].advance(share.cut, counts[question])
     return {
-        (stage, source): [book.predicates[number] for number in numbers]
+        (stage, source): [numbering.predicates[number] for number in numbers]
         for stage, chain in enumerate(chains)
         for source, numbers in chain.predicates.items()
     }
@@ -167,20 +153,26 @@ class _Chain:
         asked: shares at which sources stopped; they stand among the borders.
     """
 
-    def __init__(self, sources: list[str], steps: list[_Step], borders: dict[_Share, _Border], book: _Book) -> None:
+    def __init__(
+        self, sources: list[str], steps: list[_Step], borders: dict[_Share, _Border], numbering: PredicateNumbers
+    ) -> None:
         self.predicates: dict[str, tuple[int, ...]] = dict.fromkeys(sources, ())
         self.asked: list[_Share] = []
         stopped: set[str] = set()
         for step in steps:
             for group in step.groups:
-                found = None if stopped.intersection(group) else self._take(group, step.does, borders, book)
-                if found is None:
+                taken = None if stopped.intersection(group) else self._take(group, step.does, borders, numbering)
+                if taken is None:
                     stopped.update(group)
                 else:
-                    self.predicates.update({source: self.predicates[source] + found for source in group})
+                    self.predicates.update({source: self.predicates[source] + taken for source in group})
 
     def _take(
-        self, group: list[str], does: tuple[int, ...] | _Cut, borders: dict[_Share, _Border], book: _Book
+        self,
+        group: list[str],
+        does: tuple[int, ...] | _Cut,
+        borders: dict[_Share, _Border],
+        numbering: PredicateNumbers,
     ) -> tuple[int, ...] | None:
         """The predicates of one step for sources that are ranked together; None where a border is still open."""
         if not isinstance(does, _Cut):
@@ -188,7 +180,7 @@ class _Chain:
         share = _Share(tuple((source, self.predicates[source]) for source in group), does)
         border = borders.setdefault(share, _Border())
         if border.done:
-            return (book.number(border.predicate(does.number)),)
+            return (numbering.number(border.predicate(does.number)),)
         self.asked.append(share)
         return None
 
@@ -211,14 +203,14 @@ class _Bins:
         return [target for target in targets if len(target.digits) < self.number.key_digits]
 
     def advance(
-        self, targets: Sequence[Target] | None, heads: tuple[tuple[int, ...], ...], found: Histogram
+        self, targets: Sequence[Target] | None, heads: tuple[tuple[int, ...], ...], histogram: Histogram
     ) -> list[Target]:
         """What is known after a scan that asked for these heads."""
         if targets is None:
-            documents = int(found.of_head(0).documents.sum())
+            documents = int(histogram.of_head(0).documents.sum())
             indices = [i * documents // self.count for i in range(1, self.count)] if documents else []
             targets = [Target.start(self.number, index) for index in indices]
-        digits = {head: found.of_head(number) for number, head in enumerate(heads or ((),))}
+        digits = {head: histogram.of_head(number) for number, head in enumerate(heads or ((),))}
         unknown = set(self.unknown(targets))
         return [
             target.descend(digits[target.digits], "documents", self.number)[0] if target in unknown else target
@@ -240,19 +232,19 @@ def find_bin_borders(
         Borders by (number of the stage, number), ascending, each an `int` where the number is one; those that are given
         are rounded to float32 where the number is a score, and stay as they are otherwise.
     """
-    book = _Book()
+    numbering = PredicateNumbers()
     given: dict[tuple[int, str], list[float]] = {}
     wanted: dict[tuple[int, str], _Bins] = {}
     for stage, name, bins in _bins(config):
         sources = config.sources_of(config.stages[stage])
         kind = config.numbers_of(sources[0])[name]
         if isinstance(bins, int):
-            population = tuple((source, tuple(map(book.number, predicates[stage, source]))) for source in sources)
+            population = tuple((source, tuple(map(numbering.number, predicates[stage, source]))) for source in sources)
             wanted[stage, name] = _Bins(population, Number(name, kind, descending=False), bins)
         else:
             given[stage, name] = [_as_number(border, kind) for border in bins]
-    found = _find_targets(wanted.values(), book, scan)
-    return given | {where: _values(found[bins], bins.number.kind) for where, bins in wanted.items()}
+    targets = _find_targets(wanted.values(), numbering, scan)
+    return given | {where: _values(targets[bins], bins.number.kind) for where, bins in wanted.items()}
 
 
 def _bins(config: Config) -> Iterator[tuple[int, str, int | list[Fraction]]]:
@@ -261,15 +253,15 @@ def _bins(config: Config) -> Iterator[tuple[int, str, int | list[Fraction]]]:
             yield number, name, bins
 
 
-def _find_targets(wanted: Iterable[_Bins], book: _Book, scan: Scan) -> dict[_Bins, Sequence[Target]]:
+def _find_targets(wanted: Iterable[_Bins], numbering: PredicateNumbers, scan: Scan) -> dict[_Bins, Sequence[Target]]:
     """The documents at the borders, up to their keys."""
     targets: dict[_Bins, Sequence[Target] | None] = dict.fromkeys(wanted)
     while True:
-        open_ = {bins: unknown for bins, found in targets.items() if (unknown := bins.unknown(found))}
+        open_ = {bins: unknown for bins, known in targets.items() if (unknown := bins.unknown(known))}
         if not open_:
-            return {bins: found for bins, found in targets.items() if found is not None}
-        questions = {bins: Question(bins.population, bins.number, heads_of(some)) for bins, some in open_.items()}
-        counts = ask(scan, questions.values(), book.predicates)
+            return {bins: known for bins, known in targets.items() if known is not None}
+        questions = {bins: Question(bins.population, bins.number, heads_of(sought)) for bins, sought in open_.items()}
+        counts = ask(scan, questions.values(), numbering.predicates)
         for bins, asked in questions.items():
             targets[bins] = bins.advance(targets[bins], asked.heads, counts[asked])
 

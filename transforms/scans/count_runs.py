@@ -3,7 +3,7 @@
 ```
 COUNTER.json    {"kind": "DrawCounter",
                  "predicates": [{"field": "host", "not_in": ["a.org", "b.org"]}],
-                 "counter": {"parts": [{"name": "main", "predicates": {"c4": [{"number": 0}], ...}, ...}], ...}}
+                 "counter": {"stages": [{"name": "main", "predicates": {"c4": [0], ...}, ...}], ...}}
 runs            a.arrow            b.arrow
 CountRun        counts of a        counts of b
 MergeCounts     counts of both, one batch  ->  COUNTS.arrow      what `count_here` gives
@@ -12,16 +12,14 @@ MergeCounts     counts of both, one batch  ->  COUNTS.arrow      what `count_her
 `count_here` does the same in this process, without any file, where a job would take longer to start.
 
 The graph of the pipeline names the counter's file and holds nothing of it: a counter may list a million hosts, and
-runners limit what a job's description may weigh. The file is JSON, not a pickle, so that who can write to the token
-store cannot have code run by who reads it. A predicate that stages and sources share stands there once, and is one
-object again when it is read: `byline.transforms.fields.selecting` makes one set of a list that is one object.
+runners limit the size of a job's description. The file is JSON, not a pickle, so that nobody who can write to the
+token store can run code where it is read. A predicate that stages and sources share stands there once.
 """
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -30,13 +28,13 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from byline.object_stores import is_object_address
+from byline.schemas.predicates import PredicateNumbers, predicate_from_json
 from byline.transforms.documents.coder import RecordBatchCoder
-from byline.transforms.fields.selecting import Predicate
 from byline.transforms.files.object_store import AT_ONCE, in_order
 from byline.transforms.files.storage import read_bytes, write_file
 from byline.transforms.scans.counting import RunCounter
 from byline.transforms.scans.digit_counting import DigitCounter
-from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
+from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter
 from byline.transforms.scans.value_counts import ValueCounter
 
 _COUNTERS: dict[str, TypeAdapter[Any]] = {
@@ -71,36 +69,19 @@ def _read_counter(uri: str) -> RunCounter:
 
 def to_json(counter: RunCounter) -> dict[str, Any]:
     """A counter as values that `json` writes."""
-    predicates: list[Predicate] = []
-    numbers: dict[int, int] = {}
-
-    def number(predicate: Predicate) -> Predicate:
-        if numbers.setdefault(id(predicate), len(predicates)) == len(predicates):
-            predicates.append(predicate)
-        return {"number": numbers[id(predicate)]}
-
+    numbers = PredicateNumbers()
     kind = type(counter).__name__
     # Not pydantic's JSON, which has no infinity, and a border may be one.
-    content = _COUNTERS[kind].dump_python(_with_predicates(counter, number))
+    content = _COUNTERS[kind].dump_python(counter, context=numbers)
+    predicates = [predicate.to_json() for predicate in numbers.predicates]
     return {"kind": kind, "predicates": predicates, "counter": content}
 
 
 def from_json(document: Mapping[str, Any]) -> RunCounter:
     """The counter that `to_json` made this of."""
-    predicates = document["predicates"]
-    counter = _COUNTERS[document["kind"]].validate_python(document["counter"])
-    return _with_predicates(counter, lambda predicate: predicates[predicate["number"]])
-
-
-def _with_predicates(counter: RunCounter, change: Callable[[Predicate], Predicate]) -> RunCounter:
-    """The same counter with other predicates in its stages; those of a `DigitCounter` are numbered as they are."""
-    if isinstance(counter, ValueCounter | SampleCounter | ShuffleKeyCounter | DrawCounter):
-        return replace(counter, stages=[_stage_with_predicates(stage, change) for stage in counter.stages])
+    predicates = [predicate_from_json(values) for values in document["predicates"]]
+    counter: RunCounter = _COUNTERS[document["kind"]].validate_python(document["counter"], context=predicates)
     return counter
-
-
-def _stage_with_predicates(stage: StageView, change: Callable[[Predicate], Predicate]) -> StageView:
-    return replace(stage, predicates={source: list(map(change, some)) for source, some in stage.predicates.items()})
 
 
 # ------------------------------------------------------------------------------------------------------- this process

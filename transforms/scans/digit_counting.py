@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from byline.schemas.predicates import Predicate
 from byline.transforms.fields.ranking import (
     DIGIT_VALUES,
     Digits,
@@ -28,8 +29,9 @@ from byline.transforms.fields.ranking import (
     next_digits,
     number_keys,
 )
-from byline.transforms.fields.selecting import Predicate, holds, predicate_columns
+from byline.transforms.fields.selecting import holds, predicate_columns
 from byline.transforms.scans.counting import Scan, Summing, count_by_bin
+from byline.transforms.scans.shared_predicates import SharedPredicate
 from byline.transforms.store.run_reading import open_run
 
 # Documents: (source, numbers of the predicates that hold for them) of each source.
@@ -69,7 +71,7 @@ class DigitCounter(Summing):
     """
 
     questions: Sequence[Question]
-    predicates: Mapping[int, Predicate]
+    predicates: Mapping[int, SharedPredicate]
 
     def count(self, uri: str) -> pa.RecordBatch:
         """Histograms over one run, for the questions about its source."""

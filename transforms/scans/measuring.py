@@ -20,8 +20,9 @@ from byline.transforms.documents.shuffle_keys import in_sample, shuffle_key_bins
 from byline.transforms.fields.conditioning import make_prefixes, store_columns
 from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.ranking import Number, number_keys
-from byline.transforms.fields.selecting import Predicate, holds, predicate_columns
+from byline.transforms.fields.selecting import holds, predicate_columns
 from byline.transforms.scans.counting import Summing, count_by_bin, one_batch
+from byline.transforms.scans.shared_predicates import SharedPredicate
 from byline.transforms.store.run_reading import open_run
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
@@ -44,7 +45,7 @@ class StageView:
 
     name: str
     number: int
-    predicates: dict[str, list[Predicate]]
+    predicates: dict[str, list[SharedPredicate]]
     condition: Condition | None
     values: FieldValues
     specials: int

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.schemas.plan import PLAN_SCHEMA, Plan
+from byline.schemas.predicates import Predicate, RankRange
 from byline.transforms.checks.shuffle_keys import InputNames, check_ranges, check_shuffle_keys
-from byline.transforms.fields.selecting import Predicate, list_predicate, rank_predicate, threshold_predicate
+from byline.transforms.fields.selecting import list_predicate, threshold_predicate
 from tests.reference import hashing
 from tests.support import small
 
@@ -59,7 +60,7 @@ def test_documents_outside_the_ranges_of_their_shard() -> None:
 def bin_of(low: int | None, high: int | None, field: str = "q") -> list[Predicate]:
     """Documents whose key is from `low` to below `high`."""
     from_, below = (None if key is None else (key, 0, 0) for key in (low, high))
-    return [rank_predicate(field, "float32", False, from_, below)]
+    return [RankRange(field, "float32", False, from_, below)]
 
 
 # All documents, two bins of an order by q, the first of them once more, a bin of another number, and a list.

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.schemas.plan import read_plan, rows_by_shard
+from byline.schemas.predicates import RankRange
 from byline.schemas.recipe import Shortage
 from byline.transforms.checks.shuffle_keys import check_ranges
 from byline.transforms.plans import planning
@@ -49,14 +50,15 @@ def check_rows(made: Made) -> None:
         if not made.is_by_number(made.config.stages[entry["stage"]]):
             assert consecutive(drawn, in_line(taken, source, made.config.seed), made.config.seed)
             continue
-        by_bin: dict[str, list[tuple[int, int, int]]] = {}
+        by_bin: dict[RankRange, list[tuple[int, int, int]]] = {}
         for row, range_ in zip(rows, taken, strict=True):
             ranks = made.plan.predicates[row["predicates"]][-1]
             # Several bins may be empty, and of the same ranks.
-            if ranks["from"] is None or ranks["from"] != ranks["below"]:
-                by_bin.setdefault(str(ranks), []).append(range_)
-        for some in by_bin.values():
-            assert consecutive(drawn, in_line(some, source, made.config.seed), made.config.seed)
+            assert isinstance(ranks, RankRange)
+            if ranks.first is None or ranks.first != ranks.below:
+                by_bin.setdefault(ranks, []).append(range_)
+        for bin_ranges in by_bin.values():
+            assert consecutive(drawn, in_line(bin_ranges, source, made.config.seed), made.config.seed)
 
 
 def in_line(ranges: Iterable[tuple[int, int, int]], source: str, seed: int) -> list[tuple[int, int, int]]:

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from byline.schemas.predicates import Rank
 from byline.schemas.recipe import Condition
-from byline.transforms.fields.ranking import Rank
 from byline.transforms.packing import POLICIES
 from byline.transforms.plans.simulating import (
     Draw,

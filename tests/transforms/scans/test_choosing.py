@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
+from byline.schemas.predicates import Predicate, RankRange, ValueList, predicate_from_json
 from byline.schemas.store import RunInfo
-from byline.transforms.fields.selecting import Predicate, holds
+from byline.transforms.fields.selecting import holds
 from byline.transforms.scans import digit_counting
 from byline.transforms.scans.choosing import find_bin_borders, find_predicates
 from byline.transforms.scans.counting import RunCounter
@@ -86,7 +87,7 @@ class Store:
         found = set()
         for source in SOURCES:
             mine = [index for index, one in enumerate(self.documents) if one.source == source]
-            kept = json.loads(json.dumps(predicates[stage, source]))
+            kept = [predicate_from_json(json.loads(json.dumps(p.to_json()))) for p in predicates[stage, source]]
             held = holds(kept, batch_of([self.documents[index] for index in mine]), source)
             found |= {index for index, is_held in zip(mine, held, strict=True) if is_held}
         return found
@@ -188,7 +189,7 @@ def test_nothing_to_choose_from(tmp_path: Path) -> None:
 def many(source: str, count: int = 300) -> list[Candidate]:
     start = SOURCES.index(source) * 10**6
     numbers = [{"n": n % 50, "quality": 0.5 + n / 10**5, "x": n / 7} for n in range(count)]
-    return [document(source, start + n, host=f"h{n % 3}", **some) for n, some in enumerate(numbers)]
+    return [document(source, start + n, host=f"h{n % 3}", **fields) for n, fields in enumerate(numbers)]
 
 
 def test_no_scan_where_nothing_is_to_be_found(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_no_scan_where_nothing_is_to_be_found(tmp_path: Path) -> None:
     steps = [{"top": 1, "by": "quality"}, {"deny": {"host": ["h1"]}}, {"at_least": 0.1, "by": "quality"}]
     found = find_predicates(config_of(steps, []), store.scan)
     assert store.asked == []
-    assert [[*predicate][1] for predicate in found[0, "a"]] == ["not_in", "type"]
+    assert [type(predicate) for predicate in found[0, "a"]] == [ValueList, RankRange]
     assert found[1, "a"] == []
     assert set(found) == {(stage, source) for stage in (0, 1) for source in SOURCES}
 

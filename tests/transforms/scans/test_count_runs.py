@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Tokenizer
+from byline.schemas.predicates import Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition
 from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.ranking import Number
@@ -33,9 +34,9 @@ from tests.support import small
 from tests.support.object_server import BUCKET, object_server
 from tests.support.small import StoredRow
 
-HOSTS = {"field": "host", "not_in": ["a.org", "é.org", 'q"uote']}
+HOSTS = ValueList("host", ("a.org", 'q"uote', "é.org"), is_allowed=False)
 # The largest number that a rank has, and one that a float does not hold.
-RANGE = {"field": "ratio", "type": "float", "descending": True, "from": None, "below": [2**64 - 1, 2**53 + 1, 0]}
+RANGE = RankRange("ratio", "float", descending=True, below=(2**64 - 1, 2**53 + 1, 0))
 QUALITY = Number("quality", "float32", True)
 CONDITION = Condition(
     template="{host}{num_tokens}", dropout=Fraction(1, 3), top={"host": "10%"}, bins={"num_tokens": 3}
@@ -44,7 +45,7 @@ CONDITION = Condition(
 VALUES = FieldValues(top={"host": ["b", "a"]}, bins={"num_tokens": [1, 2**53 + 1], "quality": [0.1, 2.0, float("inf")]})
 
 
-def stage(number: int, predicates: dict[str, list[dict[str, Any]]], **changes: Any) -> StageView:
+def stage(number: int, predicates: dict[str, list[Predicate]], **changes: Any) -> StageView:
     values: dict[str, Any] = {"condition": None, "values": FieldValues(), "tokenizer": "t.json", **changes}
     tokenizer = Tokenizer(file=values.pop("tokenizer"))
     return StageView(f"part {number}", number, predicates, specials=2, length=64, tokenizer=tokenizer, **values)
@@ -108,9 +109,9 @@ def test_a_list_stands_once_and_is_one_object_again(tmp_path: Path) -> None:
     assert (tmp_path / "counter.json").read_text().count("a.org") == 1
     found = read_counter(uri)
     assert isinstance(found, ShuffleKeyCounter)
-    lists = [some[0]["not_in"] for view in found.stages for some in view.predicates.values() if some]
+    lists = [some[0] for view in found.stages for some in view.predicates.values() if some]
     assert len(lists) == 3
-    assert len({id(values) for values in lists}) == 1
+    assert len({id(hosts) for hosts in lists}) == 1
     assert read_counter(uri) is found
 
 
@@ -118,7 +119,10 @@ def test_the_file_is_json(tmp_path: Path) -> None:
     write_counter(str(tmp_path / "counter.json"), DigitCounter(QUESTIONS[:1], {0: HOSTS, 3: RANGE}))
     assert json.loads((tmp_path / "counter.json").read_bytes()) == {
         "kind": "DigitCounter",
-        "predicates": [],
+        "predicates": [
+            {"field": "host", "not_in": ["a.org", 'q"uote', "é.org"]},
+            {"field": "ratio", "type": "float", "descending": True, "from": None, "below": [2**64 - 1, 2**53 + 1, 0]},
+        ],
         "counter": {
             "questions": [
                 {
@@ -127,7 +131,7 @@ def test_the_file_is_json(tmp_path: Path) -> None:
                     "heads": [],
                 }
             ],
-            "predicates": {"0": HOSTS, "3": RANGE},
+            "predicates": {"0": 0, "3": 1},
         },
     }
 
@@ -138,9 +142,8 @@ def test_the_file_is_json(tmp_path: Path) -> None:
     st.lists(st.text(max_size=5), max_size=4),
 )
 def test_any_borders_and_any_values(borders: list[float], values: list[str]) -> None:
-    counter = ValueCounter(
-        [stage(0, {"a": [{"field": "host", "in": values}]}, values=FieldValues({"host": values}, {"n": borders}))]
-    )
+    predicates: dict[str, list[Predicate]] = {"a": [ValueList("host", tuple(values), is_allowed=True)]}
+    counter = ValueCounter([stage(0, predicates, values=FieldValues({"host": values}, {"n": borders}))])
     document = count_runs.to_json(counter)
     found = count_runs.from_json(json.loads(json.dumps(document)))
     assert found == counter

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from byline.schemas.corpora import Tokenizer
+from byline.schemas.predicates import RankRange
 from byline.schemas.recipe import Condition
 from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.ranking import Number
-from byline.transforms.fields.selecting import rank_predicate
 from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
 from tests.reference import assembly, layout
 from tests.support import small
@@ -39,7 +39,7 @@ def views(store: SmallStore) -> list[StageView]:
     tokenizer = Tokenizer(file=str(Path(store.runs[0].uri).parents[2] / "tokenizer.json"))
     border = small.rank(next(document for document in store.documents if document.numbers["quality"] == 0.0), "quality")
     assert border is not None
-    better = [rank_predicate("quality", "float32", True, None, border)]
+    better = [RankRange("quality", "float32", True, None, border)]
     nothing = FieldValues(top={}, bins={})
     order = Number("quality", "float32", descending=False)
     return [

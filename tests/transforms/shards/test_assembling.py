@@ -13,6 +13,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from byline.schemas.config import Config
 from byline.schemas.plan import FILE_NAME, PLAN_SCHEMA, Plan, rows_by_shard
+from byline.schemas.predicates import Predicate, ValueList
 from byline.schemas.recipe import Condition
 from byline.shards import shard_metadata
 from byline.transforms.documents.work_lists import ReadPlan
@@ -37,7 +38,7 @@ CIRCLE_END = 2**64 - 1
 LENGTH = 16
 CONDITION = {"template": "{host} {year}", "top": {"host": 1}, "bins": {"year": 2}, "begin": "<b>", "unknown": ""}
 VALUES = {"top": {"host": ["a.org"]}, "bins": {"year": [2000]}}
-PREDICATES: list[list[dict[str, Any]]] = [[], [{"field": "host", "not_in": ["bad.org"]}]]
+PREDICATES: list[list[Predicate]] = [[], [ValueList("host", ("bad.org",), is_allowed=False)]]
 # The branch is a phase like any other.
 PHASES: list[dict[str, Any]] = [
     {"name": "main", "part": 0, "packing": "concat", "condition": CONDITION, "shards": 2},

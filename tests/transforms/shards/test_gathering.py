@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from byline.schemas import store
 from byline.schemas.config import Config
 from byline.schemas.plan import PLAN_SCHEMA, Plan
+from byline.schemas.predicates import Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition
 from byline.shards import shard_schema
 from byline.transforms.fields.field_values import FieldValues
@@ -39,12 +40,12 @@ HOSTS = (None, "", "a.org", "en.example.org", "x1y2z3" * 8)
 # Numbers that bins of an order are cut by: name, type.
 NUMBERS = (("quality", "float32"), ("ratio", "float"), ("year", "int"), ("num_tokens", "int"))
 # Predicates that rows of several bins share.
-COMMON: tuple[dict[str, Any], ...] = (
-    {"field": "host", "not_in": ["", "a.org"]},
-    {"field": "host", "in": ["a.org", "en.example.org"]},
-    {"field": "topic", "not_in": ["spam"]},
-    {"field": "source", "in": ["a"]},
-    {"field": "year", "type": "int", "descending": False, "from": [2**63, 0, 0], "below": None},
+COMMON: tuple[Predicate, ...] = (
+    ValueList("host", ("", "a.org"), is_allowed=False),
+    ValueList("host", ("a.org", "en.example.org"), is_allowed=True),
+    ValueList("topic", ("spam",), is_allowed=False),
+    ValueList("source", ("a",), is_allowed=True),
+    RankRange("year", "int", descending=False, first=(2**63, 0, 0)),
 )
 
 
@@ -240,7 +241,7 @@ def _plan_rows(case: Case, documents: list[assembly.Document]) -> tuple[list[tup
     source in two bins, the second takes the whole circle, so that its ranges and those of the first bin overlap.
     """
     rows: list[tuple[Any, ...]] = []
-    predicates: list[list[dict[str, Any]]] = []
+    predicates: list[list[Predicate]] = []
     whole: dict[tuple[str, int], int] = {}
     for number, (source, epoch, low, high) in enumerate(case.ranges):
         mine = [document for document in documents if document.source == source]
@@ -257,22 +258,22 @@ def _plan_rows(case: Case, documents: list[assembly.Document]) -> tuple[list[tup
     return rows, predicates
 
 
-def _number(predicates: list[list[dict[str, Any]]], entry: list[dict[str, Any]]) -> int:
+def _number(predicates: list[list[Predicate]], entry: list[Predicate]) -> int:
     if entry not in predicates:
         predicates.append(entry)
     return predicates.index(entry)
 
 
-def _bins(case: Case, source: str, documents: list[assembly.Document]) -> list[list[dict[str, Any]]]:
+def _bins(case: Case, source: str, documents: list[assembly.Document]) -> list[list[Predicate]]:
     """The predicates of each bin of a source; one entry where it has no bins."""
     common = [COMMON[number] for number in case.common[source]]
     if source not in case.bins:
         return [common]
     (field, kind), descending, border = case.bins[source]
     ranks = sorted(filter(None, (small.rank(document, field, kind, descending) for document in documents)))
-    rank = list(ranks[min(border, len(ranks) - 1)]) if ranks else [0, 0, 0]
-    bin_ = {"field": field, "type": kind, "descending": descending}
-    return [[*common, {**bin_, "from": None, "below": rank}], [*common, {**bin_, "from": rank, "below": None}]]
+    rank = ranks[min(border, len(ranks) - 1)] if ranks else (0, 0, 0)
+    first, second = (RankRange(field, kind, descending, *borders) for borders in ((None, rank), (rank, None)))
+    return [[*common, first], [*common, second]]
 
 
 def found_rows(packed: PackedShard, job: AssembleJob) -> list[dict[str, list[int]]]:
@@ -403,9 +404,8 @@ def test_bins_of_one_range_are_read_once(folder: Path, monkeypatch: pytest.Monke
         return between(run, low, high)
 
     monkeypatch.setattr(Run, "between", counted)
-    borders = [None, *([2**63 + size, 0, 0] for size in (4, 7, 8, 12)), None]
-    size = {"field": "num_tokens", "type": "int", "descending": False}
-    predicates = [[{**size, "from": low, "below": high}] for low, high in pairwise(borders)]
+    borders = [None, *((2**63 + size, 0, 0) for size in (4, 7, 8, 12)), None]
+    predicates = [[RankRange("num_tokens", "int", False, low, high)] for low, high in pairwise(borders)]
     # The bins of the shortest documents come last; the second stops short of the circle's end.
     ends = [CIRCLE_END, CIRCLE_END - 1, CIRCLE_END, CIRCLE_END, CIRCLE_END]
     rows = [("only", 0, 4 - bin_, "a", 0, 0, end, bin_) for bin_, end in enumerate(ends)]

@@ -1,0 +1,114 @@
+"""Predicates: conditions on documents, as the plan and the scans of the planner name them.
+
+```
+RankRange("quality", "float32", descending=True, first=None, below=(1082130432, 77, 12))    ranks before a border
+ValueList("host", ("a.example", "b.example"), is_allowed=False)                             any host but these
+```
+
+As JSON:
+
+```
+{"field": "quality", "type": "float32", "descending": true, "from": null, "below": [1082130432, 77, 12]}
+{"field": "host", "not_in": ["a.example", "b.example"]}                                     ("in" where it is allowed)
+```
+
+A range compares ranks, (key, tie, shuffle key) as docs/formats.md defines them. A document without the number is in no
+range, and one without a value is in no list.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+# (key, tie, shuffle key), uint64 each.
+Rank = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class RankRange:
+    """Holds for documents whose rank is at least `first` and less than `below`.
+
+    Attributes:
+        field: the number that ranks them.
+        kind: its type: `float32`, `float` or `int`.
+        descending: whether the highest number comes first.
+        first, below: borders; None for none.
+    """
+
+    field: str
+    kind: str
+    descending: bool
+    first: Rank | None = None
+    below: Rank | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object above."""
+        first, below = (None if border is None else list(border) for border in (self.first, self.below))
+        return {
+            "field": self.field,
+            "type": self.kind,
+            "descending": self.descending,
+            "from": first,
+            "below": below,
+        }
+
+
+@dataclass(frozen=True)
+class ValueList:
+    """Holds for documents whose value of a template field is in a list or, where not `is_allowed`, is not.
+
+    Attributes:
+        field: the template field.
+        values: sorted, each once; there may be millions.
+        is_allowed: whether documents with these values are taken or left out.
+    """
+
+    field: str
+    values: tuple[str, ...]
+    is_allowed: bool
+
+    def __hash__(self) -> int:
+        # Not of all values: a plan looks its lists up by the million.
+        return hash((self.field, self.is_allowed, len(self.values), self.values[:1], self.values[-1:]))
+
+    @cached_property
+    def lookup(self) -> frozenset[str]:
+        """`values` to look a value up in, made once for each list."""
+        return frozenset(self.values)
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object above."""
+        return {"field": self.field, "in" if self.is_allowed else "not_in": list(self.values)}
+
+
+Predicate = RankRange | ValueList
+
+
+def predicate_from_json(values: Mapping[str, Any]) -> Predicate:
+    """The predicate that `to_json` made this of."""
+    if "type" in values:
+        first, below = (None if values[key] is None else _rank(values[key]) for key in ("from", "below"))
+        return RankRange(values["field"], values["type"], values["descending"], first, below)
+    is_allowed = "in" in values
+    return ValueList(values["field"], tuple(values["in" if is_allowed else "not_in"]), is_allowed)
+
+
+def _rank(words: list[int]) -> Rank:
+    key, tie, shuffle_key = words
+    return key, tie, shuffle_key
+
+
+@dataclass
+class PredicateNumbers:
+    """Predicates in the order in which they come up; equal ones have one number."""
+
+    predicates: list[Predicate] = field(default_factory=list)
+    _numbers: dict[Predicate, int] = field(default_factory=dict, init=False, repr=False)
+
+    def number(self, predicate: Predicate) -> int:
+        """The number of a predicate, a new one where it has none yet."""
+        number = self._numbers.setdefault(predicate, len(self.predicates))
+        if number == len(self.predicates):
+            self.predicates.append(predicate)
+        return number
