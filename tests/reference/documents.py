@@ -169,7 +169,7 @@ ROLES = {"system": "System", "user": "User", "human": "User", "assistant": "Assi
 
 def formatted(raw: RawDocument, settings: Source) -> Formatted:
     """The output of a source's formatter (one of Byline's own) for a record; no text if the record is malformed."""
-    if settings.format.value == "arithmetic":
+    if settings.format == "arithmetic":
         return _additions(raw, settings.made)
     if settings.formatter is None:
         return raw.text, None, None
