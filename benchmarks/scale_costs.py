@@ -136,7 +136,7 @@ def _compact(planned: Planned, given: Assumptions) -> Step:
     gets = puts = read = written = 0.0
     for name, of in planned.populations.items():
         files, size = planned.files(name), planned.run_costs[name].file_bytes
-        # Before it the driver looks at the store, after it at what is new.
+        # Before it the driver lists the store, after it what is new.
         looked = (of.runs + files) * planned.run_costs[name].opening.requests
         gets += of.runs * planned.merging[name].requests + looked
         puts += upload_requests(files, size, given) + of.runs / given.list_page
@@ -156,7 +156,7 @@ def _look(planned: Planned, given: Assumptions) -> Step:
     read = sum(count * planned.run_costs[name].opening.bytes for name, count in files.items())
     runs = sum(of.runs for of in planned.populations.values())
     hours = _reading(gets, read, 1, given) + runs * planned.footer_seconds / 3600
-    return Step("look (driver)", gets, sum(files.values()) / given.list_page, read, 0, hours)
+    return Step("list (driver)", gets, sum(files.values()) / given.list_page, read, 0, hours)
 
 
 def _scans(planned: Planned, given: Assumptions) -> Iterator[Step]:

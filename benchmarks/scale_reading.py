@@ -25,7 +25,7 @@ from byline.transforms.store.run_ranges import Directory, RangedRun
 # Makes an address of an object store of a path of this disk.
 _BUCKET = "s3://counted"
 # So many range reads are made; their documents are counted for all.
-_SAMPLED_VISITS = 1000
+_SAMPLED_RANGE_READS = 1000
 
 
 class CountedFile:
@@ -55,7 +55,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Visits:
+class RangeReads:
     """The reads of all ranges that shards take of one source, in one of its runs.
 
     Attributes:
@@ -93,7 +93,7 @@ class RunCost:
     opening: Cost
     kept_bytes: int
     scans: list[Cost]
-    range_reads: Visits
+    range_reads: RangeReads
 
 
 def run_cost(uri: str, source: str, plan: Plan, scans: Iterable[Sequence[str]]) -> RunCost:
@@ -174,26 +174,26 @@ def ranges_of(table: pa.Table, source: str) -> list[Range]:
     return found
 
 
-def _range_reads(directory: Directory, source: str, plan: Plan) -> Visits:
+def _range_reads(directory: Directory, source: str, plan: Plan) -> RangeReads:
     ranges = ranges_of(plan.table, source)
     shuffle_keys = RangedRun(directory, ["shuffle_key"]).whole()["shuffle_key"].to_numpy()
     low, high = (np.array([getattr(one, name) for one in ranges], np.uint64) for name in ("low", "high"))
     documents = shuffle_keys.searchsorted(high, "right") - shuffle_keys.searchsorted(low, "left")
-    step = -(-len(ranges) // _SAMPLED_VISITS)
+    step = -(-len(ranges) // _SAMPLED_RANGE_READS)
     conditions = {name: store_columns(phase.gathering.condition) for name, phase in planned_phases(plan).items()}
     predicates = plan.predicates
     sampled = ranges[::step]
 
-    def visit_all() -> list[Cost]:
+    def read_all() -> list[Cost]:
         return [_range_read(directory, source, r, predicates[r.predicates], conditions[r.phase]) for r in sampled]
 
     # The first time it is learnt how much to ask for, and read from the disk.
-    visit_all()
+    read_all()
     started = time.process_time()
-    costs = visit_all()
+    costs = read_all()
     seconds = (time.process_time() - started) / len(costs)
     read = np.array([cost.bytes for cost in costs])
-    return Visits(
+    return RangeReads(
         ranges=len(ranges),
         documents=_spread(documents),
         empty=float((documents == 0).mean()),

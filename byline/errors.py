@@ -12,7 +12,7 @@ class BylineError(ValueError):
     """
 
 
-def of_version(expected: int, found: Any, otherwise: str) -> str:
+def of_version(expected: int, version: Any, otherwise: str) -> str:
     """The end of a message about a file that is of another version.
 
     ```
@@ -22,9 +22,9 @@ def of_version(expected: int, found: Any, otherwise: str) -> str:
 
     Args:
         expected: the only version that is read.
-        found: what the file says.
+        version: what the file says.
         otherwise: what to do about a file that is not newer.
     """
-    is_newer = isinstance(found, int) and found > expected
+    is_newer = isinstance(version, int) and version > expected
     advice = "a newer Byline wrote it, so update this one" if is_newer else otherwise
-    return f"of version {expected} (found {found!r}); {advice}"
+    return f"of version {expected} (found {version!r}); {advice}"

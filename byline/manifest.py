@@ -16,7 +16,7 @@ manifest.json
 ```
 timeline     conditioned  shard 0  1  2  3  4    cooldown  shard 0
 cooldown-50                              '-- shard 0     branch {of: cooldown, at: 0.5, phase: conditioned, shards: 3}
-its line      conditioned  shard 0  1  2,   cooldown-50  shard 0     what a model reads that is trained on the branch
+its stages    conditioned  shard 0  1  2,   cooldown-50  shard 0     what a model reads that is trained on the branch
 ```
 """
 

@@ -293,8 +293,8 @@ def _setting(variables: tuple[str, ...]) -> str | None:
 def _s3(endpoint: str | None, region: str, writes: bool, process: int) -> fs.S3FileSystem:
     parts = urlsplit(endpoint or "")
     if endpoint and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/")):
-        found = without_secrets(endpoint)
-        raise BylineError(f"AWS_ENDPOINT_URL: expected http://host:port or https://host:port, found {found!r}")
+        told = without_secrets(endpoint)
+        raise BylineError(f"AWS_ENDPOINT_URL: expected http://host:port or https://host:port, found {told!r}")
     # A small object is then written in one request in place of three.
     late = {"allow_delayed_open": True} if writes else {}
     return fs.S3FileSystem(

@@ -196,7 +196,7 @@ def _reopen(directory: str, branch: str | None, rows: range) -> Shards:
 
 
 class _Build:
-    """What all views of one opened directory share. Rows are numbered along its line here."""
+    """What all views of one opened directory share. Rows are numbered along its timeline here."""
 
     def __init__(self, directory: str | os.PathLike[str], branch: str | None) -> None:
         self.directory = locations.absolute(directory)
@@ -247,15 +247,15 @@ class _Build:
         ids, mask = np.empty(shape, np.int32), np.empty(shape, np.uint8)
         shards = np.searchsorted(self._start_array, numbers, side="right") - 1
         for shard in np.unique(shards):
-            places = np.flatnonzero(shards == shard)
+            taken = np.flatnonzero(shards == shard)
             file = self.file(int(shard))
-            inside = numbers[places] - self.starts[shard]
+            inside = numbers[taken] - self.starts[shard]
             batches = inside // file.rows_per_batch
             for number in np.unique(batches):
                 of_batch = batches == number
                 columns, rows = file.batch(int(number)), inside[of_batch] - number * file.rows_per_batch
-                ids[places[of_batch]] = columns.input_ids[rows]
-                mask[places[of_batch]] = columns.loss_mask[rows]
+                ids[taken[of_batch]] = columns.input_ids[rows]
+                mask[taken[of_batch]] = columns.loss_mask[rows]
         return {"input_ids": ids, "loss_mask": mask}
 
     def file(self, shard: int) -> ShardFile:

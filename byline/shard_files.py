@@ -147,11 +147,11 @@ class ShardFile:
         last = self._reader.get_batch(full).num_rows if batches else 0
         self._expect("rows", full * rows_per_batch + last, self._rows)
 
-    def _expect(self, what: str, found: Any, expected: Any) -> None:
-        if found != expected:
-            found, expected = (" ".join(str(value).split()) for value in (found, expected))
+    def _expect(self, what: str, value: Any, expected: Any) -> None:
+        if value != expected:
+            value, expected = (" ".join(str(one).split()) for one in (value, expected))
             raise BylineError(
-                f"{self._path}: {what} {found}, the manifest says {expected}; the file is of another build or damaged: "
+                f"{self._path}: {what} {value}, the manifest says {expected}; the file is of another build or damaged: "
                 "copy it anew or build again"
             )
 

@@ -56,10 +56,10 @@ def shard_metadata(schema: pa.Schema, path: str) -> dict[str, Any]:
     Raises:
         BylineError: the file is no shard, or of another version.
     """
-    found = (schema.metadata or {}).get(SHARD_KEY)
-    if found is None:
+    encoded = (schema.metadata or {}).get(SHARD_KEY)
+    if encoded is None:
         raise BylineError(f"{path}: not a Byline shard (its schema has no {SHARD_KEY.decode()!r})")
-    values = json.loads(found)
+    values = json.loads(encoded)
     version = values.get("version")
     if version != SHARD_VERSION:
         raise BylineError(f"{path}: not a shard {of_version(SHARD_VERSION, version, BUILD_ANEW)}")

@@ -110,21 +110,21 @@ def _set(values: dict[str, Any], override: str) -> None:
     except yaml.YAMLError:
         raise BylineError(f"--set {override}: the value is not valid YAML; put quotes around it") from None
     *parents, last = key.strip().split(".")
-    place: Any = values
+    node: Any = values
     for part in parents:
-        place = _step(place, part, override)
-    if isinstance(place, list):
-        place[_index(place, last, override)] = value
+        node = _step(node, part, override)
+    if isinstance(node, list):
+        node[_index(node, last, override)] = value
     elif value is None:
-        place.pop(last, None)
+        node.pop(last, None)
     else:
-        place[last] = value
+        node[last] = value
 
 
-def _step(place: Any, part: str, override: str) -> Any:
-    if isinstance(place, list):
-        return place[_index(place, part, override)]
-    below = place.setdefault(part, {})
+def _step(node: Any, part: str, override: str) -> Any:
+    if isinstance(node, list):
+        return node[_index(node, part, override)]
+    below = node.setdefault(part, {})
     if not isinstance(below, (dict, list)):
         raise BylineError(f"--set {override}: {part!r} holds {below!r}, which has no keys below it")
     return below

@@ -116,10 +116,10 @@ def read_graph(path: Path, evaluated: Sequence[str]) -> SkillGraph:
             f"expected one of {_listed(known)}"
         )
     _check_roles(path, trained, known)
-    places = _codes(starts, trained) * len(known) + columns.to_numpy().astype(np.int64)
-    _check_twice(path, places, "the same `from` and `to`")
+    cells = _codes(starts, trained) * len(known) + columns.to_numpy().astype(np.int64)
+    _check_twice(path, cells, "the same `from` and `to`")
     matrix = np.zeros(len(trained) * len(known))
-    matrix[places] = weights
+    matrix[cells] = weights
     return SkillGraph(tuple(trained), tuple(known), matrix.reshape(len(trained), len(known)))
 
 
@@ -144,12 +144,12 @@ def _arrange(
     """From rows in any order to (T, k) arrays. The full table is never made for one with gaps."""
     names = sorted(pc.unique(domains).to_pylist())
     distinct, numbers = np.unique(steps, return_inverse=True)
-    places = numbers.reshape(-1) * len(names) + _codes(domains, names)
-    _check_twice(path, places, "the same step and domain")
-    order = np.argsort(places)
-    if len(places) < len(distinct) * len(names):
-        gaps = np.flatnonzero(places[order] != np.arange(len(places)))
-        gap = int(gaps[0]) if len(gaps) else len(places)
+    cells = numbers.reshape(-1) * len(names) + _codes(domains, names)
+    _check_twice(path, cells, "the same step and domain")
+    order = np.argsort(cells)
+    if len(cells) < len(distinct) * len(names):
+        gaps = np.flatnonzero(cells[order] != np.arange(len(cells)))
+        gap = int(gaps[0]) if len(gaps) else len(cells)
         raise BylineError(
             f"{path}: step {distinct[gap // len(names)]} has no row for domain {names[gap % len(names)]!r}; expected "
             f"one for each of {_listed(names)} (repeat a domain's last losses where a batch had none of its tokens)"
@@ -158,9 +158,9 @@ def _arrange(
     return LossTable(tuple(names), distinct, {name: of[order].reshape(shape) for name, of in losses.items()})
 
 
-def _check_twice(path: Path, places: NDArray[np.int64], what: str) -> None:
-    order = np.argsort(places, kind="stable")
-    again = np.flatnonzero(np.diff(places[order]) == 0)
+def _check_twice(path: Path, cells: NDArray[np.int64], what: str) -> None:
+    order = np.argsort(cells, kind="stable")
+    again = np.flatnonzero(np.diff(cells[order]) == 0)
     if len(again):
         first = again[np.argmin(order[again + 1])]
         raise BylineError(

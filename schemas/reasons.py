@@ -52,7 +52,7 @@ class UnusedReason(str, Enum):
     """Why a document of the token store is in no phase."""
 
     SELECTION = "selection"  # no phase selects it
-    BUDGET = "budget"  # a phase selects it, but the token budget ends before its place
+    BUDGET = "budget"  # a phase selects it, but its tokens were reached before the document's turn
     MIXTURE = "mixture"  # the mixture gives its source no weight
 
 

@@ -87,7 +87,7 @@ def show_counts(
 
 
 def describe_job(kind: Runner, result: PipelineResult, options: PipelineOptions) -> str | None:
-    """Which job of the engine it is, and where to look at it; None where there is nothing to say."""
+    """Which job of the engine it is, and where to see it; None where there is nothing to say."""
     # A public name for it has Dataflow's result alone.
     public = getattr(result, "job_id", None)
     job = public() if public else getattr(result, "_job_id", None)

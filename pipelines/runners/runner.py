@@ -57,7 +57,7 @@ SMALL_SCAN_BYTES = 256 << 20
 # Where a pool of workers listens by custom, on the machine of each executor.
 WORKER_POOL = "localhost:50000"
 POOL_MODULE = "byline.pipelines.runners.worker_pool"
-# For one request to a job server that is there; Beam's own five minutes are long to look at nothing.
+# For one request to a job server that is there; Beam's own five minutes are a long time to see nothing.
 REQUEST_SECONDS = 60
 CONNECT_SECONDS = 5.0
 # A worker's error arrives as text: a traceback whose last line is the error, with Beam's note of the step.
@@ -327,7 +327,7 @@ def run_pipeline(
         worker.silence()
     failed = dataflow.failures() if settings.kind is Runner.DATAFLOW else (RuntimeError,)
     try:
-        # Beam looks at buckets here, too.
+        # Beam checks buckets here, too.
         pipeline = _make_pipeline(runner, options, settings.kind)
         wire(pipeline)
         result = pipeline.run()

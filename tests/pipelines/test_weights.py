@@ -223,7 +223,7 @@ def test_an_input_is_not_replaced(here, console):
 def test_an_output_that_cannot_be_written(here, console):
     Path("file").write_text("")
     with pytest.raises(
-        BylineError, match=r"file/out\.yaml: cannot be written \(File exists\); .* choose another place$"
+        BylineError, match=r"file/out\.yaml: cannot be written \(File exists\); .* choose another location$"
     ):
         doremi(Path("log.csv"), output=Path("file/out.yaml"), console=console)
 

@@ -62,7 +62,7 @@ class ShardReport:
     Attributes:
         path: of the shard, below the build's folder.
         counts: of its rows; None where it could not be read.
-        is_whole: whether every row's segments divide it, so that they can be looked at one by one.
+        is_whole: whether every row's segments divide it, so that they can be checked one by one.
         said: what the shard's metadata says of its contents: `counts` by source, and `padding`.
         problems, row_problems, store_problems: of the file and its metadata, of its rows, and of what the token store
             gives for it; one line each.

@@ -2,13 +2,13 @@
 
 ```
 prepare     runs  documents_read  text_bytes_read  dropped_<reason>  documents_kept  text_bytes_kept  tokens_kept
-            documents_rewritten  rewrite_milliseconds  documents_scored  score_milliseconds
+            documents_formatted  format_milliseconds  documents_scored  score_milliseconds
             documents_filtered  filter_milliseconds
 assemble    shards  sequences  documents_drawn  positions  loss_tokens  padding  tokens_discarded
 both        store_retries   (calls on an object store that were tried again, the client's own tries left out)
 ```
 
-A step adds to them once for each batch or shard that it has written. They are for people who look at a job; the ledger
+A step adds to them once for each batch or shard that it has written. They are for people who watch a job; the ledger
 and the manifest are made from what the files say. An engine that does a task twice may count it twice, and a file is
 there once.
 """

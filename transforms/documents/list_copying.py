@@ -32,7 +32,7 @@ def copy_lists(values: np.ndarray, offsets: np.ndarray, numbers: np.ndarray, int
 
 @numba.njit(cache=True, nogil=True)
 def scatter_lists(values: np.ndarray, offsets: np.ndarray, into: np.ndarray, starts: np.ndarray) -> None:
-    """Copies every list to a place of its own.
+    """Copies every list to where it is to begin.
 
     Args:
         values: [k].

@@ -1,4 +1,4 @@
-"""Places, orders and other numbers that decide about documents: hashes, never random.
+"""Shuffle keys, orders and other numbers that decide about documents: hashes, never random.
 
 ```
 shuffle key = splitmix64(mmh3("source/path") + row)     one for each document, the same in every recipe
@@ -33,7 +33,7 @@ def splitmix64(values: np.ndarray) -> np.ndarray:
 
 
 def shuffle_keys(source: str, path: str, rows: np.ndarray) -> np.ndarray:
-    """Places (uint64) of the documents with these rows (int64) of one input file."""
+    """Shuffle keys (uint64) of the documents with these rows (int64) of one input file."""
     start = np.uint64(mmh3.hash64(f"{source}/{path}".encode(), seed=0, signed=False)[0])
     with np.errstate(over="ignore"):
         return splitmix64(start + rows.astype(np.uint64))

@@ -4,7 +4,7 @@
 file       ARROW1  schema  batch 0  batch 1  ...  footer  length of the footer  ARROW1
 footer     the schema, and where each batch begins
 batch      message  body              message   rows, nulls of each column, where each buffer lies in the body
-body       place  row  ...  tokens    tokens    offsets, values
+body       key    row  ...  tokens    tokens    offsets, values
 ```
 
 The format is public and stable (https://arrow.apache.org/docs/format/Columnar.html): footer and message are
@@ -46,7 +46,7 @@ class _Table:
     def root(cls, data: bytes) -> "_Table":
         return cls(data, _int(data, 0, 4))
 
-    def place(self, number: int) -> int | None:
+    def field_at(self, number: int) -> int | None:
         """Where the field's value lies."""
         slot = 4 + 2 * number
         if slot >= _int(self._data, self._fields, 2):
@@ -56,21 +56,21 @@ class _Table:
 
     def number(self, number: int) -> int:
         """A field of 64 bits; 0 where it is absent."""
-        place = self.place(number)
-        return 0 if place is None else _int(self._data, place, 8)
+        start = self.field_at(number)
+        return 0 if start is None else _int(self._data, start, 8)
 
     def table(self, number: int) -> "_Table":
-        place = self.place(number)
-        if place is None:
+        start = self.field_at(number)
+        if start is None:
             raise ValueError(f"its flatbuffer has no field {number}")
-        return _Table(self._data, place + _int(self._data, place, 4))
+        return _Table(self._data, start + _int(self._data, start, 4))
 
     def structs(self, number: int, words: int) -> np.ndarray:
         """int64 [n, words]: a list of structs of so many words of 64 bits."""
-        place = self.place(number)
-        if place is None:
+        start = self.field_at(number)
+        if start is None:
             return np.zeros((0, words), np.int64)
-        start = place + _int(self._data, place, 4)
+        start = start + _int(self._data, start, 4)
         count = _int(self._data, start, 4)
         return np.frombuffer(self._data, "<i8", count * words, start + 4).reshape(count, words)
 
@@ -161,7 +161,7 @@ def read_batch_layout(head: bytes) -> BatchLayout:
     """
     size = message_size(head)
     batch = _Table.root(head[PREFIX_BYTES:size]).table(_MESSAGE_HEADER)
-    if batch.place(_BATCH_COMPRESSION) is not None:
+    if batch.field_at(_BATCH_COMPRESSION) is not None:
         raise ValueError("its buffers are compressed")
     return BatchLayout(
         rows=batch.number(_BATCH_ROWS),

@@ -23,17 +23,17 @@ from byline.errors import BylineError
 
 _AGAIN = "and run the same command again: what is whole stays"
 _ROOM = f"make room there {_AGAIN}"
-_NO_FOLDER = "there is a file where a folder is expected: choose another place"
+_NO_FOLDER = "there is a file where a folder is expected: choose another location"
 _ADVICE = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
     errno.EFBIG: f"raise the limit on the size of files (ulimit -f) {_AGAIN}",
     errno.ENOTDIR: _NO_FOLDER,
     errno.EEXIST: _NO_FOLDER,
-    errno.EISDIR: "there is a folder of this name: choose another place",
+    errno.EISDIR: "there is a folder of this name: choose another location",
     errno.ENAMETOOLONG: "choose a shorter path",
 }
-_NOT_ALLOWED = "choose another place, or let this user write there"
+_NOT_ALLOWED = "choose another location, or let this user write there"
 _SCRATCH = f"make room there or set TMPDIR to another folder, {_AGAIN}"
 # What is in a `scratch_folder`. Not by `gettempdir`: where TMPDIR is full, a process that begins takes another folder.
 _IN_SCRATCH = re.compile(r"/byline-(?:plan|sample|verify)-[a-z0-9_]{8}/")
@@ -59,7 +59,7 @@ def _scratch() -> str:
     try:
         return tempfile.gettempdir()
     except FileNotFoundError:
-        # Nothing that it looks at can be written.
+        # Nothing that it reads there can be written.
         return os.environ.get("TMPDIR", "/tmp")
 
 

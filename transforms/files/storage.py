@@ -1,4 +1,4 @@
-"""The one place where files are listed, opened and written, all through `pyarrow.fs`.
+"""Where files are listed, opened and written, all through `pyarrow.fs`.
 
 A file is written under a temporary name beside its own and renamed when it is whole, so a reader, or a run started
 again, never meets half a file:
@@ -189,7 +189,7 @@ def write_file(uri: str) -> Iterator[Sink]:
 
 
 class DigestedSink:
-    """Passes what is written on to a sink, and counts and digests it; a file object for `pa.PythonFile`."""
+    """Hands what is written on to a sink, and counts and digests it; a file object for `pa.PythonFile`."""
 
     closed = False
 
@@ -243,7 +243,7 @@ def check_writable(folder: str) -> None:
     """Whether files can be written to a folder, before hours are spent on what is to go there.
 
     In an object store a file is written and deleted again. On a disk, where the folder may not be there yet, it or the
-    nearest one above it is only looked at: a mistake must leave no folder.
+    nearest one above it is only tested: a mistake must leave no folder.
 
     Raises:
         BylineError: they cannot.
@@ -255,7 +255,7 @@ def check_writable(folder: str) -> None:
         delete_file(uri)
         return
     path = PurePath(resolve(folder)[1])
-    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
     if not os.path.isdir(there):
         raise refusal(folder, "written", NotADirectoryError(errno.ENOTDIR, ""))
     if not os.access(there, os.W_OK | os.X_OK):
@@ -304,7 +304,7 @@ def remove_unfinished(folder: str, now: float | None = None, *, at_once: bool = 
     """Deletes the temporary files of a store or an output that nobody writes or reads any more.
 
     Links to other folders are not followed. In an object store there is nothing but lists, right in the folder, so
-    that one listing tells, and no file below it is looked at.
+    that one listing tells, and no file below it is asked for.
 
     One that cannot be deleted, or a folder that cannot be listed, is left: it may be another user's, and whoever
     calls this does not need it gone.
@@ -339,11 +339,11 @@ class _TemporaryFile:
 
 def _temporary_files(folder: str) -> Iterator[_TemporaryFile]:
     """Those on a disk. Not by Arrow, which follows links, and asks for the size of every file of 250,000."""
-    for place, folders, names in os.walk(folder):
-        depth = len(PurePath(place).parts) - len(PurePath(folder).parts)
+    for below, folders, names in os.walk(folder):
+        depth = len(PurePath(below).parts) - len(PurePath(folder).parts)
         if depth == _DEPTH:
             folders.clear()
-        for path in (os.path.join(place, name) for name in names if _TEMPORARY.match(name)):
+        for path in (os.path.join(below, name) for name in names if _TEMPORARY.match(name)):
             # It may be gone: renamed by who wrote it, or deleted by another command.
             with suppress(OSError):
                 status = os.lstat(path)

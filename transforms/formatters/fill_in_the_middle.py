@@ -11,7 +11,7 @@ SPM      <|fim_prefix|><|fim_suffix|>fox<|fim_middle|>the q|uick          (| : a
 ```
 
 As in the paper, the loss counts everywhere, in the sentinels too. EOS, which says that the middle meets the suffix,
-comes with the framed document. What happens to a document is decided by its place (docs/formats.md), never at
+comes with the framed document. What happens to a document is decided by its shuffle key (docs/formats.md), never at
 random: with `u(k) = splitmix64(shuffle_key ^ KEYS[k]) >> 11` and n the characters of the text,
 
 - it is cut where `u(0) < floor(rate * 2^53)` and the text is not only white space; in mode SPM where then

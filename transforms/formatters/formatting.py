@@ -18,7 +18,7 @@ every row in order, a batch or a mapping of columns
 | special_spans | list of integers | likewise; not given: none |
 | malformed | string | why a record cannot be formatted, null where it can |
 
-and may give back columns that it was given; those are not looked at. `chat`, `qa` and `fim` come with Byline, any other
+and may give back columns that it was given; those are ignored. `chat`, `qa` and `fim` come with Byline, any other
 is named `package.module:function`, and imported where the work is done, from the module path or the current folder.
 What it gives is checked to the last span. Batches of sources without a formatter pass as they are.
 """
@@ -142,7 +142,7 @@ def module_sha256(source: str, formatter: Formatter) -> str | None:
 
 
 def format_batch(batch: pa.RecordBatch, open_formatter: OpenFormatter | None) -> pa.RecordBatch:
-    """Rewrites the documents of a batch; without a rewriter, the batch as it is.
+    """Formats the documents of a batch; without a formatter, the batch as it is.
 
     Returns:
         The columns that were there but `messages`, `question` and `answer`, `text` behind `row`, and behind the others
@@ -273,4 +273,4 @@ class FormatDocuments(beam.PTransform):
         self._sources = sources
 
     def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[pa.RecordBatch]:
-        return batches | "RewriteTexts" >> beam.ParDo(_FormatFn(self._sources))
+        return batches | "FormatTexts" >> beam.ParDo(_FormatFn(self._sources))

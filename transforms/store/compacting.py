@@ -7,7 +7,7 @@ run b     shuffle key  3  7                     file   0  1  0  1  0      (a is 
           row    0  1
 ```
 
-schemas/store.py describes both kinds of file. A group is merged in one pass: the columns that say the order are held,
+schemas/store.py describes both kinds of file. A group is merged at one go: the columns that say the order are held,
 and everything else is copied record batch by record batch, one of each run at a time. The name and the bytes of a
 merged run follow from its chunks, so a group that is tried again writes the same file once more.
 """
@@ -129,7 +129,7 @@ class _Input:
         self._row = 0
 
     def index(self) -> list[np.ndarray]:
-        """Place, chunk, row and number of tokens of all documents."""
+        """Shuffle key, chunk, row and number of tokens of all documents."""
         whole = _open_alone(self.uri).whole()
         return [
             whole["shuffle_key"].to_numpy(),

@@ -55,7 +55,7 @@ class _LeaveOutFn(beam.DoFn):
 
 
 class LeaveOutWritten(beam.PTransform):
-    """Input files -> those of which chunks are missing now, with the chunks that are there; a look at the store each.
+    """Input files -> those of which chunks are missing now, with those that are there; lists the store for each file.
 
     Args:
         folders: source name -> folder of its runs.

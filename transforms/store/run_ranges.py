@@ -300,7 +300,7 @@ def read_pieces(
     """
     directories_of = in_order(directories.get, uris)
     runs = ((number, RangedRun(directory, columns)) for number, directory in enumerate(directories_of))
-    # Made as they are asked for: no more runs are held than are visited at the time.
+    # Made as they are asked for: no more runs are held than are being read.
     range_reads = ((number, run, batch) for number, run in runs for batch in run.numbers(low, high))
 
     def range_read(item: tuple[int, RangedRun, int]) -> tuple[int, Piece | None]:

@@ -1,4 +1,4 @@
-"""The tokenizer that a finished build was made with, by its manifest; from another place if it was moved."""
+"""The tokenizer that a finished build was made with, by its manifest; from another location if it was moved."""
 
 import hashlib
 

@@ -157,21 +157,21 @@ class TextTokenizer:
             loss, special: its spans, as in `byline.schemas.documents`.
         """
         ids: list[int] = []
-        places = [np.zeros((0, 2), np.int64)]
+        characters = [np.zeros((0, 2), np.int64)]
         for number, (start, stop) in enumerate(pairwise([0, *(special or ()), len(text)])):
             if number % 2 == 0:
                 encoding = self._with_offsets.encode(text[start:stop], add_special_tokens=False)
                 ids += encoding.ids
-                places.append(np.array(encoding.offsets, np.int64).reshape(-1, 2) + start)
+                characters.append(np.array(encoding.offsets, np.int64).reshape(-1, 2) + start)
             elif stop > start:
                 ids.append(self.vocabulary[text[start:stop]])
-                places.append(np.array([[start, stop]]))
+                characters.append(np.array([[start, stop]]))
         is_trained = np.zeros(len(text) + 1, np.int64)
         spans = [0, len(text)] if loss is None else loss
         for low, high in zip(spans[::2], spans[1::2], strict=True):
             is_trained[low + 1 : high + 1] = 1
         before = np.cumsum(is_trained)
-        starts, ends = np.concatenate(places).T
+        starts, ends = np.concatenate(characters).T
         return ids, (before[ends] > before[starts]).astype(int).tolist()
 
     @cached_property

@@ -13,7 +13,7 @@ A (graph)   trained \\ evaluated   a     b       L (losses)  a     b       eta =
 L_j(f_t) is the loss on evaluation skill j at the start of round t, before the model is trained on p_t, so the losses of
 T - 1 rounds give the mixtures of T. With a window p_1 is no factor of the later mixtures, and there are no losses from
 before the first round. The paper takes w = 3 and eta from 0.1 to 0.8 wherever it has several rounds (appendix C.3).
-With the identity for A (its "empty graph") an update looks at each skill's own loss; with all of A equal, the mixture
+With the identity for A (its "empty graph") an update uses each skill's own loss; with all of A equal, the mixture
 stays uniform.
 """
 
