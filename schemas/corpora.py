@@ -22,9 +22,7 @@ from byline.errors import BylineError
 from byline.object_stores import is_object_address, without_secrets
 from byline.schemas.filters import FilterRule
 from byline.schemas.model import Location, Model, Name
-
-# Where the part of a pattern begins that is no name.
-_WILDCARD = re.compile(r"[*?\[]")
+from byline.schemas.patterns import expand_variables, names_of
 
 
 class SourceFormat(str, Enum):
@@ -101,7 +99,7 @@ class Source(Model):
     """One corpus.
 
     Attributes:
-        path: pattern(s) of its files; `*` within a folder, `**` over folders.
+        path: pattern(s) of its files, as written: `*` within a folder, `**` over folders, `{a,b}`, `~`, `$NAME`.
         fields: where `text`, `url`, and what a formatter reads stand, for a layout of one's own; a dot goes into a
             struct (`metadata.url`). Where `messages`, `question` or `answer` is given, a text is read only if `text` is
             too.
@@ -126,9 +124,10 @@ class Source(Model):
     @classmethod
     def _are_patterns(cls, path: str | list[str]) -> str | list[str]:
         patterns = [path] if isinstance(path, str) else path
-        for pattern in patterns:
-            _check_pattern(pattern)
-        if len({pattern.partition("://")[0] if is_object_address(pattern) else "" for pattern in patterns}) > 1:
+        addresses = [expand_variables(pattern) for pattern in patterns]
+        for address in addresses:
+            _check_pattern(address)
+        if len({address.partition("://")[0] if is_object_address(address) else "" for address in addresses}) > 1:
             raise ValueError("the patterns are on different file systems; make each a source of its own")
         return path
 
@@ -186,20 +185,22 @@ class Source(Model):
 
     @property
     def patterns(self) -> list[str]:
-        return [self.path] if isinstance(self.path, str) else self.path
+        """Those of `path`, with this machine's home and variables in them."""
+        return [expand_variables(text) for text in ([self.path] if isinstance(self.path, str) else self.path)]
 
 
 def _check_pattern(pattern: str) -> None:
     """Refuses what can be no address. Raises: BylineError."""
+    names = names_of(pattern)
     if not is_object_address(pattern):
         locations.check(pattern)
         return
     scheme, _, rest = pattern.partition("://")
     bucket, _, keys = rest.partition("/")
-    if _WILDCARD.search(bucket):
+    if len(names) < len(f"{scheme}://{bucket}"):
         shown = without_secrets(pattern)
         raise BylineError(f"{shown}: a bucket takes no wildcard; expected {scheme}://bucket/ and a pattern of keys")
-    locations.check(_WILDCARD.split(pattern)[0])
+    locations.check(names)
     if not keys.strip("/"):
         raise BylineError(f"{pattern}: is a bucket; write {scheme}://{bucket}/** for all objects in it")
     if "//" in f"/{keys}".rstrip("/"):

@@ -75,7 +75,7 @@ GONE = [
     Gone(r"located_parts|\bparts? \(phase or branch\)|\bConfig\.parts\b|\bconfig\.parts\b", "stage"),
 ]
 # Bindings of names that say that something was found, but not what. Only ever lowered.
-VAGUE = {"found": 128, "some": 22, "mine": 11}
+VAGUE = {"found": 65, "some": 10, "mine": 8}
 
 
 def uses(text: str, gone: Gone) -> list[str]:
@@ -128,7 +128,8 @@ def test_variables_say_what_they_hold() -> None:
     counts = Counter(
         name for layer in LAYERS for path in (ROOT / layer).rglob("*.py") for name in bound(path.read_text("utf-8"))
     )
-    assert {name: counts[name] for name in VAGUE} == VAGUE, "name what was found; lower the number when one is gone"
+    above = {name: counts[name] for name, ceiling in VAGUE.items() if counts[name] > ceiling}
+    assert not above, f"more than {VAGUE}: name what was found"
 
 
 def test_every_way_to_bind_a_name_is_counted() -> None:

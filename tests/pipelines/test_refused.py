@@ -21,7 +21,7 @@ from tests.support.corpora import Corpus, recipe, write_recipe
 from tests.support.object_server import object_server, quick_retries
 from tests.support.refused import Ended, limited, read_only, run_refused
 
-AGAIN = "and run the same command again: what is whole stays"
+AGAIN = "and run the same command again: what is finished is kept"
 TOO_LARGE = f"(File too large); raise the limit on the size of files (ulimit -f) {AGAIN}"
 NOT_ALLOWED = "(Permission denied); choose another location, or let this user write there"
 # One run of the tests' recipe is smaller, all others and the shards are larger.
