@@ -61,7 +61,7 @@ def plain_loop(config: Config, folder: str) -> tuple[int, Clock]:
         rules = open_rules(rules_of(config, name), f"{folder}/models")
         for file in list_inputs(name, source):
             batches = read_batches(file, source)
-            while (batch := clock.run(f"read {source.format.value}", lambda b=batches: next(b, None))) is not None:
+            while (batch := clock.run(f"read {source.format}", lambda b=batches: next(b, None))) is not None:
                 size += info_of(batch).bytes_read
                 batch = clock.run("metadata", lambda b=batch: extract_metadata(b))
                 if scorers:

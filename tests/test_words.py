@@ -69,9 +69,7 @@ GONE = [
         r"(?i)visit\w*", "range read", r"\bNodeVisitor\b|\b(?:generic_)?visit_[A-Za-z]+|\bPipelineVisitor\b|\.visit\("
     ),
     Gone(r"\blook(?:s|ed|ing)? at\b|look_at\w*|\b(?:a|the|each|last|two) looks?\b", "the verb that is meant"),
-    Gone(
-        r"\b(?:source's|sources'|branch's) lines?\b|\bintervals? of (?:a|the) line\b|\bits line\b(?! break)", "stream"
-    ),
+    Gone(r"\b(?:source's|sources'|branch's) lines?\b|\bintervals? of (?:a|the) line\b", "stream"),
     Gone(r"located_parts|\bparts? \(phase or branch\)|\bConfig\.parts\b|\bconfig\.parts\b", "stage"),
 ]
 # Bindings of names that say that something was found, but not what. Only ever lowered.

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 import byline
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
-from byline.schemas.corpora import Source, SourceFormat
+from byline.schemas.corpora import Source
 from byline.schemas.documents import InputFile
 from byline.schemas.filters import write_entry
 from byline.schemas.plan import Plan, read_plan
@@ -108,9 +108,9 @@ def is_refused(raw: documents.RawDocument, config: Config, stored: Mapping[str, 
 
 def read_raw(file: InputFile, source: Source) -> Iterator[documents.RawDocument]:
     """Every record of an input file, or of a stretch of a source that is made."""
-    if source.format is SourceFormat.ARITHMETIC:
+    if source.format == "arithmetic":
         return documents.made_documents(file.source, file.path, source.made)
-    return documents.read_documents(file.source, source.format.value, [(file.path, file.uri)], dict(source.fields))
+    return documents.read_documents(file.source, source.format, [(file.path, file.uri)], dict(source.fields))
 
 
 def _document(

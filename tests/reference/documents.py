@@ -171,7 +171,7 @@ ROLES = {"system": "System", "user": "User", "human": "User", "assistant": "Assi
 
 def formatted(raw: RawDocument, settings: Source) -> Rewritten:
     """What a source's formatter makes of a record, of those that come with Byline; no text where that is malformed."""
-    if settings.format.value == "arithmetic":
+    if settings.format == "arithmetic":
         return _additions(raw, settings.made)
     if settings.formatter is None:
         return raw.text, None, None

@@ -35,7 +35,6 @@ from byline.object_stores import is_object_address
 from byline.schemas.corpora import Source
 from byline.schemas.documents import InputFile
 from byline.schemas.patterns import WILDCARD, expand_braces, head_of, unset_variables
-from byline.transforms.corpora.made.arithmetic import list_additions
 from byline.transforms.files import storage
 
 # What Arrow's and Hadoop's readers leave out too.
@@ -61,7 +60,7 @@ class _Folder:
 
 
 def list_inputs(name: str, source: Source) -> list[InputFile]:
-    """Expands the patterns of a source, or names the stretches of one that is made.
+    """Expands the patterns of a source, or asks its layout where that lists them itself.
 
     Args:
         name: the source's name.
@@ -73,8 +72,12 @@ def list_inputs(name: str, source: Source) -> list[InputFile]:
     Raises:
         BylineError: a pattern matches nothing, or the patterns are on different file systems.
     """
-    if source.is_made:
-        return list_additions(name, source.made)
+    if source.layout.list_files is not None:
+        return source.layout.list_files(name, source)
+    if not source.patterns:
+        raise BylineError(
+            f"sources.{name}.path: this key is needed: a pattern of the source's files, or a list of them"
+        )
     patterns = {text: [(pattern, _resolve(pattern.head)) for pattern in _split(text)] for text in source.patterns}
     roots = [_resolve(head_of(text)) for text in source.patterns]
     if any(root.filesystem != roots[0].filesystem for root in roots):

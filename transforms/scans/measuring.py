@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 
 from byline.schemas.corpora import Tokenizer
-from byline.schemas.reasons import UnusedReason
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_key_bins
 from byline.transforms.fields.conditioning import make_prefixes, store_columns
@@ -23,6 +22,7 @@ from byline.transforms.fields.ranking import Number, number_keys
 from byline.transforms.fields.selecting import holds, predicate_columns
 from byline.transforms.scans.counting import Summing, count_by_bin, one_batch
 from byline.transforms.scans.shared_predicates import SharedPredicate
+from byline.transforms.scans.unused_reasons import SourceDocuments, unused_by_reason
 from byline.transforms.store.run_reading import open_run
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
@@ -180,11 +180,10 @@ class DrawCounter(Summing):
                 used |= drawn
                 counts.append(_count(f"draw\t{name}\t{source}\t{epoch}", drawn, tokens))
         is_mixed = any(source in stage.predicates for stage in self.stages)
-        reason = UnusedReason.SELECTION if is_mixed else UnusedReason.MIXTURE
-        wanted = np.logical_or.reduce(selected)
         counts.append(_count(f"used\t{source}", used, tokens))
-        counts.append(_count(f"unused\t{source}\t{reason.value}", ~wanted, tokens))
-        counts.append(_count(f"unused\t{source}\t{UnusedReason.BUDGET.value}", wanted & ~used, tokens))
+        documents = SourceDocuments(is_mixed, np.logical_or.reduce(selected), used)
+        for reason, unused in unused_by_reason(documents):
+            counts.append(_count(f"unused\t{source}\t{reason}", unused, tokens))
         return self.merge(counts)
 
 
