@@ -158,7 +158,7 @@ KINDS = (
         ({"top": 0.5, "at_least": 1, "by": "quality"}, f": {KINDS}"),
         ({"top": 0.5, "bottom": 0.5, "by": "quality"}, f": {KINDS}"),
         ({"top": 0.5, "deny": {"host": ["a"]}, "by": "quality"}, f": {KINDS}"),
-        ({"top": 0.5}, ": `by` is needed: the number to look at, such as num_tokens or a score"),
+        ({"top": 0.5}, ": `by` is needed: a number such as num_tokens or a score"),
         ({"deny": {"host": ["a"]}, "by": "quality"}, ": allow and deny take no `by`"),
         ({"at_least": 5, "at_most": 1, "by": "num_tokens"}, ": at_least 5 is above at_most 1"),
         ({"at_least": 5, "by": "num_tokens", "over": "all"}, ": `count` and `over` say how a share is meant; they "),
