@@ -67,7 +67,7 @@ class Plan:
             `name`, `stage` (its number in `Config.stages`), `branch` (null, or `of`, `at`, `phase`, `shards`: it leaves
             the timeline behind so many shards of that phase), `condition`, `values` (what `top` and `bins` of the
             condition came to), `select`, `order`, `mixture`, `packing`, `shards`, `slices`, `expected_rows`, `sources`
-            (`points` are where the interval of the source's line begins and ends), `timeline`.
+            (`points` are where the interval of the source's stream begins and ends), `timeline`.
     """
 
     table: pa.Table

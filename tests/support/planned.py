@@ -1,4 +1,4 @@
-"""Plans made by hand, as the planner's header and rows say them."""
+"""Plans made by hand, in the form of the planner's header and rows."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from byline.schemas.plan import PLAN_SCHEMA, Plan
 
 
 def phase(name: str, rows: int, shares: dict[str, float], timeline: list[Any] | None = None, **settings: Any) -> dict:
-    """A phase of the header that fills what it asks for, from the start of each source's line."""
+    """A phase of the header that gets what it asks for, from the start of each source's stream."""
     epochs = settings.pop("epochs", {})
     return {
         "name": name,
@@ -59,7 +59,7 @@ BRANCH = phase(
     epochs={"dclm": [0.25, 0.3]},
 )
 
-# As a manifest says it; nothing is tokenized with it.
+# As in a manifest; nothing is tokenized with it.
 TOKENIZER = {
     "name": "t",
     "sha256": "00",

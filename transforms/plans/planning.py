@@ -53,7 +53,7 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], sca
         config: the recipe.
         tokenizer: its tokenizer.
         runs: every run of every source.
-        do_pass: runs a counter over all of them.
+        scan: runs a counter over all of them.
 
     Raises:
         BylineError: the recipe asks for more than there is, or for nothing.

@@ -54,7 +54,7 @@ def find_top_values(views: Sequence[StageView], scan: Scan) -> list[dict[str, li
     """The values that `top` keeps: for each view, field -> values, commonest first.
 
     Args:
-        do_pass: runs a counter over all runs of all sources; not called where no view has a `top`.
+        scan: runs a counter over all runs of all sources; not called where no view has a `top`.
     """
     if not any(_top_fields(view) for view in views):
         return [{} for _ in views]
