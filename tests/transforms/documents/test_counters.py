@@ -31,9 +31,9 @@ def batch_of(num_bytes: list[int], num_tokens: list[int], **info: Any) -> pa.Rec
 
 
 def counters_of(result: Any) -> dict[str, int]:
-    found = result.metrics().query()["counters"]
-    assert {counter.key.metric.namespace for counter in found} == {NAMESPACE}
-    return {counter.key.metric.name: counter.committed for counter in found}
+    reported = result.metrics().query()["counters"]
+    assert {counter.key.metric.namespace for counter in reported} == {NAMESPACE}
+    return {counter.key.metric.name: counter.committed for counter in reported}
 
 
 def test_a_batch_and_a_shard_as_counts() -> None:
