@@ -29,6 +29,17 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 
+@dataclass(frozen=True)
+class Amount:
+    """Documents, and their own tokens."""
+
+    documents: int = 0
+    tokens: int = 0
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(self.documents + other.documents, self.tokens + other.tokens)
+
+
 @dataclass
 class DrawCounts:
     """What one phase, or one shard of it, takes from one source.

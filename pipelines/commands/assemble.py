@@ -38,7 +38,8 @@ from byline.transforms.shards.assembling import (
 )
 from byline.transforms.shards.gathering import write_index
 from byline.transforms.store.run_reading import forget_runs
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer
+from byline.schemas.tokenizer_info import TokenizerInfo
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 
 def assemble(

@@ -44,12 +44,13 @@ from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.documents.work_lists import ListShards, write_lines
 from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
-from byline.transforms.plans.planning import inputs_sha256
+from byline.transforms.plans.plan_header import inputs_sha256
 from byline.transforms.scores.scoring import open_scorer
 from byline.transforms.shards.assembling import INDEX_NAME, WORK_FOLDER, planned_phases
 from byline.transforms.shards.gathering import write_index
 from byline.transforms.store.run_reading import forget_runs
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer
+from byline.schemas.tokenizer_info import TokenizerInfo
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 _SHOWN = 20
 _LIST_NAME = "shards.txt"
@@ -150,7 +151,7 @@ def _compare_with(build: Build) -> _Store:
         state = look_at_store(build.config, Console(quiet=True), reads_input=False)
     except BylineError as error:
         return _Store(None, f"not compared: {error}", [])
-    if inputs_sha256(state.runs) != build.plan.header["inputs"]:
+    if inputs_sha256(state.runs) != build.plan.header.inputs:
         why = f"not compared: {build.config.store} has other runs than the build was planned with"
         return _Store(None, why, [])
     problems = _check_totals(build, state)
@@ -346,5 +347,5 @@ def _document_checker(build: Build, files: list[InputFile | None]) -> DocumentCh
         for name, classifier in config.classifiers.items()
         if used & {name, f"{name}_score"}
     ]
-    info = TokenizerInfo(**build.plan.header["tokenizer"])
+    info = build.plan.header.tokenizer
     return DocumentChecker(config, planned_phases(build.plan), info, tokenizer, files, scorers)

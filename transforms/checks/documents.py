@@ -32,7 +32,8 @@ from byline.transforms.fields.template_fields import filled_prefixes, unknown_pr
 from byline.transforms.formatters.formatting import OpenFormatter, format_batch, open_formatter
 from byline.transforms.scores.scoring import Scorer, score_batch
 from byline.transforms.shards.assembling import PlannedPhase
-from byline.transforms.tokens.text_tokenizer import TextTokenizer, TokenizerInfo
+from byline.schemas.tokenizer_info import TokenizerInfo
+from byline.transforms.tokens.text_tokenizer import TextTokenizer
 
 # Files are read side by side; each holds a batch of 64 MiB of text.
 _FILES_AT_ONCE = min(4, os.cpu_count() or 1)

@@ -39,7 +39,7 @@ from byline.transforms.files.local_copies import fetched
 from byline.transforms.files.storage import exists, join, open_random
 from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, PlannedPhase, planned_phases, shard_batches
 from byline.transforms.shards.gathering import RunIndex
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo
+from byline.schemas.tokenizer_info import TokenizerInfo
 
 _BLOCK_BYTES = 16 << 20
 # What a damaged Arrow file, or JSON in its footer, raises when it is read.
@@ -177,7 +177,7 @@ class ShardChecker:
     ) -> list[str]:
         if self.index is None or planned is None:
             return []
-        manifest, tokenizer = self.build.manifest, TokenizerInfo(**self.build.plan.header["tokenizer"])
+        manifest, tokenizer = self.build.manifest, self.build.plan.header.tokenizer
         job = AssembleJob.of(self.build.config, tokenizer, manifest.plan_sha256, manifest.code_version)
         try:
             return compare_with_store(reader, entry, planned, job, self.phases[phase.name], self.index)

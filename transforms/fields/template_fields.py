@@ -24,7 +24,8 @@ from byline.prompt import metadata_hash
 from byline.schemas.recipe import Condition
 from byline.template import Template
 from byline.transforms.corpora.urls import parse_paths
-from byline.transforms.fields.field_values import FieldValues, bin_numbers, keep_only
+from byline.schemas.plan import FieldValues
+from byline.transforms.fields.field_values import bin_numbers, keep_only
 
 # Fields that are made from a column of another name.
 MADE_FROM = {"suffix": "registered_domain", "path": "url", "host_hash": "host", "url_hash": "url"}

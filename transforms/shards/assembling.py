@@ -27,12 +27,13 @@ from byline.schemas.plan import FILE_NAME, Plan, read_plan, shard_path
 from byline.schemas.recipe import Condition, Packing
 from byline.shards import PADDING_DOC_ID, VERSION, shard_schema
 from byline.transforms.documents.counters import count, count_retries, shard_counts
-from byline.transforms.fields.field_values import FieldValues
+from byline.schemas.plan import FieldValues
 from byline.transforms.files.storage import DigestedSink, exists, join, read_bytes, write_file
 from byline.transforms.shards.filling import Layout, count_draws, fill_rows, lay_out
 from byline.transforms.shards.gathering import Documents, GatherPhase, RunIndex, gather
 from byline.transforms.shards.packing import Segments, pack
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer
+from byline.schemas.tokenizer_info import TokenizerInfo
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 # Large enough to be read at full speed, small enough that a worker holds few of them.
 BATCH_BYTES = 16 << 20
@@ -103,13 +104,13 @@ class PlannedPhase:
 
 def planned_phases(plan: Plan) -> dict[str, PlannedPhase]:
     """Every phase and branch of a plan, by name."""
-    found, predicates = {}, plan.predicates
-    for entry in plan.header["phases"]:
-        condition = None if entry["condition"] is None else Condition.model_validate(entry["condition"])
-        values = FieldValues() if condition is None else FieldValues.from_json(entry["values"])
-        gathering = GatherPhase(condition, values, predicates)
-        found[entry["name"]] = PlannedPhase(entry["name"], entry["shards"], Packing(entry["packing"]), gathering)
-    return found
+    predicates = plan.predicates
+    return {
+        stage.name: PlannedPhase(
+            stage.name, stage.shards, stage.packing, GatherPhase(stage.condition, stage.values, predicates)
+        )
+        for stage in plan.header.stages
+    }
 
 
 def record_path(work: str, phase: str, shard: int) -> str:

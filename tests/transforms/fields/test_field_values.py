@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.schemas.documents import LABEL_TYPE
-from byline.transforms.fields.field_values import FieldValues, bin_numbers, keep_only
+from byline.schemas.plan import FieldValues
+from byline.transforms.fields.field_values import bin_numbers, keep_only
 
 
 def test_json_keeps_borders_exactly():

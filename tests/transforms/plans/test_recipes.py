@@ -17,7 +17,7 @@ from byline.schemas.recipe import Shortage
 from byline.transforms.checks.shuffle_keys import check_ranges
 from byline.transforms.plans import planning
 from byline.transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo
+from byline.schemas.tokenizer_info import TokenizerInfo
 from tests.reference import assembly, planner
 from tests.reference.planner import Drawn
 from tests.support import small

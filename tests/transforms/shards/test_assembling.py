@@ -17,7 +17,7 @@ from byline.schemas.predicates import Predicate, ValueList
 from byline.schemas.recipe import Condition, Packing
 from byline.shards import shard_metadata
 from byline.transforms.documents.work_lists import ReadPlan
-from byline.transforms.fields.field_values import FieldValues
+from byline.schemas.plan import FieldValues
 from byline.transforms.files.storage import join, write_file
 from byline.transforms.shards import assembling
 from byline.transforms.shards.assembling import (
@@ -30,7 +30,8 @@ from byline.transforms.shards.assembling import (
     shard_batches,
 )
 from byline.transforms.shards.gathering import write_index
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer, tokenizer_info
+from byline.schemas.tokenizer_info import TokenizerInfo
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.support import small
 from tests.support.small import SmallStore, StoredRow
 

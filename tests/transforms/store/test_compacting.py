@@ -26,7 +26,8 @@ from byline.transforms.store import compacting
 from byline.transforms.store.compacting import MergeGroup, MergeRuns, group_files, merge_runs, merged_name
 from byline.transforms.store.runs import write_run
 from byline.transforms.store.store_index import read_files, run_uris, runs_of
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer, tokenizer_info
+from byline.schemas.tokenizer_info import TokenizerInfo
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.support import small
 from tests.support.small import FINGERPRINT, SmallStore, StoredRow, tokenized_batch, write_run_of
 
