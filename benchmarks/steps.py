@@ -25,7 +25,9 @@ from byline.schemas.documents import info_of
 from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.corpora.metadata import extract_metadata
 from byline.transforms.corpora.reading import read_batches
+from byline.transforms.filters.applying import open_rules
 from byline.transforms.filters.filtering import filter_documents
+from byline.transforms.filters.tables import rules_of
 from byline.transforms.scores.scoring import open_scorer, score_batch
 from byline.transforms.store.runs import write_run
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
@@ -56,6 +58,7 @@ def plain_loop(config: Config, folder: str) -> tuple[int, Clock]:
     size = 0
     for name, source in config.sources.items():
         scorers = [scorer for scorer in opened if scorer.name not in source.score]
+        rules = open_rules(rules_of(config, name), f"{folder}/models")
         for file in list_inputs(name, source):
             batches = read_batches(file, source)
             while (batch := clock.run(f"read {source.format.value}", lambda b=batches: next(b, None))) is not None:
@@ -63,7 +66,7 @@ def plain_loop(config: Config, folder: str) -> tuple[int, Clock]:
                 batch = clock.run("metadata", lambda b=batch: extract_metadata(b))
                 if scorers:
                     batch = clock.run("score", lambda b=batch, s=scorers: score_batch(b, s))
-                batch = clock.run("filter", lambda b=batch: filter_documents(b))
+                batch = clock.run("filter", lambda b=batch, r=rules: filter_documents(b, r))
                 batch = clock.run("tokenize", lambda b=batch: tokenize_batch(b, tokenizer))
                 clock.run("sort and write", lambda b=batch: write_run(b, "0" * 64, f"{folder}/plain"))
     return size, clock

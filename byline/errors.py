@@ -2,6 +2,8 @@
 
 from typing import Any
 
+BUILD_ANEW = "delete this build or choose another `output`, and build again"
+
 
 class BylineError(ValueError):
     """A mistake in input, configuration or files: one line that says what, where and what to do.
@@ -14,14 +16,14 @@ def of_version(expected: int, found: Any, otherwise: str) -> str:
     """The end of a message about a file that is of another version.
 
     ```
-    1, found 2       of version 1 (found 2); a newer Byline wrote it, so update this one
-    1, found None    of version 1 (found None); build again
+    2, found 3    of version 2 (found 3); a newer Byline wrote it, so update this one
+    2, found 1    of version 2 (found 1); delete this build or choose another `output`, and build again
     ```
 
     Args:
-        expected: the one version that is read.
+        expected: the only version that is read.
         found: what the file says.
-        otherwise: what to do where it is no newer one.
+        otherwise: what to do about a file that is not newer.
     """
     is_newer = isinstance(found, int) and found > expected
     advice = "a newer Byline wrote it, so update this one" if is_newer else otherwise

@@ -2,7 +2,7 @@
 
 ```
 manifest.json
-  format "byline-shards"   version 1   sequence_length 2048   ids "int32"   plan_sha256   code_version   config {...}
+  format "byline-shards"   version 2   sequence_length 2048   ids "int32"   plan_sha256   code_version   config {...}
   tokenizer   name  sha256  vocab_size  bos_id  eos_id  pad_id  added {name: id}  markers {name: id}
   inputs      rows of inputs.arrow
   phases      name  template  packing  rows  tokens  loss_tokens  mixture {source: {requested, achieved}}
@@ -26,10 +26,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from byline import locations
-from byline.errors import BylineError, of_version
-from byline.shards import FORMAT, VERSION
+from byline.errors import BUILD_ANEW, BylineError, of_version
+from byline.shards import FORMAT
 
 FILE_NAME = "manifest.json"
+MANIFEST_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,9 @@ def parse_manifest(content: bytes, path: str) -> Manifest:
         raise BylineError(f"{path}: cannot be read as JSON ({error}); build again or copy it anew") from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise BylineError(f'{path}: expected "format": "{FORMAT}"; this is another kind of file')
-    if values.get("version") != VERSION:
-        raise BylineError(f"{path}: not a manifest {of_version(VERSION, values.get('version'), 'build again')}")
+    version = values.get("version")
+    if version != MANIFEST_VERSION:
+        raise BylineError(f"{path}: not a manifest {of_version(MANIFEST_VERSION, version, BUILD_ANEW)}")
     try:
         phases = [
             PhaseEntry(**{**phase, "shards": [ShardEntry(**shard) for shard in phase["shards"]]})

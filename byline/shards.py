@@ -15,10 +15,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from byline.errors import BylineError
+from byline.errors import BUILD_ANEW, BylineError, of_version
 
 FORMAT = "byline-shards"
-VERSION = 1
+SHARD_VERSION = 1
 SHARD_KEY = b"byline.shard"
 PADDING_DOC_ID = -1
 ID_TYPES = {"int32": pa.int32(), "uint16": pa.uint16()}
@@ -60,8 +60,7 @@ def shard_metadata(schema: pa.Schema, path: str) -> dict[str, Any]:
     if found is None:
         raise BylineError(f"{path}: not a Byline shard (its schema has no {SHARD_KEY.decode()!r})")
     values = json.loads(found)
-    if values.get("version") != VERSION:
-        raise BylineError(
-            f"{path}: shard version {values.get('version')}, this reader knows version {VERSION}; update byline"
-        )
+    version = values.get("version")
+    if version != SHARD_VERSION:
+        raise BylineError(f"{path}: not a shard {of_version(SHARD_VERSION, version, BUILD_ANEW)}")
     return values

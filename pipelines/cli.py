@@ -78,9 +78,9 @@ def _runner(workers: int | None, verbose: bool, name: str, options: list[str] | 
 
 def _load(config: Path, settings: list[str] | None, how: "RunnerSettings", sections: tuple[str, ...]) -> "Config":
     """A recipe whose parts the runner's workers can open."""
-    from byline.schemas.config_file import load_config
+    from byline.pipelines.recipes import load_recipe
 
-    recipe = load_config(config, settings or ())
+    recipe = load_recipe(config, settings or ())
     how.check_locations(dataflow.locations_of(recipe, sections))
     return recipe
 
@@ -164,14 +164,17 @@ def plan(
     """Show which documents go where, and what they come to; writes nothing to the output."""
     from byline.pipelines.commands import plan as command
     from byline.pipelines.console import plan_report
+    from byline.pipelines.console.funnel import funnels_of
 
     console = _error_console() if as_json else _console()
     how = _runner(workers, verbose, runner, options)
-    found, state = command.plan(_load(config, settings, how, dataflow.PLANNING), how, console)
+    recipe = _load(config, settings, how, dataflow.PLANNING)
+    found, state = command.plan(recipe, how, console)
+    funnels = funnels_of(recipe, state.runs)
     if as_json:
-        typer.echo(plan_report.as_json(found, state))
+        typer.echo(plan_report.as_json(found, state, funnels))
     else:
-        plan_report.show(found, state, console)
+        plan_report.show(found, state, console, funnels)
 
 
 @app.command()

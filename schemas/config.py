@@ -5,6 +5,7 @@ sources:                                                   # this half decides t
   mine: {format: jsonl, path: "data/*.jsonl", fields: {text: body, url: meta.link}, keep: [license]}
 classifiers:
   quality: {model: quality.bin, label: __label__hq}
+filter: [gopher_quality, {words: {at_least: 20}}]
 tokenizer: {file: tokenizer.json, bos: "<|endoftext|>", eos: "<|endoftext|>"}
 sequence: {length: 2048, packing: document_start}      # this half decides the plan and the shards (schemas/recipe.py)
 tokens: 10M
@@ -26,6 +27,7 @@ from pydantic import Field, field_validator, model_validator
 from byline.errors import BylineError
 from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
+from byline.schemas.filters import FilterRule
 from byline.schemas.model import Location, Model, Name, TokenCount
 from byline.schemas.recipe import Branch, Mixture, Phase, Selection, Sequence, Shard, Shortage, Stage, as_mixture
 from byline.template import Template
@@ -39,6 +41,7 @@ class Config(Model):
     seed: int = Field(default=0, ge=0, lt=2**32)
     sources: dict[Name, Source] = Field(min_length=1)
     classifiers: dict[Name, Classifier] = Field(default_factory=dict)
+    filter: list[FilterRule] = Field(default_factory=list)
     tokenizer: Tokenizer
     sequence: Sequence = Sequence()
     shard: Shard = Shard()

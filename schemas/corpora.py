@@ -20,6 +20,7 @@ from pydantic import Field, field_validator, model_validator
 from byline import locations
 from byline.errors import BylineError
 from byline.object_stores import is_object_address, without_secrets
+from byline.schemas.filters import FilterRule
 from byline.schemas.model import Location, Model, Name
 
 # Where the part of a pattern begins that is no name.
@@ -108,6 +109,7 @@ class Source(Model):
         score: score name -> raw field that holds it.
         formatter: its name, or a mapping of `name` and its options.
         arithmetic: of `format: arithmetic` alone.
+        filter: rules for this source alone, after those of all sources.
     """
 
     format: SourceFormat
@@ -118,6 +120,7 @@ class Source(Model):
     malformed: Malformed = Malformed.ERROR
     formatter: Formatter | None = None
     arithmetic: Arithmetic | None = None
+    filter: list[FilterRule] = Field(default_factory=list)
 
     @field_validator("path")
     @classmethod

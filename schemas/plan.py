@@ -30,14 +30,14 @@ from typing import Annotated, Any
 import pyarrow as pa
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
-from byline.errors import BylineError, of_version
+from byline.errors import BUILD_ANEW, BylineError, of_version
 from byline.schemas.ledger import Amount
 from byline.schemas.predicates import Predicate, predicate_from_json, predicate_to_json
 from byline.schemas.recipe import Condition, Mixture, Order, Packing, Selection, Sequence, Shard
 from byline.schemas.tokenizer_info import TokenizerInfo
 
 PLAN_KEY = b"byline.plan"
-PLAN_VERSION = 3
+PLAN_VERSION = 4
 FILE_NAME = "plan.arrow"
 
 PLAN_SCHEMA = pa.schema(
@@ -299,11 +299,12 @@ def read_plan(content: bytes, name: str) -> Plan:
     values = json.loads(encoded) if encoded else {}
     version = values.pop("version", None)
     if version != PLAN_VERSION:
-        raise BylineError(f"{name}: not a plan {of_version(PLAN_VERSION, version, 'build again')}")
+        raise BylineError(f"{name}: not a plan {of_version(PLAN_VERSION, version, BUILD_ANEW)}")
     try:
         header = PlanHeader.from_json(values)
     except (ValueError, KeyError) as error:
-        raise BylineError(f"{name}: its header is no plan's ({' '.join(str(error).split())[:200]}); build again") from None
+        reason = " ".join(str(error).split())[:200]
+        raise BylineError(f"{name}: its header is not a plan's ({reason}); {BUILD_ANEW}") from None
     return Plan(table.replace_schema_metadata(None), header)
 
 

@@ -7,16 +7,45 @@ used tokens + prefix + BOS/EOS + padding = positions + discarded (DiscardReason)
 ```
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 
 
 class DropReason(str, Enum):
-    """Why a document that was read is not in the token store."""
+    """Why a document that was read is not in the token store, beside the rules of a filter."""
 
     MALFORMED = "malformed"  # not a record of the layout; only where the source says `malformed: drop`
     MISSING_TEXT = "missing_text"  # the text is null or absent
     EMPTY_TEXT = "empty_text"  # the text is empty or only white space
     NO_TOKENS = "no_tokens"  # the tokenizer gives no token for the text
+
+
+@dataclass(frozen=True)
+class DropReasons:
+    """Every reason for which a document of one source may be dropped.
+
+    Attributes:
+        names: the reasons, in the order of the steps: `DropReason`, and `filter_<name>` for each rule of its filter.
+        open: those of `names` that a rule goes on from, with reasons of its own: `filter_<name>_<why>`.
+    """
+
+    names: list[str]
+    open: list[str]
+
+    def accepts(self, reason: str) -> bool:
+        """Whether a document may be dropped for it."""
+        return reason in self.names or any(reason.startswith(f"{name}_") for name in self.open)
+
+    def in_order(self, dropped: Mapping[str, int]) -> dict[str, int]:
+        """Counts by reason in the order of the steps, 0 for a reason that is not there."""
+        ordered: dict[str, int] = {}
+        for name in self.names:
+            ordered[name] = dropped.get(name, 0)
+            if name in self.open:
+                whys = sorted(reason for reason in dropped if reason.startswith(f"{name}_"))
+                ordered.update({why: dropped[why] for why in whys if why not in self.names})
+        return ordered
 
 
 class UnusedReason(str, Enum):

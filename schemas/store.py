@@ -45,7 +45,7 @@ import pyarrow as pa
 from byline.errors import BylineError, of_version
 
 RUN_KEY = b"byline.run"
-STORE_VERSION = 2
+STORE_VERSION = 3
 SHUFFLE_KEY = pa.field("shuffle_key", pa.uint64(), nullable=False)
 FILE = pa.field("file", pa.int32(), nullable=False)
 MERGED_PREFIX = "merged-"

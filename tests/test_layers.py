@@ -1,58 +1,20 @@
-"""The arrows between the folders point one way: pipelines -> transforms -> schemas -> byline.
+"""What import-linter cannot be told of the layers (pyproject.toml has the rest), and that it finds what is forbidden.
 
-Inside `transforms/`, too: a package imports only those that stand before it in `PACKAGES`.
-
-`byline/` is what a trainer installs, so it gets by with pyarrow, numpy and the standard library; an adapter may import
-its trainer. A DoFn in an entry module would be pickled with that module, so `pipelines/` has none.
+`byline/` without its links is what a trainer installs, so it gets by with pyarrow, numpy and the standard library; an
+adapter may import its trainer. A DoFn in an entry module would be pickled with that module, so `pipelines/` has none.
 """
 
 import ast
+import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYERS = ["byline", "schemas", "transforms", "pipelines"]
-PACKAGES = ["files", "documents", "corpora", "filters", "formatters", "scores", "tokens", "store", "fields", "scans"]
-PACKAGES += ["shards", "plans", "weights", "checks"]
-FILES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
-
-
-def layer_of(module: str) -> str:
-    """`byline.schemas.config` -> `schemas`, `byline.reader` -> `byline`, `numpy.typing` -> `numpy`."""
-    top, *below = module.split(".")
-    return below[0] if top == "byline" and below and below[0] in LAYERS else top
-
-
-def imported(source: str) -> Iterator[str]:
-    """Layers and top-level names of all that a source imports, those inside functions included."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (layer_of(alias.name) for alias in node.names)
-        # A relative import stays in its own layer.
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module == "byline":
-            yield from (layer_of(f"byline.{alias.name}") for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield layer_of(node.module)
-
-
-def forbidden(path: Path, source: str) -> set[str]:
-    """What a file at `path` (relative to the root) imports against the rules."""
-    layer, names = path.parts[0], set(imported(source))
-    if layer != "byline":
-        return names & {*LAYERS[LAYERS.index(layer) + 1 :], "tests", "benchmarks"}
-    trainers = {"torch"} if path.parts[1] == "adapters" else set()
-    return names - set(sys.stdlib_module_names) - {"byline", "numpy", "pyarrow"} - trainers
-
-
-def later_packages(package: str, source: str) -> set[str]:
-    """Packages of `transforms/` that a module of one of them imports though they stand behind it."""
-    modules = [node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
-    modules += [a.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import) for a in node.names]
-    imported_packages = {name.split(".")[2] for name in modules if name.startswith("byline.transforms.")}
-    return imported_packages & set(PACKAGES[PACKAGES.index(package) + 1 :])
+BUILD_SIDE = ("byline.pipelines", "byline.schemas", "byline.transforms")
 
 
 def classes_of(source: str, base: str) -> list[str]:
@@ -61,36 +23,30 @@ def classes_of(source: str, base: str) -> list[str]:
     return [node.name for node in classes if any(ast.unparse(item).split(".")[-1] == base for item in node.bases)]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_file_imports_only_its_own_layer_and_those_below(path):
-    assert forbidden(path.relative_to(ROOT), path.read_text(encoding="utf-8")) == set()
+@pytest.fixture(scope="module")
+def graph():
+    """Every import of every module, those inside functions included."""
+    return grimp.build_graph("byline", include_external_packages=True, cache_dir=None)
 
 
-def test_every_package_of_transforms_has_its_place():
-    assert sorted(path.parent.name for path in (ROOT / "transforms").glob("*/__init__.py")) == sorted(PACKAGES)
+def test_all_four_folders_are_seen(graph):
+    files = [path for name in ("byline", "pipelines", "schemas", "transforms") for path in (ROOT / name).rglob("*.py")]
+    modules = [module for module in graph.modules if not graph.is_module_squashed(module)]
+    assert len(modules) == len(files)
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_a_package_imports_none_behind_it(package):
-    files = sorted((ROOT / "transforms" / package).glob("*.py"))
-    found = {path.name: later_packages(package, path.read_text(encoding="utf-8")) for path in files}
-    assert {name: some for name, some in found.items() if some} == {}
-
-
-@pytest.mark.parametrize(
-    ("package", "source", "found"),
-    [
-        ("store", "from byline.transforms.files.storage import join\nimport byline.transforms.documents.coder", set()),
-        (
-            "store",
-            "from byline.transforms.plans import planning\nfrom byline.transforms.shards.packing import pack",
-            {"plans", "shards"},
-        ),
-        ("files", "def late():\n    import byline.transforms.documents.coder", {"documents"}),
-    ],
-)
-def test_the_rule_for_packages_finds_what_is_forbidden(package, source, found):
-    assert later_packages(package, source) == found
+def test_a_trainer_needs_numpy_and_pyarrow_alone(graph):
+    needed = {
+        name: [
+            imported
+            for imported in graph.find_modules_directly_imported_by(name)
+            if graph.is_module_squashed(imported) and imported not in sys.stdlib_module_names
+        ]
+        for name in graph.modules
+        if name.split(".")[0] == "byline" and not name.startswith(BUILD_SIDE)
+    }
+    assert set(needed.pop("byline.adapters.torch")) == {"numpy", "torch"}
+    assert {imported for names in needed.values() for imported in names} == {"numpy", "pyarrow"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "pipelines").rglob("*.py")), ids=lambda path: path.name)
@@ -98,24 +54,40 @@ def test_an_entry_module_holds_no_dofn(path):
     assert classes_of(path.read_text(encoding="utf-8"), "DoFn") == []
 
 
-@pytest.mark.parametrize(
-    ("path", "source", "found"),
-    [
-        ("byline/reader.py", "import numpy as np\nimport pyarrow.ipc\nimport json\nfrom byline.shards import X", set()),
-        ("byline/reader.py", "import torch", {"torch"}),
-        ("byline/adapters/pytorch.py", "import torch.utils.data", set()),
-        ("byline/adapters/pytorch.py", "from byline.schemas.config import Config", {"schemas"}),
-        ("schemas/config.py", "import pydantic\nfrom byline.errors import BylineError", set()),
-        ("schemas/config.py", "def late():\n    from byline.transforms.files import storage", {"transforms"}),
-        ("transforms/shards/packing.py", "import byline.pipelines.cli", {"pipelines"}),
-        ("transforms/shards/packing.py", "from tests.support.shards import rows\nfrom . import storage", {"tests"}),
-        ("pipelines/cli.py", "from byline.transforms.files import storage\nfrom byline.schemas import config", set()),
-    ],
-)
-def test_the_rules_find_what_is_forbidden(path, source, found):
-    assert forbidden(Path(path), source) == found
-
-
 def test_a_dofn_is_found_under_either_name():
     source = "class A(beam.DoFn): ...\nclass B(DoFn): ...\nclass C(beam.PTransform): ..."
     assert classes_of(source, "DoFn") == ["A", "B"]
+
+
+PLANTED = {
+    "byline/__init__.py": "from byline import transforms",
+    "byline/reader.py": "def late():\n    import byline.schemas.config",
+    "schemas/plan.py": "from byline.transforms.files import storage\nfrom tests.support import small",
+    "transforms/shards/packing.py": "import byline.pipelines.cli",
+    "transforms/store/store_index.py": "from byline.transforms.plans import planning",
+    "transforms/unlisted/__init__.py": "",
+}
+
+
+def test_what_is_forbidden_is_found(tmp_path):
+    for name in ("byline", "pipelines", "schemas", "transforms"):
+        shutil.copytree(ROOT / name, tmp_path / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for path, lines in PLANTED.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        with open(tmp_path / path, "a", encoding="utf-8") as file:
+            file.write(f"\n{lines}\n")
+    command = [Path(sys.executable).parent / "lint-imports", "--no-cache", "--no-logo"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "0 kept, 4 broken" in done.stdout
+    for line in (
+        "byline is not allowed to import byline.transforms:",
+        "byline.reader -> byline.schemas.config",
+        "byline.schemas.plan -> byline.transforms.files.storage",
+        "byline.schemas.plan -> tests",
+        "byline.transforms.shards.packing -> byline.pipelines.cli",
+        "byline.transforms.store.store_index -> byline.transforms.plans.planning",
+        "- byline.transforms.unlisted",
+    ):
+        assert line in done.stdout

@@ -23,7 +23,7 @@ from byline.schemas.config import Config
 from byline.schemas.inputs import input_table
 from byline.schemas.ledger import DrawCounts
 from byline.schemas.plan import Plan
-from byline.shards import FORMAT, VERSION, shard_metadata
+from byline.shards import FORMAT, shard_metadata
 from byline.transforms.documents.counters import shard_counts, total
 from byline.transforms.documents.work_lists import ReadPlan
 from byline.transforms.files import storage
@@ -122,9 +122,9 @@ def _make_room(output: str, plan: Plan, console: Console, *, overwrite: bool) ->
             f"{output}: holds a finished build of another plan; choose another `output`, "
             f"or give --overwrite to replace it"
         )
+    shards = [plans.shard_path(*shard) for shard in plans.read_plan(content, plan_uri).shards()]
     storage.delete_file(manifest_uri)
     storage.delete_folder(storage.join(output, WORK_FOLDER))
-    shards = (plans.shard_path(*shard) for shard in plans.read_plan(content, plan_uri).shards())
     storage.side_by_side(storage.delete_file, (storage.join(output, shard) for shard in shards))
     return True
 
@@ -221,7 +221,7 @@ def _finish(config: Config, plan: Plan, state: StoreState, job: AssembleJob, inp
         }
     manifest = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": manifests.MANIFEST_VERSION,
         "sequence_length": config.sequence.length,
         "ids": config.shard.ids,
         "tokenizer": {**job.tokenizer.to_json(), "markers": _markers(config)},

@@ -1,14 +1,13 @@
 """`byline build`: prepare what is missing, plan, assemble what is missing."""
 
 import time
-from collections import Counter
 
 from rich.console import Console
 
 from byline import manifest as manifests
 from byline.pipelines.commands.assemble import assemble, show_result
 from byline.pipelines.commands.plan import make_recipe_plan
-from byline.pipelines.commands.prepare import StoreState, prepare
+from byline.pipelines.commands.prepare import prepare
 from byline.pipelines.console import plan_report
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
@@ -30,7 +29,6 @@ def build(config: Config, settings: RunnerSettings, console: Console, *, overwri
     console.print(
         f"prepare   {size / 1e6:,.1f} MB of text in {len(state.runs)} runs, {prepared - started:.1f} s", highlight=False
     )
-    _show_dropped(state, console)
     plan = make_recipe_plan(config, state, settings)
     planned = time.monotonic()
     console.print(f"plan      {len(plan.shards())} shards, {planned - prepared:.1f} s", highlight=False)
@@ -38,12 +36,3 @@ def build(config: Config, settings: RunnerSettings, console: Console, *, overwri
     assemble(config, plan, state, settings, console, overwrite=overwrite)
     console.print(f"assemble  {config.output}, {time.monotonic() - planned:.1f} s", highlight=False, markup=False)
     show_result(config.output, console)
-
-
-def _show_dropped(state: StoreState, console: Console) -> None:
-    """One line for each source and reason."""
-    dropped: Counter[tuple[str, str]] = Counter()
-    for run in state.runs:
-        dropped.update({(run.source, reason): count for reason, count in run.dropped.items()})
-    for (source, reason), count in sorted(dropped.items()):
-        console.print(f"dropped of {source} ({reason}): {count:,} documents", highlight=False)

@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.text import Text
 
 from byline.errors import BylineError
+from byline.pipelines.recipes import load_recipe
 from byline.schemas.config import Config
-from byline.schemas.config_file import load_config
 from byline.transforms.store.fingerprint import changed_keys, settings_by_path, source_settings
 
 _TEXT = 60  # characters of a value that are shown
@@ -98,7 +98,7 @@ def diff(before: Path, after: Path, console: Console) -> None:
     Raises:
         BylineError: one of the files is no valid configuration.
     """
-    both = compare(load_config(before), load_config(after))
+    both = compare(load_recipe(before), load_recipe(after))
     effects = [(change, effect_of(change, both)) for change in find_changes(both.before, both.after)]
     if not effects:
         console.print("no key differs", highlight=False)
@@ -154,7 +154,8 @@ _HALVES = ("token store", "recipe", "folders")
 def _half(path: tuple[str, ...]) -> str:
     if path[0] in ("store", "output"):
         return "folders"
-    is_store = path[0] in ("sources", "classifiers") or path[:2] in (("tokenizer", "file"), ("tokenizer", "library"))
+    is_store = path[0] in ("sources", "classifiers", "filter")
+    is_store = is_store or path[:2] in (("tokenizer", "file"), ("tokenizer", "library"))
     return "token store" if is_store else "recipe"
 
 
@@ -216,11 +217,18 @@ def _store_effect(change: Change, both: Comparison) -> Effect:
             return Effect(half, f"plans and assembles without {source}", Level.ASSEMBLE)
         if len(path) == 2:
             return Effect(half, f"prepares {source}", Level.ASSEMBLE, frozenset([source]))
+        if path[2] == "filter" and not _stale_by(f"sources.{source}.filter", both):
+            return Effect(half, "nothing: the same rules")
         if path[2] == "path":
             return Effect(half, f"reads what is new of {source}", Level.PLAN, reads=frozenset([source]))
         return Effect(half, f"prepares {source} again", Level.ASSEMBLE, frozenset([source]))
     if change.key == "tokenizer.library":
         return Effect(half, "nothing: the ids are the same")
+    if path[0] == "filter":
+        stale = _stale_by("filter", both)
+        if not stale:
+            return Effect(half, "nothing: the same rules, or no source that is read")
+        return Effect(half, f"prepares {_names(stale)} again", Level.ASSEMBLE, stale)
     stale = _stale_by("tokenizer.file" if path[0] == "tokenizer" else ".".join(path[:2]), both)
     if stale:
         return Effect(half, f"prepares {_names(stale)} again", Level.ASSEMBLE, stale)

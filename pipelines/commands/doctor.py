@@ -165,10 +165,10 @@ def check_recipe(path: str, runner: str | None = None) -> Iterator[Check]:
         path: the configuration.
         runner: whose workers are to open it, too; None for this machine.
     """
-    from byline.schemas.config_file import load_config
+    from byline.pipelines.recipes import load_recipe
 
     try:
-        config = load_config(path)
+        config = load_recipe(path)
     except BylineError as error:
         yield Check("configuration", State.FAILED, one_line(error), f"edit {path}")
         return
@@ -177,6 +177,7 @@ def check_recipe(path: str, runner: str | None = None) -> Iterator[Check]:
         yield _check_source(name, source, path)
     for name, classifier in config.classifiers.items():
         yield check_model(name, classifier.model, path)
+    yield from _check_filters(config, path)
     yield _check_tokenizer(config, path)
     for key in ("store", "output"):
         yield from _check_folder(key, getattr(config, key))
@@ -196,9 +197,9 @@ def _check_source(name: str, source: "Source", path: str) -> Check:
     return Check(f"source {name}", State.OK, found)
 
 
-def check_model(name: str, model: str, path: str) -> Check:
+def check_model(name: str, model: str, path: str, key: str | None = None) -> Check:
     """Whether a file is a fastText model, by its first bytes; reading it whole may take minutes."""
-    mend = f"correct classifiers.{name}.model in {path}"
+    mend = f"correct {key or f'classifiers.{name}.model'} in {path}"
     from byline.transforms.files.storage import open_random
 
     try:
@@ -209,6 +210,23 @@ def check_model(name: str, model: str, path: str) -> Check:
     if magic != FASTTEXT_MAGIC:
         return Check(f"model {name}", State.FAILED, f"{model}: not a fastText model (.bin)", mend)
     return Check(f"model {name}", State.OK, f"{model}, {_size(size)}")
+
+
+def _check_filters(config: "Config", path: str) -> Iterator[Check]:
+    """Whether the lists and models of rules can be opened, and their functions imported."""
+    from byline.transforms.filters.tables import all_rules
+
+    for where, rule in all_rules(config):
+        if (model := rule.files().get("model")) is not None:
+            yield check_model(rule.reason, model, path, f"{where}.model")
+            continue
+        try:
+            what = rule.look()
+        except BylineError as error:
+            yield Check(rule.reason, State.FAILED, one_line(error), f"correct {where} in {path}")
+        else:
+            if what is not None:
+                yield Check(rule.reason, State.OK, what)
 
 
 def _check_tokenizer(config: "Config", path: str) -> Check:

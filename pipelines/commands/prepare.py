@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from byline.errors import BylineError
+from byline.pipelines.console.funnel import funnels_of, show_funnels
 from byline.pipelines.console.leftovers import clean_store
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.engine import job_shower, show_counts
@@ -22,6 +23,7 @@ from byline.transforms.documents.counters import run_counts, total
 from byline.transforms.documents.work_lists import ListInputs, write_lines
 from byline.transforms.files import storage
 from byline.transforms.filters.filtering import FilterDocuments
+from byline.transforms.filters.tables import rules_of
 from byline.transforms.formatters.formatting import FormatDocuments
 from byline.transforms.scores.scoring import ScoreQuality
 from byline.transforms.store import store_index
@@ -134,6 +136,7 @@ def prepare(config: Config, settings: RunnerSettings, console: Console) -> Store
         console.print(
             f"prepare   nothing to do: {len(state.inputs)} files are in {escape(config.store)}", highlight=False
         )
+        show_funnels(funnels_of(config, state.runs), console)
         return state
     _explain(config, state, pending, console)
     known = _remove_stale(state)
@@ -153,6 +156,7 @@ def prepare(config: Config, settings: RunnerSettings, console: Console) -> Store
     assert not done.pending(), f"not prepared after a run without errors: {[file.path for file in done.pending()]}"
     written = total(run_counts(run) for run in done.runs if run.uri not in before)
     show_counts(console, "prepare", settings, result, written)
+    show_funnels(funnels_of(config, done.runs), console)
     return done
 
 
@@ -160,6 +164,7 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
     # Without patterns, of which a source may list thousands: the workers are given each file by its path.
     sources = {name: source.model_copy(update={"path": []}) for name, source in config.sources.items()}
     given = {name: set(source.score) for name, source in config.sources.items()}
+    rules = {name: rules_of(config, name) for name in config.sources}
     models = storage.join(config.store, MODELS_FOLDER)
 
     def wire(pipeline: beam.Pipeline) -> object:
@@ -171,7 +176,7 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
             | "FormatDocuments" >> FormatDocuments(sources)
             | "ExtractMetadata" >> ExtractMetadata()
             | "ScoreQuality" >> ScoreQuality(dict(config.classifiers), models, given)
-            | "FilterDocuments" >> FilterDocuments()
+            | "FilterDocuments" >> FilterDocuments(rules, models)
             | "Tokenize" >> Tokenize(config.tokenizer)
             | "WriteRuns" >> WriteRuns(state.folders, state.fingerprints)
         )

@@ -238,7 +238,7 @@ def _tell_output(build: Build, shards: list[ShardReport], report: _Report) -> No
 
 def _tell_ledger(build: Build, shards: list[ShardReport], report: _Report) -> None:
     problems = check_drawn(build.manifest, build.plan)
-    problems += check_sources(build.manifest, build.inputs.names, build.rows)
+    problems += check_sources(build.manifest, build.config, build.inputs.names, build.rows)
     by_phase: dict[str, list[ShardReport]] = {phase.name: [] for phase in build.manifest.phases}
     for (phase, _), shard in zip(build.shards(), shards, strict=True):
         by_phase[phase.name].append(shard)

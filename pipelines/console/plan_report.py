@@ -10,6 +10,7 @@ phase        source  documents  tokens   asked  planned      epochs
 conditioned  c4          1,034   3.9 M  35.00%   35.04%  0.000-1.015
              dclm        1,023   3.8 M  65.00%   64.96%  0.000-0.422
                                         (then the picture of `byline.pipelines.console.plan_picture`)
+dropped of dclm: 12 of 5,000 documents (0.24%): empty_text 12
 unused of dclm (budget): 1,298 documents, 4.7 M tokens
 reads: 270 ranges of 60.1 kB on average, 30 runs
 note ...
@@ -26,7 +27,9 @@ from rich.console import Console
 from rich.text import Text
 
 from byline.pipelines.commands.prepare import StoreState
+from byline.pipelines.console.funnel import Funnel
 from byline.pipelines.console.plan_picture import draw_timeline, leave_row, short
+from byline.pipelines.console.tables import aligned
 from byline.schemas.plan import Plan
 from byline.transforms.store.range_reads import RangeReads, count_reads, merged_runs
 
@@ -46,7 +49,7 @@ FEW_ROWS = 100
 Values = dict[str, Any]
 
 
-def report(plan: Plan, state: StoreState) -> Values:
+def report(plan: Plan, state: StoreState, funnels: Sequence[Funnel] = ()) -> Values:
     """Everything that `byline plan` says, as plain values; docs/plan.md lists the keys."""
     length = plan.header["sequence"]["length"]
     phases = [_phase(plan, phase, length) for phase in plan.header["phases"]]
@@ -61,20 +64,21 @@ def report(plan: Plan, state: StoreState) -> Values:
         "expected_tokens": main * length,
         "phases": phases,
         "sources": sources,
+        "funnel": {funnel.source: funnel.to_json() for funnel in funnels},
         "reads": {**_reads_entry(reads), "compacted": None if merged is None else _reads_entry(merged)},
         "notes": list(plan.header["notes"]),
         "warnings": _warnings(phases, sources, reads, merged),
     }
 
 
-def as_json(plan: Plan, state: StoreState) -> str:
+def as_json(plan: Plan, state: StoreState, funnels: Sequence[Funnel] = ()) -> str:
     """`report` as one JSON object."""
-    return json.dumps(report(plan, state), indent=1, ensure_ascii=False)
+    return json.dumps(report(plan, state, funnels), indent=1, ensure_ascii=False)
 
 
-def show(plan: Plan, state: StoreState, console: Console) -> None:
+def show(plan: Plan, state: StoreState, console: Console, funnels: Sequence[Funnel] = ()) -> None:
     """Prints the report."""
-    found = report(plan, state)
+    found = report(plan, state, funnels)
     lines: list[Text] = [
         *_phase_lines(found),
         Text(),
@@ -82,6 +86,7 @@ def show(plan: Plan, state: StoreState, console: Console) -> None:
         Text(),
         *draw_timeline(found["phases"], found["sequence_length"], console.width, is_ascii=console.options.ascii_only),
         Text(),
+        *map(Text, _dropped_lines(found)),
         *map(Text, _unused_lines(found)),
         Text(_read_line(found["reads"])),
         *(Text.assemble(("note", "yellow"), f" {note}") for note in found["notes"]),
@@ -212,7 +217,7 @@ def _phase_lines(found: Values) -> list[Text]:
     leaves = [
         _leave_line(phase, shards, found["expected_rows"]) for phase in found["phases"] if phase["branch"] is not None
     ]
-    return [*_table(head, rows, left={0, 4}), *map(Text, leaves)]
+    return [*aligned(head, rows, left={0, 4}), *map(Text, leaves)]
 
 
 def _leave_line(phase: Values, shards: Mapping[str, int], rows: int) -> str:
@@ -240,7 +245,20 @@ def _source_lines(found: Values) -> list[Text]:
                 ]
             )
     head = ["phase", "source", "documents", "tokens", "asked", "planned", "epochs"]
-    return _table(head, rows, left={0, 1})
+    return aligned(head, rows, left={0, 1})
+
+
+def _dropped_lines(found: Values) -> list[str]:
+    lines = []
+    for source, funnel in found["funnel"].items():
+        reasons = [f"{reason} {number:,}" for reason, number in funnel["dropped"].items() if number]
+        if reasons:
+            dropped = funnel["read"] - funnel["kept"]
+            lines.append(
+                f"dropped of {source}: {dropped:,} of {funnel['read']:,} documents "
+                f"({dropped / funnel['read']:.2%}): {', '.join(reasons)}"
+            )
+    return lines
 
 
 def _unused_lines(found: Values) -> list[str]:
@@ -258,16 +276,3 @@ def _read_line(reads: Values) -> str:
 
 def _percent(share: float) -> str:
     return f"{share:.2%}"
-
-
-def _table(head: list[str], rows: list[list[str]], left: set[int]) -> list[Text]:
-    """Aligned columns that are never cut, whatever the console; numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if number in left else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [head, *rows]
-    ]
-    return [Text(lines[0], "bold"), *map(Text, lines[1:])]

@@ -26,7 +26,7 @@ NEEDED = {
     "temp_location": "gs://BUCKET/tmp",
 }
 # What workers open of a recipe, by what a command has them do.
-PREPARING = ("sources", "classifiers", "tokenizer", "store")
+PREPARING = ("sources", "classifiers", "filter", "tokenizer", "store")
 PLANNING = ("store",)
 ASSEMBLING = ("tokenizer", "store", "output")
 BUILDING = (*PREPARING, "output")
@@ -92,6 +92,10 @@ def locations_of(config: "Config", sections: Iterable[str]) -> Iterator[tuple[st
                 yield from ((f"sources.{name}.path", pattern) for pattern in source.patterns if not source.is_made)
         elif section == "classifiers":
             yield from ((f"classifiers.{name}.model", found.model) for name, found in config.classifiers.items())
+        elif section == "filter":
+            from byline.transforms.filters.tables import filter_files
+
+            yield from filter_files(config)
         elif section == "tokenizer":
             yield "tokenizer.file", config.tokenizer.file
         else:

@@ -77,7 +77,7 @@ def test_a_raw_field_beside_its_hash(manifest_with):
         ({"template": "fixed "}, {"host": "a"}, None, "no field 'host'; its fields are none$"),
         ({}, {}, "plain", "phase 'plain' is not conditioned; choose from first, second"),
         ({}, {}, "third", "phase 'third' is not conditioned; choose from first, second"),
-        ({"place": "after"}, {}, None, "phase 'first' puts its template after the text"),
+        ({"position": "after"}, {}, None, "phase 'first' puts its template after the text"),
     ],
 )
 def test_mistakes(manifest_with, condition, values, phase, message):

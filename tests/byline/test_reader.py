@@ -270,10 +270,10 @@ def test_a_directory_without_a_manifest(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"version": 2}, r"not a manifest of version 1 \(found 2\); a newer Byline wrote it, so update this one"),
-        ({"version": 0}, r"not a manifest of version 1 \(found 0\); build again"),
-        ({"version": None}, r"not a manifest of version 1 \(found None\); build again"),
-        ({"format": "other", "version": 2}, 'expected "format": "byline-shards"; this is another kind of file'),
+        ({"version": 3}, r"not a manifest of version 2 \(found 3\); a newer Byline wrote it, so update this one"),
+        ({"version": 1}, r"not a manifest of version 2 \(found 1\); delete this build or choose another `output`"),
+        ({"version": None}, r"not a manifest of version 2 \(found None\); delete this build"),
+        ({"format": "other", "version": 3}, 'expected "format": "byline-shards"; this is another kind of file'),
     ],
 )
 def test_another_version(build, values, message):
@@ -298,7 +298,11 @@ def edit_manifest(directory: Path, **changes) -> None:
         (lambda d, shard: edit_manifest(d, bytes=17), "bytes [0-9]+, the manifest says 17"),
         (lambda d, shard: rewrite_metadata(shard, plan_sha256="cd" * 32), "plan_sha256 cdcd"),
         (lambda d, shard: rewrite_metadata(shard, phase="cooled"), "phase cooled, the manifest says conditioned"),
-        (lambda d, shard: rewrite_metadata(shard, version=2), "shard version 2"),
+        (lambda d, shard: rewrite_metadata(shard, version=2), r"not a shard of version 1 \(found 2\); a newer Byline"),
+        (
+            lambda d, shard: rewrite_metadata(shard, version=0),
+            r"not a shard of version 1 \(found 0\); delete this build",
+        ),
         (lambda d, shard: rewrite_metadata(shard, rows_per_batch=3), "rows 7, the manifest says 5"),
         (lambda d, shard: shard.write_bytes(shard.read_bytes()[:-9]), "cannot be read as an Arrow file"),
         (lambda d, shard: shard.write_bytes(b""), "cannot be read as an Arrow file"),

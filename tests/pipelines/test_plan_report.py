@@ -106,6 +106,7 @@ def test_json_has_everything_exact() -> None:
         "expected_tokens",
         "phases",
         "sources",
+        "funnel",
         "reads",
         "notes",
         "warnings",

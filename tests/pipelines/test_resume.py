@@ -19,6 +19,7 @@ from byline.pipelines.commands.build import build as run_build
 from byline.pipelines.commands.plan import plan
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import parse_config
+from byline.schemas.plan import PLAN_VERSION
 from byline.schemas.store import RunInfo
 from byline.transforms.store.store_index import read_runs
 from tests.support.builds import build, digests, kill_when, manifest_of, quiet, verify
@@ -222,6 +223,16 @@ def test_a_changed_recipe_needs_overwrite(done: dict[str, Any], make_build: Call
     assert digests(out) == digests(make_build(sequence={"length": 64, "packing": "concat"}))
     assert verify(out)[0] == 0
     assert runs_of(done, "dclm") == runs
+
+
+def test_a_build_with_a_plan_of_another_version_is_not_touched(done: dict[str, Any]) -> None:
+    plan_file = Path(done["output"]) / "plan.arrow"
+    content = plan_file.read_bytes()
+    plan_file.write_bytes(content.replace(f'"version": {PLAN_VERSION}'.encode(), b'"version": 1'))
+    before = times(Path(done["output"]))
+    with pytest.raises(BylineError, match=r"plan\.arrow: not a plan of version .* choose another `output`, and build"):
+        build(done, overwrite=True)
+    assert times(Path(done["output"])) == before
 
 
 def test_a_recipe_with_fewer_shards_leaves_none_of_the_others_behind(done: dict[str, Any]) -> None:

@@ -2,10 +2,10 @@
 
     python -m tests.reference.compare_build OUT
 
-The reference reads the raw files, formatters, tokenizes with `tokenizers`, fills, packs and masks in plain Python. Of
-the build it takes what the plan fixed: ranges, predicates, kept values and borders of bins; of the token store only
-scores, labels and kept numbers, for which those were drawn. Templates may use `url`, `host`, `registered_domain`,
-`path`, `source`, sizes, labels, kept fields that are text or int, and any number in bins.
+The reference reads the raw files, formats, filters, tokenizes with `tokenizers`, fills, packs and masks in plain
+Python. Of the build it takes what the plan fixed: ranges, predicates, kept values and borders of bins; of the token
+store only scores, labels and kept numbers, for which those were drawn. Templates may use `url`, `host`,
+`registered_domain`, `path`, `source`, sizes, labels, kept fields that are text or int, and any number in bins.
 """
 
 import json
@@ -23,9 +23,10 @@ from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.corpora import Source, SourceFormat
 from byline.schemas.documents import InputFile
+from byline.schemas.filters import write_entry
 from byline.schemas.plan import Plan, read_plan
 from byline.transforms.corpora.listing import list_inputs
-from tests.reference import assembly, documents, hashing, layout
+from tests.reference import assembly, documents, filters, hashing, layout
 from tests.reference.urls import parse_url
 from tests.support import small
 
@@ -83,12 +84,26 @@ def read_corpus(config: Config, tokenizer: Tokenizer, added: Mapping[str, int]) 
         for raw in read_raw(file, source):
             text, loss_spans, special_spans = documents.formatted(raw, source)
             raw = replace(raw, text=text)
-            if documents.drop_reason(raw) is not None:
+            if documents.drop_reason(raw) is not None or is_refused(raw, config, stored.get(raw.row, {})):
                 continue
             tokens, masked = layout.tokenize_marked(tokenizer, raw.text, loss_spans, special_spans, names)
             if documents.drop_reason(raw, tokens) is not None:
                 continue
             yield _document(raw, numbers[file.source, file.path], tokens, masked, source, stored.get(raw.row, {}))
+
+
+def is_refused(raw: documents.RawDocument, config: Config, stored: Mapping[str, Any]) -> bool:
+    """Whether a rule of the source's filter refuses a document.
+
+    Scores and labels of a classifier are those of the token store, so of a document that is not in it they are unknown.
+    """
+    source = config.sources[raw.source]
+    entries = [*([] if source.is_made else config.filter), *source.filter]
+    fields = {**source.score, **{name: name for name in source.keep}}
+    given = {name: documents.value_at(raw.record, field) for name, field in fields.items()}
+    values = {"url": raw.url, **dict(zip(("host", "registered_domain"), parse_url(raw.url), strict=False))}
+    seen = filters.Filtered(raw.text or "", {**given, **stored}, {**given, **stored, **values})
+    return filters.reason([write_entry(entry) for entry in entries], seen) is not None
 
 
 def read_raw(file: InputFile, source: Source) -> Iterator[documents.RawDocument]:

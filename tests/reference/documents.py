@@ -105,27 +105,28 @@ def _document(source: str, path: str, row: int, record: Any, shuffle_keys: dict[
     return RawDocument(source, path, row, text, url, record)
 
 
-def _string_at(record: Any, shuffle_key: str) -> str | None:
+def _string_at(record: Any, field: str) -> str | None:
     """The string at `a.b.c`, or None; ValueError for a record, a struct or a string of another type."""
-    return _string(shuffle_key, _value_at(record, shuffle_key))
+    return _string(field, value_at(record, field))
 
 
-def _value_at(record: Any, shuffle_key: str) -> Any:
+def value_at(record: Any, field: str) -> Any:
+    """What stands at `a.b.c`, None where it is absent; ValueError where something on the way is no struct."""
     value = record
-    for name in shuffle_key.split("."):
+    for name in field.split("."):
         if not isinstance(value, dict):
-            raise ValueError(f"{shuffle_key}: not a struct")
+            raise ValueError(f"{field}: not a struct")
         value = value.get(name)
         if value is None:
             return None
     return value
 
 
-def _string(shuffle_key: str, value: Any) -> str | None:
+def _string(field: str, value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueError(f"{shuffle_key}: not a string")
+        raise ValueError(f"{field}: not a string")
     value.encode()  # half a surrogate pair is no text: UnicodeEncodeError is a ValueError
     return value
 
@@ -197,7 +198,7 @@ def _chat(
     if after is None:
         after = "\n\n" if end is None else "\n"
     text, loss, special = "", [], []
-    messages = _value_at(raw.record, fields["messages"])
+    messages = value_at(raw.record, fields["messages"])
     if not isinstance(messages, list) or not messages:
         raise ValueError("no messages")
     for message in messages:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from byline.manifest import FILE_NAME, PhaseEntry, ShardEntry
-from byline.shards import FORMAT, SHARD_KEY, VERSION, shard_schema
+from byline.manifest import FILE_NAME, MANIFEST_VERSION, PhaseEntry, ShardEntry
+from byline.shards import FORMAT, SHARD_KEY, SHARD_VERSION, shard_schema
 
 PLAN = "ab" * 32
 CONDITION = {
@@ -89,7 +89,7 @@ def write_build(
         for number, rows in enumerate(shards):
             path = f"{name}/{number:05d}-of-{len(shards):05d}.arrow"
             metadata = {
-                "version": VERSION,
+                "version": SHARD_VERSION,
                 "sequence_length": length,
                 "rows_per_batch": rows_per_batch,
                 "phase": name,
@@ -111,7 +111,7 @@ def write_build(
     write_inputs(directory, inputs)
     manifest = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": MANIFEST_VERSION,
         "sequence_length": length,
         "ids": ids,
         "tokenizer": dict(tokenizer),

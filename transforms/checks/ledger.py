@@ -26,6 +26,7 @@ from byline.schemas.recipe import Condition, Packing
 from byline.schemas.store import RunInfo
 from byline.transforms.checks.plan import condition_of, sources_masking_own
 from byline.transforms.checks.reports import ShardCounts, SourceCounts
+from byline.transforms.filters.tables import drop_reasons_of
 
 _PAIR = {"documents": int, "tokens": int}
 _DRAWS = dict.fromkeys(DrawCounts.__dataclass_fields__, int) | {"discarded": {str: int}}
@@ -95,11 +96,14 @@ def _misfits(value: Any, shape: Any, where: str = "") -> Iterator[str]:
         yield f"{head}expected {shape.__name__}, found {value!r}"
 
 
-def check_sources(manifest: Manifest, names: list[tuple[str, str]], input_rows: np.ndarray) -> list[str]:
+def check_sources(
+    manifest: Manifest, config: Config, names: list[tuple[str, str]], input_rows: np.ndarray
+) -> list[str]:
     """Every document that was read is kept or dropped, every kept one used or unused.
 
     Args:
         manifest: of the build.
+        config: of the build.
         names: (source, path) of each input file.
         input_rows: int64 [files], records of each.
     """
@@ -118,6 +122,12 @@ def check_sources(manifest: Manifest, names: list[tuple[str, str]], input_rows: 
         for what, said, counted in sums:
             if said != counted:
                 problems.append(f"ledger, source {name}: {said:,} {what}, its lines sum to {counted:,}")
+        reasons = drop_reasons_of(config, name)
+        problems += [
+            f"ledger, source {name}: documents dropped for {reason!r}, a reason that none of its rules gives"
+            for reason in source["dropped"]
+            if not reasons.accepts(reason)
+        ]
         records = int(input_rows[owners == name].sum())
         if read["documents"] != records:
             problems.append(

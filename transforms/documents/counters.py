@@ -3,6 +3,7 @@
 ```
 prepare     runs  documents_read  text_bytes_read  dropped_<reason>  documents_kept  text_bytes_kept  tokens_kept
             documents_rewritten  rewrite_milliseconds  documents_scored  score_milliseconds
+            documents_filtered  filter_milliseconds
 assemble    shards  sequences  documents_drawn  positions  loss_tokens  padding  tokens_discarded
 both        store_retries   (calls on an object store that were tried again, the client's own tries left out)
 ```
@@ -28,7 +29,8 @@ from byline.transforms.files import object_store
 NAMESPACE = "byline"
 # What no file says.
 NOT_IN_LEDGER = frozenset(
-    {"documents_formatted", "format_milliseconds", "documents_scored", "score_milliseconds", "store_retries"}
+    {"documents_formatted", "format_milliseconds", "documents_scored", "score_milliseconds"}
+    | {"documents_filtered", "filter_milliseconds", "store_retries"}
 )
 
 

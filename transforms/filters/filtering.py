@@ -1,12 +1,13 @@
-"""Dropping documents that cannot be trained on, each with a reason that is counted.
+"""Dropping documents that have no text or that a rule refuses, each with a reason that is counted.
 
 ```
-text     "a cat"   ""            "\n \t"       null
-reason    null     empty_text    empty_text    missing_text
+text     "a cat"   ""            "\n \t"       null           "cat"
+reason    null     empty_text    empty_text    missing_text   filter_words    (words: {at_least: 2})
 ```
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
 import apache_beam as beam
 import pyarrow as pa
@@ -15,6 +16,9 @@ import pyarrow.compute as pc
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.schemas.documents import info_of, with_info
 from byline.schemas.reasons import DropReason
+from byline.transforms.documents.counters import count
+from byline.transforms.filters.applying import OpenRule, open_rules, refusals
+from byline.transforms.filters.rules import Rule
 
 
 def drop_reasons(text: pa.Array) -> pa.Array:
@@ -40,18 +44,40 @@ def apply_reasons(batch: pa.RecordBatch, reasons: pa.Array) -> pa.RecordBatch:
     return with_info(kept, info_of(batch).with_dropped(counts))
 
 
-def filter_documents(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Drops documents without text."""
-    return apply_reasons(batch, drop_reasons(batch["text"]))
+def filter_documents(batch: pa.RecordBatch, rules: Sequence[OpenRule] = ()) -> pa.RecordBatch:
+    """Drops documents without text, and those that a rule refuses."""
+    kept = apply_reasons(batch, drop_reasons(batch["text"]))
+    return apply_reasons(kept, refusals(kept, rules)) if rules else kept
 
 
 class _FilterDocumentsFn(beam.DoFn):
+    def __init__(self, rules: Mapping[str, Sequence[Rule]], cache_folder: str) -> None:
+        self._rules, self._cache_folder = rules, cache_folder
+
+    def setup(self) -> None:
+        self._open = {source: open_rules(rules, self._cache_folder) for source, rules in self._rules.items()}
+
     def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        yield filter_documents(batch)
+        rules = self._open.get(info_of(batch).source, []) if self._open else []
+        started = time.monotonic()
+        kept = filter_documents(batch, rules)
+        if rules:
+            milliseconds = round(1000 * (time.monotonic() - started))
+            count({"documents_filtered": len(batch), "filter_milliseconds": milliseconds})
+        yield kept
 
 
 class FilterDocuments(beam.PTransform):
-    """Document batches -> document batches with text in every row."""
+    """Document batches -> document batches with text in every row, without the documents that a rule refuses.
 
-    def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        return batches | "DropAndCount" >> beam.ParDo(_FilterDocumentsFn())
+    Args:
+        rules: source -> its rules, in order; none for a source that is not there.
+        cache_folder: where folded models are kept, a folder that every worker can reach.
+    """
+
+    def __init__(self, rules: Mapping[str, Sequence[Rule]] | None = None, cache_folder: str = "") -> None:
+        super().__init__()
+        self._settings = (dict(rules or {}), cache_folder)
+
+    def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[pa.RecordBatch]:
+        return batches | "DropAndCount" >> beam.ParDo(_FilterDocumentsFn(*self._settings))

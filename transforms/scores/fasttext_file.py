@@ -209,7 +209,16 @@ _digests: dict[tuple[str, int, int | None], str] = {}
 
 
 def model_sha256(path: str) -> str:
+    """The SHA-256 of a model's file; see `file_sha256`."""
+    return file_sha256(path, "a fastText model")
+
+
+def file_sha256(path: str, what: str = "a list or a model") -> str:
     """The SHA-256 of a file, in hex; computed once a process for a file of that path, size and time of change.
+
+    Args:
+        path: where it is.
+        what: what it should be, for the message.
 
     Raises:
         BylineError: there is no such file, or it may not be read.
@@ -217,7 +226,7 @@ def model_sha256(path: str) -> str:
     filesystem, inner = resolve(path)
     info = filesystem.get_file_info(inner)
     if info.type != fs.FileType.File:
-        raise BylineError(f"{path}: there is no such file; expected a fastText model")
+        raise BylineError(f"{path}: there is no such file; expected {what}")
     key = (path, info.size, info.mtime_ns)
     if key not in _digests:
         digest = hashlib.sha256()

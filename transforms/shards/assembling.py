@@ -25,7 +25,7 @@ from byline.schemas.config import Config
 from byline.schemas.ledger import DrawCounts
 from byline.schemas.plan import FILE_NAME, Plan, read_plan, shard_path
 from byline.schemas.recipe import Condition, Packing
-from byline.shards import PADDING_DOC_ID, VERSION, shard_schema
+from byline.shards import PADDING_DOC_ID, SHARD_VERSION, shard_schema
 from byline.transforms.documents.counters import count, count_retries, shard_counts
 from byline.schemas.plan import FieldValues
 from byline.transforms.files.storage import DigestedSink, exists, join, read_bytes, write_file
@@ -224,7 +224,7 @@ def _metadata(
 ) -> dict[str, Any]:
     condition = phase.gathering.condition
     return {
-        "version": VERSION,
+        "version": SHARD_VERSION,
         "sequence_length": job.length,
         "rows_per_batch": rows_per_batch(job.length, job.ids),
         "phase": phase.name,

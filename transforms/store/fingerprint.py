@@ -18,14 +18,16 @@ from byline.schemas.config import Config
 from byline.schemas.store import STORE_VERSION
 from byline.transforms.corpora.metadata import snapshot_id
 from byline.transforms.corpora.reading import TARGET_BYTES
+from byline.transforms.filters.rules import Rule
+from byline.transforms.filters.tables import columns_of, common_rules, own_rules
 from byline.transforms.formatters.formatting import module_sha256
-from byline.transforms.scores.fasttext_file import model_sha256
+from byline.transforms.scores.fasttext_file import file_sha256, model_sha256
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 
 def source_settings(config: Config, source: str) -> dict[str, Any]:
     """Everything, by configuration key, that decides the runs of one source."""
-    runs_depend_on = settings_by_path(config, source)
+    runs_depend_on = {**settings_by_path(config, source), **_filter_settings(config, source, with_files=True)}
     for name, classifier in config.classifiers.items():
         if name not in config.sources[source].score:
             runs_depend_on[f"classifiers.{name}.model"] = f"sha256 {model_sha256(classifier.model)}"
@@ -46,7 +48,7 @@ def source_settings(config: Config, source: str) -> dict[str, Any]:
 
 def settings_by_path(config: Config, source: str) -> dict[str, Any]:
     """What of these the configuration says, with paths in place of what is in the files; reads none of them."""
-    settings = config.sources[source].model_dump(mode="json", exclude={"path"})
+    settings = config.sources[source].model_dump(mode="json", exclude={"path", "filter"})
     runs_depend_on: dict[str, Any] = {f"sources.{source}.{key}": value for key, value in settings.items()}
     for name, classifier in config.classifiers.items():
         if name not in config.sources[source].score:
@@ -55,7 +57,28 @@ def settings_by_path(config: Config, source: str) -> dict[str, Any]:
     if config.sources[source].formatter is not None:
         # A formatter may put added tokens into a text, by the ids that their order gives them.
         runs_depend_on["tokenizer.add"] = config.tokenizer.add
-    return {**runs_depend_on, "tokenizer.file": config.tokenizer.file}
+    return {**runs_depend_on, **_filter_settings(config, source), "tokenizer.file": config.tokenizer.file}
+
+
+def _filter_settings(config: Config, source: str, *, with_files: bool = False) -> dict[str, Any]:
+    """The rules of a source, all settings written out; none for a source without.
+
+    Args:
+        config: the configuration.
+        source: the source's name.
+        with_files: whether files stand with what is in them, and rules with the versions of what they use.
+    """
+    columns = columns_of(config, source)
+    rules = {"filter": common_rules(config, columns), f"sources.{source}.filter": own_rules(config, columns)}
+    return {key: [_rule_settings(rule, with_files) for rule in listed] for key, listed in rules.items() if listed}
+
+
+def _rule_settings(rule: Rule, with_files: bool) -> dict[str, Any]:
+    settings = {"rule": rule.kind, **rule.model_dump(mode="json", exclude_none=True)}
+    if with_files:
+        settings |= {setting: f"sha256 {file_sha256(uri)}" for setting, uri in rule.files().items()}
+        settings |= rule.versions()
+    return settings
 
 
 def fingerprint(runs_depend_on: dict[str, Any]) -> str:

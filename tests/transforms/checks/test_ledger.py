@@ -92,7 +92,7 @@ COUNTED = {"a": counts("c4", 8, 5, 1, 0), "b": counts("dclm", 4, 4, 0, 4)}
 
 
 def problems(made: Manifest, config: Config, said: dict[str, Any] = SAID) -> list[str]:
-    found = check_sources(made, NAMES, RECORDS)
+    found = check_sources(made, config, NAMES, RECORDS)
     for entry in made.phases:
         found += check_phase(made, config, entry, [COUNTED[entry.name]], [said[entry.name]])
     return found
@@ -113,12 +113,12 @@ def set_at(value: Any, where: str, to: Any) -> None:
 @pytest.mark.parametrize(
     ("where", "to", "problem"),
     [
-        ("sources.c4.read.documents", 5, "ledger, source c4: 5 documents read, its stages sum to 4"),
+        ("sources.c4.read.documents", 5, "ledger, source c4: 5 documents read, its lines sum to 4"),
         ("sources.c4.read.documents", 5, "ledger, source c4: 5 documents read, inputs.arrow has 4 records"),
-        ("sources.c4.dropped.empty_text", 1, "ledger, source c4: 4 documents read, its stages sum to 3"),
-        ("sources.c4.kept.documents", 3, "ledger, source c4: 3 documents kept, its stages sum to 2"),
-        ("sources.c4.kept.tokens", 13, "ledger, source c4: 13 tokens kept, its stages sum to 12"),
-        ("sources.dclm.unused.budget.tokens", 9, "ledger, source dclm: 12 tokens kept, its stages sum to 11"),
+        ("sources.c4.dropped.empty_text", 1, "ledger, source c4: 4 documents read, its lines sum to 3"),
+        ("sources.c4.kept.documents", 3, "ledger, source c4: 3 documents kept, its lines sum to 2"),
+        ("sources.c4.kept.tokens", 13, "ledger, source c4: 13 tokens kept, its lines sum to 12"),
+        ("sources.dclm.unused.budget.tokens", 9, "ledger, source dclm: 12 tokens kept, its lines sum to 11"),
         ("sources.dclm.used.documents", 2, "ledger, source dclm: 2 documents used, 1 drawn"),
         ("phases.b.padding", 3, "phase b: the manifest says 3 padding, the shards have 4"),
         ("phases.b.padding", 3, "phase b: the manifest says 7 positions and padding, the shards have 8"),

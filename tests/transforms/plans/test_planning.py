@@ -10,7 +10,7 @@ import pytest
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
-from byline.schemas.plan import Plan, read_plan
+from byline.schemas.plan import PLAN_VERSION, Plan, read_plan
 from byline.schemas.recipe import Packing
 from byline.transforms.plans import planning
 from byline.transforms.plans.planning import check_draws, inputs_sha256, make_plan
@@ -202,6 +202,20 @@ def test_a_plan_reads_back(folder: Path, store: SmallStore, tmp_path: Path) -> N
     assert found.shards() == plan.shards()
     with pytest.raises(BylineError, match=r"^plan\.arrow: not an Arrow IPC file"):
         read_plan(b"no plan", "plan.arrow")
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (PLAN_VERSION - 1, r"delete this build or choose another `output`, and build again$"),
+        (PLAN_VERSION + 1, r"a newer Byline wrote it, so update this one$"),
+    ],
+)
+def test_a_plan_of_another_version(folder: Path, store: SmallStore, version: int, message: str) -> None:
+    content = small.plan_of(config_of(folder), store).to_bytes()
+    other = content.replace(f'"version": {PLAN_VERSION}'.encode(), f'"version": {version}'.encode())
+    with pytest.raises(BylineError, match=rf"^plan\.arrow: not a plan of version {PLAN_VERSION} .*{message}"):
+        read_plan(other, "plan.arrow")
 
 
 def test_draws_are_held_against_the_plan(folder: Path, store: SmallStore) -> None:

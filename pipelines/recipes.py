@@ -1,0 +1,27 @@
+"""Reading a recipe for a command: its shape, and what only the tables of kinds know."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from byline.errors import BylineError
+from byline.schemas.config import Config
+from byline.schemas.config_file import load_config
+from byline.transforms.filters.tables import check_filters
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads and checks a configuration, the rules of its filters as well.
+
+    Args:
+        path: the YAML file.
+        overrides: settings such as `sequence.length=512`, applied in order over the file.
+
+    Raises:
+        BylineError: one line that says which key or value is wrong and what would work.
+    """
+    config = load_config(path, overrides)
+    try:
+        check_filters(config)
+    except BylineError as error:
+        raise BylineError(f"{path}: {error}") from None
+    return config

@@ -1,0 +1,203 @@
+"""Words and lines of texts, found in one pass over the bytes of many documents.
+
+```
+text     "One  two\\r\\n \\n- three..."
+words    One | two | - | three...        what white space (str.isspace) separates, as str.split
+lines    One  two | - three...           between line ends (\\n), without white space around, blank ones left out
+starts   True       True                 whether a line begins a paragraph: a blank line stands before it
+```
+
+Positions are bytes of the buffer that all documents share, so nothing is copied.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+_WORD, _SPACE, _MAYBE = 0, 1, 2
+_BYTE_KINDS = np.full(256, _WORD, np.uint8)
+_BYTE_KINDS[list(b"\t\n\v\f\r\x1c\x1d\x1e\x1f ")] = _SPACE
+_BYTE_KINDS[[0xC2, 0xE1, 0xE2, 0xE3]] = _MAYBE  # begins a wide space, or any other character
+_LINE_END = ord("\n")
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
+
+
+class Spans(NamedTuple):
+    """Words or lines of documents.
+
+    Attributes:
+        begins, ends: int64 [spans], bytes of the texts' buffer.
+        lengths: int64 [spans], characters.
+        offsets: int64 [documents + 1], the spans of each document.
+    """
+
+    begins: np.ndarray
+    ends: np.ndarray
+    lengths: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """int64 [documents]: how many each document has."""
+        return np.diff(self.offsets)
+
+    @property
+    def characters(self) -> np.ndarray:
+        """int64 [documents]: characters of all spans of each document."""
+        total = np.concatenate([[0], np.cumsum(self.lengths)])
+        return total[self.offsets[1:]] - total[self.offsets[:-1]]
+
+
+@njit(nogil=True, cache=True)
+def space_length(data: np.ndarray, at: int, end: int) -> int:
+    """Bytes of the white space (`str.isspace`) that begins at `at`; 0 where none does."""
+    byte = data[at]
+    if _BYTE_KINDS[byte] != _MAYBE:
+        return 1 if _BYTE_KINDS[byte] == _SPACE else 0
+    if byte == 0xC2:
+        return 2 if at + 1 < end and (data[at + 1] == 0x85 or data[at + 1] == 0xA0) else 0
+    if at + 2 >= end:
+        return 0
+    second, third = data[at + 1], data[at + 2]
+    if byte == 0xE1:
+        is_space = second == 0x9A and third == 0x80  # U+1680
+    elif byte == 0xE3:
+        is_space = second == 0x80 and third == 0x80  # U+3000
+    elif second == 0x81:
+        is_space = third == 0x9F  # U+205F
+    else:  # U+2000 to U+200A, U+2028, U+2029, U+202F
+        is_space = second == 0x80 and (third <= 0x8A or third == 0xA8 or third == 0xA9 or third == 0xAF)
+    return 3 if is_space else 0
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _wide_space(data: np.ndarray, at: int, end: int) -> int:
+    """The same, all uint64: numba tests a signed index for being negative."""
+    return np.uint64(space_length(data, np.int64(at), np.int64(end)))
+
+
+@njit(nogil=True, cache=True)
+def strip(data: np.ndarray, begin: int, end: int) -> tuple[int, int]:
+    """The part of `data[begin:end]` that `str.strip` leaves."""
+    while begin < end:
+        length = space_length(data, begin, end)
+        if length == 0:
+            break
+        begin += length
+    while begin < end:
+        last = end - 1
+        while last > begin and data[last] & 0xC0 == 0x80:
+            last -= 1
+        if space_length(data, last, end) != end - last:
+            break
+        end = last
+    return begin, end
+
+
+@njit(nogil=True, cache=True)
+def _characters(data: np.ndarray, begin: int, end: int) -> int:
+    count = 0
+    for at in range(begin, end):
+        count += data[at] & 0xC0 != 0x80
+    return count
+
+
+@njit(nogil=True, cache=True)
+def _fill_words(data: np.ndarray, offsets: np.ndarray, spans: np.ndarray, firsts: np.ndarray) -> int:
+    """Fills rows begin, end, length of `spans` and the documents' first words; returns the number of words."""
+    used = _ZERO
+    for row in range(len(offsets) - 1):
+        firsts[row] = used
+        at, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+        while at < end:
+            kind = _BYTE_KINDS[data[at]]
+            size = _ZERO if kind == _WORD else _ONE if kind == _SPACE else _wide_space(data, at, end)
+            if size > _ZERO:
+                at += size
+                continue
+            begin, more = at, _ZERO  # `more`: bytes that begin no character
+            while at < end:
+                kind = _BYTE_KINDS[data[at]]
+                if kind == _SPACE or (kind == _MAYBE and _wide_space(data, at, end) > _ZERO):
+                    break
+                more += np.uint64(data[at] & 0xC0 == 0x80)
+                at += _ONE
+            spans[0, used], spans[1, used], spans[2, used] = begin, at, at - begin - more
+            used += _ONE
+    firsts[-1] = used
+    return used
+
+
+def split_words(data: np.ndarray, offsets: np.ndarray) -> Spans:
+    """The words of each document.
+
+    Args:
+        data, offsets: uint8 and int64 [documents + 1], the buffers of an Arrow large_string array.
+    """
+    # Every word but the last has a byte of white space behind it. What is not filled is not touched, and costs nothing.
+    spans = np.empty((3, int(offsets[-1] - offsets[0]) // 2 + len(offsets) + 1), np.int64)
+    firsts = np.empty(len(offsets), np.int64)
+    used = _fill_words(data, offsets, spans, firsts)
+    return Spans(spans[0, :used], spans[1, :used], spans[2, :used], firsts)
+
+
+@njit(nogil=True, cache=True)
+def _fill_lines(
+    data: np.ndarray,
+    offsets: np.ndarray,
+    line_ends: np.ndarray,
+    spans: np.ndarray,
+    starts: np.ndarray,
+    firsts: np.ndarray,
+) -> int:
+    """As `_fill_words`; `line_ends` is where all of them are, `starts` which lines begin a paragraph."""
+    used, following = 0, 0
+    for row in range(len(offsets) - 1):
+        firsts[row] = used
+        at, end, is_first = offsets[row], offsets[row + 1], True
+        while at < end:
+            stop = end
+            if following < len(line_ends) and line_ends[following] < end:
+                stop = line_ends[following]
+                following += 1
+            first, last = strip(data, at, stop)
+            if first < last:
+                spans[0, used], spans[1, used], spans[2, used] = first, last, _characters(data, first, last)
+                starts[used] = is_first
+                used += 1
+            is_first = first >= last or used == firsts[row]
+            at = stop + 1
+    firsts[-1] = used
+    return used
+
+
+def split_lines(data: np.ndarray, offsets: np.ndarray) -> tuple[Spans, np.ndarray]:
+    """The lines of each document that are not blank, and which of them begin a paragraph (bool [lines]).
+
+    Args:
+        data, offsets: as `split_words` takes them.
+    """
+    line_ends = np.flatnonzero(data[offsets[0] : offsets[-1]] == _LINE_END) + offsets[0]
+    most = len(line_ends) + len(offsets) - 1
+    spans, starts = np.empty((3, most), np.int64), np.empty(most, np.bool_)
+    firsts = np.empty(len(offsets), np.int64)
+    used = _fill_lines(data, offsets, line_ends, spans, starts, firsts)
+    return Spans(spans[0, :used], spans[1, :used], spans[2, :used], firsts), starts[:used]
+
+
+def join_paragraphs(data: np.ndarray, lines: Spans, starts: np.ndarray) -> Spans:
+    """The paragraphs: lines without a blank line between them, each from its first line to its last."""
+    first = np.flatnonzero(starts)
+    last = np.append(first[1:], len(starts)) - 1 if len(first) else first
+    begins, ends = lines.begins[first], lines.ends[last]
+    offsets = np.searchsorted(first, lines.offsets)
+    return Spans(begins, ends, _span_lengths(data, begins, ends), offsets)
+
+
+@njit(nogil=True, cache=True)
+def _span_lengths(data: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    lengths = np.empty(len(begins), np.int64)
+    for span in range(len(begins)):
+        lengths[span] = _characters(data, begins[span], ends[span])
+    return lengths

@@ -1,0 +1,166 @@
+"""The rules and groups that a recipe may name, and how its `filter` is read.
+
+```
+filter: [gopher_words, {words: {at_most: 9, name: brief}}, c4]
+rules    gopher_words  brief (words)  c4_lorem_ipsum  c4_curly_bracket  c4_sentences
+```
+
+A rule of one's own is a class below `Rule` in a module beside these, and a line of `RULES`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from byline.errors import BylineError
+from byline.schemas.config import Config
+from byline.schemas.filters import FilterEntry
+from byline.schemas.reasons import DropReason, DropReasons
+from byline.transforms.filters import c4, fineweb, gopher, sizes
+from byline.transforms.filters.functions import Function
+from byline.transforms.filters.labels import Label
+from byline.transforms.filters.matches import Matches
+from byline.transforms.filters.rules import Group, Rule, SourceColumns, nearest, read_settings
+from byline.transforms.filters.value_lists import Domains, Hosts
+
+RULES: dict[str, type[Rule]] = {
+    rule.kind: rule
+    for rule in (
+        sizes.Characters,
+        sizes.Words,
+        sizes.Number,
+        Label,
+        Hosts,
+        Domains,
+        Matches,
+        Function,
+        gopher.GopherWords,
+        gopher.GopherWordLength,
+        gopher.GopherHashes,
+        gopher.GopherEllipses,
+        gopher.GopherBulletLines,
+        gopher.GopherEllipsisLines,
+        gopher.GopherAlphabeticWords,
+        gopher.GopherStopWords,
+        gopher.GopherDuplicateLines,
+        gopher.GopherDuplicateParagraphs,
+        gopher.GopherDuplicateLineCharacters,
+        gopher.GopherDuplicateParagraphCharacters,
+        gopher.GopherTopNgram,
+        gopher.GopherDuplicateNgrams,
+        c4.C4LoremIpsum,
+        c4.C4CurlyBracket,
+        c4.C4Sentences,
+        c4.C4BadWords,
+        fineweb.FinewebLinePunctuation,
+        fineweb.FinewebDuplicateLineCharacters,
+        fineweb.FinewebShortLines,
+    )
+}
+GROUPS: dict[str, Group] = {
+    "gopher_quality": gopher.QUALITY,
+    "gopher_repetition": gopher.REPETITION,
+    "c4": c4.PAGES,
+    "fineweb": fineweb.LINES,
+}
+
+
+def rules_of(config: Config, source: str) -> list[Rule]:
+    """The rules of a source in order: those of all sources, then its own.
+
+    Raises:
+        BylineError: a rule, a setting or a column that there is not.
+    """
+    columns = columns_of(config, source)
+    rules = common_rules(config, columns) + own_rules(config, columns)
+    reasons = [rule.reason for rule in rules]
+    for rule in rules:
+        if reasons.count(rule.reason) > 1:
+            raise BylineError(
+                f"sources.{source}: two rules of its filter count as {rule.reason!r}; give one a `name` of its own"
+            )
+    return rules
+
+
+def check_filters(config: Config) -> None:
+    """Refuses rules that cannot be asked; reads no file. Raises: BylineError, as `rules_of`."""
+    for source in config.sources:
+        rules_of(config, source)
+
+
+def drop_reasons_of(config: Config, source: str) -> DropReasons:
+    """Every reason for which a document of a source may be dropped, in the order in which they are asked for."""
+    rules = rules_of(config, source)
+    before = [DropReason.MALFORMED, DropReason.MISSING_TEXT, DropReason.EMPTY_TEXT]
+    return DropReasons(
+        [*(reason.value for reason in before), *(rule.reason for rule in rules), DropReason.NO_TOKENS.value],
+        [rule.reason for rule in rules if rule.gives_reasons],
+    )
+
+
+def common_rules(config: Config, columns: SourceColumns) -> list[Rule]:
+    """Those of `filter`, for every source that is read; one that is made has its own alone."""
+    return [] if config.sources[columns.source].is_made else read_rules("filter", config.filter, columns)
+
+
+def own_rules(config: Config, columns: SourceColumns) -> list[Rule]:
+    """Those of `sources.NAME.filter`."""
+    return read_rules(f"sources.{columns.source}.filter", config.sources[columns.source].filter, columns)
+
+
+def columns_of(config: Config, source: str) -> SourceColumns:
+    """What rules may ask of a source's documents."""
+    numbers = [name for name in config.numbers_of(source) if name not in ("num_tokens", "num_bytes")]
+    labels = [name for name, kind in config.columns_of(source).items() if kind.startswith("label ")]
+    kept = [name for name, kind in config.sources[source].keep.items() if kind == "string"]
+    return SourceColumns(source, numbers, ["text", "url", "host", "registered_domain", *labels, *kept])
+
+
+def read_rules(where: str, entries: Sequence[FilterEntry], columns: SourceColumns) -> list[Rule]:
+    """Rules as a recipe lists them, groups taken apart.
+
+    Args:
+        where: the key that lists them, for messages.
+        entries: each a rule or a group, with settings.
+        columns: of the documents.
+
+    Raises:
+        BylineError: as `rules_of`.
+    """
+    rules: list[Rule] = []
+    for number, entry in enumerate(entries):
+        at = f"{where}.{number}.{entry.rule}"
+        for rule, settings in _named(at, entry):
+            try:
+                rules.append(read_settings(rule, settings))
+                rules[-1].check(columns)
+            except BylineError as error:
+                raise BylineError(f"{at}: {error}") from None
+    return rules
+
+
+def _named(where: str, entry: FilterEntry) -> list[tuple[type[Rule], dict[str, Any]]]:
+    """The rules that an entry names, each with its settings."""
+    if entry.rule in RULES:
+        return [(RULES[entry.rule], entry.settings)]
+    if entry.rule not in GROUPS:
+        raise BylineError(f"{where}: there is no such rule; {nearest(entry.rule, [*RULES, *GROUPS])}")
+    if entry.settings:
+        members = ", ".join(rule.kind for rule, _ in GROUPS[entry.rule])
+        raise BylineError(f"{where}: a group takes no settings; list its rules instead: {members}")
+    return list(GROUPS[entry.rule])
+
+
+def all_rules(config: Config) -> Iterator[tuple[str, Rule]]:
+    """Every rule of every source with the key that lists it; those for all sources once."""
+    read = [source for source in config.sources if not config.sources[source].is_made]
+    for source in read[:1]:
+        yield from (("filter", rule) for rule in common_rules(config, columns_of(config, source)))
+    for source in config.sources:
+        own = own_rules(config, columns_of(config, source))
+        yield from ((f"sources.{source}.filter", rule) for rule in own)
+
+
+def filter_files(config: Config) -> Iterator[tuple[str, str]]:
+    """The lists and models that rules name: their keys, and where they are."""
+    for where, rule in all_rules(config):
+        yield from ((f"{where}.{rule.kind}.{setting}", uri) for setting, uri in rule.files().items())
