@@ -23,6 +23,7 @@ from byline.schemas.config import Config
 from byline.schemas.inputs import input_table
 from byline.schemas.ledger import DrawCounts
 from byline.schemas.plan import Plan
+from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.shards import FORMAT, shard_metadata
 from byline.transforms.documents.counters import shard_counts, total
 from byline.transforms.documents.work_lists import ReadPlan
@@ -38,7 +39,6 @@ from byline.transforms.shards.assembling import (
 )
 from byline.transforms.shards.gathering import write_index
 from byline.transforms.store.run_reading import forget_runs
-from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 

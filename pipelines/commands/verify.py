@@ -49,7 +49,6 @@ from byline.transforms.scores.scoring import open_scorer
 from byline.transforms.shards.assembling import INDEX_NAME, WORK_FOLDER, planned_phases
 from byline.transforms.shards.gathering import write_index
 from byline.transforms.store.run_reading import forget_runs
-from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 _SHOWN = 20

@@ -24,6 +24,7 @@ from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, InputFile
 from byline.schemas.recipe import Packing
+from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.corpora.metadata import extract_metadata
 from byline.transforms.corpora.reading import read_batches
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_keys
@@ -32,7 +33,6 @@ from byline.transforms.fields.template_fields import filled_prefixes, unknown_pr
 from byline.transforms.formatters.formatting import OpenFormatter, format_batch, open_formatter
 from byline.transforms.scores.scoring import Scorer, score_batch
 from byline.transforms.shards.assembling import PlannedPhase
-from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
 
 # Files are read side by side; each holds a batch of 64 MiB of text.

@@ -39,7 +39,6 @@ from byline.transforms.files.local_copies import fetched
 from byline.transforms.files.storage import exists, join, open_random
 from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, PlannedPhase, planned_phases, shard_batches
 from byline.transforms.shards.gathering import RunIndex
-from byline.schemas.tokenizer_info import TokenizerInfo
 
 _BLOCK_BYTES = 16 << 20
 # What a damaged Arrow file, or JSON in its footer, raises when it is read.

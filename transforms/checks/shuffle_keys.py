@@ -19,7 +19,6 @@ branch              |--|               in a branch and the timeline behind where
 
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
 import mmh3
 import numba

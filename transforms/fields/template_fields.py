@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.prompt import metadata_hash
+from byline.schemas.plan import FieldValues
 from byline.schemas.recipe import Condition
 from byline.template import Template
 from byline.transforms.corpora.urls import parse_paths
-from byline.schemas.plan import FieldValues
 from byline.transforms.fields.field_values import bin_numbers, keep_only
 
 # Fields that are made from a column of another name.

@@ -32,7 +32,9 @@ def inputs_sha256(runs: list[RunInfo]) -> str:
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
 
-def planned_stages(config: Config, allotted: Sequence[StageAllotment], views: Sequence[StageView]) -> list[PlannedStage]:
+def planned_stages(
+    config: Config, allotted: Sequence[StageAllotment], views: Sequence[StageView]
+) -> list[PlannedStage]:
     """What the header says of every phase, and of every branch at each of its points."""
     return [_planned_stage(config, stage, views[stage.number], allotted) for stage in allotted]
 

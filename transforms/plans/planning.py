@@ -10,12 +10,8 @@ drawn       DrawCounter                                      -> exact documents 
 ```
 """
 
-import hashlib
-import json
-from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,14 +19,14 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.ledger import Amount
-from byline.schemas.plan import PLAN_SCHEMA, Plan, PlanHeader
+from byline.schemas.plan import PLAN_SCHEMA, FieldValues, Plan, PlanHeader
 from byline.schemas.predicates import Predicate, PredicateNumbers, RankRange
 from byline.schemas.recipe import Stage
 from byline.schemas.store import RunInfo
+from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.documents.shuffle_keys import BINS, circle_offset, shuffle_key_bins
-from byline.schemas.plan import FieldValues
 from byline.transforms.fields.ranking import Number
-from byline.transforms.plans.allotting import Allotment, Allotter, StageAllotment
+from byline.transforms.plans.allotting import Allotment, Allotter
 from byline.transforms.plans.intervals import Stream, shuffle_key_ranges
 from byline.transforms.plans.plan_header import drawn_of, inputs_sha256, planned_stages
 from byline.transforms.plans.simulating import Draw, Recipe, SourceSample, no_sample, split_sample
@@ -38,7 +34,6 @@ from byline.transforms.scans.choosing import find_bin_borders, find_predicates
 from byline.transforms.scans.counting import Scan
 from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
 from byline.transforms.scans.value_counts import find_top_values
-from byline.schemas.tokenizer_info import TokenizerInfo
 
 # With so many documents the plan packs a sample: its error is far below a document's length then, and it takes 100 MB.
 SAMPLED_DOCUMENTS = 2_000_000

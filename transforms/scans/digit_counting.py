@@ -101,9 +101,7 @@ class DigitCounter(Summing):
         return self.merge(counts)
 
 
-def _count(
-    question: Question, batch: pa.RecordBatch, reached: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _count(question: Question, batch: pa.RecordBatch, reached: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The histogram of one question over the documents that it is about (bool [rows]): bins, documents, tokens."""
     number = question.number
     keys, present = number_keys(batch[number.field], number.kind, number.descending)

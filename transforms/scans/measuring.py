@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 from byline.schemas.corpora import Tokenizer
+from byline.schemas.plan import FieldValues
 from byline.schemas.reasons import UnusedReason
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_key_bins
 from byline.transforms.fields.conditioning import make_prefixes, store_columns
-from byline.schemas.plan import FieldValues
 from byline.transforms.fields.ranking import Number, number_keys
 from byline.transforms.fields.selecting import holds, predicate_columns
 from byline.transforms.scans.counting import Summing, count_by_value, one_batch

@@ -24,15 +24,14 @@ from byline.schemas import corpora
 from byline.schemas.config import Config
 from byline.schemas.ledger import DrawCounts
 from byline.schemas.plan import FILE_NAME, Plan, read_plan, shard_path
-from byline.schemas.recipe import Condition, Packing
+from byline.schemas.recipe import Packing
+from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.shards import PADDING_DOC_ID, SHARD_VERSION, shard_schema
 from byline.transforms.documents.counters import count, count_retries, shard_counts
-from byline.schemas.plan import FieldValues
 from byline.transforms.files.storage import DigestedSink, exists, join, read_bytes, write_file
 from byline.transforms.shards.filling import Layout, count_draws, fill_rows, lay_out
 from byline.transforms.shards.gathering import Documents, GatherPhase, RunIndex, gather
 from byline.transforms.shards.packing import Segments, pack
-from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 # Large enough to be read at full speed, small enough that a worker holds few of them.

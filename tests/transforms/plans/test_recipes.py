@@ -14,10 +14,10 @@ from byline.errors import BylineError
 from byline.schemas.plan import read_plan, rows_by_shard
 from byline.schemas.predicates import RankRange
 from byline.schemas.recipe import Shortage
+from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.checks.shuffle_keys import check_ranges
 from byline.transforms.plans import planning
 from byline.transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
-from byline.schemas.tokenizer_info import TokenizerInfo
 from tests.reference import assembly, planner
 from tests.reference.planner import Drawn
 from tests.support import small

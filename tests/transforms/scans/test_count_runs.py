@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Tokenizer
+from byline.schemas.plan import FieldValues
 from byline.schemas.predicates import Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition
-from byline.schemas.plan import FieldValues
 from byline.transforms.fields.ranking import Number
 from byline.transforms.files.object_store import AT_ONCE, in_order
 from byline.transforms.scans import count_runs

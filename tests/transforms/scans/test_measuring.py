@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from byline.schemas.corpora import Tokenizer
+from byline.schemas.plan import FieldValues
 from byline.schemas.predicates import RankRange
 from byline.schemas.recipe import Condition
-from byline.schemas.plan import FieldValues
 from byline.transforms.fields.ranking import Number
 from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
 from tests.reference import assembly, layout

@@ -12,12 +12,12 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from byline.schemas.config import Config
-from byline.schemas.plan import FILE_NAME, PLAN_SCHEMA, Plan, rows_by_shard
+from byline.schemas.plan import FILE_NAME, PLAN_SCHEMA, FieldValues, Plan, rows_by_shard
 from byline.schemas.predicates import Predicate, ValueList
 from byline.schemas.recipe import Condition, Packing
+from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.shards import shard_metadata
 from byline.transforms.documents.work_lists import ReadPlan
-from byline.schemas.plan import FieldValues
 from byline.transforms.files.storage import join, write_file
 from byline.transforms.shards import assembling
 from byline.transforms.shards.assembling import (
@@ -30,7 +30,6 @@ from byline.transforms.shards.assembling import (
     shard_batches,
 )
 from byline.transforms.shards.gathering import write_index
-from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.support import small
 from tests.support.small import SmallStore, StoredRow

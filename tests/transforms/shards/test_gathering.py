@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 
 from byline.schemas import store
 from byline.schemas.config import Config
-from byline.schemas.plan import PLAN_SCHEMA, Plan
+from byline.schemas.plan import PLAN_SCHEMA, FieldValues, Plan
 from byline.schemas.predicates import Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition, Packing
 from byline.shards import shard_schema
-from byline.schemas.plan import FieldValues
 from byline.transforms.files.storage import write_file
 from byline.transforms.shards import assembling
 from byline.transforms.shards.assembling import AssembleJob, PackedShard, pack_shard, planned_phases

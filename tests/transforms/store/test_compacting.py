@@ -18,6 +18,7 @@ from byline.errors import BylineError
 from byline.schemas import store
 from byline.schemas.plan import Plan, rows_by_shard
 from byline.schemas.store import RunFile, RunInfo
+from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.documents.work_lists import ListGroups, write_lines
 from byline.transforms.plans.planning import make_plan
 from byline.transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
@@ -26,7 +27,6 @@ from byline.transforms.store import compacting
 from byline.transforms.store.compacting import MergeGroup, MergeRuns, group_files, merge_runs, merged_name
 from byline.transforms.store.runs import write_run
 from byline.transforms.store.store_index import read_files, run_uris, runs_of
-from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.support import small
 from tests.support.small import FINGERPRINT, SmallStore, StoredRow, tokenized_batch, write_run_of
