@@ -37,10 +37,11 @@ from byline.errors import BylineError
 from byline.manifest import Manifest, read_manifest
 from byline.pipelines.commands.assemble import assemble
 from byline.pipelines.commands.plan import make_recipe_plan
-from byline.pipelines.commands.prepare import StoreState, prepare
+from byline.pipelines.commands.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.config_file import load_config
+from byline.transforms.store.state import StoreState
 
 RECIPES = Path("configs/ablation")
 BASE = "base"
@@ -99,7 +100,7 @@ def time_recipe(name: str, config: Config, state: StoreState, settings: RunnerSe
     started = time.perf_counter()
     plan = make_recipe_plan(config, state, settings)
     planned = time.perf_counter()
-    assemble(config, plan, state, settings, console, overwrite=True)
+    assemble(config, plan, state.runs, settings, console, overwrite=True)
     return measure(name, read_manifest(config.output), planned - started, time.perf_counter() - planned)
 
 

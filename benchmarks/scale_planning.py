@@ -35,7 +35,6 @@ from benchmarks.scale_corpus import (
     write_whole_run,
 )
 from benchmarks.scale_reading import Cost, RunCost, merge_cost, run_cost
-from byline.pipelines.commands.prepare import StoreState
 from byline.schemas.config_file import load_config
 from byline.schemas.documents import InputFile
 from byline.schemas.inputs import input_table
@@ -45,9 +44,11 @@ from byline.schemas.store import MERGED_PREFIX, RunFile, RunInfo
 from byline.transforms.plans.planning import make_plan
 from byline.transforms.scans.counting import RunCounter
 from byline.transforms.shards.assembling import planned_phases
-from byline.transforms.shards.gathering import RunIndex, write_index
+from byline.transforms.shards.gathering import RunIndex
+from byline.transforms.shards.output import write_run_index
 from byline.transforms.store.compacting import MAX_OPEN
 from byline.transforms.store.runs import run_name
+from byline.transforms.store.state import StoreState
 from byline.transforms.store.store_index import choose_files, runs_of, sizes_of
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 
@@ -321,11 +322,7 @@ def _write_lists(plan: Plan, state: StoreState, folder: Path) -> int:
     """Writes plan.arrow and runs.arrow as `assemble` does; returns the plan's bytes."""
     content = plan.to_bytes()
     (folder / "plan.arrow").write_bytes(content)
-    table = input_table(state.runs)
-    names = zip(table["source"].to_pylist(), table["path"].to_pylist(), strict=True)
-    numbers = {name: number for number, name in enumerate(names)}
-    with pa.OSFile(str(folder / "runs.arrow"), "wb") as sink:
-        write_index([(run.source, numbers[run.source, run.path], run.uri) for run in state.runs], sink)
+    write_run_index(str(folder / "runs.arrow"), input_table(state.runs), state.runs)
     return len(content)
 
 

@@ -204,7 +204,8 @@ def assemble(
 
     console, how = _console(), _runner(workers, verbose, runner, options)
     recipe = _load(config, settings, how, dataflow.ASSEMBLING)
-    command.assemble(recipe, *planning.plan(recipe, how, console), how, console, overwrite=overwrite)
+    found, state = planning.plan(recipe, how, console)
+    command.assemble(recipe, found, state.runs, how, console, overwrite=overwrite)
     command.show_result(recipe.output, console)
 
 

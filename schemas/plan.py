@@ -172,6 +172,11 @@ class PlannedStage:
         """Of the condition."""
         return None if self.condition is None else self.condition.template
 
+    def leave_row(self, rows: int) -> float:
+        """How many of the timeline's sequences a branch follows: with its own, they are its share `at` of all."""
+        assert self.branch is not None, f"{self.name} is no branch"
+        return self.branch.at * rows - self.expected_rows
+
 
 # Epoch, first and last shuffle key.
 Range = tuple[int, int, int]

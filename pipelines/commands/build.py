@@ -33,6 +33,6 @@ def build(config: Config, settings: RunnerSettings, console: Console, *, overwri
     planned = time.monotonic()
     console.print(f"plan      {len(plan.shards())} shards, {planned - prepared:.1f} s", highlight=False)
     plan_report.show(plan, state, console)
-    assemble(config, plan, state, settings, console, overwrite=overwrite)
+    assemble(config, plan, state.runs, settings, console, overwrite=overwrite)
     console.print(f"assemble  {config.output}, {time.monotonic() - planned:.1f} s", highlight=False, markup=False)
     show_result(config.output, console)

@@ -16,16 +16,17 @@ import apache_beam as beam
 from rich.console import Console
 
 from byline.errors import BylineError
-from byline.pipelines.commands.prepare import StoreState, look_at_store
-from byline.pipelines.console.leftovers import clean_store
+from byline.pipelines.console.notes import show_notes, show_removed
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.schemas.config import Config
 from byline.schemas.store import RunFile
 from byline.transforms.documents.work_lists import ListGroups, write_lines
 from byline.transforms.files import storage
+from byline.transforms.files.leftovers import clean_store
 from byline.transforms.store import store_index
 from byline.transforms.store.compacting import MergeGroup, MergeRuns, group_files
+from byline.transforms.store.state import StoreState, read_state
 
 # A pass of the planner holds the columns that it needs of a whole run: about 50 MB for each GiB.
 MOST_BYTES = 16 << 30
@@ -57,9 +58,10 @@ def compact(config: Config, size: int, settings: RunnerSettings, console: Consol
     Raises:
         BylineError: files are not prepared.
     """
-    state = look_at_store(config, console, reads_input=False)
+    state = read_state(config, reads_input=False)
+    show_notes(state.notes, console)
     state.check_whole(config.store, "run `byline prepare`, then compact")
-    clean_store("compact", config.store, console, writes=True)
+    show_removed("compact", clean_store(config.store, writes=True), console)
     known = {file.uri: file for file in (*state.files, *state.unused)}
     before = after = _look(state, known)
     # What a command left that was killed while it deleted.

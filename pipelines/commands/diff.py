@@ -125,13 +125,13 @@ def compare(before: Config, after: Config) -> Comparison:
     both = Comparison(before, after)
     for source in sorted(set(before.sources) & set(after.sources)):
         try:
-            stages = source_settings(before, source), source_settings(after, source)
+            old, new = (source_settings(config, source) for config in (before, after))
         except (BylineError, OSError) as error:
-            stages = settings_by_path(before, source), settings_by_path(after, source)
+            old, new = (settings_by_path(config, source) for config in (before, after))
             note = f"{error}; so models and tokenizers are compared by their paths"
             if note not in both.notes:
                 both.notes.append(note)
-        changed = changed_keys(*stages)
+        changed = changed_keys(old, new)
         if changed:
             both.stale[source] = changed
     return both

@@ -10,7 +10,7 @@ import apache_beam as beam
 import pyarrow as pa
 from rich.console import Console
 
-from byline.pipelines.commands.prepare import StoreState, look_at_store
+from byline.pipelines.console.notes import show_notes
 from byline.pipelines.runners.runner import RunnerSettings, is_worth_a_job, run_pipeline
 from byline.schemas.config import Config
 from byline.schemas.plan import Plan
@@ -23,6 +23,7 @@ from byline.transforms.scans.count_runs import CountRuns, count_here, write_coun
 from byline.transforms.scans.counting import RunCounter, Scan
 from byline.transforms.store import store_index
 from byline.transforms.store.run_reading import forget_runs
+from byline.transforms.store.state import StoreState, read_state
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 
 # Of a document a scan reads shuffle key, number of tokens, and what it asks of it.
@@ -38,13 +39,14 @@ def plan(config: Config, settings: RunnerSettings, console: Console) -> tuple[Pl
     Raises:
         BylineError: files are not prepared, or the recipe does not work out.
     """
-    state = look_at_store(config, console, reads_input=False)
+    state = read_state(config, reads_input=False)
+    show_notes(state.notes, console)
     state.check_whole(config.store, "run `byline prepare` or `byline build`")
     return make_recipe_plan(config, state, settings), state
 
 
 def make_recipe_plan(config: Config, state: StoreState, settings: RunnerSettings) -> Plan:
-    """Plans from a state that was looked at."""
+    """Plans from the state of a token store that is whole."""
     forget_runs()
     tokenizer = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
     return make_plan(config, tokenizer, state.runs, _scans(config, state, settings))

@@ -15,7 +15,7 @@ made here, from one small report of each.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import apache_beam as beam
 import numpy as np
@@ -24,18 +24,18 @@ from rich.markup import escape
 
 from byline import locations
 from byline.errors import BylineError
-from byline.pipelines.commands.prepare import MODELS_FOLDER, StoreState, look_at_store
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.engine import job_shower
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.reader import INPUTS_NAME
 from byline.schemas.documents import InputFile
 from byline.schemas.inputs import input_table
+from byline.schemas.ledger import Ledger, SourceLedger
 from byline.template import Template
 from byline.transforms.checks.builds import Build, open_build
 from byline.transforms.checks.disjoint import check_disjoint
 from byline.transforms.checks.documents import DocumentChecker, SegmentSample
-from byline.transforms.checks.ledger import check_phase, check_sources, source_totals
+from byline.transforms.checks.ledger import check_phase, check_sources
 from byline.transforms.checks.plan import check_drawn
 from byline.transforms.checks.reports import ShardReport, read_documents, read_report
 from byline.transforms.checks.shards import CheckJob, CheckShards, ShardChecker
@@ -47,8 +47,10 @@ from byline.transforms.files.refusals import scratch_folder
 from byline.transforms.plans.plan_header import inputs_sha256
 from byline.transforms.scores.scoring import open_scorer
 from byline.transforms.shards.assembling import INDEX_NAME, WORK_FOLDER, planned_phases
-from byline.transforms.shards.gathering import write_index
+from byline.transforms.shards.output import write_run_index
+from byline.transforms.store import store_index
 from byline.transforms.store.run_reading import forget_runs
+from byline.transforms.store.state import StoreState, read_state
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 _SHOWN = 20
@@ -147,7 +149,7 @@ class _Store:
 
 def _compare_with(build: Build) -> _Store:
     try:
-        state = look_at_store(build.config, Console(quiet=True), reads_input=False)
+        state = read_state(build.config, reads_input=False)
     except BylineError as error:
         return _Store(None, f"not compared: {error}", [])
     if inputs_sha256(state.runs) != build.plan.header.inputs:
@@ -174,11 +176,8 @@ def _work_folder(out: str, settings: RunnerSettings) -> Iterator[str]:
 
 def _sample_below(build: Build, documents: int) -> int:
     """Of 2^32 segments so many are about this number of documents."""
-    segments = sum(
-        counts["documents"]
-        for phase in build.manifest.ledger["phases"].values()
-        for counts in phase["sources"].values()
-    )
+    phases = Ledger.from_json(build.manifest.ledger).phases.values()
+    segments = sum(counts.documents for phase in phases for counts in phase.sources.values())
     return min(2**32, documents * 2**32 // max(segments, 1))
 
 
@@ -188,7 +187,7 @@ def _check_shards(
     """The reports of all shards, in the order of the manifest."""
     shards = [phase.shards[number] for phase, number in build.shards()]
     if store.state is not None:
-        _write_index(build, store.state, job)
+        write_run_index(storage.join(job.work, INDEX_NAME), input_table(store.state.runs), store.state.runs)
     size = sum(shard.bytes for shard in shards) * (1 if store.state is None else 2)
     with progress_bar(console, "verify", len(shards), _follow(job), unit="shards"):
         if settings.is_on_this_machine and settings.workers_for(size) == 1:
@@ -200,12 +199,6 @@ def _check_shards(
             write_lines(storage.join(job.work, _LIST_NAME), map(str, range(len(shards))))
             run_pipeline(_wire(job), settings, size, job_shower(console, settings))
     return storage.side_by_side(read_report, map(job.report_uri, range(len(shards))))
-
-
-def _write_index(build: Build, state: StoreState, job: CheckJob) -> None:
-    numbers = {name: number for number, name in enumerate(build.inputs.names)}
-    with storage.write_file(storage.join(job.work, INDEX_NAME)) as sink:
-        write_index([(run.source, numbers[run.source, run.path], run.uri) for run in state.runs], sink)
 
 
 def _wire(job: CheckJob) -> Callable[[beam.Pipeline], object]:
@@ -295,11 +288,11 @@ def _check_totals(build: Build, state: StoreState) -> list[str]:
     names = list(zip(listed["source"].to_pylist(), listed["path"].to_pylist(), strict=True))
     if names != build.inputs.names or not np.array_equal(listed["rows"].to_numpy(), build.rows):
         problems.append(f"{INPUTS_NAME}: it does not list the input files of the token store")
-    for source, said in build.manifest.ledger["sources"].items():
-        found = source_totals([run for run in state.runs if run.source == source])
-        for what, value in found.items():
-            if said[what] != value:
-                problems.append(f"ledger, source {source}: {what} {said[what]}, the token store has {value}")
+    for source, said in Ledger.from_json(build.manifest.ledger).sources.items():
+        stored = SourceLedger.of([run for run in state.runs if run.source == source], said.used, said.unused)
+        for what, value in asdict(stored).items():
+            if asdict(said)[what] != value:
+                problems.append(f"ledger, source {source}: {what} {asdict(said)[what]}, the token store has {value}")
     return problems
 
 
@@ -339,7 +332,7 @@ def _document_checker(build: Build, files: list[InputFile | None]) -> DocumentCh
     tokenizer = shared_tokenizer(config.tokenizer)
     if tokenizer.sha256 != build.manifest.tokenizer["sha256"]:
         raise BylineError(f"{config.tokenizer.file} is not the build's tokenizer any more; give it with --tokenizer")
-    models = storage.join(config.store, MODELS_FOLDER)
+    models = store_index.models_folder(config.store)
     used = {name for stage in config.stages if stage.condition for name in Template(stage.condition.template).fields}
     scorers = [
         open_scorer(name, classifier, models)

@@ -26,12 +26,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from byline.pipelines.commands.prepare import StoreState
 from byline.pipelines.console.funnel import Funnel
 from byline.pipelines.console.plan_picture import draw_timeline, leave_row, short
 from byline.pipelines.console.tables import aligned
 from byline.schemas.plan import Plan
 from byline.transforms.store.range_reads import RangeReads, count_reads, merged_runs
+from byline.transforms.store.state import StoreState
 
 # Below this, a range costs more to ask for than to read from an object store.
 SMALL_RANGE_BYTES = 16_000

@@ -24,6 +24,7 @@ from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.plan import FILE_NAME, read_plan
 from byline.transforms.files.storage import TEMPORARY_PREFIX
+from byline.transforms.store.state import read_state
 from tests.clusters.conftest import FOLDER, Engine, cluster, is_running, load_cluster
 from tests.clusters.gates import Fall, Gate, Gated, Hold, Meet, wait_until
 from tests.support.builds import digests, quiet
@@ -109,9 +110,9 @@ def plan(local: Local, settings: RunnerSettings, folder: Path) -> None:
 def assemble(local: Local, settings: RunnerSettings, folder: Path) -> None:
     """Assembles anew with the local build's plan and token store; the shards are its own."""
     config = config_of(local.corpus, local.store, folder / "shards")
-    state = prepare_step.look_at_store(config, quiet())
+    state = read_state(config)
     made = read_plan((local.output / FILE_NAME).read_bytes(), FILE_NAME)
-    assemble_step.assemble(config, made, state, settings, quiet())
+    assemble_step.assemble(config, made, state.runs, settings, quiet())
     assert whole(folder / "shards") == whole(local.output)
     assert (folder / "shards/manifest.json").exists()
 

@@ -15,10 +15,11 @@ from byline.errors import BylineError
 from byline.pipelines.commands import compact as command
 from byline.pipelines.commands.compact import compact, parse_size
 from byline.pipelines.commands.plan import plan
-from byline.pipelines.commands.prepare import StoreState, look_at_store, prepare
+from byline.pipelines.commands.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import parse_config
 from byline.transforms.store import compacting
+from byline.transforms.store.state import StoreState, read_state
 from tests.reference import compare_build
 from tests.support.builds import build, digests, kill_when, manifest_of, quiet, verify
 from tests.support.corpora import Corpus, make_records, recipe, write_c4, write_jsonl
@@ -77,7 +78,7 @@ def run(values: dict[str, Any], size: int = ALL, workers: int = 1) -> str:
 
 
 def state_of(values: dict[str, Any]) -> StoreState:
-    return look_at_store(parse_config(values, "test"), quiet())
+    return read_state(parse_config(values, "test"))
 
 
 def stored(values: dict[str, Any]) -> dict[str, str]:

@@ -35,8 +35,8 @@ import byline.pipelines.commands.plan
 import byline.pipelines.commands.prepare
 import byline.pipelines.commands.verify
 import byline.pipelines.runners.runner
+import byline.transforms.store.state
 from byline.errors import BylineError
-from byline.pipelines.commands.prepare import StoreState
 from byline.pipelines.commands.verify import verify
 from byline.pipelines.runners.dataflow import ASSEMBLING, BUILDING, PLANNING, is_out_of_reach, locations_of
 from byline.pipelines.runners.runner import RunnerSettings, make_runner, parse_options, run_pipeline
@@ -47,6 +47,7 @@ from byline.schemas.plan import Plan
 from byline.transforms.files import storage
 from byline.transforms.plans import planning
 from byline.transforms.scans.counting import RunCounter
+from byline.transforms.store.state import StoreState
 from tests.support.builds import copy_build, quiet
 from tests.support.corpora import Corpus, recipe
 
@@ -203,7 +204,7 @@ class Build:
                 RunnerSettings(runner="dataflow", options=OPTIONS),
                 made_inputs(files, list(self.config.sources)),
             )
-            patch.setattr(byline.pipelines.commands.prepare, "list_inputs", inputs)
+            patch.setattr(byline.transforms.store.state, "list_inputs", inputs)
             sources = {
                 name: source.model_copy(update={"path": [f"{source.path}/{n}" for n in range(files)]})
                 for name, source in self.config.sources.items()
@@ -224,7 +225,7 @@ class Build:
             take(
                 "assemble",
                 byline.pipelines.commands.assemble,
-                lambda: byline.pipelines.commands.assemble.assemble(config, self.plan, many, settings, quiet()),
+                lambda: byline.pipelines.commands.assemble.assemble(config, self.plan, many.runs, settings, quiet()),
             )
             take(
                 "verify",

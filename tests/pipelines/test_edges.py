@@ -22,10 +22,11 @@ import byline.pipelines.commands.assemble
 import byline.pipelines.commands.plan
 import byline.pipelines.commands.prepare
 import byline.pipelines.runners.runner
-from byline.pipelines.commands.prepare import StoreState, _wire
+from byline.pipelines.commands.prepare import _wire
 from byline.schemas.config_file import parse_config
 from byline.schemas.documents import InputFile
 from byline.transforms.documents.coder import InputFileCoder, RecordBatchCoder
+from byline.transforms.store.state import StoreState
 from tests.support.builds import build
 from tests.support.corpora import Corpus, make_records, recipe, write_jsonl
 

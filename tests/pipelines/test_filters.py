@@ -12,7 +12,7 @@ from rich.console import Console
 from byline.errors import BylineError
 from byline.pipelines.commands.diff import diff
 from byline.pipelines.commands.doctor import check_recipe
-from byline.pipelines.commands.prepare import StoreState, prepare
+from byline.pipelines.commands.prepare import prepare
 from byline.pipelines.console import plan_report
 from byline.pipelines.console.funnel import Funnel, funnel_lines, funnels_of
 from byline.pipelines.recipes import load_recipe
@@ -22,6 +22,7 @@ from byline.schemas.filters import write_entry
 from byline.schemas.reasons import DropReasons
 from byline.transforms.filters.tables import check_filters, drop_reasons_of, rules_of
 from byline.transforms.store.fingerprint import changed_keys, fingerprint, settings_by_path, source_settings
+from byline.transforms.store.state import StoreState
 from tests.reference import compare_build, filters
 from tests.support import small
 from tests.support.builds import manifest_of, verify, write_manifest

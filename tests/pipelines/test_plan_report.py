@@ -11,10 +11,10 @@ from typer.main import get_command
 
 from byline.pipelines.cli import app
 from byline.pipelines.commands.compact import parse_size
-from byline.pipelines.commands.prepare import StoreState
 from byline.pipelines.console import plan_report
 from byline.schemas.plan import Plan
 from byline.schemas.store import RunFile, RunInfo
+from byline.transforms.store.state import StoreState
 from tests.support.planned import BRANCH, COOLDOWN, MAIN, phase, plan_of
 from tests.support.small import StoredRow, drawn_by, small_config, tokenizer_file, write_store
 from tests.support.small import plan_of as plan_of_store

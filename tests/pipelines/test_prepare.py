@@ -8,10 +8,11 @@ import pyarrow as pa
 import pytest
 
 from byline.errors import BylineError
-from byline.pipelines.commands.prepare import StoreState, prepare
+from byline.pipelines.commands.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.corpora import Malformed
+from byline.transforms.store.state import StoreState
 from tests.reference import documents, layout
 from tests.support import small
 

@@ -119,7 +119,7 @@ def test_assembling_asks_twice_for_a_record_and_deletes_without_looking(server: 
     assert shards > 4
 
     def build(settings: Config, wanted: Plan) -> None:
-        assemble(settings, wanted, state, ALONE, small.quiet(), overwrite=True)
+        assemble(settings, wanted, state.runs, ALONE, small.quiet(), overwrite=True)
 
     found = requests(server, lambda: build(config, plan))
     # Whether there is one before it is made, and its size when the manifest is.

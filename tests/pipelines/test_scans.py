@@ -9,11 +9,11 @@ import pytest
 
 from byline.pipelines.commands import plan as planning
 from byline.pipelines.commands.plan import make_recipe_plan, scan_bytes
-from byline.pipelines.commands.prepare import StoreState
 from byline.pipelines.runners import runner
 from byline.pipelines.runners.runner import Runner, RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.store import RunFile, RunInfo
+from byline.transforms.store.state import StoreState
 from tests.support import small
 
 ALONE = RunnerSettings(workers=1)

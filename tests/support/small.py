@@ -23,7 +23,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 from byline.pipelines.commands.assemble import assemble
 from byline.pipelines.commands.plan import make_recipe_plan
-from byline.pipelines.commands.prepare import StoreState, prepare
+from byline.pipelines.commands.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas import documents
 from byline.schemas.config import Config
@@ -37,6 +37,7 @@ from byline.transforms.plans.planning import make_plan
 from byline.transforms.scans.counting import RunCounter
 from byline.transforms.shards.gathering import RunIndex
 from byline.transforms.store.runs import write_run
+from byline.transforms.store.state import StoreState
 from byline.transforms.store.store_index import read_run_info
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.reference import assembly, hashing, layout, selection
@@ -395,5 +396,5 @@ def build_quietly(config: Config) -> Plan:
     """Prepares what is missing, plans and assembles, in this process; returns the plan."""
     state = prepare_quietly(config)
     plan = make_recipe_plan(config, state, RunnerSettings(workers=1))
-    assemble(config, plan, state, RunnerSettings(workers=1), quiet())
+    assemble(config, plan, state.runs, RunnerSettings(workers=1), quiet())
     return plan

@@ -7,12 +7,13 @@ plan.arrow      its stages: conditioned, cooldown, cooldown-25, cooldown-50     
 ```
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from byline.manifest import Manifest, PhaseEntry
 from byline.schemas.config import Config
+from byline.schemas.ledger import Amount, Ledger
 from byline.schemas.plan import Plan, PlannedStage, shard_path
 from byline.schemas.recipe import Branch, Condition, Mixture, Order, Packing, Selection, Stage
 
@@ -120,21 +121,22 @@ def _configured(config: Config) -> list[_Followed]:
 
 def check_drawn(manifest: Manifest, plan: Plan) -> list[str]:
     """Whether the manifest's shares and documents are those that the plan asked for and drew."""
-    drawn = plan.header["drawn"]
-    nothing = {"documents": 0, "tokens": 0}
-    pairs = []
-    for name, source in manifest.ledger["sources"].items():
-        pairs += [(f"source {name}: used", source["used"], drawn["used"].get(name, nothing))]
-        pairs += [(f"source {name}: unused", source["unused"], drawn["unused"].get(name, {}))]
-    for phase in plan.header["phases"]:
-        where, found = f"phase {phase['name']}", manifest.ledger["phases"][phase["name"]]["sources"]
-        entry = next(entry for entry in manifest.phases if entry.name == phase["name"])
-        requested = {source: share["requested"] for source, share in entry.mixture.items()}
-        due = {source: planned["requested_share"] for source, planned in phase["sources"].items()}
+    drawn, ledger = plan.header.drawn, Ledger.from_json(manifest.ledger)
+    entries = {entry.name: entry for entry in manifest.phases}
+    pairs: list[tuple[str, object, object]] = []
+    for name, source in ledger.sources.items():
+        pairs += [(f"source {name}: used", source.used, drawn.used.get(name, Amount()))]
+        pairs += [(f"source {name}: unused", _shown(source.unused), _shown(drawn.unused.get(name, {})))]
+    for stage in plan.header.stages:
+        where, in_ledger = f"phase {stage.name}", ledger.phases[stage.name]
+        requested = {source: share["requested"] for source, share in entries[stage.name].mixture.items()}
+        due = {source: planned.requested_share for source, planned in stage.sources.items()}
         pairs.append((f"{where}: requested shares", requested, due))
-        draws = drawn["phases"].get(phase["name"], {})
-        for source in sorted({*found, *draws}):
-            counted = {key: found.get(source, nothing)[key] for key in nothing}
-            planned = {key: sum(epoch[key] for epoch in draws.get(source, {}).values()) for key in nothing}
+        for source in sorted({*in_ledger.sources, *drawn.stages.get(stage.name, {})}):
+            counted, planned = in_ledger.of(source).drawn, drawn.draws_of(stage.name, source)
             pairs.append((f"{where}, source {source}: drawn", counted, planned))
     return [f"ledger, {what} is {said}, the plan says {due}" for what, said, due in pairs if said != due]
+
+
+def _shown(unused: Mapping[str, Amount]) -> str:
+    return ", ".join(f"{reason}: {amount}" for reason, amount in sorted(unused.items())) or "nothing"

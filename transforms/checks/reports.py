@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from byline.schemas.ledger import PhaseLedger
 from byline.transforms.checks.documents import SegmentSample
 from byline.transforms.checks.rows import RowCounts
 from byline.transforms.files.storage import open_random, write_file
@@ -63,7 +64,7 @@ class ShardReport:
         path: of the shard, below the build's folder.
         counts: of its rows; None where it could not be read.
         is_whole: whether every row's segments divide it, so that they can be looked at one by one.
-        said: what the shard's metadata says of its contents: `counts` by source, and `padding`.
+        said: what the shard's metadata says of its contents.
         problems, row_problems, store_problems: of the file and its metadata, of its rows, and of what the token store
             gives for it; one line each.
         samples: some of its segments.
@@ -72,7 +73,7 @@ class ShardReport:
     path: str
     counts: ShardCounts | None
     is_whole: bool
-    said: dict[str, Any]
+    said: PhaseLedger
     problems: list[str]
     row_problems: list[str]
     store_problems: list[str]
@@ -89,8 +90,9 @@ def write_report(report: ShardReport, documents: np.ndarray, uri: str) -> None:
     """
     values: dict[str, Any] = {**vars(report)}
     values["counts"] = None if report.counts is None else asdict(report.counts)
+    values["said"] = asdict(report.said)
     values["samples"] = [
-        {**vars(some), "ids": some.ids.tolist(), "mask": some.mask.tolist()} for some in report.samples
+        {**vars(sample), "ids": sample.ids.tolist(), "mask": sample.mask.tolist()} for sample in report.samples
     ]
     table = pa.table({"document": pa.array(documents, pa.int64())})
     table = table.replace_schema_metadata({_KEY: json.dumps(values)})
@@ -111,11 +113,12 @@ def read_report(uri: str) -> ShardReport:
     values = json.loads(schema.metadata[_KEY.encode()])
     counts = values.pop("counts")
     samples = [
-        SegmentSample(**{**some, "ids": np.array(some["ids"], np.int64), "mask": np.array(some["mask"], np.uint8)})
-        for some in values.pop("samples")
+        SegmentSample(**{**own, "ids": np.array(own["ids"], np.int64), "mask": np.array(own["mask"], np.uint8)})
+        for own in values.pop("samples")
     ]
     return ShardReport(
         counts=None if counts is None else _counts_of(counts),
+        said=PhaseLedger.from_json(values.pop("said")),
         samples=samples,
         **values,
     )
@@ -123,5 +126,5 @@ def read_report(uri: str) -> ShardReport:
 
 def _counts_of(values: dict[str, Any]) -> ShardCounts:
     return ShardCounts(
-        **{**values, "sources": {name: SourceCounts(**some) for name, some in values["sources"].items()}}
+        **{**values, "sources": {name: SourceCounts(**counts) for name, counts in values["sources"].items()}}
     )

@@ -25,6 +25,7 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
+from byline.schemas.ledger import PhaseLedger
 from byline.schemas.recipe import Packing
 from byline.shards import shard_metadata, shard_schema
 from byline.transforms.checks.builds import Build, open_build
@@ -186,7 +187,7 @@ class ShardChecker:
 
 
 def _unreadable(entry: ShardEntry, problems: list[str]) -> tuple[ShardReport, np.ndarray]:
-    return ShardReport(entry.path, None, False, {}, problems, [], [], []), np.zeros(0, np.int64)
+    return ShardReport(entry.path, None, False, PhaseLedger(), problems, [], [], []), np.zeros(0, np.int64)
 
 
 def _read_shard(
@@ -196,8 +197,8 @@ def _read_shard(
     number: int,
     rules: RowRules,
     problems: list[str],
-) -> tuple[dict[str, Any], RowCounts]:
-    """What a shard says of itself, and what its rows come to; `problems` gets what is wrong with the file.
+) -> tuple[PhaseLedger, RowCounts]:
+    """What a shard says of its contents, and what its rows come to; `problems` gets what is wrong with the file.
 
     Raises:
         ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError: it is damaged.
@@ -216,7 +217,7 @@ def _read_shard(
     ):
         if found != expected:
             problems.append(f"{entry.path}: {found:,} {name}, the manifest says {expected:,}")
-    return said, counts
+    return PhaseLedger.of_shard(said), counts
 
 
 def _check_file(path: str, entry: ShardEntry) -> list[str]:

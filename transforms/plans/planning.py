@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
-from byline.schemas.ledger import Amount
 from byline.schemas.plan import PLAN_SCHEMA, FieldValues, Plan, PlanHeader
 from byline.schemas.predicates import Predicate, PredicateNumbers, RankRange
 from byline.schemas.recipe import Stage
@@ -234,18 +233,3 @@ def _with_bin(predicates: list[Predicate], order: Number | None, draw: Draw) -> 
         return predicates
     bin_ = RankRange(order.field, order.kind, order.descending, draw.first, draw.below)
     return [*predicates[:-1], bin_]
-
-
-def check_draws(plan: Plan, phase: str, source: str, drawn: Amount) -> None:
-    """Holds what assembling took against the plan.
-
-    Raises:
-        BylineError: the token store is not the one that was planned with.
-    """
-    planned = plan.header.drawn.draws_of(phase, source)
-    if drawn != planned:
-        raise BylineError(
-            f"phase {phase}, source {source}: the plan draws {planned.documents:,} documents with {planned.tokens:,} "
-            f"tokens, the token store gave {drawn.documents:,} with {drawn.tokens:,}; it has changed since, so build "
-            f"again"
-        )

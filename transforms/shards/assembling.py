@@ -22,7 +22,7 @@ import byline.transforms.documents.coder  # noqa: F401  (registers the coder of 
 from byline.manifest import ShardEntry
 from byline.schemas import corpora
 from byline.schemas.config import Config
-from byline.schemas.ledger import DrawCounts
+from byline.schemas.ledger import DrawCounts, ShardRecord
 from byline.schemas.plan import FILE_NAME, Plan, read_plan, shard_path
 from byline.schemas.recipe import Packing
 from byline.schemas.tokenizer_info import TokenizerInfo
@@ -122,8 +122,8 @@ def rows_per_batch(length: int, ids: str) -> int:
     return max(BATCH_BYTES // (length * (np.dtype(ids).itemsize + 1)), 1)
 
 
-def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex) -> dict[str, Any]:
-    """Writes one shard, or finds it written; returns its record.
+def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex) -> ShardRecord:
+    """Writes one shard unless it is written already; returns its record.
 
     Args:
         rows: the plan's rows of the shard.
@@ -134,9 +134,9 @@ def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, 
     shard = rows["shard"][0].as_py()
     path = shard_path(phase.name, shard, phase.shards)
     uri, record_uri = join(job.output, path), record_path(job.work, phase.name, shard)
-    found = _finished(record_uri, uri, job)
-    if found is not None:
-        return found
+    finished = _finished(record_uri, uri, job)
+    if finished is not None:
+        return finished
     packed = pack_shard(rows, job, phase, index)
     counts, padding = packed.counts(job), packed.padding
     metadata = _metadata(job, phase, shard, {name: count.to_json() for name, count in counts.items()}, padding)
@@ -152,7 +152,7 @@ def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, 
     return write_record(job.work, entry, metadata)
 
 
-def write_record(work: str, entry: ShardEntry, metadata: dict[str, Any]) -> dict[str, Any]:
+def write_record(work: str, entry: ShardEntry, metadata: dict[str, Any]) -> ShardRecord:
     """Says that a shard is whole.
 
     Args:
@@ -163,10 +163,9 @@ def write_record(work: str, entry: ShardEntry, metadata: dict[str, Any]) -> dict
     Returns:
         The record: what both say of plan, shuffle key, size and counts.
     """
-    said = {key: metadata[key] for key in ("plan_sha256", "code_version", "phase", "shard", "padding", "counts")}
-    record = {**said, **vars(entry)}
-    with write_file(record_path(work, record["phase"], record["shard"])) as sink:
-        sink.write(json.dumps(record, sort_keys=True).encode())
+    record = ShardRecord.of(metadata, entry)
+    with write_file(record_path(work, record.phase, record.shard)) as sink:
+        sink.write(json.dumps(record.to_json(), sort_keys=True).encode())
     return record
 
 
@@ -210,12 +209,12 @@ def shard_batches(
     yield from pack_shard(rows, job, phase, index).batches(job, shard_schema(job.length, job.ids))
 
 
-def _finished(record_uri: str, shard_uri: str, job: AssembleJob) -> dict[str, Any] | None:
+def _finished(record_uri: str, shard_uri: str, job: AssembleJob) -> ShardRecord | None:
     """The record of a shard that was written for this plan before, by the same version."""
     if not exists(record_uri) or not exists(shard_uri):
         return None
-    record = json.loads(read_bytes(record_uri))
-    return record if (record["plan_sha256"], record["code_version"]) == (job.plan_sha256, job.code_version) else None
+    record = ShardRecord.from_json(json.loads(read_bytes(record_uri)))
+    return record if (record.plan_sha256, record.code_version) == (job.plan_sha256, job.code_version) else None
 
 
 def _metadata(
@@ -331,7 +330,7 @@ class _AssembleShardFn(beam.DoFn):
         record = assemble_shard(rows, self.job, self.phases[rows["phase"][0].as_py()], self.index)
         count(shard_counts(record))
         count_retries()
-        yield record["path"]
+        yield record.entry.path
 
 
 class AssembleShards(beam.PTransform):

@@ -1,8 +1,8 @@
-"""What a source's part of the token store depends on, and which key changed.
+"""What a source's runs in the token store depend on, and which keys changed.
 
 ```
-parts        tokenizer.file -> sha256 2c4b...      sources.c4.format -> c4      classifiers.quality.model -> sha256
-91d0... fingerprint  sha256 of the parts as JSON
+settings      tokenizer.file -> sha256 2c4b...   sources.c4.format -> c4   classifiers.quality.model -> sha256 91d0...
+fingerprint   sha256 of the settings as JSON
 ```
 
 The size of an input file belongs to its runs, not to the fingerprint: a file that changes is read again alone.

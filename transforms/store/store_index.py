@@ -22,11 +22,17 @@ from byline.transforms.store.fingerprint import changed_keys
 from byline.transforms.store.run_pieces import reading_run
 
 SOURCE_FILE = "source.json"
+MODELS_FOLDER = "models"
 
 
 def source_folder(store: str, source: str, fingerprint: str) -> str:
     """The folder of a source's runs; another configuration gives another folder beside it."""
     return storage.join(store, source, fingerprint[:16])
+
+
+def models_folder(store: str) -> str:
+    """The folder of a store for classifiers as they are folded into kernels (transforms/scores)."""
+    return storage.join(store, MODELS_FOLDER)
 
 
 def read_files(folder: str, known: dict[str, RunFile] | None = None) -> list[RunFile]:

@@ -13,7 +13,8 @@ from byline.schemas.config import Config
 from byline.schemas.plan import PLAN_VERSION, Plan, read_plan
 from byline.schemas.recipe import Packing
 from byline.transforms.plans import planning
-from byline.transforms.plans.planning import check_draws, inputs_sha256, make_plan
+from byline.transforms.plans.planning import inputs_sha256, make_plan
+from byline.transforms.shards.manifest_writing import check_draws
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.reference import selection
 from tests.support import small

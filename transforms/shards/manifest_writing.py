@@ -1,0 +1,121 @@
+"""Sums the records of shards into the manifest, the last file of a build, and closes the ledger.
+
+```
+.byline/conditioned-00000.json  ...00001.json   ->   phases   rows, tokens, mixture, shards
+                                                     ledger   by phase: what was drawn of each source, and padding
+runs of the token store, plan                   ->   ledger   by source: read, dropped, kept, used, unused
+```
+"""
+
+import json
+from dataclasses import asdict
+
+from byline import manifest as manifests
+from byline.errors import BylineError
+from byline.manifest import PhaseEntry, ShardEntry
+from byline.schemas.config import Config
+from byline.schemas.ledger import Amount, Ledger, PhaseLedger, ShardRecord, SourceLedger
+from byline.schemas.plan import Plan, PlannedStage
+from byline.schemas.store import RunInfo
+from byline.shards import FORMAT
+from byline.transforms.files import storage
+from byline.transforms.shards.assembling import AssembleJob, record_path
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer
+
+
+def write_manifest(config: Config, plan: Plan, runs: list[RunInfo], job: AssembleJob, inputs: int) -> list[ShardRecord]:
+    """Writes the manifest of a build whose shards are all whole, and deletes what was only needed until then.
+
+    Args:
+        config: the recipe.
+        plan: whose shards they are.
+        runs: of the token store, all of them.
+        job: that wrote the shards.
+        inputs: how many input files there are.
+
+    Returns:
+        The records of the shards, in the order of the plan.
+
+    Raises:
+        BylineError: the shards hold other documents than the plan draws.
+    """
+    uris = [record_path(job.work, stage, shard) for stage, shard, _ in plan.shards()]
+    contents = storage.side_by_side(storage.read_bytes, uris)
+    records = [ShardRecord.from_json(json.loads(content)) for content in contents]
+    entries, phases = [], {}
+    for stage in plan.header.stages:
+        own = [record for record in records if record.phase == stage.name]
+        counts = sum((record.contents for record in own), PhaseLedger())
+        for source in stage.sources:
+            check_draws(plan, stage.name, source, counts.of(source).drawn)
+        entries.append(_phase_entry(stage, [record.entry for record in own], counts, config.sequence.length))
+        phases[stage.name] = counts
+    manifest = {
+        "format": FORMAT,
+        "version": manifests.MANIFEST_VERSION,
+        "sequence_length": config.sequence.length,
+        "ids": config.shard.ids,
+        "tokenizer": {**job.tokenizer.to_json(), "markers": _markers(config)},
+        "config": config.model_dump(mode="json"),
+        "plan_sha256": job.plan_sha256,
+        "code_version": job.code_version,
+        "inputs": inputs,
+        "phases": [asdict(entry) for entry in entries],
+        "ledger": Ledger(_source_ledgers(config, plan, runs), phases).to_json(),
+    }
+    with storage.write_file(storage.join(config.output, manifests.FILE_NAME)) as sink:
+        sink.write(json.dumps(manifest, indent=1, ensure_ascii=False).encode())
+    storage.delete_folder(job.work)
+    return records
+
+
+def check_draws(plan: Plan, stage: str, source: str, drawn: Amount) -> None:
+    """Compares what the shards of a stage took from a source with what the plan draws.
+
+    Raises:
+        BylineError: the token store is not the one that was planned with.
+    """
+    planned = plan.header.drawn.draws_of(stage, source)
+    if drawn != planned:
+        raise BylineError(
+            f"phase {stage}, source {source}: the plan draws {planned}, the token store gave {drawn.documents:,} with "
+            f"{drawn.tokens:,}; it has changed since, so build again"
+        )
+
+
+def _markers(config: Config) -> dict[str, int]:
+    """Name -> id of the tokens that stand around templates."""
+    vocabulary = shared_tokenizer(config.tokenizer).vocabulary
+    return {name: vocabulary[name] for name in config.marker_names}
+
+
+def _phase_entry(stage: PlannedStage, shards: list[ShardEntry], counts: PhaseLedger, length: int) -> PhaseEntry:
+    rows = sum(shard.rows for shard in shards)
+    filled = max(sum(of_source.positions for of_source in counts.sources.values()), 1)
+    return PhaseEntry(
+        name=stage.name,
+        template=stage.template,
+        branch=None if stage.branch is None else stage.branch.to_json(),
+        packing=stage.packing.value,
+        values=stage.values.to_json(),
+        rows=rows,
+        tokens=rows * length,
+        loss_tokens=sum(shard.loss_tokens for shard in shards),
+        mixture={
+            source: {"requested": planned.requested_share, "achieved": counts.of(source).positions / filled}
+            for source, planned in stage.sources.items()
+        },
+        shards=shards,
+    )
+
+
+def _source_ledgers(config: Config, plan: Plan, runs: list[RunInfo]) -> dict[str, SourceLedger]:
+    drawn = plan.header.drawn
+    return {
+        source: SourceLedger.of(
+            [run for run in runs if run.source == source],
+            drawn.used.get(source, Amount()),
+            drawn.unused.get(source, {}),
+        )
+        for source in sorted(config.sources)
+    }

@@ -1,0 +1,153 @@
+"""The token store as one configuration sees it: which input files and runs there are, and what is missing.
+
+```
+sources      c4: a.json.gz  b.json.gz  c.json.gz
+STORE/c4/<fingerprint>/    a-00000.arrow  b-00000.arrow               another size of b than before
+state        inputs a, b, c     runs a-00000     unused b-00000       pending b, c
+```
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from byline.errors import BylineError
+from byline.schemas.config import Config
+from byline.schemas.documents import InputFile
+from byline.schemas.store import RunFile, RunInfo
+from byline.transforms.corpora.listing import list_inputs
+from byline.transforms.files import storage
+from byline.transforms.store import store_index
+from byline.transforms.store.fingerprint import fingerprint, source_settings
+
+# At most so many files are read to measure progress, so that it takes seconds; the next measurement goes on from there.
+_MOST_NEW = 1000
+
+
+@dataclass(frozen=True)
+class StoreState:
+    """The token store as one configuration sees it.
+
+    Attributes:
+        folders, fingerprints: by source.
+        inputs: every input file of every source, by (source, path).
+        runs: every chunk of them that the store has, by (source, path, chunk).
+        files: the files that hold these: runs of one chunk, and merged ones.
+        unused: files of the store that hold other chunks, or the same ones once more.
+        notes: one line for each source whose raw corpus is gone, so that the token store stands for it.
+    """
+
+    folders: dict[str, str]
+    fingerprints: dict[str, str]
+    inputs: list[InputFile]
+    runs: list[RunInfo] = field(default_factory=list)
+    files: list[RunFile] = field(default_factory=list)
+    unused: list[RunFile] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def pending(self) -> list[InputFile]:
+        """Input files of which chunks are missing."""
+        return store_index.pending_files(self.inputs, self.runs)
+
+    def check_whole(self, store: str, advice: str) -> None:
+        """Refuses a store of which something is missing.
+
+        Args:
+            store: its folder, for the message.
+            advice: what to do where something is.
+
+        Raises:
+            BylineError: input files are not prepared.
+        """
+        pending = self.pending()
+        if pending:
+            raise BylineError(
+                f"{store}: {len(pending)} of {len(self.inputs)} input files are not prepared with this configuration "
+                f"(first: {pending[0].source}/{pending[0].path}); {advice}"
+            )
+
+    def _add_source(self, inputs: Iterable[InputFile], files: Iterable[RunFile]) -> None:
+        inputs, files = list(inputs), list(files)
+        used = store_index.choose_files(files, store_index.sizes_of(inputs))
+        used_uris = {file.uri for file in used}
+        self.inputs.extend(inputs)
+        self.runs.extend(store_index.runs_of(used))
+        self.files.extend(used)
+        self.unused.extend(file for file in files if file.uri not in used_uris)
+
+
+def read_state(config: Config, *, reads_input: bool = True) -> StoreState:
+    """Lists the input files, and the runs that the store has of them.
+
+    Args:
+        config: the configuration; a source's fingerprint depends on all of it that preparing does.
+        reads_input: whether the raw corpora are needed. If not, and one is gone, the token store stands for it.
+
+    Raises:
+        BylineError: a raw corpus, a model, a list of a filter or the tokenizer cannot be read.
+    """
+    state = StoreState({}, {}, [])
+    for name in sorted(config.sources):
+        state.fingerprints[name] = fingerprint(source_settings(config, name))
+        state.folders[name] = store_index.source_folder(config.store, name, state.fingerprints[name])
+        files = store_index.read_files(state.folders[name])
+        try:
+            inputs = list_inputs(name, config.sources[name])
+        except BylineError as error:
+            inputs = _prepared_inputs(files)
+            if reads_input or not inputs:
+                raise
+            state.notes.append(f"{error}; using the {len(inputs)} files of it in the token store")
+        state._add_source(inputs, files)
+    return state
+
+
+def _prepared_inputs(files: list[RunFile]) -> list[InputFile]:
+    """The input files of a source whose every chunk is in the store, by path."""
+    runs = store_index.runs_of(store_index.choose_files(files, None))
+    sizes = {store_index.input_of(run): run.input_size for run in runs}
+    return [InputFile(*key, "", sizes[key]) for key in sorted(store_index.whole_files(runs))]
+
+
+def reread_state(state: StoreState, known: dict[str, RunFile]) -> StoreState:
+    """The state with the runs that were added since.
+
+    Args:
+        state: before.
+        known: by uri, files that need not be read again; gets those that are read.
+    """
+    current = StoreState(state.folders, state.fingerprints, [], notes=state.notes)
+    for source, folder in state.folders.items():
+        inputs = [file for file in state.inputs if file.source == source]
+        current._add_source(inputs, store_index.read_files(folder, known))
+    return current
+
+
+def remove_stale_runs(state: StoreState) -> dict[str, RunFile]:
+    """Deletes runs of input files that have another size now; returns all other files of the store, by uri."""
+    stale = {file.uri for file in store_index.stale_files(state.inputs, state.unused)}
+    storage.side_by_side(storage.delete_file, stale)
+    return {file.uri: file for file in (*state.files, *state.unused) if file.uri not in stale}
+
+
+def prepared_bytes(state: StoreState, pending: list[InputFile], known: dict[str, RunFile]) -> int:
+    """How many bytes of the pending input files are prepared by now.
+
+    A file that is prepared in part counts by the text of its chunks, at the ratio of bytes to text that whole files
+    have; at a quarter while no file is whole.
+
+    Args:
+        state: before anything was prepared.
+        pending: the input files that are read.
+        known: by uri, files of the store that need not be read again; gets those that are read.
+    """
+    sizes, current = store_index.sizes_of(pending), store_index.sizes_of(state.inputs)
+    runs: list[RunInfo] = []
+    for source in sorted({file.source for file in pending}):
+        store_index.read_new_files(state.folders[source], known, _MOST_NEW)
+        used = store_index.choose_files([file for file in list(known.values()) if file.source == source], current)
+        runs += [run for run in store_index.runs_of(used) if store_index.input_of(run) in sizes]
+    whole = store_index.whole_files(runs) & set(sizes)
+    whole_bytes = sum(sizes[key] for key in whole)
+    whole_text = sum(run.bytes_read for run in runs if store_index.input_of(run) in whole)
+    other_text = sum(run.bytes_read for run in runs if store_index.input_of(run) not in whole)
+    return whole_bytes + (other_text * whole_bytes // whole_text if whole_text else other_text // 4)
