@@ -7,10 +7,11 @@ from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.config_file import load_config
 from byline.transforms.filters.tables import check_filters
+from byline.transforms.packing import check_packings
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Reads and checks a configuration, the rules of its filters as well.
+    """Reads and checks a configuration, the kinds that it names as well: rules of filters, packing policies.
 
     Args:
         path: the YAML file.
@@ -22,6 +23,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     config = load_config(path, overrides)
     try:
         check_filters(config)
+        check_packings(config)
     except BylineError as error:
         raise BylineError(f"{path}: {error}") from None
     return config

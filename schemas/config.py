@@ -83,6 +83,10 @@ class Config(Model):
         """The stage's own mixture, or the recipe's."""
         return stage.mixture or self.mixture
 
+    def packing_of(self, stage: Stage) -> str:
+        """The name of the stage's own packing policy, or of the recipe's."""
+        return stage.packing or self.sequence.packing
+
     def sources_of(self, stage: Stage) -> list[str]:
         """The sources that a stage may draw from, sorted."""
         named = self.mixture_of(stage).named

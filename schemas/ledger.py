@@ -34,15 +34,12 @@ and of one shard, in the file that says that it is whole:
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from byline.manifest import ShardEntry
 from byline.schemas.store import RunInfo
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -190,7 +187,7 @@ class PhaseLedger:
         Raises:
             ValueError: this is none.
         """
-        return _read(cls, values)
+        return _PHASE.validate_python(values)
 
     @classmethod
     def of_shard(cls, metadata: Mapping[str, Any]) -> "PhaseLedger":
@@ -216,7 +213,7 @@ class Ledger:
         Raises:
             ValueError: this is none.
         """
-        return _read(cls, values)
+        return _LEDGER.validate_python(values)
 
 
 # -------------------------------------------------------------------------------------------------------------- shards
@@ -260,11 +257,5 @@ class ShardRecord:
         return cls.of(values, ShardEntry(**{key: values[key] for key in ShardEntry.__dataclass_fields__}))
 
 
-@lru_cache
-def _adapter(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
-def _read(kind: type[_T], values: Mapping[str, Any]) -> _T:
-    read: _T = _adapter(kind).validate_python(values)
-    return read
+_LEDGER = TypeAdapter(Ledger)
+_PHASE = TypeAdapter(PhaseLedger)

@@ -24,7 +24,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -33,7 +33,7 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 from byline.errors import BUILD_ANEW, BylineError, of_version
 from byline.schemas.ledger import Amount
 from byline.schemas.predicates import Predicate, predicate_from_json, predicate_to_json
-from byline.schemas.recipe import Condition, Mixture, Order, Packing, Selection, Sequence, Shard
+from byline.schemas.recipe import Condition, Mixture, Order, Selection, Sequence, Shard
 from byline.schemas.tokenizer_info import TokenizerInfo
 
 PLAN_KEY = b"byline.plan"
@@ -160,7 +160,7 @@ class PlannedStage:
     select: list[Selection]
     order: Order | None
     mixture: Mixture
-    packing: Packing
+    packing: str
     shards: int
     slices: int
     expected_rows: int
@@ -235,7 +235,7 @@ class PlanHeader:
 
     def to_json(self) -> dict[str, Any]:
         """The header as values that `json` writes."""
-        values: dict[str, Any] = _header_adapter().dump_python(self, mode="json")
+        values: dict[str, Any] = _HEADER.dump_python(self, mode="json")
         return values
 
     @classmethod
@@ -245,13 +245,10 @@ class PlanHeader:
         Raises:
             ValueError, KeyError: it is none.
         """
-        header: PlanHeader = _header_adapter().validate_python(values)
-        return header
+        return _HEADER.validate_python(values)
 
 
-@lru_cache(maxsize=1)
-def _header_adapter() -> TypeAdapter[PlanHeader]:
-    return TypeAdapter(PlanHeader)
+_HEADER = TypeAdapter(PlanHeader)
 
 
 @dataclass(frozen=True)

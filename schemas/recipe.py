@@ -25,15 +25,6 @@ from byline.schemas.model import Exact, Model, Name
 from byline.template import Template
 
 
-class Packing(str, Enum):
-    """How documents fill sequences; docs/formats.md draws each."""
-
-    DOCUMENT_START = "document_start"  # a sequence begins with a document, the rest of a cut one is discarded
-    CONCAT = "concat"  # a cut document goes on in the next sequence
-    REPEAT_PREFIX = "repeat_prefix"  # as concat, and the prefix is given again
-    BEST_FIT = "best_fit"  # no document that fits a sequence is cut
-
-
 class Shortage(str, Enum):
     """What to do when a source has fewer tokens than the recipe asks for."""
 
@@ -43,8 +34,10 @@ class Shortage(str, Enum):
 
 
 class Sequence(Model):
+    """`packing` is a policy of `transforms.packing`, or `package.module:object`."""
+
     length: int = Field(default=8192, ge=8, le=2**24)
-    packing: Packing = Packing.DOCUMENT_START
+    packing: str = "document_start"
 
 
 class Shard(Model):
@@ -339,7 +332,7 @@ class Stage(Model):
     mixture: Mixture | None = None
     order: Order | None = None
     condition: Condition | None = None
-    packing: Packing | None = None
+    packing: str | None = None
 
     @field_validator("select", mode="before")
     @classmethod

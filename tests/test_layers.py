@@ -63,7 +63,7 @@ PLANTED = {
     "byline/__init__.py": "from byline import transforms",
     "byline/reader.py": "def late():\n    import byline.schemas.config",
     "schemas/plan.py": "from byline.transforms.files import storage\nfrom tests.support import small",
-    "transforms/shards/packing.py": "import byline.pipelines.cli",
+    "transforms/shards/filling.py": "import byline.pipelines.cli",
     "transforms/store/store_index.py": "from byline.transforms.plans import planning",
     "transforms/unlisted/__init__.py": "",
 }
@@ -86,7 +86,7 @@ def test_what_is_forbidden_is_found(tmp_path):
         "byline.reader -> byline.schemas.config",
         "byline.schemas.plan -> byline.transforms.files.storage",
         "byline.schemas.plan -> tests",
-        "byline.transforms.shards.packing -> byline.pipelines.cli",
+        "byline.transforms.shards.filling -> byline.pipelines.cli",
         "byline.transforms.store.store_index -> byline.transforms.plans.planning",
         "- byline.transforms.unlisted",
     ):

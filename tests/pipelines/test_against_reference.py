@@ -19,9 +19,9 @@ from byline.schemas import store
 from byline.schemas.config import Config
 from byline.schemas.ledger import DrawCounts
 from byline.schemas.plan import Plan, read_plan
-from byline.schemas.recipe import Packing
 from byline.shards import shard_metadata
 from byline.transforms.corpora.reading import ReadCorpus
+from byline.transforms.packing import POLICIES
 from byline.transforms.shards import assembling
 from tests.reference import assembly, documents, hashing, layout, selection
 from tests.support import small
@@ -138,11 +138,11 @@ class Built:
     expected: dict[tuple[str, int], assembly.Shard]
 
 
-@pytest.fixture(scope="module", params=[(packing, kind) for packing in Packing for kind in KINDS], ids=str)
+@pytest.fixture(scope="module", params=[(packing, kind) for packing in POLICIES for kind in KINDS], ids=str)
 def built(request: pytest.FixtureRequest, folder: Path, kept: list[assembly.Document]) -> Built:
     packing, kind = request.param
-    sequence = {"length": LENGTH, "packing": packing.value}
-    config = config_of(folder, f"{packing.value}-{kind}", sequence=sequence, **KINDS[kind])
+    sequence = {"length": LENGTH, "packing": packing}
+    config = config_of(folder, f"{packing}-{kind}", sequence=sequence, **KINDS[kind])
     plan = build(config)
     return Built(config, plan, small.reference_shards(plan, config, kept))
 

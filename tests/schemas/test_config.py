@@ -11,7 +11,7 @@ from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.corpora import Malformed, SourceFormat
-from byline.schemas.recipe import Mixture, Packing, Shortage
+from byline.schemas.recipe import Mixture, Shortage
 
 MINIMAL: dict[str, Any] = {
     "sources": {"mine": {"format": "jsonl", "path": "data/*.jsonl"}},
@@ -36,7 +36,7 @@ def test_what_is_not_given() -> None:
     assert (found.seed, found.tokens, found.shortage) == (0, "all", Shortage.ERROR)
     assert found.mixture == Mixture(method="natural")
     assert found.branches == []
-    assert (found.sequence.length, found.sequence.packing) == (8192, Packing.DOCUMENT_START)
+    assert (found.sequence.length, found.sequence.packing) == (8192, "document_start")
     assert (found.shard.sequences, found.shard.ids) == (4096, "int32")
     assert (found.store, found.output) == ("out/store", "out/shards")
     source = found.sources["mine"]

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from byline.schemas.config import Config
 from byline.schemas.config_file import load_config, merge, parse_config
 from byline.schemas.mixture_file import inline_files
-from byline.schemas.recipe import Mixture, Packing, as_mixture
+from byline.schemas.recipe import Mixture, as_mixture
 from byline.transforms.store.fingerprint import fingerprint, source_settings
 from tests.support.corpora import write_model, write_tokenizer
 
@@ -89,7 +89,7 @@ def test_the_real_recipes_ask_for_160_billion_tokens_in_sequences_of_8192(name: 
     assert (config.tokens, config.sequence.length, config.sequence.packing) == (
         160 * 10**9,
         8192,
-        Packing.DOCUMENT_START,
+        "document_start",
     )
 
 
@@ -199,7 +199,7 @@ def test_the_variants_of_later_papers() -> None:
     assert (every.position, every.empty, every.dropout) == ("before", 0, Fraction(1, 10))
     assert appended is not None
     assert (appended.position, appended.bins) == ("after", {"quality": 3})
-    packings = [ablation(name).sequence.packing.value for name in ("markers", "every_segment", "appended")]
+    packings = [ablation(name).sequence.packing for name in ("markers", "every_segment", "appended")]
     assert packings == ["repeat_prefix", "repeat_prefix", "concat"]
 
 

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from byline.schemas.config import Config
 from byline.schemas.plan import Plan
-from byline.schemas.recipe import Packing, Selection, Shortage, Stage
+from byline.schemas.recipe import Selection, Shortage, Stage
+from byline.transforms.packing import POLICIES
 from tests.reference import assembly, hashing, planner, selection
 from tests.reference.planner import Drawn
 from tests.support import small
@@ -169,7 +170,7 @@ def stages(draw: st.DrawFn, names: Sequence[str], mixture: Mapping[str, Any]) ->
     if draw(st.booleans()):
         stage["condition"] = draw(st.sampled_from(CONDITIONS))
     if draw(st.booleans()):
-        stage["packing"] = draw(st.sampled_from(Packing)).value
+        stage["packing"] = draw(st.sampled_from(list(POLICIES)))
     return stage
 
 
@@ -192,7 +193,7 @@ def recipes(draw: st.DrawFn, names: Sequence[str], tokens: int) -> dict[str, Any
     whole = st.sampled_from([Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(2)])
     return {
         "seed": draw(st.integers(0, 2**32 - 1)),
-        "sequence": {"length": length, "packing": draw(st.sampled_from(Packing)).value},
+        "sequence": {"length": length, "packing": draw(st.sampled_from(list(POLICIES)))},
         "shard": {"sequences": draw(st.sampled_from([3, 8, 40]))},
         "tokens": "all" if draw(st.integers(0, 2)) == 0 else max(int(tokens * draw(whole)), 2 * length),
         "mixture": mixture,

@@ -23,7 +23,6 @@ import pyarrow.compute as pc
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, InputFile
-from byline.schemas.recipe import Packing
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.corpora.metadata import extract_metadata
 from byline.transforms.corpora.reading import read_batches
@@ -219,7 +218,7 @@ class DocumentChecker:
         if condition is not None and condition.dropout > 0:
             prefixes.append([])
         position = "before" if condition is None else condition.position
-        repeats = phase.packing is Packing.REPEAT_PREFIX
+        repeats = phase.policy.repeats_prefix
         return any(_Form.of(own, one, position, self.info, repeats).has(found, segment.offset) for one in prefixes)
 
 

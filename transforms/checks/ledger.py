@@ -22,9 +22,10 @@ import numpy as np
 from byline.manifest import Manifest, PhaseEntry
 from byline.schemas.config import Config
 from byline.schemas.ledger import Amount, DrawCounts, Ledger, PhaseLedger
-from byline.schemas.recipe import Condition, Packing
+from byline.schemas.recipe import Condition
 from byline.transforms.checks.plan import condition_of, sources_masking_own
 from byline.transforms.checks.reports import ShardCounts, SourceCounts
+from byline.transforms.packing import policy_of
 
 _PAIR = {"documents": int, "tokens": int}
 _DRAWS = dict.fromkeys(DrawCounts.__dataclass_fields__, int) | {"discarded": {str: int}}
@@ -212,8 +213,8 @@ def _check_draws(counted: DrawCounts, rules: _SourceRules) -> Iterator[str]:
         yield f"{counted.special_tokens:,} BOS and EOS, {counted.documents:,} documents have {special} each"
     if not counted.prefix_too_long <= counted.conditioned <= counted.documents:
         yield f"{counted.prefix_too_long:,} long prefixes, {counted.conditioned:,} conditioned of {counted.documents:,}"
-    if counted.discarded and packing != Packing.DOCUMENT_START:
-        yield f"{counted.discarded} discarded, where {packing} discards nothing"
+    if counted.discarded.keys() - {policy_of(packing).discards}:
+        yield f"{counted.discarded} discarded, where {packing} discards {policy_of(packing).discards or 'nothing'}"
     if rules.condition is None and (counted.prefix_tokens or counted.conditioned):
         yield f"{counted.prefix_tokens:,} tokens of prefixes in a phase without a condition"
     masked = counted.positions - counted.loss_tokens

@@ -15,7 +15,7 @@ from byline.manifest import Manifest, PhaseEntry
 from byline.schemas.config import Config
 from byline.schemas.ledger import Amount, Ledger
 from byline.schemas.plan import Plan, PlannedStage, shard_path
-from byline.schemas.recipe import Branch, Condition, Mixture, Order, Packing, Selection, Stage
+from byline.schemas.recipe import Branch, Condition, Mixture, Order, Selection, Stage
 
 
 def condition_of(config: Config, phase: PhaseEntry) -> Condition | None:
@@ -74,7 +74,7 @@ class _Followed:
     select: list[Selection]
     order: Order | None
     mixture: Mixture
-    packing: Packing
+    packing: str
 
     @classmethod
     def of(cls, stage: PlannedStage) -> "_Followed":
@@ -110,7 +110,7 @@ def _configured(config: Config) -> list[_Followed]:
             select=stage.select,
             order=stage.order,
             mixture=config.mixture_of(stage),
-            packing=stage.packing or config.sequence.packing,
+            packing=config.packing_of(stage),
         )
         if isinstance(stage, Branch):
             configured += [replace(followed, name=stage.name_at(at), branch=stage.name) for at in stage.at]
@@ -132,9 +132,9 @@ def check_drawn(manifest: Manifest, plan: Plan) -> list[str]:
         requested = {source: share["requested"] for source, share in entries[stage.name].mixture.items()}
         due = {source: planned.requested_share for source, planned in stage.sources.items()}
         pairs.append((f"{where}: requested shares", requested, due))
-        for source in sorted({*in_ledger.sources, *drawn.stages.get(stage.name, {})}):
-            counted, planned = in_ledger.of(source).drawn, drawn.draws_of(stage.name, source)
-            pairs.append((f"{where}, source {source}: drawn", counted, planned))
+        for drawn_from in sorted({*in_ledger.sources, *drawn.stages.get(stage.name, {})}):
+            counted, planned = in_ledger.of(drawn_from).drawn, drawn.draws_of(stage.name, drawn_from)
+            pairs.append((f"{where}, source {drawn_from}: drawn", counted, planned))
     return [f"ledger, {what} is {said}, the plan says {due}" for what, said, due in pairs if said != due]
 
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from byline.schemas.recipe import Packing
 from byline.shards import PADDING_DOC_ID
+from byline.transforms.packing import PackingPolicy, ShardSegments
 
 # Of one kind of fault, more lines than this tell a reader nothing new.
 _TOLD = 3
@@ -44,7 +44,7 @@ class RowRules:
     """
 
     length: int
-    packing: Packing
+    packing: PackingPolicy
     position: str | None
     bos_id: int | None
     begin_id: int | None
@@ -65,35 +65,6 @@ class RowRules:
         known = (file >= 0) & (file < len(self.masks_own))
         known[known] = self.masks_own[file[known]]
         return known
-
-
-@dataclass(frozen=True)
-class Segments:
-    """Segments of a shard that are no padding, in order; arrays of n.
-
-    Attributes:
-        row: int64, number of the row in the shard.
-        document, offset, length: int64.
-        trained: int64, positions whose loss counts.
-        leads: bool, whether it is the first of its row.
-        head_trained: bool, whether the loss of its first position counts.
-        masks_own: bool, whether its document may mask tokens of its own.
-    """
-
-    row: np.ndarray
-    document: np.ndarray
-    offset: np.ndarray
-    length: np.ndarray
-    trained: np.ndarray
-    leads: np.ndarray
-    head_trained: np.ndarray
-    masks_own: np.ndarray
-
-    @classmethod
-    def join(cls, stages: list["Segments"]) -> "Segments":
-        """One after another."""
-        names = cls.__dataclass_fields__
-        return cls(*(np.concatenate([getattr(stage, name) for stage in stages]) for name in names))
 
 
 @dataclass
@@ -140,7 +111,7 @@ class ShardCounter:
     def __init__(self, rules: RowRules) -> None:
         self.rules = rules
         self.counts = RowCounts.nothing(len(rules.input_rows))
-        self._segments: list[Segments] = []
+        self._segments: list[ShardSegments] = []
         self._padded_rows: list[np.ndarray] = []
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -171,21 +142,21 @@ class ShardCounter:
     def finish(self) -> RowCounts:
         """Checks what only the whole shard shows, and returns the counts."""
         if self._segments:
-            segments = Segments.join(self._segments)
+            segments = ShardSegments.join(self._segments)
             known = _names_record(segments.document, self.rules.input_rows)
             self._check_padding(np.concatenate(self._padded_rows))
-            begins = _begins(segments, self.rules)
+            begins = self.rules.packing.begins(segments, self.rules.has_bos)
             _check_offsets(segments, begins, self.rules, self.counts.problems)
             self._add(segments, begins, known)
         return self.counts
 
     def _check_padding(self, padded: np.ndarray) -> None:
-        if self.rules.packing is not Packing.BEST_FIT:
+        if not self.rules.packing.pads_any_row:
             _tell(
                 self.counts.problems, padded[padded < self.counts.rows - 1], "padding, which only a last row may have"
             )
 
-    def _add(self, segments: Segments, begins: np.ndarray, known: np.ndarray) -> None:
+    def _add(self, segments: ShardSegments, begins: np.ndarray, known: np.ndarray) -> None:
         counts, size = self.counts, len(self.rules.input_rows)
         file = segments.document >> 32
         counts.positions += _sums(file, segments.length, known, size)
@@ -222,11 +193,11 @@ class _Rows:
         """Whether the document of each segment may mask tokens of its own."""
         return rules.may_mask_own(self.doc_ids)
 
-    def segments(self, rules: RowRules) -> Segments:
+    def segments(self, rules: RowRules) -> ShardSegments:
         """All but padding."""
         own = ~self.is_padding
         trained = np.add.reduceat(self.mask.ravel() != 0, self.starts, dtype=np.int64)
-        return Segments(
+        return ShardSegments(
             row=(self.first + self.row_of)[own],
             document=self.doc_ids[own],
             offset=self.doc_offsets[own].astype(np.int64),
@@ -331,7 +302,7 @@ def _tell_rows(problems: list[str], rows: _Rows, bad: np.ndarray, what: str) -> 
     _tell(problems, rows.first + np.flatnonzero(bad.any(axis=1)), what)
 
 
-def _own_tokens(segments: Segments, begins: np.ndarray, rules: RowRules) -> tuple[np.ndarray, np.ndarray]:
+def _own_tokens(segments: ShardSegments, begins: np.ndarray, rules: RowRules) -> tuple[np.ndarray, np.ndarray]:
     """How many of its document's own tokens a segment holds where the document goes on behind it; else one more (EOS).
 
     With a prefix behind the document, its tokens are among them.
@@ -342,49 +313,23 @@ def _own_tokens(segments: Segments, begins: np.ndarray, rules: RowRules) -> tupl
     least = segments.trained - (begins & segments.head_trained & rules.has_bos)
     all_but_bos = segments.length - (begins & rules.has_bos)
     # No masked prefix stands at its head: the phase has none, the head is trained, or the document is past its prefix.
-    is_past = (segments.offset > 0) & (rules.packing is not Packing.REPEAT_PREFIX)
+    is_past = (segments.offset > 0) & (not rules.packing.repeats_prefix)
     is_own = segments.head_trained | is_past | (rules.position != "before")
     most = np.where(segments.masks_own, all_but_bos, least)
     return np.where(segments.masks_own & is_own, all_but_bos, least), most
 
 
-def _goes_on(segments: Segments) -> np.ndarray:
-    """Whether each segment leads its row and is of the same document as the one before it."""
-    same = np.concatenate([[False], segments.document[1:] == segments.document[:-1]])
-    return same & segments.leads
-
-
-def _begins(segments: Segments, rules: RowRules) -> np.ndarray:
-    """Whether a document begins with each segment; one cut before its first own token goes on at offset 0, too."""
-    first = segments.offset == 0
-    if rules.packing in (Packing.DOCUMENT_START, Packing.BEST_FIT):
-        return first
-    # A document that masks its own tokens is told apart as well: EOS is trained, so a whole one is never bare.
-    bare = first & (segments.trained == (segments.head_trained & rules.has_bos))
-    return first & ~(_goes_on(segments) & np.concatenate([[False], bare[:-1]]))
-
-
-def _check_offsets(segments: Segments, begins: np.ndarray, rules: RowRules, problems: list[str]) -> None:
+def _check_offsets(segments: ShardSegments, begins: np.ndarray, rules: RowRules, problems: list[str]) -> None:
     """Whether each offset is what the segments before it of the same document hold."""
-    what = "a doc offset that is not what stands of the document in earlier segments"
-    if rules.packing is Packing.DOCUMENT_START:
-        _tell(problems, segments.row[~begins], what)
+    follows = rules.packing.follows(segments, rules.repeats)
+    if follows is None:
         return
-    order = np.arange(len(begins))
-    if rules.packing is Packing.BEST_FIT:
-        if rules.repeats:
-            return
-        order = np.lexsort((segments.offset, segments.document))
-        same = np.diff(segments.document[order], prepend=-1) == 0
-    else:
-        same = _goes_on(segments)
     least, most = (
-        np.where(same, np.concatenate([[0], (segments.offset + own)[order][:-1]]), 0)
-        for own in _own_tokens(segments, begins, rules)
+        np.where(follows >= 0, (segments.offset + own)[follows], 0) for own in _own_tokens(segments, begins, rules)
     )
-    found = segments.offset[order]
     # The tokens of a prefix behind the document are no tokens of its own, so the offset may stay behind them.
-    wrong = (found > most) | ((found < least) & (rules.position != "after"))
+    wrong = (segments.offset > most) | ((segments.offset < least) & (rules.position != "after"))
     if rules.repeats:
-        wrong &= found != 0
-    _tell(problems, segments.row[order][wrong], what)
+        wrong &= segments.offset != 0
+    what = "a doc offset that is not what stands of the document in earlier segments"
+    _tell(problems, segments.row[wrong], what)

@@ -26,7 +26,6 @@ from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
 from byline.schemas.ledger import PhaseLedger
-from byline.schemas.recipe import Packing
 from byline.shards import shard_metadata, shard_schema
 from byline.transforms.checks.builds import Build, open_build
 from byline.transforms.checks.documents import SegmentSample, sample_segments
@@ -38,6 +37,7 @@ from byline.transforms.checks.shuffle_keys import InputNames, check_shuffle_keys
 from byline.transforms.documents.counters import count_retries
 from byline.transforms.files.local_copies import fetched
 from byline.transforms.files.storage import exists, join, open_random
+from byline.transforms.packing import policy_of
 from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, PlannedPhase, planned_phases, shard_batches
 from byline.transforms.shards.gathering import RunIndex
 
@@ -68,7 +68,7 @@ def row_rules(
     masking, markers = sources_masking_own(config), manifest.tokenizer["markers"]
     return RowRules(
         length=manifest.sequence_length,
-        packing=Packing(phase.packing),
+        packing=policy_of(phase.packing),
         position=None if condition is None else condition.position,
         bos_id=manifest.tokenizer["bos_id"],
         begin_id=None if condition is None or condition.begin is None else markers[condition.begin],

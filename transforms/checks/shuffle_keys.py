@@ -17,6 +17,7 @@ branch              |--|               in a branch and the timeline behind where
 ```
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -25,7 +26,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from byline.schemas.plan import Plan
+from byline.schemas.plan import BranchPoint, Plan, PlannedStage
 from byline.schemas.predicates import Predicate
 from byline.transforms.documents.shuffle_keys import splitmix64
 from byline.transforms.fields.selecting import disjoint

@@ -25,7 +25,8 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
 from byline.errors import BylineError
-from byline.transforms.documents.own_functions import import_function, is_function_name, module_sha256
+from byline.schemas.own_objects import is_own_name
+from byline.transforms.documents.own_functions import import_function, module_sha256
 from byline.transforms.filters.document_view import DocumentView
 from byline.transforms.filters.rules import Rule, Test, Verdict
 
@@ -51,7 +52,7 @@ class Function(Rule):
     @field_validator("call")
     @classmethod
     def _is_name(cls, call: str) -> str:
-        if not is_function_name(call):
+        if not is_own_name(call):
             raise ValueError(f"expected package.module:function, found {call!r}")
         return call
 

@@ -53,7 +53,7 @@ def _planned_stage(
         select=stage.select,
         order=stage.order,
         mixture=config.mixture_of(stage),
-        packing=stage.packing or config.sequence.packing,
+        packing=config.packing_of(stage),
         shards=allotted.shards,
         slices=len(allotted.slices),
         expected_rows=allotted.rows,

@@ -25,6 +25,7 @@ from byline.schemas.store import RunInfo
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.documents.shuffle_keys import BINS, circle_offset, shuffle_key_bins
 from byline.transforms.fields.ranking import Number
+from byline.transforms.packing import policy_of
 from byline.transforms.plans.allotting import Allotment, Allotter
 from byline.transforms.plans.intervals import Stream, shuffle_key_ranges
 from byline.transforms.plans.plan_header import drawn_of, inputs_sha256, planned_stages
@@ -140,7 +141,7 @@ def _recipe(config: Config, tokenizer: TokenizerInfo, view: StageView) -> Recipe
         bos=int(tokenizer.bos_id is not None),
         specials=tokenizer.specials,
         length=config.sequence.length,
-        packing=config.stages[view.number].packing or config.sequence.packing,
+        packing=policy_of(config.packing_of(config.stages[view.number])),
     )
 
 

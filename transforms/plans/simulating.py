@@ -1,8 +1,7 @@
 """How many positions a stage would really fill: its lengths are packed, without a token being moved.
 
-Packing discards (`document_start`) or repeats (`repeat_prefix`), by an amount that depends on which documents meet.
-So the plan packs the lengths of the documents themselves, or of a sample of them, and corrects the intervals until the
-positions are those asked for:
+Packing discards, repeats and pads, by amounts that depend on which documents meet. So the plan packs the lengths of the
+documents themselves, or of a sample of them, and corrects the intervals until the positions are those asked for:
 
 ```
 asked c4 100 L     an interval of 120 L tokens packs to 96 L     next try: longer by half of what is missing
@@ -18,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.schemas.predicates import Rank
-from byline.schemas.recipe import Condition, Packing
+from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import dropped_out, left_empty, orders
 from byline.transforms.fields.conditioning import markers
 from byline.transforms.fields.ranking import ranks_below
-from byline.transforms.shards.packing import pack
+from byline.transforms.packing import PackingPolicy
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Recipe:
     bos: int
     specials: int
     length: int
-    packing: Packing
+    packing: PackingPolicy
 
 
 @dataclass(frozen=True)
@@ -150,13 +149,8 @@ def simulate(
         chosen = _choose(recipe, samples, names, slices)
         framed += np.bincount(chosen.source, weights=chosen.framed_length, minlength=len(names)).astype(np.int64)
         ordered = np.lexsort((chosen.order, chosen.slice))
-        segments = pack(
-            chosen.framed_length[ordered],
-            chosen.prefix[ordered],
-            recipe.bos,
-            recipe.length,
-            recipe.packing,
-            chosen.slice[ordered],
+        segments = recipe.packing.pack(
+            chosen.framed_length[ordered], chosen.prefix[ordered], recipe.bos, recipe.length, chosen.slice[ordered]
         )
         owner = (chosen.slice * len(names) + chosen.source)[ordered][segments.document]
         counts = np.bincount(owner, weights=segments.lengths, minlength=len(slices) * len(names))

@@ -24,14 +24,13 @@ from byline.schemas import corpora
 from byline.schemas.config import Config
 from byline.schemas.ledger import DrawCounts, ShardRecord
 from byline.schemas.plan import FILE_NAME, Plan, read_plan, shard_path
-from byline.schemas.recipe import Packing
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.shards import PADDING_DOC_ID, SHARD_VERSION, shard_schema
 from byline.transforms.documents.counters import count, count_retries, shard_counts
 from byline.transforms.files.storage import DigestedSink, exists, join, read_bytes, write_file
+from byline.transforms.packing import PackingPolicy, Segments, policy_of
 from byline.transforms.shards.filling import Layout, count_draws, fill_rows, lay_out
 from byline.transforms.shards.gathering import Documents, GatherPhase, RunIndex, gather
-from byline.transforms.shards.packing import Segments, pack
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 # Large enough to be read at full speed, small enough that a worker holds few of them.
@@ -91,14 +90,19 @@ class PlannedPhase:
     Attributes:
         name: also of its folder.
         shards: how many it has.
-        packing: the policy.
+        packing: name of the policy.
         gathering: what its documents are taken by and get.
     """
 
     name: str
     shards: int
-    packing: Packing
+    packing: str
     gathering: GatherPhase
+
+    @property
+    def policy(self) -> PackingPolicy:
+        """The policy of that name."""
+        return policy_of(self.packing)
 
 
 def planned_phases(plan: Plan) -> dict[str, PlannedPhase]:
@@ -176,13 +180,13 @@ class PackedShard:
     documents: Documents
     layout: Layout
     segments: Segments
-    packing: Packing
+    policy: PackingPolicy
     padding: int
 
     def counts(self, job: AssembleJob) -> dict[str, DrawCounts]:
         """What the shard takes from each source."""
         has_bos = job.tokenizer.bos_id is not None
-        return count_draws(self.documents, self.layout, self.segments, has_bos, self.packing)
+        return count_draws(self.documents, self.layout, self.segments, has_bos, self.policy)
 
     def batches(self, job: AssembleJob, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The shard's record batches, each filled when it is asked for."""
@@ -198,8 +202,8 @@ def pack_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, inde
     documents = gather(rows, index, phase.gathering, job.seed, job.length, shared_tokenizer(job.settings))
     layout = lay_out(documents, job.tokenizer.bos_id, job.tokenizer.eos_id)
     bos = int(job.tokenizer.bos_id is not None)
-    segments = pack(layout.framed_length, documents.masked_prefix, bos, job.length, phase.packing, documents.slice)
-    return PackedShard(documents, layout, segments, phase.packing, int(segments.padding(job.length).sum()))
+    segments = phase.policy.pack(layout.framed_length, documents.masked_prefix, bos, job.length, documents.slice)
+    return PackedShard(documents, layout, segments, phase.policy, int(segments.padding(job.length).sum()))
 
 
 def shard_batches(
@@ -230,7 +234,7 @@ def _metadata(
         "template": None if condition is None else condition.template,
         "mask_alignment": "token",
         "tokenizer": job.tokenizer.to_json(),
-        "packing": phase.packing.value,
+        "packing": phase.packing,
         "seed": job.seed,
         "plan_sha256": job.plan_sha256,
         "code_version": job.code_version,

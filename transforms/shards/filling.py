@@ -14,10 +14,8 @@ import numba
 import numpy as np
 
 from byline.schemas.ledger import DrawCounts
-from byline.schemas.reasons import DiscardReason
-from byline.schemas.recipe import Packing
+from byline.transforms.packing import PackingPolicy, Segments
 from byline.transforms.shards.gathering import Documents
-from byline.transforms.shards.packing import Segments
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,7 @@ def _overlap(start: np.ndarray, end: np.ndarray, low: np.ndarray, high: np.ndarr
 
 
 def count_draws(
-    documents: Documents, layout: Layout, segments: Segments, has_bos: bool, packing: Packing
+    documents: Documents, layout: Layout, segments: Segments, has_bos: bool, packing: PackingPolicy
 ) -> dict[str, DrawCounts]:
     """What the shard takes from each source; every count is checked to close.
 
@@ -169,7 +167,7 @@ def count_draws(
         layout: of their framed documents.
         segments: how they were packed.
         has_bos: whether framed documents begin with BOS.
-        packing: the policy; only `document_start` discards.
+        packing: the policy; what one that discards left out is counted by its reason.
     """
     d = segments.document
     start, end = segments.start, segments.start + segments.take
@@ -189,6 +187,7 @@ def count_draws(
     positions = by_source(segments.lengths, owner)
     loss = by_source(segments.lengths - masked_positions, owner)
     placed_prefix = by_source(before + after, owner)
+    heads = by_source(segments.head, owner)
     ends = by_source(_overlap(start, end, own_end + trailing, framed_length), owner)
     begins = by_source(bos, owner)
     drawn = by_source(np.ones(len(documents.source)), documents.source)
@@ -199,11 +198,13 @@ def count_draws(
     too_long = by_source(documents.too_long, documents.source)
     counts = {}
     for number, source in enumerate(documents.sources):
-        cut = framed[number] - positions[number] if packing is Packing.DOCUMENT_START else 0
-        prefix = prefixes[number] if packing is Packing.DOCUMENT_START else placed_prefix[number]
-        special = begins[number] + ends[number]
-        if packing is Packing.DOCUMENT_START:
-            special = framed[number] - tokens[number] - prefix
+        prefix, special, discarded = placed_prefix[number], begins[number] + ends[number], {}
+        if packing.discards is not None:
+            # Every token of a framed document counts, in a row or not.
+            prefix = prefixes[number] + heads[number]
+            special = framed[number] - tokens[number] - prefixes[number]
+            left_out = framed[number] + heads[number] - positions[number]
+            discarded = {packing.discards: left_out} if left_out else {}
         counts[source] = DrawCounts(
             documents=drawn[number],
             tokens=tokens[number],
@@ -211,7 +212,7 @@ def count_draws(
             special_tokens=special,
             positions=positions[number],
             loss_tokens=loss[number],
-            discarded={DiscardReason.CUT.value: cut} if cut else {},
+            discarded=discarded,
             conditioned=conditioned[number],
             prefix_too_long=too_long[number],
         )

@@ -96,7 +96,7 @@ def _phase_entry(stage: PlannedStage, shards: list[ShardEntry], counts: PhaseLed
         name=stage.name,
         template=stage.template,
         branch=None if stage.branch is None else stage.branch.to_json(),
-        packing=stage.packing.value,
+        packing=stage.packing,
         values=stage.values.to_json(),
         rows=rows,
         tokens=rows * length,

@@ -17,6 +17,7 @@ import re
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import gigatoken

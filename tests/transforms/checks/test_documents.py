@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from byline.schemas.config import Config
 from byline.schemas.documents import InputFile
 from byline.schemas.plan import FieldValues
-from byline.schemas.recipe import Condition, Packing
+from byline.schemas.recipe import Condition
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.shards import shard_schema
 from byline.transforms.checks.documents import DocumentChecker, SegmentSample, sample_segments
 from byline.transforms.corpora.listing import list_inputs
+from byline.transforms.packing import POLICIES
 from byline.transforms.shards.assembling import PlannedPhase
 from byline.transforms.shards.gathering import GatherPhase
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
@@ -85,7 +86,7 @@ def info_of(config: Config) -> TokenizerInfo:
 def checker_of(config: Config, condition: str, policy: str) -> DocumentChecker:
     tokenizer = shared_tokenizer(config.tokenizer)
     gathering = GatherPhase(CONDITIONS[condition], VALUES.get(condition, FieldValues()), [])
-    phases = {"p": PlannedPhase("p", 1, Packing(policy), gathering)}
+    phases = {"p": PlannedPhase("p", 1, policy, gathering)}
     files: list[InputFile | None] = [list_inputs(name, config.sources[name])[0] for name in ("a", "chats")]
     return DocumentChecker(config, phases, info_of(config), tokenizer, files, [])
 
@@ -145,7 +146,6 @@ def segments_of(config: Config, condition: str, policy: str, documents: list[tup
 
 
 ALL = [(document, "full") for document in (0, 3, 1, 4, 2, 5)]
-POLICIES = [policy.value for policy in Packing]
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
@@ -182,7 +182,7 @@ FORMS = {"none": ["full"], "before": ["full"], "markers": ["full", "bare", EMPTY
 def any_shard(draw: st.DrawFn) -> tuple[str, str, list[tuple[int, str]]]:
     condition = draw(st.sampled_from(list(FORMS)))
     documents = st.tuples(st.integers(0, 5), st.sampled_from(FORMS[condition]))
-    return condition, draw(st.sampled_from(POLICIES)), draw(st.lists(documents, min_size=1, max_size=6))
+    return condition, draw(st.sampled_from(list(POLICIES))), draw(st.lists(documents, min_size=1, max_size=6))
 
 
 SLOW = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,13 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from byline.schemas.recipe import Packing
 from byline.shards import shard_schema
 from byline.transforms.checks.rows import RowCounts, RowRules, ShardCounter
+from byline.transforms.packing import POLICIES
 from tests.reference import layout, packing
 
 PAD, BOS, EOS, VOCABULARY = ord("_"), ord("."), ord("|"), 200
-POLICIES = [policy.value for policy in Packing]
 Row = dict[str, list[int]]
 FILE = 2**32
 # The second file is of a source with loss spans, or is not.
@@ -37,7 +36,7 @@ def rules(length: int = 8, policy: str = "document_start", position: str | None 
         "vocab_size": VOCABULARY,
     }
     known |= {"input_rows": np.array([50, 50]), "masks_own": PLAIN}
-    return RowRules(length=length, packing=Packing(policy), position=position, **{**known, **changes})
+    return RowRules(length=length, packing=POLICIES[policy], position=position, **{**known, **changes})
 
 
 def row(text: str, *segments: tuple[int, int, int]) -> Row:
@@ -290,7 +289,7 @@ def packed_shards(draw: st.DrawFn, exact: bool = False) -> tuple[list[Row], RowR
         exact: no prefix and loss span that could be taken for each other.
     """
     length = draw(st.integers(8, 12))
-    policy, position = draw(st.sampled_from(POLICIES)), draw(st.sampled_from(["before", "after", None]))
+    policy, position = draw(st.sampled_from(list(POLICIES))), draw(st.sampled_from(["before", "after", None]))
     bos, eos = draw(st.sampled_from([BOS, None])), draw(st.sampled_from([EOS, None]))
     prefixes = st.just([]) if position is None else st.lists(st.just(ord("p")), max_size=length // 2)
     tokens = st.lists(st.integers(97, 110), min_size=1, max_size=3 * length)

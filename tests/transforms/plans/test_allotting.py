@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.plan import Plan
-from byline.schemas.recipe import Packing
+from byline.transforms.packing import POLICIES
 from tests.support import small
 from tests.support.small import SmallStore, StoredRow
 
@@ -68,11 +68,11 @@ def whole(store: SmallStore, source: str) -> int:
     return sum(len(document.tokens) + 2 for document in store.documents if document.source == source)
 
 
-@pytest.mark.parametrize("packing", list(Packing))
-def test_a_mixture_is_met(folder: Path, store: SmallStore, packing: Packing) -> None:
+@pytest.mark.parametrize("packing", list(POLICIES))
+def test_a_mixture_is_met(folder: Path, store: SmallStore, packing: str) -> None:
     config = config_of(
         folder,
-        sequence={"length": LENGTH, "packing": packing.value},
+        sequence={"length": LENGTH, "packing": packing},
         tokens=100 * LENGTH,
         mixture={"a": "0.6", "b": "0.4"},
         phases=phases_of("0.75", "0.25"),
@@ -182,7 +182,7 @@ def test_a_source_without_weight_is_left_out(folder: Path, store: SmallStore) ->
     share=st.fractions(Fraction(1, 20), Fraction(19, 20), max_denominator=20),
     seed=st.integers(0, 2**32 - 1),
     shard=st.integers(1, 40),
-    packing=st.sampled_from(list(Packing)),
+    packing=st.sampled_from(list(POLICIES)),
 )
 def test_any_recipe_tiles_its_stream(
     folder: Path,
@@ -192,13 +192,13 @@ def test_any_recipe_tiles_its_stream(
     share: Fraction,
     seed: int,
     shard: int,
-    packing: Packing,
+    packing: str,
 ) -> None:
     # A phase without a sequence is an error, and tested apart.
     assume(all(round(stage * rows) > 0 for stage in (share, 1 - share)))
     config = config_of(
         folder,
-        sequence={"length": LENGTH, "packing": packing.value},
+        sequence={"length": LENGTH, "packing": packing},
         seed=seed,
         tokens=rows * LENGTH,
         mixture={"a": str(weight), "b": str(1 - weight)},

@@ -11,7 +11,7 @@ import pytest
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.plan import PLAN_VERSION, Plan, read_plan
-from byline.schemas.recipe import Packing
+from byline.transforms.packing import POLICIES
 from byline.transforms.plans import planning
 from byline.transforms.plans.planning import inputs_sha256, make_plan
 from byline.transforms.shards.manifest_writing import check_draws
@@ -96,8 +96,8 @@ def recipes(folder: Path) -> list[Config]:
     mixed = {"tokens": 60 * LENGTH, "mixture": {"a": "0.7", "b": "0.3"}}
     after = [{**TWO_PHASES[0], "condition": {**CONDITION, "position": "after"}}, TWO_PHASES[1]]
     return [
-        *(config_of(folder, sequence={"length": LENGTH, "packing": packing.value}, **mixed) for packing in Packing),
-        *(config_of(folder, sequence={"length": LENGTH, "packing": packing.value}) for packing in Packing),
+        *(config_of(folder, sequence={"length": LENGTH, "packing": packing}, **mixed) for packing in POLICIES),
+        *(config_of(folder, sequence={"length": LENGTH, "packing": packing}) for packing in POLICIES),
         config_of(folder, phases=after, seed=3, **mixed),
         config_of(folder, tokens=400 * LENGTH, mixture={"a": "0.2", "b": "0.8"}, shortage="repeat"),
     ]
@@ -153,8 +153,8 @@ def test_unused_documents_by_reason(folder: Path, store: SmallStore) -> None:
 
 
 def test_all_takes_every_document_once(folder: Path, store: SmallStore) -> None:
-    for packing in Packing:
-        plan = small.plan_of(config_of(folder, sequence={"length": LENGTH, "packing": packing.value}), store)
+    for packing in POLICIES:
+        plan = small.plan_of(config_of(folder, sequence={"length": LENGTH, "packing": packing}), store)
         drawn = [use.doc_id for uses in small.drawn_by(plan, store.documents).values() for use in uses]
         assert sorted(drawn) == sorted(document.doc_id for document in store.documents)
 

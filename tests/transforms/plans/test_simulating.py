@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from byline.schemas.predicates import Rank
-from byline.schemas.recipe import Condition, Packing
+from byline.schemas.recipe import Condition
+from byline.transforms.packing import POLICIES
 from byline.transforms.plans.simulating import (
     Draw,
     Outcome,
@@ -30,7 +31,7 @@ def recipe(**changes: Any) -> Recipe:
         "bos": 1,
         "specials": 2,
         "length": 8,
-        "packing": Packing.CONCAT,
+        "packing": POLICIES["concat"],
     }
     return Recipe(**{**values, **changes})
 
@@ -96,11 +97,11 @@ def test_positions_of_each_slice() -> None:
     assert one.positions.tolist() == [[0, 6], [4, 11], [4, 11]]
     # 21 positions in 3 rows, then 15 in 2. The best fit begins a row with each slice: 6, then 8 and 3 + 4 twice.
     assert one.rows == 5
-    assert simulate(recipe(packing=Packing.BEST_FIT), samples, ["b", "a"], [slices, slices[1:]]).rows == 5
+    assert simulate(recipe(packing=POLICIES["best_fit"]), samples, ["b", "a"], [slices, slices[1:]]).rows == 5
     # The part of the last row that the first slice leaves is filled by the second under the other policies alone.
     slices = [{"b": [first]}, {"b": [Draw([(1, 0, 4)])]}]
     assert simulate(recipe(), samples, ["b"], [slices]).rows == 1
-    assert simulate(recipe(packing=Packing.BEST_FIT), samples, ["b"], [slices]).rows == 2
+    assert simulate(recipe(packing=POLICIES["best_fit"]), samples, ["b"], [slices]).rows == 2
 
 
 def test_only_the_selected_ones_of_the_stage_count() -> None:
@@ -134,7 +135,7 @@ def test_only_a_prefix_before_is_repeated(position: str, filled: int) -> None:
     samples = {"a": sample([1], [9], prefix=2)}
     condition = Condition.model_validate({"template": "x", "position": position})
     found = of_shards(
-        recipe(number=1, condition=condition, packing=Packing.REPEAT_PREFIX), samples, [{"a": [(0, 0, 9)]}]
+        recipe(number=1, condition=condition, packing=POLICIES["repeat_prefix"]), samples, [{"a": [(0, 0, 9)]}]
     )
     assert (positions(found), found.rows) == ([filled], 2)
 
@@ -171,7 +172,7 @@ def test_documents_are_packed_in_the_order_of_the_shard() -> None:
     ranges = [{"a": [(0, 0, 9)], "b": [(0, 0, 9)]}]
     for seed in range(8):
         a_first = hashing.order(1, 0, seed) < hashing.order(2, 0, seed)
-        found = of_shards(recipe(seed=seed, packing=Packing.DOCUMENT_START), samples, ranges)
+        found = of_shards(recipe(seed=seed, packing=POLICIES["document_start"]), samples, ranges)
         assert positions(found) == ([5, 3] if a_first else [1, 7])
 
 
@@ -179,7 +180,7 @@ def test_a_slice_comes_before_the_order() -> None:
     samples = {"a": sample([1], [3]), "b": sample([2], [5])}
     everything = [Draw([EVERYTHING])]
     for seed in range(8):
-        packed = recipe(seed=seed, packing=Packing.DOCUMENT_START)
+        packed = recipe(seed=seed, packing=POLICIES["document_start"])
         found = simulate(packed, samples, ["a", "b"], [[{"b": everything}, {"a": everything}]])
         assert found.positions.tolist() == [[0, 7], [1, 0]]
 

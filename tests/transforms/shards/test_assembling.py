@@ -14,7 +14,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from byline.schemas.config import Config
 from byline.schemas.plan import FILE_NAME, PLAN_SCHEMA, FieldValues, Plan, rows_by_shard
 from byline.schemas.predicates import Predicate, ValueList
-from byline.schemas.recipe import Condition, Packing
+from byline.schemas.recipe import Condition
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.shards import shard_metadata
 from byline.transforms.documents.work_lists import ReadPlan
@@ -176,9 +176,9 @@ def test_a_finished_shard_of_the_same_plan_is_not_made_again(
 def test_the_phases_of_a_plan(plan: Plan) -> None:
     phases = planned_phases(plan)
     assert [(phase.name, phase.shards, phase.packing) for phase in phases.values()] == [
-        ("main", 2, Packing.CONCAT),
-        ("end", 1, Packing.BEST_FIT),
-        ("cooldown-25", 1, Packing.DOCUMENT_START),
+        ("main", 2, "concat"),
+        ("end", 1, "best_fit"),
+        ("cooldown-25", 1, "document_start"),
     ]
     main, end = phases["main"].gathering, phases["end"].gathering
     assert (main.condition, main.values) == (Condition.model_validate(CONDITION), FieldValues(**VALUES))

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from byline.schemas.ledger import DrawCounts
-from byline.schemas.recipe import Packing
+from byline.transforms.packing import POLICIES, PackingPolicy, Segments
 from byline.transforms.shards.filling import count_draws, fill_rows, lay_out
 from byline.transforms.shards.gathering import Documents
-from byline.transforms.shards.packing import Segments, pack
 
 BOS, EOS = 1, 2
 
@@ -63,12 +62,12 @@ def parts_of(d: Documents) -> tuple[np.ndarray, ...]:
     )
 
 
-def packed(documents: Documents, policy: Packing, bos: int | None = BOS, eos: int | None = EOS) -> Segments:
+def packed(documents: Documents, policy: PackingPolicy, bos: int | None = BOS, eos: int | None = EOS) -> Segments:
     layout = lay_out(documents, bos, eos)
-    return pack(layout.framed_length, documents.masked_prefix, int(bos is not None), 8, policy)
+    return policy.pack(layout.framed_length, documents.masked_prefix, int(bos is not None), 8)
 
 
-def filled(documents: Documents, policy: Packing, bos: int | None = BOS, eos: int | None = EOS) -> list[str]:
+def filled(documents: Documents, policy: PackingPolicy, bos: int | None = BOS, eos: int | None = EOS) -> list[str]:
     """Rows of 8 as text: ids, then the loss mask."""
     segments = packed(documents, policy, bos, eos)
     # A row more, which must stay as it is.
@@ -92,14 +91,14 @@ def filled(documents: Documents, policy: Packing, bos: int | None = BOS, eos: in
 
 
 def test_a_conditioned_document_masks_bos_and_prefix() -> None:
-    assert filled(documents_of([(3, 2)]), Packing.DOCUMENT_START) == [
+    assert filled(documents_of([(3, 2)]), POLICIES["document_start"]) == [
         "1 50 51 100 101 102 2 0",
         "0 0 0 1 1 1 1 0",
     ]
 
 
 def test_a_document_without_a_prefix_trains_its_bos() -> None:
-    assert filled(documents_of([(3, 0), (2, 1)]), Packing.CONCAT) == [
+    assert filled(documents_of([(3, 0), (2, 1)]), POLICIES["concat"]) == [
         "1 100 101 102 2 1 50 200",
         "1 1 1 1 1 0 0 1",
         "201 2 0 0 0 0 0 0",
@@ -108,14 +107,14 @@ def test_a_document_without_a_prefix_trains_its_bos() -> None:
 
 
 def test_a_prefix_behind_the_document_is_trained() -> None:
-    assert filled(documents_of([(3, 2)], before=False), Packing.CONCAT) == [
+    assert filled(documents_of([(3, 2)], before=False), POLICIES["concat"]) == [
         "1 100 101 102 50 51 2 0",
         "1 1 1 1 1 1 1 0",
     ]
 
 
 def test_document_start_leaves_the_rest_of_a_cut_document_out() -> None:
-    assert filled(documents_of([(4, 2), (9, 2)]), Packing.DOCUMENT_START) == [
+    assert filled(documents_of([(4, 2), (9, 2)]), POLICIES["document_start"]) == [
         "1 50 51 100 101 102 103 2",
         "0 0 0 1 1 1 1 1",
         "1 50 51 200 201 202 203 204",
@@ -124,14 +123,14 @@ def test_document_start_leaves_the_rest_of_a_cut_document_out() -> None:
 
 
 def test_a_document_cut_before_its_eos_writes_none() -> None:
-    assert filled(documents_of([(7, 0)]), Packing.DOCUMENT_START) == [
+    assert filled(documents_of([(7, 0)]), POLICIES["document_start"]) == [
         "1 100 101 102 103 104 105 106",
         "1 1 1 1 1 1 1 1",
     ]
 
 
 def test_a_repeated_prefix_is_masked_and_has_no_bos() -> None:
-    assert filled(documents_of([(7, 2)]), Packing.REPEAT_PREFIX) == [
+    assert filled(documents_of([(7, 2)]), POLICIES["repeat_prefix"]) == [
         "1 50 51 100 101 102 103 104",
         "0 0 0 1 1 1 1 1",
         "50 51 105 106 2 0 0 0",
@@ -140,14 +139,14 @@ def test_a_repeated_prefix_is_masked_and_has_no_bos() -> None:
 
 
 def test_a_framed_without_bos_and_eos() -> None:
-    assert filled(documents_of([(3, 2), (2, 0)]), Packing.CONCAT, None, None) == [
+    assert filled(documents_of([(3, 2), (2, 0)]), POLICIES["concat"], None, None) == [
         "50 51 100 101 102 200 201 0",
         "0 0 1 1 1 1 1 0",
     ]
 
 
 def test_pieces_of_best_fit() -> None:
-    assert filled(documents_of([(8, 1), (4, 0)]), Packing.BEST_FIT) == [
+    assert filled(documents_of([(8, 1), (4, 0)]), POLICIES["best_fit"]) == [
         "1 50 100 101 102 103 104 105",
         "0 0 1 1 1 1 1 1",
         "106 107 2 0 0 0 0 0",
@@ -158,7 +157,7 @@ def test_pieces_of_best_fit() -> None:
 
 
 def test_masked_ranges_are_of_the_documents_own_tokens() -> None:
-    assert filled(documents_of([(4, 2), (3, 0)], masked=[[0, 1, 3, 4], [0, 2]]), Packing.CONCAT) == [
+    assert filled(documents_of([(4, 2), (3, 0)], masked=[[0, 1, 3, 4], [0, 2]]), POLICIES["concat"]) == [
         "1 50 51 100 101 102 103 2",
         "0 0 0 0 1 1 0 1",
         "1 200 201 202 2 0 0 0",
@@ -167,7 +166,7 @@ def test_masked_ranges_are_of_the_documents_own_tokens() -> None:
 
 
 def test_a_masked_range_may_go_over_several_rows() -> None:
-    assert filled(documents_of([(17, 1)], masked=[[5, 16]]), Packing.REPEAT_PREFIX) == [
+    assert filled(documents_of([(17, 1)], masked=[[5, 16]]), POLICIES["repeat_prefix"]) == [
         "1 50 100 101 102 103 104 105",
         "0 0 1 1 1 1 1 0",
         "50 106 107 108 109 110 111 112",
@@ -178,7 +177,7 @@ def test_a_masked_range_may_go_over_several_rows() -> None:
 
 
 def test_a_prefix_behind_a_masked_document_is_trained() -> None:
-    assert filled(documents_of([(3, 2)], before=False, masked=[[0, 3]]), Packing.CONCAT) == [
+    assert filled(documents_of([(3, 2)], before=False, masked=[[0, 3]]), POLICIES["concat"]) == [
         "1 100 101 102 50 51 2 0",
         "1 0 0 0 1 1 1 0",
     ]
@@ -186,8 +185,8 @@ def test_a_prefix_behind_a_masked_document_is_trained() -> None:
 
 def test_a_row_in_the_middle_is_filled_alone() -> None:
     documents = documents_of([(7, 0), (7, 0), (7, 0)], masked=[[1, 2], [], [0, 3]])
-    whole = filled(documents, Packing.CONCAT)
-    s = packed(documents, Packing.CONCAT)
+    whole = filled(documents, POLICIES["concat"])
+    s = packed(documents, POLICIES["concat"])
     chosen = s.row == 1
     ids, mask = np.zeros((1, 8), np.uint16), np.zeros((1, 8), np.uint8)
     d = documents
@@ -209,17 +208,17 @@ def test_the_layout_of_a_framed_length() -> None:
     assert (layout.lead.tolist(), layout.own_end.tolist(), layout.framed_length.tolist()) == ([2], [6], [6])
 
 
-def counts_of(documents: Documents, policy: Packing) -> dict[str, DrawCounts]:
+def counts_of(documents: Documents, policy: PackingPolicy) -> dict[str, DrawCounts]:
     return count_draws(documents, lay_out(documents, BOS, EOS), packed(documents, policy), True, policy)
 
 
-@pytest.mark.parametrize("policy", list(Packing))
-def test_counts_by_source(policy: Packing) -> None:
+@pytest.mark.parametrize("policy", list(POLICIES.values()))
+def test_counts_by_source(policy: PackingPolicy) -> None:
     # Streams of 8 (a), 10 (b) and 6 (a) in rows of 8: only that of b does not fit into a row.
     counts = counts_of(documents_of([(4, 2), (7, 1), (4, 0)], sources=[0, 1, 0]), policy)
     special = {"a": 4, "b": 2}
-    prefix = {"a": 2, "b": 1 + (policy is Packing.REPEAT_PREFIX)}
-    cut = {"a": 0, "b": 2} if policy is Packing.DOCUMENT_START else {"a": 0, "b": 0}
+    prefix = {"a": 2, "b": 1 + (policy is POLICIES["repeat_prefix"])}
+    cut = {"a": 0, "b": 2} if policy is POLICIES["document_start"] else {"a": 0, "b": 0}
     tokens, masked = {"a": 8, "b": 7}, {"a": 3, "b": 1 + prefix["b"]}
     for source in "ab":
         positions = tokens[source] + prefix[source] + special[source] - cut[source]
@@ -237,8 +236,8 @@ def test_counts_by_source(policy: Packing) -> None:
 
 
 @pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("policy", list(Packing))
-def test_loss_tokens_are_the_ones_of_the_masks(policy: Packing, before: bool) -> None:
+@pytest.mark.parametrize("policy", list(POLICIES.values()))
+def test_loss_tokens_are_the_ones_of_the_masks(policy: PackingPolicy, before: bool) -> None:
     masked = [[2, 9, 11, 30], [], [0, 5], [3, 4, 6, 7]]
     sizes = [(33, 2), (7, 1), (5, 0), (9, 4)]
     documents = documents_of(sizes, before=before, sources=[0, 1, 0, 1], masked=masked)
@@ -247,9 +246,9 @@ def test_loss_tokens_are_the_ones_of_the_masks(policy: Packing, before: bool) ->
     assert counts["a"].loss_tokens + counts["b"].loss_tokens == sum(map(int, " ".join(masks).split()))
     trained = counts_of(documents_of(sizes, before=before, sources=[0, 1, 0, 1]), policy)
     # `document_start` keeps the first row of the first document, and of the last its BOS.
-    due = {"a": 8 if before else 10, "b": 0} if policy is Packing.DOCUMENT_START else {"a": 31, "b": 2}
+    due = {"a": 8 if before else 10, "b": 0} if policy is POLICIES["document_start"] else {"a": 31, "b": 2}
     assert {name: trained[name].loss_tokens - counts[name].loss_tokens for name in "ab"} == due
 
 
 def test_a_source_without_documents_counts_nothing() -> None:
-    assert counts_of(documents_of([(3, 0)]), Packing.CONCAT)["b"] == DrawCounts()
+    assert counts_of(documents_of([(3, 0)]), POLICIES["concat"])["b"] == DrawCounts()

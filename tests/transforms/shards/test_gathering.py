@@ -17,9 +17,10 @@ from byline.schemas import store
 from byline.schemas.config import Config
 from byline.schemas.plan import PLAN_SCHEMA, FieldValues, Plan
 from byline.schemas.predicates import Predicate, RankRange, ValueList
-from byline.schemas.recipe import Condition, Packing
+from byline.schemas.recipe import Condition
 from byline.shards import shard_schema
 from byline.transforms.files.storage import write_file
+from byline.transforms.packing import POLICIES
 from byline.transforms.shards import assembling
 from byline.transforms.shards.assembling import AssembleJob, PackedShard, pack_shard, planned_phases
 from byline.transforms.shards.gathering import INDEX_SCHEMA, Documents, GatherPhase, RunIndex, gather, write_index
@@ -161,7 +162,7 @@ def cases(draw: st.DrawFn) -> Case:
             bins[source] = (draw(st.sampled_from(NUMBERS)), draw(st.booleans()), draw(st.integers(0, count - 1)))
     return Case(
         length=length,
-        packing=draw(st.sampled_from(list(Packing))).value,
+        packing=draw(st.sampled_from(list(POLICIES))),
         condition=condition,
         values=values,
         specials={key: small.BOS for key in ("bos", "eos") if draw(st.booleans())},

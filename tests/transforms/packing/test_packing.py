@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from byline.schemas.recipe import Packing
-from byline.transforms.shards.packing import Segments, pack
+from byline.transforms.packing import POLICIES, PackingPolicy, Segments
 from tests.reference import layout, packing
 
 BOS, EOS = 10_000, 10_001
@@ -34,11 +33,11 @@ class Streams:
             for own, prefix in self.sizes
         ]
 
-    def pack(self, policy: Packing) -> Segments:
+    def pack(self, policy: PackingPolicy) -> Segments:
         framed = np.array([len(framed_document) for framed_document in self.reference()], np.int64)
         prefixes = np.array([prefix * self.before for _, prefix in self.sizes], np.int64)
         slices = None if self.slices is None else np.array(self.slices, np.int64)
-        return pack(framed, prefixes, int(self.has_bos), self.length, policy, slices)
+        return policy.pack(framed, prefixes, int(self.has_bos), self.length, slices)
 
 
 def parts_of(segments: Segments, framed: Streams) -> list[list[tuple[int, list[int]]]]:
@@ -51,8 +50,8 @@ def parts_of(segments: Segments, framed: Streams) -> list[list[tuple[int, list[i
     return rows
 
 
-def expected_parts(policy: Packing, framed: Streams) -> list[list[tuple[int, list[int]]]]:
-    packed = packing.pack(policy.value, framed.reference(), framed.length, framed.slices)
+def expected_parts(policy: PackingPolicy, framed: Streams) -> list[list[tuple[int, list[int]]]]:
+    packed = packing.pack(policy.name, framed.reference(), framed.length, framed.slices)
     return [[(part.document, [token.id for token in part.tokens]) for part in row] for row in packed.rows]
 
 
@@ -69,8 +68,8 @@ def all_framed(draw: st.DrawFn, longest: int = 64) -> Streams:
 
 
 @settings(deadline=None, max_examples=300)
-@given(all_framed(), st.sampled_from(list(Packing)))
-def test_segments_are_those_of_the_reference(framed: Streams, policy: Packing) -> None:
+@given(all_framed(), st.sampled_from(list(POLICIES.values())))
+def test_segments_are_those_of_the_reference(framed: Streams, policy: PackingPolicy) -> None:
     segments = framed.pack(policy)
     assert parts_of(segments, framed) == expected_parts(policy, framed)
     assert (np.diff(segments.row) >= 0).all()
@@ -81,12 +80,12 @@ def test_segments_are_those_of_the_reference(framed: Streams, policy: Packing) -
 def test_best_fit_in_rows_longer_than_a_word_of_the_bit_set(length: int, sizes: list[int], every: int) -> None:
     slices = [number // every for number in range(len(sizes))]
     framed = Streams(length, [(size, 0) for size in sizes], has_bos=False, has_eos=False, slices=slices)
-    assert parts_of(framed.pack(Packing.BEST_FIT), framed) == expected_parts(Packing.BEST_FIT, framed)
+    assert parts_of(framed.pack(POLICIES["best_fit"]), framed) == expected_parts(POLICIES["best_fit"], framed)
 
 
 @settings(deadline=None)
-@given(all_framed(), st.sampled_from(list(Packing)))
-def test_segments_and_padding_fill_every_row(framed: Streams, policy: Packing) -> None:
+@given(all_framed(), st.sampled_from(list(POLICIES.values())))
+def test_segments_and_padding_fill_every_row(framed: Streams, policy: PackingPolicy) -> None:
     segments = framed.pack(policy)
     padding = segments.padding(framed.length)
     assert len(padding) == segments.rows
@@ -96,7 +95,7 @@ def test_segments_and_padding_fill_every_row(framed: Streams, policy: Packing) -
     assert (segments.take > 0).all()
 
 
-def drawn(policy: Packing, sizes: list[tuple[int, int]], slices: list[int] | None = None) -> list[str]:
+def drawn(policy: PackingPolicy, sizes: list[tuple[int, int]], slices: list[int] | None = None) -> list[str]:
     """Rows of L = 8 as letters, prefixes as p, padding as dots."""
     framed = Streams(8, sizes, has_bos=False, has_eos=False, slices=slices)
     rows = parts_of(framed.pack(policy), framed)
@@ -107,47 +106,47 @@ def drawn(policy: Packing, sizes: list[tuple[int, int]], slices: list[int] | Non
 @pytest.mark.parametrize(
     ("policy", "rows"),
     [
-        (Packing.DOCUMENT_START, ["aaaaabbb", "cc......"]),
-        (Packing.CONCAT, ["aaaaabbb", "bbbcc..."]),
-        (Packing.REPEAT_PREFIX, ["aaaaabbb", "bbbcc..."]),
-        (Packing.BEST_FIT, ["aaaaa...", "bbbbbbcc"]),
+        (POLICIES["document_start"], ["aaaaabbb", "cc......"]),
+        (POLICIES["concat"], ["aaaaabbb", "bbbcc..."]),
+        (POLICIES["repeat_prefix"], ["aaaaabbb", "bbbcc..."]),
+        (POLICIES["best_fit"], ["aaaaa...", "bbbbbbcc"]),
     ],
 )
-def test_three_documents(policy: Packing, rows: list[str]) -> None:
+def test_three_documents(policy: PackingPolicy, rows: list[str]) -> None:
     assert drawn(policy, [(5, 0), (6, 0), (2, 0)]) == rows
 
 
 def test_repeat_prefix_gives_a_cut_prefix_once_in_part_and_once_whole() -> None:
-    assert drawn(Packing.REPEAT_PREFIX, [(5, 0), (4, 2), (2, 0)]) == ["aaaaappb", "ppbbbcc."]
-    assert drawn(Packing.REPEAT_PREFIX, [(7, 0), (4, 2)]) == ["aaaaaaap", "ppbbbb.."]
+    assert drawn(POLICIES["repeat_prefix"], [(5, 0), (4, 2), (2, 0)]) == ["aaaaappb", "ppbbbcc."]
+    assert drawn(POLICIES["repeat_prefix"], [(7, 0), (4, 2)]) == ["aaaaaaap", "ppbbbb.."]
 
 
 def test_best_fit_takes_the_row_last_added_to() -> None:
     # a and b leave 3 each; b's row was last added to.
-    assert drawn(Packing.BEST_FIT, [(5, 0), (5, 0), (3, 0)]) == ["aaaaa...", "bbbbbccc"]
+    assert drawn(POLICIES["best_fit"], [(5, 0), (5, 0), (3, 0)]) == ["aaaaa...", "bbbbbccc"]
 
 
 def test_best_fit_packs_slice_by_slice() -> None:
     sizes = [(5, 0), (6, 0), (2, 0), (3, 0)]
-    assert drawn(Packing.BEST_FIT, sizes, [0, 0, 0, 0]) == ["aaaaaddd", "bbbbbbcc"]
-    assert drawn(Packing.BEST_FIT, sizes, [3, 3, 3, 7]) == ["aaaaa...", "bbbbbbcc", "ddd....."]
-    assert drawn(Packing.BEST_FIT, sizes, [0, 1, 2, 2]) == ["aaaaa...", "bbbbbb..", "ccddd..."]
-    assert drawn(Packing.CONCAT, sizes, [0, 1, 2, 2]) == ["aaaaabbb", "bbbccddd"]
+    assert drawn(POLICIES["best_fit"], sizes, [0, 0, 0, 0]) == ["aaaaaddd", "bbbbbbcc"]
+    assert drawn(POLICIES["best_fit"], sizes, [3, 3, 3, 7]) == ["aaaaa...", "bbbbbbcc", "ddd....."]
+    assert drawn(POLICIES["best_fit"], sizes, [0, 1, 2, 2]) == ["aaaaa...", "bbbbbb..", "ccddd..."]
+    assert drawn(POLICIES["concat"], sizes, [0, 1, 2, 2]) == ["aaaaabbb", "bbbccddd"]
 
 
 def test_documents_of_an_earlier_slice_must_come_first() -> None:
     with pytest.raises(AssertionError, match="slice after slice"):
-        Streams(8, [(5, 0), (6, 0)], has_bos=False, has_eos=False, slices=[1, 0]).pack(Packing.BEST_FIT)
+        Streams(8, [(5, 0), (6, 0)], has_bos=False, has_eos=False, slices=[1, 0]).pack(POLICIES["best_fit"])
 
 
-@pytest.mark.parametrize("policy", list(Packing))
-def test_no_documents_make_no_rows(policy: Packing) -> None:
+@pytest.mark.parametrize("policy", list(POLICIES.values()))
+def test_no_documents_make_no_rows(policy: PackingPolicy) -> None:
     segments = Streams(8, [], has_bos=True, has_eos=True).pack(policy)
     assert (segments.rows, len(segments.row), len(segments.padding(8))) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("policy", list(Packing))
-def test_a_document_that_fills_a_row_exactly_opens_no_other(policy: Packing) -> None:
+@pytest.mark.parametrize("policy", list(POLICIES.values()))
+def test_a_document_that_fills_a_row_exactly_opens_no_other(policy: PackingPolicy) -> None:
     segments = Streams(8, [(6, 0), (6, 0)], has_bos=True, has_eos=True).pack(policy)
     assert segments.rows == 2
     assert segments.padding(8).tolist() == [0, 0]
