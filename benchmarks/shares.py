@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from byline.manifest import PhaseEntry, read_manifest
 from byline.schemas.config_file import parse_config
-from byline.schemas.plan import Plan, read_plan
+from byline.schemas.plan import Plan, PlannedStage, read_plan
 from byline.transforms.plans.budgeting import in_order
 from byline.transforms.plans.mixing import Blend
 
@@ -38,9 +38,9 @@ def main(out: Path) -> None:
     inputs = pa.ipc.open_file(pa.memory_map(str(out / "inputs.arrow"))).read_all()
     names = sorted(config.sources)
     numbers = np.array([names.index(source) for source in inputs["source"].to_pylist()])
-    for phase, entry in zip(manifest.phases, plan.header["phases"], strict=True):
+    for phase, entry in zip(manifest.phases, plan.header.stages, strict=True):
         filled = np.concatenate(list(_filled(out, phase, numbers, len(names))))
-        asked = sum(found["target_positions"] for found in entry["sources"].values()) / manifest.sequence_length
+        asked = sum(found.target_positions for found in entry.sources.values()) / manifest.sequence_length
         print(f"phase {phase.name}: {len(filled):,} rows, asked {asked:,.1f} ({len(filled) / asked - 1:+.2%})")
         _show(filled, names, _blend(config, plan, entry))
 
@@ -59,12 +59,12 @@ def _filled(out: Path, phase: PhaseEntry, numbers: np.ndarray, sources: int) -> 
         yield np.bincount(cell, lengths[own], len(lists) * sources).reshape(-1, sources)
 
 
-def _blend(config: Any, plan: Plan, entry: dict[str, Any]) -> Blend:
-    stage = config.stages[entry["stage"]]
+def _blend(config: Any, plan: Plan, entry: PlannedStage) -> Blend:
+    stage = config.stages[entry.number]
     mixture = config.mixture_of(stage)
     if mixture.is_schedule:
         return Blend([(point.at, dict(point.weights)) for point in mixture.points], mixture.method)
-    weights = {source: Fraction(found["requested_share"]) for source, found in entry["sources"].items()}
+    weights = {source: Fraction(found.requested_share) for source, found in entry.sources.items()}
     return in_order(stage, weights)
 
 

@@ -88,7 +88,7 @@ def test_killed_at_three_moments_and_started_again(many: Corpus, uninterrupted: 
 
 
 def uninterrupted_shards(out: Path) -> int:
-    return sum(len(phase["shards"]) for phase in manifest_of(out)["phases"])
+    return sum(len(phase.shards) for phase in manifest_of(out)["phases"])
 
 
 def test_temporary_files_that_were_left_are_never_taken_for_whole_ones(
@@ -305,6 +305,6 @@ def locked(done: dict[str, Any], tmp_path: Path) -> Iterator[dict[str, Any]]:
 
 def test_a_token_store_is_enough_for_another_plan(locked: dict[str, Any], tmp_path: Path) -> None:
     found, _ = plan(parse_config({**locked, "seed": 3}, "test"), RunnerSettings(workers=1), quiet())
-    assert found.header["drawn"]["used"]["mine"]["documents"] > 20
+    assert found.header.drawn.used["mine"].documents > 20
     with pytest.raises(BylineError, match=r"sources\.mine\.path: no file matches"):
         build(locked)

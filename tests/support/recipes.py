@@ -18,7 +18,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from byline.schemas.config import Config
-from byline.schemas.plan import Plan
+from byline.schemas.plan import Plan, PlannedStage
 from byline.schemas.recipe import Selection, Shortage, Stage
 from byline.transforms.packing import POLICIES
 from tests.reference import assembly, hashing, planner, selection
@@ -98,11 +98,11 @@ def mixtures(draw: st.DrawFn, names: Sequence[str]) -> dict[str, Any]:
     if method == "temperature":
         found["alpha"] = draw(st.sampled_from(["0", "0.3", "1"]))
     if method == "epochs":
-        found["epochs"] = {name: draw(epochs) for name in names}
+        found.epochs = {name: draw(epochs) for name in names}
     if method in ("piecewise", "linear", "cosine"):
         between = sorted(draw(st.sets(st.fractions("1/10", "9/10", max_denominator=10), max_size=2)))
         shuffle_keys = [Fraction(0), *between, *([Fraction(1)] if method != "piecewise" else [])]
-        found["points"] = [{"at": str(at), "weights": draw(weights(names))} for at in shuffle_keys]
+        found.points = [{"at": str(at), "weights": draw(weights(names))} for at in shuffle_keys]
     if method == "unimax" or (method != "epochs" and draw(st.integers(0, 3)) == 0):
         by_source = draw(st.booleans())
         found["max_epochs"] = {names[0]: draw(epochs)} if by_source else draw(epochs)
@@ -155,22 +155,22 @@ def stages(draw: st.DrawFn, names: Sequence[str], mixture: Mapping[str, Any]) ->
     """What phases and branches share."""
     stage: dict[str, Any] = {}
     if draw(st.integers(0, 3)) == 0:
-        mixture = stage["mixture"] = draw(mixtures(names))
+        mixture = stage.mixture = draw(mixtures(names))
     if draw(st.booleans()):
-        stage["select"] = draw(st.lists(steps(names), max_size=2))
+        stage.select = draw(st.lists(steps(names), max_size=2))
     order = draw(st.sampled_from([None, None, "number", "number", "source"]))
     if order == "number":
-        stage["order"] = {
+        stage.order = {
             "by": draw(st.sampled_from(NUMBERS)),
             "direction": draw(st.sampled_from(["ascending", "descending"])),
             "bins": draw(st.integers(2, 6)),
         }
     elif order == "source" and mixture["method"] not in ("piecewise", "linear", "cosine"):
-        stage["order"] = {"by": "source", "sources": draw(st.permutations(named_by(mixture, names)))}
+        stage.order = {"by": "source", "sources": draw(st.permutations(named_by(mixture, names)))}
     if draw(st.booleans()):
-        stage["condition"] = draw(st.sampled_from(CONDITIONS))
+        stage.condition = draw(st.sampled_from(CONDITIONS))
     if draw(st.booleans()):
-        stage["packing"] = draw(st.sampled_from(list(POLICIES)))
+        stage.packing = draw(st.sampled_from(list(POLICIES)))
     return stage
 
 
@@ -227,12 +227,12 @@ class Made:
     plan: Plan
 
     @cached_property
-    def entries(self) -> list[dict[str, Any]]:
-        return self.plan.header["phases"]
+    def entries(self) -> list[PlannedStage]:
+        return self.plan.header.stages
 
     @property
-    def main(self) -> list[dict[str, Any]]:
-        return [entry for entry in self.entries if entry["branch"] is None]
+    def main(self) -> list[PlannedStage]:
+        return [entry for entry in self.entries if entry.branch is None]
 
     @cached_property
     def selected(self) -> list[dict[str, list[assembly.Document]]]:
@@ -262,10 +262,10 @@ class Made:
         """(part, source) -> what it draws, by the points of the header."""
         found = {}
         for entry in self.entries:
-            for source, some in entry["sources"].items():
-                start, end = map(int, some["points"])
-                chosen = self.selected[entry["stage"]][source]
-                found[entry["name"], source] = Drawn(entry["name"], source, chosen, start, end)
+            for source, planned in entry.sources.items():
+                start, end = planned.points
+                chosen = self.selected[entry.number][source]
+                found[entry.name, source] = Drawn(entry.name, source, chosen, start, end)
         return found
 
     @cached_property
@@ -311,11 +311,11 @@ class Made:
 
     def bins(self, name: str, source: str) -> list[int]:
         """The bin of each slice: slices whose rows have other ranks are of another bin."""
-        entry = next(entry for entry in self.entries if entry["name"] == name)
+        entry = next(entry for entry in self.entries if entry.name == name)
         found, last, number = [], None, 0
         for slice_ in self.slices(name):
             mine = [row for row in self.rows(name, source) if (row["shard"], row["slice"]) == slice_]
-            if mine and self.is_by_number(self.config.stages[entry["stage"]]):
+            if mine and self.is_by_number(self.config.stages[entry.number]):
                 (ranks,) = {self.plan.predicates[row["predicates"]][-1] for row in mine}
                 number += last not in (None, ranks)
                 last = ranks
@@ -324,10 +324,10 @@ class Made:
 
     def slow_shards(self, name: str) -> dict[tuple[str, int], list[assembly.Document]]:
         """A stage's documents as the slow planner puts them into slices of as many documents as the plan's."""
-        entry = next(entry for entry in self.entries if entry["name"] == name)
-        stage, slices = self.config.stages[entry["stage"]], self.slices(name)
+        entry = next(entry for entry in self.entries if entry.name == name)
+        stage, slices = self.config.stages[entry.number], self.slices(name)
         by_slice: dict[tuple[int, int], list[assembly.Document]] = {slice_: [] for slice_ in slices}
-        for source in entry["sources"]:
+        for source in entry.sources:
             counts = [len(self.in_slice(name, slice_, source)) for slice_ in slices]
             uses = self.uses[name, source]
             if self.is_by_number(stage):
@@ -337,7 +337,7 @@ class Made:
                 found = planner.sliced(uses, counts)
             for slice_, some in zip(slices, found, strict=True):
                 by_slice[slice_] += [replace(use, slice=slice_[1]) for use in some]
-        shards: dict[tuple[str, int], list[assembly.Document]] = {(name, n): [] for n in range(entry["shards"])}
+        shards: dict[tuple[str, int], list[assembly.Document]] = {(name, n): [] for n in range(entry.shards)}
         for (shard, number), some in sorted(by_slice.items()):
             ordered = planner.in_order([some], self.config.seed)
             shards[name, shard] += [replace(use, slice=number) for use in ordered]

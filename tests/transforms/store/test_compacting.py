@@ -18,7 +18,6 @@ from byline.errors import BylineError
 from byline.schemas import store
 from byline.schemas.plan import Plan, rows_by_shard
 from byline.schemas.store import RunFile, RunInfo
-from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.documents.work_lists import ListGroups, write_lines
 from byline.transforms.plans.planning import make_plan
 from byline.transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
@@ -235,7 +234,7 @@ def test_plan_and_shards_are_the_same_however_runs_are_merged(
 
     numbers = {(run.source, run.path): number for run, number in zip(made.runs, made.files, strict=True)}
     index = RunIndex.of((run.source, numbers[run.source, run.path], run.uri) for run in merged)
-    job = AssembleJob.of(config, TokenizerInfo(**plan.header["tokenizer"]), plan.sha256, "")
+    job = AssembleJob.of(config, plan.header.tokenizer, plan.sha256, "")
     for rows in rows_by_shard(plan.table):
         phase = planned_phases(plan)[rows["phase"][0].as_py()]
         before, after = ([*shard_batches(rows, job, phase, some)] for some in (made.index, index))
