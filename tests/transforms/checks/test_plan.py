@@ -108,12 +108,12 @@ def changed(plan: Plan, **changes: Any) -> Plan:
     return dataclasses.replace(plan, header=dataclasses.replace(plan.header, **changes))
 
 
-def phase(number: int, **changes: Any) -> Callable[[Plan], Plan]:
+def phase(index: int, **changes: Any) -> Callable[[Plan], Plan]:
     """Changes a stage."""
 
     def change(plan: Plan) -> Plan:
         stages = list(plan.header.stages)
-        stages[number] = dataclasses.replace(stages[number], **changes)
+        stages[index] = dataclasses.replace(stages[index], **changes)
         return changed(plan, stages=stages)
 
     return change
