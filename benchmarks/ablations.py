@@ -35,9 +35,9 @@ from rich.console import Console
 
 from byline.errors import BylineError
 from byline.manifest import Manifest, read_manifest
-from byline.pipelines.commands.assemble import assemble
-from byline.pipelines.commands.plan import make_recipe_plan
-from byline.pipelines.commands.prepare import prepare
+from byline.pipelines.jobs.assemble import assemble
+from byline.pipelines.jobs.plan import make_recipe_plan
+from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.config_file import load_config

@@ -1,4 +1,4 @@
-"""How a recipe lists the rules of a filter; `transforms.filters.tables` says which there are.
+"""How a recipe lists the rules of a filter; `transforms.filters.tables` has the rules.
 
 ```yaml
 filter:

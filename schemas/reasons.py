@@ -27,7 +27,7 @@ class DropReasons:
 
     Attributes:
         names: the reasons, in the order of the steps: `DropReason`, and `filter_<name>` for each rule of its filter.
-        open: those of `names` that a rule goes on from, with reasons of its own: `filter_<name>_<why>`.
+        open: those whose rule says why it drops a document: further reasons `filter_<name>_<why>`.
     """
 
     names: list[str]
@@ -38,7 +38,7 @@ class DropReasons:
         return reason in self.names or any(reason.startswith(f"{name}_") for name in self.open)
 
     def in_order(self, dropped: Mapping[str, int]) -> dict[str, int]:
-        """Counts by reason in the order of the steps, 0 for a reason that is not there."""
+        """Counts by reason in the order of the steps; 0 for a reason that did not occur."""
         ordered: dict[str, int] = {}
         for name in self.names:
             ordered[name] = dropped.get(name, 0)

@@ -1,1 +1,4 @@
-"""One module a command of the command line: it checks, runs the steps, and says what came of it."""
+"""One module a command: its options, and one call into a job, a transform or the console.
+
+A module here imports at its top only what `--help` needs; Beam, Arrow and the rest are imported by the call.
+"""

@@ -1,111 +1,35 @@
-"""`byline assemble`: plan -> shards, and the manifest last. Writes only the shards that are missing."""
+"""`byline assemble`: token store -> plan -> shards."""
 
-from collections.abc import Callable
-from importlib.metadata import version
-
-import apache_beam as beam
-from rich.console import Console
-
-from byline import manifest as manifests
-from byline.pipelines.console.notes import show_removed
-from byline.pipelines.console.progress import progress_bar
-from byline.pipelines.runners.engine import job_shower, show_counts
-from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
-from byline.schemas import plan as plans
-from byline.schemas.config import Config
-from byline.schemas.ledger import Ledger
-from byline.schemas.plan import Plan
-from byline.schemas.store import RunInfo
-from byline.transforms.documents.counters import shard_counts, total
-from byline.transforms.documents.work_lists import ReadPlan
-from byline.transforms.files import storage
-from byline.transforms.files.leftovers import clean_output
-from byline.transforms.shards.assembling import AssembleJob, AssembleShards
-from byline.transforms.shards.manifest_writing import write_manifest
-from byline.transforms.shards.output import OutputState, open_output, write_lists
-from byline.transforms.store.run_reading import forget_runs
+from byline.pipelines.commands.options import (
+    BeamOptions,
+    ConfigPath,
+    Overwrite,
+    RunnerName,
+    Settings,
+    Verbose,
+    Workers,
+    load_config,
+    output_console,
+    runner_settings,
+)
+from byline.pipelines.runners import dataflow
 
 
 def assemble(
-    config: Config,
-    plan: Plan,
-    runs: list[RunInfo],
-    settings: RunnerSettings,
-    console: Console,
-    *,
-    overwrite: bool = False,
+    config: ConfigPath,
+    settings: Settings = None,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    runner: RunnerName = "local",
+    options: BeamOptions = None,
+    verbose: Verbose = False,
 ) -> None:
-    """Writes the shards of a plan and the manifest.
+    """Plan, and write the shards that are missing."""
+    from byline.pipelines.jobs import assemble as job
+    from byline.pipelines.jobs.plan import plan
 
-    Args:
-        config: the recipe.
-        plan: made from it.
-        runs: of the token store that it was made with.
-        settings: how to run.
-        console: for progress.
-        overwrite: whether a finished build of another plan may be replaced.
-
-    Raises:
-        BylineError: the output holds another build, or the token store is not the planned one.
-    """
-    state = open_output(config.output, plan, overwrite=overwrite)
-    _show_lost(state, console)
-    show_removed("assemble", clean_output(config.output), console)
-    if state.is_finished:
-        console.print(f"assemble  nothing to do: {config.output} is finished", highlight=False, markup=False)
-        return
-    forget_runs()
-    job = AssembleJob.of(config, plan.header.tokenizer, plan.sha256, version("byline"))
-    inputs = write_lists(config.output, plan, runs)
-    expected = sum(source.expected_positions for stage in plan.header.stages for source in stage.sources.values())
-    with progress_bar(console, "assemble", len(plan.shards()), _follow(job), unit="shards"):
-        result = run_pipeline(_wire(config, job), settings, 2 * expected, job_shower(console, settings))
-    show_removed("assemble", clean_output(config.output, is_finished=True), console)
-    records = write_manifest(config, plan, runs, job, inputs)
-    show_counts(console, "assemble", settings, result, total(map(shard_counts, records)))
-
-
-def _show_lost(state: OutputState, console: Console) -> None:
-    if state.lost:
-        console.print(
-            f"assemble  missing or of another size in the finished build: {len(state.lost):,} of {state.files:,} files "
-            f"(first: {state.lost[0]}); written again",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-
-
-def show_result(output: str, console: Console) -> None:
-    """Prints what each phase of a finished build came to: rows, trained tokens, mixture, what packing discarded."""
-    uri = storage.join(output, manifests.FILE_NAME)
-    manifest = manifests.parse_manifest(storage.read_bytes(uri), uri)
-    ledger = Ledger.from_json(manifest.ledger)
-    for phase in manifest.phases:
-        console.print(
-            f"{phase.name}: {phase.rows:,} sequences, {phase.tokens:,} tokens, "
-            f"{phase.loss_tokens / max(phase.tokens, 1):.2%} of them trained",
-            highlight=False,
-        )
-        for source, share in phase.mixture.items():
-            counts = ledger.phases[phase.name].of(source)
-            discarded = "".join(f", {count:,} tokens discarded ({why})" for why, count in counts.discarded.items())
-            console.print(
-                f"  {source}: {share['achieved']:.2%} (asked {share['requested']:.2%}), "
-                f"{counts.documents:,} documents{discarded}",
-                highlight=False,
-                soft_wrap=True,
-            )
-
-
-def _wire(config: Config, job: AssembleJob) -> Callable[[beam.Pipeline], object]:
-    plan_uri = storage.join(config.output, plans.FILE_NAME)
-
-    def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | "ReadPlan" >> ReadPlan(plan_uri) | "AssembleShards" >> AssembleShards(job)
-
-    return wire
-
-
-def _follow(job: AssembleJob) -> Callable[[], int]:
-    return lambda: sum(info.base_name.endswith(".json") for info in storage.list_files(job.work))
+    console, how_to_run = output_console(), runner_settings(workers, verbose, runner, options)
+    recipe = load_config(config, settings, how_to_run, dataflow.ASSEMBLING)
+    made, state = plan(recipe, how_to_run, console)
+    job.assemble(recipe, made, state.runs, how_to_run, console, overwrite=overwrite)
+    job.show_result(recipe.output, console)

@@ -1,95 +1,44 @@
-"""`byline plan`: token store -> plan; `byline.pipelines.console.plan_report` shows it. Writes nothing to the output.
+"""`byline plan`: what a recipe draws from a token store; writes nothing to the output."""
 
-The scans over the token store are jobs of the runner where it is large, and are made in this process where it is not.
-"""
+from typing import Annotated
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import typer
 
-import apache_beam as beam
-import pyarrow as pa
-from rich.console import Console
-
-from byline.pipelines.console.notes import show_notes
-from byline.pipelines.runners.runner import RunnerSettings, is_worth_a_job, run_pipeline
-from byline.schemas.config import Config
-from byline.schemas.plan import Plan
-from byline.schemas.store import RunFile
-from byline.transforms.documents.work_lists import ListRuns, write_lines
-from byline.transforms.files import storage
-from byline.transforms.files.refusals import scratch_folder
-from byline.transforms.plans.planning import make_plan
-from byline.transforms.scans.count_runs import CountRuns, count_here, write_counter
-from byline.transforms.scans.counting import RunCounter, Scan
-from byline.transforms.store import store_index
-from byline.transforms.store.run_reading import forget_runs
-from byline.transforms.store.state import StoreState, read_state
-from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
-
-# Of a document a scan reads shuffle key, number of tokens, and what it asks of it.
-_DOCUMENT_BYTES = 24
-# A file and a record batch are each a request to an object store, of half a millisecond where 64 are under way: as long
-# as a scan takes for so much more of them. So a store of few documents is large where they are long.
-_REQUEST_BYTES = 16 << 10
+from byline.pipelines.commands.options import (
+    BeamOptions,
+    ConfigPath,
+    RunnerName,
+    Settings,
+    Verbose,
+    Workers,
+    error_console,
+    load_config,
+    output_console,
+    runner_settings,
+)
+from byline.pipelines.runners import dataflow
 
 
-def plan(config: Config, settings: RunnerSettings, console: Console) -> tuple[Plan, StoreState]:
-    """Plans a recipe from a token store that is whole.
+def plan(
+    config: ConfigPath,
+    settings: Settings = None,
+    workers: Workers = None,
+    runner: RunnerName = "local",
+    options: BeamOptions = None,
+    verbose: Verbose = False,
+    as_json: Annotated[bool, typer.Option("--json", help="all of it as JSON on standard output")] = False,
+) -> None:
+    """Show which documents go where, and what they come to; writes nothing to the output."""
+    from byline.pipelines.console import plan_report
+    from byline.pipelines.console.funnel import funnels_of
+    from byline.pipelines.jobs import plan as job
 
-    Raises:
-        BylineError: files are not prepared, or the recipe does not work out.
-    """
-    state = read_state(config, reads_input=False)
-    show_notes(state.notes, console)
-    state.check_whole(config.store, "run `byline prepare` or `byline build`")
-    return make_recipe_plan(config, state, settings), state
-
-
-def make_recipe_plan(config: Config, state: StoreState, settings: RunnerSettings) -> Plan:
-    """Plans from the state of a token store that is whole."""
-    forget_runs()
-    tokenizer = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
-    return make_plan(config, tokenizer, state.runs, _scans(config, state, settings))
-
-
-def _scans(config: Config, state: StoreState, settings: RunnerSettings) -> Scan:
-    uris, size = store_index.run_uris(state.runs), scan_bytes(state.files)
-
-    def run_job(counter: RunCounter) -> pa.RecordBatch:
-        with _work_files(config.store, settings) as (list_uri, counter_uri, counts_uri):
-
-            def wire(pipeline: beam.Pipeline) -> object:
-                return pipeline | "ListRuns" >> ListRuns(list_uri) | "CountRuns" >> CountRuns(counter_uri, counts_uri)
-
-            write_lines(list_uri, uris)
-            write_counter(counter_uri, counter)
-            run_pipeline(wire, settings, size)
-            with storage.open_random(counts_uri) as source:
-                return pa.ipc.open_file(source).get_batch(0)
-
-    return run_job if is_worth_a_job(size) else lambda counter: count_here(counter, uris)
-
-
-@contextmanager
-def _work_files(store: str, settings: RunnerSettings) -> Iterator[list[str]]:
-    """Where all workers can read the list of runs and the counter, and write what they counted, for the block."""
-    names = ("runs.txt", "counter.json", "counts.arrow")
-    if settings.is_on_this_machine:
-        # A store that may not be written to can be planned from.
-        with scratch_folder("plan") as folder:
-            yield [storage.join(folder, name) for name in names]
-        return
-    uris = [storage.join(store, storage.temporary_name(name)) for name in names]
-    try:
-        yield uris
-    finally:
-        for uri in uris:
-            storage.delete_file(uri)
-
-
-def scan_bytes(files: Iterable[RunFile]) -> int:
-    """About what a scan over files of the token store reads, with what opening and asking cost, in bytes."""
-    return sum(
-        _DOCUMENT_BYTES * sum(run.rows for run in file.chunks) + _REQUEST_BYTES * (1 + len(file.batch_shuffle_keys))
-        for file in files
-    )
+    console = error_console() if as_json else output_console()
+    how_to_run = runner_settings(workers, verbose, runner, options)
+    recipe = load_config(config, settings, how_to_run, dataflow.PLANNING)
+    made, state = job.plan(recipe, how_to_run, console)
+    funnels = funnels_of(recipe, state.runs)
+    if as_json:
+        typer.echo(plan_report.as_json(made, state, funnels))
+    else:
+        plan_report.show(made, state, console, funnels)

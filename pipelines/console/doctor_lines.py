@@ -1,10 +1,29 @@
-"""One line of `byline doctor`'s table."""
+"""The table of `byline doctor`.
+
+```
+$ byline doctor configs/meco.yaml
+ok  Python         3.11.7
+ok  apache-beam    2.77.0
+no  fasttext       not installed                        pip install ".[build]" in a clone
+-   Dataflow       needs apache_beam's Google packages  pip install "apache-beam[gcp]"
+ok  source dclm    12 files, 1.3 GB
+no  model quality  quality.bin: no such file            correct classifiers.quality.model in configs/meco.yaml
+```
+
+`no` is something that a build needs; `-` is something that only some builds need.
+"""
 
 from dataclasses import dataclass
 from enum import Enum
 
-# What a library that is there but does not fit this machine raises: a missing shared object, another library's version.
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+INSTALL = 'pip install ".[build]" in a clone'
+# What a library raises that is there but does not fit this machine: a missing shared object, another library's version.
 BROKEN = (ImportError, OSError, AttributeError, RuntimeError, ValueError, TypeError)
+_UNLIMITED = 10_000
 
 
 class State(Enum):
@@ -20,10 +39,10 @@ class Check:
     """One line of the table.
 
     Attributes:
-        name: what was looked at.
+        name: what was checked.
         state: how it ended.
         found: what there is.
-        mend: what to do about it; empty if nothing need be done.
+        mend: what to do about it; empty where there is nothing to do.
     """
 
     name: str
@@ -35,3 +54,41 @@ class Check:
 def one_line(error: Exception) -> str:
     """An error's text without its line breaks."""
     return " ".join(str(error).split())
+
+
+def size_text(count: float) -> str:
+    """Bytes in the largest unit that leaves a number of at least 1: `1.3 GB`."""
+    power = 0
+    while count >= 1000 and power < 4:
+        count, power = count / 1000, power + 1
+    return f"{count:,.1f} {'kMGT'[power - 1]}B" if power else f"{count:,.0f} B"
+
+
+def show_checks(checks: list[Check], console: Console) -> int:
+    """Prints the table.
+
+    Returns:
+        1 if something needed is missing, else 0.
+    """
+    if not console.is_terminal:
+        # A pipe or a log has no width; at a made-up one, paths and commands would be cut.
+        console.width = max(console.width, _UNLIMITED)
+    console.print(_table(checks))
+    failed = sum(check.state is State.FAILED for check in checks)
+    missing = "1 thing is missing" if failed == 1 else f"{failed} things are missing"
+    console.print(missing if failed else "all that is needed is there", highlight=False)
+    return 1 if failed else 0
+
+
+def _table(checks: list[Check]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    styles = {State.OK: "green", State.ABSENT: "dim", State.FAILED: "bold red"}
+    # Folded, not cut with dots: a path or a command has to be whole.
+    for _ in range(4):
+        table.add_column(overflow="fold")
+    for check in checks:
+        # As `Text`, for a path in brackets is no markup.
+        table.add_row(
+            Text(check.state.value, styles[check.state]), Text(check.name), Text(check.found), Text(check.mend)
+        )
+    return table

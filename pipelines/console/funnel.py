@@ -1,15 +1,14 @@
-"""What of each source is in the token store, and why the rest is not.
+"""How many documents of each source reach the token store, and why the others do not.
 
 ```
-source  documents   number    share
-web     read        12,000  100.00%
-        empty_text      12    0.10%
-        filter_c4_...  300    2.50%
-        kept        11,688   97.40%
+source  documents      number    share
+web     read           12,000  100.00%
+        empty_text         12    0.10%
+        filter_words      300    2.50%
+        kept           11,688   97.40%
 ```
 
-Reasons stand in the order of the steps that drop documents, and only those for which some were. A source of which
-nothing was dropped is left out.
+Reasons come in the order of the steps. Reasons without documents, and sources that lost none, are left out.
 """
 
 from collections.abc import Iterable
@@ -33,7 +32,7 @@ class Funnel:
     Attributes:
         source: its name.
         read: documents that were read.
-        dropped: documents by reason, in the order of the steps; 0 for a reason for which none was.
+        dropped: documents by reason, in the order of the steps, zeros included.
         kept: documents in the token store.
     """
 
@@ -59,16 +58,16 @@ def funnels_of(config: Config, runs: Iterable[RunInfo]) -> list[Funnel]:
     return [
         Funnel(
             source,
-            sum(run.rows_read for run in of_source),
-            drop_reasons_of(config, source).in_order(total(run.dropped for run in of_source)),
-            sum(run.rows for run in of_source),
+            sum(run.rows_read for run in source_runs),
+            drop_reasons_of(config, source).in_order(total(run.dropped for run in source_runs)),
+            sum(run.rows for run in source_runs),
         )
-        for source, of_source in by_source.items()
+        for source, source_runs in by_source.items()
     ]
 
 
 def funnel_lines(funnels: Iterable[Funnel]) -> list[Text]:
-    """A table of the sources of which documents were dropped; no line where there is none."""
+    """A table of the sources that lost documents; no line if none did."""
     rows: list[list[str]] = []
     for funnel in funnels:
         dropped = {reason: number for reason, number in funnel.dropped.items() if number}

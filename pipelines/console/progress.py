@@ -5,11 +5,11 @@ terminal   prepare   ████████████████━━━�
 a log      prepare   41 %, 4.1 TB of 10.0 TB, 310.0 MB/s, 5 h 17 min left
 ```
 
-A log gets a line at each tenth of a job, but none within a minute of another, so that a job of seconds says nothing,
-and one after half an hour at the latest.
+A log gets a line at each tenth of a job, at most one a minute and at least one every half hour. A job of seconds gets
+none.
 
-Looking costs requests where the files are on an object store: there is a pause of twenty times what the last look
-took. A store that cannot be looked at is looked at again a minute later; nothing here makes a job fail or wait.
+Measuring progress costs requests where the files are on an object store, so each measurement is followed by a pause
+twenty times as long as it took. One that fails is repeated a minute later; nothing here makes a job fail or wait.
 """
 
 import threading
@@ -35,15 +35,15 @@ from rich.progress import (
 
 from byline.errors import BylineError
 
-# Between two looks at least, for a bar and for lines.
+# At least so long between two measurements, for a bar and for lines.
 _BAR_SECONDS, _LINES_SECONDS = 0.5, 10.0
-# A look may take a twentieth of the time, about.
+# Measuring may take about a twentieth of the time.
 _PAUSE_FACTOR = 20
-_AWAY_SECONDS = 60.0
-# How long a job that is over waits for a look that is under way.
-_LEAVE_SECONDS = 1.0
-# Two lines are no nearer than the first, and no further apart than the second.
-_NEAR_SECONDS, _FAR_SECONDS = 60.0, 1800.0
+_RETRY_SECONDS = 60.0
+# How long a job that is over waits for a measurement that is under way.
+_END_SECONDS = 1.0
+# Least and most time between two lines.
+_LEAST_SECONDS, _MOST_SECONDS = 60.0, 1800.0
 
 
 @dataclass
@@ -52,9 +52,9 @@ class ProgressLines:
 
     Attributes:
         name: of the step.
-        total: bytes or things to do.
-        unit: `bytes`, or what the things are called.
-        started: when.
+        total: bytes, or items of another unit, to do.
+        unit: `bytes`, or what the items are called.
+        started: when the job started.
     """
 
     name: str
@@ -67,10 +67,10 @@ class ProgressLines:
         self._said, self._tenth = self.started, 0
 
     def line(self, now: float, done: int) -> str | None:
-        """What to say of so much done, if it is time for a line."""
+        """The line for what is done by now; None while it is too early for another."""
         self._first = self._first or (now, done)
         tenth, quiet = 10 * done // max(self.total, 1), now - self._said
-        if quiet < _FAR_SECONDS and (quiet < _NEAR_SECONDS or tenth <= self._tenth):
+        if quiet < _MOST_SECONDS and (quiet < _LEAST_SECONDS or tenth <= self._tenth):
             return None
         self._said, self._tenth = now, tenth
         parts = [f"{100 * done // max(self.total, 1)} %", f"{self._amount(done)} of {self._amount(self.total, True)}"]
@@ -104,14 +104,14 @@ def duration(seconds: float) -> str:
 def progress_bar(
     console: Console, name: str, total: int, done: Callable[[], int], unit: str = "bytes"
 ) -> Iterator[None]:
-    """Shows how far it is while the block runs: a bar in a terminal, now and then a line elsewhere.
+    """Shows progress while the block runs: a bar in a terminal, now and then a line elsewhere.
 
     Args:
         console: where to.
         name: of the step.
-        total: bytes or things to do.
-        done: how many are done now; asked from another thread, and may fail.
-        unit: `bytes`, or what the things are called.
+        total: bytes, or items of another unit, to do.
+        done: returns how many are done by now; called from another thread, and may fail.
+        unit: `bytes`, or what the items are called.
     """
     if not console.is_terminal:
         lines = ProgressLines(name, total, unit, time.monotonic())
@@ -141,7 +141,7 @@ def _columns(name: str, unit: str) -> list[ProgressColumn]:
 
 @contextmanager
 def _followed(done: Callable[[], int], show: Callable[[int], None], least_seconds: float) -> Iterator[None]:
-    """Shows what is done, again and again, from a thread that does not outlast the block by more than one look."""
+    """Shows what is done, again and again, from a thread that ends at most one measurement after the block."""
     stop = threading.Event()
 
     def follow() -> None:
@@ -151,17 +151,17 @@ def _followed(done: Callable[[], int], show: Callable[[int], None], least_second
             try:
                 count = done()
             except (BylineError, OSError, pa.ArrowException):
-                pause = max(_AWAY_SECONDS, least_seconds)
+                pause = max(_RETRY_SECONDS, least_seconds)
                 continue
             pause = max(_PAUSE_FACTOR * (time.monotonic() - started), least_seconds)
             if not stop.is_set():
                 show(count)
 
-    # A daemon, so that a look that hangs does not keep the process.
+    # A daemon, so that a measurement that hangs does not keep the process alive.
     thread = threading.Thread(target=follow, name="byline-follow", daemon=True)
     thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join(_LEAVE_SECONDS)
+        thread.join(_END_SECONDS)

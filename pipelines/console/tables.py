@@ -14,9 +14,9 @@ def aligned(head: list[str], rows: list[list[str]], left: set[int]) -> list[Text
     """Aligned columns that are never cut, whatever the console.
 
     Args:
-        head: of each column.
-        rows: a cell for each column.
-        left: numbers of the columns that are not set to the right.
+        head: the names of the columns.
+        rows: each a cell for each column.
+        left: numbers of the columns that are aligned left; the others are aligned right.
     """
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = [

@@ -29,7 +29,7 @@ import grpc
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
 # What a worker of a build imports: Beam's side, and every step.
-PRELOADED = ["apache_beam.runners.worker.sdk_worker", "byline.pipelines.commands.build"]
+PRELOADED = ["apache_beam.runners.worker.sdk_worker", "byline.pipelines.jobs.build"]
 # Beam's keep-alive pings come without calls between them.
 _SERVER_OPTIONS = [("grpc.http2.max_pings_without_data", 0), ("grpc.http2.max_ping_strikes", 0)]
 STOP_SECONDS = 10.0

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-import byline.pipelines.commands.assemble as assemble_step
-import byline.pipelines.commands.plan as plan_step
-import byline.pipelines.commands.prepare as prepare_step
+import byline.pipelines.jobs.assemble as assemble_step
+import byline.pipelines.jobs.plan as plan_step
+import byline.pipelines.jobs.prepare as prepare_step
 from byline.errors import BylineError
-from byline.pipelines.commands.build import build
+from byline.pipelines.jobs.build import build
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config

@@ -22,8 +22,8 @@ from typing import Any
 
 import pytest
 
-from byline.pipelines.commands.build import build
-from byline.pipelines.commands.compact import compact
+from byline.pipelines.jobs.build import build
+from byline.pipelines.jobs.compact import compact
 from byline.pipelines.runners.runner import RunnerSettings, answers
 from byline.schemas.config_file import parse_config
 from tests.clusters.conftest import Engine

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 import byline
-import byline.pipelines.commands.prepare
+import byline.pipelines.jobs.prepare
 from byline.schemas import store
 from byline.schemas.config import Config
 from byline.schemas.ledger import DrawCounts
@@ -73,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_pieces() -> Iterator[None]:
     """Several runs a file, and several record batches in each run and shard."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(byline.pipelines.commands.prepare, "ReadCorpus", partial(ReadCorpus, target_bytes=2000))
+        patch.setattr(byline.pipelines.jobs.prepare, "ReadCorpus", partial(ReadCorpus, target_bytes=2000))
         patch.setattr(store, "BATCH_TOKEN_BYTES", 200)
         patch.setattr(assembling, "BATCH_BYTES", 1000)
         yield

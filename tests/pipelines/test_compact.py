@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from byline.errors import BylineError
-from byline.pipelines.commands import compact as command
-from byline.pipelines.commands.compact import compact, parse_size
-from byline.pipelines.commands.plan import plan
-from byline.pipelines.commands.prepare import prepare
+from byline.pipelines.jobs import compact as command
+from byline.pipelines.jobs.compact import compact, parse_size
+from byline.pipelines.jobs.plan import plan
+from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import parse_config
 from byline.transforms.store import compacting

@@ -30,14 +30,14 @@ from google.cloud import dataflow_v1beta3 as dataflow
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
-import byline.pipelines.commands.assemble
-import byline.pipelines.commands.plan
-import byline.pipelines.commands.prepare
-import byline.pipelines.commands.verify
+import byline.pipelines.jobs.assemble
+import byline.pipelines.jobs.plan
+import byline.pipelines.jobs.prepare
+import byline.pipelines.jobs.verify
 import byline.pipelines.runners.runner
 import byline.transforms.store.state
 from byline.errors import BylineError
-from byline.pipelines.commands.verify import verify
+from byline.pipelines.jobs.verify import verify
 from byline.pipelines.runners.dataflow import ASSEMBLING, BUILDING, PLANNING, is_out_of_reach, locations_of
 from byline.pipelines.runners.runner import RunnerSettings, make_runner, parse_options, run_pipeline
 from byline.schemas.config import Config
@@ -213,23 +213,23 @@ class Build:
             config = self.config.model_copy(update=update)
             take(
                 "prepare",
-                byline.pipelines.commands.prepare,
-                lambda: byline.pipelines.commands.prepare.prepare(config, settings, quiet()),
+                byline.pipelines.jobs.prepare,
+                lambda: byline.pipelines.jobs.prepare.prepare(config, settings, quiet()),
             )
             many = replace(
                 self.state, runs=[replace(run, path=f"{n:05d}") for run in self.state.runs[:1] for n in range(files)]
             )
-            scan = byline.pipelines.commands.plan._scans(config, many, settings)
+            scan = byline.pipelines.jobs.plan._scans(config, many, settings)
             for counter in self.counters:
-                take(type(counter).__name__, byline.pipelines.commands.plan, lambda: scan(counter))  # noqa: B023
+                take(type(counter).__name__, byline.pipelines.jobs.plan, lambda: scan(counter))  # noqa: B023
             take(
                 "assemble",
-                byline.pipelines.commands.assemble,
-                lambda: byline.pipelines.commands.assemble.assemble(config, self.plan, many.runs, settings, quiet()),
+                byline.pipelines.jobs.assemble,
+                lambda: byline.pipelines.jobs.assemble.assemble(config, self.plan, many.runs, settings, quiet()),
             )
             take(
                 "verify",
-                byline.pipelines.commands.verify,
+                byline.pipelines.jobs.verify,
                 lambda: verify(str(self.finished), 64, None, settings, quiet()),
             )
         return found
@@ -262,15 +262,15 @@ def planned(corpus: Corpus, built: Path, tmp_path_factory: pytest.TempPathFactor
     config = parse_config(values, "test")
     counters: list[RunCounter] = []
     with pytest.MonkeyPatch.context() as patch:
-        count = byline.pipelines.commands.plan.count_here
+        count = byline.pipelines.jobs.plan.count_here
 
         def noted(counter: RunCounter, uris: Sequence[str]) -> pa.RecordBatch:
             counters.append(counter)
             return count(counter, uris)
 
-        patch.setattr(byline.pipelines.commands.plan, "count_here", noted)
+        patch.setattr(byline.pipelines.jobs.plan, "count_here", noted)
         patch.setattr(planning, "SAMPLED_DOCUMENTS", 300)
-        plan, state = byline.pipelines.commands.plan.plan(config, RunnerSettings(), quiet())
+        plan, state = byline.pipelines.jobs.plan.plan(config, RunnerSettings(), quiet())
     kinds = {type(counter).__name__ for counter in counters}
     assert kinds == {"DigitCounter", "ValueCounter", "SampleCounter", "ShuffleKeyCounter", "DrawCounter"}
     finished = copy_build(built, tmp_path_factory.mktemp("finished") / "shards")

@@ -11,7 +11,8 @@ from rich.console import Console
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from byline.errors import BylineError
-from byline.pipelines.commands.diff import diff
+from byline.pipelines.console.diff_lines import show_diff
+from byline.pipelines.recipes import load_recipe
 from tests.support.fasttext_models import train
 
 BASE = """
@@ -57,7 +58,7 @@ def compare(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any
             (tmp_path / base).write_text(f"extends: a.yaml\n{before}")
         (tmp_path / "b.yaml").write_text(f"extends: a.yaml\n{change}")
         console = Console(file=io.StringIO(), width=80, soft_wrap=True)
-        diff(tmp_path / base, tmp_path / "b.yaml", console)
+        show_diff(load_recipe(tmp_path / base), load_recipe(tmp_path / "b.yaml"), console)
         return console.file.getvalue().splitlines()
 
     return lines

@@ -10,17 +10,11 @@ import pytest
 import yaml
 from rich.console import Console
 
-from byline.pipelines.commands import doctor as module
-from byline.pipelines.commands.doctor import (
-    FASTTEXT_MAGIC,
-    PACKAGES,
-    State,
-    check_model,
-    check_package,
-    check_recipe,
-    doctor,
-)
+from byline.pipelines.console.doctor_lines import State, show_checks, size_text
+from byline.pipelines.runners import installation
+from byline.pipelines.runners.installation import PACKAGES, check_all, check_package
 from byline.pipelines.runners.readiness import check_engine, check_reach, check_settings, java_version
+from byline.pipelines.runners.recipe_readiness import FASTTEXT_MAGIC, check_model, check_recipe
 from byline.schemas.config_file import parse_config
 from tests.pipelines.test_prompt_text import byte_tokenizer
 
@@ -313,7 +307,7 @@ def test_locations_out_of_dataflows_reach(recipe, tmp_path):
 
 def run(path: str | None, width: int = 300, **how: Any) -> tuple[int, str]:
     console = Console(file=io.StringIO(), width=width)
-    return doctor(path, console, **how), console.file.getvalue()
+    return show_checks(check_all(path, **how), console), console.file.getvalue()
 
 
 def test_off_a_terminal_nothing_is_broken(recipe):
@@ -322,20 +316,20 @@ def test_off_a_terminal_nothing_is_broken(recipe):
 
 
 def test_one_thing(recipe, monkeypatch):
-    monkeypatch.setattr(module, "_check_python", lambda: [])
+    monkeypatch.setattr(installation, "check_python", lambda: [])
     recipe.with_name("quality.bin").unlink()
     assert run(str(recipe))[1].endswith("\n1 thing is missing\n")
 
 
 def test_an_option_without_a_runner(monkeypatch):
-    monkeypatch.setattr(module, "_check_python", lambda: [])
+    monkeypatch.setattr(installation, "check_python", lambda: [])
     code, text = run(None, options=("--job_endpoint=a:1",))
     assert code == 1
     assert re.search(r"^no +options +--option without --runner: not looked at +give --runner, too", text, re.M)
 
 
 def test_exit_status_and_table(recipe, monkeypatch):
-    monkeypatch.setattr(module, "_check_python", lambda: [])
+    monkeypatch.setattr(installation, "check_python", lambda: [])
     code, text = run(str(recipe))
     assert code == 0
     assert re.search(r"^ok +source mine +2 files, 1.4 kB *$", text, re.MULTILINE)
@@ -347,7 +341,7 @@ def test_exit_status_and_table(recipe, monkeypatch):
 
 
 def test_a_missing_package_is_told_before_the_recipe_is_read(recipe, monkeypatch):
-    monkeypatch.setitem(module.PACKAGES, "no-such-distribution", "numpy")
+    monkeypatch.setitem(PACKAGES, "no-such-distribution", "numpy")
     code, text = run(str(recipe))
     assert code == 1
     assert re.search(r"^no +configuration +not looked at while a package is missing", text, re.MULTILINE)
@@ -355,7 +349,7 @@ def test_a_missing_package_is_told_before_the_recipe_is_read(recipe, monkeypatch
 
 
 def test_optional_runners_do_not_fail(monkeypatch):
-    monkeypatch.setattr(module, "_check_python", lambda: [])
+    monkeypatch.setattr(installation, "check_python", lambda: [])
     monkeypatch.setattr("byline.pipelines.runners.readiness.java_version", lambda: None)
     code, text = run(None)
     assert code == 0
@@ -366,4 +360,4 @@ def test_optional_runners_do_not_fail(monkeypatch):
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (1e3, "1.0 kB"), (2.5e9, "2.5 GB"), (3e15, "3,000.0 TB")]
 )
 def test_sizes(count, text):
-    assert module._size(count) == text
+    assert size_text(count) == text

@@ -18,11 +18,11 @@ from apache_beam.typehints.typehints import TypeConstraint
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import PaneInfo
 
-import byline.pipelines.commands.assemble
-import byline.pipelines.commands.plan
-import byline.pipelines.commands.prepare
+import byline.pipelines.jobs.assemble
+import byline.pipelines.jobs.plan
+import byline.pipelines.jobs.prepare
 import byline.pipelines.runners.runner
-from byline.pipelines.commands.prepare import _wire
+from byline.pipelines.jobs.prepare import _wire
 from byline.schemas.config_file import parse_config
 from byline.schemas.documents import InputFile
 from byline.transforms.documents.coder import InputFileCoder, RecordBatchCoder
@@ -91,9 +91,9 @@ def record(monkeypatch: pytest.MonkeyPatch) -> list[Wire]:
     wires: list[Wire] = []
     monkeypatch.setattr(byline.pipelines.runners.runner, "SMALL_SCAN_BYTES", 0)
     for module in (
-        byline.pipelines.commands.prepare,
-        byline.pipelines.commands.plan,
-        byline.pipelines.commands.assemble,
+        byline.pipelines.jobs.prepare,
+        byline.pipelines.jobs.plan,
+        byline.pipelines.jobs.assemble,
     ):
         real = module.run_pipeline
 

@@ -11,9 +11,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult
 from rich.console import Console
 
-from byline.pipelines.commands import assemble as assembling
-from byline.pipelines.commands import prepare as preparing
-from byline.pipelines.commands.plan import make_recipe_plan
+from byline.pipelines.jobs import assemble as assembling
+from byline.pipelines.jobs import prepare as preparing
+from byline.pipelines.jobs.plan import make_recipe_plan
 from byline.pipelines.runners.engine import (
     EngineCounts,
     describe_counts,

@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 from byline.errors import BylineError
-from byline.pipelines.commands.diff import diff
-from byline.pipelines.commands.doctor import check_recipe
-from byline.pipelines.commands.prepare import prepare
 from byline.pipelines.console import plan_report
+from byline.pipelines.console.diff_lines import show_diff
 from byline.pipelines.console.funnel import Funnel, funnel_lines, funnels_of
+from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.recipes import load_recipe
+from byline.pipelines.runners.recipe_readiness import check_recipe
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.filters import write_entry
@@ -214,7 +214,7 @@ def test_diff(tmp_path: Path, before: Any, after: Any, line: str, cost: str) -> 
         config["sources"].pop("b")
         write_recipe(tmp_path / f"{name}.yaml", {**config, **change})
     console = Console(file=io.StringIO(), width=200)
-    diff(tmp_path / "before.yaml", tmp_path / "after.yaml", console)
+    show_diff(load_recipe(tmp_path / "before.yaml"), load_recipe(tmp_path / "after.yaml"), console)
     half, first, *_, last = console.file.getvalue().splitlines()
     assert half == "token store"
     assert line in first
@@ -238,7 +238,7 @@ def test_diff(tmp_path: Path, before: Any, after: Any, line: str, cost: str) -> 
         ),
         ([{"words": 3}], [], "filter.0: words: expected settings"),
         ([{"words": {}, "c4": {}}], [], "filter.0: expected the name of a rule, or one rule and its settings"),
-        (["c4", {"matches": {"drop": "["}}], [], r"filter.1.matches: drop: '\[' is no regular expression of RE2"),
+        (["c4", {"matches": {"drop": "["}}], [], r"filter.1.matches: drop: '\[' is not a regular expression of RE2"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_file(tmp_path: Path, common: Any, own: Any, problem: str) -> None:

@@ -13,11 +13,11 @@ from tokenizers import AddedToken, Tokenizer, decoders, models
 
 import byline
 from byline.errors import BylineError
-from byline.pipelines.commands.inspect_rows import (
+from byline.pipelines.console.sequence_view import (
     HEAD,
     TAIL,
     Vocabulary,
-    inspect,
+    show_sequence,
     show_tokens,
     visible,
     vocabulary_of,
@@ -32,7 +32,7 @@ def printed(out, **options) -> str:
     stream = io.StringIO()
     colour = options.pop("colour", False)
     console = Console(file=stream, width=40, force_terminal=colour, color_system="standard" if colour else None)
-    inspect(str(out), console=console, **options)
+    show_sequence(str(out), console=console, **options)
     return stream.getvalue()
 
 
@@ -100,7 +100,7 @@ def test_in_a_terminal_colours_tell_all(out):
 
 def test_no_color_is_marks_even_in_a_terminal(out):
     stream = io.StringIO()
-    inspect(str(out), console=Console(file=stream, force_terminal=True, no_color=True))
+    show_sequence(str(out), console=Console(file=stream, force_terminal=True, no_color=True))
     assert "⟦" in stream.getvalue()
 
 

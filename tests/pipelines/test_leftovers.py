@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from byline.pipelines.commands.build import build
-from byline.pipelines.commands.compact import compact
+from byline.pipelines.jobs.build import build
+from byline.pipelines.jobs.compact import compact
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import parse_config
 from tests.support.builds import ROOT, digests, kill_when, verify

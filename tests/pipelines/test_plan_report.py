@@ -11,8 +11,8 @@ from rich.console import Console
 from typer.main import get_command
 
 from byline.pipelines.cli import app
-from byline.pipelines.commands.compact import parse_size
 from byline.pipelines.console import plan_report
+from byline.pipelines.jobs.compact import parse_size
 from byline.schemas.ledger import Amount
 from byline.schemas.plan import Drawn, Plan, PlannedStage
 from byline.schemas.store import RunFile, RunInfo

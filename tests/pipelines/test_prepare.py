@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from byline.errors import BylineError
-from byline.pipelines.commands.prepare import prepare
+from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.corpora import Malformed

@@ -23,9 +23,9 @@ def shown(console: Console) -> str:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks follow one another at once, and every one is shown."""
     monkeypatch.setattr(progress, "_LINES_SECONDS", 0.001)
-    monkeypatch.setattr(progress, "_AWAY_SECONDS", 0.001)
-    monkeypatch.setattr(progress, "_FAR_SECONDS", 0.0)
-    monkeypatch.setattr(progress, "_LEAVE_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(progress, "_MOST_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_END_SECONDS", 0.05)
 
 
 def test_a_line_at_each_tenth_but_none_within_a_minute_and_one_after_half_an_hour() -> None:

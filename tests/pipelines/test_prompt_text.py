@@ -8,7 +8,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from byline.errors import BylineError
-from byline.pipelines.commands.prompt import show_prompt
+from byline.pipelines.console.prompt_lines import show_prompt
 from tests.support.shards import CONFIG, TOKENIZER, numbered_build
 
 IDS = {"bos_id": 257, "eos_id": 258, "pad_id": 258}

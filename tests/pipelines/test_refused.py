@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from byline.errors import BylineError
-from byline.pipelines.commands import plan as planning
+from byline.pipelines.jobs import plan as planning
 from byline.pipelines.runners import runner
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import parse_config

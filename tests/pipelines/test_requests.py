@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from byline.pipelines.commands.assemble import assemble
-from byline.pipelines.commands.plan import make_recipe_plan
-from byline.pipelines.commands.prepare import prepare
+from byline.pipelines.jobs.assemble import assemble
+from byline.pipelines.jobs.plan import make_recipe_plan
+from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config

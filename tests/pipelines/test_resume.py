@@ -14,9 +14,9 @@ import pytest
 from rich.console import Console
 
 from byline.errors import BylineError
-from byline.pipelines.commands import assemble as assembling
-from byline.pipelines.commands.build import build as run_build
-from byline.pipelines.commands.plan import plan
+from byline.pipelines.jobs import assemble as assembling
+from byline.pipelines.jobs.build import build as run_build
+from byline.pipelines.jobs.plan import plan
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import parse_config
 from byline.schemas.plan import PLAN_VERSION

@@ -13,7 +13,7 @@ from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from apache_beam.runners.runner import PipelineRunner
 
 from byline.errors import BylineError
-from byline.pipelines.commands.build import build as run_build
+from byline.pipelines.jobs.build import build as run_build
 from byline.pipelines.runners import runner as module
 from byline.pipelines.runners.runner import (
     Runner,

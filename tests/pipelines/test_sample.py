@@ -14,7 +14,6 @@ import zstandard
 from tokenizers import Tokenizer
 
 from byline.errors import BylineError
-from byline.pipelines.commands.sample import SampleReport, write_sample
 from byline.schemas.config_file import load_config
 from byline.transforms.corpora.made.sample_corpus import (
     DCLM_SCORE,
@@ -32,6 +31,7 @@ from byline.transforms.corpora.made.sample_corpus import (
     write_dclm,
     write_refinedweb,
 )
+from byline.transforms.corpora.made.sample_writing import SampleReport, write_sample
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from byline.pipelines.commands import plan as planning
-from byline.pipelines.commands.plan import make_recipe_plan, scan_bytes
+from byline.pipelines.jobs import plan as planning
+from byline.pipelines.jobs.plan import make_recipe_plan, scan_bytes
 from byline.pipelines.runners import runner
 from byline.pipelines.runners.runner import Runner, RunnerSettings
 from byline.schemas.config import Config

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from byline.errors import BylineError
-from byline.pipelines.commands.weights import decimals, doremi, mixture_text, read_weights, schedule_text, skill_it
+from byline.pipelines.commands.weights import write_weights
 from byline.schemas.recipe import Mixture, as_mixture
+from byline.transforms.weights.computing import check_output, compute_doremi, compute_skill_it
+from byline.transforms.weights.mixture_file import decimals, mixture_text, read_weights, schedule_text
 from tests.reference import doremi as doremi_reference
 from tests.reference import skill_it as skill_it_reference
 
@@ -40,6 +42,16 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def console():
     return Console(file=io.StringIO(), width=200)
+
+
+def doremi(table, *, initial=None, output=None, console, **options):
+    check_output(output, table, initial)
+    write_weights(compute_doremi(table, initial=initial, **options), output, console)
+
+
+def skill_it(table, graph=None, *, output=None, console, **options):
+    check_output(output, table, graph)
+    write_weights(compute_skill_it(table, graph, **options), output, console)
 
 
 def test_doremi_writes_the_mean_of_the_weights(here, console, capsys):

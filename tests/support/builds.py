@@ -24,8 +24,8 @@ from typing import Any
 import pyarrow as pa
 from rich.console import Console
 
-from byline.pipelines.commands.build import build as run_build
-from byline.pipelines.commands.verify import verify as run_verify
+from byline.pipelines.jobs.build import build as run_build
+from byline.pipelines.jobs.verify import verify as run_verify
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import parse_config
 from tests.support.corpora import write_recipe

@@ -21,9 +21,9 @@ import pyarrow as pa
 from rich.console import Console
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from byline.pipelines.commands.assemble import assemble
-from byline.pipelines.commands.plan import make_recipe_plan
-from byline.pipelines.commands.prepare import prepare
+from byline.pipelines.jobs.assemble import assemble
+from byline.pipelines.jobs.plan import make_recipe_plan
+from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas import documents
 from byline.schemas.config import Config

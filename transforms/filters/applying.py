@@ -1,4 +1,4 @@
-"""Rules put to documents, in order: the first that refuses a document gives the reason.
+"""Applying rules in order; the first that refuses a document gives the reason.
 
 ```
 rules       words: {at_least: 2}    matches: {drop: cat}
@@ -20,26 +20,21 @@ from byline.transforms.filters.rules import Rule, Test
 
 @dataclass(frozen=True)
 class OpenRule:
-    """A rule that is ready to be asked.
-
-    Attributes:
-        rule: the rule.
-        test: what asks it.
-    """
+    """A rule with its test loaded."""
 
     rule: Rule
     test: Test
 
 
 def open_rules(rules: Sequence[Rule], cache_folder: str) -> list[OpenRule]:
-    """Reads the lists, models and functions of rules.
+    """Loads the lists, models and functions of rules.
 
     Args:
         rules: in order.
         cache_folder: where folded models are kept.
 
     Raises:
-        BylineError: one of them cannot be read.
+        BylineError: one of them cannot be loaded.
     """
     return [OpenRule(rule, rule.open(cache_folder)) for rule in rules]
 

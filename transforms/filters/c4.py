@@ -1,7 +1,7 @@
 """The rules of C4 (arXiv 1910.10683, section 2.2) that drop whole pages.
 
-C4 takes lines out of a page first: those that do not end with a terminal mark, that have few words, that speak of
-JavaScript. Byline keeps a text as it is, or drops it, so these have no rule.
+C4 also removes lines: those without a terminal mark, with few words, or about JavaScript. Byline keeps or drops whole
+documents, so those have no rule here.
 """
 
 import re
@@ -20,10 +20,10 @@ from byline.transforms.filters.value_lists import read_values
 
 
 class C4LoremIpsum(Rule):
-    """No `lorem ipsum`, in upper or lower case."""
+    """No `lorem ipsum`, in any case."""
 
     kind: ClassVar[str] = "c4_lorem_ipsum"
-    keeps_what: ClassVar[str] = "texts without `lorem ipsum`, in upper or lower case"
+    keeps: ClassVar[str] = "texts without `lorem ipsum`, in any case"
     source: ClassVar[str] = C4
 
     def open(self, cache_folder: str) -> Test:
@@ -34,7 +34,7 @@ class C4CurlyBracket(Rule):
     """No `{`."""
 
     kind: ClassVar[str] = "c4_curly_bracket"
-    keeps_what: ClassVar[str] = "texts without `{`"
+    keeps: ClassVar[str] = "texts without `{`"
     source: ClassVar[str] = C4
 
     def open(self, cache_folder: str) -> Test:
@@ -42,10 +42,10 @@ class C4CurlyBracket(Rule):
 
 
 class C4Sentences(Bounds):
-    """Sentences: words that end with a terminal mark (see `sentence_ends`)."""
+    """Sentences, counted by their terminal marks (see `sentence_ends`)."""
 
     kind: ClassVar[str] = "c4_sentences"
-    keeps_what: ClassVar[str] = "texts of so many sentences"
+    keeps: ClassVar[str] = "texts whose number of sentences is within bounds"
     source: ClassVar[str] = C4
 
     at_least: float | None = 5
@@ -58,11 +58,11 @@ class C4BadWords(Rule):
     """No word or phrase of a list.
 
     Attributes:
-        file: one word or phrase a line; upper and lower case are the same. Letters, digits and `_` may not touch it.
+        file: one word or phrase per line, matched in any case, with no letter, digit or `_` next to it.
     """
 
     kind: ClassVar[str] = "c4_bad_words"
-    keeps_what: ClassVar[str] = "texts without any word or phrase of the list in `file`"
+    keeps: ClassVar[str] = "texts without any word or phrase listed in `file`"
     source: ClassVar[str] = C4
 
     file: Location
@@ -80,7 +80,9 @@ class C4BadWords(Rule):
         try:
             pc.match_substring_regex(pa.array([""]), pattern)
         except pa.ArrowInvalid as error:
-            raise BylineError(f"{self.file}: these phrases make no pattern ({error}); shorten the list") from None
+            raise BylineError(
+                f"{self.file}: its phrases cannot be searched for together ({error}); shorten the list"
+            ) from None
         return lambda documents: _without(pc.match_substring_regex(documents.texts, pattern))
 
 

@@ -1,4 +1,4 @@
-"""A part of a batch as rules look at it: its columns, and what several rules ask of its texts, found once.
+"""A slice of a batch as rules see it: its columns, and what several rules need of its texts, computed once.
 
 ```
 row  text              characters  words.counts  lines.counts  paragraphs.counts
@@ -21,7 +21,7 @@ from byline.transforms.filters.marks import count_symbols
 from byline.transforms.filters.repeats import find_duplicates, ngram_characters
 from byline.transforms.filters.splitting import Spans, join_paragraphs, split_lines, split_words
 
-# The words of so much text take some 15 MB, and stay in the cache while rule after rule goes over them.
+# The words of this much text take some 15 MB and stay in cache while one rule after another reads them.
 BLOCK_BYTES = 1 << 22
 _NO_BYTES = np.frombuffer(b"\0", np.uint8)  # read-only, as Arrow's buffers are: else numba compiles once more
 
@@ -30,7 +30,7 @@ class DocumentView:
     """Documents of one batch.
 
     Args:
-        batch: with a column `text` (a null counts as the empty text), and what else rules ask for.
+        batch: with a column `text` (a null counts as the empty text), and the columns that rules name.
     """
 
     def __init__(self, batch: pa.RecordBatch) -> None:
@@ -113,7 +113,7 @@ class DocumentView:
 
 
 def blocks(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """The batch in slices of about `BLOCK_BYTES` of text, each a document at least."""
+    """Slices of the batch with about `BLOCK_BYTES` of text and at least one document each."""
     sizes = pc.fill_null(pc.binary_length(batch["text"]), 0).to_numpy(zero_copy_only=False)
     numbers = np.cumsum(sizes, dtype=np.int64) // BLOCK_BYTES
     bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), batch.num_rows]

@@ -1,4 +1,4 @@
-"""Dropping documents that have no text or that a rule refuses, each with a reason that is counted.
+"""Dropping documents without text and those that a rule refuses; each reason is counted.
 
 ```
 text     "a cat"   ""            "\n \t"       null           "cat"

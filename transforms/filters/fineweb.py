@@ -9,7 +9,7 @@ from byline.transforms.filters.document_view import DocumentView
 from byline.transforms.filters.marks import count_short, lines_ending_with
 from byline.transforms.filters.rules import FINEWEB, Bounds, Group, share
 
-# As C4's terminal marks, with typographic quotes and what other scripts have in place of `.`, `!` and `?`.
+# C4's terminal marks, typographic quotes, and the full stops of Chinese and Japanese.
 MARKS = ".!?\"'”’。！？"
 
 
@@ -21,7 +21,7 @@ class FinewebLinePunctuation(Bounds):
     """
 
     kind: ClassVar[str] = "fineweb_line_punctuation"
-    keeps_what: ClassVar[str] = "texts of which enough lines end with one of `marks`"
+    keeps: ClassVar[str] = "texts in which enough lines end with one of `marks`"
     source: ClassVar[str] = FINEWEB
 
     at_least: float | None = 0.12
@@ -32,10 +32,10 @@ class FinewebLinePunctuation(Bounds):
 
 
 class FinewebDuplicateLineCharacters(Bounds):
-    """Characters in lines that came before, of all lines'."""
+    """The share of the lines' characters that is in lines that repeat an earlier one."""
 
     kind: ClassVar[str] = "fineweb_duplicate_line_characters"
-    keeps_what: ClassVar[str] = "texts with few characters in lines that came before"
+    keeps: ClassVar[str] = "texts in which a limited share of characters is in lines that repeat an earlier line"
     source: ClassVar[str] = FINEWEB
 
     at_most: float | None = 0.1
@@ -45,14 +45,14 @@ class FinewebDuplicateLineCharacters(Bounds):
 
 
 class FinewebShortLines(Bounds):
-    """The share of lines with few characters.
+    """The share of short lines.
 
     Attributes:
-        length: characters of the shortest line that is not short.
+        length: lines with fewer characters are short.
     """
 
     kind: ClassVar[str] = "fineweb_short_lines"
-    keeps_what: ClassVar[str] = "texts of which not too many lines have fewer than `length` (30) characters"
+    keeps: ClassVar[str] = "texts in which a limited share of lines has fewer than `length` (30) characters"
     source: ClassVar[str] = FINEWEB
 
     at_most: float | None = 0.67

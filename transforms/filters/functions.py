@@ -1,4 +1,4 @@
-"""The rule that asks a function of the user's own.
+"""The rule that calls a function of the user's own.
 
 ```python
 def short_titles(batch: pa.RecordBatch, most: int = 40) -> pa.Array:     # in mine.py
@@ -10,9 +10,9 @@ filter:
   - function: {call: "mine:short_titles", options: {most: 60}, name: short_titles}
 ```
 
-It is given slices of document batches, of no certain size, and gives for each row whether it is kept (a boolean; null
-drops it), or why it is dropped (a string that may stand in a name; null keeps it). With reasons, the documents are
-counted as `filter_<name>_<reason>`.
+It receives slices of document batches, which end anywhere, and returns for each row whether it is kept (a boolean; null
+drops it) or why it is dropped (a string of letters, digits, `_`, `.` and `-`; null keeps it). With strings, documents
+count as `filter_<name>_<why>`.
 """
 
 import re
@@ -42,7 +42,7 @@ class Function(Rule):
     """
 
     kind: ClassVar[str] = "function"
-    keeps_what: ClassVar[str] = "documents that a function of your own keeps"
+    keeps: ClassVar[str] = "documents that your own function keeps"
     is_costly: ClassVar[bool] = True
     gives_reasons: ClassVar[bool] = True
 
@@ -93,7 +93,7 @@ class Function(Rule):
 
 
 def _as_array(given: Any) -> pa.Array | None:
-    """What a function gave as booleans or strings; None for anything else."""
+    """A function's answer as booleans or strings; None for anything else."""
     if isinstance(given, pa.ChunkedArray):
         given = given.combine_chunks()
     if isinstance(given, np.ndarray | list):

@@ -1,7 +1,7 @@
 """The rules of Gopher (arXiv 2112.11446, appendix A1.1): quality, and repetition within a document (table A1).
 
-The paper says what is measured and gives the bounds, but not what a word or a line is; docs/filters.md says where this
-follows datatrove, and where neither.
+The paper gives measures and bounds but does not define a word or a line; docs/filters.md says what is taken from
+datatrove and what from neither.
 """
 
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ class GopherWords(Bounds):
     """Words of the text."""
 
     kind: ClassVar[str] = "gopher_words"
-    keeps_what: ClassVar[str] = "texts of so many words"
+    keeps: ClassVar[str] = "texts whose number of words is within bounds"
     source: ClassVar[str] = _QUALITY
 
     at_least: float | None = 50
@@ -34,10 +34,10 @@ class GopherWords(Bounds):
 
 
 class GopherWordLength(Bounds):
-    """Characters of a word, on average; 0 for a text without words."""
+    """Mean characters per word; 0 for a text without words."""
 
     kind: ClassVar[str] = "gopher_word_length"
-    keeps_what: ClassVar[str] = "texts whose words have so many characters on average"
+    keeps: ClassVar[str] = "texts whose mean word length, in characters, is within bounds"
     source: ClassVar[str] = _QUALITY
 
     at_least: float | None = 3
@@ -48,10 +48,10 @@ class GopherWordLength(Bounds):
 
 
 class GopherHashes(Bounds):
-    """Hash symbols a word."""
+    """`#` per word."""
 
     kind: ClassVar[str] = "gopher_hashes"
-    keeps_what: ClassVar[str] = "texts with few `#` for their words"
+    keeps: ClassVar[str] = "texts with few `#` per word"
     source: ClassVar[str] = _QUALITY
 
     at_most: float | None = 0.1
@@ -61,10 +61,10 @@ class GopherHashes(Bounds):
 
 
 class GopherEllipses(Bounds):
-    """Ellipses (`...` or `…`) a word."""
+    """Ellipses (`...` or `…`) per word."""
 
     kind: ClassVar[str] = "gopher_ellipses"
-    keeps_what: ClassVar[str] = "texts with few `...` and `…` for their words"
+    keeps: ClassVar[str] = "texts with few ellipses (`...` or `…`) per word"
     source: ClassVar[str] = _QUALITY
 
     at_most: float | None = 0.1
@@ -74,10 +74,10 @@ class GopherEllipses(Bounds):
 
 
 class GopherBulletLines(Bounds):
-    """The share of lines that begin with `•` or `-`."""
+    """The share of lines that start with `•` or `-`."""
 
     kind: ClassVar[str] = "gopher_bullet_lines"
-    keeps_what: ClassVar[str] = "texts of which not too many lines begin with a bullet (`•` or `-`)"
+    keeps: ClassVar[str] = "texts in which a limited share of lines starts with a bullet (`•` or `-`)"
     source: ClassVar[str] = _QUALITY
 
     at_most: float | None = 0.9
@@ -90,7 +90,7 @@ class GopherEllipsisLines(Bounds):
     """The share of lines that end with `...` or `…`."""
 
     kind: ClassVar[str] = "gopher_ellipsis_lines"
-    keeps_what: ClassVar[str] = "texts of which not too many lines end with `...` or `…`"
+    keeps: ClassVar[str] = "texts in which a limited share of lines ends with an ellipsis"
     source: ClassVar[str] = _QUALITY
 
     at_most: float | None = 0.3
@@ -100,10 +100,10 @@ class GopherEllipsisLines(Bounds):
 
 
 class GopherAlphabeticWords(Bounds):
-    """The share of words with a letter in them (`str.isalpha`)."""
+    """The share of words that contain a letter (`str.isalpha`)."""
 
     kind: ClassVar[str] = "gopher_alphabetic_words"
-    keeps_what: ClassVar[str] = "texts of which most words have a letter"
+    keeps: ClassVar[str] = "texts in which enough words contain a letter"
     source: ClassVar[str] = _QUALITY
 
     at_least: float | None = 0.8
@@ -116,14 +116,14 @@ class GopherAlphabeticWords(Bounds):
 
 
 class GopherStopWords(Bounds):
-    """Different words of a list that the text has.
+    """How many words of a list the text contains.
 
     Attributes:
-        words: the list; a word counts without ASCII punctuation around it and with ASCII letters in lower case.
+        words: the list; surrounding ASCII punctuation and the case of ASCII letters are ignored.
     """
 
     kind: ClassVar[str] = "gopher_stop_words"
-    keeps_what: ClassVar[str] = f"texts with some of the words {', '.join(STOP_WORDS)}"
+    keeps: ClassVar[str] = f"texts with enough of the words {', '.join(STOP_WORDS)}"
     source: ClassVar[str] = _QUALITY
 
     at_least: float | None = 2
@@ -138,10 +138,10 @@ class GopherStopWords(Bounds):
 
 
 class GopherDuplicateLines(Bounds):
-    """The share of lines that are the same as one before them."""
+    """The share of lines that repeat an earlier one."""
 
     kind: ClassVar[str] = "gopher_duplicate_lines"
-    keeps_what: ClassVar[str] = "texts of which few lines came before"
+    keeps: ClassVar[str] = "texts in which a limited share of lines repeats an earlier line"
     source: ClassVar[str] = _REPETITION
 
     at_most: float | None = 0.3
@@ -151,10 +151,10 @@ class GopherDuplicateLines(Bounds):
 
 
 class GopherDuplicateParagraphs(Bounds):
-    """The share of paragraphs that are the same as one before them."""
+    """The share of paragraphs that repeat an earlier one."""
 
     kind: ClassVar[str] = "gopher_duplicate_paragraphs"
-    keeps_what: ClassVar[str] = "texts of which few paragraphs came before"
+    keeps: ClassVar[str] = "texts in which a limited share of paragraphs repeats an earlier paragraph"
     source: ClassVar[str] = _REPETITION
 
     at_most: float | None = 0.3
@@ -164,10 +164,10 @@ class GopherDuplicateParagraphs(Bounds):
 
 
 class GopherDuplicateLineCharacters(Bounds):
-    """Characters in lines that came before, of the text's."""
+    """The share of characters in lines that repeat an earlier one."""
 
     kind: ClassVar[str] = "gopher_duplicate_line_characters"
-    keeps_what: ClassVar[str] = "texts with few characters in lines that came before"
+    keeps: ClassVar[str] = "texts in which a limited share of characters is in lines that repeat an earlier line"
     source: ClassVar[str] = _REPETITION
 
     at_most: float | None = 0.2
@@ -177,10 +177,10 @@ class GopherDuplicateLineCharacters(Bounds):
 
 
 class GopherDuplicateParagraphCharacters(Bounds):
-    """Characters in paragraphs that came before, of the text's."""
+    """The share of characters in paragraphs that repeat an earlier one."""
 
     kind: ClassVar[str] = "gopher_duplicate_paragraph_characters"
-    keeps_what: ClassVar[str] = "texts with few characters in paragraphs that came before"
+    keeps: ClassVar[str] = "texts in which a limited share of characters is in paragraphs that repeat an earlier one"
     source: ClassVar[str] = _REPETITION
 
     at_most: float | None = 0.2
@@ -190,7 +190,7 @@ class GopherDuplicateParagraphCharacters(Bounds):
 
 
 class _Ngrams(Bounds):
-    """Characters in n-grams of words that repeat themselves, of the text's (see `ngram_characters`).
+    """The share of characters in repeated n-grams of words (see `ngram_characters`).
 
     Attributes:
         size: words of the n-gram.
@@ -203,7 +203,7 @@ class _Ngrams(Bounds):
     @model_validator(mode="before")
     @classmethod
     def _published(cls, settings: Any) -> Any:
-        """The bound of the table where none is given."""
+        """The paper's bound for the size, unless one is given."""
         if not isinstance(settings, dict) or {"at_least", "at_most"} & set(settings):
             return settings
         return {**settings, "at_most": cls.bounds.get(settings.get("size", 0), 1.0)}
@@ -220,19 +220,23 @@ class _Ngrams(Bounds):
 
 
 class GopherTopNgram(_Ngrams):
-    """Characters of the most frequent n-gram of words, times how often it occurs, of the text's."""
+    """The share of characters covered by the most frequent n-gram of words."""
 
     kind: ClassVar[str] = "gopher_top_ngram"
-    keeps_what: ClassVar[str] = "texts of which the most frequent n-gram of `size` (2, 3 or 4) words is a small share"
+    keeps: ClassVar[str] = (
+        "texts in which the most frequent n-gram of `size` words (2 to 4) covers a limited share of characters"
+    )
     source: ClassVar[str] = _REPETITION
     bounds: ClassVar[dict[int, float]] = {2: 0.2, 3: 0.18, 4: 0.16}
 
 
 class GopherDuplicateNgrams(_Ngrams):
-    """Characters of n-grams of words that came before, of the text's."""
+    """The share of characters covered by n-grams of words that occurred before."""
 
     kind: ClassVar[str] = "gopher_duplicate_ngrams"
-    keeps_what: ClassVar[str] = "texts of which n-grams of `size` (5 to 10) words that came before are a small share"
+    keeps: ClassVar[str] = (
+        "texts in which repeated n-grams of `size` words (5 to 10) cover a limited share of characters"
+    )
     source: ClassVar[str] = _REPETITION
     bounds: ClassVar[dict[int, float]] = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.1}
 

@@ -1,4 +1,4 @@
-"""The rule that asks a fastText model for the likeliest label: the language, the topic."""
+"""The rule on the likeliest label of a fastText model: the language, for example."""
 
 from typing import ClassVar
 
@@ -21,12 +21,12 @@ class Label(Rule):
     Attributes:
         model: the model, such as `lid.176.bin`.
         keep: the labels, without `__label__`.
-        at_least: the least probability of the label.
+        at_least: the lowest probability accepted.
     """
 
     kind: ClassVar[str] = "label"
-    keeps_what: ClassVar[str] = (
-        "documents whose likeliest label by the fastText `model` is in `keep`, with `at_least` its probability"
+    keeps: ClassVar[str] = (
+        "documents whose likeliest label, by the fastText `model`, is in `keep` and has a probability of `at_least`"
     )
     is_costly: ClassVar[bool] = True
 

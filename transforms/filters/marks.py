@@ -1,4 +1,4 @@
-"""What words and lines begin with, end with and have in them.
+"""Letters and marks in words and lines.
 
 ```
 words   "Yes." he said, 42 times!       alphabetic: Yes he said times       sentence ends: "Yes." times!
@@ -22,20 +22,20 @@ _IS_ALPHANUMERIC[list((string.ascii_letters + string.digits).encode())] = True
 _BULLET, _ELLIPSIS, _DOTS = (np.frombuffer(mark.encode(), np.uint8) for mark in ("•", "…", "..."))
 _IS_SYMBOL = np.zeros(256, np.bool_)
 _IS_SYMBOL[[_HASH, _DOT, _ELLIPSIS[0]]] = True
-# A sentence ends with one of the first, maybe behind some of the second, at the end of a word; the third need no space.
+# A sentence ends at the end of a word with one of the first, optionally followed by the second; or with the third.
 _ENDS = np.array([ord(mark) for mark in ".!?"], np.int64)
 _CLOSING = np.array([ord(mark) for mark in "\"'”’)]»"], np.int64)
 _WIDE_ENDS = np.array([ord(mark) for mark in "。！？"], np.int64)
 
 
 def unicode_version() -> str:
-    """Of the tables that say what a letter is."""
+    """The Unicode version that defines letters."""
     return unicodedata.unidata_version
 
 
 @functools.cache
 def letters() -> np.ndarray:
-    """uint8 [0x110000 / 8]: a bit for each code point, whether it is a letter (`str.isalpha`)."""
+    """uint8 [0x110000 / 8]: one bit per code point, set for letters (`str.isalpha`)."""
     flags = np.fromiter((chr(point).isalpha() for point in range(_CODE_POINTS)), bool, _CODE_POINTS)
     return np.packbits(flags, bitorder="little")
 
@@ -116,13 +116,13 @@ def _alphabetic(
 
 
 def alphabetic_words(data: np.ndarray, words: Spans) -> np.ndarray:
-    """int64 [documents]: words with a letter in them (`str.isalpha`)."""
+    """int64 [documents]: words that contain a letter (`str.isalpha`)."""
     return _alphabetic(data, words.begins, words.ends, words.offsets, letters())
 
 
 @njit(nogil=True, cache=True)
 def _sentence_ends_of(data: np.ndarray, begin: int, end: int, length: int) -> int:
-    """How many sentences end within a word, or with it."""
+    """How many sentences end in a word."""
     last = data[end - 1]
     if _IS_ALPHANUMERIC[last] and length == end - begin:  # no character of the word is wide: most words
         return 0
@@ -157,8 +157,8 @@ def _sentence_ends(
 def sentence_ends(data: np.ndarray, words: Spans) -> np.ndarray:
     """int64 [documents]: ends of sentences.
 
-    That is a word that ends with `.`, `!` or `?`, quotes and brackets behind it left out; in a word with `。`, `！` or
-    `？`, each of these instead.
+    A word that ends with `.`, `!` or `?`, optionally followed by quotes and brackets, counts once; in a word with `。`,
+    `！` or `？`, each of those counts instead.
     """
     return _sentence_ends(data, *words)
 
@@ -174,7 +174,7 @@ def _bullets(data: np.ndarray, begins: np.ndarray, ends: np.ndarray, offsets: np
 
 
 def bullet_lines(data: np.ndarray, lines: Spans) -> np.ndarray:
-    """int64 [documents]: lines that begin with `•` or `-`."""
+    """int64 [documents]: lines that start with `•` or `-`."""
     return _bullets(data, lines.begins, lines.ends, lines.offsets)
 
 

@@ -1,4 +1,4 @@
-"""The rule that asks a regular expression, in the syntax of RE2."""
+"""The rule on a regular expression, in RE2 syntax."""
 
 from typing import ClassVar
 
@@ -13,16 +13,16 @@ from byline.transforms.filters.rules import Rule, SourceColumns, Test
 
 
 class Matches(Rule):
-    """A regular expression; a document without the field matches none.
+    """A regular expression; a missing field matches nothing.
 
     Attributes:
-        keep, drop: the expression, searched anywhere in the field; one of the two.
-        field: `text`, `url`, `host`, `registered_domain`, a label, or a field that is kept as a string.
+        keep, drop: the expression, found anywhere in the field; exactly one of the two.
+        field: `text`, `url`, `host`, `registered_domain`, a label, or a field kept as string.
     """
 
     kind: ClassVar[str] = "matches"
-    keeps_what: ClassVar[str] = (
-        "documents whose `field` (the text) matches the expression `keep`, or not that of `drop`"
+    keeps: ClassVar[str] = (
+        "documents whose `field` (the text by default) matches the regular expression `keep`, or does not match `drop`"
     )
 
     keep: str | None = None
@@ -37,7 +37,7 @@ class Matches(Rule):
         try:
             pc.match_substring_regex(pa.array([""]), pattern)
         except pa.ArrowInvalid as error:
-            raise ValueError(f"{pattern!r} is no regular expression of RE2 ({error})") from None
+            raise ValueError(f"{pattern!r} is not a regular expression of RE2 ({error})") from None
         return pattern
 
     @model_validator(mode="after")

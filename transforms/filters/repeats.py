@@ -1,14 +1,13 @@
-"""What repeats itself within a document: spans that came before, and n-grams of words.
+"""Repetition within a document: spans that occurred before, and n-grams of words.
 
 ```
-lines    home | about | home | home        2 duplicates of 8 characters: each line that is the same as one before it
+lines    home | about | home | home        2 duplicates with 8 characters: lines that repeat an earlier one
 words    a b c a b c a b                   n = 2: the most frequent is "a b", 3 times
-                                           n = 3: "a b c" comes again, so 3 words are repeated; then "a b" is too short
+                                           n = 3: "a b c" is repeated, 3 words; what is left, "a b", is too short
 ```
 
-Nothing is hashed alone: spans are equal where their bytes are, and an n-gram has the number of the pair of its first
-n - 1 words' and its last n - 1 words' numbers. An n-gram that comes again is made of shorter ones that do, so after
-pairs few are left to count.
+All of it is exact: spans are compared byte by byte, and an n-gram is identified by two numbers, that of its first and
+that of its last n - 1 words. A repeated n-gram consists of shorter repeated ones, so few are left to count after pairs.
 """
 
 from typing import NamedTuple
@@ -69,7 +68,7 @@ def _same_rest(data: np.ndarray, begin: int, other: int, size: int) -> bool:
 
 @njit(nogil=True, cache=True)
 def _table_size(count: int) -> int:
-    """A power of two, at most half full with so many entries."""
+    """A power of two that this many entries fill by half at most."""
     size = 2
     while size < 2 * count:
         size *= 2
@@ -136,7 +135,7 @@ def _duplicates(
 
 
 def find_duplicates(data: np.ndarray, spans: Spans) -> tuple[np.ndarray, np.ndarray]:
-    """Spans (lines, paragraphs) of each document that are the same as one before them, and their characters.
+    """Spans (lines, paragraphs) of each document that repeat an earlier one, and their characters.
 
     Returns:
         Two of int64 [documents].
@@ -145,7 +144,7 @@ def find_duplicates(data: np.ndarray, spans: Spans) -> tuple[np.ndarray, np.ndar
 
 
 class _Grams(NamedTuple):
-    """N-grams of one document, in buffers that are used again for the next.
+    """N-grams of one document, in buffers that the next one reuses.
 
     Attributes:
         positions: int64, the first word of each, ascending.
@@ -164,7 +163,7 @@ class _Grams(NamedTuple):
 
 @njit(nogil=True, cache=True)
 def _repeated_words(grams: _Grams, count: int) -> int:
-    """Lists the words that occur twice or more, from the numbers of all; returns how many."""
+    """Lists the words that occur at least twice, given the numbers of all; returns how many."""
     positions, numbers, _, _, uses = grams
     uses[:count] = 0
     for word in range(count):
@@ -179,7 +178,7 @@ def _repeated_words(grams: _Grams, count: int) -> int:
 
 @njit(nogil=True, cache=True)
 def _pair(grams: _Grams, count: int) -> int:
-    """Makes (n + 1)-grams of n-grams that begin one word apart: pairs of their numbers; returns how many."""
+    """Turns n-grams that start one word apart into (n + 1)-grams, pairs of their numbers; returns how many."""
     positions, numbers, seconds, _, _ = grams
     left = 0
     for gram in range(count - 1):
@@ -191,7 +190,7 @@ def _pair(grams: _Grams, count: int) -> int:
 
 @njit(nogil=True, cache=True)
 def _number_pairs(grams: _Grams, count: int) -> None:
-    """Puts in place of the first half of each pair the number of the first pair that is the same; counts the uses."""
+    """Replaces the first half of each pair by the number of the first equal pair, and counts its uses."""
     _, numbers, seconds, slots, uses = grams
     size = _table_size(count)
     mask = np.uint64(size - 1)
@@ -210,10 +209,10 @@ def _number_pairs(grams: _Grams, count: int) -> None:
 
 @njit(nogil=True, cache=True)
 def _keep_repeated(grams: _Grams, count: int) -> tuple[int, int, int]:
-    """Leaves out n-grams that occur once.
+    """Removes n-grams that occur once.
 
     Returns:
-        How many are left; of the most frequent one, the first of several, the first word and how often it occurs.
+        How many are left; the first word of the most frequent one (the first of several) and its count.
     """
     positions, numbers, _, _, uses = grams
     left, top, most = 0, 0, 0
@@ -228,7 +227,7 @@ def _keep_repeated(grams: _Grams, count: int) -> tuple[int, int, int]:
 
 @njit(nogil=True, cache=True)
 def _repeated_characters(grams: _Grams, count: int, lengths: np.ndarray, size: int) -> int:
-    """Characters of the words of n-grams that came before, from left to right, no word counted twice."""
+    """Characters of the words of n-grams that occurred before, from left to right, no word counted twice."""
     positions, numbers, _, _, uses = grams
     for gram in range(count):
         uses[numbers[gram]] = 0
@@ -281,9 +280,9 @@ def _ngrams(
 def ngram_characters(data: np.ndarray, words: Spans) -> dict[int, np.ndarray]:
     """Size of an n-gram, from 2 to 10 words -> characters (int64 [documents]).
 
-    Of `TOP_SIZES`: characters of the most frequent n-gram, the first one of several, with a space between its words,
-    times how often it occurs; 0 where none occurs twice. Of `DUPLICATE_SIZES`: characters of the words of n-grams that
-    came before, read from left to right; behind such an n-gram the next one begins, so no word is counted twice.
+    For `TOP_SIZES`: the length of the most frequent n-gram (the first of several) with a space between its words, times
+    its count; 0 if none occurs twice. For `DUPLICATE_SIZES`: the characters of the words of n-grams that occurred
+    before, scanned from left to right; scanning continues behind such an n-gram, so no word is counted twice.
     """
     characters = np.zeros((len(words.offsets) - 1, len(TOP_SIZES) + len(DUPLICATE_SIZES)), np.int64)
     _ngrams(data, *words, characters)

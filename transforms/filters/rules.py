@@ -1,14 +1,14 @@
-"""What a rule of `filter` is: an object that holds its settings, its test, and what is said of it.
+"""Rules of a filter: objects that hold their settings, their test and their documentation.
 
 ```
 filter:
-  - gopher_words                       published bounds       reason filter_gopher_words
-  - words: {at_least: 20}              others                 reason filter_words
-  - words: {at_most: 9, name: brief}   a name of its own      reason filter_brief
+  - gopher_words                       published bounds        reason filter_gopher_words
+  - words: {at_least: 20}              bounds of one's own     reason filter_words
+  - words: {at_most: 9, name: brief}   a name of one's own     reason filter_brief
 ```
 
-A rule is a class below `Rule` in a module of this package, listed in `transforms.filters.RULES`; its fields are its
-settings. Most measure a number of each document and compare it with bounds: those stand below `Bounds`.
+A rule is a subclass of `Rule` in a module of this package, listed in `transforms.filters.tables.RULES`; its fields are
+its settings. Most rules measure a number and compare it with bounds; they are subclasses of `Bounds`.
 """
 
 import difflib
@@ -55,15 +55,15 @@ class Rule(Model):
 
     Attributes:
         kind: its name in a recipe.
-        keeps_what: which documents it keeps, one line.
+        keeps: which documents it keeps, one line.
         source: where it is published; empty for one that is not.
-        is_costly: whether it is asked only about documents that the rules before it keep.
-        gives_reasons: whether its test says why; then reasons go on from its own: `filter_<name>_<why>`.
-        name: of its reason, where not `kind`: a rule may be there twice under two names.
+        is_costly: whether it only sees documents that the rules before it keep.
+        gives_reasons: whether its test says why a document is dropped, which counts as `filter_<name>_<why>`.
+        name: used in its reason in place of `kind`, so that a filter may have a rule twice.
     """
 
     kind: ClassVar[str]
-    keeps_what: ClassVar[str]
+    keeps: ClassVar[str]
     source: ClassVar[str] = ""
     is_costly: ClassVar[bool] = False
     gives_reasons: ClassVar[bool] = False
@@ -76,18 +76,18 @@ class Rule(Model):
         return f"{REASON_PREFIX}{self.name or self.kind}"
 
     def check(self, columns: SourceColumns) -> None:
-        """Refuses a column that the source's documents do not have. Raises: BylineError, without the key."""
+        """Checks that the source's documents have the columns it names. Raises: BylineError, without the key."""
 
     def files(self) -> dict[str, str]:
-        """Setting -> path of the file that it names; what is in it decides the token store."""
+        """Setting -> path of the file it names, whose content is part of the fingerprint."""
         return {}
 
     def versions(self) -> dict[str, Any]:
-        """What else decides which documents it keeps, beside settings and files."""
+        """What else is part of the fingerprint, such as the version of a table."""
         return {}
 
     def look(self) -> str | None:
-        """Opens, but for models, what the rule names; says what that is, None where it names nothing.
+        """Opens what the rule names, except models, and describes it; None for a rule that names nothing.
 
         Raises:
             BylineError: it cannot be opened.
@@ -95,7 +95,7 @@ class Rule(Model):
         return None
 
     def open(self, cache_folder: str) -> Test:
-        """Reads what the test needs.
+        """The test, with everything it needs loaded.
 
         Args:
             cache_folder: where folded models are kept.
@@ -107,7 +107,7 @@ class Rule(Model):
 
 
 class Bounds(Rule):
-    """A rule that keeps documents whose number is within bounds, both included.
+    """A rule that keeps documents whose number is within bounds, inclusive.
 
     Attributes:
         at_least, at_most: None for no bound.
@@ -135,7 +135,7 @@ class Bounds(Rule):
         return lambda documents: self.within(self.measure(documents))
 
     def within(self, values: np.ndarray) -> np.ndarray:
-        """Which values are within the bounds (bool); one that is not a number is not."""
+        """Which values are within the bounds (bool); NaN never is."""
         keep = ~np.isnan(values)
         if self.at_least is not None:
             keep &= values >= self.at_least
@@ -144,12 +144,12 @@ class Bounds(Rule):
         return keep
 
 
-# Rules that a recipe names together: each with the settings that differ from its own defaults.
+# Rules that a recipe can name together, each with the settings that differ from its defaults.
 Group = list[tuple[type[Rule], dict[str, Any]]]
 
 
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """float64: `part / whole`, 0 where there is no whole."""
+    """float64: `part / whole`, 0 where `whole` is 0."""
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
 
 
@@ -157,7 +157,7 @@ def read_settings(rule: type[Rule], settings: Mapping[str, Any]) -> Rule:
     """A rule with its settings.
 
     Raises:
-        BylineError: a setting that the rule does not have, or a value that it refuses; without the key of the rule.
+        BylineError: an unknown setting or a wrong value; without the rule's key.
     """
     try:
         return rule.model_validate(dict(settings))
@@ -180,6 +180,6 @@ def _explain(rule: type[Rule], error: ValidationError) -> str:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """Advice for a name that is not known."""
+    """Advice for an unknown name."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"

@@ -1,4 +1,4 @@
-"""Rules about how much there is of a document, and about any number that it has."""
+"""Rules on a document's size, and on any of its numbers."""
 
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ class Characters(Bounds):
     """Characters (Unicode code points) of the text."""
 
     kind: ClassVar[str] = "characters"
-    keeps_what: ClassVar[str] = "texts of so many characters"
+    keeps: ClassVar[str] = "texts whose number of characters is within bounds"
 
     def measure(self, documents: DocumentView) -> np.ndarray:
         return documents.characters
@@ -25,21 +25,21 @@ class Words(Bounds):
     """Words of the text: what white space separates."""
 
     kind: ClassVar[str] = "words"
-    keeps_what: ClassVar[str] = "texts of so many words"
+    keeps: ClassVar[str] = "texts whose number of words is within bounds"
 
     def measure(self, documents: DocumentView) -> np.ndarray:
         return documents.words.counts
 
 
 class Number(Bounds):
-    """A score, or a field that is kept as int or float; a document without it is dropped.
+    """A score, or a field kept as int or float; a document without it is dropped.
 
     Attributes:
         by: the score or field.
     """
 
     kind: ClassVar[str] = "number"
-    keeps_what: ClassVar[str] = "documents whose score or field `by` is within bounds; one without it is dropped"
+    keeps: ClassVar[str] = "documents whose score or field `by` is within bounds; a document without one is dropped"
 
     by: str
 

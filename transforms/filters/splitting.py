@@ -1,10 +1,10 @@
-"""Words and lines of texts, found in one pass over the bytes of many documents.
+"""Splitting texts into words and lines, in one pass over the bytes of many documents.
 
 ```
 text     "One  two\\r\\n \\n- three..."
-words    One | two | - | three...        what white space (str.isspace) separates, as str.split
-lines    One  two | - three...           between line ends (\\n), without white space around, blank ones left out
-starts   True       True                 whether a line begins a paragraph: a blank line stands before it
+words    One | two | - | three...        between white space (str.isspace), as by str.split
+lines    One  two | - three...           between \\n, stripped, without blank ones
+starts   True       True                 lines that begin a paragraph: the first, and those behind a blank line
 ```
 
 Positions are bytes of the buffer that all documents share, so nothing is copied.
@@ -135,7 +135,7 @@ def split_words(data: np.ndarray, offsets: np.ndarray) -> Spans:
     Args:
         data, offsets: uint8 and int64 [documents + 1], the buffers of an Arrow large_string array.
     """
-    # Every word but the last has a byte of white space behind it. What is not filled is not touched, and costs nothing.
+    # A word is followed by at least a byte of white space. Pages that are not filled are not touched and cost nothing.
     spans = np.empty((3, int(offsets[-1] - offsets[0]) // 2 + len(offsets) + 1), np.int64)
     firsts = np.empty(len(offsets), np.int64)
     used = _fill_words(data, offsets, spans, firsts)
@@ -187,7 +187,7 @@ def split_lines(data: np.ndarray, offsets: np.ndarray) -> tuple[Spans, np.ndarra
 
 
 def join_paragraphs(data: np.ndarray, lines: Spans, starts: np.ndarray) -> Spans:
-    """The paragraphs: lines without a blank line between them, each from its first line to its last."""
+    """Paragraphs: consecutive lines without a blank line between them."""
     first = np.flatnonzero(starts)
     last = np.append(first[1:], len(starts)) - 1 if len(first) else first
     begins, ends = lines.begins[first], lines.ends[last]

@@ -1,11 +1,11 @@
-"""The rules and groups that a recipe may name, and how its `filter` is read.
+"""All rules and groups, and how a recipe's `filter` is read.
 
 ```
 filter: [gopher_words, {words: {at_most: 9, name: brief}}, c4]
 rules    gopher_words  brief (words)  c4_lorem_ipsum  c4_curly_bracket  c4_sentences
 ```
 
-A rule of one's own is a class below `Rule` in a module beside these, and a line of `RULES`.
+A new rule is a subclass of `Rule` in a module of this package, and a line of `RULES`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -65,10 +65,10 @@ GROUPS: dict[str, Group] = {
 
 
 def rules_of(config: Config, source: str) -> list[Rule]:
-    """The rules of a source in order: those of all sources, then its own.
+    """The rules of a source in order: the common ones, then its own.
 
     Raises:
-        BylineError: a rule, a setting or a column that there is not.
+        BylineError: an unknown rule, setting or column, or two rules with one reason.
     """
     columns = columns_of(config, source)
     rules = common_rules(config, columns) + own_rules(config, columns)
@@ -82,13 +82,13 @@ def rules_of(config: Config, source: str) -> list[Rule]:
 
 
 def check_filters(config: Config) -> None:
-    """Refuses rules that cannot be asked; reads no file. Raises: BylineError, as `rules_of`."""
+    """Checks the rules of all sources without reading a file. Raises: BylineError, as `rules_of`."""
     for source in config.sources:
         rules_of(config, source)
 
 
 def drop_reasons_of(config: Config, source: str) -> DropReasons:
-    """Every reason for which a document of a source may be dropped, in the order in which they are asked for."""
+    """Every reason for which a document of a source may be dropped, in the order of the steps."""
     rules = rules_of(config, source)
     before = [DropReason.MALFORMED, DropReason.MISSING_TEXT, DropReason.EMPTY_TEXT]
     return DropReasons(
@@ -98,17 +98,17 @@ def drop_reasons_of(config: Config, source: str) -> DropReasons:
 
 
 def common_rules(config: Config, columns: SourceColumns) -> list[Rule]:
-    """Those of `filter`, for every source that is read; one that is made has its own alone."""
+    """The rules of the top-level `filter`; none for a source that is made."""
     return [] if config.sources[columns.source].is_made else read_rules("filter", config.filter, columns)
 
 
 def own_rules(config: Config, columns: SourceColumns) -> list[Rule]:
-    """Those of `sources.NAME.filter`."""
+    """The rules of `sources.NAME.filter`."""
     return read_rules(f"sources.{columns.source}.filter", config.sources[columns.source].filter, columns)
 
 
 def columns_of(config: Config, source: str) -> SourceColumns:
-    """What rules may ask of a source's documents."""
+    """The columns of a source's documents that rules may name."""
     numbers = [name for name in config.numbers_of(source) if name not in ("num_tokens", "num_bytes")]
     labels = [name for name, kind in config.columns_of(source).items() if kind.startswith("label ")]
     kept = [name for name, kind in config.sources[source].keep.items() if kind == "string"]
@@ -116,7 +116,7 @@ def columns_of(config: Config, source: str) -> SourceColumns:
 
 
 def read_rules(where: str, entries: Sequence[FilterEntry], columns: SourceColumns) -> list[Rule]:
-    """Rules as a recipe lists them, groups taken apart.
+    """Rules as a recipe lists them, with groups expanded.
 
     Args:
         where: the key that lists them, for messages.
@@ -151,7 +151,7 @@ def _named(where: str, entry: FilterEntry) -> list[tuple[type[Rule], dict[str, A
 
 
 def all_rules(config: Config) -> Iterator[tuple[str, Rule]]:
-    """Every rule of every source with the key that lists it; those for all sources once."""
+    """Every rule with the key that lists it; the common rules once."""
     read = [source for source in config.sources if not config.sources[source].is_made]
     for source in read[:1]:
         yield from (("filter", rule) for rule in common_rules(config, columns_of(config, source)))
@@ -161,6 +161,6 @@ def all_rules(config: Config) -> Iterator[tuple[str, Rule]]:
 
 
 def filter_files(config: Config) -> Iterator[tuple[str, str]]:
-    """The lists and models that rules name: their keys, and where they are."""
+    """The lists and models that rules name: key and location."""
     for where, rule in all_rules(config):
         yield from ((f"{where}.{rule.kind}.{setting}", uri) for setting, uri in rule.files().items())

@@ -1,4 +1,4 @@
-"""Rules that look up a document's host or registered domain in lists, and the files that hold such lists.
+"""Rules that look up a document's host or registered domain in lists, and the files that hold them.
 
 ```
 hosts: {deny: blocked.txt}                    blocked.txt    # advertisers
@@ -21,7 +21,7 @@ from byline.transforms.filters.word_lists import WordList, are_listed, make_word
 
 
 def read_values(uri: str) -> list[str]:
-    """The lines of a file without white space around them; empty lines and those that begin with # are left out.
+    """The lines of a file, stripped; blank lines and lines starting with # are skipped.
 
     Raises:
         BylineError: it cannot be read, is not UTF-8, or has no value.
@@ -29,18 +29,18 @@ def read_values(uri: str) -> list[str]:
     try:
         lines = [line.strip() for line in read_bytes(uri).decode().splitlines()]
     except UnicodeDecodeError:
-        raise BylineError(f"{uri}: expected a list with one value a line, found no UTF-8 text") from None
+        raise BylineError(f"{uri}: expected a list with one value per line in UTF-8, found something else") from None
     values = [line for line in lines if line and not line.startswith("#")]
     if not values:
-        raise BylineError(f"{uri}: expected a list with one value a line, found none")
+        raise BylineError(f"{uri}: expected a list with one value per line, found none")
     return values
 
 
 class _Listed(Rule):
-    """A rule that looks a column up in lists.
+    """A rule that looks up a column in lists.
 
     Attributes:
-        allow, deny: values, or a file of them, one a line; ASCII letters count in lower case.
+        allow, deny: values, or a file with one per line; the case of ASCII letters is ignored.
     """
 
     column: ClassVar[str]
@@ -52,7 +52,7 @@ class _Listed(Rule):
     @classmethod
     def _not_empty(cls, values: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
         if values == ():
-            raise ValueError("expected values or a file of them, found none")
+            raise ValueError("expected values, or a file of them, found none")
         return values
 
     @model_validator(mode="after")
@@ -91,16 +91,16 @@ def _open_list(values: str | tuple[str, ...] | None) -> WordList | None:
 
 
 class Hosts(_Listed):
-    """The whole host; a document without one is kept by `deny` and dropped by `allow`."""
+    """The full host; a document without one passes `deny` and fails `allow`."""
 
     kind: ClassVar[str] = "hosts"
-    keeps_what: ClassVar[str] = "documents whose host is in `allow`, or is not in `deny`"
+    keeps: ClassVar[str] = "documents whose host is in `allow`, or not in `deny`"
     column: ClassVar[str] = "host"
 
 
 class Domains(_Listed):
-    """The registered domain, with all hosts below it; a document without one as under `hosts`."""
+    """The registered domain, and so every host below it; otherwise like `Hosts`."""
 
     kind: ClassVar[str] = "domains"
-    keeps_what: ClassVar[str] = "documents whose registered domain is in `allow`, or is not in `deny`"
+    keeps: ClassVar[str] = "documents whose registered domain is in `allow`, or not in `deny`"
     column: ClassVar[str] = "registered_domain"

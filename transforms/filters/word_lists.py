@@ -1,11 +1,11 @@
-"""Whether values, or the words of a document, are in a list, which may be of millions.
+"""Looking up values, or the words of a document, in a list that may have millions of entries.
 
 ```
 list   the be to of     text    "The end of the road," he said.     distinct words: 2 (the, of)
                         values  OF  road  null                      listed: True False False
 ```
 
-ASCII letters count in lower case; of the words of a document, ASCII punctuation at both ends is left out.
+The case of ASCII letters is ignored, and so is ASCII punctuation around the words of a document.
 """
 
 import string
@@ -28,7 +28,7 @@ _LOWER[list(string.ascii_uppercase.encode())] += 32
 
 
 class WordList(NamedTuple):
-    """Words to look for, a hash table.
+    """A list as a hash table.
 
     Attributes:
         slots: int64 [a power of two], a word's number, or -1.
@@ -42,7 +42,7 @@ class WordList(NamedTuple):
 
 
 def make_word_list(values: Iterable[str]) -> WordList:
-    """A list of values, in lower case; the same one twice is one."""
+    """Makes a list; duplicates are removed."""
     listed = sorted({value.encode().lower() for value in values})
     offsets = np.concatenate([[0], np.cumsum([len(word) for word in listed], dtype=np.int64)]).astype(np.int64)
     spelling = np.frombuffer(b"".join(listed) or b"\0", np.uint8)
@@ -99,7 +99,7 @@ def _distinct(
 ) -> np.ndarray:
     counts = np.zeros(len(rows) - 1, np.int64)
     seen = np.full(len(offsets), -1, np.int64)
-    # Which lengths (8 and more are one) there are of words that begin with each byte; spares most words the search.
+    # For each first byte, which lengths listed words have (bit 8: 8 or more); spares most words the lookup.
     lengths = np.zeros(256, np.uint16)
     for word in range(len(offsets) - 1):
         size = offsets[word + 1] - offsets[word]
@@ -121,7 +121,7 @@ def _distinct(
 
 
 def distinct_words(data: np.ndarray, words: Spans, listed: WordList) -> np.ndarray:
-    """int64 [documents]: how many words of the list each document has, each counted once."""
+    """int64 [documents]: how many entries of the list each document contains."""
     return _distinct(data, words.begins, words.ends, words.offsets, *listed)
 
 

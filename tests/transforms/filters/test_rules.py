@@ -274,7 +274,7 @@ def test_groups_are_those_of_the_reference(values, names):
         ({"gopher_hashes": {"at_least": 0.5}}, "at_least is 0.5, more than at_most 0.1"),
         ({"gopher_top_ngram": {"size": 7}}, "filter.0.gopher_top_ngram: size: expected one of 2, 3, 4, found 7"),
         ({"gopher_top_ngram": {}}, "filter.0.gopher_top_ngram: size: this key is needed"),
-        ({"matches": {"drop": "("}}, r"filter.0.matches: drop: '\(' is no regular expression of RE2 \(.*missing \)"),
+        ({"matches": {"drop": "("}}, r"filter.0.matches: drop: '\(' is not a regular expression of RE2 \(.*missing \)"),
         ({"matches": {}}, "expected one of keep and drop"),
         (
             {"matches": {"keep": "a", "field": "title"}},
@@ -286,7 +286,7 @@ def test_groups_are_those_of_the_reference(values, names):
         ),
         ({"c4": {"at_least": 1}}, "a group takes no settings; list its rules instead: c4_lorem_ipsum"),
         ({"hosts": {}}, "expected allow, deny or both"),
-        ({"hosts": {"deny": []}}, "deny: expected values or a file of them, found none"),
+        ({"hosts": {"deny": []}}, "deny: expected values, or a file of them, found none"),
         ({"label": {"model": "lid.bin"}}, "filter.0.label: keep: this key is needed"),
         ({"function": {"call": "mine"}}, "call: expected package.module:function, found 'mine'"),
         ({"words": {"at_least": 1, "name": "a b"}}, "name: 'a b' is not a usable name"),
@@ -315,7 +315,7 @@ def test_a_batch_without_the_column_of_a_rule():
 def test_every_rule_says_what_it_keeps():
     for kind, rule in RULES.items():
         assert rule.kind == kind
-        assert rule.keeps_what.rstrip(".") == rule.keeps_what != ""
+        assert rule.keeps.rstrip(".") == rule.keeps != ""
         assert bool(rule.source) == kind.startswith(("gopher_", "c4_", "fineweb_"))
     members = {rule for group in GROUPS.values() for rule, _ in group}
     published = {rule for rule in RULES.values() if rule.source}

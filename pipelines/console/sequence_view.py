@@ -1,4 +1,4 @@
-r"""`byline inspect`: one sequence as a person reads it.
+r"""What `byline inspect` prints: one sequence as a person reads it.
 
 ```
 row 5 of 12, phase conditioned, row 1 of conditioned/00001-of-00002.arrow, L = 2,048
@@ -33,10 +33,10 @@ from rich.text import Text
 import byline
 from byline.errors import BylineError
 from byline.manifest import Manifest
-from byline.pipelines.commands.prompt import tokenizer_bytes
 from byline.reader import Shards
 from byline.shard_files import Row
 from byline.shards import PADDING_DOC_ID
+from byline.transforms.tokens.build_tokenizer import tokenizer_bytes
 
 # Of a longer run of masked or trained tokens, its first and last so many are shown.
 HEAD, TAIL = 120, 60
@@ -56,7 +56,7 @@ class Vocabulary:
     name_of: Callable[[int], str | None]
 
 
-def inspect(
+def show_sequence(
     out: str,
     row: int = 0,
     phase: str | None = None,
@@ -70,7 +70,7 @@ def inspect(
         out: the build's directory.
         row: its number in the phase, or in the timeline; negative from the end.
         phase: name of a phase or branch; None for the whole timeline.
-        tokenizer: the build's tokenizer.json; None for where it was. If it is there no more, ids are shown.
+        tokenizer: the build's tokenizer.json; None for where it was. If it is no longer there, ids are shown.
         console: where to; marks instead of colours if it has none.
         full: shows every token.
 

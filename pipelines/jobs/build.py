@@ -1,0 +1,38 @@
+"""The job of `byline build`: prepare what is missing, plan, assemble what is missing."""
+
+import time
+
+from rich.console import Console
+
+from byline import manifest as manifests
+from byline.pipelines.console import plan_report
+from byline.pipelines.jobs.assemble import assemble, show_result
+from byline.pipelines.jobs.plan import make_recipe_plan
+from byline.pipelines.jobs.prepare import prepare
+from byline.pipelines.runners.runner import RunnerSettings
+from byline.schemas.config import Config
+from byline.transforms.files import storage
+
+
+def build(config: Config, settings: RunnerSettings, console: Console, *, overwrite: bool = False) -> None:
+    """Runs the three steps, and says what each did.
+
+    Raises:
+        BylineError: a mistake in the configuration or the input.
+    """
+    started = time.monotonic()
+    if not storage.exists(storage.join(config.output, manifests.FILE_NAME)):
+        storage.check_writable(config.output)
+    state = prepare(config, settings, console)
+    prepared = time.monotonic()
+    size = sum(run.bytes_read for run in state.runs)
+    console.print(
+        f"prepare   {size / 1e6:,.1f} MB of text in {len(state.runs)} runs, {prepared - started:.1f} s", highlight=False
+    )
+    plan = make_recipe_plan(config, state, settings)
+    planned = time.monotonic()
+    console.print(f"plan      {len(plan.shards())} shards, {planned - prepared:.1f} s", highlight=False)
+    plan_report.show(plan, state, console)
+    assemble(config, plan, state.runs, settings, console, overwrite=overwrite)
+    console.print(f"assemble  {config.output}, {time.monotonic() - planned:.1f} s", highlight=False, markup=False)
+    show_result(config.output, console)

@@ -1,0 +1,222 @@
+"""What a finished build is found to be: one finding for each kind of check, from the reports of its shards.
+
+```
+files        every shard: bytes, sha256, columns, what its metadata says
+rows         every row: segments, doc ids, tokens, padding, loss mask
+ledger       every sum, and every line from the rows
+phases       no document twice in the timeline, nor in a branch and the timeline before it
+token store  every shard assembled once more in memory, every value compared     where the store is there
+raw corpus   sampled documents, token by token, tokenized by `tokenizers`        where the corpus is there
+```
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from byline.errors import BylineError
+from byline.reader import INPUTS_NAME
+from byline.schemas.documents import InputFile
+from byline.schemas.inputs import input_table
+from byline.schemas.ledger import Ledger, SourceLedger
+from byline.template import Template
+from byline.transforms.checks.builds import Build
+from byline.transforms.checks.disjoint import check_disjoint
+from byline.transforms.checks.documents import DocumentChecker, SegmentSample
+from byline.transforms.checks.ledger import check_phase, check_sources
+from byline.transforms.checks.plan import check_drawn
+from byline.transforms.checks.reports import ShardReport, read_documents
+from byline.transforms.checks.shards import CheckJob
+from byline.transforms.checks.shuffle_keys import check_ranges
+from byline.transforms.corpora.listing import list_inputs
+from byline.transforms.plans.plan_header import inputs_sha256
+from byline.transforms.scores.scoring import open_scorer
+from byline.transforms.shards.assembling import planned_phases
+from byline.transforms.store import store_index
+from byline.transforms.store.state import StoreState, read_state
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one kind of check found.
+
+    Attributes:
+        name: of the kind of check.
+        summary: what was compared and is right, or why nothing was compared.
+        problems: one line for each.
+        is_compared: whether anything was compared.
+    """
+
+    name: str
+    summary: str
+    problems: list[str] = field(default_factory=list)
+    is_compared: bool = True
+
+
+def _skipped(name: str, why: str) -> Finding:
+    return Finding(name, why, is_compared=False)
+
+
+@dataclass(frozen=True)
+class ComparedStore:
+    """The token store that a build is compared with.
+
+    Attributes:
+        state: of it; None where no shard is compared.
+        why_not: why nothing is compared with it.
+        problems: where it differs from the build's lists. Doc ids are numbers of these, so then no shard is compared.
+    """
+
+    state: StoreState | None
+    why_not: str | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+def open_store(build: Build) -> ComparedStore:
+    """The token store of a build, if it is there and holds what the build was planned with."""
+    try:
+        state = read_state(build.config, reads_input=False)
+    except BylineError as error:
+        return ComparedStore(None, f"not compared: {error}")
+    if inputs_sha256(state.runs) != build.plan.header.inputs:
+        return ComparedStore(None, f"not compared: {build.config.store} has other runs than the build was planned with")
+    problems = _check_totals(build, state)
+    return ComparedStore(None if problems else state, None, problems)
+
+
+def _check_totals(build: Build, state: StoreState) -> list[str]:
+    """The list of input files, and the ledger's first lines, against the runs."""
+    problems = []
+    listed = input_table(state.runs)
+    names = list(zip(listed["source"].to_pylist(), listed["path"].to_pylist(), strict=True))
+    if names != build.inputs.names or not np.array_equal(listed["rows"].to_numpy(), build.rows):
+        problems.append(f"{INPUTS_NAME}: it does not list the input files of the token store")
+    for source, said in Ledger.from_json(build.manifest.ledger).sources.items():
+        stored = SourceLedger.of([run for run in state.runs if run.source == source], said.used, said.unused)
+        in_ledger = asdict(said)
+        for what, value in asdict(stored).items():
+            if in_ledger[what] != value:
+                problems.append(f"ledger, source {source}: {what} {in_ledger[what]}, the token store has {value}")
+    return problems
+
+
+def sample_threshold(build: Build, documents: int) -> int:
+    """How many of 2^32 segments are about this number of documents."""
+    phases = Ledger.from_json(build.manifest.ledger).phases.values()
+    segments = sum(counts.documents for phase in phases for counts in phase.sources.values())
+    return min(2**32, documents * 2**32 // max(segments, 1))
+
+
+def check_output(build: Build, shards: list[ShardReport]) -> Iterator[Finding]:
+    """The files, and their rows."""
+    files = [problem for shard in shards for problem in shard.problems]
+    size = sum(entry.bytes for phase in build.manifest.phases for entry in phase.shards)
+    yield Finding("files", f"{len(shards)} shards, {size / 1e6:,.1f} MB: bytes, sha256, columns", files)
+    rows = check_ranges(build.plan) + [problem for shard in shards for problem in shard.row_problems]
+    counts = [shard.counts for shard in shards if shard.counts is not None]
+    number = f"{sum(count.rows for count in counts):,} rows{_but_for(shards)}"
+    yield Finding("rows", f"{number}: segments, doc ids, tokens, padding, loss mask", rows)
+
+
+def check_ledger(build: Build, shards: list[ShardReport]) -> Iterator[Finding]:
+    """Every sum of the ledger, and every line of it from the rows."""
+    problems = check_drawn(build.manifest, build.plan)
+    problems += check_sources(build.manifest, build.config, build.inputs.names, build.rows)
+    by_phase: dict[str, list[ShardReport]] = {phase.name: [] for phase in build.manifest.phases}
+    for (phase, _), shard in zip(build.shards(), shards, strict=True):
+        by_phase[phase.name].append(shard)
+    skipped = []
+    for phase in build.manifest.phases:
+        counts = [shard.counts for shard in by_phase[phase.name] if shard.counts is not None]
+        said = [shard.said for shard in by_phase[phase.name]]
+        if len(counts) == len(said):
+            problems += check_phase(build.manifest, build.config, phase, counts, said)
+        else:
+            # Without one of its shards, the sums of a phase say nothing new.
+            skipped.append(f"{phase.name} ({len(counts)} of its {len(said)} shards can be read)")
+    if skipped:
+        yield _skipped("ledger", f"not recounted: {', '.join(skipped)}")
+    if problems or not skipped:
+        tokens = sum(phase.tokens for phase in build.manifest.phases)
+        yield Finding("ledger", f"closes to the token: {tokens:,} positions", problems)
+
+
+def _but_for(shards: list[ShardReport]) -> str:
+    """Of how many shards the counts are, where some could not be read."""
+    read = sum(shard.counts is not None for shard in shards)
+    return "" if read == len(shards) else f" of {read} of the {len(shards)} shards"
+
+
+def check_phases(build: Build, job: CheckJob, shards: list[ShardReport]) -> Iterator[Finding]:
+    """Whether a document is read twice; the reports of `job` must still be there."""
+    repeated = build.repeated
+    compared = ~np.isin(build.inputs.sources, repeated)
+    numbers = {(phase.name, number): index for index, (phase, number) in enumerate(build.shards())}
+
+    def documents(phase: str, number: int) -> np.ndarray:
+        doc_ids = read_documents(job.report_uri(numbers[phase, number]))
+        return doc_ids[compared[doc_ids >> 32]]
+
+    if compared.any():
+        total, problems = check_disjoint(build.manifest, documents, build.rows)
+        yield Finding("phases", f"{total:,} documents{_but_for(shards)}, none read twice", problems)
+    if repeated:
+        yield _skipped(
+            "phases", f"not compared: {', '.join(repeated)}, drawn in several epochs, so phases may share some"
+        )
+
+
+def check_store(store: ComparedStore, shards: list[ShardReport]) -> Finding:
+    """Whether the token store gives the same shards."""
+    if store.why_not is not None:
+        return _skipped("token store", store.why_not)
+    problems = store.problems + [problem for shard in shards for problem in shard.store_problems]
+    number = sum(shard.is_whole for shard in shards)
+    return Finding("token store", f"{number} shards assembled again: every value the same", problems)
+
+
+def check_raw(build: Build, samples: list[SegmentSample], documents: int) -> Iterator[Finding]:
+    """Whether sampled segments are what the raw corpora give; `documents` is how many were asked for."""
+    if documents == 0:
+        yield _skipped("raw corpus", "not compared: --documents 0")
+        return
+    files: dict[tuple[str, str], InputFile] = {}
+    for name, source in build.config.sources.items():
+        try:
+            files.update({(name, file.path): file for file in list_inputs(name, source)})
+        except BylineError as error:
+            yield _skipped("raw corpus", f"source {name} is not compared: {error}")
+    located = [files.get(name) for name in build.inputs.names]
+    segments = [
+        sample
+        for sample in samples
+        # One that names no input file is a problem of its row.
+        if sample.file < len(located) and located[sample.file] is not None
+    ]
+    if not segments:
+        return
+    try:
+        checker = _document_checker(build, located)
+    except BylineError as error:
+        yield _skipped("raw corpus", f"not compared: {error}")
+        return
+    summary = f"{len(segments)} sampled segments: every token and mask the same"
+    yield Finding("raw corpus", summary, checker.check(segments))
+
+
+def _document_checker(build: Build, files: list[InputFile | None]) -> DocumentChecker:
+    config = build.config
+    tokenizer = shared_tokenizer(config.tokenizer)
+    if tokenizer.sha256 != build.manifest.tokenizer["sha256"]:
+        raise BylineError(f"{config.tokenizer.file} is not the build's tokenizer any more; give it with --tokenizer")
+    models = store_index.models_folder(config.store)
+    used = {name for stage in config.stages if stage.condition for name in Template(stage.condition.template).fields}
+    scorers = [
+        open_scorer(name, classifier, models)
+        for name, classifier in config.classifiers.items()
+        if used & {name, f"{name}_score"}
+    ]
+    info = build.plan.header.tokenizer
+    return DocumentChecker(config, planned_phases(build.plan), info, tokenizer, files, scorers)
