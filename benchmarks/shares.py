@@ -23,9 +23,8 @@ import pyarrow as pa
 
 from byline.manifest import PhaseEntry, read_manifest
 from byline.schemas.config_file import parse_config
+from byline.schemas.mixtures.blend import Blend
 from byline.schemas.plan import Plan, PlannedStage, read_plan
-from byline.transforms.plans.budgeting import in_order
-from byline.transforms.plans.mixing import Blend
 
 POINTS = 10
 
@@ -63,9 +62,9 @@ def _blend(config: Any, plan: Plan, entry: PlannedStage) -> Blend:
     stage = config.stages[entry.number]
     mixture = config.mixture_of(stage)
     if mixture.is_schedule:
-        return Blend([(point.at, dict(point.weights)) for point in mixture.points], mixture.method)
-    weights = {source: Fraction(found.requested_share) for source, found in entry.sources.items()}
-    return in_order(stage, weights)
+        return mixture.blend(dict.fromkeys(entry.sources, 0))
+    weights = {source: Fraction(planned.requested_share) for source, planned in entry.sources.items()}
+    return stage.ordering.arrange(Blend.constant(weights))
 
 
 def _show(filled: np.ndarray, names: list[str], blend: Blend) -> None:

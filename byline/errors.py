@@ -1,4 +1,4 @@
-"""The one error type for mistakes that a user can mend."""
+"""The one error type for mistakes that a user can fix."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ class BylineError(ValueError):
 
 
 def of_version(expected: int, found: Any, otherwise: str) -> str:
-    """The end of a message about a file that is of another version.
+    """The end of a message about a file of another version.
 
     ```
     2, found 3    of version 2 (found 3); a newer Byline wrote it, so update this one
@@ -21,9 +21,9 @@ def of_version(expected: int, found: Any, otherwise: str) -> str:
     ```
 
     Args:
-        expected: the only version that is read.
-        found: what the file says.
-        otherwise: what to do about a file that is not newer.
+        expected: the only version that this Byline reads.
+        found: the version that the file gives.
+        otherwise: what to do if it is not a newer one.
     """
     is_newer = isinstance(found, int) and found > expected
     advice = "a newer Byline wrote it, so update this one" if is_newer else otherwise

@@ -26,11 +26,11 @@ def labels(row: Row) -> np.ndarray:
 
 
 def segment_ids(seq_lengths: np.ndarray) -> np.ndarray:
-    """The number of each position's segment, from 0; int32 [L]. Tokens of equal number may attend to each other."""
+    """The number of each position's segment, from 0; int32 [L]. Tokens of the same number may attend to each other."""
     return np.repeat(np.arange(len(seq_lengths), dtype=np.int32), seq_lengths)
 
 
 def position_ids(seq_lengths: np.ndarray) -> np.ndarray:
-    """Each position counted from its segment's first; int32 [L]."""
+    """Each position counted from the start of its segment; int32 [L]."""
     ends = np.cumsum(seq_lengths, dtype=np.int32)
     return np.arange(ends[-1], dtype=np.int32) - np.repeat(ends - seq_lengths, seq_lengths).astype(np.int32)

@@ -1,8 +1,8 @@
-"""Where the files of a build are: in a folder of this machine, or at an address of an object store.
+"""Where the files of a build are: in a folder on this machine, or at an address in an object store.
 
 ```
 "out/meco"          -> /home/me/out/meco               mapped into memory
-"s3://bucket/meco"  -> s3://bucket/meco                read in ranges, when they are asked for
+"s3://bucket/meco"  -> s3://bucket/meco                read in ranges, on demand
 ```
 """
 
@@ -14,14 +14,14 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.object_stores import SCHEMES, is_object_address, open_object, split_address, without_secrets
 
-# Other spellings of a scheme, and what is meant.
+# Other spellings of a scheme, and the one that is meant.
 _MEANT = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs"}
-# No folder of a disk is called so by intention; any other name may have a colon.
+# Nobody names a folder like this on purpose; other names may well contain a colon.
 _ONE_SLASH = re.compile(f"({'|'.join(_MEANT)}|file):(?=/(?!/))", re.IGNORECASE)
 
 
 def check(location: str) -> None:
-    """Refuses what is meant for an address and is none that can be read and written.
+    """Refuses what looks like an address but cannot be read or written.
 
     ```
     s3://bucket/key    a:b/c    /tmp/o      an address, and two paths
@@ -32,13 +32,13 @@ def check(location: str) -> None:
     ```
 
     Raises:
-        BylineError: it is none.
+        BylineError: it cannot be used.
     """
     if is_object_address(location):
         split_address(location)
-    elif lost := _ONE_SLASH.match(location):
+    elif scheme_match := _ONE_SLASH.match(location):
         shown = re.sub(":/[^/@]*@", ":/...@", location)
-        raise BylineError(f"{shown}: {_advice(lost[1].lower(), location[lost.end() :])}")
+        raise BylineError(f"{shown}: {_advice(scheme_match[1].lower(), location[scheme_match.end() :])}")
     elif "://" in location:
         scheme, _, rest = location.partition("://")
         raise BylineError(f"{without_secrets(location)}: {_advice(scheme.lower(), rest)}")
@@ -48,25 +48,27 @@ def _advice(scheme: str, rest: str) -> str:
     if scheme in _MEANT:
         return f"an address begins with {_MEANT[scheme]}://, as in {_MEANT[scheme]}://bucket/key"
     if scheme == "file":
-        return "a file of this machine has no scheme; give the path" + (f": {rest}" if rest.startswith("/") else "")
+        return "a file on this machine has no scheme; give the path" + (f": {rest}" if rest.startswith("/") else "")
     return "expected a path, s3://bucket/key or gs://bucket/key; nothing is read from or written to other addresses"
 
 
 def absolute(directory: str | os.PathLike[str]) -> str:
-    """The absolute path of a folder, or its address as it is, without a slash at its end.
+    """The absolute path of a folder, or its address unchanged; no trailing slash either way.
 
     Raises:
-        BylineError: an address of another kind, or one that went through `pathlib`, which takes one of its slashes.
+        BylineError: an address of another kind, or one that went through `pathlib`, which removes one of its slashes.
     """
     location = os.fspath(directory)
-    if not isinstance(directory, str) and (lost := re.match(f"({'|'.join(SCHEMES)}):/(?!/)", location)):
-        raise BylineError(f"{location}: an address begins with {lost[1]}://; give it as a string, not as a Path")
+    if not isinstance(directory, str) and (scheme_match := re.match(f"({'|'.join(SCHEMES)}):/(?!/)", location)):
+        raise BylineError(
+            f"{location}: an address begins with {scheme_match[1]}://; give it as a string, not as a Path"
+        )
     check(location)
     return location.rstrip("/") if is_object_address(location) else os.path.abspath(location)
 
 
 def join(directory: str, name: str) -> str:
-    """The location of a file, its name with `/`, below a folder as `absolute` gives it."""
+    """The location of a file in a folder; `directory` as `absolute` returns it, `name` with `/` between its parts."""
     return f"{directory}/{name}" if is_object_address(directory) else os.path.join(directory, name)
 
 
@@ -74,14 +76,14 @@ def open_file(location: str) -> pa.NativeFile:
     """Opens a file for reads at any offset.
 
     Raises:
-        OSError: it cannot be opened; FileNotFoundError where there is none.
-        BylineError: neither can its object store.
+        OSError: it cannot be opened; FileNotFoundError if there is none.
+        BylineError: it is in an object store and cannot be opened there.
     """
     return open_object(location) if is_object_address(location) else pa.memory_map(location)
 
 
 def read_bytes(location: str) -> bytes:
-    """The content of a small file; errors as `open_file`."""
+    """The content of a small file; raises what `open_file` raises."""
     if is_object_address(location):
         with open_object(location) as file:
             return file.read(file.size())

@@ -1,4 +1,4 @@
-"""The manifest: the last file that a build writes, so a directory that has one is whole.
+"""The manifest: the last file that a build writes, so a directory that has one is complete.
 
 ```
 manifest.json
@@ -11,13 +11,15 @@ manifest.json
   ledger      sources {...}  phases {...}             (docs/ledger.md)
 ```
 
-`phases` lists the timeline in training order, then the branches, each with a folder of its own:
+`phases` lists the timeline in training order, then the branches, each with its own folder:
 
 ```
-timeline     conditioned  shard 0  1  2  3  4    cooldown  shard 0
-cooldown-50                              '-- shard 0     branch {of: cooldown, at: 0.5, phase: conditioned, shards: 3}
-its line      conditioned  shard 0  1  2,   cooldown-50  shard 0     what a model reads that is trained on the branch
+timeline      conditioned  shard 0  1  2  3  4    cooldown  shard 0
+cooldown-50                           '-- shard 0    branch {of: cooldown, at: 0.5, phase: conditioned, shards: 3}
+read for it   conditioned  shard 0  1  2             cooldown-50  shard 0
 ```
+
+The last row is what a model trained on the branch reads.
 """
 
 import json
@@ -35,7 +37,7 @@ MANIFEST_VERSION = 2
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """One shard: its path relative to the manifest, rows, tokens that count in the loss, bytes, sha256 (hex)."""
+    """One shard: its path relative to the manifest, its rows, loss tokens and bytes, and its sha256 (hex)."""
 
     path: str
     rows: int
@@ -49,15 +51,16 @@ class PhaseEntry:
     """One phase or branch, its shards in training order.
 
     Attributes:
-        name: of it and of its folder.
+        name: of the phase or branch, and of its folder.
         template: of its condition.
-        rows, tokens, loss_tokens: of all its shards; tokens are positions, rows * sequence_length.
-        mixture: source -> shares `requested` and `achieved`.
+        rows, tokens, loss_tokens: sums over its shards; tokens are positions, rows * sequence_length.
+        mixture: source -> its `requested` and `achieved` shares.
         shards: in training order.
-        packing: its policy (docs/formats.md).
-        branch: None in the timeline; else `of` (the branch's name in the configuration), `at` (its share of the
-            recipe's tokens), `phase` and `shards`: it leaves the timeline behind so many shards of that phase.
-        values: what `top` and `bins` of its condition came to, if anything.
+        packing: the packing policy (docs/formats.md).
+        branch: None in the timeline; else `of` (the branch's name in the configuration), `at` (the share of the
+            recipe's tokens before it), `phase` and `shards`: it leaves the timeline after that many shards of that
+            phase.
+        values: what `top` and `bins` of its condition resolved to, if it has any.
     """
 
     name: str
@@ -91,40 +94,40 @@ class Manifest:
         """Names of the branches."""
         return tuple(phase.name for phase in self.phases if phase.branch is not None)
 
-    def line(self, branch: str | None = None) -> list[tuple[PhaseEntry, int]]:
-        """What one model reads, in training order: phases, each with how many of its shards.
+    def training_order(self, branch: str | None = None) -> list[tuple[PhaseEntry, int]]:
+        """What one model reads, in training order: phases, each with the number of its shards that are read.
 
         Args:
-            branch: a branch, the last of what is read; None for the timeline.
+            branch: the branch that the model ends on; None for the whole timeline.
 
         Raises:
             BylineError: there is no such branch.
         """
-        main = [(phase, len(phase.shards)) for phase in self.phases if phase.branch is None]
+        timeline = [(phase, len(phase.shards)) for phase in self.phases if phase.branch is None]
         if branch is None:
-            return main
+            return timeline
         if branch not in self.branches:
             known = f"its branches are {', '.join(self.branches)}" if self.branches else "it has none"
             raise BylineError(f"no branch {branch!r}; {known}")
         last = next(phase for phase in self.phases if phase.name == branch)
         assert last.branch is not None, branch
-        number = [phase.name for phase, _ in main].index(last.branch["phase"])
-        cut = [(main[number][0], last.branch["shards"])] if last.branch["shards"] else []
-        return [*main[:number], *cut, (last, len(last.shards))]
+        number = [phase.name for phase, _ in timeline].index(last.branch["phase"])
+        cut = [(timeline[number][0], last.branch["shards"])] if last.branch["shards"] else []
+        return [*timeline[:number], *cut, (last, len(last.shards))]
 
 
 def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
     """Reads `directory/manifest.json`.
 
     Raises:
-        BylineError: there is none (the build did not finish), or it is not one of this version.
+        BylineError: there is none (the build did not finish), or it is not a manifest of this version.
     """
     path = locations.join(locations.absolute(directory), FILE_NAME)
     try:
         content = locations.read_bytes(path)
     except FileNotFoundError:
         raise BylineError(
-            f"{directory}: no {FILE_NAME}, so this is no finished build; run `byline build` (again) to finish it"
+            f"{directory}: no {FILE_NAME}, so this is not a finished build; run `byline build` (again) to finish it"
         ) from None
     except OSError as error:
         raise BylineError(f"{path}: cannot be read as JSON ({error}); build again or copy it anew") from None
@@ -132,10 +135,10 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
 
 
 def parse_manifest(content: bytes, path: str) -> Manifest:
-    """A manifest from its file's content; `path` says in an error where it is.
+    """A manifest from its file's content; `path` is for error messages.
 
     Raises:
-        BylineError: it is not one of this version.
+        BylineError: it is not a manifest of this version.
     """
     try:
         values = json.loads(content)
@@ -153,17 +156,19 @@ def parse_manifest(content: bytes, path: str) -> Manifest:
         ]
         del values["format"], values["version"]
         manifest = Manifest(phases=phases, **values)
-        stray = _stray_branch(manifest)
+        stray_branch = _stray_branch(manifest)
     except (KeyError, TypeError) as error:
         raise BylineError(f"{path}: a key is missing or unknown ({error}); build again or copy it anew") from None
-    if stray is not None:
-        raise BylineError(f"{path}: branch {stray!r} leaves no phase of the timeline; build again or copy it anew")
+    if stray_branch is not None:
+        raise BylineError(
+            f"{path}: branch {stray_branch!r} leaves no phase of the timeline; build again or copy it anew"
+        )
     return manifest
 
 
 def _stray_branch(manifest: Manifest) -> str | None:
-    """A branch that leaves the timeline where there is none."""
-    shards = {phase.name: count for phase, count in manifest.line()}
+    """The name of a branch that leaves the timeline at a phase or shard that does not exist."""
+    shards = {phase.name: count for phase, count in manifest.training_order()}
     for phase in manifest.phases:
         if phase.branch is not None and not 0 <= phase.branch["shards"] <= shards.get(phase.branch["phase"], -1):
             return phase.name

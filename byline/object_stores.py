@@ -1,11 +1,11 @@
-"""Object stores (`s3://`, `gs://`): addresses, clients, calls that are tried again, and objects as files.
+"""Object stores (`s3://`, `gs://`): addresses, clients, retried calls, and objects as files.
 
 ```
-read 20 kB at 5 MB    GET bytes 5000000-5019999        503, or cut half way: wait, and the same again
+read 20 kB at 5 MB    GET bytes 5000000-5019999        a 503 or a cut transfer: wait, then the same request again
 ```
 
 Addresses are `s3://bucket/key` with special characters escaped (`%20`), without options, and without an empty name
-between two slashes, which Arrow cannot open; `byline.locations` refuses what is meant for an address and is none.
+between two slashes, which Arrow cannot open; `byline.locations` refuses malformed addresses.
 Credentials, endpoint and region come from the environment or the usual files (docs/object_stores.md), never from an
 address or a configuration.
 """
@@ -25,12 +25,12 @@ from pyarrow import fs
 from byline.errors import BylineError
 
 SCHEMES = ("s3", "gs")
-# The end of a file is fetched once as one piece: Arrow and Parquet read its footer there in three or more reads.
+# The end of a file is fetched once, in one request: Arrow and Parquet take three or more reads to get its footer.
 TAIL_BYTES = 64 << 10
-# The client tries a single call five times, about 8 s, or so long (`gs://`); it alone can repeat a part of an upload.
+# The client itself tries a call five times (about 8 s), on `gs://` for 30 s; only it can repeat one part of an upload.
 _CLIENT_ATTEMPTS = 5
 _CLIENT_SECONDS = 30
-# Around that, a store may be away for a minute or two: 0.5 + 1 + ... + 16 s of waiting besides.
+# Our own tries around that bridge an outage of a minute or two: they add 0.5 + 1 + ... + 16 s of waiting.
 _TRIES = 7
 _FIRST_WAIT = 0.5
 _CONNECT_SECONDS, _SILENT_SECONDS = 10, 30
@@ -40,21 +40,21 @@ _REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _EMULATOR_VARIABLE = "CLOUD_STORAGE_EMULATOR_ENDPOINT"
 _REGION_OF_ENDPOINT = "us-east-1"
 
-# What no second try changes, as the clients name it; a 404 is not here, it is no error where a file may be missing.
+# Errors, in the clients' words, that trying again does not help. No 404: where a file may be missing it is no error.
 _REFUSED = re.compile(
     "ACCESS_DENIED|NO_SUCH_BUCKET|INVALID_ACCESS_KEY_ID|INVALID_CLIENT_TOKEN_ID|SIGNATURE_DOES_NOT_MATCH|"
     "UNRECOGNIZED_CLIENT|EXPIRED_TOKEN|NO_CREDENTIALS|INVALID_BUCKET_NAME|HTTP status (301|40[013])|"
     "PERMISSION_DENIED|UNAUTHENTICATED|OAuth2 access token|CreateResumableUpload.*HTTP status code: 40[0-4]"
 )
-# What a read says of an object that was deleted after it was opened; the last one is for a range that has no room for
-# the store's answer, and of other things too.
+# What a read of an object says if the object was deleted after it was opened. The last one appears when the range is
+# too short to hold the store's answer, but for other reasons too.
 _MAY_BE_GONE = re.compile("NO_SUCH_KEY|RESOURCE_NOT_FOUND|Failed to flush response stream")
 
 Answer = TypeVar("Answer")
 
 
 def is_object_address(location: str) -> bool:
-    """Whether this is an address of an object store, not a path."""
+    """Whether this is an address in an object store, not a path."""
     return location.partition("://")[0] in SCHEMES and "://" in location
 
 
@@ -74,7 +74,7 @@ def split_address(uri: str) -> tuple[str, str]:
     path = f"{bucket}/{unquote(key)}".rstrip("/")
     if "//" in path:
         raise BylineError(
-            f"{uri}: an empty name between two slashes can neither be read nor written; take one of them away, "
+            f"{uri}: an empty name between two slashes can neither be read nor written; remove one of the slashes, "
             "or copy what is there to other keys"
         )
     return scheme, path
@@ -86,15 +86,15 @@ def address(scheme: str, path: str) -> str:
 
 
 def client(scheme: str, path: str, *, writes: bool = False) -> fs.FileSystem:
-    """The client for a bucket, one per process for all of the same store.
+    """The client for a bucket; a process has one for each store.
 
     Args:
         scheme: of the store.
         path: `bucket/key`.
-        writes: whether it is to write too, which needs pyarrow 21.
+        writes: whether the client must also write, which needs pyarrow 21.
 
     Raises:
-        BylineError: the environment names no proper endpoint, or the region of the bucket cannot be found.
+        BylineError: the endpoint in the environment is malformed, or the bucket's region cannot be found.
     """
     if scheme == "gs":
         return _gcs(os.environ.get(_EMULATOR_VARIABLE), os.getpid())
@@ -105,17 +105,17 @@ def client(scheme: str, path: str, *, writes: bool = False) -> fs.FileSystem:
 
 
 def retry(uri: str, what: str, call: Callable[[], Answer], on_retry: Callable[[], object] = lambda: None) -> Answer:
-    """Calls until it succeeds, waiting twice as long each time.
+    """Calls `call` until it succeeds, waiting twice as long each time.
 
     Args:
         uri: for messages.
-        what: is done with it, for messages: `read`.
+        what: what is being done with it, for messages: `read`.
         call: the call.
-        on_retry: is called before each further one.
+        on_retry: called before each retry.
 
     Raises:
-        FileNotFoundError: at once, for the caller to judge.
-        BylineError: at once where access is refused, and after the last try.
+        FileNotFoundError: at once; the caller knows what it means.
+        BylineError: at once if access is refused, else after the last try.
     """
     for number in range(_TRIES):
         try:
@@ -138,7 +138,7 @@ def retry(uri: str, what: str, call: Callable[[], Answer], on_retry: Callable[[]
 
 
 def open_object(uri: str) -> pa.PythonFile:
-    """Opens an object; each read is one request, tried again by itself.
+    """Opens an object; each read is one request, retried on its own.
 
     Raises:
         FileNotFoundError: there is none.
@@ -150,7 +150,7 @@ def open_object(uri: str) -> pa.PythonFile:
 
 
 class ObjectFile:
-    """An open object, of which any bytes are read; it holds none of them.
+    """An open object whose bytes can be read anywhere; it caches nothing.
 
     Attributes:
         size: in bytes.
@@ -162,7 +162,7 @@ class ObjectFile:
         self.size: int = retry(uri, "opened", lambda: self._call(lambda file: file.size()), on_retry)
 
     def read_at(self, start: int, end: int) -> bytes:
-        """The bytes from `start` to `end`, which lies in the object, in one request.
+        """The bytes from `start` to `end` (at most the object's size), in one request.
 
         Raises:
             BylineError: they cannot be read, or the object was deleted after it was opened.
@@ -206,14 +206,14 @@ class ObjectFile:
         except ValueError as error:
             if isinstance(error, pa.ArrowException):
                 raise
-            # On `gs://` the client begins to fetch the whole object when a file is first used, and takes the file for
+            # On `gs://` the client starts to fetch the whole object when a file is first used, and considers the file
             # closed if that fails.
             self._file = self._opened()
             raise OSError(f"the client closed it: {error}") from None
 
 
 class RangeFile:
-    """A Python file object over an `ObjectFile`, whose end it keeps once it has read from there."""
+    """A Python file object over an `ObjectFile`; it keeps the object's tail once it has read from there."""
 
     def __init__(self, file: ObjectFile) -> None:
         self._file = file
@@ -237,7 +237,7 @@ class RangeFile:
             self._file.close()
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Does nothing; nothing is buffered."""
 
     def tell(self) -> int:
         return self._position
@@ -248,9 +248,9 @@ class RangeFile:
         return self._position
 
     def read(self, size: int = -1) -> bytes:
-        left = max(self._file.size - self._position, 0)
-        content = self._read(self._position, self._position + (left if size < 0 else min(size, left)))
-        # Only now: what failed may be asked for again.
+        remaining = max(self._file.size - self._position, 0)
+        content = self._read(self._position, self._position + (remaining if size < 0 else min(size, remaining)))
+        # Only now: a read that failed may be repeated.
         self._position += len(content)
         return content
 
@@ -264,39 +264,41 @@ class RangeFile:
         return self._tail[start - self._tail_start : end - self._tail_start]
 
     def read_range(self, start: int, end: int) -> bytes:
-        """One request, however long; a subclass may make several."""
+        """One request, however long the range; a subclass may make several."""
         return self._file.read_at(start, end)
 
 
 def _server(uri: str) -> str:
-    """Which server is asked for an address, and what says so, for messages."""
+    """Which server an address is looked up on, and which variables say so, for messages."""
     if uri.startswith("gs:"):
-        return f"endpoint {_told((_EMULATOR_VARIABLE,), 'of Google')}"
-    regular = _REGION_OF_ENDPOINT if _setting(_ENDPOINT_VARIABLES) else "of the bucket"
-    return f"endpoint {_told(_ENDPOINT_VARIABLES, 'of Amazon')} and region {_told(_REGION_VARIABLES, regular)}"
+        return f"endpoint {_described((_EMULATOR_VARIABLE,), 'of Google')}"
+    default_region = _REGION_OF_ENDPOINT if _setting(_ENDPOINT_VARIABLES) else "of the bucket"
+    endpoint, region = _described(_ENDPOINT_VARIABLES, "of Amazon"), _described(_REGION_VARIABLES, default_region)
+    return f"endpoint {endpoint} and region {region}"
 
 
-def _told(variables: tuple[str, ...], otherwise: str) -> str:
+def _described(variables: tuple[str, ...], default: str) -> str:
+    """The value of the first variable that is set and its name, or the default and the names that are not set."""
     name = next((name for name in variables if os.environ.get(name)), None)
     if name is None:
-        return f"{otherwise} (no {' or '.join(variables)} is set)"
+        return f"{default} (no {' or '.join(variables)} is set)"
     return f"{without_secrets(os.environ[name])} ({name})"
 
 
 def _setting(variables: tuple[str, ...]) -> str | None:
-    """The first of some environment variables that is set, and not to nothing."""
+    """The value of the first of these environment variables that is set and not empty."""
     return next((value for name in variables if (value := os.environ.get(name))), None)
 
 
-# A forked process gets a client of its own: connections of its parent are not its own to use.
+# `process` is part of the key because a forked process must not use its parent's connections.
 @lru_cache
 def _s3(endpoint: str | None, region: str, writes: bool, process: int) -> fs.S3FileSystem:
     parts = urlsplit(endpoint or "")
     if endpoint and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/")):
-        found = without_secrets(endpoint)
-        raise BylineError(f"AWS_ENDPOINT_URL: expected http://host:port or https://host:port, found {found!r}")
-    # A small object is then written in one request in place of three.
-    late = {"allow_delayed_open": True} if writes else {}
+        shown = without_secrets(endpoint)
+        raise BylineError(f"AWS_ENDPOINT_URL: expected http://host:port or https://host:port, found {shown!r}")
+    # So that a small object is written in one request instead of three.
+    delayed_open = {"allow_delayed_open": True} if writes else {}
     return fs.S3FileSystem(
         region=region,
         scheme=parts.scheme or "https",
@@ -304,7 +306,7 @@ def _s3(endpoint: str | None, region: str, writes: bool, process: int) -> fs.S3F
         connect_timeout=_CONNECT_SECONDS,
         request_timeout=_SILENT_SECONDS,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_CLIENT_ATTEMPTS),
-        **late,
+        **delayed_open,
     )
 
 
@@ -319,10 +321,10 @@ def _region_of(bucket: str) -> str:
 
 @lru_cache
 def _gcs(emulator: str | None, process: int) -> fs.FileSystem:
-    # The client itself takes the endpoint from the environment; whoever answers there asks for no credentials.
+    # The client reads the endpoint from the environment itself; an emulator wants no credentials.
     return fs.GcsFileSystem(anonymous=emulator is not None, retry_time_limit=timedelta(seconds=_CLIENT_SECONDS))
 
 
 def without_secrets(uri: str) -> str:
-    """An address for a message: without user, password and options."""
+    """An address as messages show it: without user, password and options."""
     return re.sub("//[^/@]*@", "//...@", uri.partition("?")[0])

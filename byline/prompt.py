@@ -3,15 +3,15 @@
 ```
 template   "URL: {host}\\n\\n"      values  host = en.wikipedia.org      text  "The cat"
 prompt     "URL: en.wikipedia.org\\n\\nThe cat"
-ids        BOS  URL  :  en .wikipedia .org \\n\\n | The  cat        prefix and text tokenized apart, no merge across |
+ids        BOS  URL  :  en .wikipedia .org \\n\\n | The  cat        prefix and text tokenized apart: no merge across |
 with begin <meta> and end </meta>
 prompt     "<meta>URL: en.wikipedia.org\\n\\n</meta>The cat"
 ids        BOS  <meta>  URL  :  en .wikipedia .org \\n\\n  </meta>  The  cat     each marker one id
 ```
 
-A value is given as it was trained on: a host in lower case, an international one in punycode, a number in bins as the
-number of its bin. A field that is not given is filled with the phase's word for unknown, and so is a value that was
-none of those that `top` kept. A hash field (`host_hash`) may be given as what it is the hash of (`host`).
+Values are given in the form used in training: a host in lower case, an international one in punycode, and for a field
+in bins the number of the bin. A field that is not given becomes the phase's word for unknown, and so does a value that
+`top` did not keep. For a hash field (`host_hash`) the value that it hashes (`host`) may be given instead.
 """
 
 import hashlib
@@ -24,22 +24,22 @@ from byline.manifest import Manifest, PhaseEntry
 from byline.template import Template
 
 HASHED = {"host_hash": "host", "url_hash": "url"}
-# The most that BLAKE2b takes as a key.
+# The longest key that BLAKE2b takes, in bytes.
 _MAX_KEY = 64
 
 
 def conditioned_prompt(manifest: Manifest, values: Mapping[str, str], text: str, phase: str | None = None) -> str:
-    """The prompt as text, without BOS; the tokens around the template by their names.
+    """The prompt as text, without BOS; the marker tokens around the template appear by name.
 
     Args:
         manifest: of the build that the model was trained on.
         values: field -> value.
-        text: what the model is to go on from.
+        text: what the model is to continue.
         phase: name of a conditioned phase or branch (`cooldown-25`); None for the first.
 
     Raises:
-        BylineError: there is no such conditioned phase, its template has no such field or the field no such bin, or it
-            stands after the text.
+        BylineError: there is no such conditioned phase, its template has no such field, the field has no such bin, or
+            the template comes after the text.
     """
     prefix = _prefix(manifest, values, phase)
     return "".join([*prefix.begin, prefix.text, *prefix.end, text])
@@ -55,10 +55,10 @@ def prompt_ids(
     """The prompt as ids: BOS if the build has one, the prefix, the text.
 
     Args:
-        encode: the build's tokenizer, without added special tokens, and with text that looks like one taken as text.
+        encode: the build's tokenizer; it must add no special tokens, and treat text that looks like one as text.
 
     Raises:
-        BylineError: as `conditioned_prompt`; or the prefix is so long that training replaced it.
+        BylineError: as `conditioned_prompt`; or training would have replaced a prefix this long.
     """
     parts = _prefix(manifest, values, phase)
     begin, end = ([_marker_id(manifest, name) for name in names] for names in (parts.begin, parts.end))
@@ -66,15 +66,15 @@ def prompt_ids(
     longest = manifest.sequence_length // 2
     if len(prefix) > longest:
         raise BylineError(
-            f"the prefix has {len(prefix)} tokens, and one of more than {longest} was replaced by the unknown one "
-            "in training; leave the long value out"
+            f"the prefix has {len(prefix)} tokens, and training replaced any prefix of more than {longest} by the "
+            "unknown one; leave out the long value"
         )
     bos = manifest.tokenizer["bos_id"]
     return ([] if bos is None else [bos]) + prefix + list(encode(text))
 
 
 def metadata_hash(value: str, salt: str) -> str:
-    """The salted hash of a value: 16 hex digits of BLAKE2b, its key the salt (if longer than 64 bytes, its SHA-256)."""
+    """The salted hash of a value: 16 hex digits of BLAKE2b, keyed with the salt (or its SHA-256 if over 64 bytes)."""
     key = salt.encode()
     key = key if len(key) <= _MAX_KEY else hashlib.sha256(key).digest()
     return hashlib.blake2b(value.encode(), digest_size=8, key=key).hexdigest()
@@ -82,7 +82,7 @@ def metadata_hash(value: str, salt: str) -> str:
 
 @dataclass(frozen=True)
 class _Prefix:
-    """A prefix: names of the tokens before it and after it (none or one each), and the filled template."""
+    """A prefix: the filled template, and the names of the tokens before and after it (none or one each)."""
 
     begin: list[str]
     text: str
@@ -118,17 +118,17 @@ def _check_fields(template: Template, values: Mapping[str, str], phase: str) -> 
 
 
 def _as_trained(phase: PhaseEntry, field: str, value: str) -> str | None:
-    """The value, or None where training took it for unknown."""
-    fixed = phase.values
-    if fixed is None:
+    """The value, or None if training treated it as unknown."""
+    resolved = phase.values
+    if resolved is None:
         return value
-    if field in fixed["bins"]:
-        last = len(fixed["bins"][field])
+    if field in resolved["bins"]:
+        last = len(resolved["bins"][field])
         if value not in map(str, range(last + 1)):
             raise BylineError(
                 f"{field} is in bins in phase {phase.name!r}: give the number of a bin, from 0 to {last}, not {value!r}"
             )
-    return value if field not in fixed["top"] or value in fixed["top"][field] else None
+    return value if field not in resolved["top"] or value in resolved["top"][field] else None
 
 
 def _marker_id(manifest: Manifest, name: str) -> int:
@@ -152,6 +152,6 @@ def _conditioned_phase(manifest: Manifest, name: str | None) -> tuple[PhaseEntry
 
 
 def _condition_of(manifest: Manifest, phase: PhaseEntry) -> dict[str, Any] | None:
-    """The condition in the configuration, where a branch stands once for all its points."""
+    """The condition in the configuration, which lists a branch once for all its points."""
     key, name = ("phases", phase.name) if phase.branch is None else ("branches", phase.branch["of"])
-    return next(part.get("condition") for part in manifest.config[key] if part["name"] == name)
+    return next(section.get("condition") for section in manifest.config[key] if section["name"] == name)

@@ -1,25 +1,25 @@
-"""Reads a finished build: any row in O(1), memory-mapped or from an object store, with pyarrow and numpy alone.
+"""Reads a finished build: any row in O(1), memory-mapped or from an object store, with only pyarrow and numpy.
 
 ```
-                 conditioned            cooldown          branch cooldown-50, behind shard 0 of conditioned
+                 conditioned            cooldown          branch cooldown-50, after shard 0 of conditioned
 shard            0          1           0                 0
 rows             0 1 2 3    4 5 6 7     8 9               a b
 shards[5]                     ^                    the second row of shard 1; len(shards) = 10, in training order
 shards[-2:]                             ^ ^        a view
 shards.phase("cooldown")[0]             ^
-open(OUT, branch="cooldown-50")  0 1 2 3 a b       what a model reads that is trained on the branch
+open(OUT, branch="cooldown-50")  0 1 2 3 a b       what a model trained on the branch reads
 ```
 
-A row number gives its shard by bisection in the shards' first rows, and its record batch by division, as every record
-batch of a shard but the last has the same number of rows. Arrays are read-only views of the mapped file. Files are
-opened when a row of them is first asked for, and checked against the manifest then; at most `MAX_OPEN` stay open.
+A row's shard is found by bisection over the shards' first rows, and its record batch by division, since all record
+batches of a shard but the last have the same number of rows. Arrays are read-only views of the mapped file. A file is
+opened, and checked against the manifest, when one of its rows is first asked for; at most `MAX_OPEN` stay open.
 
-On an object store (`byline.open("s3://bucket/out")`) the unit that is fetched is a record batch, 8 to 32 MiB, and the
-last `MAX_HELD` of a process are kept. In training order, whatever the number of ranks, that is each byte once a
-process; in another order it may be a record batch for each row, so copy the build to a disk for that.
+On an object store (`byline.open("s3://bucket/out")`) whole record batches are fetched, 8 to 32 MiB each, and a process
+keeps the last `MAX_HELD`. Reading in training order, with any number of ranks, each process fetches each byte once. In
+another order it may fetch a record batch for every row, so copy the build to a disk for that.
 
-A `Shards` object pickles as its directory, branch and row numbers, and opens its files anew in another process (forked
-ones too), so it may be handed to the workers of any data loader.
+A `Shards` object pickles as its directory, branch and row numbers, and reopens its files in another process (a forked
+one too), so it can be handed to the workers of any data loader.
 """
 
 import os
@@ -44,8 +44,8 @@ def open_shards(directory: str | os.PathLike[str], branch: str | None = None) ->
     """Opens the output directory of a build.
 
     Args:
-        directory: of the build; a path, or an address of an object store (docs/object_stores.md).
-        branch: the timeline up to where this branch leaves it, then the branch; None for all of the timeline.
+        directory: of the build; a path, or an address in an object store (docs/object_stores.md).
+        branch: read the timeline up to where this branch leaves it, then the branch; None for the whole timeline.
 
     Raises:
         BylineError: there is no manifest, or one of another version; or no such branch.
@@ -55,7 +55,7 @@ def open_shards(directory: str | os.PathLike[str], branch: str | None = None) ->
 
 
 class Shards:
-    """A sequence of rows: the timeline or that of a branch, one phase, or any slice of them. Made by `byline.open`."""
+    """A sequence of rows: the timeline, what a branch reads, one phase, or a slice of these. Made by `byline.open`."""
 
     def __init__(self, build: "_Build", rows: range) -> None:
         self._build = build
@@ -93,7 +93,7 @@ class Shards:
 
     @property
     def directory(self) -> str:
-        """Absolute path of the build, or its address."""
+        """The build's absolute path, or its address."""
         return self._build.directory
 
     @property
@@ -107,7 +107,7 @@ class Shards:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """Names of the phases in training order; where a branch was opened, it is the last."""
+        """Names of the phases in training order; if a branch was opened, it is the last."""
         return tuple(self._build.phase_rows)
 
     @property
@@ -121,12 +121,12 @@ class Shards:
         return self.manifest.branches
 
     def branch_row(self, name: str) -> int:
-        """How many rows of the timeline come before a branch, whatever was opened: its checkpoint is the one there.
+        """How many rows of the timeline come before a branch, whatever was opened; it starts from the checkpoint there.
 
         Raises:
             BylineError: there is no branch of this name.
         """
-        before = self._build.line(name)[:-1]
+        before = self._build.training_order(name)[:-1]
         return sum(shard.rows for phase, shards in before for shard in phase.shards[:shards])
 
     @property
@@ -170,10 +170,10 @@ class Shards:
         """The (source, path, row) of a document.
 
         Raises:
-            BylineError: the id is padding's, or of a file that the build does not list.
+            BylineError: the id marks padding, or its file is not listed in the build.
         """
         if doc_id == PADDING_DOC_ID:
-            raise BylineError(f"doc id {doc_id} is padding's, which comes from no document")
+            raise BylineError(f"doc id {doc_id} marks padding, which comes from no document")
         file, row = int(doc_id) >> 32, int(doc_id) & 0xFFFFFFFF
         if file not in self.inputs:
             raise BylineError(f"{self.directory}: doc id {doc_id} is of file {file}, which is not in {INPUTS_NAME}")
@@ -196,22 +196,22 @@ def _reopen(directory: str, branch: str | None, rows: range) -> Shards:
 
 
 class _Build:
-    """What all views of one opened directory share. Rows are numbered along its line here."""
+    """What all views of one opened directory share. Rows are numbered in training order here."""
 
     def __init__(self, directory: str | os.PathLike[str], branch: str | None) -> None:
         self.directory = locations.absolute(directory)
         self.branch = branch
         self.manifest = read_manifest(self.directory)
-        self.phases = self.line(branch)
+        self.phases = self.training_order(branch)
         self.entries = [(phase, shard) for phase, shards in self.phases for shard in phase.shards[:shards]]
         self.starts = list(accumulate((shard.rows for _, shard in self.entries), initial=0))
         self._start_array = np.array(self.starts, np.int64)
         self._files = self._new_files()
 
-    def line(self, branch: str | None) -> list[tuple[PhaseEntry, int]]:
-        """The phases of a line, each with how many of its shards."""
+    def training_order(self, branch: str | None) -> list[tuple[PhaseEntry, int]]:
+        """As `Manifest.training_order`; errors name the directory."""
         try:
-            return self.manifest.line(branch)
+            return self.manifest.training_order(branch)
         except BylineError as error:
             raise BylineError(f"{self.directory}: {error}") from None
 
@@ -247,19 +247,19 @@ class _Build:
         ids, mask = np.empty(shape, np.int32), np.empty(shape, np.uint8)
         shards = np.searchsorted(self._start_array, numbers, side="right") - 1
         for shard in np.unique(shards):
-            places = np.flatnonzero(shards == shard)
+            targets = np.flatnonzero(shards == shard)
             file = self.file(int(shard))
-            inside = numbers[places] - self.starts[shard]
-            batches = inside // file.rows_per_batch
+            rows_in_shard = numbers[targets] - self.starts[shard]
+            batches = rows_in_shard // file.rows_per_batch
             for number in np.unique(batches):
-                of_batch = batches == number
-                columns, rows = file.batch(int(number)), inside[of_batch] - number * file.rows_per_batch
-                ids[places[of_batch]] = columns.input_ids[rows]
-                mask[places[of_batch]] = columns.loss_mask[rows]
+                in_batch = batches == number
+                columns, rows = file.batch(int(number)), rows_in_shard[in_batch] - number * file.rows_per_batch
+                ids[targets[in_batch]] = columns.input_ids[rows]
+                mask[targets[in_batch]] = columns.loss_mask[rows]
         return {"input_ids": ids, "loss_mask": mask}
 
     def file(self, shard: int) -> ShardFile:
-        # A forked process takes over neither the open files nor a lock that another thread of its parent may hold.
+        # A forked process must take over neither the open files nor a lock that a thread of its parent may hold.
         if self._files.process != os.getpid():
             self._files = self._new_files()
         return self._files.get(shard)

@@ -1,10 +1,10 @@
-"""The open shard files of one process, mapped into memory or on an object store, and what a row of them is.
+"""The open shard files of one process, mapped into memory or in an object store, and how a row is read from them.
 
 ```
 shard     record batch 0   batch 1   batch 2           rows_per_batch = 4
 rows      0 1 2 3          4 5 6 7   8 9               row 6 = row 2 of record batch 1
-mapped    header           header    header            kept of each that was asked for; values stay in the map
-object    -                all of it -                 the last `MAX_HELD` of all shards
+mapped    header           header    header            kept for each batch that was read; values stay in the map
+object    -                all of it -                 kept: the last `MAX_HELD` batches, over all shards
 ```
 """
 
@@ -23,11 +23,11 @@ from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.object_stores import is_object_address
 from byline.shards import shard_metadata, shard_schema
 
-# An open shard costs a file descriptor and some kB, and a build may have 30,000. Training order needs one; shuffled
-# reading of many more shards than this opens one anew for most rows, at half a millisecond each.
+# An open shard costs a file descriptor and some kB, and a build may have 30,000. Training order needs one at a time;
+# reading many more shards than this in shuffled order reopens one for most rows, at half a millisecond each.
 MAX_OPEN = 64
-# Record batches from an object store that a process keeps, at most 32 MiB each: those of a branch and of the timeline,
-# of the shards that a shuffled buffer of rows spans.
+# Record batches from an object store that a process keeps, at most 32 MiB each: enough for the timeline and a branch,
+# and for the shards that a shuffle buffer of rows spans.
 MAX_HELD = 8
 
 
@@ -37,9 +37,9 @@ class Row(TypedDict):
     Keys:
         input_ids: int32 [L].
         loss_mask: uint8 [L], 1 where the loss of predicting this token counts.
-        seq_lengths: int32 [segments], they sum to L.
+        seq_lengths: int32 [segments], sums to L.
         doc_ids: int64 [segments], -1 for padding; see `Shards.origin`.
-        doc_offsets: int32 [segments], first of the document's own tokens in the segment.
+        doc_offsets: int32 [segments], how many of the document's own tokens come before the segment.
         phase: name of the row's phase.
     """
 
@@ -52,13 +52,13 @@ class Row(TypedDict):
 
 
 class Files:
-    """The open shards of one process, and what it keeps of those on an object store; the last used last."""
+    """A process's open shards, and the batches it keeps of those in an object store; least recently used first."""
 
     def __init__(self, directory: str, manifest: Manifest, entries: Sequence[tuple[PhaseEntry, ShardEntry]]) -> None:
         self.process = os.getpid()
         self._directory, self._manifest, self._entries = directory, manifest, entries
         self._open: OrderedDict[int, ShardFile] = OrderedDict()
-        self._held = _Held()
+        self._cache = _BatchCache()
         self._lock = threading.Lock()
 
     def get(self, shard: int) -> "ShardFile":
@@ -67,7 +67,7 @@ class Files:
             if file is None:
                 file = self._open[shard] = self._open_shard(shard)
                 if len(self._open) > MAX_OPEN:
-                    # Arrays that were handed out keep their own hold on the map.
+                    # Arrays that were handed out keep the map alive.
                     self._open.popitem(last=False)
             else:
                 self._open.move_to_end(shard)
@@ -77,7 +77,7 @@ class Files:
         phase, entry = self._entries[shard]
         path = locations.join(self._directory, entry.path)
         if is_object_address(path):
-            return _ObjectFile(path, self._manifest, phase, entry, self._held)
+            return _ObjectFile(path, self._manifest, phase, entry, self._cache)
         return ShardFile(path, self._manifest, phase, entry)
 
 
@@ -103,7 +103,7 @@ class Columns:
 
 
 class ShardFile:
-    """One open shard, found to be the one that the manifest lists."""
+    """One open shard, checked to be the one that the manifest lists."""
 
     def __init__(self, path: str, manifest: Manifest, phase: PhaseEntry, entry: ShardEntry) -> None:
         self._path, self._phase, self._rows = path, phase.name, entry.rows
@@ -112,12 +112,12 @@ class ShardFile:
         self._batches: dict[int, Columns] = {}
         self.rows_per_batch = self._check(manifest, entry)
 
-    def row(self, inside: int) -> Row:
-        number, row = divmod(inside, self.rows_per_batch)
+    def row(self, row_in_shard: int) -> Row:
+        number, row = divmod(row_in_shard, self.rows_per_batch)
         return self.batch(number).row(row, self._phase)
 
     def batch(self, number: int) -> Columns:
-        """A record batch; only its array headers are kept, the values stay in the map."""
+        """A record batch; only its array headers are kept, its values stay in the map."""
         columns = self._batches.get(number)
         if columns is None:
             columns = self._batches[number] = self._read(number)
@@ -125,12 +125,12 @@ class ShardFile:
 
     def _read(self, number: int) -> Columns:
         batch = self._reader.get_batch(number)
-        due = min(self.rows_per_batch, self._rows - number * self.rows_per_batch)
-        self._expect("rows in record batch", batch.num_rows, due)
+        expected_rows = min(self.rows_per_batch, self._rows - number * self.rows_per_batch)
+        self._expect("rows in record batch", batch.num_rows, expected_rows)
         return Columns(batch, self._length)
 
     def _check(self, manifest: Manifest, entry: ShardEntry) -> int:
-        """Holds the file against the manifest without reading tokens; returns the rows of a record batch."""
+        """Compares the file with the manifest without reading tokens; returns the rows of a record batch."""
         schema = self._reader.schema
         metadata = shard_metadata(schema, self._path)
         self._expect("bytes", self._size, entry.bytes)
@@ -143,36 +143,38 @@ class ShardFile:
 
     def _check_rows(self, rows_per_batch: int) -> None:
         batches = self._reader.num_record_batches
-        full = max(batches - 1, 0)
-        last = self._reader.get_batch(full).num_rows if batches else 0
-        self._expect("rows", full * rows_per_batch + last, self._rows)
+        full_batches = max(batches - 1, 0)
+        last_rows = self._reader.get_batch(full_batches).num_rows if batches else 0
+        self._expect("rows", full_batches * rows_per_batch + last_rows, self._rows)
 
     def _expect(self, what: str, found: Any, expected: Any) -> None:
         if found != expected:
             found, expected = (" ".join(str(value).split()) for value in (found, expected))
             raise BylineError(
-                f"{self._path}: {what} {found}, the manifest says {expected}; the file is of another build or damaged: "
-                "copy it anew or build again"
+                f"{self._path}: {what} {found}, the manifest says {expected}; the file is from another build or "
+                "damaged: copy it anew or build again"
             )
 
 
 class _ObjectFile(ShardFile):
-    """One on an object store."""
+    """One open shard in an object store."""
 
-    def __init__(self, path: str, manifest: Manifest, phase: PhaseEntry, entry: ShardEntry, held: "_Held") -> None:
+    def __init__(
+        self, path: str, manifest: Manifest, phase: PhaseEntry, entry: ShardEntry, cache: "_BatchCache"
+    ) -> None:
         super().__init__(path, manifest, phase, entry)
-        self._held = held
+        self._cache = cache
 
     def batch(self, number: int) -> Columns:
-        return self._held.get((self._path, number), lambda: self._read(number))
+        return self._cache.get((self._path, number), lambda: self._read(number))
 
     def _check_rows(self, rows_per_batch: int) -> None:
-        # The last record batch says how many rows it has only when all of it is fetched, and is asked then.
+        # The last record batch's rows are known only once all of it is fetched; `_read` checks them then.
         self._expect("record batches", self._reader.num_record_batches, -(-self._rows // rows_per_batch))
 
 
-class _Held:
-    """Record batches of all shards, the last used last."""
+class _BatchCache:
+    """The record batches that are kept, of all shards, least recently used first."""
 
     def __init__(self) -> None:
         self._columns: OrderedDict[tuple[str, int], Columns] = OrderedDict()
@@ -182,7 +184,7 @@ class _Held:
         with self._lock:
             columns = self._columns.pop(key, None)
             if columns is None:
-                # With the lock: two threads that ask for one batch do not fetch it twice.
+                # Under the lock, so that two threads that ask for the same batch do not fetch it twice.
                 columns = read()
             self._columns[key] = columns
             if len(self._columns) > MAX_HELD:
@@ -205,6 +207,6 @@ def _as_int32(ids: np.ndarray) -> np.ndarray:
     """The ids themselves, or a copy where they are stored as uint16; read-only either way."""
     if ids.dtype == np.int32:
         return ids
-    wide = ids.astype(np.int32)
-    wide.flags.writeable = False
-    return wide
+    converted = ids.astype(np.int32)
+    converted.flags.writeable = False
+    return converted

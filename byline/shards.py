@@ -30,7 +30,7 @@ def shard_schema(length: int, ids: str, metadata: dict[str, Any] | None = None) 
     Args:
         length: L, tokens in a sequence.
         ids: `int32` or `uint16`, the type of a token.
-        metadata: what the shard says of itself (see `shard_metadata`).
+        metadata: what the shard says about itself (see `shard_metadata`).
     """
     fields = [
         pa.field("input_ids", pa.list_(pa.field("item", ID_TYPES[ids], nullable=False), length), nullable=False),
@@ -46,20 +46,20 @@ def shard_schema(length: int, ids: str, metadata: dict[str, Any] | None = None) 
 
 
 def shard_metadata(schema: pa.Schema, path: str) -> dict[str, Any]:
-    """What a shard says of itself.
+    """What a shard says about itself.
 
     Keys: `version`, `sequence_length`, `rows_per_batch`, `phase`, `shard`, `template` (or None), `mask_alignment`
     ("token"), `tokenizer` (name, sha256, vocab_size, bos_id, eos_id, pad_id, added), `packing` (of the phase), `seed`,
-    `plan_sha256`, `code_version`, `counts` (source -> what of it is in the shard; see `schemas/ledger.py`), `padding`
-    (positions).
+    `plan_sha256`, `code_version`, `counts` (source -> its documents and tokens in the shard; see `schemas/ledger.py`),
+    `padding` (positions).
 
     Raises:
-        BylineError: the file is no shard, or of another version.
+        BylineError: the file is not a shard, or one of another version.
     """
-    found = (schema.metadata or {}).get(SHARD_KEY)
-    if found is None:
+    encoded = (schema.metadata or {}).get(SHARD_KEY)
+    if encoded is None:
         raise BylineError(f"{path}: not a Byline shard (its schema has no {SHARD_KEY.decode()!r})")
-    values = json.loads(found)
+    values = json.loads(encoded)
     version = values.get("version")
     if version != SHARD_VERSION:
         raise BylineError(f"{path}: not a shard {of_version(SHARD_VERSION, version, BUILD_ANEW)}")

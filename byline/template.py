@@ -6,8 +6,8 @@ values     host = en.wikipedia.org    filled     "URL: en.wikipedia.org\n\n"
 values     host = None                filled     "URL: unknown\n\n"
 ```
 
-`{{` and `}}` stand for the braces themselves. A field is a plain name: no attributes, no formats, so a template
-from a stranger can read nothing but the fields it is given.
+`{{` and `}}` stand for the braces themselves. A field is a plain name, without attributes or formats, so an untrusted
+template can read nothing but the fields it is given.
 """
 
 import re
@@ -23,8 +23,8 @@ class Template:
 
     Attributes:
         text: the template as written.
-        parts: literals and fields in turn: `(literal, field)` pairs, the last field None.
-        fields: names of the fields in order of first use, each once.
+        parts: `(literal, field)` pairs in order; the last field is None.
+        fields: the fields' names, each once, in order of first use.
     """
 
     def __init__(self, text: str) -> None:

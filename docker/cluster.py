@@ -1,4 +1,4 @@
-"""Starts and stops a Spark or a Flink cluster on this machine, without containers: each service a process of its own.
+"""Starts and stops a Spark or Flink cluster on this machine, without containers: each service is a process.
 
 ```
 $ python docker/cluster.py up spark
@@ -9,14 +9,14 @@ sdk-workers        pid 4259   127.0.0.1:37645
 spark-job-server   pid 4301   127.0.0.1:41291
 byline build CONFIG --runner spark --option job_endpoint=127.0.0.1:41291 --option environment_config=localhost:37645
 $ python docker/cluster.py status spark       # 1 if a service is gone
-$ python docker/cluster.py mend spark         # starts those again that are gone
+$ python docker/cluster.py mend spark         # restarts services that are gone
 $ python docker/cluster.py down spark
 ```
 
-The services are those of `service.sh`, which compose.yaml runs in containers. Everything of a cluster is in one
-folder, `out/clusters/ENGINE`: jars/ (fetched by Maven from ENGINE/pom.xml, once), logs/, run/ (removed by `down`) and
-state.json. A process is known by its id and the time of its start, so that another one with the same id is never ended.
-Needs Java 17, Maven, and the Python that runs this to have Byline; imports nothing but the standard library.
+The services are those of `service.sh`, which compose.yaml runs in containers. A cluster keeps everything in one folder,
+`out/clusters/ENGINE`: jars/ (fetched once, by Maven from ENGINE/pom.xml), logs/, run/ (removed by `down`) and
+state.json. A process is identified by its id and start time, so that another one with the same id is never ended. Needs
+Java 17, Maven, and Byline in the Python that runs this; imports only the standard library.
 """
 
 import argparse
@@ -40,9 +40,9 @@ HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parent / "out" / "clusters"
 ENGINES = ("spark", "flink")
 HOST = "127.0.0.1"
-# JVMs that live for seconds, side by side on few cores: no second compiler, no threads for garbage.
+# The JVMs live for seconds, many on few cores: no optimizing compiler, no threads for garbage collection.
 JVM_OPTS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-# Of an idle machine; a loaded one takes five times as long.
+# Generous: a loaded machine takes five times as long as an idle one.
 START_SECONDS = 180
 STOP_SECONDS = 15
 LOG_LINES = 15
@@ -57,9 +57,9 @@ class Service:
     """A started process.
 
     Attributes:
-        name: for people, and of its log.
-        pid: its process.
-        born: when that started, in clock ticks since the machine did.
+        name: for people, and for its log.
+        pid: process id.
+        born: when the process started, in clock ticks since boot.
         address: where it answers; empty for a service that nobody calls.
         arguments: of service.sh.
     """
@@ -98,7 +98,7 @@ class Cluster:
         return self.home / "state.json"
 
     def load(self) -> None:
-        """Reads what is started; nothing if there is no state."""
+        """Reads which services were started; none if there is no state file."""
         if self.state_file.exists():
             values = json.loads(self.state_file.read_text())
             self.state = State([Service(**service) for service in values["services"]], values["options"])
@@ -110,22 +110,22 @@ class Cluster:
         return self.home / "logs" / f"{name}.log"
 
     def fetch_jars(self) -> None:
-        """Has Maven fill jars/, unless it did so for the same files."""
+        """Makes Maven fill jars/, unless it already did so for the same inputs."""
         inputs = [HERE / "fetch-jars.sh", HERE / self.engine / "pom.xml", *sorted((HERE / "java").rglob("*.java"))]
-        wanted = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
         stamp = self.home / "jars.sha256"
-        if stamp.exists() and stamp.read_text() == wanted:
+        if stamp.exists() and stamp.read_text() == digest:
             return
         if shutil.which("mvn") is None:
             raise ClusterError("Maven is missing: apt-get install maven")
         print(f"fetching the jars of docker/{self.engine}/pom.xml", flush=True)
         command = [str(HERE / "fetch-jars.sh"), self.engine, str(self.home)]
         if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
-            raise ClusterError(f"no jars, see above; the same by hand: {' '.join(command)}")
-        stamp.write_text(wanted)
+            raise ClusterError(f"no jars, see above; to run the same by hand: {' '.join(command)}")
+        stamp.write_text(digest)
 
     def start(self, name: str, *arguments: str, address: str = "") -> None:
-        """Starts a service; its process group is its own, with everything that it starts."""
+        """Starts a service in its own process group, which everything that it starts joins."""
         work = self.home / "run" / name
         work.mkdir(parents=True, exist_ok=True)
         self.log(name).parent.mkdir(exist_ok=True)
@@ -143,7 +143,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Where a build is run, too: relative paths of a recipe mean the same to the Python workers.
+                # The folder that builds run in, too, so that a recipe's relative paths mean the same to the workers.
                 cwd=HERE.parent,
                 env=environment,
                 start_new_session=True,
@@ -157,7 +157,7 @@ class Cluster:
         """Waits until a service answers.
 
         Raises:
-            ClusterError: a service ended, with the last lines of its log, or time ran out.
+            ClusterError: a service ended (with the last lines of its log), or the time ran out.
         """
         end = time.monotonic() + START_SECONDS
         while not is_ready():
@@ -171,7 +171,7 @@ class Cluster:
 
 
 def up(cluster: Cluster) -> None:
-    """Starts all services of an engine and prints the options of a build."""
+    """Starts all services of an engine and prints the options for a build."""
     cluster.load()
     if cluster.state.services:
         if all(map(_is_alive, cluster.state.services)):
@@ -198,7 +198,7 @@ def _start_spark(cluster: Cluster) -> None:
     _start_job_server(cluster, job, artifacts, url)
     cluster.wait("spark-master", lambda: _answers(page))
     for number in range(1, cluster.workers + 1):
-        # Each a host of its own, as Spark sees it: it runs no task a second time on the host that has it already.
+        # A host of its own for each worker: Spark never runs a second copy of a task on the same host.
         cluster.start(f"spark-worker-{number}", "spark-worker", f"127.0.0.{number}", url)
     cluster.wait("spark-worker-1", lambda: _json(page, "/json/").get("aliveworkers") == cluster.workers)
     _finish(cluster, job, pool)
@@ -224,7 +224,7 @@ def _start_job_server(cluster: Cluster, port: int, artifacts: int, master: str) 
 
 
 def _finish(cluster: Cluster, job: int, pool: int) -> None:
-    """Waits for what both engines have, and notes the options."""
+    """Waits for the services that both engines have, and saves the options."""
     cluster.wait("sdk-workers", lambda: _answers(pool))
     cluster.wait(f"{cluster.engine}-job-server", lambda: _answers(job))
     cluster.state.options = [
@@ -240,7 +240,7 @@ def _show_command(cluster: Cluster) -> None:
 
 
 def down(cluster: Cluster) -> None:
-    """Ends what `up` started, last first; what does not end within some seconds is killed with all that it started."""
+    """Ends what `up` started, last first; what has not ended after some seconds is killed with all that it started."""
     cluster.load()
     services = list(reversed(cluster.state.services))
     for service in services:
@@ -258,7 +258,7 @@ def down(cluster: Cluster) -> None:
 
 
 def mend(cluster: Cluster) -> None:
-    """Starts each service again that is gone, as the manager of a cluster does; each in the folder that it had."""
+    """Restarts each service that is gone, in the folder that it had, as a cluster's manager does."""
     cluster.load()
     for service in [service for service in cluster.state.services if not _is_alive(service)]:
         _kill_group(service)
@@ -268,7 +268,7 @@ def mend(cluster: Cluster) -> None:
 
 def _kill_group(service: Service) -> None:
     """Kills what is left of a service and of the processes that it started."""
-    # While a member lives, no other process gets the group's id; a stranger with it would lead a session born later.
+    # While a member lives, the group's id is not reused; afterwards, a stranger with this id was born later.
     born = _born(service.pid)
     if born is not None and born != service.born:
         return
@@ -305,7 +305,7 @@ def _born(pid: int) -> int | None:
 
 
 def _is_alive(service: Service) -> bool:
-    # A child of this process stays in the table until it is asked for.
+    # A child of this process stays a zombie until it is waited for.
     with suppress(ChildProcessError):
         os.waitpid(service.pid, os.WNOHANG)
     fields = _stat(service.pid)
@@ -313,12 +313,12 @@ def _is_alive(service: Service) -> bool:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on; held together, so that they differ."""
+    """Ports that nobody listens on; all are bound at the same time, so that they differ."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for free in sockets:
-            free.bind((HOST, 0))
-        return [free.getsockname()[1] for free in sockets]
+        for bound in sockets:
+            bound.bind((HOST, 0))
+        return [bound.getsockname()[1] for bound in sockets]
 
 
 def _answers(port: int) -> bool:
@@ -330,7 +330,7 @@ def _answers(port: int) -> bool:
 
 
 def _json(port: int, path: str) -> dict[str, int]:
-    """What a service's page says; nothing while it is not ready."""
+    """The JSON of a service's page; empty while the service is not ready."""
     try:
         with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=5) as reply:
             return dict(json.load(reply))
@@ -345,16 +345,16 @@ def main() -> int:
     parser.add_argument("engine", choices=ENGINES)
     parser.add_argument("--workers", type=int, default=2, help="Spark workers or Flink task managers, a core each")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"default: {FOLDER}")
-    given = parser.parse_args()
-    cluster = Cluster(given.engine, given.folder, given.workers)
+    arguments = parser.parse_args()
+    cluster = Cluster(arguments.engine, arguments.folder, arguments.workers)
     try:
-        if given.command == "status":
+        if arguments.command == "status":
             return status(cluster)
-        if given.command == "jars":
+        if arguments.command == "jars":
             cluster.home.mkdir(parents=True, exist_ok=True)
             cluster.fetch_jars()
         else:
-            {"up": up, "down": down, "mend": mend}[given.command](cluster)
+            {"up": up, "down": down, "mend": mend}[arguments.command](cluster)
     except ClusterError as error:
         print(f"cluster.py: {error}", file=sys.stderr)
         return 1

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs one service of a Spark or Flink cluster for Beam in the foreground, until it is ended. The tests start each as a
-# process (cluster.py), compose.yaml as a container.
+# Runs one service of a Spark or Flink cluster for Beam in the foreground, until it is ended. The tests run each service
+# as a process (cluster.py), compose.yaml as a container.
 #
 #   service.sh spark-master       HOST PORT UI_PORT
-#   service.sh spark-worker       HOST spark://MASTER:PORT     one core: run as many as there are cores to use
+#   service.sh spark-worker       HOST spark://MASTER:PORT     uses one core: start one for each core
 #   service.sh spark-job-server   HOST PORT ARTIFACT_PORT spark://MASTER:PORT
 #   service.sh flink-job-manager  HOST RPC_PORT REST_PORT
 #   service.sh flink-task-manager HOST MANAGER_HOST RPC_PORT   one slot
@@ -12,11 +12,11 @@
 #
 # From the environment:
 #   SPARK_HOME, FLINK_HOME  folder with jars/, made by fetch-jars.sh
-#   WORK_DIR                for files of the service; /tmp where it is not set
-#   EXECUTOR_MEMORY         heap of a Spark executor (512m, less it refuses) or of a Flink task (256m)
+#   WORK_DIR                for the service's files; default: /tmp
+#   EXECUTOR_MEMORY         heap of a Spark executor (512m, the least that it accepts) or of a Flink task (256m)
 #   JOB_SERVER_OPTS         more options for the job server's JVM, such as -Dspark.speculation=true
-#   JVM_OPTS                more options for every JVM, executors too
-#   PYTHON                  the Python that has Byline; `python3` where it is not set
+#   JVM_OPTS                more options for every JVM, executors included
+#   PYTHON                  a Python with Byline; default: python3
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -24,7 +24,7 @@ service=$1
 shift
 work=${WORK_DIR:-/tmp}
 
-# Java 17 hides what Spark, Flink and their serializers look into.
+# Spark, Flink and their serializers use internals that Java 17 hides.
 opens=()
 for package in lang lang.invoke lang.reflect io net nio time util util.concurrent util.concurrent.atomic; do
   opens+=("--add-opens=java.base/java.$package=ALL-UNNAMED")
@@ -33,7 +33,7 @@ for package in nio.ch nio.cs security.action util.calendar; do
   opens+=("--add-opens=java.base/sun.$package=ALL-UNNAMED")
 done
 
-# jvm HEAP CLASSPATH ARGUMENT...: this process becomes the service, so that its id is the service's.
+# jvm HEAP CLASSPATH ARGUMENT...: replaces this process by the service, so that its id is the service's.
 jvm() {
   local heap=$1 path=$2
   shift 2
@@ -41,7 +41,7 @@ jvm() {
 }
 
 spark() {
-  # An executor's command is made by its worker from SPARK_HOME/jars and this.
+  # A worker makes the command of an executor from SPARK_HOME/jars and these.
   export SPARK_HOME SPARK_SCALA_VERSION=2.12 SPARK_LOCAL_DIRS=$work
   jvm "$1" "$here/spark/conf:$SPARK_HOME/stage-nothing.jar:$SPARK_HOME/jars/*" "${@:2}"
 }
@@ -65,7 +65,7 @@ case $service in
     spark 256m org.apache.spark.deploy.master.Master --host "$1" --port "$2" --webui-port "$3"
     ;;
   spark-worker)
-    # The worker's own memory: what it may give to executors.
+    # --memory is what the worker may give to executors.
     spark 256m org.apache.spark.deploy.worker.Worker --host "$1" --cores 1 --memory 1g --webui-port 0 \
       --work-dir "$work/applications" "$2"
     ;;
@@ -81,7 +81,7 @@ case $service in
       "-Drest.port=$3" "-Dio.tmp.dirs=$work"
     ;;
   flink-task-manager)
-    # Heap and direct memory are what conf/config.yaml comes to.
+    # Heap and direct memory are those that conf/config.yaml adds up to.
     flink 640m -XX:MaxDirectMemorySize=128m org.apache.flink.runtime.taskexecutor.TaskManagerRunner \
       --configDir "$here/flink/conf" "-Dtaskmanager.host=$1" "-Djobmanager.rpc.address=$2" "-Djobmanager.rpc.port=$3" \
       "-Dtaskmanager.memory.task.heap.size=${EXECUTOR_MEMORY:-256m}" "-Dio.tmp.dirs=$work"

@@ -20,16 +20,18 @@ output: out/shards
 Paths are relative to the folder the command runs in. `byline.schemas.config_file` reads the file.
 """
 
-from typing import Any
-
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
 from byline.schemas.filters import FilterRule
+from byline.schemas.mixtures import Mixture, Natural
+from byline.schemas.mixtures.reading import AnyMixture
 from byline.schemas.model import Location, Model, Name, TokenCount
-from byline.schemas.recipe import Branch, Mixture, Phase, Selection, Sequence, Shard, Shortage, Stage, as_mixture
+from byline.schemas.orders import StageSources
+from byline.schemas.orders.by_number import check_number
+from byline.schemas.recipe import Branch, Phase, Selection, Sequence, Shard, Shortage, Stage
 from byline.template import Template
 
 TEMPLATE_FIELDS = ("url", "host", "registered_domain", "suffix", "path", "host_hash", "url_hash", "source")
@@ -46,17 +48,12 @@ class Config(Model):
     sequence: Sequence = Sequence()
     shard: Shard = Shard()
     tokens: TokenCount = "all"
-    mixture: Mixture = Mixture(method="natural")
+    mixture: AnyMixture = Natural(method=Natural.kind)
     shortage: Shortage = Shortage.ERROR
     phases: list[Phase] = Field(min_length=1)
     branches: list[Branch] = Field(default_factory=list)
     store: Location = "out/store"
     output: Location = "out/shards"
-
-    @field_validator("mixture", mode="before")
-    @classmethod
-    def _short_mixture(cls, value: Any) -> Any:
-        return as_mixture(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
@@ -165,42 +162,30 @@ def _check_stage(config: Config, where: str, stage: Stage) -> None:
     sources = config.sources_of(stage)
     for number, step in enumerate(stage.select):
         path = f"{where}.select" if len(stage.select) == 1 else f"{where}.select.{number}"
-        _check_step(config, path, step, sources)
-    if stage.order is not None and stage.order.by == "source":
-        _check_sequence(where, stage.order.sources, sources, config.mixture_of(stage))
-    elif stage.order is not None:
-        _check_number(config, f"{where}.order.by", stage.order.by, sources)
+        _check_step(config, path, step, stage)
+    stage.ordering.check(where, _stage_sources(config, stage, sources))
     if stage.condition is not None:
         for source in sources:
             _check_template(config, f"{where}.condition", stage.condition.template, source)
         for name in stage.condition.bins:
-            _check_number(config, f"{where}.condition.bins", name, sources)
+            check_number(f"{where}.condition.bins", name, _stage_sources(config, stage, sources))
 
 
-def _check_step(config: Config, where: str, step: Selection, sources: list[str]) -> None:
+def _check_step(config: Config, where: str, step: Selection, stage: Stage) -> None:
     for name in step.sources or ():
         if name not in config.sources:
             known = ", ".join(sorted(config.sources))
             raise BylineError(f"{where}.sources: there is no source {name!r}; the sources are {known}")
-    sources = [name for name in sources if step.sources is None or name in step.sources]
+    sources = [name for name in config.sources_of(stage) if step.sources is None or name in step.sources]
     if step.by is not None:
-        _check_number(config, f"{where}.by", step.by, sources)
+        check_number(f"{where}.by", step.by, _stage_sources(config, stage, sources))
     for source in sources:
         for name in (*step.allow, *step.deny):
             _check_field(config, where, name, source)
 
 
-def _check_number(config: Config, where: str, name: str, sources: list[str]) -> None:
-    for source in sources:
-        numbers = config.numbers_of(source)
-        if name not in numbers:
-            raise BylineError(
-                f"{where}: source {source!r} has no number {name!r} (it has: {', '.join(numbers)}); give it a score "
-                f"with sources.{source}.score or under classifiers, or keep a field as int or float"
-            )
-    kinds = {config.numbers_of(source)[name] for source in sources}
-    if len(kinds) > 1:
-        raise BylineError(f"{where}: {name!r} is of several types ({', '.join(sorted(kinds))}) in the sources")
+def _stage_sources(config: Config, stage: Stage, sources: list[str]) -> StageSources:
+    return StageSources({name: config.numbers_of(name) for name in sources}, config.mixture_of(stage).is_schedule)
 
 
 def _check_template(config: Config, where: str, template: str, source: str) -> None:
@@ -213,13 +198,3 @@ def _check_field(config: Config, where: str, name: str, source: str) -> None:
     if name not in TEMPLATE_FIELDS and name not in columns and name not in SIZES:
         known = ", ".join([*TEMPLATE_FIELDS, *columns, *SIZES])
         raise BylineError(f"{where}: source {source!r} has no field {name!r}; it has: {known}")
-
-
-def _check_sequence(where: str, sequence: list[str], sources: list[str], mixture: Mixture) -> None:
-    if sorted(sequence) != sources:
-        raise BylineError(
-            f"{where}.order.sources: expected every source of the mixture once ({', '.join(sources)}), "
-            f"found {', '.join(sequence)}"
-        )
-    if mixture.is_schedule:
-        raise BylineError(f"{where}.order: one source after the other, and a mixture that changes, exclude each other")

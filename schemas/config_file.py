@@ -1,13 +1,13 @@
-"""From a YAML file to a `Config`, with errors that name the key, the nearest known key, and the line of a syntax error.
+"""Reads a YAML file into a `Config`; errors name the key, the nearest known key, and the line of a syntax error.
 
 ```
 base.yaml     tokens: 10M            child.yaml   extends: base.yaml        resolved   tokens: 1M
               sequence: {length: 8}               tokens: 1M                           sequence: {length: 8}
 ```
 
-A mapping is merged key by key; any other value is replaced, and so is `mixture`, of which half would mean nothing.
-`null` drops what the other file gave. `overrides` are `a.b=value` with the value in YAML (`null` drops the key),
-applied last. Only plain YAML values are read: no tags that build objects.
+Mappings are merged key by key; any other value is replaced, and so is `mixture`, which means something only as a whole.
+`null` drops the key that the other file gave. `overrides` are `a.b=value`, with the value in YAML (`null` drops the
+key), and are applied last. Only plain YAML values are read: no tags that build objects.
 """
 
 import difflib
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
+from byline.schemas.kinds import fields_of
 from byline.schemas.mixture_file import inline_files
 
 # Values that mean something only as a whole.
@@ -44,7 +45,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def parse_config(values: Mapping[str, Any], name: str) -> Config:
-    """Checks plain values; `name` says in an error where they come from."""
+    """Checks plain values; `name` says where they come from, for errors."""
     try:
         return Config.model_validate(dict(values))
     except ValidationError as error:
@@ -77,25 +78,25 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice, of which plain YAML would keep the last one silently."""
+    """Safe YAML that refuses a key given twice, where plain YAML would silently keep the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for key in keys:
             if key != "<<" and keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", node.start_mark)
         return super().construct_mapping(node, deep=deep)
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`, mappings key by key; a mixture as a whole."""
+    """`over` on top of `base`, mappings key by key, but a mixture as a whole."""
     merged = dict(base)
     for key, value in over.items():
-        below = merged.get(key)
+        base_value = merged.get(key)
         if value is None:
             merged.pop(key, None)
-        elif key not in _REPLACED and isinstance(below, Mapping) and isinstance(value, Mapping):
-            merged[key] = merge(below, value)
+        elif key not in _REPLACED and isinstance(base_value, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge(base_value, value)
         else:
             merged[key] = value
     return merged
@@ -110,40 +111,40 @@ def _set(values: dict[str, Any], override: str) -> None:
     except yaml.YAMLError:
         raise BylineError(f"--set {override}: the value is not valid YAML; put quotes around it") from None
     *parents, last = key.strip().split(".")
-    place: Any = values
-    for part in parents:
-        place = _step(place, part, override)
-    if isinstance(place, list):
-        place[_index(place, last, override)] = value
+    parent: Any = values
+    for parent_key in parents:
+        parent = _child(parent, parent_key, override)
+    if isinstance(parent, list):
+        parent[_index(parent, last, override)] = value
     elif value is None:
-        place.pop(last, None)
+        parent.pop(last, None)
     else:
-        place[last] = value
+        parent[last] = value
 
 
-def _step(place: Any, part: str, override: str) -> Any:
-    if isinstance(place, list):
-        return place[_index(place, part, override)]
-    below = place.setdefault(part, {})
-    if not isinstance(below, (dict, list)):
-        raise BylineError(f"--set {override}: {part!r} holds {below!r}, which has no keys below it")
-    return below
+def _child(parent: Any, key: str, override: str) -> Any:
+    if isinstance(parent, list):
+        return parent[_index(parent, key, override)]
+    child = parent.setdefault(key, {})
+    if not isinstance(child, (dict, list)):
+        raise BylineError(f"--set {override}: {key!r} is {child!r}, which has no keys below it")
+    return child
 
 
-def _index(items: list[Any], part: str, override: str) -> int:
+def _index(items: list[Any], key: str, override: str) -> int:
     for number, item in enumerate(items):
-        if part == str(number) or (isinstance(item, dict) and item.get("name") == part):
+        if key == str(number) or (isinstance(item, dict) and item.get("name") == key):
             return number
     names = [
         str(item.get("name", number)) if isinstance(item, dict) else str(number) for number, item in enumerate(items)
     ]
-    raise BylineError(f"--set {override}: no {part!r} here; there are {', '.join(names)}")
+    raise BylineError(f"--set {override}: no {key!r} here; there are {', '.join(names)}")
 
 
 def _explain(error: ValidationError) -> str:
     """One line for the first thing that is wrong, with the nearest known key for an unknown one."""
     problems = error.errors()
-    # A union of types reports each of its members; an unknown key is the likeliest mistake, so it is told first.
+    # A union reports an error for each of its types; an unknown key is the likeliest mistake, so it comes first.
     first = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
     where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("constrained-", "function-", "[")))
     if first["type"] == "extra_forbidden":
@@ -167,14 +168,14 @@ def _known_keys(model: Any, location: Iterable[Any]) -> Iterable[str]:
     """The keys of the model at a location such as `("sources", "dclm", "path")`."""
     parts = list(location)
     if not parts:
-        return model.model_fields
-    field = model.model_fields.get(parts[0])
-    found = list(_models_in(field.annotation)) if field else []
-    if not found:
+        return fields_of(model)
+    field = fields_of(model).get(parts[0])
+    models = [] if field is None else list(_models_in(field.annotation))
+    if field is None or not models:
         return ()
-    # A name in a mapping or a number in a list stands between a field and its model.
+    # In a mapping or a list, a name or a number comes between the field and its model.
     is_direct = isinstance(field.annotation, type) or type(None) in get_args(field.annotation)
-    return _known_keys(found[0], parts[1:] if is_direct else parts[2:])
+    return _known_keys(models[0], parts[1:] if is_direct else parts[2:])
 
 
 def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:

@@ -3,9 +3,9 @@
 One `pa.RecordBatch` holds one chunk (about 64 MiB of text) of one input file. Columns come and go along the way:
 
 ```
-ReadCorpus       row  text  url  <given scores>  <kept fields>   (for a formatter also, or instead of text:
-                                                                  messages  question  answer)
-FormatDocuments -    messages  question  answer   +   loss_spans  special_spans   (another text)
+ReadCorpus            row  text  url  <given scores>  <kept fields>   (for a formatter also, or instead of text:
+                                                                       messages  question  answer)
+FormatDocuments   -   messages  question  answer   +   loss_spans  special_spans   (another text)
 ExtractMetadata   +   host  registered_domain
 ScoreQuality      +   <scores float32>  <labels dictionary<int32, string>>
 FilterDocuments       (fewer rows, counts in the batch's metadata)
@@ -28,11 +28,11 @@ Tokenize          -   text  loss_spans  special_spans   +  num_bytes  num_tokens
 | question, answer | large_string | absent in the input |
 | loss_spans | list<int32>: start, end, ... in characters of the text, ascending, apart | all of the text is trained |
 | special_spans | list<int32>, likewise | none: no part of the text is the name of a token; an empty span is a cut |
-| masked | list<int32>: start, end, ... in tokens, ascending, apart | never null: tokens whose loss does not count |
+| masked | list<int32>: start, end, ... in tokens, ascending, apart | never null: tokens that do not count in the loss |
 
-`loss_spans`, `special_spans` and `masked` stand only in batches of a source with a `formatter` or `format: arithmetic`.
+Only batches of a source with a `formatter` or `format: arithmetic` have `loss_spans`, `special_spans` and `masked`.
 
-What a batch is, and what happened to its rows so far, travels in the schema's metadata as a `BatchInfo`.
+What a batch is, and what has happened to its rows so far, is kept in the schema's metadata as a `BatchInfo`.
 """
 
 import json
@@ -66,7 +66,7 @@ def tokens_field(id_type: pa.DataType) -> pa.Field:
     return pa.field("tokens", pa.large_list(pa.field("item", id_type, nullable=False)), nullable=False)
 
 
-# Names that a score, label or kept field must not take: columns of the store, and fields derived for templates.
+# Names that a score, label or kept field must not have: columns of the store, and fields derived for templates.
 RESERVED_NAMES = frozenset(
     {"row", "text", "url", "host", "registered_domain", "suffix", "path", "host_hash", "url_hash"}
     | {"source", "shuffle_key", "num_bytes", "num_tokens", "tokens", "epoch"}
@@ -81,9 +81,9 @@ class InputFile:
     Attributes:
         source: name of the source in the configuration.
         path: path relative to the source's root, `/` between parts; part of every document's identity.
-        uri: where to open it (a local path now).
-        size: bytes on disk, compressed; of a made source, its additions.
-        done: chunks that the token store has already, in ascending order.
+        uri: where to open it.
+        size: bytes of the file, compressed; for made arithmetic, its number of additions.
+        done: chunks that the token store already has, in ascending order.
     """
 
     source: str
@@ -112,7 +112,7 @@ class BatchInfo:
         input_size: bytes of the input file.
         rows_read: records of the input file that this batch covers, dropped ones included.
         bytes_read: bytes of their texts in UTF-8.
-        dropped: documents by `DropReason` value.
+        dropped: `DropReason` value -> documents.
         special_text: occurrences of text that looks like a special token, in kept documents.
     """
 
@@ -136,11 +136,11 @@ class BatchInfo:
 
 
 def info_of(batch: pa.RecordBatch) -> BatchInfo:
-    """Reads the `BatchInfo` of a batch."""
+    """The `BatchInfo` of a batch."""
     return BatchInfo(**json.loads(batch.schema.metadata[INFO_KEY]))
 
 
 def with_info(batch: pa.RecordBatch, info: BatchInfo) -> pa.RecordBatch:
-    """Returns the batch (no copy) with another `BatchInfo`."""
+    """The batch with another `BatchInfo`, without a copy."""
     metadata: dict[bytes, Any] = {INFO_KEY: json.dumps(asdict(info), sort_keys=True).encode()}
     return batch.replace_schema_metadata(metadata)

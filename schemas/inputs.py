@@ -1,7 +1,7 @@
 """The list of input files, `OUT/inputs.arrow`: the numbers in doc ids are its rows.
 
 ```
-file  source  path                         rows
+file  source  path                              rows
 0     c4      c4-train.00000-of-01024.json.gz   356317
 1     c4      c4-train.00001-of-01024.json.gz   356211
 ```
@@ -24,7 +24,7 @@ INPUTS_SCHEMA = pa.schema(
 
 
 def input_table(runs: Iterable[RunInfo]) -> pa.Table:
-    """Numbers the input files of a store by (source, path) in order of UTF-8 bytes; `rows` are records read."""
+    """Numbers the input files of a token store by (source, path) in order of UTF-8 bytes; `rows` are records read."""
     rows: dict[tuple[str, str], int] = {}
     for run in runs:
         key = (run.source, run.path)

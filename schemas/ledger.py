@@ -10,7 +10,7 @@ store       kept documents and tokens = used + unused[reason]   (UnusedReason), 
 For each phase and source, a document counted as often as it is drawn (once an epoch):
 
 ```
-tokens + prefix_tokens + special_tokens = positions + discarded[reason]   (DiscardReason)
+tokens + prefix_tokens + special_tokens = positions + discarded[reason]   (its packing policy's)
 positions = loss_tokens + masked
 ```
 
@@ -129,7 +129,7 @@ class DrawCounts:
         special_tokens: BOS and EOS.
         positions: positions in sequences that they fill.
         loss_tokens: positions whose loss counts.
-        discarded: tokens of any of these kinds that are in no sequence, by `DiscardReason` value.
+        discarded: tokens of any of these kinds that are in no sequence, by name of its packing policy's reason.
         conditioned: documents that got a prefix.
         prefix_too_long: documents whose prefix was replaced by the unknown one.
     """

@@ -1,8 +1,8 @@
-"""Tables that a trainer writes to have weights computed: losses by step and domain, and a graph between skills.
+"""Tables that a trainer writes so that weights can be computed: losses by step and domain, and a graph of skills.
 
 ```
 losses.csv                       LossTable                              graph.csv       SkillGraph
-step,domain,loss,reference_loss  domains           c4    dclm           from,to,weight  trained \\ evaluated  c4  dclm
+step,domain,loss,reference_loss  domains           c4    dclm           from,to,weight  trained \\ evaluated  c4   dclm
 100,c4,3.5,3.25                  steps             100 [ 3.50  2.75 ]   c4,c4,1         c4                 [ 1.0  0.5 ]
 100,dclm,2.75,2.5                losses["loss"]    200 [ 3.25  2.50 ]   c4,dclm,0.5     dclm               [ 0.0  1.0 ]
 200,dclm,2.5,2.5                                                        dclm,dclm,1
@@ -10,7 +10,7 @@ step,domain,loss,reference_loss  domains           c4    dclm           from,to,
 ```
 
 CSV with a header (`.csv`) or JSON lines (`.json`, `.jsonl`, `.ndjson`), rows in any order. Every step has one row for
-each domain. Domains come out sorted, and other columns are left alone. In messages rows count from 1, the header not.
+each domain. Domains come out sorted; other columns are ignored. Messages count rows from 1, without the header.
 """
 
 import io
@@ -28,7 +28,7 @@ from pyarrow import json as json_lines
 
 from byline.errors import BylineError
 
-# A whole number is read as float64, so that `3.0`, which many trainers write, is one; above this it is not exact.
+# Whole numbers are read as float64, because many trainers write `3.0`; above this, float64 is not exact.
 _LARGEST_STEP = 2**53
 _NAMES = ("domain", "from", "to")
 _NUMBERS = ("step", "round", "loss", "reference_loss", "excess_loss", "weight")
@@ -43,7 +43,7 @@ class LossTable:
     Attributes:
         domains: k names, sorted.
         steps: int64 (T,), ascending.
-        losses: column -> float64 (T, k), finite and not negative, in nats per token.
+        losses: column -> float64 (T, k), finite and non-negative, in nats per token.
     """
 
     domains: tuple[str, ...]
@@ -56,8 +56,8 @@ class SkillGraph:
     """How much training on one skill helps another.
 
     Attributes:
-        trained: k names, sorted: what a mixture is over.
-        evaluated: m names, sorted: what there are losses of.
+        trained: k names, sorted: the skills of a mixture.
+        evaluated: m names, sorted: the skills with losses.
         weights: float64 (k, m), the adjacency matrix A; zero is no edge.
     """
 
@@ -71,8 +71,8 @@ def read_losses(path: Path, wanted: Sequence[tuple[str, ...]], step_names: Seque
 
     Args:
         path: the file.
-        wanted: sets of columns that would do, the best first; the first that is there is read.
-        step_names: names that the column of steps may have, the best first.
+        wanted: sets of columns that would do, best first; the first set that the table has is read.
+        step_names: names that the column of steps may have, best first.
 
     Raises:
         BylineError: a column, row or value is missing, given twice, or not what was expected.
@@ -88,17 +88,17 @@ def read_losses(path: Path, wanted: Sequence[tuple[str, ...]], step_names: Seque
 
 
 def read_graph(path: Path, evaluated: Sequence[str]) -> SkillGraph:
-    """Reads a skills graph; a pair that it does not name has weight zero.
+    """Reads a skills graph; pairs that it does not list have weight zero.
 
     The trained skills are those under `from`. They include all, some or none of the evaluated ones (pre-training,
     fine-tuning and out-of-domain in arXiv 2307.14430, Table 1).
 
     Args:
         path: the file.
-        evaluated: the domains that there are losses of.
+        evaluated: the domains with losses.
 
     Raises:
-        BylineError: as `read_losses`; an edge to a domain without losses; some evaluated skills are trained
+        BylineError: as `read_losses`; or an edge leads to a domain without losses, or some evaluated skills are trained
             and others are not.
     """
     table = _read_table(path)
@@ -116,53 +116,54 @@ def read_graph(path: Path, evaluated: Sequence[str]) -> SkillGraph:
             f"expected one of {_listed(known)}"
         )
     _check_roles(path, trained, known)
-    places = _codes(starts, trained) * len(known) + columns.to_numpy().astype(np.int64)
-    _check_twice(path, places, "the same `from` and `to`")
+    cells = _codes(starts, trained) * len(known) + columns.to_numpy().astype(np.int64)
+    _check_duplicates(path, cells, "the same `from` and `to`")
     matrix = np.zeros(len(trained) * len(known))
-    matrix[places] = weights
+    matrix[cells] = weights
     return SkillGraph(tuple(trained), tuple(known), matrix.reshape(len(trained), len(known)))
 
 
 def identity_graph(domains: Sequence[str]) -> SkillGraph:
-    """Every domain helps itself alone."""
+    """The graph in which every domain helps only itself."""
     return SkillGraph(tuple(domains), tuple(domains), np.eye(len(domains)))
 
 
 def _check_roles(path: Path, trained: Sequence[str], evaluated: Sequence[str]) -> None:
-    """A domain that is left out of `from` by mistake would go out of the mixture without a word."""
+    """Refuses a graph that leaves some domains out of `from`: they would silently drop out of the mixture."""
     left_out = sorted(set(evaluated) - set(trained))
     if left_out and len(left_out) < len(evaluated):
         raise BylineError(
-            f"{path}: {left_out[0]!r} has losses and no row with it under `from`, while other domains have one; "
-            f"add the row {left_out[0]},{left_out[0]},1 (weight 0 where it does not help itself)"
+            f"{path}: {left_out[0]!r} has losses but no row with it under `from`, while other domains have one; "
+            f"add the row {left_out[0]},{left_out[0]},1 (weight 0 if it does not help itself)"
         )
 
 
 def _arrange(
     path: Path, steps: NDArray[np.int64], domains: pa.Array, losses: dict[str, NDArray[np.float64]]
 ) -> LossTable:
-    """From rows in any order to (T, k) arrays. The full table is never made for one with gaps."""
+    """Arranges rows in any order as (T, k) arrays; a table with gaps is refused before its arrays are allocated."""
     names = sorted(pc.unique(domains).to_pylist())
     distinct, numbers = np.unique(steps, return_inverse=True)
-    places = numbers.reshape(-1) * len(names) + _codes(domains, names)
-    _check_twice(path, places, "the same step and domain")
-    order = np.argsort(places)
-    if len(places) < len(distinct) * len(names):
-        gaps = np.flatnonzero(places[order] != np.arange(len(places)))
-        gap = int(gaps[0]) if len(gaps) else len(places)
+    cells = numbers.reshape(-1) * len(names) + _codes(domains, names)
+    _check_duplicates(path, cells, "the same step and domain")
+    order = np.argsort(cells)
+    if len(cells) < len(distinct) * len(names):
+        gaps = np.flatnonzero(cells[order] != np.arange(len(cells)))
+        gap = int(gaps[0]) if len(gaps) else len(cells)
         raise BylineError(
             f"{path}: step {distinct[gap // len(names)]} has no row for domain {names[gap % len(names)]!r}; expected "
             f"one for each of {_listed(names)} (repeat a domain's last losses where a batch had none of its tokens)"
         )
     shape = (len(distinct), len(names))
-    return LossTable(tuple(names), distinct, {name: of[order].reshape(shape) for name, of in losses.items()})
+    arranged = {name: values[order].reshape(shape) for name, values in losses.items()}
+    return LossTable(tuple(names), distinct, arranged)
 
 
-def _check_twice(path: Path, places: NDArray[np.int64], what: str) -> None:
-    order = np.argsort(places, kind="stable")
-    again = np.flatnonzero(np.diff(places[order]) == 0)
-    if len(again):
-        first = again[np.argmin(order[again + 1])]
+def _check_duplicates(path: Path, cells: NDArray[np.int64], what: str) -> None:
+    order = np.argsort(cells, kind="stable")
+    duplicates = np.flatnonzero(np.diff(cells[order]) == 0)
+    if len(duplicates):
+        first = duplicates[np.argmin(order[duplicates + 1])]
         raise BylineError(
             f"{path}: row {order[first + 1] + 1} has {what} as row {order[first] + 1}; expected one row, so remove one"
         )
@@ -180,7 +181,7 @@ def _numbers(path: Path, table: pa.Table, name: str) -> NDArray[np.float64]:
     _refuse(path, ~np.isfinite(values), name, values, "a finite number")
     hints = {
         "weight": "zero for no edge, or more",
-        "excess_loss": "zero or more, for it is clipped at zero",
+        "excess_loss": "zero or more, because it is clipped at zero",
     }
     _refuse(path, values < 0, name, values, hints.get(name, "a mean of -log p, which is zero or more"))
     return values
@@ -193,7 +194,7 @@ def _texts(path: Path, table: pa.Table, name: str) -> pa.Array:
 
 
 def _filled(path: Path, table: pa.Table, name: str, expected: str) -> pa.Array:
-    """The column as one array, which has a value in every row."""
+    """The column as one array; every row must have a value."""
     values = pa.concat_arrays(table[name].chunks)
     _refuse(path, values.is_null().to_numpy(zero_copy_only=False), name, ["nothing"] * len(values), expected)
     return values
@@ -215,12 +216,12 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _missing(path: Path, table: pa.Table, needed: str) -> BylineError:
-    found = ", ".join(map(repr, table.schema.names)) or "none of them"
-    return BylineError(f"{path}: expected the columns {needed}; found {found}; write what is missing in every row")
+    present = ", ".join(map(repr, table.schema.names)) or "none of them"
+    return BylineError(f"{path}: expected the columns {needed}; found {present}; write what is missing in every row")
 
 
 def _read_table(path: Path) -> pa.Table:
-    """The columns that have a value somewhere."""
+    """The table, without columns that are empty throughout."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise BylineError(f"{path}: expected a name that ends in {', '.join(_READERS)}; rename the file or convert it")
@@ -247,7 +248,7 @@ def _read_table(path: Path) -> pa.Table:
 
 
 def _read_csv(data: bytes) -> pa.Table:
-    # Without threads Arrow's errors name the row. Only an empty field is null: a domain may be called NA.
+    # Only without threads do Arrow's errors name the row. Only an empty field is null: a domain may be called NA.
     return csv.read_csv(
         io.BytesIO(data),
         csv.ReadOptions(use_threads=False),
@@ -258,7 +259,7 @@ def _read_csv(data: bytes) -> pa.Table:
 
 
 def _read_json(data: bytes) -> pa.Table:
-    # One block, for Arrow counts the rows of an error within a block.
+    # One block, because Arrow counts an error's row within its block.
     return json_lines.read_json(
         io.BytesIO(data),
         json_lines.ReadOptions(use_threads=False, block_size=len(data)),
@@ -275,7 +276,7 @@ _READERS: dict[str, Callable[[bytes], pa.Table]] = {
 
 
 def _explain(message: str, is_csv: bool) -> str:
-    """Arrow's message in one line, its rows counted from 1 without the header, its columns from 1."""
+    """Arrow's message in one line, with rows counted from 1 without the header, and columns from 1."""
     shift = -1 if is_csv else 1
     message = re.sub(r"[Rr]ow #?(\d+)", lambda match: f"row {int(match[1]) + shift}", " ".join(message.split()))
     return re.sub(r"CSV column #(\d+)", lambda match: f"column {int(match[1]) + 1}", message)

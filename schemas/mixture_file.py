@@ -1,4 +1,4 @@
-"""Files that a recipe names become part of it: mixtures, and lists of values.
+"""Makes files that a recipe names part of it: mixtures, and lists of values.
 
 ```
 mixture: {file: llama.yaml, names: {commoncrawl: web, github: code, books: null}}
@@ -8,8 +8,8 @@ resolved      mixture: {method: weights, weights: {web: 3/4, code: 1/4}}
 select: {deny: {host: blocked.txt}}       resolved   select: {deny: {host: [a.example, b.example]}}
 ```
 
-`names` maps names of the file to sources; null leaves one out, and the others' weights are scaled to a sum of one. So a
-finished build names every value that decided it, and needs none of these files again.
+`names` maps names in the file to sources; null leaves one out, and the weights of the others are scaled to sum to one.
+So a finished build contains every value that decided it, and needs none of these files again.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from fractions import Fraction
 from typing import Any
 
 from byline.errors import BylineError
-from byline.schemas.recipe import as_mixture
+from byline.schemas.mixtures.reading import as_mixture
 
 ReadYaml = Callable[[str], Mapping[str, Any]]
 
@@ -26,7 +26,7 @@ def inline_files(values: dict[str, Any], read_yaml: ReadYaml) -> None:
     """Replaces, in the plain values of a configuration, every file that a mixture or a selection names.
 
     Args:
-        values: changed.
+        values: changed in place.
         read_yaml: reads a YAML file of keys and values.
 
     Raises:
@@ -48,28 +48,28 @@ def inline_files(values: dict[str, Any], read_yaml: ReadYaml) -> None:
 def _from_file(mixture: dict[str, Any], read_yaml: ReadYaml) -> Any:
     settings = dict(mixture)
     file, names = settings.pop("file"), settings.pop("names", None) or {}
-    found = as_mixture(dict(read_yaml(file)))
-    # What stands beside `file` replaces what is in it, so `names` need not fit that.
-    found = {key: of for key, of in found.items() if key not in settings}
+    loaded = as_mixture(dict(read_yaml(file)))
+    # Keys given beside `file` replace those in the file, so `names` need not match these.
+    loaded = {key: value for key, value in loaded.items() if key not in settings}
     if not isinstance(names, dict):
         raise BylineError(f"mixture.names: expected names of {file} and their sources, found {names!r}")
     mentioned = {
-        *found.get("weights", ()),
-        *found.get("epochs", ()),
-        *(found["max_epochs"] if isinstance(found.get("max_epochs"), dict) else ()),
-        *(name for point in found.get("points", ()) for name in point.get("weights", ())),
+        *loaded.get("weights", ()),
+        *loaded.get("epochs", ()),
+        *(loaded["max_epochs"] if isinstance(loaded.get("max_epochs"), dict) else ()),
+        *(name for point in loaded.get("points", ()) for name in point.get("weights", ())),
     }
     for name in names:
         if name not in mentioned:
             raise BylineError(f"mixture.names: {file} has no {name!r}; it has {', '.join(sorted(mentioned))}")
-    if "weights" in found:
-        found["weights"] = _renamed(found["weights"], names, file)
-    if "points" in found:
-        found["points"] = [{**point, "weights": _renamed(point["weights"], names, file)} for point in found["points"]]
+    if "weights" in loaded:
+        loaded["weights"] = _renamed(loaded["weights"], names, file)
+    if "points" in loaded:
+        loaded["points"] = [{**point, "weights": _renamed(point["weights"], names, file)} for point in loaded["points"]]
     for key in ("epochs", "max_epochs"):
-        if isinstance(found.get(key), dict):
-            found[key] = _renamed_epochs(found[key], names, f"{file}: {key}")
-    return {**found, **settings}
+        if isinstance(loaded.get(key), dict):
+            loaded[key] = _renamed_epochs(loaded[key], names, f"{file}: {key}")
+    return {**loaded, **settings}
 
 
 def _renamed(weights: Mapping[str, Any], names: Mapping[str, str | None], file: str) -> dict[str, str]:
@@ -109,11 +109,13 @@ def _inline_lists(step: Any) -> None:
     for key in ("allow", "deny"):
         lists = step.get(key)
         if isinstance(lists, dict):
-            step[key] = {name: _read_list(of) if isinstance(of, str) else of for name, of in lists.items()}
+            step[key] = {
+                name: _read_list(values) if isinstance(values, str) else values for name, values in lists.items()
+            }
 
 
 def _read_list(file: str) -> list[str]:
-    """The lines of a file without white space around them; empty lines and those that begin with # are left out."""
+    """The lines of a file, stripped; empty lines and those that begin with # are left out."""
     try:
         with open(file, encoding="utf-8") as lines:
             values = [line.strip() for line in lines]

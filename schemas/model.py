@@ -1,4 +1,4 @@
-"""What every part of the configuration is made of: strict models, names, numbers kept exactly as written."""
+"""The building blocks of the configuration: strict models, names, and numbers kept exactly as written."""
 
 import re
 from decimal import Decimal
@@ -13,7 +13,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
 class Model(BaseModel):
-    """Refuses unknown keys; never changes once made."""
+    """Refuses unknown keys; immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,7 +42,7 @@ def _exact(value: Any) -> Any:
 
 
 def _write_exact(value: Fraction) -> float | str:
-    """A decimal where it reads back as the same fraction, else `n/d`."""
+    """A decimal if it reads back as the same fraction, else `n/d`."""
     return float(value) if Fraction(str(float(value))) == value else str(value)
 
 
@@ -59,7 +59,7 @@ def _token_count(value: Any) -> Any:
 
 
 Name = Annotated[str, AfterValidator(_safe_name)]
-# A path, or an address of an object store.
+# A path, or an address in an object store.
 Location = Annotated[str, AfterValidator(_location)]
 Exact = Annotated[Fraction, BeforeValidator(_exact), PlainSerializer(_write_exact)]
 TokenCount = Annotated[int | Literal["all"], BeforeValidator(_token_count)]

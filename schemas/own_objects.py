@@ -68,17 +68,16 @@ def module_file(where: str, name: str) -> str:
     return spec.origin
 
 
-def named(where: str, name: str, table: Mapping[str, Kind], base: type[Any]) -> Kind:
-    """The object of a kind that a recipe names: of the kind's table, or a user's own.
+def find_own(where: str, name: str, table: Mapping[str, Any]) -> Any:
+    """The object that a recipe names: of the kind's table, or a user's own.
 
     Args:
         where: the key that names it, for messages.
         name: in the table, or `package.module:object`.
         table: all that come with Byline, by name.
-        base: what an object of a user's own must be an instance of.
 
     Raises:
-        BylineError: there is no such object, or it is of another kind.
+        BylineError: there is no such object.
     """
     if name in table:
         return table[name]
@@ -86,12 +85,15 @@ def named(where: str, name: str, table: Mapping[str, Kind], base: type[Any]) -> 
         near = difflib.get_close_matches(name, table, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise BylineError(f"{where}: expected {', '.join(table)} or package.module:object, found {name!r}{hint}")
-    own = import_own(where, name)
-    if not isinstance(own, base):
-        raise BylineError(
-            f"{where}: {name} is {type(own).__name__}, not an object below {base.__module__}.{base.__name__}"
-        )
-    return own
+    return import_own(where, name)
+
+
+def object_named(where: str, name: str, table: Mapping[str, Kind], base: type[Any]) -> Kind:
+    """The same, an instance of `base` whoever made it. Raises: BylineError."""
+    named = find_own(where, name, table)
+    if not isinstance(named, base):
+        raise BylineError(f"{where}: {name} is no object below {base.__module__}.{base.__name__}")
+    return named
 
 
 def search_current_folder() -> None:

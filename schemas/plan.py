@@ -32,8 +32,10 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from byline.errors import BUILD_ANEW, BylineError, of_version
 from byline.schemas.ledger import Amount
+from byline.schemas.mixtures.reading import AnyMixture
+from byline.schemas.orders.reading import AnyOrder
 from byline.schemas.predicates import Predicate, predicate_from_json, predicate_to_json
-from byline.schemas.recipe import Condition, Mixture, Order, Selection, Sequence, Shard
+from byline.schemas.recipe import Condition, Selection, Sequence, Shard
 from byline.schemas.tokenizer_info import TokenizerInfo
 
 PLAN_KEY = b"byline.plan"
@@ -158,8 +160,8 @@ class PlannedStage:
     condition: Condition | None
     values: FieldValues
     select: list[Selection]
-    order: Order | None
-    mixture: Mixture
+    order: AnyOrder | None
+    mixture: AnyMixture
     packing: str
     shards: int
     slices: int

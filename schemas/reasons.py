@@ -3,7 +3,7 @@
 ```
 read documents = kept + dropped (DropReason)
 kept tokens    = used + unused (UnusedReason)
-used tokens + prefix + BOS/EOS + padding = positions + discarded (DiscardReason)
+used tokens + prefix + BOS/EOS + padding = positions + discarded (each packing policy's own Reason)
 ```
 """
 
@@ -48,15 +48,22 @@ class DropReasons:
         return ordered
 
 
+@dataclass(frozen=True)
+class Reason:
+    """Why a token of a used document is in no sequence.
+
+    Attributes:
+        name: in the ledger.
+        line: what it means, for the documentation.
+    """
+
+    name: str
+    line: str
+
+
 class UnusedReason(str, Enum):
     """Why a document of the token store is in no phase."""
 
     SELECTION = "selection"  # no phase selects it
     BUDGET = "budget"  # a phase selects it, but the token budget ends before its place
     MIXTURE = "mixture"  # the mixture gives its source no weight
-
-
-class DiscardReason(str, Enum):
-    """Why a token of a used document is in no sequence."""
-
-    CUT = "cut"  # behind the cut of `document_start`

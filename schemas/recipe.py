@@ -20,8 +20,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from byline.errors import BylineError
+from byline.schemas.mixtures.reading import AnyMixture
 from byline.schemas.model import Exact, Model, Name
+from byline.schemas.orders import Order, Shuffled
+from byline.schemas.orders.reading import AnyOrder
 from byline.template import Template
 
 
@@ -107,151 +109,6 @@ class Selection(Model):
                 raise ValueError(f"allow.{name}: an empty list takes no document")
 
 
-class MixturePoint(Model):
-    """Weights from one point of a phase on; `at` runs from 0 to 1."""
-
-    at: Annotated[Exact, Field(ge=0, le=1)]
-    weights: dict[Name, Annotated[Exact, Field(ge=0)]]
-
-
-SCHEDULES = ("piecewise", "linear", "cosine")
-
-
-class Mixture(Model):
-    """How a phase's tokens are divided between sources; docs/recipes.md defines each method.
-
-    Attributes:
-        method: natural (by what there is), weights, temperature (size ** alpha), unimax (equal, within `max_epochs`),
-            epochs (so many of each source), or weights that change over the phase.
-        weights: of `weights`; they sum to one.
-        alpha: of `temperature`.
-        epochs: of `epochs`.
-        points: of a schedule, ascending; each point's weights sum to one.
-        max_epochs: the most epochs of each source, one number or by source; what a cap frees goes to the others.
-    """
-
-    method: Literal["natural", "weights", "temperature", "unimax", "epochs", "piecewise", "linear", "cosine"]
-    weights: dict[Name, Annotated[Exact, Field(ge=0)]] = Field(default_factory=dict)
-    alpha: Annotated[Exact, Field(ge=0, le=1)] | None = None
-    epochs: dict[Name, Annotated[Exact, Field(ge=0)]] = Field(default_factory=dict)
-    points: list[MixturePoint] = Field(default_factory=list)
-    max_epochs: Annotated[Exact, Field(gt=0)] | dict[Name, Annotated[Exact, Field(gt=0)]] | None = None
-
-    @property
-    def is_schedule(self) -> bool:
-        return self.method in SCHEDULES
-
-    @property
-    def named(self) -> set[str] | None:
-        """The sources with a weight above zero somewhere; None for all sources."""
-        if self.method == "weights":
-            return {name for name, weight in self.weights.items() if weight > 0}
-        if self.method == "epochs":
-            return {name for name, epochs in self.epochs.items() if epochs > 0}
-        if self.is_schedule:
-            return {name for point in self.points for name, weight in point.weights.items() if weight > 0}
-        return None
-
-    @property
-    def mentioned(self) -> set[str]:
-        """Every source that it names, for whatever."""
-        names = {*self.weights, *self.epochs, *(name for point in self.points for name in point.weights)}
-        return names | set(self.max_epochs if isinstance(self.max_epochs, dict) else ())
-
-    def epoch_limit(self, source: str) -> Fraction | None:
-        """The most epochs of a source, where something says so."""
-        if self.method == "epochs":
-            return self.epochs.get(source, Fraction(0))
-        return self.max_epochs.get(source) if isinstance(self.max_epochs, dict) else self.max_epochs
-
-    @model_validator(mode="after")
-    def _keys_of_the_method(self) -> "Mixture":
-        given = {
-            "weights": bool(self.weights),
-            "alpha": self.alpha is not None,
-            "epochs": bool(self.epochs),
-            "points": bool(self.points),
-        }
-        needs = {"weights": "weights", "temperature": "alpha", "epochs": "epochs"}
-        needed = "points" if self.is_schedule else needs.get(self.method)
-        for key, is_given in given.items():
-            if is_given != (key == needed):
-                verb = "takes no" if is_given else "needs"
-                raise ValueError(f"method {self.method} {verb} `{key}`")
-        if self.method == "unimax" and self.max_epochs is None:
-            raise ValueError("method unimax needs `max_epochs`, the most epochs of a source, such as 4")
-        if self.method == "epochs" and self.max_epochs is not None:
-            raise ValueError("method epochs takes no `max_epochs`: it says how many epochs itself")
-        if self.method == "epochs" and not self.named:
-            raise ValueError("epochs: every source has none; give one at least some")
-        if self.method == "weights":
-            _check_sum("", self.weights)
-        self._check_points()
-        return self
-
-    def _check_points(self) -> None:
-        points = [point.at for point in self.points]
-        if points != sorted(set(points)):
-            raise ValueError("points: `at` must ascend from one point to the next")
-        if points and points[0] != 0:
-            raise ValueError(f"points: the first point is at {float(points[0]):g}; the phase begins at 0")
-        if self.method in ("linear", "cosine") and points[-1] != 1:
-            raise ValueError(f"points: the last point is at {float(points[-1]):g}; the phase ends at 1")
-        for point in self.points:
-            _check_sum(f"points at {float(point.at):g}: ", point.weights)
-
-
-def _check_sum(where: str, weights: dict[str, Fraction]) -> None:
-    total = sum(weights.values())
-    if total != 1:
-        raise ValueError(f"{where}the weights sum to {float(total):g}, not to 1; change one by {float(1 - total):+g}")
-
-
-def as_mixture(value: Any) -> Any:
-    """`natural` alone, and plain weights, written as a `Mixture`.
-
-    Raises:
-        BylineError: weights and settings stand side by side, or settings without a `method`.
-    """
-    if isinstance(value, str):
-        return {"method": value}
-    # A source may be called `weights`; its weight is a number, and the key's value is a mapping.
-    if not isinstance(value, dict) or isinstance(value.get("method"), str):
-        return value
-    if "max_epochs" in value and not value.keys() <= Mixture.model_fields.keys():
-        raise BylineError("with `max_epochs` the weights go under a key: {weights: {a: 0.5, b: 0.5}, max_epochs: 2}")
-    if value and value.keys() <= {"alpha", "epochs", "points", "max_epochs"}:
-        raise BylineError(f"`method` is needed beside {', '.join(value)}")
-    if not any(isinstance(of, (dict, list)) for of in value.values()):
-        return {"method": "weights", "weights": value}
-    return {"method": "weights", **value}
-
-
-class Order(Model):
-    """The order of a phase's documents; without one they are shuffled.
-
-    Attributes:
-        by: a number (as in `Selection`), or `source` for one source after the other.
-        direction: of a number.
-        bins: into how many quantiles (of each source's tokens) a number is cut; inside one, documents are shuffled.
-        sources: the sequence of sources, for `by: source`.
-    """
-
-    by: str
-    direction: Literal["ascending", "descending"] = "ascending"
-    bins: int = Field(default=10, ge=2, le=1000)
-    sources: list[Name] = Field(default_factory=list)
-
-    @model_validator(mode="after")
-    def _sources_in_sequence(self) -> "Order":
-        if (self.by == "source") != bool(self.sources):
-            raise ValueError("`by: source` needs `sources`, the names in their sequence, and only it takes them")
-        for name in self.sources:
-            if self.sources.count(name) > 1:
-                raise ValueError(f"sources: {name!r} stands in it twice")
-        return self
-
-
 class Condition(Model):
     """Metadata put to a document; docs/formats.md has the exact layout.
 
@@ -329,20 +186,20 @@ class Stage(Model):
 
     name: Name
     select: list[Selection] = Field(default_factory=list)
-    mixture: Mixture | None = None
-    order: Order | None = None
+    mixture: AnyMixture | None = None
+    order: AnyOrder | None = None
     condition: Condition | None = None
     packing: str | None = None
+
+    @property
+    def ordering(self) -> Order:
+        """Its order, also where it gives none."""
+        return self.order or Shuffled(by=Shuffled.kind)
 
     @field_validator("select", mode="before")
     @classmethod
     def _one_step(cls, value: Any) -> Any:
         return [] if value is None else [value] if isinstance(value, dict) else value
-
-    @field_validator("mixture", mode="before")
-    @classmethod
-    def _short_mixture(cls, value: Any) -> Any:
-        return as_mixture(value)
 
 
 class Phase(Stage):

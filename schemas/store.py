@@ -1,7 +1,7 @@
-"""The token store: one sorted Arrow IPC file, a run, for each chunk of each input file, or for several: a merged run.
+"""The token store: a sorted Arrow IPC file, a run, for each chunk of each input file, or a merged run for several.
 
 ```
-STORE/<source>/<fingerprint>/source.json              what the fingerprint was made from, to name a changed key
+STORE/<source>/<fingerprint>/source.json              the fingerprint's settings, so that a changed key can be named
 STORE/<source>/<fingerprint>/<file hash>-00000.arrow  run of chunk 0
 STORE/<source>/<fingerprint>/merged-<hash>.arrow      merged run (`byline compact`)
 ```
@@ -11,29 +11,30 @@ STORE/<source>/<fingerprint>/merged-<hash>.arrow      merged run (`byline compac
 | shuffle_key | uint64, ascending; equal shuffle keys by row |
 | row | int64 |
 | num_tokens | int32 |
-| masked | list<int32>: ranges of tokens whose loss does not count; only of sources that a formatter gives loss spans |
+| masked | list<int32>: ranges of tokens that do not count in the loss; only if a formatter gives loss spans |
 | each score, each kept number or bool | float32, as configured |
 | host, registered_domain | string |
 | each label, each kept text | string |
 | num_bytes | int64 |
 | url | large_string |
-| tokens | large_list<uint16> where the vocabulary fits, else large_list<int32> |
+| tokens | large_list<uint16> if the vocabulary fits, else large_list<int32> |
 
-In this order: what every reader of a range needs stands together at the begin of a record batch, so that an object
-store gives it in one request (`transforms/store/run_ranges.py`). No column is a dictionary, which would have to be read
-whole for every range. Record batches hold 1 MiB of tokens, so that a range of shuffle keys can be read alone:
-`batch_shuffle_keys` gives the first shuffle key of each. A run is written under another name and renamed, so one that
-exists is whole. An input file is done when its chunks 0..last exist with the fingerprint and the input size that the
-configuration gives now.
+The order matters: the columns that every reader of a range needs come first in a record batch, so that an object store
+returns them in one request (`transforms/store/run_ranges.py`). No column is a dictionary, which would have to be read
+whole for every range. Record batches hold 1 MiB of tokens, so that a range of shuffle keys can be read alone;
+`batch_shuffle_keys` gives the first shuffle key of each batch. A run is written under another name and renamed, so a
+run that exists is complete. An input file is done when its chunks 0..last exist with its current size and the
+configuration's current fingerprint.
 
-A merged run has the documents of its chunks, each of which is one chunk, and differs in this:
+A merged run has the documents of several chunks, and one more column:
 
 | column | type |
 |---|---|
-| file | int32, after `row`: which chunk, by number; chunks are in order of (path in UTF-8, chunk) |
+| file | int32, after `row`: the number of the document's chunk; chunks are in order of (path in UTF-8, chunk) |
 
-Equal shuffle keys are by (file, row). Only whole files are merged, so any two files of a store hold disjoint or nested
-sets of chunks, but where an input file went away and came back. `store/store_index.py` says which of them are used.
+Documents with equal shuffle keys are in order of (file, row). Only whole files are merged, so any two files of a token
+store hold disjoint or nested sets of chunks, unless an input file went away and came back.
+`transforms/store/store_index.py` says which of them are used.
 """
 
 import json
@@ -50,15 +51,15 @@ SHUFFLE_KEY = pa.field("shuffle_key", pa.uint64(), nullable=False)
 FILE = pa.field("file", pa.int32(), nullable=False)
 MERGED_PREFIX = "merged-"
 # Small enough that a range read of a few documents wastes little (it reads columns of the whole batch, but not its
-# tokens), large enough that a run has a short index: 1,000 batches to the GiB.
+# tokens), large enough that a run has a short index: 1,000 batches a GiB.
 BATCH_TOKEN_BYTES = 1 << 20
-# The first and the last columns; the others are in between, numbers before texts.
+# The first and the last columns; the others come in between, numbers before texts.
 _FIRST = ("shuffle_key", "row", "file", "num_tokens", "masked")
 _LAST = ("num_bytes", "url", "tokens")
 
 
 def in_order(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The columns of a sorted batch in the order and with the types of a run; its metadata is kept."""
+    """A sorted batch with its columns in the order and of the types of a run; its metadata is kept."""
     decoded = {
         name: column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
@@ -78,17 +79,17 @@ def _position(field: pa.Field) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a run says of its chunk, and where the run is.
+    """What a run says about its chunk, and where the run is.
 
     Attributes:
         fingerprint: of the configuration that the run was prepared with (64 hex digits).
         source, path, chunk, last, input_size, rows_read, bytes_read, dropped, special_text: as in `BatchInfo`.
         rows: documents in the run.
         text_bytes: bytes of their texts.
-        tokens: their tokens.
-        batch_shuffle_keys: first shuffle key of each record batch (an empty run has none); none where the chunk is in a
-            merged run, whose batches are of many chunks.
-        uri: where the run is, which many chunks share if it is a merged one; not stored in it.
+        tokens: number of their tokens.
+        batch_shuffle_keys: first shuffle key of each record batch; empty for an empty run, and for a chunk of a merged
+            run, whose batches mix chunks.
+        uri: of the run, which all chunks of a merged run share; not stored in it.
     """
 
     fingerprint: str
@@ -113,7 +114,7 @@ class RunInfo:
 
     @classmethod
     def from_schema(cls, schema: pa.Schema, uri: str) -> "RunInfo":
-        """Reads the description of a run that is no merged one; raises `BylineError` as `RunFile.from_schema`."""
+        """Reads the description of a run that is not merged; raises `BylineError` as `RunFile.from_schema`."""
         return cls(**_from_metadata(schema, uri), uri=uri)
 
 
@@ -124,8 +125,8 @@ class RunFile:
     Attributes:
         chunks: its chunks, by (path in UTF-8, chunk); the column `file` of a merged run numbers them.
         batch_shuffle_keys: first shuffle key of each record batch.
-        size: bytes of the file; of a merged run, of the runs of one chunk that it came from.
-        uri: where it is.
+        size: bytes of the file; for a merged run, of the unmerged runs that it came from.
+        uri: of the file.
     """
 
     chunks: list[RunInfo]
@@ -135,7 +136,7 @@ class RunFile:
 
     @property
     def source(self) -> str:
-        """The source, the same of all chunks."""
+        """The source, the same for all chunks."""
         return self.chunks[0].source
 
     @property
@@ -157,11 +158,11 @@ class RunFile:
 
         Args:
             schema: of the file.
-            uri: where it is.
+            uri: of the file.
             size: bytes of the file.
 
         Raises:
-            BylineError: the file is no run of this version.
+            BylineError: the file is not a run of this version.
         """
         values = _from_metadata(schema, uri)
         if "chunks" not in values:
@@ -180,8 +181,8 @@ def _to_metadata(values: dict[str, Any]) -> dict[bytes, bytes]:
 
 
 def _from_metadata(schema: pa.Schema, uri: str) -> dict[str, Any]:
-    found = (schema.metadata or {}).get(RUN_KEY)
-    values = json.loads(found) if found else {}
+    encoded = (schema.metadata or {}).get(RUN_KEY)
+    values = json.loads(encoded) if encoded else {}
     version = values.pop("version", None)
     if version != STORE_VERSION:
         advice = "delete it or choose another `store`"

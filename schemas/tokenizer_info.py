@@ -1,4 +1,4 @@
-"""What plans, shards and manifests say of a tokenizer.
+"""What plans, shards and manifests say about a tokenizer.
 
 ```
 {"name": "gpt-neox-20b", "sha256": "2e76...", "vocab_size": 50280, "bos_id": 0, "eos_id": 0, "pad_id": 1,
@@ -15,12 +15,12 @@ class TokenizerInfo:
     """A tokenizer, without its vocabulary.
 
     Attributes:
-        name: the file's name without its ending.
+        name: the file's name without its extension.
         sha256: of the file.
         vocab_size: one more than the largest id, added tokens included.
-        bos_id, eos_id: None where the configuration gives none.
-        pad_id: fills what is left of a row.
-        added: name -> id of the tokens that the configuration adds to the file's.
+        bos_id, eos_id: None if the configuration names none.
+        pad_id: fills the rest of a row.
+        added: name -> id of the tokens that the configuration adds to those of the file.
     """
 
     name: str
@@ -36,7 +36,7 @@ class TokenizerInfo:
 
     @property
     def specials(self) -> int:
-        """BOS and EOS tokens that a document gets."""
+        """How many BOS and EOS tokens a document gets."""
         return (self.bos_id is not None) + (self.eos_id is not None)
 
     @property

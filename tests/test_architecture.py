@@ -3,8 +3,8 @@
 A cell names files and folders, then what is in them: the last file before a bare name has to define it.
 
 ```
-| another packing policy | `schemas/recipe.py` (`Packing`), `transforms/packing/concat.py` |
-                            ^ is there            ^ is defined in schemas/recipe.py
+| another mixture method | `schemas/mixtures/__init__.py` (`METHODS`) |
+                            ^ is there                     ^ is defined in schemas/mixtures/__init__.py
 ```
 """
 

@@ -11,9 +11,9 @@ for batch in DataLoader(ShardDataset(shards), batch_size=8, num_workers=2):
     loss.backward()
 ```
 
-No `shuffle`: the rows stand in training order, phase after phase, and are shuffled already where the recipe asks for no
-other order. A branch is a data set of its own: `ShardDataset(byline.open("out/meco", branch="cooldown-25"))`, or from
-row `shards.branch_row("cooldown-25")` on, to go on from the timeline's checkpoint there.
+No `shuffle`: the rows come in training order, phase after phase, and are already shuffled unless the recipe asks for
+another order. A branch is a data set of its own: `ShardDataset(byline.open("out/meco", branch="cooldown-25"))`. To
+continue from the timeline's checkpoint, start it at row `shards.branch_row("cooldown-25")`.
 """
 
 import numpy as np

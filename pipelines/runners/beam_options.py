@@ -1,4 +1,4 @@
-"""The runners, and Beam's options as a user gives them: everything that is known to be wrong without asking anybody.
+"""The runners, and the checks of a user's Beam options that need no answer from a server.
 
 ```
 --option spark_master_ulr=x              unknown; did you mean spark_master_url?
@@ -30,7 +30,7 @@ from byline.pipelines.runners import dataflow
 
 
 class Runner(Enum):
-    """What runs the pipelines; the value is what a user says."""
+    """What runs the pipelines; the value is its name for users."""
 
     LOCAL = "local"
     SPARK = "spark"
@@ -40,22 +40,22 @@ class Runner(Enum):
 
     @classmethod
     def named(cls, name: str) -> "Runner":
-        """The runner of our name or of Beam's, in any case of letters.
+        """The runner with this name, ours or Beam's, in upper or lower case.
 
         Raises:
-            BylineError: no runner is called so.
+            BylineError: there is no such runner.
         """
         key = name.lower()
-        beams = {"directrunner": cls.LOCAL, "fnapirunner": cls.LOCAL}
-        names = {**{kind.value: kind for kind in cls}, **{f"{kind.value}runner": kind for kind in cls}, **beams}
+        beam_names = {"directrunner": cls.LOCAL, "fnapirunner": cls.LOCAL}
+        names = {**{kind.value: kind for kind in cls}, **{f"{kind.value}runner": kind for kind in cls}, **beam_names}
         if key not in names:
             raise BylineError(f"runner {name!r}: expected one of {', '.join(kind.value for kind in cls)}")
         return names[key]
 
 
-# Those that take a job through a job server of Beam's.
+# Runners that take jobs through one of Beam's job servers.
 JOB_SERVED = frozenset({Runner.SPARK, Runner.FLINK, Runner.PORTABLE})
-# What has an option of Byline's own, which would win without a word.
+# Beam's options that Byline has its own option for, which would silently win.
 _OURS = {"runner": "--runner", "direct_num_workers": "--workers", "direct_running_mode": "--workers"}
 _JOB_SERVER = "spark, flink or portable"
 _ELSEWHERE = {
@@ -68,7 +68,7 @@ _HELP = ("h", "help")
 
 
 def check_options(kind: Runner, options: tuple[str, ...]) -> list[str]:
-    """What is wrong with a user's options, as far as Beam's Python side alone can say.
+    """Checks a user's options, as far as Beam's Python side can.
 
     Args:
         kind: the runner that they are for.
@@ -78,18 +78,18 @@ def check_options(kind: Runner, options: tuple[str, ...]) -> list[str]:
         Names that are not known here, with their dashes; a job server may know them.
 
     Raises:
-        BylineError: an option is wrong, or no job server will be asked and nobody else knows it.
+        BylineError: an option is wrong, or unknown and there will be no job server to ask.
     """
     actions = _known_actions()
-    given = [_split(option) for option in options]
-    for name, value in given:
+    pairs = [_split(option) for option in options]
+    for name, value in pairs:
         if name in _HELP:
             raise BylineError(f"--option {name}: expected a NAME=VALUE of Beam's (docs/clusters.md has those to know)")
         if name in _OURS:
             raise BylineError(f"--option {name}: give {_OURS[name]} instead")
         if value is not None and f"--{name}" in actions and actions[f"--{name}"].nargs == 0:
             raise BylineError(f"--option {name} takes no value; leave ={value} out")
-    _check_once(given, actions)
+    _check_once(pairs, actions)
     unknown = _unknown_options(options)
     _check_whole_names(kind, unknown, list(actions))
     if kind not in JOB_SERVED:
@@ -100,15 +100,15 @@ def check_options(kind: Runner, options: tuple[str, ...]) -> list[str]:
 
 
 def check_known(kind: Runner, unknown: list[str], known: list[str]) -> None:
-    """Refuses the first of names that nobody knows.
+    """Refuses options that nobody knows.
 
     Args:
         kind: the runner.
-        unknown: such names.
-        known: all others, for a hint.
+        unknown: names of such options; the error names the first.
+        known: names of all known options, for a hint.
 
     Raises:
-        BylineError: there is one.
+        BylineError: there is an unknown option.
     """
     if unknown:
         near = difflib.get_close_matches(unknown[0], known, 1)
@@ -139,44 +139,44 @@ def _known_actions() -> dict[str, Action]:
     }
 
 
-def _check_once(given: list[tuple[str, str | None]], actions: dict[str, Action]) -> None:
-    """Of an option with one value Beam would take the last."""
-    found: dict[str, tuple[str, str | None]] = {}
-    for name, value in given:
+def _check_once(pairs: list[tuple[str, str | None]], actions: dict[str, Action]) -> None:
+    """Refuses two values for an option with one value, of which Beam would take the last."""
+    first_given: dict[str, tuple[str, str | None]] = {}
+    for name, value in pairs:
         action = actions.get(f"--{name}")
-        # One of several values, such as `experiments`, is given once for each.
+        # An option with several values, such as `experiments`, is given once for each.
         if action is not None and (type(action) is not _StoreAction or action.nargs is not None):
             continue
-        before, other = found.setdefault(name if action is None else action.dest, (name, value))
-        if other != value:
+        first_name, first_value = first_given.setdefault(name if action is None else action.dest, (name, value))
+        if first_value != value:
             # `job_name and job_name` reads badly, `machine_type and worker_machine_type` does not.
-            both = name if before == name else f"{before} and {name}, the same option,"
-            raise BylineError(f"--option {both} is given twice: {other!r} and {value!r}; leave one out")
+            both = name if first_name == name else f"{first_name} and {name}, the same option,"
+            raise BylineError(f"--option {both} is given twice: {first_value!r} and {value!r}; leave one out")
 
 
 def _unknown_options(options: tuple[str, ...]) -> list[str]:
     parsers: list[ArgumentParser] = []
-    said = io.StringIO()
+    stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said), _quiet():
+        with contextlib.redirect_stderr(stderr), _quiet():
             PipelineOptions(list(options)).get_all_options(add_extra_args_fn=parsers.append)
             _, unknown = parsers[0].parse_known_args(list(options))
     except SystemExit:
-        # The last line of a usage text of three hundred lines: `PROG: error: argument --x: invalid int value: 'y'`.
-        line = said.getvalue().strip().splitlines()[-1].partition("error: ")[2]
+        # After 300 lines of usage comes `PROG: error: argument --x: invalid int value: 'y'`.
+        line = stderr.getvalue().strip().splitlines()[-1].partition("error: ")[2]
         raise BylineError(line.replace("argument --", "--option ")) from None
     return [item.split("=", 1)[0] for item in unknown if item.startswith("-")] or unknown
 
 
 def _check_whole_names(kind: Runner, unknown: list[str], known: list[str]) -> None:
-    """Refuses a name cut short, which a job server that is still to be started would be given, and might not mind."""
+    """Refuses a shortened name, which would be passed to a job server that is not started yet and might accept it."""
     for name in unknown:
         if any(whole.startswith(name) for whole in known):
             check_known(kind, [name], [whole for whole in known if whole.startswith(name)])
 
 
 def _check_here(options: tuple[str, ...]) -> None:
-    """Refuses what means nothing on this machine: a build for a cluster, given without its runner."""
+    """Refuses options that mean nothing on this machine: those of a build for a cluster whose runner is not given."""
     names = {_split(option)[0].replace("-", "_") for option in options}
     elsewhere = dict.fromkeys(dataflow.NEEDED, Runner.DATAFLOW.value)
     for view, where in _ELSEWHERE.items():
@@ -189,7 +189,7 @@ def _check_here(options: tuple[str, ...]) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Nothing of Beam's log."""
+    """Silences Beam's log for the block."""
     logging.disable(logging.WARNING)
     try:
         yield

@@ -1,11 +1,11 @@
-"""What an engine says of a job: what it is called, where its page is, and what it counted.
+"""What an engine says about a job: its name, the address of its page, and its counters.
 
 ```
 flink     job BeamApp-ann-1122071201-cb5cc02a_345092e2-..., of the job server at jobs:8099
 prepare   as counted by flink: documents_kept 1,642, ..., runs 8, ..., tokens_kept 5,969,968; the files say the same
 ```
 
-Nothing depends on it: the ledger is made from files, and an engine that does not answer is only said not to.
+Nothing depends on it: the ledger is made from files, and a missing answer from the engine is only reported.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,15 +25,15 @@ class EngineCounts:
     """Counters of one job, summed over its steps.
 
     Attributes:
-        values: by name; none where the engine gives none.
-        is_committed: whether only what succeeded is counted, as far as the engine knows.
+        values: by name; empty if the engine gives none.
+        is_committed: whether they count only work that succeeded, as far as the engine knows.
     """
 
     values: dict[str, int]
     is_committed: bool
 
     def differences(self, ledger: Mapping[str, int]) -> list[str]:
-        """`name counted instead of real` for each counter that is not what the files say."""
+        """`name counted instead of real` for each counter that differs from the files."""
         names = sorted({*self.values, *ledger} - NOT_IN_LEDGER)
         pairs = [(name, self.values.get(name, 0), ledger.get(name, 0)) for name in names]
         return [f"{name} {counted:,} instead of {real:,}" for name, counted, real in pairs if counted != real]
@@ -42,53 +42,53 @@ class EngineCounts:
 def read_counts(result: PipelineResult) -> EngineCounts:
     """The counters of a finished job."""
     try:
-        found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
-    # Each engine's client raises what its own library has, some of which need not be installed; the job has succeeded.
+        counters = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
+    # Each engine's client raises exceptions of its own library, which may not be installed; the job has succeeded.
     except Exception:
         return EngineCounts({}, False)
-    is_committed = any(counter.committed is not None for counter in found)
+    is_committed = any(counter.committed is not None for counter in counters)
     values: dict[str, int] = {}
-    for counter in found:
+    for counter in counters:
         name, number = counter.key.metric.name, counter.committed if is_committed else counter.attempted
         values[name] = values.get(name, 0) + (number or 0)
     return EngineCounts(values, is_committed)
 
 
-def describe_counts(name: str, engine: str, found: EngineCounts, ledger: Mapping[str, int]) -> str:
-    """One line.
+def describe_counts(name: str, engine: str, counts: EngineCounts, ledger: Mapping[str, int]) -> str:
+    """One line that compares the engine's counters with the files.
 
     Args:
         name: of the step.
         engine: its name.
-        found: its counters.
-        ledger: the same from the files that the job wrote.
+        counts: its counters.
+        ledger: the same counters, from the files that the job wrote.
     """
-    if not found.values:
+    if not counts.values:
         return f"{name:<9} {engine} gives no counters; the ledger counts files"
-    shown = ", ".join(f"{key} {value:,}" for key, value in sorted(found.values.items()) if value)
-    how = "" if found.is_committed else ", tries that failed included"
-    different = found.differences(ledger)
+    shown = ", ".join(f"{key} {value:,}" for key, value in sorted(counts.values.items()) if value)
+    caveat = "" if counts.is_committed else ", tries that failed included"
+    different = counts.differences(ledger)
     verdict = (
         f"the files, by which the ledger goes, say otherwise: {', '.join(different)}; "
         "a task that ran twice may be counted twice"
         if different
         else "the files say the same"
     )
-    return f"{name:<9} as counted by {engine}{how}: {shown}; {verdict}"
+    return f"{name:<9} as counted by {engine}{caveat}: {shown}; {verdict}"
 
 
 def show_counts(
     console: Console, name: str, settings: RunnerSettings, result: PipelineResult, ledger: Mapping[str, int]
 ) -> None:
-    """Prints what the engine counted: of a cluster always, of this machine where more is asked for."""
+    """Prints what the engine counted: always for a cluster, for this machine only if verbose."""
     if settings.verbose or settings.kind is not Runner.LOCAL:
         line = describe_counts(name, settings.kind.value, read_counts(result), ledger)
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def describe_job(kind: Runner, result: PipelineResult, options: PipelineOptions) -> str | None:
-    """Which job of the engine it is, and where to look at it; None where there is nothing to say."""
-    # A public name for it has Dataflow's result alone.
+    """The job's name in the engine, and where to look at it; None if there is nothing to say."""
+    # Only Dataflow's result has a public name for it.
     public = getattr(result, "job_id", None)
     job = public() if public else getattr(result, "_job_id", None)
     if kind is Runner.LOCAL or not job:
@@ -102,7 +102,7 @@ def describe_job(kind: Runner, result: PipelineResult, options: PipelineOptions)
 
 
 def job_shower(console: Console, settings: RunnerSettings) -> Callable[[PipelineResult, PipelineOptions], None]:
-    """Prints one line when a job has begun, for `run_pipeline`."""
+    """A callback for `run_pipeline` that prints one line when a job has started."""
 
     def show(result: PipelineResult, options: PipelineOptions) -> None:
         line = describe_job(settings.kind, result, options)

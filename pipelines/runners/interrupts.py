@@ -1,11 +1,12 @@
 """An interrupt (Ctrl-C) or a SIGTERM ends a command with one line, whatever it is doing.
 
 ```
-1st    the worker processes are killed, what is half written is removed, a cluster's job is cancelled; the line
-2nd    the process ends at once, with the line
+1st    kills the worker processes, removes half-written files, cancels a cluster's job, then prints the line
+2nd    prints the line and ends the process at once
 ```
 
-What is raised in the middle of Beam comes out as any error, or waits for a worker; so that a signal came is noted here.
+An exception raised inside Beam may come out as any other error, or wait for a worker; so this module records that a
+signal came.
 """
 
 import os
@@ -17,7 +18,7 @@ import time
 from types import FrameType, SimpleNamespace
 from typing import Any
 
-LINE = "stopped; run the same command again to go on where it was"
+LINE = "stopped; run the same command again to continue where it was"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _KILL_SECONDS = 0.1
 _SHOW_CURSOR = "\x1b[?25h"
@@ -27,9 +28,9 @@ _workers: list[subprocess.Popen[bytes]] = []
 
 
 def watch() -> None:
-    """Has signals noted, from now to the end of this process."""
+    """Records signals from now to the end of this process."""
     for number in _SIGNALS:
-        signal.signal(number, _note)
+        signal.signal(number, _on_signal)
 
 
 def is_stopped() -> bool:
@@ -38,7 +39,7 @@ def is_stopped() -> bool:
 
 
 def end_process() -> None:
-    """Says so, and ends this process: 130 after an interrupt, 143 after a SIGTERM. Nothing is waited for."""
+    """Prints the line and ends this process, with 130 after an interrupt and 143 after a SIGTERM; waits for nothing."""
     _kill_workers()
     sys.stdout.flush()
     cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""
@@ -48,7 +49,7 @@ def end_process() -> None:
 
 
 def note_workers() -> None:
-    """Has the worker processes that Beam starts from now on noted, to be killed when a signal comes."""
+    """Records the worker processes that Beam starts from now on, to kill them when a signal comes."""
     from apache_beam.runners.portability import local_job_service
 
     vars(local_job_service)["subprocess"] = SimpleNamespace(Popen=_start_worker)
@@ -60,13 +61,13 @@ def _start_worker(*arguments: Any, **keywords: Any) -> "subprocess.Popen[bytes]"
     return process
 
 
-def _note(number: int, frame: FrameType | None) -> None:
+def _on_signal(number: int, frame: FrameType | None) -> None:
     _received.append(number)
     if len(_received) > 1:
         end_process()
-    # Beam's threads tell of each worker that is gone.
+    # Beam's threads would print an error for each worker that is gone.
     threading.excepthook = lambda _: None
-    # Again and again: Beam may be about to start one, and would wait for it.
+    # Repeatedly: Beam may be about to start another worker, and would wait for it.
     threading.Thread(target=_keep_killing, daemon=True).start()
     raise KeyboardInterrupt
 

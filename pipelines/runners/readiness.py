@@ -1,4 +1,4 @@
-"""Which runners can start, and what one needs with the options that a build is given: the lines of `byline doctor`.
+"""Which runners can start, and what a runner lacks with a build's options: the lines of `byline doctor`.
 
 ```
 $ byline doctor --runner spark --option job_endpoint=localhost:8099
@@ -8,7 +8,8 @@ no  job server     no answer at localhost:8099                    make spark-up,
 ok  worker pool    answers at localhost:50000
 ```
 
-Without `--runner` no address is tried. What needs Beam is imported late, as `byline doctor` has to start without it.
+Without `--runner` no address is tried. Whatever needs Beam is imported late, because `byline doctor` must run without
+it.
 """
 
 import importlib
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from byline.pipelines.runners.beam_options import Runner
     from byline.schemas.config import Config
 
-# Spark 3.5 and Flink 1.19 run on these; Beam's job servers need the first at least.
+# Spark 3.5 and Flink 1.19 run on these; Beam's job servers need at least the first.
 JAVA_VERSIONS = (11, 17)
 INSTALL_JAVA = "apt-get install openjdk-17-jre-headless"
 INSTALL_GCP = 'pip install "apache-beam[gcp]"'
@@ -40,7 +41,7 @@ ENGINES = {"Spark": "spark", "Flink": "flink"}
 
 
 def check_runners(beam: Check) -> Iterator[Check]:
-    """What there is for each runner, whatever the options.
+    """Checks what each runner needs, whatever the options.
 
     Args:
         beam: the check of the package apache-beam.
@@ -58,11 +59,11 @@ def check_runners(beam: Check) -> Iterator[Check]:
 def java_version(command: str = "java") -> str | None:
     """The version of the Java runtime on the PATH; None if there is none that runs."""
     try:
-        done = subprocess.run([command, "-version"], capture_output=True, text=True, timeout=30, check=True)
+        completed = subprocess.run([command, "-version"], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    found = re.search(r'version "([^"]+)"', done.stderr + done.stdout)
-    return found[1] if found else None
+    version = re.search(r'version "([^"]+)"', completed.stderr + completed.stdout)
+    return version[1] if version else None
 
 
 def check_engine(name: str, engine: str, java: str | None) -> Check:
@@ -70,15 +71,15 @@ def check_engine(name: str, engine: str, java: str | None) -> Check:
     if java is None:
         return Check(name, State.ABSENT, "needs Java for a job server on this machine", INSTALL_JAVA)
     if _major(java) not in JAVA_VERSIONS:
-        wanted = " or ".join(map(str, JAVA_VERSIONS))
-        return Check(name, State.ABSENT, f"Java {java}; its job server needs {wanted}", INSTALL_JAVA)
-    jars = len(list((JARS / engine / "jars").glob("*.jar")))
-    there = f"{jars} jars in {JARS / engine}" if jars else f"no jars yet: make {engine}-up fetches them"
-    return Check(name, State.OK, f"Java {java}; {there}")
+        needed = " or ".join(map(str, JAVA_VERSIONS))
+        return Check(name, State.ABSENT, f"Java {java}; its job server needs {needed}", INSTALL_JAVA)
+    count = len(list((JARS / engine / "jars").glob("*.jar")))
+    jars = f"{count} jars in {JARS / engine}" if count else f"no jars yet: make {engine}-up fetches them"
+    return Check(name, State.OK, f"Java {java}; {jars}")
 
 
 def _major(version: str) -> int:
-    """17 of 17.0.15, 8 of 1.8.0_292."""
+    """The major version: 17 of 17.0.15, 8 of 1.8.0_292."""
     numbers = [int(number) for number in re.findall(r"\d+", version)]
     return numbers[1] if numbers[0] == 1 and len(numbers) > 1 else numbers[0]
 
@@ -98,11 +99,11 @@ def _check_docker() -> Check:
 
 
 def check_dataflow() -> Check:
-    """Whether Beam's Google packages are there."""
-    # Beam logs a warning for each that it misses.
+    """Whether Beam's Google packages are installed."""
+    # Beam logs a warning for each that is missing.
     logging.disable(logging.WARNING)
     try:
-        # Without the second, Beam goes on without credentials.
+        # Without the second, Beam continues without credentials.
         for name in ("apache_beam.runners.dataflow.internal.apiclient", "google_auth_httplib2"):
             importlib.import_module(name)
     except BROKEN as error:
@@ -113,11 +114,11 @@ def check_dataflow() -> Check:
 
 
 def check_settings(name: str, options: tuple[str, ...]) -> Iterator[Check]:
-    """What one runner needs with these options: its job server, workers, image and credentials.
+    """Checks what one runner needs with these options: its job server, workers, image and credentials.
 
     Args:
         name: of the runner.
-        options: of Beam, as a build is given them.
+        options: of Beam, as given to a build.
     """
     from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -130,15 +131,15 @@ def check_settings(name: str, options: tuple[str, ...]) -> Iterator[Check]:
     except BylineError as error:
         yield Check("runner", State.FAILED, one_line(error), "correct --runner or --option")
         return
-    whole = PipelineOptions([*default_options(kind, PipelineOptions(list(options)), None), *options])
-    found: list[Check] = []
+    all_options = PipelineOptions([*default_options(kind, PipelineOptions(list(options)), None), *options])
+    checks: list[Check] = []
     if kind in JOB_SERVED:
-        found += [*_check_job_server(kind, whole), *_check_workers(whole)]
+        checks += [*_check_job_server(kind, all_options), *_check_workers(all_options)]
     elif kind is Runner.DATAFLOW:
-        found += _check_cloud(whole, os.environ, Path.home())
-    yield from found
-    # A job server that is not there cannot say which options it takes.
-    if all(check.state is not State.FAILED for check in found):
+        checks += _check_cloud(all_options, os.environ, Path.home())
+    yield from checks
+    # A job server that does not answer cannot say which options it takes.
+    if all(check.state is not State.FAILED for check in checks):
         try:
             parse_options(RunnerSettings(runner=name, options=options))
         except BylineError as error:
@@ -146,7 +147,7 @@ def check_settings(name: str, options: tuple[str, ...]) -> Iterator[Check]:
 
 
 def check_reach(name: str, config: "Config", path: str) -> Iterator[Check]:
-    """Whether a runner's workers can open what a recipe names: those of Dataflow have no disk of this machine.
+    """Whether a runner's workers can open what a recipe names: those of Dataflow cannot reach this machine's disk.
 
     Args:
         name: of the runner.
@@ -158,11 +159,11 @@ def check_reach(name: str, config: "Config", path: str) -> Iterator[Check]:
     locations = list(dataflow.locations_of(config, dataflow.BUILDING))
     for key, location in locations:
         if dataflow.is_out_of_reach(location):
-            found = f"{key} {location}: out of reach of Dataflow's workers"
-            yield Check("location", State.FAILED, found, f"a gs:// address for {key} in {path}")
+            problem = f"{key} {location}: out of reach of Dataflow's workers"
+            yield Check("location", State.FAILED, problem, f"a gs:// address for {key} in {path}")
     if any(location.startswith("s3://") for _, location in locations):
-        found = "s3://: Dataflow's workers need AWS credentials in their environment"
-        yield Check("location", State.ABSENT, found, "give them to the workers (docs/dataflow.md), or take gs://")
+        problem = "s3://: Dataflow's workers need AWS credentials in their environment"
+        yield Check("location", State.ABSENT, problem, "give them to the workers (docs/dataflow.md), or use gs://")
 
 
 def _check_job_server(kind: "Runner", options: "PipelineOptions") -> Iterator[Check]:
@@ -170,21 +171,21 @@ def _check_job_server(kind: "Runner", options: "PipelineOptions") -> Iterator[Ch
     from apache_beam.utils.subprocess_server import JavaJarServer
 
     endpoint = options.view_as(PortableOptions).job_endpoint
-    is_ours = kind.value in ENGINES.values()
-    up = f"make {kind.value}-up" if is_ours else "start it"
+    has_own_cluster = kind.value in ENGINES.values()
+    remedy = f"make {kind.value}-up" if has_own_cluster else "start it"
     if endpoint is not None:
-        yield _answer("job server", endpoint, f"{up}, or correct --option job_endpoint")
+        yield _check_answer("job server", endpoint, f"{remedy}, or correct --option job_endpoint")
         return
-    if not is_ours:
-        yield _given("job server", None, "--option job_endpoint=HOST:PORT")
+    if not has_own_cluster:
+        yield _check_given("job server", None, "--option job_endpoint=HOST:PORT")
         return
     cache = Path(JavaJarServer.JAR_CACHE)
     jars = sorted(cache.glob(f"beam-runners-{kind.value}*-job-server-*.jar"))
     if jars:
         yield Check("job server", State.OK, f"Beam starts its own, {jars[-1].name}")
     else:
-        found = f"no job_endpoint: Beam will download its own to {cache}"
-        yield Check("job server", State.ABSENT, found, f"{up} starts one that is here")
+        problem = f"no job_endpoint: Beam will download its own to {cache}"
+        yield Check("job server", State.ABSENT, problem, f"{remedy} starts one from here")
 
 
 def _check_workers(options: "PipelineOptions") -> Iterator[Check]:
@@ -198,57 +199,60 @@ def _check_workers(options: "PipelineOptions") -> Iterator[Check]:
         yield Check("Python workers", State.OK, "in the process of the build itself")
     elif portable.environment_type == "EXTERNAL":
         port = config.rpartition(":")[2]
-        mend = f"on each worker's machine: python -m {POOL_MODULE} --port={port}"
-        yield _answer("worker pool", config, mend)
+        remedy = f"on each worker's machine: python -m {POOL_MODULE} --port={port}"
+        yield _check_answer("worker pool", config, remedy)
     elif portable.environment_type == "DOCKER":
         image = portable.environment_config or portable.lookup_environment_option("docker_container_image")
         if image:
             yield Check("worker image", State.OK, f"{image}, which each worker's machine must have or may pull")
         else:
-            found = "none: Beam's own image has no Byline"
+            problem = "none: Beam's own image has no Byline"
             yield Check(
-                "worker image", State.FAILED, found, "docker build --tag IMAGE . and --option environment_config=IMAGE"
+                "worker image",
+                State.FAILED,
+                problem,
+                "docker build --tag IMAGE . and --option environment_config=IMAGE",
             )
 
 
-def _answer(name: str, endpoint: str, mend: str) -> Check:
+def _check_answer(name: str, endpoint: str, remedy: str) -> Check:
     from byline.pipelines.runners.runner import answers
 
     try:
-        there = answers(endpoint)
+        is_answering = answers(endpoint)
     except BylineError as error:
-        return Check(name, State.FAILED, one_line(error), mend)
-    if there:
+        return Check(name, State.FAILED, one_line(error), remedy)
+    if is_answering:
         return Check(name, State.OK, f"answers at {endpoint}")
-    return Check(name, State.FAILED, f"no answer at {endpoint}, from this machine", mend)
+    return Check(name, State.FAILED, f"no answer at {endpoint}, from this machine", remedy)
 
 
 def _check_cloud(options: "PipelineOptions", environment: Mapping[str, str], home: Path) -> Iterator[Check]:
     packages = check_dataflow()
     if packages.state is not State.OK:
         yield Check("Google packages", State.FAILED, packages.found, packages.mend)
-    given = options.get_all_options()
+    values = options.get_all_options()
     labels = ("worker image", "project", "region", "temporary files")
     for label, (name, example) in zip(labels, dataflow.NEEDED.items(), strict=True):
-        yield _given(label, given[name], f"--option {name}={example}")
+        yield _check_given(label, values[name], f"--option {name}={example}")
     try:
-        dataflow.check_job_locations(given)
+        dataflow.check_job_locations(values)
     except BylineError as error:
         yield Check("options", State.FAILED, one_line(error), "correct --option")
-    if given["machine_type"]:
-        yield Check("machine type", State.OK, given["machine_type"])
+    if values["machine_type"]:
+        yield Check("machine type", State.OK, values["machine_type"])
     else:
-        found = "not given: the service's own may have less than the 4 GB a core that Byline takes"
-        yield Check("machine type", State.ABSENT, found, "--option machine_type=n2-standard-8")
+        problem = "not given: the service's default may have less than the 4 GB a core that Byline takes"
+        yield Check("machine type", State.ABSENT, problem, "--option machine_type=n2-standard-8")
     yield _check_credentials(environment, home)
 
 
-def _given(name: str, value: str | None, mend: str) -> Check:
-    return Check(name, State.OK, value) if value else Check(name, State.FAILED, "not given", mend)
+def _check_given(name: str, value: str | None, remedy: str) -> Check:
+    return Check(name, State.OK, value) if value else Check(name, State.FAILED, "not given", remedy)
 
 
 def _check_credentials(environment: Mapping[str, str], home: Path) -> Check:
-    """Where Google's libraries look first; on a machine of the cloud itself they need no file."""
+    """Looks where Google's libraries look first; on a machine in the cloud they need no file."""
     named = environment.get("GOOGLE_APPLICATION_CREDENTIALS")
     path = Path(named) if named else home / ".config/gcloud/application_default_credentials.json"
     if path.exists():

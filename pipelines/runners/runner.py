@@ -1,21 +1,20 @@
-"""Running a Beam pipeline on this machine, Spark, Flink or Dataflow, and turning a failure into one line.
+"""Runs a Beam pipeline on this machine, Spark, Flink or Dataflow, and turns a failure into one line.
 
 ```
 runner     Beam's name      where the work is done                        `workers` is Beam's
-local      FnApiRunner      this process, or processes of this machine    direct_num_workers
+local      FnApiRunner      this process, or processes on this machine    direct_num_workers
 spark      SparkRunner      a Spark cluster, through its job server       sdk_worker_parallelism (for an executor)
 flink      FlinkRunner      a Flink cluster, through its job server       parallelism
 portable   PortableRunner   any other engine with a job server            sdk_worker_parallelism
 dataflow   DataflowRunner   Google Cloud                                  max_num_workers
 ```
 
-Everything else is an option of Beam's, by Beam's name, and is passed on (`--option job_endpoint=HOST:8099`);
-`default_options` says what is taken where nothing is given. The local runner is named explicitly, because Beam's
-DirectRunner may first try to download another one: `in_memory` runs in this process, `multi_processing` starts one
-process a worker.
+Everything else is one of Beam's options, under Beam's name, and is passed on (`--option job_endpoint=HOST:8099`);
+`default_options` has the defaults. The local runner is named explicitly, because Beam's DirectRunner may first try to
+download another one: `in_memory` runs in this process, `multi_processing` starts one process for each worker.
 
-No pipeline knows its runner. A job's DoFns are found by their modules, so a worker needs Byline installed, and no main
-session is pickled.
+Pipelines do not know their runner. A job's DoFns are found by their modules, so workers need Byline installed, and no
+main session is pickled.
 """
 
 import logging
@@ -49,24 +48,24 @@ from byline.pipelines.runners.beam_options import JOB_SERVED, Runner, check_know
 
 # Below this, starting worker processes takes longer than they save.
 SMALL_INPUT_BYTES = 32 << 20
-# Below this, the scans of a plan take about as long in the driver's process as their jobs take to start, or less. So
-# much is 4 million documents of 1,300 tokens: 1 to 13 s of a busy core for a scan, 230 MB, and from an object store 5 s
-# at least (10,000 requests, 64 of 30 ms at a time). A job starts in 3 s on Flink, 7 s on Spark, 4 to 10 s in processes
-# of this machine, minutes on Dataflow; a plan is three to eight scans, of which one or two are long.
+# Below this, the scans of a plan take no longer in the driver's process than their jobs take to start. It is 4 million
+# documents of 1,300 tokens: for a scan 1 to 13 s of a busy core, 230 MB, and from an object store at least 5 s (10,000
+# requests of 30 ms, 64 at a time). A job starts in 3 s on Flink, 7 s on Spark, 4 to 10 s in processes on this machine,
+# and minutes on Dataflow; a plan is three to eight scans, of which one or two are long.
 SMALL_SCAN_BYTES = 256 << 20
-# Where a pool of workers listens by custom, on the machine of each executor.
+# Where a pool of workers usually listens, on the machine of each executor.
 WORKER_POOL = "localhost:50000"
 POOL_MODULE = "byline.pipelines.runners.worker_pool"
-# For one request to a job server that is there; Beam's own five minutes are long to look at nothing.
+# For one request to a job server that accepts connections; Beam's default of five minutes is a long time to wait.
 REQUEST_SECONDS = 60
 CONNECT_SECONDS = 5.0
-# A worker's error arrives as text: a traceback whose last line is the error, with Beam's note of the step.
+# A worker's error arrives as text: a traceback whose last line is the error, with the step added by Beam.
 _USER_ERROR = re.compile(r"BylineError: (?P<message>[^\n]*?)(?: \[while running [^\n]*)?$", re.MULTILINE)
-# What Spark and Flink say when a worker of theirs finds no pool; Flink gives the last cause alone.
+# What Spark and Flink say when one of their workers finds no pool; Flink gives only the last cause.
 _NO_POOL = re.compile(r"BeamFnExternalWorkerPool|ConnectException.*Connection refused")
-# What they say when a Python worker that has begun is not there any more.
+# What they say when a Python worker disappears after it has started.
 _LOST_WORKER = re.compile(r"StatusRuntimeException: CANCELLED: (?:client cancelled|call already cancelled)")
-# What Beam makes of an interrupt in the middle of a step that runs in this process.
+# What Beam turns an interrupt into, in the middle of a step that runs in this process.
 _INTERRUPT = re.compile(r"^(?:RuntimeError: )?KeyboardInterrupt(?: \[while running [^\n]*)?$", re.MULTILINE)
 _CAUSE = re.compile(r"^(?:Caused by: |.* failed in state \w+: )(?P<cause>[^\n]+)$", re.MULTILINE)
 
@@ -76,10 +75,10 @@ class RunnerSettings:
     """How to run pipelines.
 
     Attributes:
-        workers: how many, in the sense of the module's table; None for the runner's own choice, which is for the local
-            one a process a core, or one in all where the input is small.
+        workers: how many, in the sense of the module's table; None for the runner's default, which for the local runner
+            is one process for each core, or a single one if the input is small.
         verbose: show Beam's own log.
-        runner: a name of the table, ours or Beam's.
+        runner: a name from the table, ours or Beam's.
         options: Beam's options as on a command line: `--name=value`.
     """
 
@@ -93,17 +92,17 @@ class RunnerSettings:
         """The runner.
 
         Raises:
-            BylineError: there is none of this name.
+            BylineError: there is no runner of this name.
         """
         return Runner.named(self.runner)
 
     @property
     def is_on_this_machine(self) -> bool:
-        """Whether all workers are processes of this machine."""
+        """Whether all workers are processes on this machine."""
         return self.kind is Runner.LOCAL
 
     def check(self) -> list[str]:
-        """What is wrong with the settings, as far as that is known without asking anybody: for a command's start.
+        """Checks the settings, as far as no server has to be asked; for the start of a command.
 
         Returns:
             Names of options that only a job server may know.
@@ -116,83 +115,82 @@ class RunnerSettings:
         return unknown
 
     def check_locations(self, locations: Iterable[tuple[str, str]]) -> None:
-        """Refuses locations that this runner's workers cannot open: on Spark and Flink there may be a shared file
-        system.
+        """Refuses locations that this runner's workers cannot open; Spark and Flink may have a shared file system.
 
         Args:
-            locations: each with its key of the recipe.
+            locations: each with its key in the recipe.
 
         Raises:
-            BylineError: there are such.
+            BylineError: there are such locations.
         """
         if self.kind is Runner.DATAFLOW:
             dataflow.check_locations(locations)
 
     def workers_for(self, input_bytes: int) -> int:
-        """How many local processes for an input of so many bytes on disk."""
+        """How many local processes to use for an input of this size on disk."""
         if self.workers is not None:
             return self.workers
         return 1 if input_bytes < SMALL_INPUT_BYTES else os.cpu_count() or 1
 
 
 def is_worth_a_job(scan_bytes: int) -> bool:
-    """Whether a scan over so much of the token store is work for a runner, and not for this process alone."""
+    """Whether a scan over this much of the token store is worth a job, instead of running in this process."""
     return scan_bytes >= SMALL_SCAN_BYTES
 
 
 def default_options(kind: Runner, given: PipelineOptions, workers: int | None) -> list[str]:
-    """Beam's options as they are where a user says nothing.
+    """The defaults for Beam's options.
 
     Args:
         kind: the runner.
-        given: what the user says.
+        given: the user's options.
         workers: of the settings.
 
     Returns:
-        `--name=value` each. Spark and Flink: Python workers of a pool beside each executor
-        (`environment_type=EXTERNAL`, at `localhost:50000`), or in this process where Beam starts an engine on this
-        machine by itself (LOOPBACK). Dataflow: see `byline.pipelines.runners.dataflow`.
+        `--name=value` each. Spark and Flink: Python workers from a pool beside each executor
+        (`environment_type=EXTERNAL`, at `localhost:50000`), or in this process if Beam itself starts the engine on this
+        machine (LOOPBACK). Dataflow: see `byline.pipelines.runners.dataflow`.
     """
     if kind is Runner.LOCAL:
         return []
     if kind is Runner.DATAFLOW:
         return dataflow.default_options(workers)
-    # environment_cache_millis stays 0, as Beam has it. An engine that keeps its Python workers has a dead one, too, and
-    # gives it the task that it was killed with, four times in a third of a second.
-    found = [f"--job_server_timeout={REQUEST_SECONDS}"]
+    # environment_cache_millis stays 0, Beam's default. An engine that keeps its Python workers keeps a dead one, too,
+    # and retries the task that was killed with it on it, four times in a third of a second.
+    defaults = [f"--job_server_timeout={REQUEST_SECONDS}"]
     if given.view_as(PortableOptions).environment_type is None:
-        found += _environment_options(kind, given)
+        defaults += _environment_options(kind, given)
     if workers is not None:
-        found.append(f"--{'parallelism' if kind is Runner.FLINK else 'sdk_worker_parallelism'}={workers}")
-    return found
+        defaults.append(f"--{'parallelism' if kind is Runner.FLINK else 'sdk_worker_parallelism'}={workers}")
+    return defaults
 
 
 def _environment_options(kind: Runner, given: PipelineOptions) -> list[str]:
     portable = given.view_as(PortableOptions)
     if portable.job_endpoint is None and starts_engine_here(kind, given):
         return ["--environment_type=LOOPBACK"]
-    where = [] if portable.environment_config else [f"--environment_config={WORKER_POOL}"]
-    return ["--environment_type=EXTERNAL", *where]
+    pool = [] if portable.environment_config else [f"--environment_config={WORKER_POOL}"]
+    return ["--environment_type=EXTERNAL", *pool]
 
 
 def starts_engine_here(kind: Runner, given: PipelineOptions) -> bool:
-    """Whether Beam, left alone, has the engine run inside the job server that it starts on this machine."""
+    """Whether, by default, Beam runs the engine inside a job server that it starts on this machine."""
     if kind is Runner.SPARK:
         return str(given.view_as(SparkRunnerOptions).spark_master_url).startswith("local")
     return kind is Runner.FLINK and given.view_as(FlinkRunnerOptions).flink_master in ("[local]", "[auto]")
 
 
 def parse_options(settings: RunnerSettings) -> PipelineOptions:
-    """The user's options with the defaults for the rest; a user's come later, and win.
+    """The defaults, then the user's options, which win.
 
     Raises:
-        BylineError: an option that neither Beam nor the job server knows, or with a wrong value.
+        BylineError: neither Beam nor the job server knows an option, or it has a wrong value.
     """
     kind = settings.kind
     unknown = settings.check()
     given = PipelineOptions(list(settings.options))
     endpoint = given.view_as(PortableOptions).job_endpoint
-    # Java's options cannot be known before Beam starts its own job server, which says itself what it does not know.
+    # Java's options are not known until Beam starts its own job server, which then reports unknown ones itself.
     if kind in JOB_SERVED and endpoint is not None:
         server: list[str] = []
         if endpoint != "embed":
@@ -220,7 +218,7 @@ def split_endpoint(endpoint: str) -> tuple[str, int]:
     """Host and port of HOST:PORT.
 
     Raises:
-        BylineError: it is none.
+        BylineError: it has another form.
     """
     host, _, port = endpoint.rpartition(":")
     if not host or not port.isdigit():
@@ -231,7 +229,7 @@ def split_endpoint(endpoint: str) -> tuple[str, int]:
 def _lost(kind: Runner, endpoint: str | None) -> str:
     return (
         f"{kind.value}: no job server answers at {endpoint}; start it, or correct --option job_endpoint "
-        "(docs/clusters.md); what is written stays, and the same command goes on from there"
+        "(docs/clusters.md); what is written is kept, and the same command continues from there"
     )
 
 
@@ -248,7 +246,7 @@ def _described_options(kind: Runner, endpoint: str) -> list[str]:
 
 
 def _check_complete(kind: Runner, options: PipelineOptions) -> None:
-    """What has no default, and Beam does not ask for."""
+    """Checks options that have no default and that Beam does not insist on."""
     endpoint = options.view_as(PortableOptions).job_endpoint
     if kind in JOB_SERVED and endpoint not in (None, "embed"):
         split_endpoint(endpoint)
@@ -259,21 +257,21 @@ def _check_complete(kind: Runner, options: PipelineOptions) -> None:
 
 
 def _environment(settings: RunnerSettings, workers: int) -> environments.Environment:
-    """Where the steps of the local runner run: in this process, or in processes of their own."""
+    """Where the steps of the local runner run: in this process, or in worker processes."""
     if workers == 1:
         return environments.EmbeddedPythonEnvironment.default()
     module = "apache_beam.runners.worker.sdk_worker_main" if settings.verbose else "byline.pipelines.runners.worker"
     interrupts.note_workers()
-    # A shell runs it. Ctrl-C in a terminal reaches workers, too; from their first moment they leave it to the driver.
+    # Beam runs it in a shell. Ctrl-C in a terminal reaches workers, too; from the start they leave it to the driver.
     command = f"trap '' INT; exec {shlex.join(module_command(module))}"
     return environments.SubprocessSDKEnvironment.from_command_string(command_string=command)
 
 
 def module_command(module: str) -> list[str]:
-    """Runs a module as a program, and leaves the current folder out of where it looks for others.
+    """The command that runs a module as a program, without the current folder on its import path.
 
-    A worker starts in the user's folder, in which a `tokenizers.py` or `utils/` of the user's own may lie. What a
-    configuration names as `package.module:function` is looked for there last.
+    A worker starts in the user's folder, which may contain the user's own `tokenizers.py` or `utils/`. That folder is
+    searched last, for functions that a configuration names as `package.module:function`.
     """
     if sys.version_info >= (3, 11):
         return [sys.executable, "-P", "-m", module]
@@ -290,7 +288,7 @@ def make_runner(settings: RunnerSettings, input_bytes: int) -> tuple[PipelineRun
     kind, options = settings.kind, parse_options(settings)
     if kind is Runner.LOCAL:
         workers = settings.workers_for(input_bytes)
-        # The running mode "in_memory" leaves the environment as it is given.
+        # The running mode "in_memory" leaves the given environment as it is.
         options = PipelineOptions(list(settings.options), direct_running_mode="in_memory", direct_num_workers=workers)
         return FnApiRunner(default_environment=_environment(settings, workers)), options
     if kind is Runner.DATAFLOW:
@@ -307,19 +305,19 @@ def run_pipeline(
     input_bytes: int,
     begun: Callable[[PipelineResult, PipelineOptions], None] | None = None,
 ) -> PipelineResult:
-    """Builds a pipeline with `wire` and runs it to its end; an interrupt ends the job, too.
+    """Builds a pipeline with `wire` and runs it to its end; an interrupt cancels the job.
 
     Args:
         wire: adds the transforms.
         settings: how to run.
         input_bytes: bytes to be read, which decide the number of local processes.
-        begun: called when the engine has taken the job.
+        begun: called when the engine has accepted the job.
 
     Returns:
         Beam's result of the finished job.
 
     Raises:
-        BylineError: a mistake in the input that a worker found, or a cluster that is not there or failed.
+        BylineError: a worker found a mistake in the input, or the cluster does not answer or failed.
     """
     logging.getLogger().setLevel(logging.INFO if settings.verbose else logging.CRITICAL)
     runner, options = make_runner(settings, input_bytes)
@@ -327,7 +325,7 @@ def run_pipeline(
         worker.silence()
     failed = dataflow.failures() if settings.kind is Runner.DATAFLOW else (RuntimeError,)
     try:
-        # Beam looks at buckets here, too.
+        # This already makes Beam access buckets.
         pipeline = _make_pipeline(runner, options, settings.kind)
         wire(pipeline)
         result = pipeline.run()
@@ -359,21 +357,21 @@ def _make_pipeline(runner: PipelineRunner, options: PipelineOptions, kind: Runne
     try:
         return beam.Pipeline(runner=runner, options=options)
     except ValueError as error:
-        # Beam's own checks of the options, on lines of their own.
+        # From Beam's own checks of the options; the message has several lines.
         raise BylineError(f"{kind.value}: {' '.join(str(error).split())}") from None
 
 
 def explain_failure(text: str, kind: Runner, options: PipelineOptions) -> str | None:
-    """A failed job's text as one line; None where it is a fault in the code, which wants its traceback.
+    """A failed job's text as one line; None for a bug, which needs its traceback.
 
     Args:
-        text: of the error: tracebacks of Python and of Java, one inside the other.
+        text: of the error: nested tracebacks of Python and Java.
         kind: the runner.
-        options: that it ran with.
+        options: with which it ran.
     """
-    found = _USER_ERROR.search(text)
-    if found is not None:
-        return found["message"]
+    user_error = _USER_ERROR.search(text)
+    if user_error is not None:
+        return user_error["message"]
     if kind is Runner.DATAFLOW:
         return dataflow.explain(text)
     if kind not in JOB_SERVED:
@@ -393,5 +391,5 @@ def explain_failure(text: str, kind: Runner, options: PipelineOptions) -> str | 
         cause = "a Python worker ended in the middle of its work, each time that it was tried (killed? out of memory?)"
     return (
         f"{kind.value}: the job failed: {cause.strip()}; the logs of the job server and the workers say more; "
-        "what is written stays, and the same command goes on from there"
+        "what is written is kept, and the same command continues from there"
     )

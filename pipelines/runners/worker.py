@@ -1,14 +1,14 @@
-"""A worker process of the local runner: Beam's own, without its log, which would run through the progress bars.
+"""A worker process of the local runner: Beam's own, without its log, which would break up the progress bars.
 
 ```
 driver                          worker
-closes the stream of work  ->   ends at once, whatever it does: nobody waits for it
-is gone                    ->   ends, too, without a word
+closes the stream of work  ->   ends at once, whatever it is doing: nobody waits for it
+is gone                    ->   ends silently, too
 ```
 
-A worker's error reaches the driver with the result, so nothing is lost. `--verbose` starts Beam's worker itself. An
-interrupt (Ctrl-C reaches all processes of a terminal) is the driver's to see to:
-`pipelines/runners/runner.py` starts a worker with SIGINT ignored.
+A worker's error reaches the driver with the result, so nothing is lost. `--verbose` starts Beam's worker itself. Only
+the driver handles interrupts (Ctrl-C reaches all processes of a terminal): `pipelines/runners/runner.py` starts workers
+with SIGINT ignored.
 """
 
 import logging
@@ -18,9 +18,9 @@ import threading
 
 
 def silence() -> None:
-    """Has Beam's worker print no traceback, in the process that calls this.
+    """Keeps Beam's worker from printing tracebacks, in the process that calls this.
 
-    It does so besides sending the error to the driver, which tells a user's mistake in one line.
+    It also sends the error to the driver, which reports a user's mistake in one line.
     """
     from apache_beam.runners.worker import sdk_worker
 
@@ -28,23 +28,23 @@ def silence() -> None:
 
 
 def main() -> None:
-    """Takes work until the driver has no more of it, and ends the process."""
-    # Before Beam is imported: it logs at once, and sets levels of its own later.
+    """Works until the driver has no more work, then ends the process."""
+    # Before Beam is imported: it logs at once, and sets its own levels later.
     logging.disable(logging.CRITICAL)
     import grpc
     from apache_beam.runners.worker import log_handler, sdk_worker_main
 
     silence()
-    # They have one end each of a stream to the driver, and nothing else to tell of.
+    # Its threads each serve a stream to the driver, and can only report that this has ended.
     threading.excepthook = lambda _: None
     vars(log_handler)["print"] = lambda *_, **__: None
     status = 0
     try:
         sdk_worker_main.main([])
     except grpc.RpcError:
-        # The driver is gone; if it is not, it tells of the status.
+        # The driver is gone; if it is not, it reports the status.
         status = 1
-    # Work in other threads would be waited for.
+    # A normal exit would wait for work in other threads.
     sys.stdout.flush()
     os._exit(status)
 

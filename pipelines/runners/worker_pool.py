@@ -8,11 +8,12 @@ StartWorker(id 1-1, call back at :40399) -> forks a process                    -
 StopWorker(id 1-1)                       -> ends that engine's worker 1-1      stream closes: ends, whatever it does
 ```
 
-It is what Beam's own pool (`apache_beam.runners.worker.worker_pool_main`) is, with two differences. Each JVM counts its
-workers from 1-1, and Beam's pool knows a worker by that id alone: of two executors on one machine, the first to be done
-ends the other's worker in the middle of its work. Here a worker is known by its id and by who asked for it. And Beam's
-pool starts an interpreter for each worker, which takes seconds to import everything; here they are forked off a process
-that has imported it and does nothing else (the threads of the libraries in it, OpenBLAS and jemalloc, mind forks).
+It differs from Beam's own pool (`apache_beam.runners.worker.worker_pool_main`) in two ways. Each JVM numbers its
+workers from 1-1, and Beam's pool identifies a worker by that id alone: of two executors on one machine, the first to
+finish ends the other's worker in the middle of its work. Here a worker is identified by its id and by who asked for it.
+And Beam's pool starts an interpreter for each worker, which takes seconds to import everything; here workers are forked
+from a process that has imported everything and does nothing else (the threads of its libraries, OpenBLAS and jemalloc,
+are fork-safe).
 """
 
 import argparse
@@ -28,9 +29,9 @@ from multiprocessing.context import ForkServerProcess
 import grpc
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
-# What a worker of a build imports: Beam's side, and every step.
+# What a build's worker imports: Beam's side, and every step.
 PRELOADED = ["apache_beam.runners.worker.sdk_worker", "byline.pipelines.jobs.build"]
-# Beam's keep-alive pings come without calls between them.
+# Beam sends keep-alive pings with no calls in between.
 _SERVER_OPTIONS = [("grpc.http2.max_pings_without_data", 0), ("grpc.http2.max_ping_strikes", 0)]
 STOP_SECONDS = 10.0
 
@@ -65,7 +66,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     def StopWorker(  # noqa: N802
         self, request: beam_fn_api_pb2.StopWorkerRequest, context: grpc.ServicerContext
     ) -> beam_fn_api_pb2.StopWorkerResponse:
-        """Ends a worker of the caller's. One that is not known ends by itself, as its control stream is closed."""
+        """Ends one of the caller's workers. An unknown one ends by itself, as its control stream is closed."""
         with self._lock:
             process = self._workers.pop((context.peer(), request.worker_id), None)
         if process is not None:
@@ -84,13 +85,13 @@ def _end(process: ForkServerProcess) -> None:
 
 def run_worker(control_endpoint: str, worker_id: str) -> None:
     """A worker process: takes bundles from an engine until it closes the stream."""
-    # As Beam's own pool starts them.
+    # As Beam's own pool does.
     from apache_beam.runners.worker.sdk_worker import SdkHarness
 
     try:
         SdkHarness(control_endpoint, worker_id=worker_id, data_buffer_time_limit_ms=-1).run()
     except grpc.RpcError:
-        # Nobody waits for what it is doing; another worker does it.
+        # Nobody waits for its result; another worker repeats the work.
         _log.warning("worker %s, pid %d: the engine at %s is gone: ends", worker_id, os.getpid(), control_endpoint)
 
 
@@ -114,13 +115,13 @@ def main() -> None:
     """The command line; ends on SIGTERM or an interrupt, and its workers with it."""
     parser = argparse.ArgumentParser(description="A pool of Python workers for the Spark or Flink worker beside it.")
     parser.add_argument("--port", type=int, default=50000, help="where the engine looks for it (default: 50000)")
-    given = parser.parse_args()
-    # Something that is imported may have set up the log already.
+    arguments = parser.parse_args()
+    # An imported module may have set up the log already.
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", force=True)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    server, port = serve(given.port)
+    server, port = serve(arguments.port)
     _log.warning("a pool of Python workers at port %d", port)
     stop.wait()
     server.stop(None)

@@ -94,7 +94,7 @@ def test_a_build_without_conditions(tmp_path):
 def test_a_prefix_that_training_replaced(manifest_with):
     manifest = manifest_with(length=16, template="{host}")
     assert prompt_ids(manifest, encode, {"host": "ab" * 8}, "") == [0] + [2097] * 8
-    with pytest.raises(BylineError, match="9 tokens, and one of more than 8 was replaced"):
+    with pytest.raises(BylineError, match="9 tokens, and training replaced any prefix of more than 8"):
         prompt_ids(manifest, encode, {"host": "ab" * 9}, "")
 
 
@@ -141,7 +141,7 @@ def test_the_tokens_around_count_towards_what_training_replaced(manifest_with):
     manifest = manifest_with(length=16, template="{host}", begin="<m>", end="<m>")
     manifest = with_tokens(manifest, added={"<m>": 500})
     assert prompt_ids(manifest, encode, {"host": "ab" * 6}, "") == [0, 500] + [2097] * 6 + [500]
-    with pytest.raises(BylineError, match="9 tokens, and one of more than 8 was replaced"):
+    with pytest.raises(BylineError, match="9 tokens, and training replaced any prefix of more than 8"):
         prompt_ids(manifest, encode, {"host": "ab" * 7}, "")
 
 

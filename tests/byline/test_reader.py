@@ -263,7 +263,7 @@ def test_at_most_so_many_files_stay_open(build, monkeypatch):
 
 
 def test_a_directory_without_a_manifest(tmp_path):
-    with pytest.raises(BylineError, match="no finished build"):
+    with pytest.raises(BylineError, match="not a finished build"):
         byline.open(tmp_path)
 
 

@@ -201,8 +201,8 @@ def test_a_worker_that_is_killed_each_time_is_one_line_and_the_next_call_goes_on
         STEPS[step](local, engine.settings(), tmp_path)
     assert str(caught.value) == (
         f"{engine.name}: the job failed: a Python worker ended in the middle of its work, each time that it was tried "
-        "(killed? out of memory?); the logs of the job server and the workers say more; what is written stays, and the "
-        "same command goes on from there"
+        "(killed? out of memory?); the logs of the job server and the workers say more; what is written is kept, and "
+        "the same command continues from there"
     )
     # Killed in the middle of a file: half of it is there, and is nothing to anyone.
     assert len(list((tmp_path / written).glob(f"{TEMPORARY_PREFIX}*-killed.arrow"))) > 1

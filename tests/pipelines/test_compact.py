@@ -269,7 +269,7 @@ def test_after_a_file_has_gone_and_come_back(done: dict[str, Any], expected: dic
     file.unlink()
     text = io.StringIO()
     prepare(parse_config(done, "test"), ALONE, Console(file=text, width=200))
-    assert "mine: part-3.jsonl is no input file any more; 5 other chunks" in text.getvalue()
+    assert "mine: part-3.jsonl is no longer an input file; 5 other chunks" in text.getvalue()
     # Another configuration may use it still.
     assert merged.items() < stored(done).items()
     left = [run for run in state_of(done).runs if run.source == "mine"]

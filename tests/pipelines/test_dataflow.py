@@ -61,7 +61,7 @@ NEEDED = {
     "temp_location": "gs://my-bucket/tmp",
 }
 OPTIONS = tuple(f"--{name}={value}" for name, value in NEEDED.items())
-LOCATION = "expected gs://BUCKET/FOLDER, the bucket's name of at least three small letters, digits, '-', '_' or '.'"
+LOCATION = "expected gs://BUCKET/FOLDER, the bucket's name of at least three lowercase letters, digits, '-', '_' or '.'"
 MOST_BYTES = 100_000
 HOSTS = [f"host-{number}.example.org" for number in range(100_000)]
 
@@ -403,7 +403,7 @@ def test_a_job_that_is_refused(cloud: Google, monkeypatch: pytest.MonkeyPatch) -
 
     assert run_with(monkeypatch, create_job=refuse) == (
         "dataflow: 403 (1a2b): the caller has no permission dataflow.jobs.create; the job's page in the console says "
-        "more; what is written stays, and the same command goes on from there"
+        "more; what is written is kept, and the same command continues from there"
     )
 
 
@@ -418,7 +418,7 @@ def test_a_job_that_is_refused(cloud: Google, monkeypatch: pytest.MonkeyPatch) -
         (
             "Workflow failed. Causes: quota exceeded.",
             "dataflow: Workflow failed. Causes: quota exceeded.; the job's page in the console says more; what is "
-            "written stays, and the same command goes on from there",
+            "written is kept, and the same command continues from there",
         ),
     ],
 )

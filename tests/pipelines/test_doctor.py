@@ -192,7 +192,7 @@ def test_a_job_server_that_beam_would_download(tmp_path, monkeypatch):
     workers = ("Python workers", State.OK, "in the process of the build itself", "")
     found = f"no job_endpoint: Beam will download its own to {tmp_path}"
     assert settings_lines("flink") == [
-        ("job server", State.ABSENT, found, "make flink-up starts one that is here"),
+        ("job server", State.ABSENT, found, "make flink-up starts one from here"),
         workers,
     ]
     (tmp_path / "beam-runners-flink-2.2-job-server-2.77.0.jar").touch()
@@ -299,7 +299,7 @@ def test_locations_out_of_dataflows_reach(recipe, tmp_path):
         (
             State.ABSENT,
             "s3://: Dataflow's workers need AWS credentials in their environment",
-            "give them to the workers (docs/dataflow.md), or take gs://",
+            "give them to the workers (docs/dataflow.md), or use gs://",
         ),
     ]
     assert list(check_reach("spark", config, "r.yaml")) == []

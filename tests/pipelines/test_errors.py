@@ -131,7 +131,7 @@ def test_yaml_that_is_none(byline, tmp_path) -> None:
     path.write_text("sources: {a: [\nphases:\n")
     mistake(byline("plan", path), r"r\.yaml, line 3, column 1: not valid YAML: ")
     path.write_text("seed: 1\nseed: 2\n")
-    mistake(byline("plan", path), r"r\.yaml, line 1, column 1: not valid YAML: the key 'seed' stands twice")
+    mistake(byline("plan", path), r"r\.yaml, line 1, column 1: not valid YAML: the key 'seed' is given twice")
     path.write_bytes(b"seed: \xff")
     mistake(byline("plan", path), r"r\.yaml: the configuration cannot be read \(not UTF-8 text\)")
     path.write_text("- a\n")
@@ -329,13 +329,13 @@ def test_an_unfinished_build(byline, built, tmp_path, command) -> None:
     words = [str(out) if word == "OUT" else word for word in command]
     mistake(
         byline(*words, *([out] if len(command) == 1 else [])),
-        r"no manifest\.json, so this is no finished build; run `byline build`",
+        r"no manifest\.json, so this is not at a finished build; run `byline build`",
     )
 
 
 @pytest.mark.parametrize("command", ["verify", "inspect"])
 def test_a_folder_that_is_not_there(byline, tmp_path, command) -> None:
-    mistake(byline(command, tmp_path / "nothing"), r"nothing: no manifest\.json, so this is no finished build")
+    mistake(byline(command, tmp_path / "nothing"), r"nothing: no manifest\.json, so this is not at a finished build")
 
 
 @pytest.mark.parametrize(

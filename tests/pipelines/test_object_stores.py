@@ -143,7 +143,7 @@ def test_inspect_prompt_and_diff(s3: ObjectServer, on_s3: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["verify", f"s3://{BUCKET}/none"], f"s3://{BUCKET}/none: no manifest.json, so this is no finished build"),
+        (["verify", f"s3://{BUCKET}/none"], f"s3://{BUCKET}/none: no manifest.json, so this is not a finished build"),
         (["inspect", "s3://u:secret@bucket/none"], "s3://...@bucket/none: expected s3://bucket/key"),
         (["prompt", f"s3:/{BUCKET}/out", "x"], f"s3:/{BUCKET}/out: an address begins with s3://"),
         (["verify", "s3://no-such-bucket/none"], "s3://no-such-bucket/none"),

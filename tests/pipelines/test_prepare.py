@@ -143,7 +143,7 @@ def test_a_malformed_record_stops_with_its_file_and_row(tmp_path: Path) -> None:
     strict = config.sources["chat"].model_copy(update={"malformed": Malformed.ERROR})
     config = config.model_copy(update={"sources": {"chat": strict}})
     with pytest.raises(
-        BylineError, match=r"^a\.jsonl: row 9: message 1 is of the role 'nobody', which .*; mend the file"
+        BylineError, match=r"^a\.jsonl: row 9: message 1 is of the role 'nobody', which .*; fix the file"
     ):
         small.prepare_quietly(config)
     missing = config.tokenizer.model_copy(update={"add": [START]})

@@ -21,9 +21,9 @@ from tests.support.corpora import Corpus, recipe, write_recipe
 from tests.support.object_server import object_server, quick_retries
 from tests.support.refused import Ended, limited, read_only, run_refused
 
-AGAIN = "and run the same command again: what is whole stays"
+AGAIN = "and run the same command again: what is finished is kept"
 TOO_LARGE = f"(File too large); raise the limit on the size of files (ulimit -f) {AGAIN}"
-NOT_ALLOWED = "(Permission denied); choose another place, or let this user write there"
+NOT_ALLOWED = "(Permission denied); choose another location, or let this user write there"
 # One run of the tests' recipe is smaller, all others and the shards are larger.
 LIMIT = 25_000
 SHARD = {"sequences": 1000}
@@ -73,7 +73,7 @@ def in_a_bucket_that_is_not_there(folder: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("location", "why"),
     [
-        (in_a_file, "(Not a directory); there is a file where a folder is expected: choose another place"),
+        (in_a_file, "(Not a directory); there is a file where a folder is expected: choose another location"),
         (in_a_bucket_that_is_not_there, "check the bucket's name"),
     ],
 )

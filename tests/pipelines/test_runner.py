@@ -167,7 +167,7 @@ def test_defaults(runner: str, options: tuple[str, ...], workers: int | None, ex
             "spark",
             f"--job_endpoint={NOBODY}",
             "spark: no job server answers at localhost:1; start it, or correct --option job_endpoint "
-            "(docs/clusters.md); what is written stays, and the same command goes on from there",
+            "(docs/clusters.md); what is written is kept, and the same command continues from there",
         ),
     ],
 )
@@ -298,7 +298,7 @@ Caused by: java.io.IOException: No space left on device
 """
 GOES_ON = (
     "; the logs of the job server and the workers say more; "
-    "what is written stays, and the same command goes on from there"
+    "what is written is kept, and the same command continues from there"
 )
 NO_POOL = (
     "flink: connection refused, most likely by the pool of Python workers at h:5, as the engine's workers see it; "

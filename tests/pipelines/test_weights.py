@@ -14,7 +14,7 @@ from rich.console import Console
 
 from byline.errors import BylineError
 from byline.pipelines.commands.weights import write_weights
-from byline.schemas.recipe import Mixture, as_mixture
+from byline.schemas.mixtures.reading import read_mixture
 from byline.transforms.weights.computing import check_output, compute_doremi, compute_skill_it
 from byline.transforms.weights.mixture_file import decimals, mixture_text, read_weights, schedule_text
 from tests.reference import doremi as doremi_reference
@@ -223,7 +223,7 @@ def test_an_input_is_not_replaced(here, console):
 def test_an_output_that_cannot_be_written(here, console):
     Path("file").write_text("")
     with pytest.raises(
-        BylineError, match=r"file/out\.yaml: cannot be written \(File exists\); .* choose another place$"
+        BylineError, match=r"file/out\.yaml: cannot be written \(File exists\); .* choose another location$"
     ):
         doremi(Path("log.csv"), output=Path("file/out.yaml"), console=console)
 
@@ -275,8 +275,7 @@ def test_what_is_written_is_a_mixture_of_the_configuration(here, console):
     doremi(Path("log.csv"), output=Path("weights.yaml"), console=console)
     skill_it(Path("rounds.csv"), output=Path("schedule.yaml"), console=console)
     weights, schedule = (
-        Mixture.model_validate(as_mixture(yaml.safe_load(Path(name).read_text())))
-        for name in ("weights.yaml", "schedule.yaml")
+        read_mixture(yaml.safe_load(Path(name).read_text())) for name in ("weights.yaml", "schedule.yaml")
     )
     assert (weights.method, sum(weights.weights.values())) == ("weights", 1)
     assert schedule.method == "piecewise"

@@ -40,7 +40,7 @@ PUBLISHED: dict[str, Settings] = {
     "gopher_duplicate_8_grams": {"at_most": 0.12},
     "gopher_duplicate_9_grams": {"at_most": 0.11},
     "gopher_duplicate_10_grams": {"at_most": 0.1},
-    "c4_sentences": {"at_least": 5},
+    "c4_sentences": {"at_least": 3},
     "fineweb_line_punctuation": {"at_least": 0.12},
     "fineweb_duplicate_line_characters": {"at_most": 0.1},
     "fineweb_short_lines": {"at_most": 0.67},

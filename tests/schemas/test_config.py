@@ -11,7 +11,8 @@ from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.corpora import Malformed, SourceFormat
-from byline.schemas.recipe import Mixture, Shortage
+from byline.schemas.mixtures.reading import read_mixture
+from byline.schemas.recipe import Shortage
 
 MINIMAL: dict[str, Any] = {
     "sources": {"mine": {"format": "jsonl", "path": "data/*.jsonl"}},
@@ -34,7 +35,7 @@ def mistake(**changes: Any) -> str:
 def test_what_is_not_given() -> None:
     found = config()
     assert (found.seed, found.tokens, found.shortage) == (0, "all", Shortage.ERROR)
-    assert found.mixture == Mixture(method="natural")
+    assert found.mixture == read_mixture("natural")
     assert found.branches == []
     assert (found.sequence.length, found.sequence.packing) == (8192, "document_start")
     assert (found.shard.sequences, found.shard.ids) == (4096, "int32")

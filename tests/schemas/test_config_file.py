@@ -154,7 +154,7 @@ def test_a_value_may_hold_an_equals_sign(path: Path) -> None:
         ("seed", "--set seed: expected key=value, as in sequence.length=512"),
         ("=1", "--set =1: expected key=value"),
         ("seed=[1", "--set seed=[1: the value is not valid YAML; put quotes around it"),
-        ("sequence.length.x=1", "--set sequence.length.x=1: 'length' holds 64, which has no keys below it"),
+        ("sequence.length.x=1", "--set sequence.length.x=1: 'length' is 64, which has no keys below it"),
         ("phases.middle.share=1", "--set phases.middle.share=1: no 'middle' here; there are first, last"),
         ("phases.7=1", "--set phases.7=1: no '7' here; there are first, last"),
         ("sequence.lenght=8", "sequence.lenght: unknown key 'lenght'; did you mean 'length'?"),
@@ -215,7 +215,7 @@ def test_a_key_that_is_needed(path: Path) -> None:
     [
         ("a: [1\nb: 2\n", "not valid YAML: "),
         ("a: 1\n\tb: 2\n", "line 2"),
-        ("seed: 1\nsources: {a: {path: x, path: y}}\n", "the key 'path' stands twice"),
+        ("seed: 1\nsources: {a: {path: x, path: y}}\n", "the key 'path' is given twice"),
         ("!!python/object/apply:os.system ['true']\n", "not valid YAML: could not determine a constructor for the tag"),
         ("", "expected keys and values, as in `seed: 0`"),
         ("just text", "expected keys and values"),

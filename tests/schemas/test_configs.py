@@ -12,8 +12,10 @@ from pydantic import BaseModel
 
 from byline.schemas.config import Config
 from byline.schemas.config_file import load_config, merge, parse_config
+from byline.schemas.kinds import classes_below, fields_of
 from byline.schemas.mixture_file import inline_files
-from byline.schemas.recipe import Mixture, as_mixture
+from byline.schemas.mixtures import METHODS
+from byline.schemas.mixtures.reading import read_mixture
 from byline.transforms.store.fingerprint import fingerprint, source_settings
 from tests.support.corpora import write_model, write_tokenizer
 
@@ -209,13 +211,13 @@ def test_the_variants_of_later_papers() -> None:
 @pytest.mark.parametrize("name", MIXTURES)
 def test_a_mixture_file_is_a_mixture(name: str) -> None:
     values = yaml.safe_load((CONFIGS / "mixtures" / name).read_text())
-    mixture = Mixture(**as_mixture(values))
+    mixture = read_mixture(values)
     assert mixture.method == ("epochs" if "epochs" in name else "weights")
     assert len(mixture.mentioned) == (22 if name.startswith("pile") else 7)
     if mixture.method == "weights":
         assert sum(mixture.weights.values()) == 1
         # The caps are the epochs beside, where these are above one.
-        epochs = Mixture(**yaml.safe_load((CONFIGS / "mixtures" / name.replace(".", "_epochs.")).read_text())).epochs
+        epochs = read_mixture(yaml.safe_load((CONFIGS / "mixtures" / name.replace(".", "_epochs.")).read_text())).epochs
         assert set(epochs) == set(mixture.weights)
         assert mixture.max_epochs == {source: count for source, count in epochs.items() if count > 1}
 
@@ -223,8 +225,8 @@ def test_a_mixture_file_is_a_mixture(name: str) -> None:
 def test_the_weights_of_the_pile_are_what_its_sizes_and_epochs_give() -> None:
     """Raw sizes in GiB as in the same table; both columns are rounded."""
     sizes = {"pile_cc": 227.12, "pubmed_central": 90.27, "books3": 100.96, "github": 95.16, "wikipedia": 6.38}
-    weights = Mixture(**as_mixture(yaml.safe_load((CONFIGS / "mixtures/pile.yaml").read_text()))).weights
-    epochs = Mixture(**yaml.safe_load((CONFIGS / "mixtures/pile_epochs.yaml").read_text())).epochs
+    weights = read_mixture(yaml.safe_load((CONFIGS / "mixtures/pile.yaml").read_text())).weights
+    epochs = read_mixture(yaml.safe_load((CONFIGS / "mixtures/pile_epochs.yaml").read_text())).epochs
     for name, size in sizes.items():
         assert float(weights[name]) == pytest.approx(size * float(epochs[name]) / 1254.20, abs=1e-4)
 
@@ -264,7 +266,7 @@ def test_the_documentation_shows_every_method_and_key() -> None:
         "branches",
     ):
         assert key in text, key
-    for method in get_args(Mixture.model_fields["method"].annotation):
+    for method in METHODS:
         assert f"`{method}`" in (DOCS / "recipes.md").read_text(), method
 
 
@@ -273,8 +275,9 @@ Key = tuple[type[BaseModel], str]
 
 def keys_below(model: type[BaseModel], path: str) -> Iterator[tuple[str, Key]]:
     """(path in the documentation, key) of everything that a configuration may hold."""
-    for name, field in model.model_fields.items():
-        owner = next(base for base in reversed(model.__mro__) if name in getattr(base, "model_fields", {}))
+    for name, field in fields_of(model).items():
+        kind = next(kind for kind in classes_below(model) if name in kind.model_fields)
+        owner = next(base for base in reversed(kind.__mro__) if name in getattr(base, "model_fields", {}))
         here = f"{path}.{name}" if path else name
         yield here, (owner, name)
         for below, suffix in models_in(field.annotation, ""):

@@ -140,7 +140,7 @@ HEAD = "step,domain,loss,reference_loss\n"
         ),
         (
             "step,domain,excess_loss\n1,a,-0.5\n",
-            "losses.csv: row 1, column 'excess_loss': expected zero or more, for it is clipped at zero, found -0.5",
+            "losses.csv: row 1, column 'excess_loss': expected zero or more, because it is clipped at zero, found -0.5",
         ),
         (HEAD + "1,a,2,2\n1,b,,2\n", "losses.csv: row 2, column 'loss': expected a number, found nothing"),
         (HEAD + "1,a,2,2\n1,,2,2\n", "losses.csv: row 2, column 'domain': expected a name, found "),
@@ -279,8 +279,8 @@ def test_without_a_graph_each_skill_helps_itself():
         (GRAPH + "dclm,c4,inf\n", "graph.csv: row 4, column 'weight': expected a finite number, found inf"),
         (
             "from,to,weight\nc4,c4,1\nc4,dclm,0.5\n",
-            "graph.csv: 'dclm' has losses and no row with it under `from`, while other domains have one; "
-            "add the row dclm,dclm,1 (weight 0 where it does not help itself)",
+            "graph.csv: 'dclm' has losses but no row with it under `from`, while other domains have one; "
+            "add the row dclm,dclm,1 (weight 0 if it does not help itself)",
         ),
         ("from,to,weight\n", "graph.csv: the table has no rows"),
     ],

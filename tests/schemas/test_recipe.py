@@ -8,7 +8,9 @@ import pytest
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
-from byline.schemas.recipe import Condition, Mixture, as_mixture
+from byline.schemas.mixtures import Epochs, Linear, Natural, Unimax
+from byline.schemas.mixtures.reading import as_mixture, read_mixture
+from byline.schemas.recipe import Condition
 
 SOURCES = {
     "code": {"format": "jsonl", "path": "c/*", "score": {"quality": "q"}},
@@ -54,7 +56,7 @@ def test_sources_that_are_called_as_keys_are() -> None:
 
 def test_the_sources_that_a_mixture_names() -> None:
     def named(**values: Any) -> set[str] | None:
-        return Mixture(**values).named
+        return read_mixture(values).named
 
     assert named(method="natural") is None
     assert named(method="unimax", max_epochs={"web": 2}) is None
@@ -62,16 +64,16 @@ def test_the_sources_that_a_mixture_names() -> None:
     assert named(method="epochs", epochs={"web": 0, "code": 0.5}) == {"code"}
     points = [{"at": 0, "weights": {"web": 1, "code": 0}}, {"at": 1, "weights": {"books": 1}}]
     assert named(method="linear", points=points) == {"web", "books"}
-    schedule = Mixture(method="linear", points=points, max_epochs={"extra": 2})
+    schedule = Linear(method="linear", points=points, max_epochs={"extra": 2})
     assert schedule.mentioned == {"web", "code", "books", "extra"}
 
 
 def test_limits_of_epochs() -> None:
-    assert Mixture(method="natural").epoch_limit("web") is None
-    assert Mixture(method="unimax", max_epochs="5/2").epoch_limit("web") == Fraction(5, 2)
-    by_source = Mixture(method="natural", max_epochs={"web": 3})
+    assert read_mixture("natural").epoch_limit("web") is None
+    assert Unimax(method="unimax", max_epochs="5/2").epoch_limit("web") == Fraction(5, 2)
+    by_source = Natural(method="natural", max_epochs={"web": 3})
     assert (by_source.epoch_limit("web"), by_source.epoch_limit("code")) == (3, None)
-    epochs = Mixture(method="epochs", epochs={"web": 0.64})
+    epochs = Epochs(method="epochs", epochs={"web": 0.64})
     assert (epochs.epoch_limit("web"), epochs.epoch_limit("code")) == (Fraction(16, 25), 0)
 
 
@@ -90,10 +92,13 @@ WEB = {"web": 1}
         ({"web": 1.5, "code": -0.5}, "mixture.weights.code: input should be greater than or equal to 0; found -0.5"),
         ({"web": "half"}, "mixture.weights.web: expected a number, found 'half'"),
         ({}, "mixture: method weights needs `weights`"),
-        ("even", "mixture.method: input should be 'natural', 'weights', 'temperature', 'unimax', 'epochs', "),
-        (3, "mixture: expected keys and values (method, weights, alpha, epochs, points, max_epochs); found 3"),
+        (
+            "even",
+            "mixture: method: expected natural, weights, temperature, unimax, epochs, piecewise, linear, cosine or ",
+        ),
+        (3, "mixture: expected keys and values (method, max_epochs, alpha, epochs, points, weights); found 3"),
         ({"method": "natural", "weights": WEB}, "mixture: method natural takes no `weights`"),
-        ({"method": "linear", "web": 1}, "mixture.web: unknown key 'web'; the keys here are method, weights, "),
+        ({"method": "linear", "web": 1}, "mixture.web: unknown key 'web'; the keys here are method, max_epochs, "),
         ({"method": "unimax", "max_epoch": 4}, "mixture.max_epoch: unknown key 'max_epoch'; did you mean 'max_epochs'"),
         (
             {"web": 0.5, "code": 0.5, "max_epochs": 2},
@@ -195,8 +200,8 @@ def test_one_step_is_a_list_of_one() -> None:
     [
         ("num_tokens", ": expected keys and values (by, direction, bins, sources); found 'num_tokens'"),
         ({}, ".by: this key is needed"),
-        ({"by": "source"}, ": `by: source` needs `sources`, the names in their sequence, and only it takes them"),
-        ({"by": "num_tokens", "sources": ["web"]}, ": `by: source` needs `sources`, the names in their sequence"),
+        ({"by": "source"}, ": `by: source` needs `sources`, the names in their sequence"),
+        ({"by": "num_tokens", "sources": ["web"]}, ": `by: num_tokens` takes no `sources`"),
         ({"by": "source", "sources": ["web", "web"]}, ": sources: 'web' stands in it twice"),
         ({"by": "num_tokens", "bins": 1}, ".bins: input should be greater than or equal to 2; found 1"),
         ({"by": "num_tokens", "direction": "up"}, ".direction: input should be 'ascending' or 'descending'; found 'up"),

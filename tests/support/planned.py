@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from byline.schemas.ledger import Amount
+from byline.schemas.mixtures import Natural
 from byline.schemas.plan import (
     PLAN_SCHEMA,
     BranchPoint,
@@ -18,8 +19,8 @@ from byline.schemas.plan import (
     Stretch,
 )
 from byline.schemas.predicates import Predicate
-from byline.schemas.recipe import Mixture, Shard
 from byline.schemas.recipe import Sequence as SequenceSettings
+from byline.schemas.recipe import Shard
 from byline.schemas.tokenizer_info import TokenizerInfo
 
 
@@ -32,7 +33,7 @@ def stage_of(name: str, **changes: Any) -> PlannedStage:
         "values": FieldValues(),
         "select": [],
         "order": None,
-        "mixture": Mixture(method="natural"),
+        "mixture": Natural(method="natural"),
         "packing": "document_start",
         "shards": 1,
         "slices": 1,

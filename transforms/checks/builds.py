@@ -1,8 +1,8 @@
-"""A finished build as its checks see it: manifest, configuration, plan and list of inputs, held against each other.
+"""A finished build as its checks see it: manifest, configuration, plan and list of inputs, checked against each other.
 
 ```
 OUT/manifest.json    phases, shards, ledger, configuration
-OUT/plan.arrow       what goes where             its sha256 is in the manifest
+OUT/plan.arrow       what goes where                      (its sha256 is in the manifest)
 OUT/inputs.arrow     file number -> source, path, records
 ```
 """
@@ -34,7 +34,7 @@ class Build:
 
     Attributes:
         out: its folder.
-        plan_rows: (phase, number of the shard) -> the plan's rows of it; a shard without documents has none.
+        plan_rows: (phase, number of the shard) -> the plan's rows for it; a shard without documents has none.
         inputs: the input files.
         rows: int64 [files], records of each.
     """
@@ -54,7 +54,7 @@ class Build:
         return sorted({source for source in sources if sources.count(source) > 1})
 
     def shards(self) -> Iterator[tuple[PhaseEntry, int]]:
-        """Every shard: its phase, and its number in it."""
+        """Every shard: its phase, and its number in the phase."""
         return ((phase, number) for phase in self.manifest.phases for number in range(len(phase.shards)))
 
 
@@ -63,10 +63,10 @@ def open_build(out: str, tokenizer: str | None) -> Build:
 
     Args:
         out: its folder.
-        tokenizer: where the tokenizer.json is now; None for where it was.
+        tokenizer: where the tokenizer.json is now; None if it is where it was.
 
     Raises:
-        BylineError: there is no finished build of this version, or its lists are too damaged to check anything by.
+        BylineError: there is no finished build of this version, or its lists are too damaged to check anything with.
     """
     manifest = read_manifest(out)
     damaged = misfits(manifest)
@@ -98,7 +98,7 @@ def _read_inputs(uri: str) -> tuple[InputNames, np.ndarray]:
         if not table.schema.equals(INPUTS_SCHEMA, check_metadata=False):
             raise ValueError("its columns are not those of the contract")
         if table["file"].to_pylist() != list(range(table.num_rows)):
-            raise ValueError("its files are not numbered one after another")
+            raise ValueError("its files are not numbered in order")
         names = list(zip(table["source"].to_pylist(), table["path"].to_pylist(), strict=True))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise BylineError(

@@ -1,12 +1,12 @@
-"""Sampled documents, from the raw corpus to the shard: tokenized by `tokenizers` alone, compared token by token.
+"""Compares sampled segments of shards with the raw corpus, token by token, tokenized by `tokenizers` alone.
 
 ```
 segment   doc id 4294967299 = file 1, row 3     offset 0     ids 0 22428 27 ...    mask 0 0 0 ...
-raw       file 1, row 3  ->  text, url  ->  BOS prefix tokens EOS and mask  ->  the stage that the segment should be
+raw       file 1, row 3  ->  text, url  ->  BOS prefix tokens EOS and mask  ->  the part that the segment should be
 ```
 
-A record of a source with a `formatter` is formatted anew, and the loss mask of its own tokens follows from its spans.
-Where the condition has `dropout` or `empty`, a document may be laid out without a prefix or with an empty one as well.
+A record of a source with a `formatter` is formatted again, and the loss mask of its own tokens follows from its spans.
+If the condition has `dropout` or `empty`, a document may also have no prefix or an empty one.
 """
 
 import os
@@ -34,9 +34,9 @@ from byline.transforms.scores.scoring import Scorer, score_batch
 from byline.transforms.shards.assembling import PlannedPhase
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
 
-# Files are read side by side; each holds a batch of 64 MiB of text.
+# Files read at the same time; each holds a batch of 64 MiB of text.
 _FILES_AT_ONCE = min(4, os.cpu_count() or 1)
-# Ids with the loss mask of each.
+# (id, loss mask) of each token.
 Tokens = list[tuple[int, int]]
 
 
@@ -56,14 +56,14 @@ class SegmentSample:
 def sample_segments(
     phase: str, path: str, batch: pa.RecordBatch, first: int, keep_below: int
 ) -> Iterator[SegmentSample]:
-    """The segments of a batch whose hash is below a threshold of 2^32; the same ones at every call.
+    """The segments of a batch whose 32-bit hash is below a threshold; the same ones at every call.
 
     Args:
         phase: of the shard.
         path: of the shard.
         batch: of the shard.
         first: number of its first row in the shard.
-        keep_below: 2^32 for all.
+        keep_below: the threshold; 2^32 keeps all segments.
     """
     length = batch["input_ids"].type.list_size
     ids, mask = (batch[name].flatten().to_numpy() for name in ("input_ids", "loss_mask"))
@@ -92,7 +92,7 @@ class DocumentChecker:
         phases: of the plan, by name.
         info: the tokenizer's special ids.
         tokenizer: only its reference library is used.
-        files: the raw input files by file number; None for one that no segment is of.
+        files: the raw input files by file number; None for a file without segments.
         scorers: for templates with classifier labels or scores.
 
     Raises:
@@ -121,17 +121,17 @@ class DocumentChecker:
         }
 
     def check(self, segments: list[SegmentSample]) -> list[str]:
-        """One line for each segment that is not what its document gives."""
+        """One line for each segment that differs from what its document gives."""
         by_file: dict[int, list[SegmentSample]] = defaultdict(list)
         for segment in segments:
             by_file[segment.file].append(segment)
         with ThreadPoolExecutor(_FILES_AT_ONCE) as threads:
-            found = threads.map(lambda item: self._check_file(*item), sorted(by_file.items()))
-            return [problem for problems in found for problem in problems]
+            problems_by_file = threads.map(lambda item: self._check_file(*item), sorted(by_file.items()))
+            return [problem for problems in problems_by_file for problem in problems]
 
     def _check_file(self, number: int, segments: list[SegmentSample]) -> list[str]:
         file = self.files[number]
-        assert file is not None, f"segments of file {number}, which is not there"
+        assert file is not None, f"segments of file {number}, which was not given"
         problems: list[str] = []
         try:
             problems += self._compare_file(file, segments)
@@ -140,36 +140,36 @@ class DocumentChecker:
         return problems
 
     def _compare_file(self, file: InputFile, segments: list[SegmentSample]) -> Iterator[str]:
-        wanted: dict[int, list[SegmentSample]] = defaultdict(list)
+        remaining: dict[int, list[SegmentSample]] = defaultdict(list)
         for segment in segments:
-            wanted[segment.row].append(segment)
+            remaining[segment.row].append(segment)
         for batch in read_batches(file, self.config.sources[file.source]):
-            some = batch.filter(pc.is_in(batch["row"], pa.array(list(wanted), pa.int64())))
-            if some.num_rows:
-                mine = {row: wanted.pop(row) for row in some["row"].to_pylist()}
-                # A function of a user's own for `formatter` need not know of threads.
+            records = batch.filter(pc.is_in(batch["row"], pa.array(list(remaining), pa.int64())))
+            if records.num_rows:
+                by_row = {row: remaining.pop(row) for row in records["row"].to_pylist()}
+                # A user's own `formatter` function need not be thread-safe.
                 with self._comparing:
-                    problems = list(self._compare(some, file, mine))
+                    problems = list(self._compare(records, file, by_row))
                 yield from problems
-            if not wanted:
+            if not remaining:
                 return
-        for row in sorted(wanted):
-            yield f"{wanted[row][0].where}: {file.source}/{file.path} has no row {row}"
+        for row in sorted(remaining):
+            yield f"{remaining[row][0].where}: {file.source}/{file.path} has no row {row}"
 
     def _compare(
-        self, records: pa.RecordBatch, file: InputFile, wanted: dict[int, list[SegmentSample]]
+        self, records: pa.RecordBatch, file: InputFile, by_row: dict[int, list[SegmentSample]]
     ) -> Iterator[str]:
-        """Compares the segments of these records of a file."""
+        """Compares these records of a file with their segments."""
         documents = format_batch(records, self.open_formatters[file.source])
         documents = documents.filter(documents["text"].is_valid())
-        for row in sorted(set(wanted) - set(documents["row"].to_pylist())):
-            yield f"{wanted[row][0].where}: {file.source}/{file.path}, row {row} has no text"
+        for row in sorted(set(by_row) - set(documents["row"].to_pylist())):
+            yield f"{by_row[row][0].where}: {file.source}/{file.path}, row {row} has no text"
         own = [self._own_tokens(documents.slice(number, 1)) for number in range(documents.num_rows)]
         documents = self._with_fields(documents, file.source, own)
-        for phase in sorted({segment.phase for row in documents["row"].to_pylist() for segment in wanted[row]}):
+        for phase in sorted({segment.phase for row in documents["row"].to_pylist() for segment in by_row[row]}):
             prefixes = self._prefixes(documents, file.source, self.phases[phase])
             for row, tokens, prefix in zip(documents["row"].to_pylist(), own, prefixes, strict=True):
-                for segment in wanted[row]:
+                for segment in by_row[row]:
                     if segment.phase == phase and not self._fits(segment, tokens, prefix):
                         yield (
                             f"{segment.where}: the segment at offset {segment.offset} is not what "
@@ -177,7 +177,7 @@ class DocumentChecker:
                         )
 
     def _own_tokens(self, document: pa.RecordBatch) -> Tokens:
-        """Ids and loss of one document's own tokens."""
+        """One document's own tokens, with their loss mask."""
         text = document["text"][0].as_py()
         if "loss_spans" not in document.schema.names:
             return [(token, 1) for token in self.tokenizer.encode_by_reference(text)]
@@ -185,14 +185,14 @@ class DocumentChecker:
         return list(zip(*self.tokenizer.encode_marked_by_reference(text, loss, special), strict=True))
 
     def _with_fields(self, documents: pa.RecordBatch, source: str, own: list[Tokens]) -> pa.RecordBatch:
-        """Adds what templates may name and preparing finds out."""
-        given = self.config.sources[source].score
-        scorers = [scorer for scorer in self.scorers if scorer.name not in given]
-        found = score_batch(extract_metadata(documents), scorers)
+        """Adds the columns made by `byline prepare` that templates may name."""
+        own_scores = self.config.sources[source].score
+        scorers = [scorer for scorer in self.scorers if scorer.name not in own_scores]
+        scored = score_batch(extract_metadata(documents), scorers)
         sizes = pc.cast(pc.binary_length(documents["text"]), pa.int64())
         counts = pa.array([len(tokens) for tokens in own], pa.int32())
-        fields = pa.schema([*found.schema, NUM_BYTES, NUM_TOKENS])
-        return pa.RecordBatch.from_arrays([*found.columns, sizes, counts], schema=fields)
+        fields = pa.schema([*scored.schema, NUM_BYTES, NUM_TOKENS])
+        return pa.RecordBatch.from_arrays([*scored.columns, sizes, counts], schema=fields)
 
     def _prefixes(self, documents: pa.RecordBatch, source: str, phase: PlannedPhase) -> list[list[int]]:
         """The whole prefix of each document."""
@@ -201,16 +201,16 @@ class DocumentChecker:
             return [[]] * documents.num_rows
         begin, end = marker_ids(condition, self.tokenizer)
         texts, codes = filled_prefixes(documents, source, condition, phase.gathering.values)
-        made = [[*begin, *self.tokenizer.encode_by_reference(text), *end] for text in texts]
+        prefixes = [[*begin, *self.tokenizer.encode_by_reference(text), *end] for text in texts]
         unknown = [*begin, *self.tokenizer.encode_by_reference(unknown_prefix(condition)), *end]
         longest = self.config.sequence.length // 2
-        return [made[code] if len(made[code]) <= longest else unknown for code in codes]
+        return [prefixes[code] if len(prefixes[code]) <= longest else unknown for code in codes]
 
     def _fits(self, segment: SegmentSample, own: Tokens, prefix: list[int]) -> bool:
-        """Whether a segment is a part of what its document may be laid out as."""
+        """Whether a segment is part of its document, framed in one of the ways that the phase allows."""
         phase = self.phases[segment.phase]
         condition = phase.gathering.condition
-        found = list(zip(segment.ids.tolist(), segment.mask.tolist(), strict=True))
+        tokens = list(zip(segment.ids.tolist(), segment.mask.tolist(), strict=True))
         prefixes = [prefix]
         if condition is not None and condition.empty > 0:
             begin, end = marker_ids(condition, self.tokenizer)
@@ -219,45 +219,47 @@ class DocumentChecker:
             prefixes.append([])
         position = "before" if condition is None else condition.position
         repeats = phase.policy.repeats_prefix
-        return any(_Form.of(own, one, position, self.info, repeats).has(found, segment.offset) for one in prefixes)
+        return any(
+            _Framed.of(own, choice, position, self.info, repeats).has(tokens, segment.offset) for choice in prefixes
+        )
 
 
 @dataclass(frozen=True)
-class _Form:
-    """A document's whole framed document.
+class _Framed:
+    """A framed document.
 
     Attributes:
-        framed: ids and loss.
-        lead: tokens before the document's own.
-        own: of the document's own tokens, how many.
-        head: what a segment begins with that goes on with the document.
+        tokens: all of its tokens.
+        lead: number of tokens before the document's own.
+        own: number of the document's own tokens.
+        head: tokens at the start of a segment that continues the document.
     """
 
-    framed_length: Tokens
+    tokens: Tokens
     lead: int
     own: int
     head: Tokens
 
     @classmethod
-    def of(cls, own: Tokens, prefix: list[int], position: str, info: TokenizerInfo, repeats: bool) -> "_Form":
-        """Lays out a document; `repeats`: whether a prefix before it is given again."""
+    def of(cls, own: Tokens, prefix: list[int], position: str, info: TokenizerInfo, repeats: bool) -> "_Framed":
+        """Frames a document; `repeats`: whether segments that continue it repeat a prefix before it."""
         is_masked = bool(prefix) and position == "before"
         bos = [] if info.bos_id is None else [(info.bos_id, 0 if is_masked else 1)]
         eos = [] if info.eos_id is None else [(info.eos_id, 1)]
         before = [(token, 0) for token in prefix] if is_masked else []
         after = [] if is_masked else [(token, 1) for token in prefix]
-        framed_length = [*bos, *before, *own, *after, *eos]
-        return cls(framed_length, len(bos) + len(before), len(own), before if repeats else [])
+        tokens = [*bos, *before, *own, *after, *eos]
+        return cls(tokens, len(bos) + len(before), len(own), before if repeats else [])
 
-    def has(self, found: Tokens, offset: int) -> bool:
-        """Whether a segment is a part of the framed document that begins behind `offset` of its own tokens."""
+    def has(self, segment: Tokens, offset: int) -> bool:
+        """Whether a segment is the part of the framed document that begins after `offset` of its own tokens."""
         first = self.lead + offset if offset else 0
-        # Behind the last of its own tokens the offset stands still, to the framed document's end.
-        last = self.lead + offset if offset < self.own else len(self.framed_length) - 1
+        # After the last of its own tokens, the offset stays the same up to the end of the framed document.
+        last = self.lead + offset if offset < self.own else len(self.tokens) - 1
         for start in range(first, last + 1):
-            # What goes on behind a repeated prefix was cut in the prefix or later.
+            # A segment with a repeated prefix continues a document that was cut at the end of its prefix or later.
             head = self.head if start > 0 else []
-            stage = self.framed_length[start : start + len(found) - len(head)]
-            if found == head + stage and (not head or start >= self.lead):
+            part = self.tokens[start : start + len(segment) - len(head)]
+            if segment == head + part and (not head or start >= self.lead):
                 return True
         return False

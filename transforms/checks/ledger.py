@@ -213,8 +213,9 @@ def _check_draws(counted: DrawCounts, rules: _SourceRules) -> Iterator[str]:
         yield f"{counted.special_tokens:,} BOS and EOS, {counted.documents:,} documents have {special} each"
     if not counted.prefix_too_long <= counted.conditioned <= counted.documents:
         yield f"{counted.prefix_too_long:,} long prefixes, {counted.conditioned:,} conditioned of {counted.documents:,}"
-    if counted.discarded.keys() - {policy_of(packing).discards}:
-        yield f"{counted.discarded} discarded, where {packing} discards {policy_of(packing).discards or 'nothing'}"
+    discards = policy_of(packing).discards
+    if counted.discarded.keys() - {discards and discards.name}:
+        yield f"{counted.discarded} discarded, where {packing} discards {discards.name if discards else 'nothing'}"
     if rules.condition is None and (counted.prefix_tokens or counted.conditioned):
         yield f"{counted.prefix_tokens:,} tokens of prefixes in a phase without a condition"
     masked = counted.positions - counted.loss_tokens

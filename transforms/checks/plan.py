@@ -14,8 +14,10 @@ from typing import Any
 from byline.manifest import Manifest, PhaseEntry
 from byline.schemas.config import Config
 from byline.schemas.ledger import Amount, Ledger
+from byline.schemas.mixtures import Mixture
+from byline.schemas.orders import Order
 from byline.schemas.plan import Plan, PlannedStage, shard_path
-from byline.schemas.recipe import Branch, Condition, Mixture, Order, Selection, Stage
+from byline.schemas.recipe import Branch, Condition, Selection, Stage
 
 
 def condition_of(config: Config, phase: PhaseEntry) -> Condition | None:

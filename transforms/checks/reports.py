@@ -1,4 +1,4 @@
-"""What was found in one shard, as a small file: a worker writes it, and whoever sums the shards reads it.
+"""The report on one shard, as a small file: a worker writes it, and the driver, which sums the shards, reads it.
 
 ```
 3.arrow     document (int64)    4294967299  4294967301  ...            doc ids of the shard, each once, sorted
@@ -23,11 +23,11 @@ _KEY = "byline"
 
 @dataclass(frozen=True)
 class SourceCounts:
-    """What the rows of a shard have of one source.
+    """Counts of one source in the rows of a shard.
 
     Attributes:
-        positions, loss_tokens: of its documents, and those whose loss counts.
-        drawn, conditioned: documents that begin in the shard, and those whose first position is masked.
+        positions, loss_tokens: positions of its documents, and those that count in the loss.
+        drawn, conditioned: documents that begin in the shard, and those of them whose first position is masked.
     """
 
     positions: int
@@ -38,7 +38,7 @@ class SourceCounts:
 
 @dataclass(frozen=True)
 class ShardCounts:
-    """What the rows of a shard come to; `sources` has all of a build."""
+    """Counts of the rows of a shard; `sources` has every source of the build."""
 
     rows: int
     padding: int
@@ -46,27 +46,27 @@ class ShardCounts:
     sources: dict[str, SourceCounts]
 
     @classmethod
-    def of(cls, found: RowCounts, file_sources: np.ndarray) -> "ShardCounts":
+    def of(cls, counts: RowCounts, file_sources: np.ndarray) -> "ShardCounts":
         """Sums over input files; `file_sources` is str [files], the source of each."""
-        by_file = (found.positions, found.loss_by_file, found.drawn, found.conditioned)
+        by_file = (counts.positions, counts.loss_by_file, counts.drawn, counts.conditioned)
         sources = {
             str(name): SourceCounts(*(int(values[file_sources == name].sum()) for values in by_file))
             for name in np.unique(file_sources)
         }
-        return cls(found.rows, found.padding, found.loss_tokens, sources)
+        return cls(counts.rows, counts.padding, counts.loss_tokens, sources)
 
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What was found in one shard.
+    """What a check of one shard found.
 
     Attributes:
-        path: of the shard, below the build's folder.
-        counts: of its rows; None where it could not be read.
-        is_whole: whether every row's segments divide it, so that they can be looked at one by one.
-        said: what the shard's metadata says of its contents.
-        problems, row_problems, store_problems: of the file and its metadata, of its rows, and of what the token store
-            gives for it; one line each.
+        path: of the shard, relative to the build's folder.
+        counts: of its rows; None if it could not be read.
+        is_whole: whether every row is exactly covered by its segments, so that these can be checked one by one.
+        said: what the shard's metadata says about its contents.
+        problems, row_problems, store_problems: with the file and its metadata, with its rows, and in comparison with
+            the token store; one line each.
         samples: some of its segments.
     """
 
@@ -101,20 +101,22 @@ def write_report(report: ShardReport, documents: np.ndarray, uri: str) -> None:
 
 
 def read_documents(uri: str) -> np.ndarray:
-    """The doc ids of a file."""
+    """The doc ids of a report file."""
     with open_random(uri) as source:
         return pa.ipc.open_file(source).read_all()["document"].to_numpy()
 
 
 def read_report(uri: str) -> ShardReport:
-    """The report of a file, from its footer alone."""
+    """The report in a file; reads only its footer."""
     with open_random(uri) as source:
         schema = pa.ipc.open_file(source).schema
     values = json.loads(schema.metadata[_KEY.encode()])
     counts = values.pop("counts")
     samples = [
-        SegmentSample(**{**own, "ids": np.array(own["ids"], np.int64), "mask": np.array(own["mask"], np.uint8)})
-        for own in values.pop("samples")
+        SegmentSample(
+            **{**sample, "ids": np.array(sample["ids"], np.int64), "mask": np.array(sample["mask"], np.uint8)}
+        )
+        for sample in values.pop("samples")
     ]
     return ShardReport(
         counts=None if counts is None else _counts_of(counts),

@@ -1,14 +1,13 @@
-"""One finished shard held against the manifest, its own rows, the plan, and what the token store gives for it.
+"""Checks a finished shard against the manifest, its own rows, the plan and the token store.
 
 ```
-manifest entry   sha256, bytes, rows, loss tokens   = of the file
-schema           contract, plan, phase              = of the manifest
+manifest entry   sha256, bytes, rows, loss tokens   = those of the file
+schema           contract, plan, phase              = those of the manifest
 rows             invariants of `rows`, documents of `shuffle_keys`
-token store      assembled once more in memory      = every value of the file
+token store      assembled again in memory          = every value of the file
 ```
 
-Each shard is checked alone, by any worker, and fetched once; `CheckShards` gives numbers of shards to as many as there
-are.
+Each shard is checked on its own, by any worker, and fetched once; `CheckShards` spreads the shards over the workers.
 """
 
 import hashlib
@@ -42,7 +41,7 @@ from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, Planned
 from byline.transforms.shards.gathering import RunIndex
 
 _BLOCK_BYTES = 16 << 20
-# What a damaged Arrow file, or JSON in its footer, raises when it is read.
+# What reading a damaged Arrow file, or damaged JSON in its footer, raises.
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -54,13 +53,13 @@ def row_rules(
     inputs: InputNames,
     input_rows: np.ndarray,
 ) -> RowRules:
-    """What the rows of a shard must keep to.
+    """The rules that the rows of a shard must keep.
 
     Args:
         manifest: of the build.
         config: of the build.
         phase: the shard's phase.
-        planned: the plan's rows of the shard; None where it has none.
+        planned: the plan's rows for the shard; None if it has none.
         inputs: the input files.
         input_rows: int64 [files], records of each.
     """
@@ -82,7 +81,7 @@ def row_rules(
 
 
 def _draws_again(planned: pa.RecordBatch) -> bool:
-    """Whether a shard takes documents of one source in two epochs, so that one may be in it twice."""
+    """Whether a shard takes documents of one source in two epochs, so that it may contain a document twice."""
     pairs = set(zip(planned["source"].to_pylist(), planned["epoch"].to_pylist(), strict=True))
     return len({source for source, _ in pairs}) < len(pairs)
 
@@ -93,10 +92,10 @@ class CheckJob:
 
     Attributes:
         out: the build's folder.
-        tokenizer: where the tokenizer.json is now; None for where it was.
-        work: folder of the reports, another one for each job.
-        sample_below: of 2^32 segments, so many are reported for a comparison with the raw corpora.
-        compares_store: whether `work` has an index of runs to assemble each shard from once more.
+        tokenizer: where the tokenizer.json is now; None if it is where it was.
+        work: folder for the reports, a new one for each job.
+        sample_below: segments whose 32-bit hash is below this are reported, to be compared with the raw corpora.
+        compares_store: whether `work` has an index of runs from which to assemble each shard again.
     """
 
     out: str
@@ -106,7 +105,7 @@ class CheckJob:
     compares_store: bool
 
     def report_uri(self, number: int) -> str:
-        """Where the report of a shard is, by its number in the build."""
+        """The location of a shard's report; `number` counts the build's shards."""
         return join(self.work, f"{number}.arrow")
 
 
@@ -125,13 +124,13 @@ class ShardChecker:
         self.index = RunIndex.read(join(job.work, INDEX_NAME)) if job.compares_store else None
 
     def write_report(self, number: int) -> str:
-        """Checks a shard, by its number in the build, writes what was found, and returns where."""
+        """Checks a shard, given its number in the build, and writes the report; returns the report's uri."""
         uri = self.job.report_uri(number)
         write_report(*self.check(*self.shards[number]), uri)
         return uri
 
     def check(self, phase: PhaseEntry, number: int) -> tuple[ShardReport, np.ndarray]:
-        """What is found in a shard, whose `number` is of the phase, and its doc ids as `write_report` takes them."""
+        """The report on a shard, given its `number` in the phase, and its doc ids as `write_report` takes them."""
         entry, build = phase.shards[number], self.build
         uri = join(build.out, entry.path)
         if not exists(uri):
@@ -164,13 +163,13 @@ class ShardChecker:
         return report, counts.documents
 
     def _samples(self, reader: pa.RecordBatchFileReader, phase: PhaseEntry, entry: ShardEntry) -> list[SegmentSample]:
-        found: list[SegmentSample] = []
+        samples: list[SegmentSample] = []
         first = 0
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number)
-            found += sample_segments(phase.name, entry.path, batch, first, self.job.sample_below)
+            samples += sample_segments(phase.name, entry.path, batch, first, self.job.sample_below)
             first += batch.num_rows
-        return found
+        return samples
 
     def _compare(
         self, reader: pa.RecordBatchFileReader, phase: PhaseEntry, entry: ShardEntry, planned: pa.RecordBatch | None
@@ -182,7 +181,7 @@ class ShardChecker:
         try:
             return compare_with_store(reader, entry, planned, job, self.phases[phase.name], self.index)
         except BylineError as error:
-            # A damaged run says nothing of the other checks.
+            # A damaged run must not fail the other checks.
             return [f"{entry.path}: not compared: {error}"]
 
 
@@ -198,10 +197,10 @@ def _read_shard(
     rules: RowRules,
     problems: list[str],
 ) -> tuple[PhaseLedger, RowCounts]:
-    """What a shard says of its contents, and what its rows come to; `problems` gets what is wrong with the file.
+    """What a shard says of its contents, and the counts of its rows; adds what is wrong with the file to `problems`.
 
     Raises:
-        ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError: it is damaged.
+        ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError: the file is damaged.
     """
     entry = phase.shards[number]
     said = shard_metadata(reader.schema, entry.path)
@@ -211,12 +210,12 @@ def _read_shard(
         raise ValueError(misfit)
     counts, rows = _count(reader, rules)
     problems += [f"{entry.path}: {problem}" for problem in _check_batches(rows, said["rows_per_batch"])]
-    for name, found, expected in (
+    for name, counted, expected in (
         ("rows", counts.rows, entry.rows),
         ("loss tokens", counts.loss_tokens, entry.loss_tokens),
     ):
-        if found != expected:
-            problems.append(f"{entry.path}: {found:,} {name}, the manifest says {expected:,}")
+        if counted != expected:
+            problems.append(f"{entry.path}: {counted:,} {name}, the manifest says {expected:,}")
     return PhaseLedger.of_shard(said), counts
 
 
@@ -227,11 +226,11 @@ def _check_file(path: str, entry: ShardEntry) -> list[str]:
         while block := source.read_buffer(_BLOCK_BYTES):
             digest.update(block)
             size += block.size
-    found = digest.hexdigest()
+    sha256 = digest.hexdigest()
     if size != entry.bytes:
         problems.append(f"{entry.path}: {size:,} bytes, the manifest says {entry.bytes:,}")
-    if found != entry.sha256:
-        problems.append(f"{entry.path}: sha256 {found[:16]}..., the manifest says {entry.sha256[:16]}...")
+    if sha256 != entry.sha256:
+        problems.append(f"{entry.path}: sha256 {sha256[:16]}..., the manifest says {entry.sha256[:16]}...")
     return problems
 
 
@@ -241,7 +240,7 @@ def _check_columns(schema: pa.Schema, manifest: Manifest) -> None:
 
 
 def _count(reader: pa.RecordBatchFileReader, rules: RowRules) -> tuple[RowCounts, list[int]]:
-    """What the rows come to, and how many each record batch has; reads every batch once."""
+    """The counts of all rows, and the number of rows in each record batch; reads every batch once."""
     counter, batch_rows = ShardCounter(rules), []
     for index in range(reader.num_record_batches):
         batch = reader.get_batch(index)
@@ -250,12 +249,12 @@ def _count(reader: pa.RecordBatchFileReader, rules: RowRules) -> tuple[RowCounts
     return counter.finish(), batch_rows
 
 
-def _check_batches(batch_rows: list[int], due: int) -> Iterator[str]:
-    """A reader finds row r in batch r // rows_per_batch, so every batch but the last has as many."""
+def _check_batches(batch_rows: list[int], rows_per_batch: int) -> Iterator[str]:
+    """A reader looks for row r in batch r // rows_per_batch, so every batch but the last must be full."""
     last = len(batch_rows) - 1
     for index, rows in enumerate(batch_rows):
-        if rows > due or rows == 0 or (index < last and rows != due):
-            yield f"record batch {index} has {rows} rows, where {due} make a batch"
+        if rows > rows_per_batch or rows == 0 or (index < last and rows != rows_per_batch):
+            yield f"record batch {index} has {rows} rows, where {rows_per_batch} make a batch"
 
 
 def _check_metadata(
@@ -286,13 +285,13 @@ def compare_with_store(
     phase: PlannedPhase,
     index: RunIndex,
 ) -> list[str]:
-    """Assembles a shard once more in memory and compares every value.
+    """Assembles a shard again in memory and compares every value.
 
     Args:
         reader: of the shard, all of whose batches can be read.
         entry: the shard.
-        rows: the plan's rows of it.
-        job: as it was assembled.
+        rows: the plan's rows for it.
+        job: with which it was assembled.
         phase: the shard's, from the plan.
         index: where the runs are.
     """
@@ -300,10 +299,10 @@ def compare_with_store(
     for expected in shard_batches(rows, job, phase, index):
         if number == reader.num_record_batches:
             return [f"{entry.path}: fewer rows than the token store gives for it"]
-        found = reader.get_batch(number)
+        batch = reader.get_batch(number)
         for name in expected.schema.names:
-            if not found[name].equals(expected[name]):
-                row = _first_difference(found[name], expected[name])
+            if not batch[name].equals(expected[name]):
+                row = _first_difference(batch[name], expected[name])
                 return [f"{entry.path}: row {first + row}: {name} is not what the token store gives for it"]
         first += expected.num_rows
         number += 1
@@ -312,9 +311,9 @@ def compare_with_store(
     return []
 
 
-def _first_difference(found: pa.Array, expected: pa.Array) -> int:
-    common = min(len(found), len(expected))
-    return next((row for row in range(common) if found[row] != expected[row]), common)
+def _first_difference(values: pa.Array, expected: pa.Array) -> int:
+    common = min(len(values), len(expected))
+    return next((row for row in range(common) if values[row] != expected[row]), common)
 
 
 # ---------------------------------------------------------------------------------------------------------------- Beam
@@ -323,8 +322,8 @@ _OPENING = threading.Lock()
 
 
 def open_checker(job: CheckJob) -> ShardChecker:
-    """The process's one checker of a job."""
-    # A worker sets up its threads at once, and each would read plan and lists.
+    """The process's only checker for a job."""
+    # A worker sets up all its threads at the same time, and each would read the plan and the lists.
     with _OPENING:
         return _open_checker(job)
 

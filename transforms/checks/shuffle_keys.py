@@ -1,4 +1,4 @@
-"""Documents held against the plan: each one's shuffle key is hashed anew, and must lie in a range of its shard.
+"""Checks documents against the plan: each one's shuffle key is hashed again, and must lie in a range of its shard.
 
 ```
 shard 3 of conditioned   plan rows   c4 epoch 0  100..199    dclm epoch 0  40..99
@@ -6,14 +6,14 @@ doc ids                  c4 file 0, row 7  ->  shuffle key 150     fine
                          c4 file 0, row 9  ->  shuffle key 270     not planned for this shard
 ```
 
-Ranges of one source and epoch share no document that one model could read twice. So this holds phases apart even where
-epochs repeat, and needs nothing but the output. They may overlap
+Ranges of one source and epoch must share no document that one model could read twice. This keeps phases apart even if
+epochs repeat, and checking it needs only the output. Ranges may overlap
 
 ```
 shuffle keys    0        100       200
-bin 0     |---------|---------|        where their predicates are disjoint, as those of two bins of an order are
-bin 1     |---------|---------|
-branch              |--|               in a branch and the timeline behind where it leaves, and in two branches
+bin 0           |---------|---------|        if their predicates are disjoint, as those of two bins of an order are
+bin 1           |---------|---------|
+branch                    |--|               in a branch and the timeline after it leaves, and in two branches
 ```
 """
 
@@ -31,8 +31,8 @@ from byline.schemas.predicates import Predicate
 from byline.transforms.documents.shuffle_keys import splitmix64
 from byline.transforms.fields.selecting import disjoint
 
-# Of one shard, more lines than this tell a reader nothing new.
-_TOLD = 3
+# More lines than this for one shard would tell the user nothing new.
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class InputNames:
     Attributes:
         names: (source, path) of each.
         sources: str [files].
-        hashes: uint64 [files], what the shuffle keys of a file's records are counted from.
+        hashes: uint64 [files], to which a record's row is added to hash its shuffle key.
     """
 
     names: list[tuple[str, str]]
@@ -56,7 +56,7 @@ class InputNames:
         return cls(names, np.array([source for source, _ in names], object), np.array(hashes, np.uint64))
 
     def shuffle_keys(self, documents: np.ndarray) -> np.ndarray:
-        """The shuffle key (uint64) of each of these doc ids (int64), all of files that are there."""
+        """The shuffle key (uint64) of each doc id (int64); their files must exist."""
         with np.errstate(over="ignore"):
             return splitmix64(self.hashes[documents >> 32] + (documents & (2**32 - 1)).astype(np.uint64))
 
@@ -67,7 +67,7 @@ def check_shuffle_keys(documents: np.ndarray, inputs: InputNames, rows: pa.Recor
     Args:
         documents: int64 [n], the shard's doc ids, each once.
         inputs: the input files.
-        rows: the plan's rows of the shard; None where it has none.
+        rows: the plan's rows for the shard; None if it has none.
     """
     shuffle_key = inputs.shuffle_keys(documents)
     sources = inputs.sources[documents >> 32]
@@ -77,18 +77,18 @@ def check_shuffle_keys(documents: np.ndarray, inputs: InputNames, rows: pa.Recor
         planned |= within & (sources == row["source"])
     strays = documents[~planned]
     problems = []
-    for document in strays[:_TOLD].tolist():
+    for document in strays[:_SHOWN].tolist():
         source, path = inputs.names[document >> 32]
         problems.append(f"row {document & (2**32 - 1)} of {source}/{path} is in it, but not planned for it")
-    if len(strays) > _TOLD:
-        problems.append(f"{len(strays) - _TOLD} more documents are not planned for it")
+    if len(strays) > _SHOWN:
+        problems.append(f"{len(strays) - _SHOWN} more documents are not planned for it")
     return problems
 
 
 def check_ranges(plan: Plan) -> list[str]:
-    """No model reads a document twice in an epoch: one line for each range that takes what an earlier one takes.
+    """Checks that no model reads a document twice in an epoch: one line for each range that repeats an earlier one.
 
-    Costs n log n for n rows of the plan, and n for each kind of row: predicates, and part of the timeline or branch.
+    Takes time n log n for n rows of the plan, and n for each kind of row: predicates, and stretch or branch.
     """
     table = plan.table
     sources = table["source"].combine_chunks().dictionary_encode()
@@ -101,9 +101,9 @@ def check_ranges(plan: Plan) -> list[str]:
     for rows in np.split(np.arange(len(order)), np.flatnonzero((np.diff(keys, axis=0) != 0).any(axis=1)) + 1):
         distinct, kind = np.unique(kinds[rows], axis=0, return_inverse=True)
         clash = _clashes(distinct, predicates, stretches)
-        found = _earlier_clash(low[order[rows]], high[order[rows]], kind.ravel(), clash)
-        for number in np.flatnonzero(found >= 0):
-            first, second = (table.slice(order[rows[n]], 1).to_pylist()[0] for n in (found[number], number))
+        earlier = _earlier_clash(low[order[rows]], high[order[rows]], kind.ravel(), clash)
+        for number in np.flatnonzero(earlier >= 0):
+            first, second = (table.slice(order[rows[n]], 1).to_pylist()[0] for n in (earlier[number], number))
             problems.append(
                 f"plan.arrow: shard {first['shard']} of {first['phase']} and shard {second['shard']} of "
                 f"{second['phase']} take the same shuffle keys of source {first['source']}, epoch {first['epoch']}"
@@ -131,7 +131,7 @@ class _Stretches:
         self.borders = np.array(sorted(set(leaves.values())), np.int64)
         self.branches = {name: len(self.borders) + 1 + number for number, name in enumerate(leaves)}
         count = len(self.borders) + 1 + len(leaves)
-        # Whether one model reads both; the timeline's stretches are all read by one, and a branch's own by another.
+        # Whether some model reads both: one reads all stretches of the timeline, and each branch has its own model.
         self.meet = np.eye(count, dtype=bool)
         self.meet[: len(self.borders) + 1, : len(self.borders) + 1] = True
         for name, number in self.branches.items():
@@ -156,7 +156,7 @@ def _clashes(kinds: np.ndarray, predicates: list[list[Predicate]], stretches: _S
     numbers = np.unique(kinds[:, 0])
     shares = np.ones((len(numbers), len(numbers)), bool)
     for one, first in enumerate(numbers):
-        # With itself too: a bin of an order that no document is in shares none with another row of it.
+        # Each with itself, too: two rows of a bin that no document can be in share no document.
         for other, second in enumerate(numbers[: one + 1]):
             shares[one, other] = shares[other, one] = not disjoint(predicates[first], predicates[second])
     index = np.searchsorted(numbers, kinds[:, 0])
@@ -165,16 +165,16 @@ def _clashes(kinds: np.ndarray, predicates: list[list[Predicate]], stretches: _S
 
 @numba.njit(cache=True, nogil=True)
 def _earlier_clash(low: np.ndarray, high: np.ndarray, kind: np.ndarray, clash: np.ndarray) -> np.ndarray:
-    """For each range, in order of `low`, the number of one before it that it clashes with, or -1; int64 [n]."""
-    found = np.full(len(low), -1, np.int64)
-    # Of each kind, the range so far that goes furthest.
+    """For each range, in order of `low`, the number of an earlier one that it clashes with, or -1; int64 [n]."""
+    earlier = np.full(len(low), -1, np.int64)
+    # For each kind, the range that reaches furthest so far.
     furthest = np.full(len(clash), -1, np.int64)
     for row in range(len(low)):
-        for other in range(len(clash)):
-            held = furthest[other]
-            if held >= 0 and clash[kind[row], other] and high[held] >= low[row]:
-                found[row] = held
+        for other_kind in range(len(clash)):
+            other = furthest[other_kind]
+            if other >= 0 and clash[kind[row], other_kind] and high[other] >= low[row]:
+                earlier[row] = other
                 break
         if furthest[kind[row]] < 0 or high[row] > high[furthest[kind[row]]]:
             furthest[kind[row]] = row
-    return found
+    return earlier

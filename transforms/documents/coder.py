@@ -1,7 +1,7 @@
-"""How elements cross a process border: a record batch as Arrow's IPC stream, schema metadata included.
+"""How elements travel between processes: a record batch as an Arrow IPC stream, schema metadata included.
 
-Without this, Beam pickles a batch with its parent's whole buffers: a slice of one row of a 400 kB batch takes
-400,237 bytes pickled and a few hundred here.
+Without this, Beam pickles a batch with its parent's whole buffers: a one-row slice of a 400 kB batch takes 400,237
+bytes pickled, and a few hundred here.
 """
 
 import apache_beam as beam
@@ -11,7 +11,7 @@ from byline.schemas.documents import InputFile
 
 
 class RecordBatchCoder(beam.coders.Coder):
-    """`pa.RecordBatch` <-> one IPC stream of one batch."""
+    """`pa.RecordBatch` <-> an IPC stream of one batch."""
 
     def encode(self, value: pa.RecordBatch) -> bytes:
         sink = pa.BufferOutputStream()
@@ -23,7 +23,7 @@ class RecordBatchCoder(beam.coders.Coder):
         return pa.ipc.open_stream(encoded).read_next_batch()
 
     def estimate_size(self, value: pa.RecordBatch) -> int:
-        """Bytes in memory. Beam samples sizes on every edge, and would encode the batch to learn its length."""
+        """Bytes in memory. Beam samples sizes on every edge, and would encode the batch to measure it."""
         return value.nbytes
 
     def is_deterministic(self) -> bool:

@@ -1,16 +1,16 @@
-"""What the engine is told of the work while it goes on: Beam's counters, all in the namespace `byline`.
+"""What the engine shows of a running job: Beam's counters, all in the namespace `byline`.
 
 ```
 prepare     runs  documents_read  text_bytes_read  dropped_<reason>  documents_kept  text_bytes_kept  tokens_kept
-            documents_rewritten  rewrite_milliseconds  documents_scored  score_milliseconds
+            documents_formatted  format_milliseconds  documents_scored  score_milliseconds
             documents_filtered  filter_milliseconds
 assemble    shards  sequences  documents_drawn  positions  loss_tokens  padding  tokens_discarded
-both        store_retries   (calls on an object store that were tried again, the client's own tries left out)
+both        store_retries   (retried calls on an object store, without the client's own retries)
 ```
 
-A step adds to them once for each batch or shard that it has written. They are for people who look at a job; the ledger
-and the manifest are made from what the files say. An engine that does a task twice may count it twice, and a file is
-there once.
+A step adds to them once for each batch or shard that it has written. They are for people who watch a job; the ledger
+and the manifest are made from the files themselves, because an engine that repeats a task may count it twice, while
+its file exists once.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ from byline.schemas.store import RunInfo
 from byline.transforms.files import object_store
 
 NAMESPACE = "byline"
-# What no file says.
+# Counters whose values are in no file.
 NOT_IN_LEDGER = frozenset(
     {"documents_formatted", "format_milliseconds", "documents_scored", "score_milliseconds"}
     | {"documents_filtered", "filter_milliseconds", "store_retries"}
@@ -34,33 +34,33 @@ NOT_IN_LEDGER = frozenset(
 
 
 def count(values: Mapping[str, int]) -> None:
-    """Adds to counters, by name, in a step of a pipeline; does nothing outside of one."""
+    """Adds to counters, by name, in a step of a pipeline; does nothing outside one."""
     for name, value in values.items():
         if value:
             Metrics.counter(NAMESPACE, name).inc(value)
 
 
 def count_retries() -> None:
-    """Adds the calls on object stores that this process tried again since it was last asked."""
+    """Counts the object store calls that this process has retried since this was last called."""
     count({"store_retries": object_store.take_retries()})
 
 
 def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """The sums by name, without those that are 0."""
     sums: Counter[str] = Counter()
-    for values in counts:
-        sums.update(values)
+    for addends in counts:
+        sums.update(addends)
     return {name: value for name, value in sums.items() if value}
 
 
 def batch_counts(batch: pa.RecordBatch) -> dict[str, int]:
-    """What a batch of tokenized documents, each batch a run, adds."""
+    """What a batch of tokenized documents adds; each batch becomes one run."""
     text_bytes, tokens = (pc.sum(batch[name]).as_py() or 0 for name in ("num_bytes", "num_tokens"))
     return _run_counts(info_of(batch), batch.num_rows, text_bytes, tokens)
 
 
 def run_counts(run: RunInfo) -> dict[str, int]:
-    """The same from the run that was written."""
+    """As `batch_counts`, from the run that was written."""
     return _run_counts(run, run.rows, run.text_bytes, run.tokens)
 
 

@@ -1,4 +1,4 @@
-"""Copying whole lists of tokens, where Arrow's `take` and `filter` go value by value.
+"""Copies whole lists of tokens, where Arrow's `take` and `filter` go value by value.
 
 ```
 values   a a b c c c      lists 2, 0      into   c c c a a
@@ -20,8 +20,8 @@ def copy_lists(values: np.ndarray, offsets: np.ndarray, numbers: np.ndarray, int
         values: [k].
         offsets: int64 [n + 1], into `values`.
         numbers: int64 [m], of lists.
-        into: of the values' dtype, changed.
-        end: how much of it is filled.
+        into: of the values' dtype; changed.
+        end: how much of `into` is filled.
     """
     for number in numbers:
         size = offsets[number + 1] - offsets[number]
@@ -32,12 +32,12 @@ def copy_lists(values: np.ndarray, offsets: np.ndarray, numbers: np.ndarray, int
 
 @numba.njit(cache=True, nogil=True)
 def scatter_lists(values: np.ndarray, offsets: np.ndarray, into: np.ndarray, starts: np.ndarray) -> None:
-    """Copies every list to a place of its own.
+    """Copies each list to its own start in `into`.
 
     Args:
         values: [k].
         offsets: int64 [n + 1], into `values`.
-        into: of the values' dtype, changed.
+        into: of the values' dtype; changed.
         starts: int64 [n], where in `into` each list begins.
     """
     for number in range(len(starts)):

@@ -1,9 +1,9 @@
-"""Places, orders and other numbers that decide about documents: hashes, never random.
+"""Shuffle keys, orders and the other numbers that decide about documents: hashes, never random.
 
 ```
-shuffle key = splitmix64(mmh3("source/path") + row)     one for each document, the same in every recipe
-order = splitmix64(shuffle key ^ splitmix64(seed, epoch))   its position among the documents of a shard
-tie   = splitmix64(shuffle key ^ constant)              who comes first among equal scores
+shuffle key = splitmix64(mmh3("source/path") + row)               one for each document, the same in every recipe
+order       = splitmix64(shuffle key ^ splitmix64(seed, epoch))   sorts the documents of a shard
+tie         = splitmix64(shuffle key ^ constant)                  sorts documents of equal score
 ```
 
 docs/formats.md has the definitions.
@@ -14,7 +14,8 @@ from fractions import Fraction
 import mmh3
 import numpy as np
 
-# The upper 16 bits of a shuffle key: 65,536 bins a source make a plan exact to a bin's documents, and cost 0.5 MB.
+# Bins are the upper 16 bits of a shuffle key: with 65,536 a source, a plan is exact to the documents of one bin, and
+# they cost 0.5 MB.
 BINS = 1 << 16
 BIN_BITS = 48
 _TIE = np.uint64(0x2545F4914F6CDD1D)
@@ -24,7 +25,7 @@ _EMPTY = np.uint64(0xA24BAED4963EE407)
 
 
 def splitmix64(values: np.ndarray) -> np.ndarray:
-    """The SplitMix64 step (Steele et al. 2014) of each uint64; a bijection, so distinct stay distinct."""
+    """The SplitMix64 step (Steele et al. 2014) of each uint64; a bijection, so distinct values stay distinct."""
     with np.errstate(over="ignore"):
         mixed = values + np.uint64(0x9E3779B97F4A7C15)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -33,7 +34,7 @@ def splitmix64(values: np.ndarray) -> np.ndarray:
 
 
 def shuffle_keys(source: str, path: str, rows: np.ndarray) -> np.ndarray:
-    """Places (uint64) of the documents with these rows (int64) of one input file."""
+    """Shuffle keys (uint64) of the documents in these rows (int64) of one input file."""
     start = np.uint64(mmh3.hash64(f"{source}/{path}".encode(), seed=0, signed=False)[0])
     with np.errstate(over="ignore"):
         return splitmix64(start + rows.astype(np.uint64))
@@ -45,7 +46,7 @@ def shuffle_key_bins(shuffle_keys: np.ndarray) -> np.ndarray:
 
 
 def orders(shuffle_keys: np.ndarray, epochs: np.ndarray, seed: int) -> np.ndarray:
-    """Position (uint64) of each document among those of its shard.
+    """The number (uint64) that each document of a shard is sorted by.
 
     Args:
         shuffle_keys: uint64 [n].
@@ -61,7 +62,7 @@ def ties(shuffle_keys: np.ndarray) -> np.ndarray:
 
 
 def in_sample(shuffle_keys: np.ndarray, threshold: int) -> np.ndarray:
-    """Whether each document is in a sample of the share threshold / 2^32, independent of shuffle key, order and tie."""
+    """Whether each document is in a sample of threshold / 2^32 of them, independent of shuffle key, order and tie."""
     return splitmix64(shuffle_keys ^ _SAMPLE) >> np.uint64(32) < np.uint64(threshold)
 
 
@@ -71,15 +72,15 @@ def dropped_out(orders: np.ndarray, dropout: Fraction) -> np.ndarray:
 
 
 def left_empty(orders: np.ndarray, empty: Fraction) -> np.ndarray:
-    """Whether each document that is not dropped out has a prefix of `begin` and `end` alone, by its order (uint64)."""
+    """Whether each document that is not dropped out gets only `begin` and `end` as its prefix, by order (uint64)."""
     return has_share(orders ^ _EMPTY, empty)
 
 
 def has_share(values: np.ndarray, share: Fraction) -> np.ndarray:
-    """Whether the upper 53 bits of the hash of each uint64 lie in the lowest share of what they can be."""
+    """Whether each uint64 is in the given share of all values: the upper 53 bits of its hash are below share * 2^53."""
     return splitmix64(values) >> np.uint64(11) < np.uint64(share * 2**53 // 1)
 
 
 def circle_offset(seed: int, source: str) -> int:
-    """Where on the circle of shuffle keys a source's stream begins: a multiple of 2^48, so that it turns whole bins."""
+    """The shuffle key at which a source's stream begins (it wraps around); a multiple of 2^48, the start of a bin."""
     return mmh3.hash64(source.encode(), seed=seed, signed=False)[1] >> 48 << 48

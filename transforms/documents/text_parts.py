@@ -1,4 +1,4 @@
-"""Texts made of parts, a column at a time, and lists of spans that say where the parts stand.
+"""Texts made of parts, a column at a time, and lists of spans that say where the parts are.
 
 ```
 parts      "Q: "   ["Why?", "How?"]   "\\n"         joined     "Q: Why?\\n"  "Q: How?\\n"
@@ -29,7 +29,7 @@ def characters(texts: pa.Array) -> np.ndarray:
 
 
 def text_buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """What large_string [n] is made of, without a copy: offsets int64 [n + 1], and uint8 bytes that they point into."""
+    """The buffers of a large_string [n], without a copy: int64 offsets [n + 1], and the uint8 bytes they point into."""
     _, offsets, data = texts.buffers()
     if offsets is None:
         return np.zeros(1, np.int64), np.zeros(0, np.uint8)
@@ -38,18 +38,18 @@ def text_buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def texts_of(borders: np.ndarray, data: np.ndarray) -> pa.Array:
-    """large_string [n] between int64 [n + 1] borders in UTF-8 bytes, without a copy."""
+    """large_string [n], cut out of UTF-8 bytes at int64 borders [n + 1], without a copy."""
     return pa.LargeStringArray.from_buffers(len(borders) - 1, pa.py_buffer(borders), pa.py_buffer(data))
 
 
 def regrouped(texts: pa.Array, counts: np.ndarray) -> pa.Array:
-    """Joins each `counts[i]` texts (without nulls) that follow one another to one; no text is copied."""
+    """Joins each next `counts[i]` texts (without nulls) into one; no text is copied."""
     borders, data = text_buffers(texts)
     return texts_of(borders[np.concatenate([[0], np.cumsum(counts)])], data)
 
 
 def flat_lists(lists: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """The items of list [n] one after another (int64), and offsets into them, int64 [n + 1]; a null is empty."""
+    """All items of a list [n] (int64), and offsets into them, int64 [n + 1]; a null counts as empty."""
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     items = lists.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
     return items, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
@@ -64,7 +64,7 @@ def span_lists(
         rows: the row of each span, int [spans], ascending.
         starts, ends: int [spans].
         num_rows: rows of the column.
-        missing: bool [num_rows], rows that are null and have no span.
+        missing: bool [num_rows], rows that are null; they have no spans.
     """
     offsets = 2 * np.searchsorted(rows, np.arange(num_rows + 1))
     items = np.stack([starts, ends], axis=1).reshape(-1)
@@ -75,7 +75,7 @@ def span_lists(
 
 
 def byte_positions(texts: pa.Array, positions: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Positions in characters as positions in the bytes below all texts.
+    """Converts positions in characters to positions in the byte buffer of all texts.
 
     Args:
         texts: large_string [n] without nulls.
@@ -83,34 +83,34 @@ def byte_positions(texts: pa.Array, positions: np.ndarray, offsets: np.ndarray) 
         offsets: into `positions`, int64 [n + 1].
 
     Returns:
-        int64 [positions], as the offsets of `texts` count.
+        int64 [positions], counted like the offsets of `texts`.
     """
     borders, data = text_buffers(texts)
-    found = np.empty(len(positions), np.int64)
-    _walk(data, borders, characters(texts) == np.diff(borders), positions, offsets, found)
-    return found
+    in_bytes = np.empty(len(positions), np.int64)
+    _convert_positions(data, borders, characters(texts) == np.diff(borders), positions, offsets, in_bytes)
+    return in_bytes
 
 
 @numba.njit(cache=True, nogil=True)
-def _walk(
+def _convert_positions(
     data: np.ndarray,
     borders: np.ndarray,
     is_ascii: np.ndarray,
     positions: np.ndarray,
     offsets: np.ndarray,
-    found: np.ndarray,
+    in_bytes: np.ndarray,
 ) -> None:
     for row in range(len(is_ascii)):
-        at, character = borders[row], 0
+        byte, character = borders[row], 0
         for index in range(offsets[row], offsets[row + 1]):
-            wanted = positions[index]
+            target = positions[index]
             if is_ascii[row]:
-                found[index] = borders[row] + wanted
+                in_bytes[index] = borders[row] + target
                 continue
-            while character < wanted:
-                at += 1
-                # A byte 10xxxxxx goes on with a character.
-                while at < borders[row + 1] and data[at] & 0xC0 == 0x80:
-                    at += 1
+            while character < target:
+                byte += 1
+                # A byte 10xxxxxx continues a character.
+                while byte < borders[row + 1] and data[byte] & 0xC0 == 0x80:
+                    byte += 1
                 character += 1
-            found[index] = at
+            in_bytes[index] = byte

@@ -1,25 +1,25 @@
-"""What the readers of every layout share: a raw value as a field of the configured type, and malformed records.
+"""What the readers of all layouts share: raw values converted to a field's configured type, and malformed records.
 
 ```
-raw value           string       int      float, score     bool
-"3"                 "3"          3        3.0              null
-3.0                 "3.0"        3        3.0              null
-"true"              "true"       null     null             true
-[1, {"a": null}]    [1,{"a":null}]   null null             null
+raw value           string           int      float, score     bool
+"3"                 "3"              3        3.0              null
+3.0                 "3.0"            3        3.0              null
+"true"              "true"           null     null             true
+[1, {"a": null}]    [1,{"a":null}]   null     null             null
 ```
 
 | field of type | gets |
 |---|---|
 | string | a string as it is, any other value as its JSON text |
-| int | an integer of 64 bits, a whole number up to 2^53 (`3.0`), or a string that is one |
-| float, a score | a finite number, or a string that is one; -0 is 0; a score is rounded last |
-| bool | `true`, `false`, or those as strings |
+| int | an integer of 64 bits, a whole number up to 2^53 (`3.0`), or a string that is one of these |
+| float, a score | a finite number, or a string that is one; -0 becomes 0; a score is rounded last |
+| bool | `true`, `false`, or these as strings |
 | any | null for anything else |
 
-A string is a number where it is written as JSON writes one: no space, no `+`, no leading zero, no NaN.
+A string is a number if it is written as in JSON: no space, no `+`, no leading zero, no NaN.
 
-The columns that a document is made of (`CONTENTS`) are stricter: what is neither of their type nor null makes a record
-malformed. Messages are a list of objects, of which these are read:
+The columns that make a document (`CONTENTS`) are stricter: a value that is neither null nor of their type makes the
+record malformed. Messages are a list of objects; these keys of each are read:
 
 ```
 {"role": "user", "content": "Hi"}   {"from": "human", "value": "Hi"}   {"name": "x"}
@@ -43,12 +43,12 @@ from byline.schemas.documents import MESSAGES
 
 # The columns that hold a document's text.
 CONTENTS = ("text", "messages", "question", "answer")
-# What is read of a message, in order of precedence.
+# The keys that are read of a message, in order of precedence.
 ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value")
 MESSAGE_KEYS = (*ROLE_KEYS, *CONTENT_KEYS)
 RAW_MESSAGES = pa.list_(pa.struct([(key, pa.string()) for key in MESSAGE_KEYS]))
 
-# Columns as configured, with a mask of the records that are malformed (their values are null).
+# Columns as configured, and a mask of the malformed records, whose values are null.
 Records = tuple[pa.RecordBatch, np.ndarray]
 
 
@@ -56,9 +56,9 @@ Records = tuple[pa.RecordBatch, np.ndarray]
 
 
 def converter(kind: pa.DataType) -> Callable[[Any], Any]:
-    """What makes a value of `kind` (string, int64, float64, float32, bool) from any other, or None where it cannot.
+    """A function that converts any value to `kind` (string, int64, float64, float32, bool), or to None if it cannot.
 
-    A float is given as a double, infinite ones as well; `finite` rounds and clears a column of them.
+    Floats come out as doubles, infinite ones too; `finite` then rounds a whole column and clears those.
     """
     if pa.types.is_string(kind):
         return _as_string
@@ -114,19 +114,19 @@ def _number(text: str) -> int | float | None:
 
 
 def field_at(record: pa.RecordBatch, path: list[str]) -> pa.Array:
-    """The column a path leads to; null where a struct on the way is."""
+    """The column that a path leads to; null where a struct on the way is null."""
     values = record.column(path[0])
     return pc.struct_field(values, path[1:]) if len(path) > 1 else values
 
 
 def finite(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Rounds doubles to `kind`; NaN and infinite ones become null, -0 becomes 0."""
+    """Rounds doubles to `kind`; NaN and infinities become null, -0 becomes 0."""
     rounded = pc.add(values.cast(kind), pa.scalar(0, kind))
     return pc.if_else(pc.is_finite(rounded), rounded, pa.scalar(None, kind))
 
 
 def as_messages(raw: pa.Array) -> pa.Array:
-    """Lists of structs that have any of `MESSAGE_KEYS` as strings, as a column `messages`."""
+    """A column `messages` from lists of structs that have some of `MESSAGE_KEYS`, as strings."""
     lengths = pc.fill_null(pc.list_value_length(raw), 0).to_numpy(zero_copy_only=False)
     messages = raw.flatten()
     children = [_first_of(messages, ROLE_KEYS), _first_of(messages, CONTENT_KEYS)]
@@ -136,16 +136,18 @@ def as_messages(raw: pa.Array) -> pa.Array:
 
 
 def _first_of(messages: pa.Array, keys: tuple[str, ...]) -> pa.Array:
-    """The first of these fields that each struct has; null where it has none."""
-    have = [pc.struct_field(messages, key) for key in keys if messages.type.get_field_index(key) >= 0]
-    return pc.coalesce(*(values.cast(pa.string()) for values in have)) if have else pa.nulls(len(messages), pa.string())
+    """The first of these fields that is not null in each struct; null where none is."""
+    fields = [pc.struct_field(messages, key) for key in keys if messages.type.get_field_index(key) >= 0]
+    if not fields:
+        return pa.nulls(len(messages), pa.string())
+    return pc.coalesce(*(values.cast(pa.string()) for values in fields))
 
 
 # --- malformed records
 
 
 def malformed_mask(reasons: Mapping[int, str], rows: int) -> np.ndarray:
-    """A mask, bool[rows], of the records that have a reason."""
+    """A mask, bool [rows], of the records that `reasons` has a reason for."""
     mask = np.zeros(rows, bool)
     mask[list(reasons)] = True
     return mask
@@ -154,11 +156,11 @@ def malformed_mask(reasons: Mapping[int, str], rows: int) -> np.ndarray:
 def malformed_error(file: str, source: str, where: str, reason: str) -> BylineError:
     """The error for a malformed record."""
     return BylineError(
-        f"{file}: {where}: {reason}; mend the file, or set `malformed: drop` for source {source!r} "
+        f"{file}: {where}: {reason}; fix the file, or set `malformed: drop` for source {source!r} "
         "to drop such records and count them"
     )
 
 
 def missing_advice(source: str, name: str) -> str:
-    """What to do where a file does not have one of `CONTENTS`."""
+    """What to do if a file lacks one of `CONTENTS`."""
     return f"name the right one in sources.{source}.fields.{name}"

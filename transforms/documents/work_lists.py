@@ -1,7 +1,7 @@
-"""The beginning of each pipeline: a list in a file, so that the graph is as small for 30,000 inputs as for one.
+"""The start of each pipeline: a list in a file, so that the graph is as small for 30,000 inputs as for one.
 
 ```
-Create([path of the list]) | ReadList        ->  one element for each line
+Create([path of the list]) | ReadLines        ->  one element a line
 ```
 """
 
@@ -47,7 +47,7 @@ class _ReadList(beam.PTransform):
     """The elements of a list, spread over the workers.
 
     Args:
-        uri: where the list is.
+        uri: the location of the list.
     """
 
     fn: type[beam.DoFn]
@@ -72,7 +72,7 @@ class ListInputs(_ReadList):
 
 
 class ListRuns(_ReadList):
-    """A list of paths of runs -> paths."""
+    """A list of paths of runs -> the paths."""
 
     fn = _ReadTextsFn
 
@@ -84,7 +84,7 @@ class ListGroups(_ReadList):
 
 
 class ListShards(_ReadList):
-    """A list of numbers of shards -> the numbers, as text."""
+    """A list of shard numbers -> the numbers, as text."""
 
     fn = _ReadTextsFn
 

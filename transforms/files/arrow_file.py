@@ -1,14 +1,14 @@
-"""Where the buffers of an uncompressed Arrow IPC file lie, so that a part of a column can be read alone.
+"""Where the buffers of an uncompressed Arrow IPC file lie, so that part of a column can be read on its own.
 
 ```
 file       ARROW1  schema  batch 0  batch 1  ...  footer  length of the footer  ARROW1
 footer     the schema, and where each batch begins
-batch      message  body              message   rows, nulls of each column, where each buffer lies in the body
-body       place  row  ...  tokens    tokens    offsets, values
+batch      message  body                    message   rows, nulls of each column, where each buffer lies in the body
+body       shuffle_key  row  ...  tokens    tokens    offsets, values
 ```
 
 The format is public and stable (https://arrow.apache.org/docs/format/Columnar.html): footer and message are
-flatbuffers, of which only these fields are read. pyarrow itself can leave out whole columns, but no rows of a batch.
+flatbuffers, of which only these fields are read. pyarrow can skip whole columns, but not rows of a batch.
 """
 
 from collections.abc import Callable
@@ -18,75 +18,75 @@ import numpy as np
 import pyarrow as pa
 
 _MAGIC = b"ARROW1"
-# The length of the footer (int32) and the magic are the last of the file.
+# A file ends with the length of its footer (int32) and the magic.
 END_BYTES = 4 + len(_MAGIC)
 # Before a message: four bytes 0xFF, then its length (int32).
 PREFIX_BYTES = 8
-# What a reader of the footer expects before it, of which it reads nothing.
-_NOTHING_BEFORE = bytes(64)
+# pyarrow expects a file before the footer, but reads none of it to get the schema.
+_BLANK_FILE = bytes(64)
 
 # Numbers of the fields in Arrow's flatbuffers (format/File.fbs, Message.fbs).
 _FOOTER_BATCHES = 3
 _MESSAGE_HEADER = 2
 _BATCH_ROWS, _BATCH_NODES, _BATCH_BUFFERS, _BATCH_COMPRESSION = range(4)
 
-# Bytes of the body of a batch from one offset to another.
+# Bytes of a batch's body from one offset to another.
 ReadBody = Callable[[int, int], pa.Buffer]
 
 
 class _Table:
-    """A table of a flatbuffer: fields by number, of which any may be absent."""
+    """A table of a flatbuffer: fields by number, any of which may be absent."""
 
-    def __init__(self, data: bytes, at: int) -> None:
+    def __init__(self, data: bytes, start: int) -> None:
         self._data = data
-        self._at = at
-        self._fields = at - _int(data, at, 4)
+        self._start = start
+        self._fields = start - _int(data, start, 4)
 
     @classmethod
     def root(cls, data: bytes) -> "_Table":
         return cls(data, _int(data, 0, 4))
 
-    def place(self, number: int) -> int | None:
-        """Where the field's value lies."""
+    def offset(self, number: int) -> int | None:
+        """Where the field's value lies in the flatbuffer; None if the field is absent."""
         slot = 4 + 2 * number
         if slot >= _int(self._data, self._fields, 2):
             return None
         offset = _int(self._data, self._fields + slot, 2)
-        return self._at + offset if offset else None
+        return self._start + offset if offset else None
 
     def number(self, number: int) -> int:
-        """A field of 64 bits; 0 where it is absent."""
-        place = self.place(number)
-        return 0 if place is None else _int(self._data, place, 8)
+        """A field of 64 bits; 0 if it is absent."""
+        offset = self.offset(number)
+        return 0 if offset is None else _int(self._data, offset, 8)
 
     def table(self, number: int) -> "_Table":
-        place = self.place(number)
-        if place is None:
+        offset = self.offset(number)
+        if offset is None:
             raise ValueError(f"its flatbuffer has no field {number}")
-        return _Table(self._data, place + _int(self._data, place, 4))
+        return _Table(self._data, offset + _int(self._data, offset, 4))
 
     def structs(self, number: int, words: int) -> np.ndarray:
-        """int64 [n, words]: a list of structs of so many words of 64 bits."""
-        place = self.place(number)
-        if place is None:
+        """int64 [n, words]: a list of n structs, each of `words` 64-bit words."""
+        offset = self.offset(number)
+        if offset is None:
             return np.zeros((0, words), np.int64)
-        start = place + _int(self._data, place, 4)
+        start = offset + _int(self._data, offset, 4)
         count = _int(self._data, start, 4)
         return np.frombuffer(self._data, "<i8", count * words, start + 4).reshape(count, words)
 
 
-def _int(data: bytes, at: int, size: int) -> int:
-    return int.from_bytes(data[at : at + size], "little", signed=size > 2)
+def _int(data: bytes, offset: int, size: int) -> int:
+    return int.from_bytes(data[offset : offset + size], "little", signed=size > 2)
 
 
 def footer_size(end: bytes) -> int:
-    """How many bytes at the end of a file its footer takes, with what follows it.
+    """How many bytes from a file's end its footer begins.
 
     Args:
         end: at least the last `END_BYTES` of the file.
 
     Raises:
-        ValueError: the file is no Arrow IPC file.
+        ValueError: the file is not an Arrow IPC file.
     """
     if len(end) < END_BYTES or not end.endswith(_MAGIC):
         raise ValueError("not an Arrow IPC file")
@@ -101,7 +101,7 @@ def read_footer(end: bytes) -> tuple[pa.Schema, np.ndarray]:
     """
     footer = end[len(end) - footer_size(end) :]
     batches = _Table.root(footer).structs(_FOOTER_BATCHES, 3)
-    return pa.ipc.open_file(pa.py_buffer(_NOTHING_BEFORE + footer)).schema, batches[:, 0].copy()
+    return pa.ipc.open_file(pa.py_buffer(_BLANK_FILE + footer)).schema, batches[:, 0].copy()
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ class BatchLayout:
 
     Attributes:
         rows: in the batch.
-        body: where the body begins, counted from the batch's first byte.
-        nodes: int64 [nodes, 2], length and nulls of each column and of each list's values, depth first.
+        body: where the body begins, in bytes from the batch's start.
+        nodes: int64 [nodes, 2], length and null count of each column and of each list's values, depth first.
         buffers: int64 [buffers, 2], offset in the body and length of each buffer, in the same order.
     """
 
@@ -122,19 +122,19 @@ class BatchLayout:
 
     def extent(self, column: "Column") -> tuple[int, int]:
         """Where a column's buffers begin and end in the body."""
-        mine = self.buffers[column.buffer : column.buffer + buffer_count(column.type)]
-        return int(mine[0, 0]), int(mine[-1].sum())
+        buffers = self.buffers[column.buffer : column.buffer + buffer_count(column.type)]
+        return int(buffers[0, 0]), int(buffers[-1].sum())
 
     def array(self, column: "Column", read: ReadBody) -> pa.Array:
         """A whole column, from the bytes of its buffers."""
         return self._array(column.type, column.node, column.buffer, read)
 
     def _array(self, kind: pa.DataType, node: int, buffer: int, read: ReadBody) -> pa.Array:
-        own = _own_buffers(kind)
-        buffers = [self._buffer(number, read) for number in range(buffer, buffer + own)]
-        children = [self._array(kind.value_type, node + 1, buffer + own, read)] if _is_list(kind) else None
+        children_start = buffer + _own_buffers(kind)
+        buffers = [self._buffer(number, read) for number in range(buffer, children_start)]
+        children = [self._array(kind.value_type, node + 1, children_start, read)] if _is_list(kind) else None
         length, nulls = self.nodes[node].tolist()
-        # Without nulls the first buffer, which says where they are, is left out.
+        # The first buffer is the validity bitmap, which a column without nulls does without.
         buffers[0] = buffers[0] if nulls else None
         return pa.Array.from_buffers(kind, length, buffers, nulls, 0, children)
 
@@ -151,7 +151,7 @@ def message_size(head: bytes) -> int:
 
 
 def read_batch_layout(head: bytes) -> BatchLayout:
-    """Reads a message.
+    """Reads the message of a record batch.
 
     Args:
         head: at least the first `message_size` bytes of the batch.
@@ -161,7 +161,7 @@ def read_batch_layout(head: bytes) -> BatchLayout:
     """
     size = message_size(head)
     batch = _Table.root(head[PREFIX_BYTES:size]).table(_MESSAGE_HEADER)
-    if batch.place(_BATCH_COMPRESSION) is not None:
+    if batch.offset(_BATCH_COMPRESSION) is not None:
         raise ValueError("its buffers are compressed")
     return BatchLayout(
         rows=batch.number(_BATCH_ROWS),
@@ -173,7 +173,7 @@ def read_batch_layout(head: bytes) -> BatchLayout:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a schema: its name and type, and the numbers of its first node and buffer in every batch."""
+    """A column of a schema: its name and type, and the numbers of its first node and first buffer in every batch."""
 
     name: str
     type: pa.DataType
@@ -185,7 +185,7 @@ def columns_of(schema: pa.Schema) -> list[Column]:
     """All columns of a schema.
 
     Raises:
-        ValueError: one has a type that is not read here (a dictionary, a struct).
+        ValueError: one has a type that cannot be read here (a dictionary, a struct).
     """
     columns, node, buffer = [], 0, 0
     for field in schema:
@@ -195,7 +195,7 @@ def columns_of(schema: pa.Schema) -> list[Column]:
 
 
 def buffer_count(kind: pa.DataType) -> int:
-    """How many buffers a column of a type has."""
+    """How many buffers a column of this type has, those of a list's values included."""
     return _own_buffers(kind) + (buffer_count(kind.value_type) if _is_list(kind) else 0)
 
 
@@ -204,7 +204,7 @@ def _node_count(kind: pa.DataType) -> int:
 
 
 def _own_buffers(kind: pa.DataType) -> int:
-    """Nulls, then values or offsets; of texts both."""
+    """How many buffers the type itself has: nulls, then values or offsets (strings have both)."""
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return 3
     if _is_list(kind) or (pa.types.is_primitive(kind) and not pa.types.is_dictionary(kind)):

@@ -1,9 +1,9 @@
-"""Files that a library opens by path, wherever they are: on a disk as they are, of an object store a copy.
+"""Local paths for libraries that open files only by path: a file on a disk is itself, an object is copied.
 
 ```
 model.bin               -> model.bin
-s3://bucket/model.bin   -> $TMPDIR/byline-copies-k3x9/0-model.bin     `local_copy`: once, deleted when the process ends
-s3://bucket/0.arrow     -> $TMPDIR/byline-copy-p51c                   `fetched`: deleted when the block ends
+s3://bucket/model.bin   -> $TMPDIR/byline-copies-k3x9/0-model.bin     `local_copy`: once, until the process ends
+s3://bucket/0.arrow     -> $TMPDIR/byline-copy-p51c                   `fetched`: until the block ends
 ```
 """
 
@@ -27,7 +27,7 @@ _lock = threading.Lock()
 
 
 def local_copy(uri: str) -> str:
-    """The path of a file on this machine.
+    """A path to the file on this machine.
 
     Raises:
         BylineError: there is no such file, it may not be read, or this machine has no room for it.
@@ -42,7 +42,7 @@ def local_copy(uri: str) -> str:
 
 @contextmanager
 def fetched(uri: str) -> Iterator[str]:
-    """The path of a file on this machine for the block, read from an object store once; errors as `local_copy`."""
+    """A path to the file on this machine for the block; an object is downloaded once. Errors as `local_copy`."""
     if not is_object_address(uri):
         yield uri
         return
@@ -63,7 +63,7 @@ def _fetch(uri: str, name: str) -> str:
     try:
         _copy(uri, path)
     except BaseException:
-        # Its room is wanted.
+        # Half a copy must not take up room.
         with suppress(OSError):
             os.unlink(path)
         raise

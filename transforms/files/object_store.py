@@ -1,15 +1,15 @@
-"""Object stores (`s3://`, `gs://`) as a file system that tries again, reads in ranges and writes whole objects only.
+"""Object stores (`s3://`, `gs://`) as a file system that retries, reads in ranges and writes only whole objects.
 
 ```
-read 20 MiB at 0      GET bytes 0..8M    GET 8M..16M    GET 16M..20M       at the same time, each tried again by itself
+read 20 MiB at 0      GET bytes 0..8M    GET 8M..16M    GET 16M..20M       at the same time, each retried on its own
                                          503, wait, GET 8M..16M
-write                 a file on the local disk  ->  one PUT or one multi-part upload  ->  the object, all of it
+write                 a file on the local disk  ->  one PUT or one multi-part upload  ->  the whole object
 ```
 
-An object has no name before it is whole, so there is nothing to rename; an upload that fails leaves no object and
-keeps the old one. Nothing here makes folders: they are only what names have in common.
+An object appears only once it is complete, so there is nothing to rename; a failed upload leaves the old object, or
+none. Nothing here makes folders: in an object store they are only common beginnings of names.
 
-`byline.object_stores` has addresses, clients and the tries.
+`byline.object_stores` has addresses, clients and the retries.
 """
 
 import os
@@ -26,52 +26,52 @@ from pyarrow import fs
 from byline import object_stores
 from byline.object_stores import ObjectFile, RangeFile, address
 
-# Large enough that the wait for an answer is small beside the transfer, small enough to be worth reading again.
+# Large enough that latency is small beside the transfer, small enough that a retry costs little.
 RANGE_BYTES = 8 << 20
-# A read of one caller never has more ranges under way than this; what it holds is the bytes it was asked for.
+# One caller's read has at most this many ranges under way; it holds only the bytes that it was asked for.
 _READERS = 8
-# Small reads wait for an answer (30 ms) far longer than they work, so many are under way at the same time.
+# Small reads spend far more time waiting for an answer (30 ms) than working, so many run at the same time.
 AT_ONCE = 64
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-# One entry for each, because neither adding to it nor taking from it needs a lock.
+# One entry for each retry, because neither appending to a deque nor popping from it needs a lock.
 _retries: deque[str] = deque()
 
 
 def take_retries() -> int:
-    """How many calls this process tried again since this was last called."""
-    number = 0
+    """How many retries this process made since this was last called."""
+    count = 0
     while _retries:
         _retries.pop()
-        number += 1
-    return number
+        count += 1
+    return count
 
 
 def resolve(uri: str) -> tuple[fs.FileSystem, str]:
-    """The file system of an address, and `bucket/key`; equal for all addresses of one store.
+    """The file system of an address, and `bucket/key`; file systems of the same store compare equal.
 
     Raises:
         BylineError: the address has options, a user or no bucket, or the region of its bucket cannot be found.
     """
     scheme, path = object_stores.split_address(uri)
-    # The client opens as many connections as Arrow has threads for this, 8 or the 25 that it takes at least.
+    # The client opens as many connections as Arrow has I/O threads (8 by default), but at least 25.
     if pa.io_thread_count() < AT_ONCE:
         pa.set_io_thread_count(AT_ONCE)
     return fs.PyFileSystem(_Retrying(scheme, object_stores.client(scheme, path, writes=True))), path
 
 
 def upload(filesystem: fs.PyFileSystem, path: str, file: BinaryIO) -> None:
-    """Writes a local file as an object that appears, or replaces the old one, when all of it is there.
+    """Uploads a local file as an object that appears, or replaces the old one, only once it is complete.
 
     Args:
         filesystem: from `resolve`.
         path: `bucket/key`.
-        file: the local file, open for reading; it needs no name.
+        file: the local file, open for reading; it may be unlinked already.
 
     Raises:
-        BylineError: it did not succeed; the object is what it was before.
+        BylineError: the upload failed; the object is what it was before.
     """
     handler = filesystem.handler
     # An empty file cannot be mapped.
@@ -79,21 +79,21 @@ def upload(filesystem: fs.PyFileSystem, path: str, file: BinaryIO) -> None:
     content = pa.py_buffer(b"" if is_empty else mmap(file.fileno(), 0, access=ACCESS_READ))
 
     def put() -> None:
-        # One write: the client completes an upload even from a destructor, so no half of it may ever be handed over.
+        # One write: the client completes an upload even in its destructor, so it must never hold only half of it.
         try:
             sink = handler.store.open_output_stream(path, compression=None, buffer_size=None)
             sink.write(content)
             sink.close()
         except FileNotFoundError as error:
-            # Of the upload: an earlier try finished it, and its answer was lost.
+            # It is the upload that is not found: an earlier try finished it, and the answer was lost.
             raise OSError(str(error)) from None
 
-    # In another thread, where Ctrl-C cannot come between opening and writing and leave an empty object.
+    # In another thread, so that Ctrl-C cannot interrupt between opening and writing and leave an empty object.
     _pool().submit(handler.retry, path, "written", put).result()
 
 
 def open_ranges(uri: str) -> ObjectFile:
-    """Opens an object for small reads; one request, which tells its size.
+    """Opens an object for small reads; one request, to learn its size.
 
     Raises:
         FileNotFoundError: there is none.
@@ -109,9 +109,9 @@ def in_order(
     """`map` with up to `AT_ONCE` calls under way.
 
     Args:
-        call: waits for no other call of these threads.
-        items: taken as room is made, so that no more than `AT_ONCE` answers wait to be asked for.
-        threads: others than those that all callers of this process share, for calls that wait for calls of those.
+        call: must not wait for another call that runs in these threads.
+        items: taken only as answers are taken, so that at most `AT_ONCE` answers are held.
+        threads: instead of those that this process shares, for calls that wait for calls in the shared ones.
     """
     threads = threads or _callers()
     waiting: deque[Future[Answer]] = deque()
@@ -128,7 +128,7 @@ def in_order(
 
 
 class _Retrying(fs.FileSystemHandler):
-    """Every call on an object store, tried again; writing is left to `upload`."""
+    """Retries every call on an object store; writing is left to `upload`."""
 
     def __init__(self, scheme: str, store: fs.FileSystem) -> None:
         self.scheme = scheme
@@ -141,7 +141,7 @@ class _Retrying(fs.FileSystemHandler):
         return hash(self.scheme)
 
     def retry(self, path: str, what: str, call: Callable[[], Answer]) -> Answer:
-        """As `object_stores.retry`; counts the further tries."""
+        """As `object_stores.retry`; counts the retries."""
         return object_stores.retry(address(self.scheme, path), what, call, lambda: _retries.append(path))
 
     def get_type_name(self) -> str:
@@ -164,7 +164,7 @@ class _Retrying(fs.FileSystemHandler):
         return pa.PythonFile(_Ranges(self.open_ranges(path)), mode="r")
 
     def open_input_stream(self, path: str) -> pa.NativeFile:
-        # As ranges too: a stream that is cut could not go on where it was.
+        # In ranges too: a stream that is cut off could not resume.
         return self.open_input_file(path)
 
     def delete_file(self, path: str) -> None:
@@ -177,11 +177,11 @@ class _Retrying(fs.FileSystemHandler):
         try:
             self.retry(path, "deleted", call)
         except FileNotFoundError:
-            # An earlier try did it and its answer was lost.
+            # An earlier try deleted it, and the answer was lost.
             return
 
     def create_dir(self, path: str, recursive: bool) -> None:
-        """Does nothing; a folder of its own would be an empty object."""
+        """Does nothing; a folder would be an empty object."""
 
     def delete_dir_contents(self, path: str, missing_dir_ok: bool) -> None:
         raise NotImplementedError
@@ -220,5 +220,5 @@ def _callers() -> ThreadPoolExecutor:
 
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
-    """Threads for ranges and uploads of this process; what runs in them never waits for another of them."""
+    """Threads for this process's range reads and uploads; none of them ever waits for another."""
     return ThreadPoolExecutor(_READERS, "byline-object-store")

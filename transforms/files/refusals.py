@@ -1,12 +1,12 @@
-"""A disk that refuses to be written: full, read-only, not this user's. Each refusal is one line that names the file.
+"""A disk that refuses a write because it is full, read-only or another user's: each is one line that names the file.
 
 ```
 out/a.arrow: cannot be written (No space left on device); make room there and run the same command again: ...
 s3://bucket/a: cannot be kept in /tmp (No space left on device); make room there or set TMPDIR to another folder, ...
 ```
 
-Whoever writes a file runs inside the block of `storage.write_file`, and may fail to read another one there. So it is
-the file itself (`Sink`) that tells what was refused, and an `OSError` of the block stays what it is.
+The code inside a `storage.write_file` block may also fail to read another file. So the file being written (`Sink`)
+reports its own errors, and any other `OSError` in the block is left as it is.
 """
 
 import errno
@@ -21,37 +21,37 @@ import pyarrow as pa
 
 from byline.errors import BylineError
 
-_AGAIN = "and run the same command again: what is whole stays"
+_AGAIN = "and run the same command again: what is finished is kept"
 _ROOM = f"make room there {_AGAIN}"
-_NO_FOLDER = "there is a file where a folder is expected: choose another place"
+_NO_FOLDER = "there is a file where a folder is expected: choose another location"
 _ADVICE = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
     errno.EFBIG: f"raise the limit on the size of files (ulimit -f) {_AGAIN}",
     errno.ENOTDIR: _NO_FOLDER,
     errno.EEXIST: _NO_FOLDER,
-    errno.EISDIR: "there is a folder of this name: choose another place",
+    errno.EISDIR: "there is a folder of this name: choose another location",
     errno.ENAMETOOLONG: "choose a shorter path",
 }
-_NOT_ALLOWED = "choose another place, or let this user write there"
+_NOT_ALLOWED = "choose another location, or let this user write there"
 _SCRATCH = f"make room there or set TMPDIR to another folder, {_AGAIN}"
-# What is in a `scratch_folder`. Not by `gettempdir`: where TMPDIR is full, a process that begins takes another folder.
+# Matches a path in a `scratch_folder`. Not by `gettempdir`: a process that starts when TMPDIR is full picks another.
 _IN_SCRATCH = re.compile(r"/byline-(?:plan|sample|verify)-[a-z0-9_]{8}/")
 
 
 def reason(error: OSError) -> str:
-    """What the system says of an error; Arrow's own text names the file once more."""
+    """The system's text for an error; Arrow's own would name the file again."""
     return os.strerror(error.errno) if error.errno else " ".join(str(error).split())
 
 
 def refusal(uri: str, what: str, error: OSError) -> BylineError:
-    """The line for a file or folder that cannot be `what` (written, deleted)."""
+    """The error for a file or folder that cannot be `what` (written, deleted)."""
     advice = _SCRATCH if _IN_SCRATCH.search(uri) else _ADVICE.get(error.errno or 0, _NOT_ALLOWED)
     return BylineError(f"{uri}: cannot be {what} ({reason(error)}); {advice}")
 
 
 def no_scratch(uri: str, error: OSError) -> BylineError:
-    """The line for a file that there is no room for in the folder of temporary files."""
+    """The error for a file that the folder for temporary files has no room for."""
     return BylineError(f"{uri}: cannot be kept in {_scratch()} ({reason(error)}); {_SCRATCH}")
 
 
@@ -59,13 +59,13 @@ def _scratch() -> str:
     try:
         return tempfile.gettempdir()
     except FileNotFoundError:
-        # Nothing that it looks at can be written.
+        # None of the folders that it tries can be written.
         return os.environ.get("TMPDIR", "/tmp")
 
 
 @contextmanager
 def refusing(refused: Callable[[OSError], BylineError]) -> Iterator[None]:
-    """Turns every `OSError` of the block into the line for it."""
+    """Turns every `OSError` of the block into `refused` of it."""
     try:
         yield
     except OSError as error:
@@ -74,7 +74,7 @@ def refusing(refused: Callable[[OSError], BylineError]) -> Iterator[None]:
 
 @contextmanager
 def scratch_folder(step: Literal["plan", "sample", "verify"]) -> Iterator[str]:
-    """A folder of this machine for the block, deleted afterwards.
+    """A folder on this machine for the block, deleted afterwards.
 
     Args:
         step: for its name.
@@ -89,13 +89,13 @@ def scratch_folder(step: Literal["plan", "sample", "verify"]) -> Iterator[str]:
 
 
 class Sink:
-    """A file that is written. What the disk refuses is a `BylineError`, which Arrow's writers pass on as it is.
+    """A file being written. If the disk refuses, it raises a `BylineError`, which Arrow's writers pass on unchanged.
 
-    Arrow takes it for a file object of Python's: buffers come as they are, and none is copied.
+    To Arrow this is a Python file object: it hands over its buffers without a copy.
 
     Args:
         file: the file, open for writing.
-        refused: the line for an error of it.
+        refused: makes the error to raise from an `OSError` of the file.
     """
 
     def __init__(self, file: pa.NativeFile, refused: Callable[[OSError], BylineError]) -> None:
@@ -107,7 +107,7 @@ class Sink:
         return self._file.closed
 
     def write(self, data: Any) -> int:
-        """Writes all of some bytes: `bytes`, or anything that has a buffer."""
+        """Writes all the bytes of `data`: `bytes`, or any object with a buffer."""
         try:
             return self._file.write(data)
         except OSError as error:

@@ -1,22 +1,22 @@
-"""The one place where files are listed, opened and written, all through `pyarrow.fs`.
+"""The one module that lists, opens and writes files, all through `pyarrow.fs`.
 
-A file is written under a temporary name beside its own and renamed when it is whole, so a reader, or a run started
-again, never meets half a file:
+A file is written under a temporary name in the same folder and renamed when it is complete, so neither a reader nor a
+command that is run again ever meets half a file:
 
 ```
 with write_file("out/store/a.arrow") as sink:     out/store/.tmp-91c3...-a.arrow  ->  out/store/a.arrow
     ...                                           (an error removes the temporary file and leaves the old one)
 ```
 
-An object store has no rename and needs none: the file is written to a local disk and uploaded when it is whole
+An object store has no rename and needs none: the file is written to a local disk and uploaded when it is complete
 (transforms/files/object_store.py).
 
-A process that is killed cannot remove what it was writing. `remove_unfinished` does when nobody can still be at it:
+A process that is killed cannot remove what it was writing. `remove_unfinished` does so once nobody can be using it:
 
 ```
-out/store/.tmp-08a1...-inputs.jsonl             a list, which a job reads: removed when unchanged for two weeks
-out/store/c4/5f3e.../.tmp-91c3...-a.arrow       half a file: removed when unchanged for a day
-out/store/c4/5f3e.../.tmp-a                     no name that is made here: stays
+out/store/.tmp-08a1...-inputs.jsonl             a list that a job reads: removed once unchanged for two weeks
+out/store/c4/5f3e.../.tmp-91c3...-a.arrow       half a file: removed once unchanged for a day
+out/store/c4/5f3e.../.tmp-a                     not a name that is made here: left alone
 ```
 """
 
@@ -45,14 +45,14 @@ from byline.transforms.files import object_store
 from byline.transforms.files.refusals import Sink, no_scratch, reason, refusal, refusing
 
 TEMPORARY_PREFIX = ".tmp-"
-# As `temporary_name` makes them: what else begins like that is somebody else's.
+# Names as `temporary_name` makes them; any other with the prefix is not ours.
 _TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{16}-.")
-# A file that is being written changes every few seconds, and none takes a day; clocks that differ add minutes.
+# A file that is being written changes every few seconds, and none takes a day; clock differences add minutes.
 _WRITTEN_SECONDS = 24 * 3600
-# A list does not change while a job reads it, and a job that an engine begins again, maybe long after its driver was
+# A list does not change while a job reads it, and a job that an engine restarts, perhaps long after its driver was
 # killed, reads it again. Lists are small, so there is no hurry.
 _LIST_SECONDS = 14 * 24 * 3600
-# store/source/fingerprint, output/phase: what a user keeps further down is none of ours, and may be large.
+# store/source/fingerprint, output/phase: anything deeper is the user's own, and may be large.
 _DEPTH = 2
 
 Item = TypeVar("Item")
@@ -63,7 +63,7 @@ def resolve(uri: str) -> tuple[fs.FileSystem, str]:
     """The file system of a path or address, and the path in it.
 
     Raises:
-        BylineError: an address of a kind that is not known, or that is not well-formed.
+        BylineError: the address is of an unknown kind, or malformed.
     """
     if is_object_address(uri):
         return object_store.resolve(uri)
@@ -77,21 +77,22 @@ def join(folder: str, *parts: str) -> str:
 
 
 def list_files(folder: str) -> list[fs.FileInfo]:
-    """All files below a folder but temporary ones, in order of path; none where the folder does not exist.
+    """All files below a folder except temporary ones, in order of path; none if the folder does not exist.
 
     Returns:
-        What is known of each; `path` is what the other functions here open: a path, or an address in an object store.
+        One `FileInfo` a file; its `path` is what the other functions here open: a path, or an address in an object
+        store.
 
     Raises:
-        BylineError: it is no folder, or may not be read.
+        BylineError: it is not a folder, or may not be read.
     """
     filesystem, path = resolve(folder)
     try:
-        found = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+        infos = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
     except OSError as error:
         raise BylineError(f"{folder}: cannot be listed ({reason(error)})") from None
     files = [
-        info for info in found if info.type == fs.FileType.File and not info.base_name.startswith(TEMPORARY_PREFIX)
+        info for info in infos if info.type == fs.FileType.File and not info.base_name.startswith(TEMPORARY_PREFIX)
     ]
     files.sort(key=lambda info: info.path.encode())
     if not is_object_address(folder):
@@ -104,7 +105,7 @@ def exists(uri: str) -> bool:
     """Whether there is a file of this name.
 
     Raises:
-        BylineError: the system does not say, because of a folder that may not be read or a name that is too long.
+        BylineError: the system cannot tell, because a folder may not be read or the name is too long.
     """
     return _type(uri) == fs.FileType.File
 
@@ -133,7 +134,7 @@ def open_random(uri: str) -> pa.NativeFile:
 
 
 def open_ranges(uri: str) -> object_store.ObjectFile:
-    """Opens a file of an object store for small reads, each one request; errors as `open_random`."""
+    """Opens a file in an object store for small reads, each one request; errors as `open_random`."""
     try:
         return object_store.open_ranges(uri)
     except OSError as error:
@@ -145,14 +146,14 @@ def read_bytes(uri: str) -> bytes:
     filesystem, path = resolve(uri)
     try:
         with filesystem.open_input_file(path) as file:
-            # With its size: without, Arrow reads in pieces of 256 kB, each a request to an object store.
+            # Given no size, Arrow reads 256 kB at a time, each a request to an object store.
             return file.read(file.size())
     except OSError as error:
         raise BylineError(f"{uri}: cannot be opened ({reason(error)})") from None
 
 
 def temporary_name(name: str) -> str:
-    """A name for a file that is not to be taken for a whole one; no two processes, on any machine, get the same."""
+    """A name that marks a file as unfinished; no two processes, on any machine, get the same one."""
     return f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:16]}-{name}"
 
 
@@ -161,7 +162,7 @@ def write_file(uri: str) -> Iterator[Sink]:
     """Opens a file for writing that appears under its name only when the block ends without an error.
 
     Raises:
-        BylineError: it cannot be written; the old one is as it was.
+        BylineError: it cannot be written; the old file is as it was.
     """
     filesystem, path = resolve(uri)
     if isinstance(filesystem, fs.PyFileSystem):
@@ -169,7 +170,7 @@ def write_file(uri: str) -> Iterator[Sink]:
         return
     folder, name = path.rsplit("/", 1)
     temporary = f"{folder}/{temporary_name(name)}"
-    # A list, which has such a name for good, is nothing that a user knows.
+    # A list keeps such a name, which means nothing to a user, so a message names its folder.
     refused = partial(refusal, uri.rpartition("/")[0] if _TEMPORARY.match(name) else uri, "written")
     with refusing(refused):
         filesystem.create_dir(folder or "/", recursive=True)
@@ -181,7 +182,7 @@ def write_file(uri: str) -> Iterator[Sink]:
         with refusing(refused):
             filesystem.move(temporary, path)
     except BaseException:
-        # Neither may hide what went wrong.
+        # Neither step may hide the original error.
         with suppress(OSError):
             file.close()
         _is_deleted(filesystem, temporary)
@@ -189,7 +190,7 @@ def write_file(uri: str) -> Iterator[Sink]:
 
 
 class DigestedSink:
-    """Passes what is written on to a sink, and counts and digests it; a file object for `pa.PythonFile`."""
+    """Passes what is written on to a sink, counting and hashing it; a file object for `pa.PythonFile`."""
 
     closed = False
 
@@ -200,11 +201,11 @@ class DigestedSink:
 
     @property
     def sha256(self) -> str:
-        """Of all that was written (hex)."""
+        """Of everything written so far (hex)."""
         return self._sha256.hexdigest()
 
     def write(self, data: pa.Buffer) -> int:
-        """Writes all of some bytes."""
+        """Writes all the bytes of `data`."""
         self._sink.write(data)
         self._sha256.update(data)
         self.size += len(data)
@@ -230,7 +231,7 @@ def _write_object(uri: str, filesystem: fs.PyFileSystem, path: str) -> Iterator[
             with refusing(refused):
                 file = pa.OSFile(name, "wb")
         finally:
-            # From here on it has no name, and its room is free when it is closed, by SIGKILL too.
+            # Without a name, its room is freed when it is closed, even by SIGKILL.
             os.unlink(name)
         with file:
             sink = Sink(file, refused)
@@ -240,13 +241,13 @@ def _write_object(uri: str, filesystem: fs.PyFileSystem, path: str) -> Iterator[
 
 
 def check_writable(folder: str) -> None:
-    """Whether files can be written to a folder, before hours are spent on what is to go there.
+    """Checks that files can be written to a folder, before hours are spent on what is to go there.
 
-    In an object store a file is written and deleted again. On a disk, where the folder may not be there yet, it or the
-    nearest one above it is only looked at: a mistake must leave no folder.
+    In an object store a file is written and deleted again. On a disk, where the folder may not exist yet, only the
+    permissions of the nearest existing folder are checked: a mistake must not leave a folder behind.
 
     Raises:
-        BylineError: they cannot.
+        BylineError: they cannot be written.
     """
     if is_object_address(folder):
         uri = join(folder, temporary_name("written"))
@@ -255,44 +256,44 @@ def check_writable(folder: str) -> None:
         delete_file(uri)
         return
     path = PurePath(resolve(folder)[1])
-    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
-    if not os.path.isdir(there):
+    existing = next(ancestor for ancestor in (path, *path.parents) if os.path.lexists(ancestor))
+    if not os.path.isdir(existing):
         raise refusal(folder, "written", NotADirectoryError(errno.ENOTDIR, ""))
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not os.access(existing, os.W_OK | os.X_OK):
         raise refusal(folder, "written", PermissionError(errno.EACCES, ""))
 
 
 def side_by_side(call: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
-    """`call` of each item, in their order, many at a time: a call on an object store waits more than it works.
+    """`call` of each item, in order, many at the same time: a call on an object store mostly waits.
 
-    The first error ends it, and calls that were not begun are not made.
+    The first error ends it; calls that have not started are not made.
     """
     return list(object_store.in_order(call, items))
 
 
 def delete_file(uri: str) -> None:
-    """Deletes a file; none there is no error.
+    """Deletes a file; a missing one is no error.
 
     Raises:
         BylineError: it may not be deleted.
     """
     filesystem, path = resolve(uri)
-    # Not looked for before: that is a request more for each file.
+    # No check that it exists first: that would be one more request a file.
     try:
         filesystem.delete_file(path)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return
     except OSError as error:
-        # A disk that may only be read refuses before it looks.
+        # A read-only disk refuses before it checks whether the file exists.
         if exists(uri):
             raise refusal(uri, "deleted", error) from None
 
 
 def delete_folder(uri: str) -> None:
-    """Deletes a folder and what is in it; none there is no error.
+    """Deletes a folder and everything in it; a missing one is no error.
 
     Raises:
-        BylineError: it may not be deleted, or not all that is in it.
+        BylineError: it, or something in it, may not be deleted.
     """
     filesystem, path = resolve(uri)
     if _type(uri) == fs.FileType.Directory:
@@ -301,27 +302,30 @@ def delete_folder(uri: str) -> None:
 
 
 def remove_unfinished(folder: str, now: float | None = None, *, at_once: bool = False) -> tuple[int, int]:
-    """Deletes the temporary files of a store or an output that nobody writes or reads any more.
+    """Deletes temporary files of a token store or an output that nobody can still be writing or reading.
 
-    Links to other folders are not followed. In an object store there is nothing but lists, right in the folder, so
-    that one listing tells, and no file below it is looked at.
+    Links to other folders are not followed. In an object store the only temporary files are lists directly in the
+    folder, so one listing of it is enough.
 
-    One that cannot be deleted, or a folder that cannot be listed, is left: it may be another user's, and whoever
-    calls this does not need it gone.
+    A file that cannot be deleted, or a folder that cannot be listed, is left: it may be another user's, and the caller
+    does not need it gone.
 
     Args:
-        folder: that of the store, or of the output; there need not be one.
-        now: seconds since 1970; this machine's clock where it is not given.
-        at_once: however young they are, because whoever wrote to the folder has ended.
+        folder: of the token store or the output; it need not exist.
+        now: seconds since 1970; None for this machine's clock.
+        at_once: delete them whatever their age, because whoever wrote to the folder has ended.
 
     Returns:
-        How many were deleted, and how many bytes they had.
+        How many were deleted, and their bytes.
     """
     filesystem, path = resolve(folder)
-    found = _temporary_files(path) if isinstance(filesystem, fs.LocalFileSystem) else _temporary_lists(filesystem, path)
+    is_local = isinstance(filesystem, fs.LocalFileSystem)
+    candidates = _temporary_files(path) if is_local else _temporary_lists(filesystem, path)
     now = time.time() if now is None else now
     old = [
-        file for file in found if at_once or now - file.changed > (_LIST_SECONDS if file.is_list else _WRITTEN_SECONDS)
+        file
+        for file in candidates
+        if at_once or now - file.changed > (_LIST_SECONDS if file.is_list else _WRITTEN_SECONDS)
     ]
     sizes = [file.size for file in old if _is_deleted(filesystem, file.path)]
     return len(sizes), sum(sizes)
@@ -329,7 +333,7 @@ def remove_unfinished(folder: str, now: float | None = None, *, at_once: bool = 
 
 @dataclass(frozen=True)
 class _TemporaryFile:
-    """One with such a name; `changed` in seconds since 1970, `size` in bytes."""
+    """A file with a temporary name; `changed` in seconds since 1970, `size` in bytes."""
 
     path: str
     changed: float
@@ -338,13 +342,13 @@ class _TemporaryFile:
 
 
 def _temporary_files(folder: str) -> Iterator[_TemporaryFile]:
-    """Those on a disk. Not by Arrow, which follows links, and asks for the size of every file of 250,000."""
-    for place, folders, names in os.walk(folder):
-        depth = len(PurePath(place).parts) - len(PurePath(folder).parts)
+    """Those on a disk. Not through Arrow, which follows links and asks for the size of all of 250,000 files."""
+    for parent, folders, names in os.walk(folder):
+        depth = len(PurePath(parent).parts) - len(PurePath(folder).parts)
         if depth == _DEPTH:
             folders.clear()
-        for path in (os.path.join(place, name) for name in names if _TEMPORARY.match(name)):
-            # It may be gone: renamed by who wrote it, or deleted by another command.
+        for path in (os.path.join(parent, name) for name in names if _TEMPORARY.match(name)):
+            # It may be gone by now: renamed by its writer, or deleted by another command.
             with suppress(OSError):
                 status = os.lstat(path)
                 if stat.S_ISREG(status.st_mode):
@@ -352,12 +356,12 @@ def _temporary_files(folder: str) -> Iterator[_TemporaryFile]:
 
 
 def _temporary_lists(filesystem: fs.FileSystem, folder: str) -> Iterator[_TemporaryFile]:
-    """Those right in a folder of an object store."""
+    """Those directly in a folder of an object store."""
     try:
-        found = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+        infos = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
     except (OSError, BylineError):
         return
-    for info in found:
+    for info in infos:
         if info.type == fs.FileType.File and _TEMPORARY.match(info.base_name):
             yield _TemporaryFile(info.path, info.mtime_ns / 1e9, info.size, is_list=True)
 

@@ -48,7 +48,7 @@ class C4Sentences(Bounds):
     keeps: ClassVar[str] = "texts whose number of sentences is within bounds"
     source: ClassVar[str] = C4
 
-    at_least: float | None = 5
+    at_least: float | None = 3
 
     def measure(self, documents: DocumentView) -> np.ndarray:
         return sentence_ends(documents.data, documents.words)

@@ -16,8 +16,8 @@ shard of 134 M tokens has some 100,000 documents and is packed in milliseconds.
 
 from functools import cache
 
-from byline.schemas import own_objects
 from byline.schemas.config import Config
+from byline.schemas.own_objects import object_named
 from byline.transforms.packing.best_fit import BestFit
 from byline.transforms.packing.concat import Concat, RepeatPrefix
 from byline.transforms.packing.document_start import DocumentStart
@@ -40,7 +40,7 @@ __all__ = ["POLICIES", "PackingPolicy", "Segments", "ShardSegments", "check_pack
 @cache
 def policy_of(name: str, where: str = "packing") -> PackingPolicy:
     """The policy of a name; `where` is the key that has it. Raises: BylineError where there is none."""
-    return own_objects.named(where, name, POLICIES, PackingPolicy)
+    return object_named(where, name, POLICIES, PackingPolicy)
 
 
 def check_packings(config: Config) -> None:

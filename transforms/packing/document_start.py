@@ -11,7 +11,7 @@ from typing import ClassVar
 import numba
 import numpy as np
 
-from byline.schemas.reasons import DiscardReason
+from byline.schemas.reasons import Reason
 from byline.transforms.packing.policy import PackingPolicy
 from byline.transforms.packing.segments import Segments, ShardSegments
 
@@ -20,7 +20,7 @@ from byline.transforms.packing.segments import Segments, ShardSegments
 class DocumentStart(PackingPolicy):
     name: ClassVar[str] = "document_start"
     line: ClassVar[str] = "a document that does not fit into the row is cut at its end, and its rest is discarded"
-    discards: ClassVar[str | None] = DiscardReason.CUT.value
+    discards: ClassVar[Reason | None] = Reason("cut", "tokens behind the cut of `document_start`")
 
     def pack(
         self, framed: np.ndarray, prefixes: np.ndarray, bos: int, length: int, slices: np.ndarray | None = None

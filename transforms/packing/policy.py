@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from byline.schemas.reasons import Reason
 from byline.transforms.packing.segments import Segments, ShardSegments
 
 
@@ -30,7 +31,7 @@ class PackingPolicy(ABC):
 
     name: ClassVar[str] = ""
     line: ClassVar[str] = ""
-    discards: ClassVar[str | None] = None
+    discards: ClassVar[Reason | None] = None
     repeats_prefix: ClassVar[bool] = False
     pads_any_row: ClassVar[bool] = False
 

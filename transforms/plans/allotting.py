@@ -275,10 +275,10 @@ class Allotter:
         stream, limit = self.streams[number][source], self.budget.end_limit(source)
         # Where a source is just enough, rounding must not begin another epoch.
         end = max(end if limit is None else min(end, limit), start)
-        order = self.config.stages[number].order
-        if order is None or order.by == "source":
+        order = self.config.stages[number].ordering
+        if order.ranked_by is None:
             return lay_shuffled(stream, start, end, positions)
-        bins = [slice_.group for slice_ in task.slices]
+        bins = [order.bin_of(slice_.group) for slice_ in task.slices]
         sample, specials = self.samples[source], self.recipes[number].specials
         return lay_ordered(stream, start, end, positions, bins, sample, number, specials)
 
@@ -321,8 +321,8 @@ class Allotter:
                 count = round(at * sum(rows)) - before
                 if before == 0 or count == 0:
                     raise BylineError(
-                        f"branches.{branch.name}: at {float(at):g} of {demand.total:,} tokens, the branch or the main "
-                        f"stream before it is less than one sequence of {self.length}; raise `at` or `tokens`"
+                        f"branches.{branch.name}: at {float(at):g} of {demand.total:,} tokens, the branch or the "
+                        f"timeline before it is less than one sequence of {self.length}; raise `at` or `tokens`"
                     )
                 phase = next(n for n in range(len(rows)) if sum(rows[: n + 1]) >= before)
                 progress = Fraction(before - sum(rows[:phase]), rows[phase])

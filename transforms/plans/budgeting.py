@@ -18,9 +18,10 @@ from itertools import pairwise
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
+from byline.schemas.mixtures.blend import Blend
 from byline.schemas.recipe import Shortage, Stage
 from byline.transforms.plans.intervals import EPOCH, Stream
-from byline.transforms.plans.mixing import Blend, cap_weights, constant_weights
+from byline.transforms.plans.mixing import cap_weights
 from byline.transforms.plans.slicing import Slice, cut_slices
 
 # Source -> positions for each slice of a stage.
@@ -134,13 +135,12 @@ class Budget:
             rows: of a branch; None for the phase's own.
         """
         stage, blend = self.config.stages[number], demand.blends[number]
-        bins = stage.order.bins if stage.order is not None and stage.order.by != "source" else 1
         return cut_slices(
             -(-demand.positions[number] // self.length) if rows is None else rows,
             self.config.shard.sequences,
             set(cuts),
             blend.jumps,
-            bins=bins,
+            bins=stage.ordering.stretches,
             is_smooth=blend.is_smooth,
             is_constant=blend.is_constant,
         )
@@ -150,7 +150,7 @@ class Budget:
         phases = self.config.phases
         if self.config.tokens != "all" or any(phase.mixture is not None for phase in phases):
             return {}
-        if self.config.mixture.method in ("natural", "epochs"):
+        if self.config.mixture.uses_every_source_up:
             used_up = self.names
         else:
             most = {source: self._most_of(source, demand.blends) for source in self.names}
@@ -248,10 +248,8 @@ class Budget:
     def _blend(self, number: int, capacity: dict[str, int]) -> Blend:
         stage = self.config.stages[number]
         mixture = self.config.mixture_of(stage)
-        if mixture.is_schedule:
-            return Blend([(point.at, dict(point.weights)) for point in mixture.points], mixture.method)
-        weights = constant_weights(mixture, {source: capacity[source] for source in self.sources[number]})
-        return in_order(stage, weights)
+        blend = mixture.blend({source: capacity[source] for source in self.sources[number]})
+        return stage.ordering.arrange(blend)
 
     def _caps(self) -> list[_Caps]:
         """What `max_epochs` allows, for all phases together that share a mixture.
@@ -286,7 +284,7 @@ class Budget:
                         f"{float(weights[source]):.2%}; the other sources take the rest"
                     )
             for number in cap.stages:
-                capped[number] = in_order(self.config.stages[number], bound)
+                capped[number] = self.config.stages[number].ordering.arrange(Blend.constant(bound))
         return capped
 
     def _alike(self) -> list[list[int]]:
@@ -344,13 +342,6 @@ class Budget:
         return _largest(
             lambda count: self._fits(source, {n: some * count // whole for n, some in positions.items()}, limit)
         )
-
-
-def in_order(stage: Stage, weights: dict[str, Fraction]) -> Blend:
-    """Weights that stay, or one source after the other where the stage's order says so."""
-    if stage.order is not None and stage.order.by == "source":
-        return Blend.in_sequence(weights, [source for source in stage.order.sources if source in weights])
-    return Blend.constant(weights)
 
 
 def _largest(holds: Callable[[int], bool]) -> int:

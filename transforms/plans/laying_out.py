@@ -101,7 +101,7 @@ def lay_ordered(
 
     Args:
         stream, start, end, wanted: as in `lay_shuffled`.
-        bins: the bin of each slice, ascending.
+        bins: the bin of each slice.
         sample: of the source.
         part: number of the stage.
         specials: BOS and EOS tokens of a framed document.

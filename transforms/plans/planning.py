@@ -126,11 +126,11 @@ def _has_number(order: Number | None) -> list[Predicate]:
 
 
 def _order_number(config: Config, stage: Stage) -> Number | None:
-    order = stage.order
-    if order is None or order.by == "source":
+    number = stage.ordering.ranked_by
+    if number is None:
         return None
-    kind = config.numbers_of(config.sources_of(stage)[0])[order.by]
-    return Number(order.by, kind, descending=order.direction == "descending")
+    kind = config.numbers_of(config.sources_of(stage)[0])[number]
+    return Number(number, kind, descending=stage.ordering.is_descending)
 
 
 def _recipe(config: Config, tokenizer: TokenizerInfo, view: StageView) -> Recipe:

@@ -1,7 +1,7 @@
-"""fastText classifiers: folded into a small file where that gives the same scores, else left to the library.
+"""fastText classifiers: folded into a small file if that gives the same scores, else left to the library.
 
 A supervised model with softmax loss is linear up to its softmax: the mean of a document's feature rows, times the
-output matrix. So the output matrix is multiplied into the rows once, and a score is one pass over the bytes of the text
+output matrix. So the output matrix is multiplied into the rows once, and scoring is one pass over the text's bytes
 (`fasttext_kernels`):
 
 ```
@@ -10,16 +10,17 @@ fold         row -> row . (output[label] - output[first label])
 folded file  folded  2,071,220 rows x 1, vocabulary                 12 MB, memory-mapped by every worker
 ```
 
-The folded file is an Arrow IPC file of one row, a large_list column for each array: `folded` float32, `slots` uint64,
-`offsets` int64, `spelling` uint8. Its schema metadata has a JSON object: version, labels, words, word_ngrams, bucket.
+The folded file is an Arrow IPC file of one row, with a large_list column for each array: `folded` float32, `slots`
+uint64, `offsets` int64, `spelling` uint8. Its schema metadata has a JSON object: version, labels, words, word_ngrams,
+bucket.
 
-Models with subwords, hierarchical softmax, `ns` or `ova` loss, quantized ones, and those with more labels than
-dimensions (where folding would make rows longer) go to the library.
+Models with subwords, with hierarchical softmax, `ns` or `ova` loss, quantized models, and those with more labels than
+dimensions (where folding would lengthen the rows) go to the library.
 
-What a probability means: the model's own. The library adds 1e-5 to each before it takes the logarithm; that is taken
-off again, so both ways mean the same. Only under hierarchical softmax, where it adds 1e-5 at every node of the tree,
-the library's value is kept (cut to 1). `ova` and `ns` give each label a sigmoid of its own, so they do not sum to 1.
-A folded model adds in float64, the library in float32, so on long texts they differ: `docs/scores.md` has figures.
+A probability is the model's own. The library adds 1e-5 to each before it takes the logarithm; that is subtracted again,
+so both ways agree. Only with hierarchical softmax, where the library adds 1e-5 at every node of the tree, its value is
+kept (and clipped to 1). `ova` and `ns` give each label its own sigmoid, so their probabilities do not sum to 1. A
+folded model sums in float64, the library in float32, so they differ on long texts: `docs/scores.md` has figures.
 """
 
 import json
@@ -49,8 +50,8 @@ FOLDED_VERSION = 1
 _KEY = b"byline.fasttext"
 # Rows folded at a time: 13 MB of float64 at 100 dimensions.
 _FOLD_ROWS = 16384
-_NO_BYTES = np.frombuffer(b"\0", np.uint8)  # read-only, as Arrow's buffers are: else numba compiles once more
-# Documents given to the library at a time: it answers with Python lists.
+_NO_BYTES = np.frombuffer(b"\0", np.uint8)  # read-only like Arrow's buffers, or numba would compile once more
+# Documents given to the library at a time, because it answers with Python lists.
 _LIBRARY_ROWS = 1024
 
 
@@ -59,16 +60,16 @@ class Model(Protocol):
 
     @property
     def labels(self) -> list[str]:
-        """As the model spells them, in its order."""
+        """The labels as the model spells them, in its order."""
 
     def probabilities(self, texts: pa.Array) -> np.ndarray:
-        """The probability of each label, for documents as they are: `prepare` is a part of it.
+        """The probability of each label, for raw texts: this includes what `prepare` does.
 
         Args:
             texts: large_string [documents].
 
         Returns:
-            Float32 [documents, labels]; not a number where a document is null, or has no word or n-gram for the model.
+            Float32 [documents, labels]; NaN where a document is null or has no word or n-gram that the model knows.
         """
 
 
@@ -76,7 +77,7 @@ class Model(Protocol):
 
 
 def why_not_foldable(model: ModelFile) -> str | None:
-    """Why a model has to be scored by the library; None where it can be folded."""
+    """Why a model has to be scored by the library; None if it can be folded."""
     if model.quantized:
         return "is quantized"
     if model.maxn > 0:
@@ -89,7 +90,7 @@ def why_not_foldable(model: ModelFile) -> str | None:
 
 
 def _fold_rows(model: ModelFile) -> np.ndarray:
-    """Float32 [rows, labels - 1]: each row's logits less its logit of the first label."""
+    """Float32 [rows, labels - 1]: each row's logits minus its logit of the first label."""
     assert model.input is not None, "the input matrix is quantized"
     assert model.output is not None, "the output matrix is quantized"
     output = model.output.astype(np.float64)
@@ -117,7 +118,7 @@ def _folded_path(model_path: str, cache_folder: str) -> str:
 
 
 def fold(model_path: str, cache_folder: str) -> str:
-    """Writes the folded file of a model, unless it is there; gives its path. Its name has the SHA-256 of the model.
+    """Writes the folded file of a model unless it exists; returns its path, which contains the model's SHA-256.
 
     Raises:
         BylineError: the model cannot be read, or cannot be folded (`why_not_foldable`).
@@ -132,7 +133,7 @@ def _write_folded(model: ModelFile, path: str) -> None:
     reason = why_not_foldable(model)
     if reason is not None:
         raise BylineError(
-            f"{model.path}: {reason}, so it cannot be folded; use `open_model`, which takes the library then"
+            f"{model.path}: {reason}, so it cannot be folded; use `open_model`, which then uses the library"
         )
     vocabulary = _vocabulary(model)
     arrays = {
@@ -141,7 +142,7 @@ def _write_folded(model: ModelFile, path: str) -> None:
         "offsets": vocabulary.offsets,
         "spelling": vocabulary.spelling,
     }
-    facts = {
+    metadata = {
         "version": FOLDED_VERSION,
         "labels": model.labels,
         "words": model.words,
@@ -150,7 +151,8 @@ def _write_folded(model: ModelFile, path: str) -> None:
     }
     columns = [_one_list(array) for array in arrays.values()]
     schema = pa.schema(
-        [pa.field(name, column.type) for name, column in zip(arrays, columns, strict=True)], {_KEY: json.dumps(facts)}
+        [pa.field(name, column.type) for name, column in zip(arrays, columns, strict=True)],
+        {_KEY: json.dumps(metadata)},
     )
     with write_file(path) as sink, pa.ipc.new_file(sink, schema) as writer:
         writer.write_batch(pa.record_batch(columns, schema=schema))
@@ -165,7 +167,7 @@ def _one_list(array: np.ndarray) -> pa.LargeListArray:
 
 @dataclass(frozen=True)
 class FoldedModel:
-    """A folded model; all arrays are views of the memory-mapped file, shared by all processes.
+    """A folded model; its arrays are views of the memory-mapped file, which all processes share.
 
     Attributes:
         labels: as in `Model`.
@@ -179,7 +181,7 @@ class FoldedModel:
     word_ngrams: int
 
     def probabilities(self, texts: pa.Array) -> np.ndarray:
-        """See `Model.probabilities`; reads the Arrow buffers as they are, without the GIL."""
+        """See `Model.probabilities`; reads the Arrow buffers without a copy and without the GIL."""
         out = np.empty((len(texts), len(self.labels)), np.float32)
         if len(texts) == 0:
             return out
@@ -196,30 +198,32 @@ def load_folded(path: str) -> FoldedModel:
     """Opens a folded file (on a local disk: maps it).
 
     Raises:
-        BylineError: the file cannot be read or is no folded model of this version.
+        BylineError: the file cannot be read, or is not a folded model of this version.
     """
     try:
         batch = pa.ipc.open_file(open_random(path)).get_batch(0)
-        facts = json.loads(batch.schema.metadata[_KEY])
+        metadata = json.loads(batch.schema.metadata[_KEY])
     except (pa.ArrowInvalid, KeyError, TypeError) as error:
         raise BylineError(f"{path}: not a folded fastText model ({error}); delete it, it is made again") from None
-    if facts["version"] != FOLDED_VERSION:
-        raise BylineError(f"{path}: version {facts['version']}, expected {FOLDED_VERSION}; delete it, it is made again")
+    if metadata["version"] != FOLDED_VERSION:
+        raise BylineError(
+            f"{path}: version {metadata['version']}, expected {FOLDED_VERSION}; delete it, it is made again"
+        )
     arrays = {name: batch.column(name).values.to_numpy() for name in batch.schema.names}
-    labels, words = facts["labels"], facts["words"]
-    rows = words + (facts["bucket"] if facts["word_ngrams"] > 1 else 0)
+    labels, words = metadata["labels"], metadata["words"]
+    rows = words + (metadata["bucket"] if metadata["word_ngrams"] > 1 else 0)
     vocabulary = Vocabulary(arrays["slots"].reshape(-1, 2), arrays["offsets"], arrays["spelling"], words)
     folded = arrays["folded"].reshape(rows, len(labels) - 1)
-    return FoldedModel(labels, folded, vocabulary, facts["bucket"], facts["word_ngrams"])
+    return FoldedModel(labels, folded, vocabulary, metadata["bucket"], metadata["word_ngrams"])
 
 
 def prepare(text: str) -> str:
-    """The one line that a classifier is asked about: without white space at the ends, line breaks made spaces."""
+    """The single line that a classifier is given: stripped of white space, line breaks replaced by spaces."""
     return " ".join(text.strip().splitlines())
 
 
 class LibraryModel:
-    """A model that fastText's own library scores; for the models that cannot be folded."""
+    """A model that fastText's own library scores, for models that cannot be folded."""
 
     def __init__(self, model: ModelFile) -> None:
         self.labels, self._path = model.labels, model.path
@@ -229,17 +233,17 @@ class LibraryModel:
         self._library = fasttext.load_model(local_copy(model.path)).f
 
     def probabilities(self, texts: pa.Array) -> np.ndarray:
-        """See `Model.probabilities`; a label that the library leaves out (hierarchical softmax, below 1e-5) gets 0."""
+        """See `Model.probabilities`; a label that the library omits (hierarchical softmax, below 1e-5) gets 0."""
         out = np.full((len(texts), len(self.labels)), np.nan, np.float32)
         for begin in range(0, len(texts), _LIBRARY_ROWS):
-            some = texts.slice(begin, _LIBRARY_ROWS).to_pylist()
-            rows = [row for row, text in enumerate(some) if text is not None]
-            lines = [prepare(some[row]) + "\n" for row in rows]
+            documents = texts.slice(begin, _LIBRARY_ROWS).to_pylist()
+            rows = [row for row, text in enumerate(documents) if text is not None]
+            lines = [prepare(documents[row]) + "\n" for row in rows]
             try:
-                labels, found = self._library.multilinePredict(lines, -1, 0.0, "replace")
+                labels, predicted = self._library.multilinePredict(lines, -1, 0.0, "replace")
             except RuntimeError as error:
                 raise BylineError(f"{self._path}: fastText failed ({error}); train the model again") from None
-            for row, names, values in zip(rows, labels, found, strict=True):
+            for row, names, values in zip(rows, labels, predicted, strict=True):
                 if names:
                     out[begin + row] = 0
                     out[begin + row, [self._index[name] for name in names]] = values
@@ -251,7 +255,7 @@ _models_lock = threading.Lock()
 
 
 def open_model(model_path: str, cache_folder: str) -> Model:
-    """Opens a model, folded where that is possible; once a process for a model and cache folder.
+    """Opens a model, folded if possible; a process opens it once for each cache folder.
 
     Raises:
         BylineError: the file is missing, damaged, or not a fastText classifier.

@@ -1,29 +1,29 @@
 """One pass over the bytes of a document, as fastText reads it: text -> features -> sum of folded rows -> probabilities.
 
 ```
-text        "\\u3000so  good\\x85"                   stripped and joined, see "Preparation"
+text         "\\u3000so  good\\x85"                  stripped and joined, see "Preparation"
 tokens       so          good        </s>           split on fastText's white space, then the end-of-line token
 hashes       h(so)       h(good)     h(</s>)        FNV-1a, 32 bits, bytes taken as signed
-words        row 17      (unknown)   row 2          an unknown word has no row of its own ...
-bigrams      row W + (h(so) * M + h(good)) % B      ... but takes part in the n-grams (W words, B buckets)
+words        row 17      (unknown)   row 2          an unknown word has no row ...
+bigrams      row W + (h(so) * M + h(good)) % B      ... but is part of n-grams (W words, B buckets)
              row W + (h(good) * M + h(</s>)) % B
-logits       mean of the four rows, and 0 before it for label 0
+logits       mean of the four rows, preceded by 0 for label 0
 ```
 
-Tokens that are labels of the model, or unknown and begin with `__label__`, are no words and take part in no n-gram. A
-token that reads `</s>` ends the document. A row holds the logits of labels 1, 2, ... less the logit of label 0: what is
-added to all logits alike changes no softmax, so one column less is enough.
+Tokens that are labels of the model, and unknown ones that begin with `__label__`, are not words and part of no n-gram.
+A token `</s>` ends the document. A row holds the logits of labels 1, 2, ... minus the logit of label 0: adding the same
+to all logits does not change a softmax, so one column fewer is enough.
 
 Preparation: a classifier is trained on single lines, so a document counts as `" ".join(text.strip().splitlines())`. As
-spaces are only separators, the pass gets the same tokens from the text itself: it leaves out Unicode white space at
-both ends, and takes every line break of `str.splitlines` (\\n \\v \\f \\r \\x1c \\x1d \\x1e U+0085 U+2028 U+2029) for a
-separator, beside fastText's own space, \\t and NUL.
+spaces are only separators, the pass gets the same tokens from the text itself: it skips Unicode white space at both
+ends, and treats every line break of `str.splitlines` (\\n \\v \\f \\r \\x1c \\x1d \\x1e U+0085 U+2028 U+2029) as a
+separator, besides fastText's own space, \\t and NUL.
 
 Source of the definitions: fastText's `src/dictionary.cc` (hash, readWord, getLine, addWordNgrams) and `src/loss.cc`.
 
-Two habits of the inner loops, each worth a factor of two in speed: positions are uint64, because numba tests a signed
-index for being negative (such a number must not meet a signed one in a sum, which would make a float); and small
-functions are forced inline, because a call passes every array as seven words.
+Two habits of the inner loops each double the speed: positions are uint64, because numba tests whether a signed index is
+negative (they must never be added to a signed number, which would give a float); and small functions are forced inline,
+because a call passes every array as seven words.
 """
 
 from typing import NamedTuple
@@ -34,17 +34,18 @@ from numba import njit
 _TOKEN, _SEPARATOR, _LEAD = 0, 1, 2
 _BYTE_KINDS = np.full(256, _TOKEN, np.uint8)
 _BYTE_KINDS[list(b"\0\t\n\v\f\r \x1c\x1d\x1e")] = _SEPARATOR
-_BYTE_KINDS[[0xC2, 0xE2]] = _LEAD  # begins U+0085, U+2028 or U+2029, or any other character
+_BYTE_KINDS[[0xC2, 0xE2]] = _LEAD  # the first byte of U+0085, U+2028 or U+2029, but of other characters too
 _ZERO, _ONE, _TWO, _THREE, _EIGHT = (np.uint64(number) for number in (0, 1, 2, 3, 8))
 _HASH_BITS, _ID_MASK, _ALL = np.uint64(32), np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFFFFFFFFFF)
 
 _FNV_OFFSET, _FNV_PRIME = np.uint32(2166136261), np.uint32(16777619)
 _NGRAM_FACTOR = np.uint64(116049371)
 _EOS = np.frombuffer(b"</s>", np.uint8)
-_EOS_HEAD = np.uint64(int.from_bytes(b"</s>", "little"))  # as `_head` gives it
+_EOS_HEAD = np.uint64(int.from_bytes(b"</s>", "little"))  # as `_head` returns it
 _LABEL_HEAD, _LABEL_LAST = np.uint64(int.from_bytes(b"__label_", "little")), ord("_")
-_UNKNOWN, _NO_WORD = -1, -2  # in place of a word's id
-# Tokens that are split, then looked up, then added together: many loads in flight, and buffers in the first cache.
+_UNKNOWN, _NO_WORD = -1, -2  # instead of a word's id
+# Tokens are split, then looked up, then summed in blocks of this size: many loads in flight, and buffers that stay in
+# the L1 cache.
 _BLOCK = 512
 
 
@@ -52,8 +53,8 @@ class Vocabulary(NamedTuple):
     """The dictionary of a model, an open-addressing hash table; words come first, then labels.
 
     Attributes:
-        slots: uint64 [a power of two, 2], searched from `hash & (length - 1)` on: hash << 32 | (id + 1), 0 where free,
-            and the entry's first eight bytes (zeros behind a shorter one), which spare most searches the spelling.
+        slots: uint64 [a power of two, 2], searched from `hash & (length - 1)` on: hash << 32 | (id + 1), or 0 if free,
+            and the entry's first eight bytes (padded with zeros), which save most searches a look at the spelling.
         offsets: int64 [entries + 1], where each entry begins in `spelling`.
         spelling: uint8, the bytes of all entries.
         words: how many entries are words.
@@ -89,13 +90,13 @@ def _hash(data: np.ndarray, begin: int, end: int) -> int:
 
 @njit(nogil=True, cache=True, forceinline=True)
 def _head(data: np.ndarray, begin: int, end: int) -> int:
-    """The first eight bytes of `data[begin:end]`, the first one lowest, zeros behind a shorter one."""
+    """The first eight bytes of `data[begin:end]` as a little-endian number, padded with zeros."""
     head = _ZERO
     if begin + _EIGHT > np.uint64(len(data)):
         for i in range(min(end - begin, _EIGHT)):
             head |= np.uint64(data[begin + np.uint64(i)]) << (_EIGHT * np.uint64(i))
         return head
-    for i in range(8):  # unrolled and made one load by the compiler
+    for i in range(8):  # the compiler unrolls this into one load
         head |= np.uint64(data[begin + np.uint64(i)]) << np.uint64(8 * i)
     missing = _EIGHT - min(end - begin, _EIGHT)
     return head & (_ALL >> (_EIGHT * missing)) if missing < _EIGHT else _ZERO
@@ -107,31 +108,31 @@ def scan_entries(data: np.ndarray, begin: int, count: int) -> tuple[np.ndarray, 
 
     Args:
         data: uint8, the file.
-        begin: where the first entry stands.
-        count: how many there are.
+        begin: where the first entry begins.
+        count: how many entries there are.
 
     Returns:
-        int64 [count, 2] begin and end of each word, uint8 [count] types (0 word, 1 label), and the first byte behind
-        the entries, or -1 where the file ends before them.
+        int64 [count, 2] begin and end of each word, uint8 [count] types (0 word, 1 label), and the end of the last
+        entry, or -1 if the file ends before it.
     """
     bounds = np.zeros((count, 2), np.int64)
     types = np.zeros(count, np.uint8)
-    at = begin
+    position = begin
     for entry in range(count):
-        bounds[entry, 0] = at
-        while at < len(data) and data[at] != 0:
-            at += 1
-        bounds[entry, 1] = at
-        at += 10
-        if at > len(data):
+        bounds[entry, 0] = position
+        while position < len(data) and data[position] != 0:
+            position += 1
+        bounds[entry, 1] = position
+        position += 10
+        if position > len(data):
             return bounds, types, -1
-        types[entry] = data[at - 1]
-    return bounds, types, at
+        types[entry] = data[position - 1]
+    return bounds, types, position
 
 
 @njit(nogil=True, cache=True)
 def join_entries(data: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`offsets` and `spelling` for a `Vocabulary`: the parts of `data` in `bounds` (int64 [entries, 2]), joined."""
+    """`offsets` and `spelling` for a `Vocabulary`: the parts of `data` within `bounds` (int64 [entries, 2]), joined."""
     offsets = np.zeros(len(bounds) + 1, np.int64)
     for entry in range(len(bounds)):
         offsets[entry + 1] = offsets[entry] + bounds[entry, 1] - bounds[entry, 0]
@@ -144,22 +145,22 @@ def join_entries(data: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.n
 
 @njit(nogil=True, cache=True)
 def build_slots(offsets: np.ndarray, spelling: np.ndarray, slots: np.ndarray) -> None:
-    """Fills `slots` of a `Vocabulary` (all zeros, and more of them than entries)."""
+    """Fills `slots` of a `Vocabulary` (given all zeros, and more slots than entries)."""
     mask = np.uint64(len(slots) - 1)
     for entry in range(len(offsets) - 1):
         value = np.uint64(_hash(spelling, offsets[entry], offsets[entry + 1]))
-        at = value & mask
-        while slots[at, 0] != _ZERO:
-            at = (at + _ONE) & mask
-        slots[at, 0] = (value << _HASH_BITS) | np.uint64(entry + 1)
-        slots[at, 1] = _head(spelling, np.uint64(offsets[entry]), np.uint64(offsets[entry + 1]))
+        slot = value & mask
+        while slots[slot, 0] != _ZERO:
+            slot = (slot + _ONE) & mask
+        slots[slot, 0] = (value << _HASH_BITS) | np.uint64(entry + 1)
+        slots[slot, 1] = _head(spelling, np.uint64(offsets[entry]), np.uint64(offsets[entry + 1]))
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def _same(data: np.ndarray, begin: int, end: int, other: np.ndarray, at: int) -> bool:
-    """Whether `data[begin:end]` and as many bytes of `other` from `at` on are the same; all uint64."""
-    for i in range(end - begin):  # noqa: SIM110 (numba knows no generator for `all`)
-        if data[begin + np.uint64(i)] != other[at + np.uint64(i)]:
+def _same(data: np.ndarray, begin: int, end: int, other: np.ndarray, start: int) -> bool:
+    """Whether `data[begin:end]` equals as many bytes of `other` from `start` on; positions are uint64."""
+    for i in range(end - begin):  # noqa: SIM110 (numba supports no generator in `all`)
+        if data[begin + np.uint64(i)] != other[start + np.uint64(i)]:
             return False
     return True
 
@@ -176,46 +177,46 @@ def _find_word(
     value: int,
     head: int,
 ) -> int:
-    """The id of the word `data[begin:end]`, or `_UNKNOWN`, or `_NO_WORD` for what counts as a label."""
+    """The id of the word `data[begin:end]`, or `_UNKNOWN`, or `_NO_WORD` for one that counts as a label."""
     mask = np.uint64(len(slots) - 1)
     size = end - begin
-    at = np.uint64(value) & mask
-    while slots[at, 0] != _ZERO:
-        if slots[at, 0] >> _HASH_BITS == np.uint64(value) and slots[at, 1] == head:
-            entry = (slots[at, 0] & _ID_MASK) - _ONE
+    slot = np.uint64(value) & mask
+    while slots[slot, 0] != _ZERO:
+        if slots[slot, 0] >> _HASH_BITS == np.uint64(value) and slots[slot, 1] == head:
+            entry = (slots[slot, 0] & _ID_MASK) - _ONE
             start = np.uint64(offsets[entry])
-            # Fewer than eight bytes without a zero among them are equal as their heads are.
+            # Words of fewer than eight bytes have no zero byte, so they are equal if their heads are.
             if size < _EIGHT or (
                 np.uint64(offsets[entry + _ONE]) - start == size
                 and _same(data, begin + _EIGHT, end, spelling, start + _EIGHT)
             ):
                 return np.int64(entry) if np.int64(entry) < words else _NO_WORD
-        at = (at + _ONE) & mask
+        slot = (slot + _ONE) & mask
     if head == _LABEL_HEAD and size > _EIGHT and data[begin + _EIGHT] == _LABEL_LAST:
         return _NO_WORD
     return _UNKNOWN
 
 
 @njit(nogil=True, cache=True)
-def _space(data: np.ndarray, at: int, end: int) -> int:
-    """Bytes of the white space (`str.isspace`) that begins at `at`; 0 where none does."""
-    byte = data[at]
+def _space(data: np.ndarray, begin: int, end: int) -> int:
+    """Bytes of the white-space character (`str.isspace`) at `begin`; 0 if there is none."""
+    byte = data[begin]
     if byte == 0x20 or 0x09 <= byte <= 0x0D or 0x1C <= byte <= 0x1F:
         return 1
     if byte == 0xC2:
-        return 2 if at + 1 < end and (data[at + 1] == 0x85 or data[at + 1] == 0xA0) else 0
-    if at + 2 >= end or not 0xE1 <= byte <= 0xE3:
+        return 2 if begin + 1 < end and (data[begin + 1] == 0x85 or data[begin + 1] == 0xA0) else 0
+    if begin + 2 >= end or not 0xE1 <= byte <= 0xE3:
         return 0
-    second, third = data[at + 1], data[at + 2]
+    second, third = data[begin + 1], data[begin + 2]
     if byte == 0xE1:
-        found = second == 0x9A and third == 0x80  # U+1680
+        is_space = second == 0x9A and third == 0x80  # U+1680
     elif byte == 0xE3:
-        found = second == 0x80 and third == 0x80  # U+3000
+        is_space = second == 0x80 and third == 0x80  # U+3000
     elif second == 0x81:
-        found = third == 0x9F  # U+205F
+        is_space = third == 0x9F  # U+205F
     else:  # U+2000 to U+200A, U+2028, U+2029, U+202F
-        found = second == 0x80 and (third <= 0x8A or third == 0xA8 or third == 0xA9 or third == 0xAF)
-    return 3 if found else 0
+        is_space = second == 0x80 and (third <= 0x8A or third == 0xA8 or third == 0xA9 or third == 0xAF)
+    return 3 if is_space else 0
 
 
 @njit(nogil=True, cache=True)
@@ -237,40 +238,41 @@ def _strip(data: np.ndarray, begin: int, end: int) -> tuple[int, int]:
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def _line_break(data: np.ndarray, at: int, end: int) -> int:
-    """Bytes of the line break that begins with the lead byte at `at`; 0 where it is another character. All uint64."""
-    if data[at] == 0xC2:
-        return _TWO if at + _ONE < end and data[at + _ONE] == 0x85 else _ZERO
-    if at + _TWO < end and data[at + _ONE] == 0x80 and (data[at + _TWO] == 0xA8 or data[at + _TWO] == 0xA9):
+def _line_break(data: np.ndarray, begin: int, end: int) -> int:
+    """Bytes of the line break whose lead byte is at `begin`; 0 for another character. All uint64."""
+    if data[begin] == 0xC2:
+        return _TWO if begin + _ONE < end and data[begin + _ONE] == 0x85 else _ZERO
+    third = begin + _TWO
+    if third < end and data[begin + _ONE] == 0x80 and (data[third] == 0xA8 or data[third] == 0xA9):
         return _THREE
     return _ZERO
 
 
 @njit(nogil=True, cache=True)
-def _split(data: np.ndarray, at: int, end: int, tokens: _Tokens) -> tuple[int, int]:
-    """Splits `data[at:end]` into at most `_BLOCK` tokens; gives their number and where to go on."""
-    count, begin, value = _ZERO, at, _FNV_OFFSET
-    while at < end and count < np.uint64(_BLOCK):
-        kind = _BYTE_KINDS[data[at]]
-        length = _line_break(data, at, end) if kind == _LEAD else _ONE
+def _split(data: np.ndarray, start: int, end: int, tokens: _Tokens) -> tuple[int, int]:
+    """Splits `data[start:end]` into at most `_BLOCK` tokens; returns their number and where to continue."""
+    count, begin, position, value = _ZERO, start, start, _FNV_OFFSET
+    while position < end and count < np.uint64(_BLOCK):
+        kind = _BYTE_KINDS[data[position]]
+        length = _line_break(data, position, end) if kind == _LEAD else _ONE
         if kind == _TOKEN or length == _ZERO:
-            value = _add_byte(value, data[at])
-            at += _ONE
+            value = _add_byte(value, data[position])
+            position += _ONE
             continue
-        tokens.begins[count], tokens.ends[count], tokens.hashes[count] = begin, at, value
-        count += np.uint64(at > begin)  # else the next token overwrites an empty one: a branch less
-        at += length
-        begin, value = at, _FNV_OFFSET
-    if at > begin:
-        tokens.begins[count], tokens.ends[count], tokens.hashes[count] = begin, at, value
+        tokens.begins[count], tokens.ends[count], tokens.hashes[count] = begin, position, value
+        count += np.uint64(position > begin)  # an empty token is overwritten by the next: saves a branch
+        position += length
+        begin, value = position, _FNV_OFFSET
+    if position > begin:
+        tokens.begins[count], tokens.ends[count], tokens.hashes[count] = begin, position, value
         count += _ONE
-    return count, at
+    return count, position
 
 
 @njit(nogil=True, cache=True)
 def _find_words(data: np.ndarray, tokens: _Tokens, count: int, vocabulary: Vocabulary) -> int:
-    """Fills in the ids of the first `count` tokens; gives the number of tokens before the first `</s>`."""
-    # Taken apart once a block: to take an array out of a tuple for each token costs a count of references each.
+    """Fills in the ids of the first `count` tokens; returns the number of tokens before the first `</s>`."""
+    # Unpacked once a block: taking an array out of a tuple costs a reference count, too much for each token.
     slots, offsets, spelling, words = vocabulary
     begins, ends, hashes, ids = tokens
     for i in range(count):
@@ -284,9 +286,9 @@ def _find_words(data: np.ndarray, tokens: _Tokens, count: int, vocabulary: Vocab
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _list_rows(tokens: _Tokens, count: int, words: int, bucket: int, chains: np.ndarray, rows: np.ndarray) -> int:
-    """Lists the rows of the words and n-grams of the first `count` tokens; gives their number.
+    """Lists the rows of the words and n-grams of the first `count` tokens; returns their number.
 
-    `chains[0]` is how many words came before (at most n - 1), `chains[j]` the hash of the last j of them together.
+    `chains[0]` is how many words came before (at most n - 1), `chains[j]` the combined hash of the last j of them.
     """
     used, longest = 0, len(chains) - 1
     for i in range(count):
@@ -295,7 +297,7 @@ def _list_rows(tokens: _Tokens, count: int, words: int, bucket: int, chains: np.
         if tokens.ids[i] != _UNKNOWN:
             rows[used] = tokens.ids[i]
             used += 1
-        token = np.uint64(np.int64(np.int32(tokens.hashes[i])))  # the library extends the sign
+        token = np.uint64(np.int64(np.int32(tokens.hashes[i])))  # the library sign-extends it
         for j in range(np.int64(chains[0]), 0, -1):
             chain = chains[j] * _NGRAM_FACTOR + token
             rows[used] = words + np.int64(chain % np.uint64(bucket))
@@ -324,7 +326,7 @@ def _add_rows(folded: np.ndarray, rows: np.ndarray, used: int, total: np.ndarray
 
 @njit(nogil=True, cache=True)
 def _softmax(total: np.ndarray, count: int, out: np.ndarray) -> None:
-    """The probabilities of one document; not a number where it has no feature at all."""
+    """The probabilities of one document; NaN if it has no features at all."""
     if count == 0:
         out[:] = np.nan
         return
@@ -355,10 +357,10 @@ def score_documents(
     Args:
         data, offsets: uint8 and int64 [documents + 1], the buffers of an Arrow large_string array.
         vocabulary: the model's dictionary.
-        folded: float32 [words + bucket (words alone where `word_ngrams` is 1), labels - 1], the folded rows.
+        folded: float32 [words + bucket (only words if `word_ngrams` is 1), labels - 1], the folded rows.
         bucket: how many n-gram buckets there are.
         word_ngrams: words of the longest n-gram, 1 or more.
-        out: float32 [documents, labels], is filled: the probability of each label.
+        out: float32 [documents, labels], filled with the probability of each label.
     """
     room = _BLOCK + 1
     tokens = _Tokens(
@@ -372,14 +374,14 @@ def score_documents(
     eos = _find_word(slots, entry_offsets, spelling, words, _EOS, _ZERO, size, eos_hash, _EOS_HEAD)
     for document in range(len(offsets) - 1):
         begin, stop = _strip(data, offsets[document], offsets[document + 1])
-        at, end = np.uint64(begin), np.uint64(stop)
+        position, end = np.uint64(begin), np.uint64(stop)
         total[:] = 0.0
         features, ended = 0, False
         chains[0] = _ZERO
         while not ended:
-            split, at = _split(data, at, end, tokens)
+            split, position = _split(data, position, end, tokens)
             count = _find_words(data, tokens, split, vocabulary)
-            ended = at == end or count < split
+            ended = position == end or count < split
             if ended:
                 tokens.hashes[count], tokens.ids[count] = eos_hash, eos
                 count += _ONE

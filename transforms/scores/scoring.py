@@ -1,4 +1,4 @@
-"""Quality scores and labels: one column, or two, for each classifier.
+"""Quality scores and labels: one or two columns for each classifier.
 
 ```
 classifiers                                         columns added
@@ -8,13 +8,12 @@ topic:   {model: t.bin}                             topic        dictionary<int3
 
 text              quality   topic     topic_score
 "How to ..."      0.913     "cooking" 0.55            labels lose the prefix `__label__`
-""                0.208     "news"    0.31            an empty text is scored as the empty line
-null              null      null      null            so is a text in which the model knows nothing at all
+""                0.208     "news"    0.31            an empty text is scored as an empty line
+null              null      null      null            likewise for a text in which the model knows nothing at all
 ```
 
-Of labels that are equally likely the first in the model's order is taken. A classifier whose name is among the source's
-own given scores is left out for that source: the column is there already. `fasttext_folding` says what a probability
-means.
+Of equally likely labels the first in the model's order is taken. A classifier is skipped for a source whose files have
+a score of the same name: the column exists already. `fasttext_folding` says what a probability means.
 """
 
 import time
@@ -44,8 +43,8 @@ class Scorer:
 
     Attributes:
         name: of its column.
-        model: gives the probabilities.
-        label: number of the label whose probability is the score; None for the likeliest.
+        model: computes the probabilities.
+        label: number of the label whose probability is the score; None for the likeliest label.
     """
 
     name: str
@@ -72,7 +71,7 @@ def open_scorer(name: str, classifier: Classifier, cache_folder: str) -> Scorer:
 
 
 def _scores(values: np.ndarray) -> pa.Array:
-    """Float32 with null for what is not a number."""
+    """Float32 with null for NaN."""
     return pa.array(values, SCORE_TYPE, mask=np.isnan(values))
 
 
@@ -86,12 +85,12 @@ def _likeliest(labels: Sequence[str], probabilities: np.ndarray) -> tuple[pa.Arr
 
 
 def _score_rows(texts: pa.Array, scorers: Sequence[Scorer]) -> dict[str, pa.Array]:
-    """The columns of all scorers for some documents; a model that serves two scorers is asked once."""
+    """The columns of all scorers for some documents; a model that two scorers share runs once."""
     models = {id(scorer.model): scorer.model for scorer in scorers}
-    found = {key: model.probabilities(texts) for key, model in models.items()}
+    by_model = {key: model.probabilities(texts) for key, model in models.items()}
     columns: dict[str, pa.Array] = {}
     for scorer in scorers:
-        probabilities = found[id(scorer.model)]
+        probabilities = by_model[id(scorer.model)]
         if scorer.label is not None:
             columns[scorer.name] = _scores(probabilities[:, scorer.label])
         else:
@@ -101,7 +100,7 @@ def _score_rows(texts: pa.Array, scorers: Sequence[Scorer]) -> dict[str, pa.Arra
 
 
 def score_batch(batch: pa.RecordBatch, scorers: Sequence[Scorer]) -> pa.RecordBatch:
-    """Adds the columns of the scorers to a document batch; its schema metadata stays."""
+    """Adds the columns of the scorers to a document batch; its schema metadata is kept."""
     texts = batch.column("text")
     starts = range(0, max(len(texts), 1), _SCORED_ROWS)
     parts = [_score_rows(texts.slice(start, _SCORED_ROWS), scorers) for start in starts]
@@ -114,17 +113,17 @@ def score_batch(batch: pa.RecordBatch, scorers: Sequence[Scorer]) -> pa.RecordBa
 
 class _ScoreBatches(beam.DoFn):
     def __init__(
-        self, classifiers: Mapping[str, Classifier], cache_folder: str, given: Mapping[str, AbstractSet[str]]
+        self, classifiers: Mapping[str, Classifier], cache_folder: str, own_scores: Mapping[str, AbstractSet[str]]
     ) -> None:
-        self._classifiers, self._cache_folder, self._given = classifiers, cache_folder, given
+        self._classifiers, self._cache_folder, self._own_scores = classifiers, cache_folder, own_scores
 
     def setup(self) -> None:
         self._scorers = [open_scorer(name, item, self._cache_folder) for name, item in self._classifiers.items()]
 
     def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         started = time.monotonic()
-        given = self._given.get(info_of(batch).source, frozenset())
-        scorers = [scorer for scorer in self._scorers if scorer.name not in given]
+        own_scores = self._own_scores.get(info_of(batch).source, frozenset())
+        scorers = [scorer for scorer in self._scorers if scorer.name not in own_scores]
         scored = score_batch(batch, scorers)
         if scorers:
             milliseconds = round(1000 * (time.monotonic() - started))
@@ -137,15 +136,15 @@ class ScoreQuality(beam.PTransform):
 
     Args:
         classifiers: by name, as in the configuration.
-        cache_folder: where folded models are kept, a folder that every worker can reach.
-        given: source -> names of the scores that its files give themselves.
+        cache_folder: for folded models, a folder that every worker can reach.
+        own_scores: source -> names of the scores that its files already have.
     """
 
     def __init__(
-        self, classifiers: Mapping[str, Classifier], cache_folder: str, given: Mapping[str, AbstractSet[str]]
+        self, classifiers: Mapping[str, Classifier], cache_folder: str, own_scores: Mapping[str, AbstractSet[str]]
     ) -> None:
         super().__init__()
-        self._settings = (dict(classifiers), cache_folder, dict(given))
+        self._settings = (dict(classifiers), cache_folder, dict(own_scores))
 
     def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[pa.RecordBatch]:
         return batches | "ScoreBatches" >> beam.ParDo(_ScoreBatches(*self._settings))

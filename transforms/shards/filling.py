@@ -204,7 +204,7 @@ def count_draws(
             prefix = prefixes[number] + heads[number]
             special = framed[number] - tokens[number] - prefixes[number]
             left_out = framed[number] + heads[number] - positions[number]
-            discarded = {packing.discards: left_out} if left_out else {}
+            discarded = {packing.discards.name: left_out} if left_out else {}
         counts[source] = DrawCounts(
             documents=drawn[number],
             tokens=tokens[number],

@@ -1,1 +1,1 @@
-"""The token store: runs, what is in them and where, reading ranges of them, merging them."""
+"""The token store: its runs, their contents and locations, reading ranges of them, and merging them."""

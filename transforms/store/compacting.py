@@ -2,14 +2,14 @@
 
 ```
 run a     shuffle key  2  5  9     merged run   shuffle key  2  3  5  7  9
-          row    4  0  1                  row    4  0  0  1  1
-run b     shuffle key  3  7                     file   0  1  0  1  0      (a is chunk 0, b is chunk 1)
-          row    0  1
+          row          4  0  1                  row          4  0  0  1  1
+run b     shuffle key  3  7                     file         0  1  0  1  0      (a is chunk 0, b is chunk 1)
+          row          0  1
 ```
 
-schemas/store.py describes both kinds of file. A group is merged in one pass: the columns that say the order are held,
-and everything else is copied record batch by record batch, one of each run at a time. The name and the bytes of a
-merged run follow from its chunks, so a group that is tried again writes the same file once more.
+schemas/store.py describes both kinds of file. A group is merged in one pass: the columns that define the order are held
+in memory, and everything else is copied record batch by record batch, one of each run at a time. The name and the bytes
+of a merged run depend only on its chunks, so a group that is merged again gives the same file.
 """
 
 import json
@@ -34,17 +34,18 @@ from byline.transforms.store.runs import batch_borders
 from byline.transforms.store.store_index import order_of_run, runs_of
 
 _INDEX = ("shuffle_key", "row", "file", "num_tokens")
-# Runs of a group are open at the same time, and many systems let a process open 1024 files.
+# All runs of a group are open at once, and many systems let a process open 1024 files.
 MAX_OPEN = 256
-# Of an object store, so many record batches are read at a time while others are copied; of a disk, they are mapped.
+# Record batches that are fetched from an object store at the same time, while others are copied. On a disk they are
+# mapped.
 _FETCHED = 8
 
 
 def group_files(files: Iterable[RunFile], size: int) -> list[list[RunFile]]:
     """Cuts the files of a source, in order of their first chunk, into groups of at most `size` bytes.
 
-    Cut greedily, so no two neighbours would fit together, and a group that is replaced by its merged run leaves the
-    others as they are. Groups of one file are left out.
+    The cut is greedy, so no two neighbouring groups would fit together, and replacing a group by its merged run leaves
+    the others as they are. Groups of one file are left out.
     """
     groups: list[list[RunFile]] = []
     total = 0
@@ -66,32 +67,32 @@ def merged_name(files: Sequence[RunFile]) -> str:
 
 @dataclass(frozen=True)
 class MergeGroup:
-    """Files to merge, and the file that they become."""
+    """Files to merge, and the merged file."""
 
     uris: list[str]
     target: str
 
     @classmethod
     def of(cls, files: Sequence[RunFile], folder: str) -> "MergeGroup":
-        """A group of files of one folder."""
+        """A group of files in one folder."""
         return cls([file.uri for file in files], join(folder, merged_name(files)))
 
     def to_json(self) -> str:
-        """As one line."""
+        """The group as one line."""
         return json.dumps([self.uris, self.target])
 
     @classmethod
     def from_json(cls, line: str) -> "MergeGroup":
-        """From `to_json`."""
+        """The group from the line that `to_json` made."""
         return cls(*json.loads(line))
 
 
 def merge_runs(uris: Sequence[str], target: str) -> RunFile:
-    """Writes the merged run of some runs; returns what it says of itself.
+    """Merges runs into one; returns its description.
 
     Args:
-        uris: of runs of one source, merged ones or not, that share no chunk.
-        target: where to.
+        uris: of runs of one source, merged or not, that share no chunk.
+        target: where to write the merged run.
 
     Raises:
         BylineError: a file cannot be opened.
@@ -109,13 +110,13 @@ def merge_runs(uris: Sequence[str], target: str) -> RunFile:
     ):
         for run in inputs:
             run.start(pool)
-        for inputs_of, starts in order.batches():
-            writer.write_batch(_merged_batch(inputs, inputs_of, starts, schema))
+        for input_numbers, starts in order.batches():
+            writer.write_batch(_merged_batch(inputs, input_numbers, starts, schema))
     return RunFile.from_schema(schema, target)
 
 
 class _Input:
-    """One run of a group: the numbers that its chunks get, and where in it the merging is."""
+    """One run of a group: the numbers that its chunks get, and how far it has been merged."""
 
     def __init__(self, uri: str) -> None:
         self._source = open_random(uri)
@@ -129,7 +130,7 @@ class _Input:
         self._row = 0
 
     def index(self) -> list[np.ndarray]:
-        """Place, chunk, row and number of tokens of all documents."""
+        """Shuffle key, chunk, row and number of tokens of all documents."""
         whole = _open_alone(self.uri).whole()
         return [
             whole["shuffle_key"].to_numpy(),
@@ -138,13 +139,13 @@ class _Input:
         ]
 
     def _chunk_numbers(self, batch: pa.RecordBatch) -> np.ndarray:
-        """int32 [rows]: the chunk of each document, in the merged run's numbers."""
+        """int32 [rows]: the chunk of each document, as numbered in the merged run."""
         if FILE.name in batch.schema.names:
             return self.numbers[batch[FILE.name].to_numpy()]
         return np.full(batch.num_rows, self.numbers[0], np.int32)
 
     def start(self, pool: Executor) -> None:
-        """Before documents are taken: lets `pool` read the first record batch, and then always one ahead."""
+        """Called before `take`: makes `pool` read the first record batch, and from then on always one ahead."""
         self._pool, self._next = pool, 0
         self._fetch()
 
@@ -158,7 +159,7 @@ class _Input:
             return self._reader.get_batch(number)
 
     def take(self, count: int) -> Iterator[pa.RecordBatch]:
-        """The next documents, with the columns of a merged run in any order."""
+        """The next `count` documents, with the columns of a merged run in any order."""
         while count > 0:
             if self._batch is None or self._row == self._batch.num_rows:
                 batch = self._ahead.result()
@@ -167,14 +168,14 @@ class _Input:
                 columns = [*(batch[name] for name in names), pa.array(self._chunk_numbers(batch))]
                 self._batch = pa.RecordBatch.from_arrays(columns, [*names, FILE.name])
                 self._row = 0
-            found = self._batch.slice(self._row, count)
-            yield found
-            self._row += found.num_rows
-            count -= found.num_rows
+            documents = self._batch.slice(self._row, count)
+            yield documents
+            self._row += documents.num_rows
+            count -= documents.num_rows
 
 
 def _open_alone(uri: str) -> Run | RangedRun:
-    """A run for its index, not kept: a worker that lives on would keep a deleted file on its disk."""
+    """A run for its index, not cached: a worker that lives on would keep a deleted file on its disk."""
     return RangedRun(read_directory(uri), _INDEX) if is_object_address(uri) else Run(uri, _INDEX)
 
 
@@ -183,7 +184,7 @@ def _open_inputs(uris: Sequence[str]) -> list[_Input]:
     chunks = runs_of([run.file for run in inputs])
     numbers = {order_of_run(chunk): number for number, chunk in enumerate(chunks)}
     assert len(numbers) == len(chunks), (
-        f"{uris[0]} and others share chunks: {len(chunks)} chunks, {len(numbers)} chunks"
+        f"{uris[0]} and others share chunks: {len(chunks)} chunks, {len(numbers)} different ones"
     )
     for run in inputs:
         run.numbers = np.array([numbers[order_of_run(chunk)] for chunk in run.file.chunks], np.int32)
@@ -192,13 +193,13 @@ def _open_inputs(uris: Sequence[str]) -> list[_Input]:
 
 @dataclass(frozen=True)
 class _Order:
-    """In which order the documents of the inputs are merged, and where they are cut into batches.
+    """The order in which the documents of the inputs are merged, and where they are cut into batches.
 
     Attributes:
-        inputs: int16 [n], the input of each document; those of one input stay in their order.
+        inputs: int16 [n], the input of each document; those of one input keep their order.
         num_tokens: int32 [n].
         borders: first rows of the batches, and n.
-        batch_shuffle_keys: of the merged run.
+        batch_shuffle_keys: the first shuffle key of each batch of the merged run.
     """
 
     inputs: np.ndarray
@@ -211,7 +212,7 @@ class _Order:
         indexes = side_by_side(_Input.index, inputs)
         number = np.repeat(np.arange(len(inputs), dtype=np.int16), [len(index[0]) for index in indexes])
         shuffle_key, chunk, row, num_tokens = (np.concatenate(columns) for columns in zip(*indexes, strict=True))
-        # Quick for sorted pieces one after another; that two shuffle keys are equal is rare.
+        # A stable sort is quick for sorted pieces in a row; equal shuffle keys are rare.
         order = np.argsort(shuffle_key, kind="stable")
         if not np.diff(shuffle_key[order]).all():
             order = np.lexsort((row, chunk, shuffle_key))
@@ -221,30 +222,30 @@ class _Order:
         return cls(number[order], num_tokens, borders, shuffle_key[borders[:-1]].tolist())
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The input of each document of a batch, and where in the batch its tokens begin: int64 [rows + 1]."""
+        """For each batch: the input of each document, and where its tokens begin in the batch, int64 [rows + 1]."""
         for low, high in zip(self.borders[:-1], self.borders[1:], strict=True):
             yield self.inputs[low:high], np.concatenate([[0], np.cumsum(self.num_tokens[low:high], dtype=np.int64)])
 
 
 def _merged_batch(
-    inputs: Sequence[_Input], inputs_of: np.ndarray, starts: np.ndarray, schema: pa.Schema
+    inputs: Sequence[_Input], input_numbers: np.ndarray, starts: np.ndarray, schema: pa.Schema
 ) -> pa.RecordBatch:
-    """The next batch of the merged run; arguments as of `_Order.batches`."""
-    counts = np.bincount(inputs_of, minlength=len(inputs))
+    """The next batch of the merged run; `input_numbers` and `starts` from `_Order.batches`."""
+    counts = np.bincount(input_numbers, minlength=len(inputs))
     pieces = [piece for run, count in zip(inputs, counts.tolist(), strict=True) for piece in run.take(count)]
-    # Documents input by input -> rows of the batch, and back.
-    rows = np.argsort(inputs_of, kind="stable")
-    back = np.empty_like(rows)
-    back[rows] = np.arange(len(rows))
+    # The batch row of each document in order of input, and the inverse.
+    rows = np.argsort(input_numbers, kind="stable")
+    inverse = np.empty_like(rows)
+    inverse[rows] = np.arange(len(rows))
     names = [name for name in pieces[0].schema.names if name != "tokens"]
-    table = pa.Table.from_batches([piece.select(names) for piece in pieces]).combine_chunks().take(pa.array(back))
+    table = pa.Table.from_batches([piece.select(names) for piece in pieces]).combine_chunks().take(pa.array(inverse))
     columns = {name: table[name].combine_chunks() for name in names}
     columns["tokens"] = _tokens([piece["tokens"] for piece in pieces], rows, starts)
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
 def _tokens(pieces: Sequence[pa.LargeListArray], rows: np.ndarray, starts: np.ndarray) -> pa.LargeListArray:
-    """The lists of the pieces, one after another, each copied to its row."""
+    """The lists of all pieces, each copied to its row."""
     into = np.empty(starts[-1], pieces[0].values.to_numpy().dtype)
     first = 0
     for piece in pieces:
@@ -266,14 +267,14 @@ class _MergeFn(beam.DoFn):
             try:
                 merge_runs(group.uris, group.target)
             except (BylineError, OSError):
-                # Another worker had the same group, and what it was made from is gone already.
+                # Another worker has merged the same group, and its inputs are already deleted.
                 if not exists(group.target):
                     raise
         yield group.target
 
 
 class MergeRuns(beam.PTransform):
-    """Groups as lines of JSON (`MergeGroup`) -> paths of their merged runs, which are there then."""
+    """Groups as lines of JSON (`MergeGroup`) -> paths of their merged runs, once these exist."""
 
     def expand(self, groups: beam.PCollection) -> beam.PCollection:
         return groups | "MergeGroup" >> beam.ParDo(_MergeFn())

@@ -1,11 +1,11 @@
-"""What a source's runs in the token store depend on, and which keys changed.
+"""The settings that a source's runs in the token store depend on, and which of them changed.
 
 ```
-settings      tokenizer.file -> sha256 2c4b...   sources.c4.format -> c4   classifiers.quality.model -> sha256 91d0...
-fingerprint   sha256 of the settings as JSON
+settings       tokenizer.file -> sha256 2c4b...   sources.c4.format -> c4    classifiers.quality.model -> sha256 91d0...
+fingerprint    sha256 of the settings as JSON
 ```
 
-The size of an input file belongs to its runs, not to the fingerprint: a file that changes is read again alone.
+The size of an input file belongs to its runs, not to the fingerprint: only a file that changes is read again.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ def source_settings(config: Config, source: str) -> dict[str, Any]:
         if name not in config.sources[source].score:
             runs_depend_on[f"classifiers.{name}.model"] = f"sha256 {model_sha256(classifier.model)}"
     runs_depend_on["tokenizer.file"] = f"sha256 {shared_tokenizer(config.tokenizer).sha256}"
-    # Tokens that are added come from no text, so they change a run only where they widen its ids.
+    # Added tokens come from no text, so they change a run only if they widen its ids.
     runs_depend_on["tokenizer ids"] = str(shared_tokenizer(config.tokenizer).id_type)
     formatter = config.sources[source].formatter
     digest = None if formatter is None else module_sha256(source, formatter)
@@ -40,14 +40,14 @@ def source_settings(config: Config, source: str) -> dict[str, Any]:
         runs_depend_on[f"sources.{source}.formatter.module"] = f"sha256 {digest}"
     runs_depend_on["public suffix list"] = snapshot_id()
     runs_depend_on["IDNA tables"] = idnadata.__version__
-    # Chunks are numbered by it, and those of a file that was read in part before must fit those to come.
+    # It decides where chunks end, so chunks still to be read of a file must be cut like those already in the store.
     runs_depend_on["bytes of text in a run"] = TARGET_BYTES
     runs_depend_on["store version"] = STORE_VERSION
     return runs_depend_on
 
 
 def settings_by_path(config: Config, source: str) -> dict[str, Any]:
-    """What of these the configuration says, with paths in place of what is in the files; reads none of them."""
+    """Those of the settings that the configuration contains, with paths instead of hashes of files; reads no file."""
     settings = config.sources[source].model_dump(mode="json", exclude={"path", "filter"})
     runs_depend_on: dict[str, Any] = {f"sources.{source}.{key}": value for key, value in settings.items()}
     for name, classifier in config.classifiers.items():
@@ -55,7 +55,7 @@ def settings_by_path(config: Config, source: str) -> dict[str, Any]:
             runs_depend_on[f"classifiers.{name}.model"] = classifier.model
             runs_depend_on[f"classifiers.{name}.label"] = classifier.label
     if config.sources[source].formatter is not None:
-        # A formatter may put added tokens into a text, by the ids that their order gives them.
+        # A formatter may put added tokens into a text, and their order determines their ids.
         runs_depend_on["tokenizer.add"] = config.tokenizer.add
     return {**runs_depend_on, **_filter_settings(config, source), "tokenizer.file": config.tokenizer.file}
 
@@ -82,7 +82,7 @@ def _rule_settings(rule: Rule, with_files: bool) -> dict[str, Any]:
 
 
 def fingerprint(runs_depend_on: dict[str, Any]) -> str:
-    """64 hex digits for the parts."""
+    """The fingerprint of the settings: 64 hex digits."""
     return hashlib.sha256(json.dumps(runs_depend_on, sort_keys=True).encode()).hexdigest()
 
 

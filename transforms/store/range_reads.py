@@ -1,11 +1,11 @@
-"""How many ranges shards read from the token store, and what merging its runs makes of that.
+"""How many ranges shards read from the token store, and how many after its runs are merged.
 
 ```
 ranges of the plan   c4: 3   dclm: 1         runs   c4: 200   dclm: 50       read   3 * 200 + 1 * 50 = 650 ranges
                                                     c4:   2   dclm:  1              3 *   2 + 1 *  1 =   7 ranges
 ```
 
-Every range is read from each run of its source, since a run has documents from all over the circle of shuffle keys.
+Every range is read from each run of its source, since a run has documents from the whole circle of shuffle keys.
 """
 
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ class RangeReads:
     """What all shards of a plan read.
 
     Attributes:
-        runs: files of the store.
-        count: ranges, each of one run.
-        mean_bytes: tokens of one, on average.
+        runs: files of the token store.
+        count: range reads, each from one run.
+        mean_bytes: bytes of tokens in a range read, on average.
     """
 
     runs: int
@@ -28,11 +28,11 @@ class RangeReads:
 
 
 def count_reads(ranges: Mapping[str, int], runs: Mapping[str, int], token_bytes: int) -> RangeReads:
-    """What a plan reads from a store.
+    """What a plan reads from a token store.
 
     Args:
-        ranges: source -> ranges of shuffle keys that the plan's shards take of it, one for each row of the plan.
-        runs: source -> its runs, merged or not.
+        ranges: source -> ranges of shuffle keys that the plan's shards take from it, one for each row of the plan.
+        runs: source -> the number of its runs, merged or not.
         token_bytes: bytes of the tokens that all shards take.
     """
     count = sum(number * runs.get(source, 0) for source, number in ranges.items())
@@ -40,5 +40,5 @@ def count_reads(ranges: Mapping[str, int], runs: Mapping[str, int], token_bytes:
 
 
 def merged_runs(runs: Mapping[str, int], stored_bytes: Mapping[str, int], size: int) -> dict[str, int]:
-    """About how many runs of `size` bytes `byline compact` makes of each source's, which take so many bytes in all."""
+    """About how many runs of `size` bytes `byline compact` leaves of each source; `stored_bytes` is what they take."""
     return {source: min(number, -(-stored_bytes[source] // size)) for source, number in runs.items()}

@@ -1,11 +1,11 @@
-"""Leaving out what the token store got since a job's list of input files was made.
+"""Leaves out what has been written to the token store since a job's list of input files was made.
 
-An engine runs a task again whose worker was lost, and some run a whole job again:
+An engine repeats a task whose worker was lost, and some repeat a whole job:
 
 ```
-listed      a, done ()      b, done (0,)      c, done ()
-store now   a-00000 a-00001 (the last)        b-00000 b-00001
-read        b, done (0, 1)  c, done ()
+listed      a, done ()                   b, done (0,)      c, done ()
+store now   a-00000  a-00001 (last)      b-00000  b-00001
+read                                     b, done (0, 1)    c, done ()
 ```
 """
 
@@ -23,7 +23,7 @@ from byline.transforms.store.store_index import read_run_info
 
 
 def without_written(file: InputFile, folder: str) -> InputFile | None:
-    """An input file with all chunks that were written in order since it was listed; None where it is whole.
+    """An input file, with the chunks that were written in order since it was listed as done; None if all are.
 
     Args:
         file: as it was listed.
@@ -49,13 +49,13 @@ class _LeaveOutFn(beam.DoFn):
         self.folders = folders
 
     def process(self, file: InputFile) -> Iterator[InputFile]:
-        left = without_written(file, self.folders[file.source])
-        if left is not None:
-            yield left
+        unfinished = without_written(file, self.folders[file.source])
+        if unfinished is not None:
+            yield unfinished
 
 
 class LeaveOutWritten(beam.PTransform):
-    """Input files -> those of which chunks are missing now, with the chunks that are there; a look at the store each.
+    """Input files -> those with chunks still missing, each with its finished chunks; checks the store for each file.
 
     Args:
         folders: source name -> folder of its runs.

@@ -1,13 +1,13 @@
-"""What reading a run gives: documents that stand together, their tokens apart, which are copied only if they are taken.
+"""What reading a run gives: adjacent documents, and apart from them their tokens, which are copied only if needed.
 
 ```
-piece     index    shuffle key  row  num_tokens  host          tokens   lists 0, 1, 2, of which `copy` fills in those
-                   12     7    3           a.org                  that a shard takes
-                   15     0    2           b.org
-                   19     4    4           a.org
+piece     index    shuffle_key  row  num_tokens  host         tokens   lists 0, 1, 2; `copy` copies those that a
+                   12           7    3           a.org                 shard takes
+                   15           0    2           b.org
+                   19           4    4           a.org
 ```
 
-A file that cannot be read is one line, `reading_run` sees to that.
+`reading_run` turns the errors of a file that cannot be read into one line.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,15 +24,15 @@ from byline.transforms.documents.list_copying import copy_lists
 
 @contextmanager
 def reading_run(uri: str) -> Iterator[None]:
-    """Around what reads a file of the token store.
+    """Wraps code that reads a file of the token store.
 
     Raises:
-        BylineError: the file is damaged, or no run; or what the block raises, if that is one.
+        BylineError: the file is damaged or not a run; a `BylineError` of the block is passed on.
     """
     try:
         yield
     except BylineError:
-        # An object store that is away says nothing of the file.
+        # If the object store cannot be reached, nothing is known about the file.
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
@@ -43,7 +43,7 @@ class TokenLists(Protocol):
     """The tokens of n documents."""
 
     def copy(self, numbers: np.ndarray, into: np.ndarray) -> None:
-        """Fills `into` with the lists of these numbers (int64, ascending), one after another."""
+        """Fills `into` with the lists of these numbers (int64, ascending), in order."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Piece:
     """n documents of one record batch of a run.
 
     Attributes:
-        index: the columns that were asked for but `tokens`, n rows.
+        index: the columns that were asked for except `tokens`, n rows.
         tokens: of the n documents.
     """
 
@@ -61,14 +61,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class MappedTokens:
-    """Tokens in memory, or in a file that is mapped there."""
+    """Tokens in memory, or in a memory-mapped file."""
 
     lists: pa.LargeListArray
 
     def copy(self, numbers: np.ndarray, into: np.ndarray) -> None:
         """As `TokenLists.copy`."""
         end = copy_lists(self.lists.values.to_numpy(), self.lists.offsets.to_numpy(), numbers, into, 0)
-        assert end == len(into), f"{end} tokens in lists that say {len(into)}"
+        assert end == len(into), f"{end} tokens in lists, {len(into)} by num_tokens"
 
 
 def batches_between(starts: np.ndarray, low: int, high: int) -> range:
@@ -78,28 +78,28 @@ def batches_between(starts: np.ndarray, low: int, high: int) -> range:
         starts: uint64 [batches], the first shuffle key of each.
         low, high: shuffle keys.
     """
-    # A shuffle key equal to a batch's first may also stand at the end of the batch before.
+    # A shuffle key equal to a batch's first may also be at the end of the previous batch.
     first = int(starts.searchsorted(np.uint64(low), "left")) - 1
     return range(max(first, 0), int(starts.searchsorted(np.uint64(high), "right")))
 
 
 def rows_between(shuffle_key: np.ndarray, low: int, high: int) -> tuple[int, int]:
-    """The first row with low <= shuffle key <= high, and the one behind the last; `shuffle_key` (uint64) ascends."""
-    # As uint64: numpy compares shuffle keys with a plain int below 2^63 as float64, which has 53 bits.
+    """The first row with low <= shuffle key <= high, and the one after the last; `shuffle_key` (uint64) ascends."""
+    # As uint64: numpy compares shuffle keys with a plain int below 2^63 as float64, which has only 53 bits.
     return int(shuffle_key.searchsorted(np.uint64(low), "left")), int(
         shuffle_key.searchsorted(np.uint64(high), "right")
     )
 
 
 def as_one(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
-    """Batches of this schema as one, columns of type `string` dictionary-encoded."""
+    """Batches of this schema joined into one, with columns of type `string` dictionary-encoded."""
     # Without the schema's metadata, which describes a run.
     table = pa.Table.from_batches(batches, schema).replace_schema_metadata()
     for number, field in enumerate(schema):
         if pa.types.is_string(field.type):
             table = table.set_column(number, field.name, table.column(number).dictionary_encode())
-    # One chunk of each column. Encoded first: a string column of more than 2 GiB would be several.
-    found = table.combine_chunks().to_batches()
-    assert len(found) <= 1, f"{len(found)} batches of a table in one chunk"
+    # After encoding, each column fits in one chunk; a string column of more than 2 GiB would not.
+    combined = table.combine_chunks().to_batches()
+    assert len(combined) <= 1, f"{len(combined)} batches of a table in one chunk"
     # A run without documents has no record batch.
-    return found[0] if found else pa.RecordBatch.from_pylist([], schema=table.schema)
+    return combined[0] if combined else pa.RecordBatch.from_pylist([], schema=table.schema)

@@ -1,13 +1,13 @@
-"""Reading ranges of shuffle keys from runs in an object store, with few requests and few bytes.
+"""Reads ranges of shuffle keys from runs in an object store, with few requests and few bytes.
 
 ```
-first range read of a run    HEAD, GET of the footer           kept: where each record batch begins, its first key
-range read to a batch        GET of its message and of the columns before its tokens, as far as they are needed
-                        GET of the tokens of the documents that are taken
+first range read of a run       HEAD, GET of the footer      kept: each record batch's start and first shuffle key
+range read from a batch         GET of its head: its message and the columns before its tokens, as far as needed
+                                GET of the tokens of the documents that are taken
 ```
 
-How far the first of the two reaches is known only when it is there: it goes as far as was needed of the batch before,
-and an eighth more; what is missing then is one request more.
+How long a batch's head is, only the head itself says. So the first GET asks for as much as the previous batch needed
+and an eighth more; if that is too little, the rest takes one more request.
 """
 
 import threading
@@ -27,15 +27,15 @@ from byline.transforms.files.object_store import in_order
 from byline.transforms.files.storage import open_ranges
 from byline.transforms.store.run_pieces import Piece, as_one, batches_between, reading_run, rows_between
 
-# Bytes that are cheaper to read than to leave out: a request more waits 30 ms, in which a connection moves 1 MB.
+# Gaps up to this are cheaper to read than to skip: a request takes 30 ms, in which a connection moves 1 MB.
 GAP_BYTES = 64 << 10
-# What is read of a batch when no batch with these columns was read before.
+# The head that is asked for when no batch with these columns has been read before.
 _FIRST_HEAD_BYTES = 24 << 10
-# The part of it that is asked for besides what the batch before needed: batches differ in their number of documents.
+# Divisor of the previous batch's head that gives the margin to ask for: batches differ in their number of documents.
 HEAD_MARGIN = 8
-# Room for the footers that a process keeps, 16 bytes for each record batch of a run: 16,000 runs of 1 GiB.
+# Memory for the directories that a process keeps, 16 bytes for each record batch of a run: 16,000 runs of 1 GiB.
 DIRECTORY_BYTES = 256 << 20
-# Handle, names and Python objects of one.
+# Handle, names and Python objects of a directory.
 _DIRECTORY_OWN_BYTES = 2 << 10
 
 
@@ -45,11 +45,11 @@ class Directory:
 
     Attributes:
         file: the run, open.
-        uri: where it is.
+        uri: of the run.
         source: of its documents.
         schema: of its columns, without metadata.
-        shuffle_keys: uint64 [batches], the first of each.
-        starts: int64 [batches], where each begins in the file.
+        shuffle_keys: uint64 [batches], the first shuffle key of each batch.
+        starts: int64 [batches], where each batch begins in the file.
     """
 
     file: ObjectFile
@@ -61,7 +61,7 @@ class Directory:
 
     @property
     def nbytes(self) -> int:
-        """How much memory it takes, about."""
+        """About how much memory it takes."""
         return self.shuffle_keys.nbytes + self.starts.nbytes + _DIRECTORY_OWN_BYTES
 
 
@@ -69,7 +69,7 @@ def read_directory(uri: str) -> Directory:
     """Opens a run and reads its footer.
 
     Raises:
-        BylineError: there is none, or it is none of this version.
+        BylineError: there is no such file, or it is not a run of this version.
     """
     file = open_ranges(uri)
     with reading_run(uri):
@@ -89,37 +89,37 @@ def read_directory(uri: str) -> Directory:
 class Directories:
     """The directories that a process keeps.
 
-    Every shard range reads all runs of its sources in turn. If the oldest made room, none would be left when its turn
-    comes again; so the newest does.
+    Every shard reads all runs of its sources in turn. If the oldest directory were evicted, none would be left when its
+    turn comes again; so the newest is.
     """
 
     def __init__(self, room: int) -> None:
         self.room = room
         self.used = 0
-        self._found: dict[str, Directory] = {}
+        self._by_uri: dict[str, Directory] = {}
         self._lock = threading.Lock()
 
     def get(self, uri: str) -> Directory:
-        """The directory of a run, read now or before."""
-        found = self._found.get(uri)
-        if found is None:
-            found = read_directory(uri)
-            self._keep(found)
-        return found
+        """The directory of a run, kept or read now."""
+        directory = self._by_uri.get(uri)
+        if directory is None:
+            directory = read_directory(uri)
+            self._keep(directory)
+        return directory
 
     def clear(self) -> None:
-        """Forgets all."""
+        """Forgets all directories."""
         with self._lock:
-            self._found.clear()
+            self._by_uri.clear()
             self.used = 0
 
     def _keep(self, directory: Directory) -> None:
         with self._lock:
-            if directory.uri in self._found:
+            if directory.uri in self._by_uri:
                 return
-            while self._found and self.used + directory.nbytes > self.room:
-                self.used -= self._found.popitem()[1].nbytes
-            self._found[directory.uri] = directory
+            while self._by_uri and self.used + directory.nbytes > self.room:
+                self.used -= self._by_uri.popitem()[1].nbytes
+            self._by_uri[directory.uri] = directory
             self.used += directory.nbytes
 
 
@@ -128,7 +128,7 @@ DIRECTORIES = Directories(DIRECTORY_BYTES)
 
 @dataclass
 class _Wanted:
-    """Columns to read of runs of one schema: those but the tokens with their schema, and the tokens.
+    """Columns to read from runs of one schema: all but the tokens, with their schema, and the tokens.
 
     `head` is how much of a batch to ask for first, in bytes.
     """
@@ -141,15 +141,15 @@ class _Wanted:
 
 @lru_cache(maxsize=256)
 def _wanted(schema: pa.Schema, names: frozenset[str]) -> _Wanted:
-    found = [column for column in arrow_file.columns_of(schema) if column.name in names]
-    tokens = next((column for column in found if column.name == "tokens"), None)
-    columns = [column for column in found if column is not tokens]
+    wanted = [column for column in arrow_file.columns_of(schema) if column.name in names]
+    tokens = next((column for column in wanted if column.name == "tokens"), None)
+    columns = [column for column in wanted if column is not tokens]
     return _Wanted(columns, pa.schema([schema.field(column.name) for column in columns]), tokens, _FIRST_HEAD_BYTES)
 
 
 @dataclass(frozen=True)
 class RangedTokens:
-    """The tokens of n documents, in a file of an object store.
+    """The tokens of n documents, in a file in an object store.
 
     Attributes:
         file: the file.
@@ -164,20 +164,20 @@ class RangedTokens:
     dtype: np.dtype
 
     def copy(self, numbers: np.ndarray, into: np.ndarray) -> None:
-        """Fills `into` with the lists of these ascending numbers, one after another."""
+        """Fills `into` with the lists of these ascending numbers, in order."""
         end = 0
         for group in self._groups(numbers):
             first, last = self.offsets[group[0]], self.offsets[group[-1] + 1]
             width = self.dtype.itemsize
-            found = self.file.read_at(self.start + int(first) * width, self.start + int(last) * width)
-            end = copy_lists(np.frombuffer(found, self.dtype), self.offsets - first, group, into, end)
-        assert end == len(into), f"{end} tokens in lists that say {len(into)}"
+            content = self.file.read_at(self.start + int(first) * width, self.start + int(last) * width)
+            end = copy_lists(np.frombuffer(content, self.dtype), self.offsets - first, group, into, end)
+        assert end == len(into), f"{end} tokens in lists, {len(into)} by num_tokens"
 
     def _groups(self, numbers: np.ndarray) -> list[np.ndarray]:
-        """Lists that are read together: those between them are no more than a request is worth."""
-        some = numbers[self.offsets[numbers + 1] > self.offsets[numbers]]
-        gaps = (self.offsets[some[1:]] - self.offsets[some[:-1] + 1]) * self.dtype.itemsize
-        return [group for group in np.split(some, np.flatnonzero(gaps > GAP_BYTES) + 1) if len(group)]
+        """Lists to read in one request, because the lists between them cost less than another request."""
+        non_empty = numbers[self.offsets[numbers + 1] > self.offsets[numbers]]
+        gaps = (self.offsets[non_empty[1:]] - self.offsets[non_empty[:-1] + 1]) * self.dtype.itemsize
+        return [group for group in np.split(non_empty, np.flatnonzero(gaps > GAP_BYTES) + 1) if len(group)]
 
 
 class RangedRun:
@@ -202,15 +202,15 @@ class RangedRun:
         return as_one(self.batches(), self._wanted.schema)
 
     def piece(self, number: int, low: int, high: int) -> Piece | None:
-        """The documents of one record batch with low <= shuffle key <= high; None where it has none."""
+        """The documents of one record batch with low <= shuffle key <= high; None if it has none."""
         index, tokens = self._read(number)
         assert tokens is not None, f"{self._directory.uri}: pieces have tokens"
         start, end = rows_between(index["shuffle_key"].to_numpy(), low, high)
         if start >= end:
             return None
-        # Copies: a slice would keep all the batch's columns in memory.
-        some = replace(tokens, offsets=tokens.offsets[start : end + 1].copy())
-        return Piece(index.take(pa.array(np.arange(start, end))), some)
+        # Copies, because slices would keep all columns of the batch in memory.
+        piece_tokens = replace(tokens, offsets=tokens.offsets[start : end + 1].copy())
+        return Piece(index.take(pa.array(np.arange(start, end))), piece_tokens)
 
     def _read(self, number: int) -> tuple[pa.RecordBatch, RangedTokens | None]:
         with reading_run(self._directory.uri):
@@ -222,14 +222,14 @@ class RangedRun:
     def _index(self, head: "_Head", layout: BatchLayout) -> pa.RecordBatch:
         columns = self._wanted.columns
         spans = merge_spans([layout.extent(column) for column in columns])
-        found = [head.read(layout.body + start, layout.body + end) for start, end in spans]
-        # The columns that stand first; what stands apart from them is a request of its own.
+        contents = [head.read(layout.body + start, layout.body + end) for start, end in spans]
+        # Up to the end of the first span; columns further on take a request of their own.
         needed = layout.body + (spans[0][1] if spans else 0)
         self._wanted.head = needed + needed // HEAD_MARGIN
 
         def read(start: int, end: int) -> pa.Buffer:
-            which = next(number for number, span in enumerate(spans) if span[0] <= start and end <= span[1])
-            return pa.py_buffer(found[which]).slice(start - spans[which][0], end - start)
+            number = next(number for number, span in enumerate(spans) if span[0] <= start and end <= span[1])
+            return pa.py_buffer(contents[number]).slice(start - spans[number][0], end - start)
 
         arrays = [layout.array(column, read) for column in columns]
         return pa.RecordBatch.from_arrays(arrays, schema=self._wanted.schema)
@@ -239,22 +239,22 @@ class RangedRun:
         if column is None:
             return None
         dtype = np.dtype(str(column.type.value_type))
-        # The lists' own offsets say the same, and would be 8 bytes more for each document.
+        # The lists' own offsets say the same, but would take 8 more bytes for each document.
         offsets = np.concatenate([[0], np.cumsum(index["num_tokens"].to_numpy(), dtype=np.int64)])
         offset, size = layout.buffers[column.buffer + 3].tolist()
         # Buffers are padded to a multiple of 8 or 64 bytes.
         if not 0 <= size - offsets[-1] * dtype.itemsize < 64:
-            raise ValueError(f"{size} bytes of tokens, where its column num_tokens says {offsets[-1]} of them")
+            raise ValueError(f"{size} bytes of tokens, but its column num_tokens says {offsets[-1]} tokens")
         return RangedTokens(self._directory.file, start + layout.body + offset, offsets, dtype)
 
 
 class _Head:
-    """The first bytes of a record batch: one request, and others for what it did not reach.
+    """The first bytes of a record batch: one request, and more if it was too short.
 
     Args:
-        file: that the batch is in.
-        start: where it begins.
-        size: what to ask for first.
+        file: that contains the batch.
+        start: where the batch begins.
+        size: bytes to ask for first.
     """
 
     def __init__(self, file: ObjectFile, start: int, size: int) -> None:
@@ -268,7 +268,7 @@ class _Head:
         return arrow_file.read_batch_layout(self._bytes)
 
     def read(self, start: int, end: int) -> bytes:
-        """Bytes of the batch."""
+        """Bytes `start` to `end` of the batch."""
         if start > len(self._bytes) + GAP_BYTES:
             return self._file.read_at(self.start + start, self.start + end)
         self._reach(end)
@@ -280,7 +280,7 @@ class _Head:
 
 
 def merge_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans of bytes in ascending order, those with less than `GAP_BYTES` between them as one."""
+    """Spans of bytes in ascending order, merged where at most `GAP_BYTES` lie between them."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if merged and start - merged[-1][1] <= GAP_BYTES:
@@ -298,9 +298,9 @@ def read_pieces(
     Returns:
         Each piece with the number of its run, in order of run and shuffle key.
     """
-    directories_of = in_order(directories.get, uris)
-    runs = ((number, RangedRun(directory, columns)) for number, directory in enumerate(directories_of))
-    # Made as they are asked for: no more runs are held than are visited at the time.
+    run_directories = in_order(directories.get, uris)
+    runs = ((number, RangedRun(directory, columns)) for number, directory in enumerate(run_directories))
+    # Generators, so that only the runs that are being read are held.
     range_reads = ((number, run, batch) for number, run in runs for batch in run.numbers(low, high))
 
     def range_read(item: tuple[int, RangedRun, int]) -> tuple[int, Piece | None]:

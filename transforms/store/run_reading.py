@@ -1,11 +1,11 @@
-"""Reading the token store: index columns of a whole run, or all of a range of shuffle keys, and never more than that.
+"""Reads the token store: index columns of a whole run, or any columns of a range of shuffle keys, and no more.
 
 ```
 run      batch 0: shuffle keys 0..9   batch 1: shuffle keys 10..19   batch 2: shuffle keys 20..29
-range 8..12 reads               8 9                      10 11 12
+range 8..12 reads             8 9                       10 11 12
 ```
 
-A run on a local disk is mapped into memory, where all this is free; one in an object store is read by
+A run on a local disk is memory-mapped, which makes all this free; one in an object store is read by
 `byline.transforms.store.run_ranges`. Both give the same.
 """
 
@@ -30,12 +30,12 @@ from byline.transforms.store.run_pieces import (
 )
 from byline.transforms.store.run_ranges import DIRECTORIES, RangedRun, RangedTokens
 
-# Open runs a worker keeps: each holds a memory map.
+# Open runs that a worker keeps, each with its memory map.
 _OPEN_RUNS = 256
 
 
 class Run:
-    """An open run, of which only some columns are ever read."""
+    """An open run on a disk, of which only some columns are ever read."""
 
     def __init__(self, uri: str, columns: tuple[str, ...]) -> None:
         self._uri = uri
@@ -58,7 +58,7 @@ class Run:
             yield self._batch(number)
 
     def whole(self) -> pa.RecordBatch:
-        """The columns of the whole run as one batch, texts but `url` dictionary-encoded; not for tokens."""
+        """The columns of the whole run as one batch, columns of type `string` dictionary-encoded; not for tokens."""
         return as_one(self.batches(), self._reader.schema)
 
     def between(self, low: int, high: int) -> Iterator[Piece]:
@@ -67,9 +67,9 @@ class Run:
             batch = self._batch(number)
             start, end = rows_between(batch["shuffle_key"].to_numpy(), low, high)
             if start < end:
-                some = batch.slice(start, end - start)
-                index = some.select([name for name in some.schema.names if name != "tokens"])
-                yield Piece(index, MappedTokens(some["tokens"]))
+                documents = batch.slice(start, end - start)
+                index = documents.select([name for name in documents.schema.names if name != "tokens"])
+                yield Piece(index, MappedTokens(documents["tokens"]))
 
     def _batch(self, number: int) -> pa.RecordBatch:
         with reading_run(self._uri):
@@ -82,20 +82,20 @@ def _open_mapped(uri: str, columns: tuple[str, ...]) -> Run:
 
 
 def open_run(uri: str, columns: Sequence[str]) -> Run | RangedRun:
-    """Opens a run for the named columns (those of them that it has), or returns one that is open."""
+    """Opens a run for those of the named columns that it has, or returns one that is already open."""
     if is_object_address(uri):
         return RangedRun(DIRECTORIES.get(uri), columns)
     return _open_mapped(uri, tuple(sorted(columns)))
 
 
 def forget_runs() -> None:
-    """Closes all open runs: a run that was written again would be read as it was."""
+    """Closes all open runs; otherwise a run that is rewritten would be read as it was before."""
     _open_mapped.cache_clear()
     DIRECTORIES.clear()
 
 
 def read_pieces(uris: Sequence[str], columns: Sequence[str], low: int, high: int) -> Iterator[tuple[int, Piece]]:
-    """The documents with low <= shuffle key <= high of many runs, each piece with the number of its run, in this order.
+    """The documents with low <= shuffle key <= high of many runs: pieces with the number of their run, in order.
 
     Args:
         uris: of runs, all on a disk or all in an object store.

@@ -1,12 +1,12 @@
-"""Writing a batch of tokenized documents as one sorted run of the token store.
+"""Writes a batch of tokenized documents as one sorted run of the token store.
 
 ```
-batch      row    0   1   2   3            run     row     2   0   3   1
-           shuffle key  7   9   1   8                    shuffle key   1   7   8   9
+batch      row          0   1   2   3      run     row          2   0   3   1
+           shuffle key  7   9   1   8              shuffle key  1   7   8   9
 ```
 
-schemas/store.py describes the file. One batch makes one run under a name of its own, so a batch that is tried again
-writes the same bytes under the same name.
+schemas/store.py describes the file. Each batch makes one run, whose name depends on the batch, so a batch that is
+processed again writes the same bytes under the same name.
 """
 
 from collections.abc import Iterator
@@ -28,13 +28,13 @@ from byline.transforms.files.storage import join, write_file
 
 
 def run_name(source: str, path: str, chunk: int) -> str:
-    """The file name of a run; a hash stands for the input file, so no path from outside becomes a path here."""
+    """The file name of a run: a hash of the input file's path, so no path from outside becomes part of one here."""
     high, low = mmh3.hash64(f"{source}/{path}".encode(), seed=0, signed=False)
     return f"{high:016x}{low:016x}-{chunk:05d}.arrow"
 
 
 def sort_by_shuffle_key(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Adds the column `shuffle_key` in front and sorts by it, equal shuffle keys by row."""
+    """Adds `shuffle_key` as the first column and sorts by it; equal shuffle keys stay in order of row."""
     info = info_of(batch)
     shuffle_key = shuffle_keys(info.source, info.path, batch["row"].to_numpy())
     order = np.argsort(shuffle_key, kind="stable")
@@ -47,7 +47,7 @@ def sort_by_shuffle_key(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _take_lists(lists: pa.LargeListArray, order: np.ndarray) -> pa.LargeListArray:
-    """`lists.take(order)`, ten times as fast: whole lists are copied, where Arrow takes value by value."""
+    """`lists.take(order)`, ten times as fast: it copies whole lists, where Arrow goes value by value."""
     offsets, values = lists.offsets.to_numpy(), lists.values.to_numpy()
     starts = np.concatenate([[0], np.cumsum(np.diff(offsets)[order])])
     taken = np.empty(starts[-1], values.dtype)
@@ -56,7 +56,7 @@ def _take_lists(lists: pa.LargeListArray, order: np.ndarray) -> pa.LargeListArra
 
 
 def cut_for_reading(batch: pa.RecordBatch) -> list[pa.RecordBatch]:
-    """Cuts a sorted batch where the tokens before a document pass a multiple of `BATCH_TOKEN_BYTES`."""
+    """Cuts a sorted batch wherever the bytes of tokens before a document pass a multiple of `BATCH_TOKEN_BYTES`."""
     width = batch.schema.field("tokens").type.value_type.byte_width
     borders = batch_borders(batch["num_tokens"].to_numpy(), width)
     return [batch.slice(low, high - low) for low, high in pairwise(borders)]
@@ -70,7 +70,7 @@ def batch_borders(num_tokens: np.ndarray, width: int) -> list[int]:
         width: bytes of a token.
 
     Returns:
-        The first row of each batch, and n; only n without documents.
+        The first row of each batch, and n; [0] if there are no documents.
     """
     ends = np.cumsum(num_tokens, dtype=np.int64) * width
     starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
@@ -83,7 +83,7 @@ def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str) -> str:
     info = info_of(batch)
     ordered = store.in_order(sort_by_shuffle_key(batch))
     batches = cut_for_reading(ordered)
-    described = store.RunInfo(
+    run_info = store.RunInfo(
         fingerprint=fingerprint,
         source=info.source,
         path=info.path,
@@ -99,7 +99,7 @@ def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str) -> str:
         tokens=pc.sum(batch["num_tokens"]).as_py() or 0,
         batch_shuffle_keys=[piece["shuffle_key"][0].as_py() for piece in batches],
     )
-    schema = ordered.schema.with_metadata(described.to_metadata())
+    schema = ordered.schema.with_metadata(run_info.to_metadata())
     uri = join(folder, run_name(info.source, info.path, info.chunk))
     with write_file(uri) as sink, pa.ipc.new_file(sink, schema) as writer:
         for piece in batches:
@@ -125,7 +125,7 @@ class WriteRuns(beam.PTransform):
 
     Args:
         folders: source name -> folder of its runs.
-        fingerprints: source name -> fingerprint to write into them.
+        fingerprints: source name -> fingerprint to write into its runs.
     """
 
     def __init__(self, folders: dict[str, str], fingerprints: dict[str, str]) -> None:

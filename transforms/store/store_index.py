@@ -26,7 +26,7 @@ MODELS_FOLDER = "models"
 
 
 def source_folder(store: str, source: str, fingerprint: str) -> str:
-    """The folder of a source's runs; another configuration gives another folder beside it."""
+    """The folder of a source's runs; another configuration of the source has its own folder beside it."""
     return storage.join(store, source, fingerprint[:16])
 
 
@@ -36,20 +36,20 @@ def models_folder(store: str) -> str:
 
 
 def read_files(folder: str, known: dict[str, RunFile] | None = None) -> list[RunFile]:
-    """What every file of a source's folder holds, in order of its first chunk.
+    """Describes every file in a source's folder, in order of its first chunk.
 
     Args:
-        folder: the source's.
-        known: by uri, files that need not be read again; gets those that are read.
+        folder: of the source's runs.
+        known: uri -> files that need not be read again; those that are read are added.
     """
     known = {} if known is None else known
     return sorted((known[uri] for uri in read_new_files(folder, known)), key=_order_of_file)
 
 
 def read_new_files(folder: str, known: dict[str, RunFile], most: int | None = None) -> list[str]:
-    """Adds to `known`, by uri, files of a folder that it does not hold, no more than `most`; returns all there are."""
-    found = [info for info in storage.list_files(folder) if info.base_name.endswith(".arrow")]
-    sizes = {storage.join(folder, info.base_name): info.size for info in found}
+    """Adds at most `most` files of a folder to `known` (by uri) that it lacks; returns the uris of all its files."""
+    infos = [info for info in storage.list_files(folder) if info.base_name.endswith(".arrow")]
+    sizes = {storage.join(folder, info.base_name): info.size for info in infos}
     new = [(uri, size) for uri, size in sizes.items() if uri not in known][:most]
     for file in storage.side_by_side(lambda item: read_run_file(*item), new):
         known[file.uri] = file
@@ -57,18 +57,18 @@ def read_new_files(folder: str, known: dict[str, RunFile], most: int | None = No
 
 
 def read_run_file(uri: str, size: int) -> RunFile:
-    """What one file holds, from its footer; `size` is its bytes, which the listing has told already."""
+    """Describes one file, from its footer; `size` is its size in bytes, which the listing already told."""
     with storage.open_random(uri) as source, reading_run(uri):
         return RunFile.from_schema(pa.ipc.open_file(source).schema, uri, size)
 
 
 def read_runs(folder: str) -> list[RunInfo]:
-    """The descriptions of all chunks in a source's folder that `choose_files` takes, by path and chunk."""
+    """The descriptions of all chunks in the files of a source's folder that `choose_files` takes, by path and chunk."""
     return runs_of(choose_files(read_files(folder), None))
 
 
 def read_run_info(uri: str) -> RunInfo:
-    """The description of one run that is no merged one, from its footer."""
+    """The description of one run that is not merged, from its footer."""
     with storage.open_random(uri) as source, reading_run(uri):
         return RunInfo.from_schema(pa.ipc.open_file(source).schema, uri)
 
@@ -76,15 +76,15 @@ def read_run_info(uri: str) -> RunInfo:
 def choose_files(files: Iterable[RunFile], sizes: Mapping[tuple[str, str], int] | None) -> list[RunFile]:
     """The files that are used.
 
-    A file counts if each of its chunks is of a current input file of the same size. Of those that share a chunk, as a
-    merged run and what it was made from, the one with the most chunks is used.
+    A file qualifies if all its chunks come from current input files whose sizes have not changed. Of files that share a
+    chunk, such as a merged run and its inputs, the one with the most chunks is used.
 
     Args:
         files: of one folder.
-        sizes: (source, path) -> bytes of the current input files; None where they are not known, and all count.
+        sizes: (source, path) -> bytes of the current input files; None if they are not known, and all files qualify.
 
     Returns:
-        Files that share no chunk, in order of their first one.
+        Files that share no chunk, in order of their first chunk.
     """
     chosen: list[RunFile] = []
     taken: set[tuple[str, int]] = set()
@@ -97,19 +97,20 @@ def choose_files(files: Iterable[RunFile], sizes: Mapping[tuple[str, str], int] 
 
 
 def is_current(file: RunFile, sizes: Mapping[tuple[str, str], int] | None) -> bool:
-    """Whether every chunk of a file is of an input file of this size; of any, where the sizes are not known."""
+    """Whether all chunks of a file come from input files of these sizes; always true if the sizes are not known."""
     return sizes is None or all(sizes.get(input_of(chunk)) == chunk.input_size for chunk in file.chunks)
 
 
 def superseded(files: Iterable[RunFile], used: Iterable[RunFile]) -> list[str]:
-    """Paths of the files, not among the used ones, of which every chunk is in a used one."""
+    """The uris of unused files whose chunks are all in used ones."""
     used = list(used)
-    uris = {file.uri for file in used}
-    there = {(*input_of(run), run.chunk, run.input_size) for run in runs_of(used)}
+    used_uris = {file.uri for file in used}
+    used_chunks = {(*input_of(chunk), chunk.chunk, chunk.input_size) for chunk in runs_of(used)}
     return [
         file.uri
         for file in files
-        if file.uri not in uris and all((*input_of(p), p.chunk, p.input_size) in there for p in file.chunks)
+        if file.uri not in used_uris
+        and all((*input_of(chunk), chunk.chunk, chunk.input_size) in used_chunks for chunk in file.chunks)
     ]
 
 
@@ -119,12 +120,12 @@ def runs_of(files: Iterable[RunFile]) -> list[RunInfo]:
 
 
 def run_uris(runs: Iterable[RunInfo]) -> list[str]:
-    """The files that hold some chunks, each once."""
+    """The uris of the files that hold these chunks, each once."""
     return list(dict.fromkeys(run.uri for run in runs))
 
 
 def order_of_run(run: RunInfo) -> tuple[bytes, int]:
-    """Runs of a source, and the chunks of a merged run, are in this order."""
+    """The sort key of a source's runs, and of the chunks of a merged run."""
     return run.path.encode(), run.chunk
 
 
@@ -143,7 +144,7 @@ def sizes_of(inputs: Iterable[InputFile]) -> dict[tuple[str, str], int]:
 
 
 def pending_files(inputs: Iterable[InputFile], runs: Iterable[RunInfo]) -> list[InputFile]:
-    """The input files of which chunks are missing, each with the chunks that are there."""
+    """The input files with missing chunks, each with the chunks that exist."""
     by_file = _runs_by_file(runs)
     pending = []
     for file in inputs:
@@ -154,7 +155,7 @@ def pending_files(inputs: Iterable[InputFile], runs: Iterable[RunInfo]) -> list[
 
 
 def stale_files(inputs: Iterable[InputFile], files: Iterable[RunFile]) -> list[RunFile]:
-    """Files of the store with a chunk of an input file that has another size now."""
+    """Files of the token store with a chunk of an input file whose size has changed."""
     sizes = sizes_of(inputs)
     return [
         file
@@ -164,34 +165,34 @@ def stale_files(inputs: Iterable[InputFile], files: Iterable[RunFile]) -> list[R
 
 
 def merged_in_vain(inputs: Iterable[InputFile], runs: Iterable[RunInfo], unused: Iterable[RunFile]) -> list[str]:
-    """Why chunks that are in a merged run are missing: one line for each such run."""
-    sizes, there = sizes_of(inputs), {(*input_of(run), run.chunk) for run in runs}
+    """Why chunks that are in a merged run have to be prepared again: one line for each such run."""
+    sizes, available = sizes_of(inputs), {(*input_of(run), run.chunk) for run in runs}
     notes = []
     for file in unused:
         current = [chunk for chunk in file.chunks if sizes.get(input_of(chunk)) == chunk.input_size]
-        missing = [chunk for chunk in current if (*input_of(chunk), chunk.chunk) not in there]
+        missing = [chunk for chunk in current if (*input_of(chunk), chunk.chunk) not in available]
         if missing:
-            # A file that shares chunks with a used one, though each of its chunks is current, is not used either.
-            other = next((chunk for chunk in file.chunks if chunk not in current), None)
-            other = other or next(chunk for chunk in file.chunks if chunk not in missing)
-            why, count = _why_not(other, sizes), len(missing)
+            # If all chunks are current, the file is unused because it shares a chunk with a used one.
+            culprit = next((chunk for chunk in file.chunks if chunk not in current), None)
+            culprit = culprit or next(chunk for chunk in file.chunks if chunk not in missing)
+            why, count = _why_not(culprit, sizes), len(missing)
             notes.append(
-                f"{file.source}: {other.path} {why}; {count} other chunks that were merged with it are prepared again"
+                f"{file.source}: {culprit.path} {why}; {count} other chunks that were merged with it are prepared again"
             )
     return notes
 
 
 def _why_not(chunk: RunInfo, sizes: Mapping[tuple[str, str], int]) -> str:
-    """Why a chunk of a merged run keeps it from being used."""
+    """Why a chunk keeps its merged run from being used."""
     size = sizes.get(input_of(chunk))
     if size is None:
-        return "is no input file any more"
+        return "is no longer an input file"
     return "has another size now" if size != chunk.input_size else "is in another merged run, too"
 
 
 def whole_files(runs: Iterable[RunInfo]) -> set[tuple[str, str]]:
-    """(source, path) of the input files whose every chunk is there."""
-    return {key for key, some in _runs_by_file(runs).items() if _is_whole(some)}
+    """(source, path) of the input files of which no chunk is missing."""
+    return {key for key, file_runs in _runs_by_file(runs).items() if _is_whole(file_runs)}
 
 
 def _runs_by_file(runs: Iterable[RunInfo]) -> dict[tuple[str, str], list[RunInfo]]:
@@ -207,15 +208,15 @@ def _is_whole(runs: list[RunInfo]) -> bool:
     return len(ends) == 1 and chunks == list(range(ends[0] + 1))
 
 
-def write_settings(folder: str, chunks: dict[str, Any]) -> None:
-    """Writes what a source's fingerprint was made from, beside its runs."""
+def write_settings(folder: str, settings: dict[str, Any]) -> None:
+    """Writes the settings that a source's fingerprint was made from, beside its runs."""
     if not storage.exists(storage.join(folder, SOURCE_FILE)):
         with storage.write_file(storage.join(folder, SOURCE_FILE)) as sink:
-            sink.write(json.dumps(chunks, indent=1, sort_keys=True).encode())
+            sink.write(json.dumps(settings, indent=1, sort_keys=True).encode())
 
 
-def nearest_change(store: str, source: str, chunks: dict[str, Any]) -> list[str]:
-    """The keys that differ from the most similar configuration of the source in the store; none without one."""
-    found = [info for info in storage.list_files(storage.join(store, source)) if info.base_name == SOURCE_FILE]
-    changes = [changed_keys(json.loads(storage.read_bytes(info.path)), chunks) for info in found]
+def nearest_change(store: str, source: str, settings: dict[str, Any]) -> list[str]:
+    """The keys whose values differ from the source's most similar settings in the token store; none if it has none."""
+    infos = [info for info in storage.list_files(storage.join(store, source)) if info.base_name == SOURCE_FILE]
+    changes = [changed_keys(json.loads(storage.read_bytes(info.path)), settings) for info in infos]
     return min(changes, key=len, default=[])

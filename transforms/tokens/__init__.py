@@ -1,1 +1,1 @@
-"""Text to token ids, and which of them a loss counts."""
+"""Text to token ids, and which of them count in the loss."""

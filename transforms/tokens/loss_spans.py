@@ -3,16 +3,16 @@
 ```
 text            H  é  (  l  <X>  l  o          <X> names a special token: `special_spans` 4, 7
 bytes           0  1  3  4  5  6  7  8  9  10
-element         [ H é ( l ][<X>][ l o ]        texts between special tokens are tokenized on their own
+elements        [ H é ( l ][<X>][ l o ]        texts between special tokens are tokenized on their own
 tokens            H  é( l   X     lo
 loss_spans      2, 4 and 8, 9                  "(l" and "o"
-trained           0  1  1   0     1            a token with a byte in a span, so those that straddle a border too
-masked            0,1 3,4                      ranges of the others
+trained           0  1  1   0     1            tokens with a byte in a span, so also those that straddle its border
+masked            0,1 3,4                      ranges of the other tokens
 ```
 
-No text says by itself which bytes a token stands for. Where the bytes of the tokens, one after another, are the text's
-own, each stands for its own bytes; `find_trained` compares them. A document for which that does not hold (a tokenizer
-that is not of bytes, or a text that a normalizer changed) is named, and left to the caller.
+A text does not say which of its bytes a token stands for. But if the tokens' bytes, joined, equal the text's, then each
+token stands for its own bytes; `find_trained` compares them. Documents for which they differ (the tokenizer is not
+byte-level, or a normalizer changed the text) are returned, for the caller to handle.
 """
 
 from typing import NamedTuple
@@ -36,9 +36,9 @@ class Elements(NamedTuple):
     """Texts cut at their special spans.
 
     Attributes:
-        texts: large_string [elements], one document's after another's: text, name, text, name, ..., text.
+        texts: large_string [elements], document after document, each: text, name, text, name, ..., text.
         firsts: number of each document's first element, int64 [documents + 1].
-        is_name: bool [elements], whether it is the name of a token; an empty one is only a cut.
+        is_name: bool [elements], whether it is the name of a token; an empty name is only a cut.
     """
 
     texts: pa.Array
@@ -55,7 +55,7 @@ def cut_texts(texts: pa.Array, special_spans: pa.Array) -> Elements:
         return Elements(texts, firsts, np.zeros(len(texts), bool))
     cuts = np.empty(firsts[-1] + 1, np.int64)
     is_inside = np.ones(len(cuts), bool)
-    # A document begins where the one before it ends, so its last border is the next one's first.
+    # A document begins where the previous one ends, so they share a border.
     is_inside[firsts] = False
     cuts[firsts] = borders
     cuts[is_inside] = byte_positions(texts, spans, offsets)
@@ -67,8 +67,8 @@ class Trained(NamedTuple):
     """Which tokens of a batch are trained.
 
     Attributes:
-        flags: uint8 [tokens], 1 where the loss counts.
-        unknown: int64, documents whose tokens are not the text's bytes; their flags say nothing.
+        flags: uint8 [tokens], 1 where the token counts in the loss.
+        unknown: int64, documents whose tokens' bytes differ from the text's; their flags mean nothing.
     """
 
     flags: np.ndarray
@@ -86,10 +86,10 @@ def find_trained(
     """Finds the tokens with a byte in a span.
 
     Args:
-        elements: of `cut_texts`.
+        elements: from `cut_texts`.
         texts: large_string [n] without nulls.
-        loss_spans: as in `byline.schemas.documents` [n]; a null trains everything.
-        ids: tokens of all elements one after another; a name that is not empty is one token.
+        loss_spans: as in `byline.schemas.documents` [n]; null means that all tokens are trained.
+        ids: tokens of all elements in order; a name that is not empty is one token.
         offsets: of each element's tokens, int64 [elements + 1].
         token_bytes: of the tokenizer.
     """
@@ -132,22 +132,23 @@ def _mark(
             continue
         span, last_span = span_offsets[row], span_offsets[row + 1]
         for element in range(elements[row], elements[row + 1]):
-            at, stop = borders[element], borders[element + 1]
+            begin, stop = borders[element], borders[element + 1]
             for index in range(offsets[element], offsets[element + 1]):
                 end = stop
                 if not is_name[element]:
-                    end = at + sizes[ids[index]]
-                    is_same = at < end <= stop and stands_at(words, at, ids[index], sizes, token_words, token_firsts)
-                    if not is_same:
+                    end = begin + sizes[ids[index]]
+                    if not begin < end <= stop or not stands_at(
+                        words, begin, ids[index], sizes, token_words, token_firsts
+                    ):
                         is_known[row] = False
                         break
-                # Spans that end before the token, and empty ones, are behind us.
-                while span < last_span and (spans[span + 1] <= at or spans[span + 1] == spans[span]):
+                # Skip spans that end before the token, and empty ones.
+                while span < last_span and (spans[span + 1] <= begin or spans[span + 1] == spans[span]):
                     span += 2
                 flags[index] = span < last_span and spans[span] < end
-                at = end
-            # An empty name has no token, and ends where it began.
-            if at != stop:
+                begin = end
+            # An empty name has no token, and ends where it begins.
+            if begin != stop:
                 is_known[row] = False
 
 
@@ -155,7 +156,7 @@ def masked_ranges(flags: np.ndarray, offsets: np.ndarray) -> pa.Array:
     """The column `masked`: ranges of tokens that are not trained.
 
     Args:
-        flags: uint8 [tokens], 1 for trained ones.
+        flags: uint8 [tokens], 1 for trained tokens.
         offsets: of the documents' tokens, int64 [n + 1].
     """
     is_masked = flags == 0
@@ -169,12 +170,12 @@ def masked_ranges(flags: np.ndarray, offsets: np.ndarray) -> pa.Array:
 
 
 def document_offsets(elements: Elements, offsets: np.ndarray) -> np.ndarray:
-    """Offsets of documents' tokens from those of their elements, both int64."""
+    """Offsets of documents' tokens, from those of their elements; both int64."""
     return offsets[elements.firsts]
 
 
 def names_of(elements: Elements) -> tuple[pa.Array, np.ndarray]:
-    """The distinct names of special tokens (large_string), and for each element that is one the number of its name."""
+    """The distinct names of special tokens (large_string), and the number of each element's name, -1 for the others."""
     is_token = elements.is_name & (pc.binary_length(elements.texts).to_numpy(zero_copy_only=False) > 0)
     encoded = elements.texts.filter(pa.array(is_token)).dictionary_encode()
     numbers = np.full(len(is_token), -1, np.int64)
@@ -185,16 +186,16 @@ def names_of(elements: Elements) -> tuple[pa.Array, np.ndarray]:
 def with_names(
     elements: Elements, name_ids: np.ndarray, values: np.ndarray, offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Puts the named tokens between those of the texts.
+    """Inserts the named tokens between those of the texts.
 
     Args:
-        elements: of `cut_texts`.
+        elements: from `cut_texts`.
         name_ids: the id of each element that names a token, -1 for the others, int64 [elements].
-        values: ids of the elements that are no names, one after another.
+        values: ids of the elements that are not names, in order.
         offsets: of each such element's tokens, int64.
 
     Returns:
-        The same for all elements.
+        Ids and offsets of all elements.
     """
     counts = (name_ids >= 0).astype(np.int64)
     counts[~elements.is_name] = np.diff(offsets)

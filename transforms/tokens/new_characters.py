@@ -1,12 +1,12 @@
 """Finds texts with characters on which gigatoken and tokenizers disagree: the letters and digits that Unicode 17 added.
 
-Tokenizers split a text into words by what is a letter and what a digit. gigatoken's tables are those of Unicode 17,
-tokenizers' are older, so a text with one of these 4,700 characters may be split in two ways. Such texts are given to
-tokenizers, whose ids are the reference.
+Tokenizers split a text into words by which characters are letters and which are digits. gigatoken has the tables of
+Unicode 17, tokenizers has older ones, so the two may split a text with one of these 4,700 characters differently. Such
+texts go to tokenizers, whose ids are the reference.
 
 ```
-text     "abc"   "a U+323B0 b"   "emoji U+1F600"
-found    False   True            False
+text      "abc"   "a U+323B0 b"   "emoji U+1F600"
+has one   False   True            False
 ```
 """
 
@@ -14,7 +14,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-# First and last character of each range, ascending. A test tries every character there is.
+# First and last character of each range, ascending. A test tries every character of Unicode.
 UNICODE_17 = np.array(
     [
         (0x088F, 0x088F),  # Arabic
@@ -55,22 +55,22 @@ def has_new_characters(texts: pa.Array) -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True)
 def _find(data: np.ndarray, bounds: np.ndarray, ranges: np.ndarray) -> np.ndarray:
-    found = np.zeros(len(bounds) - 1, np.bool_)
-    for text in range(len(found)):
-        at, end = bounds[text], bounds[text + 1]
-        while at < end:
-            byte = data[at]
+    has_one = np.zeros(len(bounds) - 1, np.bool_)
+    for text in range(len(has_one)):
+        position, end = bounds[text], bounds[text + 1]
+        while position < end:
+            byte = data[position]
             if byte < 0xE0:
-                # A character of one byte or two, or the second byte of one; none of those is new.
-                at += 1
+                # Part of a character of one or two bytes, none of which is new.
+                position += 1
                 continue
             size = 3 if byte < 0xF0 else 4
             character = np.int64(byte & (0x0F if size == 3 else 0x07))
-            for behind in range(1, size):
-                character = character << 6 | np.int64(data[at + behind] & 0x3F)
-            at += size
+            for offset in range(1, size):
+                character = character << 6 | np.int64(data[position + offset] & 0x3F)
+            position += size
             for number in range(len(ranges)):
                 if character <= ranges[number, 1]:
-                    found[text] |= character >= ranges[number, 0]
+                    has_one[text] |= character >= ranges[number, 0]
                     break
-    return found
+    return has_one

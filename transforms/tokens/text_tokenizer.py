@@ -1,14 +1,14 @@
-"""A tokenizer file as Byline uses it: gigatoken where it can, tokenizers otherwise, one held against the other.
+"""A tokenizer file as Byline uses it: with gigatoken if possible, else with tokenizers; one is checked by the other.
 
 ```
-text    "a <|endoftext|> b"        a special token's name in a text stays text:
-ids     a, Ġ<, |, end, of, text, |, >, Ġb      never the id of <|endoftext|>
+text    "a <|endoftext|> b"                     a special token's name in a text stays text:
+ids     a, Ġ<, |, end, of, text, |, >, Ġb       never the id of <|endoftext|>
 ```
 
-gigatoken always takes special tokens in a text for themselves. So it is given the tokenizer without its special tokens
-(added tokens that are not special, such as runs of spaces, stay); tokenizers is given the whole and told to leave them
-as text. Texts with characters that only gigatoken's Unicode tables know go to tokenizers (see `new_characters`). Both
-must give the same ids for a set of awkward texts when they are loaded.
+gigatoken always turns the name of a special token into the token. So it gets the tokenizer without its special tokens
+(added tokens that are not special, such as runs of spaces, stay); tokenizers gets all of it, and is told to treat the
+names as text. Texts with characters that only gigatoken's Unicode tables know go to tokenizers (see `new_characters`).
+When they are loaded, both must give the same ids for a set of awkward texts.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from byline.transforms.files.storage import read_bytes
 from byline.transforms.tokens.new_characters import has_new_characters
 from byline.transforms.tokens.token_bytes import TokenBytes, token_bytes
 
-# tokenizers builds Python objects for every token, so it is given a few documents at a time.
+# tokenizers builds Python objects for every token, so it gets a few documents at a time.
 _SLOW_SLICE = 256
 _AWKWARD = (
     "Hello world, it's 1,234.5 o'clock\n\n\n  def f(x):\n\t\treturn x  \r\n",
@@ -49,7 +49,7 @@ class TextTokenizer:
     """Tokenizes texts of documents and prefixes without adding special tokens.
 
     Raises:
-        BylineError: the file is no `tokenizer.json`.
+        BylineError: the file is not a `tokenizer.json`.
     """
 
     def __init__(self, file: str, library: str = "fastest", add: tuple[str, ...] = ()) -> None:
@@ -74,7 +74,7 @@ class TextTokenizer:
         self.id_dtype = np.dtype(np.uint16 if self.vocab_size <= 2**16 else np.int32)
 
     def _add(self, names: tuple[str, ...]) -> dict[str, int]:
-        """Gives further tokens the ids behind the last one; text never becomes one of them."""
+        """Gives additional tokens the ids after the last one; text never becomes one of them."""
         for name in names:
             if name in self.vocabulary:
                 raise BylineError(f"tokenizer.add: {self.file} has a token {name!r} already; leave it out")
@@ -90,7 +90,7 @@ class TextTokenizer:
             texts: large_string [n] without nulls.
 
         Returns:
-            ids of all texts one after another (uint16 or int32, see `id_type`), and offsets into them (int64 [n + 1]).
+            Ids of all texts in order (uint16 or int32, see `id_type`), and offsets into them (int64 [n + 1]).
         """
         if len(texts) == 0:
             return np.zeros(0, self.id_dtype), np.zeros(1, np.int64)
@@ -105,7 +105,7 @@ class TextTokenizer:
     def _replace(
         self, values: np.ndarray, offsets: np.ndarray, texts: pa.Array, which: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and offsets with those of some texts replaced by the reference's."""
+        """Ids and offsets with those of the texts in `which` replaced by the reference's."""
         replaced, starts = self._encode_slowly(texts.take(pa.array(which)))
         lengths, parts, end = np.diff(offsets), [], 0
         for number, index in enumerate(which):
@@ -114,7 +114,7 @@ class TextTokenizer:
         return np.concatenate([*parts, values[end:]]), np.concatenate([[0], np.cumsum(lengths)])
 
     def encode_by_reference(self, text: str) -> list[int]:
-        """The ids that `tokenizers` gives for one text: what `encode` is held against."""
+        """The ids that `tokenizers` gives for one text, which `encode` must agree with."""
         return self.reference.encode(text, add_special_tokens=False).ids
 
     def encode_marked_by_reference(
@@ -127,61 +127,61 @@ class TextTokenizer:
             loss, special: its spans, as in `byline.schemas.documents`.
         """
         ids: list[int] = []
-        places = [np.zeros((0, 2), np.int64)]
+        characters = [np.zeros((0, 2), np.int64)]
         for number, (start, stop) in enumerate(pairwise([0, *(special or ()), len(text)])):
             if number % 2 == 0:
                 encoding = self._with_offsets.encode(text[start:stop], add_special_tokens=False)
                 ids += encoding.ids
-                places.append(np.array(encoding.offsets, np.int64).reshape(-1, 2) + start)
+                characters.append(np.array(encoding.offsets, np.int64).reshape(-1, 2) + start)
             elif stop > start:
                 ids.append(self.vocabulary[text[start:stop]])
-                places.append(np.array([[start, stop]]))
+                characters.append(np.array([[start, stop]]))
         is_trained = np.zeros(len(text) + 1, np.int64)
         spans = [0, len(text)] if loss is None else loss
         for low, high in zip(spans[::2], spans[1::2], strict=True):
             is_trained[low + 1 : high + 1] = 1
         before = np.cumsum(is_trained)
-        starts, ends = np.concatenate(places).T
+        starts, ends = np.concatenate(characters).T
         return ids, (before[ends] > before[starts]).astype(int).tolist()
 
     @cached_property
     def _with_offsets(self) -> tokenizers.Tokenizer:
-        """The reference without its post-processor, which may cut the spaces before a word off its offsets."""
-        made = tokenizers.Tokenizer.from_str(
+        """The reference without its post-processor, which may leave the spaces before a word out of its offsets."""
+        tokenizer = tokenizers.Tokenizer.from_str(
             json.dumps({**json.loads(self.reference.to_str()), "post_processor": None})
         )
-        made.encode_special_tokens = True
-        return made
+        tokenizer.encode_special_tokens = True
+        return tokenizer
 
     @cached_property
     def token_bytes(self) -> TokenBytes:
-        """The bytes that each token stands for; a fifth of a second, and only loss spans need it."""
+        """The bytes that each token stands for; takes a fifth of a second, and only loss spans need it."""
         added = {token.content for token in self.reference.get_added_tokens_decoder().values()}
         return token_bytes(self.vocabulary, added)
 
     def _encode_slowly(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         parts, lengths = [], []
         for start in range(0, len(texts), _SLOW_SLICE):
-            some = texts.slice(start, _SLOW_SLICE).to_pylist()
-            for encoding in self.reference.encode_batch_fast(some, add_special_tokens=False):
+            documents = texts.slice(start, _SLOW_SLICE).to_pylist()
+            for encoding in self.reference.encode_batch_fast(documents, add_special_tokens=False):
                 parts.append(np.array(encoding.ids, self.id_dtype))
                 lengths.append(len(parts[-1]))
         return np.concatenate(parts), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
     def count_special_text(self, texts: pa.Array) -> int:
-        """How often a special token's name stands in the texts."""
+        """How often the names of special tokens occur in the texts."""
         if not self.special_names:
             return 0
         pattern = "|".join(
             re.sub(r"([^A-Za-z0-9_])", r"\\\1", name) for name in sorted(self.special_names, reverse=True)
         )
-        # Finding the few texts that have one is ten times faster than counting in all of them.
-        some = texts.filter(pc.match_substring_regex(texts, pattern))
-        return pc.sum(pc.count_substring_regex(some, pattern)).as_py() or 0
+        # Finding the few texts that have one first is ten times faster than counting in all of them.
+        matching = texts.filter(pc.match_substring_regex(texts, pattern))
+        return pc.sum(pc.count_substring_regex(matching, pattern)).as_py() or 0
 
 
 def _fast_tokenizer(settings: dict[str, Any], reference: tokenizers.Tokenizer) -> gigatoken.Tokenizer | None:
-    """gigatoken's form of the tokenizer, or None where it cannot read it or does not agree on awkward texts."""
+    """The tokenizer in gigatoken, or None if it cannot read it or disagrees about the awkward texts."""
     plain = {
         **settings,
         "added_tokens": [token for token in settings.get("added_tokens", ()) if not token["special"]],
@@ -191,18 +191,18 @@ def _fast_tokenizer(settings: dict[str, Any], reference: tokenizers.Tokenizer) -
     }
     try:
         fast = gigatoken.Tokenizer.from_json(json.dumps(plain))
-        found = fast.encode_batch_list(list(_AWKWARD), parallel=False)
+        ids = fast.encode_batch_list(list(_AWKWARD), parallel=False)
     except (ValueError, RuntimeError, NotImplementedError, KeyError, TypeError):
         return None
     expected = [encoding.ids for encoding in reference.encode_batch(list(_AWKWARD), add_special_tokens=False)]
-    return fast if found == expected else None
+    return fast if ids == expected else None
 
 
 def tokenizer_info(tokenizer: TextTokenizer, settings: corpora.Tokenizer) -> TokenizerInfo:
     """Finds the configured special tokens.
 
     Raises:
-        BylineError: the tokenizer has no such token, or there is nothing to pad with.
+        BylineError: the tokenizer has no such token, or no token is configured that could serve as padding.
     """
     ids = {key: _token_id(tokenizer, key, getattr(settings, key)) for key in ("bos", "eos", "pad")}
     pad = next((ids[key] for key in ("pad", "eos", "bos") if ids[key] is not None), None)
@@ -227,7 +227,7 @@ def token_id(tokenizer: TextTokenizer, where: str, name: str) -> int:
     """The id of a token that the configuration names.
 
     Raises:
-        BylineError: there is none of this name; says how to add one.
+        BylineError: there is no token of this name; the message says how to add one.
     """
     if name not in tokenizer.vocabulary:
         special = ", ".join(repr(token) for token in tokenizer.special_names[:10]) or "none"
@@ -244,5 +244,5 @@ def _load(file: str, library: str, add: tuple[str, ...]) -> TextTokenizer:
 
 
 def shared_tokenizer(settings: corpora.Tokenizer) -> TextTokenizer:
-    """The process's one copy of a tokenizer: loading takes a second, and its cache of words warms with use."""
+    """The process's only copy of a tokenizer: loading takes a second, and its word cache warms up with use."""
     return _load(settings.file, settings.library, tuple(settings.add))

@@ -1,14 +1,14 @@
-"""Texts of document batches -> token ids, with the ranges of them that a formatter masks.
+"""Texts of document batches -> token ids, and the ranges of them that a formatter masks.
 
 ```
 text         "a b"   "a <|endoftext|>"        tokens       [a, Ġb]  [a, Ġ<, |, end, of, text, |, >]
-loss_spans   [0, 1]  none                     masked       [1, 2]   []
+loss_spans   [0, 1]  null                     masked       [1, 2]   []
 ```
 
-1 document in 4,096 is tokenized by both libraries (see `text_tokenizer`), and `special_text` counts the names of
-special tokens that stand in the texts. Where a formatter names special tokens in a text (`special_spans`), those come
-in by their ids, and the texts between them are tokenized on their own. `loss_spans` become the column `masked`, as
-`byline.transforms.tokens.loss_spans` finds it.
+One document in 4,096 is tokenized by both libraries (see `text_tokenizer`), and `special_text` counts the names of
+special tokens in the texts. Where a formatter marks such names as tokens (`special_spans`), their ids are inserted, and
+the texts between them are tokenized on their own. `loss_spans` become the column `masked`
+(`byline.transforms.tokens.loss_spans`).
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ from byline.transforms.filters.filtering import apply_reasons
 from byline.transforms.tokens import loss_spans
 from byline.transforms.tokens.text_tokenizer import TextTokenizer, shared_tokenizer, token_id
 
-# One document in so many is tokenized by both libraries: at 70 times the time a document, under 2 % of the whole.
+# One document in 4,096 is tokenized by both libraries: that one takes 70 times as long, under 2 % of the total time.
 CHECKED_SHARE = 4096
 
 
@@ -38,7 +38,8 @@ def tokenize_batch(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> pa.Record
     """Replaces the text by its tokens, drops documents without any, and checks a fixed share of the rest.
 
     Args:
-        batch: with `text`, and `loss_spans` and `special_spans` where its source is formatted; those become `masked`.
+        batch: with `text`, and with `loss_spans` and `special_spans` if its source has a formatter; these become
+            `masked`.
         tokenizer: gives the ids.
 
     Raises:
@@ -47,26 +48,26 @@ def tokenize_batch(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> pa.Record
     info = info_of(batch)
     text = batch["text"]
     is_marked = "loss_spans" in batch.schema.names
-    found = _encode_marked(batch, tokenizer) if is_marked else _Encoded(*tokenizer.encode(text), text)
-    lengths = np.diff(found.offsets)
-    _check_some(batch, tokenizer, found)
+    encoded = _encode_marked(batch, tokenizer) if is_marked else _Encoded(*tokenizer.encode(text), text)
+    lengths = np.diff(encoded.offsets)
+    _check_sample(batch, tokenizer, encoded)
     fields = [field for field in batch.schema if field.name not in ("text", "loss_spans", "special_spans")]
     columns = [batch[field.name] for field in fields]
     columns += [
         pc.cast(pc.binary_length(text), pa.int64()),
         pa.array(lengths.astype(np.int32)),
-        pa.LargeListArray.from_arrays(pa.array(found.offsets), pa.array(found.values)),
+        pa.LargeListArray.from_arrays(pa.array(encoded.offsets), pa.array(encoded.values)),
     ]
     fields += [documents.NUM_BYTES, documents.NUM_TOKENS, documents.tokens_field(tokenizer.id_type)]
     if is_marked:
         fields.append(documents.MASKED)
-        columns.append(found.masked)
+        columns.append(encoded.masked)
     tokenized = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
     kept = apply_reasons(
         with_info(tokenized, info),
         pc.if_else(pa.array(lengths == 0), DropReason.NO_TOKENS.value, pa.scalar(None, pa.string())),
     )
-    special = tokenizer.count_special_text(found.plain)
+    special = tokenizer.count_special_text(encoded.plain)
     return with_info(kept, replace(info_of(kept), special_text=info.special_text + special))
 
 
@@ -74,10 +75,10 @@ class _Encoded(NamedTuple):
     """A batch's tokens.
 
     Attributes:
-        values: ids of all documents one after another.
+        values: ids of all documents in order.
         offsets: into them, int64 [rows + 1].
         plain: the texts that were tokenized as text.
-        masked: the column of that name, where there are spans.
+        masked: the column of that name, if there are spans.
     """
 
     values: np.ndarray
@@ -104,7 +105,7 @@ def _encode_marked(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> _Encoded:
 
 
 def _name_ids(batch: pa.RecordBatch, tokenizer: TextTokenizer, elements: loss_spans.Elements) -> np.ndarray:
-    """For each element that names a token its id, -1 for the others (int64)."""
+    """The id of each element that names a token, -1 for the others (int64)."""
     names, numbers = loss_spans.names_of(elements)
     ids = [-1]
     for number, name in enumerate(names.to_pylist()):
@@ -119,19 +120,19 @@ def _marked_by_reference(batch: pa.RecordBatch, tokenizer: TextTokenizer, row: i
     return tokenizer.encode_marked_by_reference(batch["text"][row].as_py(), loss, special)
 
 
-def _check_some(batch: pa.RecordBatch, tokenizer: TextTokenizer, found: _Encoded) -> None:
-    """Tokenizes the first document of the batch and 1 in `CHECKED_SHARE`, by shuffle key, with tokenizers too."""
+def _check_sample(batch: pa.RecordBatch, tokenizer: TextTokenizer, encoded: _Encoded) -> None:
+    """Compares the first document of the batch, and by shuffle key 1 in `CHECKED_SHARE`, with what tokenizers gives."""
     if tokenizer.fast is None or batch.num_rows == 0:
         return
     info = info_of(batch)
     chosen = shuffle_keys(info.source, info.path, batch["row"].to_numpy()) % np.uint64(CHECKED_SHARE) == 0
     chosen[0] = True
     for row in np.flatnonzero(chosen).tolist():
-        if found.masked is None:
+        if encoded.masked is None:
             expected = tokenizer.encode_by_reference(batch["text"][row].as_py())
         else:
             expected, _ = _marked_by_reference(batch, tokenizer, row)
-        _compare(batch, row, found.values[found.offsets[row] : found.offsets[row + 1]].tolist(), expected)
+        _compare(batch, row, encoded.values[encoded.offsets[row] : encoded.offsets[row + 1]].tolist(), expected)
 
 
 def _where(batch: pa.RecordBatch, row: int) -> str:
@@ -139,13 +140,13 @@ def _where(batch: pa.RecordBatch, row: int) -> str:
     return f"{info.path} of source {info.source}, row {batch['row'][row]}"
 
 
-def _compare(batch: pa.RecordBatch, row: int, found: list[int], expected: list[int]) -> None:
-    """Raises where a document's ids are not those that tokenizers gives."""
-    if found != expected:
-        same = next((n for n, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(expected))
+def _compare(batch: pa.RecordBatch, row: int, ids: list[int], expected: list[int]) -> None:
+    """Raises an error if a document's ids are not those that tokenizers gives."""
+    if ids != expected:
+        same = next((n for n, (a, b) in enumerate(zip(ids, expected, strict=False)) if a != b), len(expected))
         raise BylineError(
             f"{_where(batch, row)}: gigatoken and tokenizers "
-            f"disagree from token {same} on ({found[same : same + 4]} and {expected[same : same + 4]}); report "
+            f"disagree from token {same} on ({ids[same : same + 4]} and {expected[same : same + 4]}); report "
             f"this document, and set `tokenizer.library: tokenizers` to go on with the slower library"
         )
 

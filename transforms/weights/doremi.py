@@ -9,15 +9,14 @@ alpha_t  = (1 - c) alpha'_t / sum(alpha'_t) + c u    alpha_1             0.25   
 weights  = mean of alpha_1 ... alpha_T
 ```
 
-lambda_t[i] is the mean, over domain i's tokens of step t's batch, of max(loss of the proxy - loss of the reference, 0).
-A trainer that logs it gives it as it is, and the updates are the paper's. From mean losses of a domain only the clipped
-difference of the means is known (`clipped_excess`), which is never larger: tokens on which the proxy is the better one
-count against the others.
+lambda_t[i] is the mean, over domain i's tokens in the batch of step t, of max(proxy's loss - reference's loss, 0). If
+the trainer logs it, the updates are exactly the paper's. From a domain's mean losses only the clipped difference of the
+means is known (`clipped_excess`), which is never larger: tokens on which the proxy is better offset the others.
 
-Training the proxy is the trainer's part: its batches are drawn by u, its loss is weighted by alpha_t. The weights come
+Training the proxy is left to the trainer: it draws batches by u and weights the loss by alpha_t. The weights come
 
-- from the log of a finished proxy run, trained under these updates: `replay`, then the mean;
-- or step by step within the training loop: `next_weights`, or the last row of `replay` over the log so far.
+- from the log of a finished proxy run that was trained with these updates: `replay`, then the mean;
+- or step by step in the training loop: `next_weights`, or the last row of `replay` over the log so far.
 """
 
 import math
@@ -35,7 +34,7 @@ SMOOTHING = 1e-3
 
 
 def clipped_excess(loss: Array, reference_loss: Array) -> Array:
-    """max(loss - reference_loss, 0), entry by entry; exact as the paper only for single tokens."""
+    """max(loss - reference_loss, 0), elementwise; equal to the paper's only for the losses of single tokens."""
     return np.maximum(loss - reference_loss, 0.0)
 
 
@@ -44,7 +43,7 @@ def next_weights(weights: Array, excess: Array, eta: float = ETA, smoothing: flo
 
     Args:
         weights: float64 (k,), sums to one.
-        excess: float64 (k,), lambda_t, not negative, in nats per token.
+        excess: float64 (k,), lambda_t, non-negative, in nats per token.
         eta: step size.
         smoothing: c, the share of uniform weights in the result; no weight is below c / k.
 
@@ -52,8 +51,8 @@ def next_weights(weights: Array, excess: Array, eta: float = ETA, smoothing: flo
         float64 (k,), sums to one.
     """
     exponents = eta * excess
-    # exp(800) is infinite, so the largest exponent is taken off all of them; the division undoes it. A weight of zero
-    # stays zero whatever its exponent is.
+    # exp(800) is infinite, so the largest exponent is subtracted from all; the division cancels it. A weight of zero
+    # stays zero whatever its exponent.
     largest = exponents[weights > 0].max()
     raised = weights * np.exp(np.minimum(exponents - largest, 0.0))
     return (1 - smoothing) * raised / raised.sum() + smoothing / len(weights)
@@ -71,7 +70,7 @@ def replay(excess: Array, eta: float = ETA, smoothing: float = SMOOTHING, initia
         float64 (T, k): alpha_1 ... alpha_T. Their mean over the rows is the result of Algorithm 1.
 
     Raises:
-        BylineError: eta or smoothing is out of its range, or eta times an excess loss is out of float64's.
+        BylineError: eta or smoothing is out of range, or eta times an excess loss overflows a float64.
     """
     _check(eta, smoothing, excess)
     steps, domains = excess.shape
@@ -84,8 +83,8 @@ def replay(excess: Array, eta: float = ETA, smoothing: float = SMOOTHING, initia
 
 def _check(eta: float, smoothing: float, excess: Array) -> None:
     if not (math.isfinite(eta) and eta >= 0):
-        raise BylineError(f"eta: expected a finite number from 0 on, found {eta}; the paper takes {ETA:g}")
+        raise BylineError(f"eta: expected a finite number from 0 on, found {eta}; the paper uses {ETA:g}")
     if not 0 <= smoothing <= 1:
-        raise BylineError(f"smoothing: expected a number from 0 to 1, found {smoothing}; the paper takes {SMOOTHING:g}")
+        raise BylineError(f"smoothing: expected a number from 0 to 1, found {smoothing}; the paper uses {SMOOTHING:g}")
     if not math.isfinite(eta * float(excess.max())):
         raise BylineError(f"eta: {eta} times an excess loss of {excess.max()} is beyond a float64; take a smaller eta")

@@ -11,10 +11,10 @@ A (graph)   trained \\ evaluated   a     b       L (losses)  a     b       eta =
 - line 7, with a window w:        p_{t+1}[i] ~ exp(eta sum_{tau = t-w+1 .. t} sum_j A[i, j] L_j(f_tau))
 
 L_j(f_t) is the loss on evaluation skill j at the start of round t, before the model is trained on p_t, so the losses of
-T - 1 rounds give the mixtures of T. With a window p_1 is no factor of the later mixtures, and there are no losses from
-before the first round. The paper takes w = 3 and eta from 0.1 to 0.8 wherever it has several rounds (appendix C.3).
-With the identity for A (its "empty graph") an update looks at each skill's own loss; with all of A equal, the mixture
-stays uniform.
+T - 1 rounds give the mixtures of T. With a window, p_1 is not a factor of the later mixtures, and rounds before the
+first have no losses. The paper uses w = 3 and eta from 0.1 to 0.8 whenever it has several rounds (appendix C.3). With
+the identity for A (its "empty graph"), an update depends only on each skill's own loss; if all entries of A are equal,
+the mixture stays uniform.
 """
 
 import math
@@ -38,14 +38,14 @@ def schedule(graph: Array, losses: Array, eta: float = ETA, window: int | None =
         graph: float64 (k, m), A: k trained and m evaluated skills.
         losses: float64 (T - 1, m); row t - 1 has the losses at the start of round t.
         eta: learning rate.
-        window: w, how many rounds an update looks back; None for equation (4), which never forgets.
+        window: w, how many rounds an update looks back; None for equation (4), which looks back over all of them.
 
     Returns:
-        float64 (T, k): p_1 ... p_T, each sums to one. Each depends on the losses of the rounds before it alone, so the
-        last row is the mixture of the round to come.
+        float64 (T, k): p_1 ... p_T, each sums to one. Each depends only on the losses of earlier rounds, so the last
+        row is the mixture for the next round.
 
     Raises:
-        BylineError: eta or window is out of its range, or eta times the losses is out of float64's.
+        BylineError: eta or window is out of range, or eta times the losses overflows a float64.
     """
     _check(eta, window)
     first = graph.sum(axis=1)
@@ -60,10 +60,10 @@ def schedule(graph: Array, losses: Array, eta: float = ETA, window: int | None =
 
 
 def _sums_of_last(gains: Array, window: int) -> Array:
-    """(T - 1, k): for each row the sum of it and of the `window` - 1 rows before it."""
+    """(T - 1, k): the sum of each row and the `window` - 1 rows before it."""
     window = min(window, max(len(gains), 1))
     padded = np.vstack([np.zeros((window - 1, gains.shape[1])), gains])
-    # Added up anew for each row: differences of one running sum would carry its rounding along.
+    # Each window is summed on its own: differences of a running sum would accumulate its rounding errors.
     return np.lib.stride_tricks.sliding_window_view(padded, window, axis=0).sum(axis=-1) if len(gains) else gains
 
 
@@ -75,6 +75,6 @@ def _softmax(exponents: Array) -> Array:
 
 def _check(eta: float, window: int | None) -> None:
     if not (math.isfinite(eta) and eta >= 0):
-        raise BylineError(f"eta: expected a finite number from 0 on, found {eta}; the paper takes 0.1 to 0.8")
+        raise BylineError(f"eta: expected a finite number from 0 on, found {eta}; the paper uses 0.1 to 0.8")
     if window is not None and window < 1:
-        raise BylineError(f"window: expected a number of rounds from 1 on, found {window}; the paper takes {WINDOW}")
+        raise BylineError(f"window: expected a number of rounds from 1 on, found {window}; the paper uses {WINDOW}")

@@ -11,8 +11,9 @@ from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.ledger import Amount
+from byline.schemas.mixtures import Natural
 from byline.schemas.plan import PLAN_SCHEMA, BranchPoint, Drawn, FieldValues, Plan, StageSource
-from byline.schemas.recipe import Condition, Mixture, Selection, Sequence
+from byline.schemas.recipe import Condition, Selection, Sequence
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.checks.plan import check_drawn, check_plan, condition_of, sources_masking_own
 from tests.support.planned import TOKENIZER, header_of, stage_of
@@ -133,7 +134,7 @@ def phase(index: int, **changes: Any) -> Callable[[Plan], Plan]:
         (phase(1, order=None), "phases"),
         (phase(1, packing="best_fit"), "phases"),
         (phase(2, number=1), "phases"),
-        (phase(3, mixture=Mixture(method="natural")), "phases"),
+        (phase(3, mixture=Natural(method="natural")), "phases"),
         (phase(3, name="cool-75"), "phases"),
         (phase(0, values=FieldValues(top={"host": ["a"]})), "values"),
         (phase(3, branch=BranchPoint("cool", 0.5, "a", 0)), "branches"),

@@ -390,7 +390,7 @@ def test_both_parsers_read_chats():
 )
 def test_malformed_chats(tmp_path, line, reason):
     file = write(tmp_path, b'{"c": {"m": [], "a": "b"}, "q": "c"}\n' + line)
-    with pytest.raises(BylineError, match=rf"row 1 \(byte 37 of the decompressed file\): {re.escape(reason)}; mend"):
+    with pytest.raises(BylineError, match=rf"row 1 \(byte 37 of the decompressed file\): {re.escape(reason)}; fix"):
         read_chats(file, malformed=Malformed.ERROR)
 
 

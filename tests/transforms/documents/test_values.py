@@ -102,9 +102,7 @@ def test_malformed():
     np.testing.assert_array_equal(values.malformed_mask({2: "why", 0: "so"}, 4), [True, False, True, False])
     assert values.malformed_mask({}, 2).tolist() == [False, False]
     error = values.malformed_error("/data/a", "mine", "row 7", "found nothing")
-    assert str(error).startswith(
-        "/data/a: row 7: found nothing; mend the file, or set `malformed: drop` for source 'mi"
-    )
+    assert str(error).startswith("/data/a: row 7: found nothing; fix the file, or set `malformed: drop` for source 'mi")
 
 
 def test_messages() -> None:

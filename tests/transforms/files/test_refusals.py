@@ -20,7 +20,7 @@ from byline.transforms.files.refusals import Sink, refusal, scratch_folder
 from tests.support.object_server import BUCKET, ObjectServer, object_server
 from tests.support.refused import limited
 
-AGAIN = "and run the same command again: what is whole stays"
+AGAIN = "and run the same command again: what is finished is kept"
 TOO_LARGE = f"(File too large); raise the limit on the size of files (ulimit -f) {AGAIN}"
 BATCH = pa.record_batch({"id": np.arange(10_000)})
 
@@ -117,7 +117,8 @@ def test_what_the_block_fails_at_is_not_told_as_a_refusal(tmp_path: Path) -> Non
     assert names(tmp_path) == []
 
 
-NO_FOLDER = "there is a file where a folder is expected: choose another place"
+ELSEWHERE = "choose another location"
+NO_FOLDER = f"there is a file where a folder is expected: {ELSEWHERE}"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ NO_FOLDER = "there is a file where a folder is expected: choose another place"
     [
         ("file/a", f"file/a: cannot be written (File exists); {NO_FOLDER}"),
         ("file/b/a", f"file/b/a: cannot be written (Not a directory); {NO_FOLDER}"),
-        ("folder", "folder: cannot be written (Is a directory); there is a folder of this name: choose another place"),
+        ("folder", f"folder: cannot be written (Is a directory); there is a folder of this name: {ELSEWHERE}"),
         ("x" * 300, f"{'x' * 300}: cannot be written (File name too long); choose a shorter path"),
         # A list; nobody knows it by its name.
         ("file/.tmp-0123456789abcdef-runs.txt", f"file: cannot be written (File exists); {NO_FOLDER}"),
@@ -141,7 +142,7 @@ def test_a_location_that_there_cannot_be(tmp_path: Path, name: str, line: str) -
 def test_a_folder_that_this_user_may_not_write_to() -> None:
     line = refusal("out/a", "written", PermissionError(errno.EACCES, "x"))
     assert str(line) == (
-        "out/a: cannot be written (Permission denied); choose another place, or let this user write there"
+        "out/a: cannot be written (Permission denied); choose another location, or let this user write there"
     )
 
 
@@ -166,7 +167,7 @@ class Refusing(fs.LocalFileSystem):
 def test_what_may_not_be_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(b"")
     monkeypatch.setattr(storage, "resolve", lambda uri: (Refusing(), uri))
-    why = "cannot be deleted (Read-only file system); choose another place, or let this user write there"
+    why = "cannot be deleted (Read-only file system); choose another location, or let this user write there"
     assert line_of(lambda: storage.delete_file(f"{tmp_path}/a")) == f"{tmp_path}/a: {why}"
     assert line_of(lambda: storage.delete_folder(str(tmp_path))) == f"{tmp_path}: {why}"
     # What is not there need not be deleted.

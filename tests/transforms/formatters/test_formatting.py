@@ -215,7 +215,7 @@ def test_the_first_bad_row_is_named() -> None:
 
 def test_a_malformed_record_is_an_error() -> None:
     assert mistake({"text": ["a", None, None], "malformed": [None, "no good", "bad"]}, ["x"] * 3) == (
-        "x.jsonl: row 11: no good; mend the file, or set `malformed: drop` for source 'mine' to drop such records and "
+        "x.jsonl: row 11: no good; fix the file, or set `malformed: drop` for source 'mine' to drop such records and "
         "count them"
     )
 

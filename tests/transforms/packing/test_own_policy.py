@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from byline.errors import BylineError
-from byline.schemas.own_objects import named
+from byline.schemas.own_objects import object_named
 from byline.transforms.packing import POLICIES, PackingPolicy, policy_of
 
 MODULE = '''
@@ -16,12 +16,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from byline.schemas.reasons import Reason
 from byline.transforms.packing import PackingPolicy, Segments
 
 
 @dataclass(frozen=True)
 class OneARow(PackingPolicy):
-    discards: ClassVar[str] = "cut"
+    discards: ClassVar[Reason] = Reason("cut", "tokens beyond the row")
     pads_any_row: ClassVar[bool] = True
 
     def pack(self, framed, prefixes, bos, length, slices=None):
@@ -52,7 +53,7 @@ def test_a_policy_of_the_table() -> None:
 def test_a_policy_of_ones_own(own_module: str) -> None:
     policy = policy_of(f"{own_module}:one_a_row")
     assert isinstance(policy, PackingPolicy)
-    assert policy.discards == "cut"
+    assert (policy.discards.name, policy.repeats_prefix) == ("cut", False)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +70,11 @@ def test_a_policy_of_ones_own(own_module: str) -> None:
             "the folder that holds it",
         ),
         ("own_packing:two_a_row", "own_packing.py has no object 'two_a_row'"),
-        ("own_packing:number", "own_packing:number is int, not an object below byline.transforms.packing.policy."),
-        ("own_packing:OneARow", "own_packing:OneARow is ABCMeta, not an object below"),
+        ("own_packing:number", "own_packing:number is no object below byline.transforms.packing.policy."),
+        ("own_packing:OneARow", "own_packing:OneARow is no object below"),
     ],
 )
 def test_a_policy_that_there_is_not(own_module: str, name: str, message: str) -> None:
     with pytest.raises(BylineError) as caught:
-        named("sequence.packing", name, POLICIES, PackingPolicy)
+        object_named("sequence.packing", name, POLICIES, PackingPolicy)
     assert message in str(caught.value)

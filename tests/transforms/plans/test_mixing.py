@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from math import cos, pi
@@ -6,15 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byline.schemas.recipe import Mixture
-from byline.transforms.plans.mixing import Blend, cap_weights, constant_weights
+from byline.schemas.mixtures.blend import Blend
+from byline.schemas.mixtures.reading import read_mixture
+from byline.schemas.mixtures.schedules import Cosine, Linear
+from byline.transforms.plans.mixing import cap_weights
 
 F = Fraction
 SIZES = {"big": 8000, "small": 1000, "tiny": 1}
 
 
 def weights_of(sizes: dict[str, int] = SIZES, **settings: object) -> dict[str, Fraction]:
-    return constant_weights(Mixture.model_validate(settings), sizes)
+    ((_, weights),) = read_mixture(settings).blend(sizes).points
+    return weights
 
 
 def test_the_methods() -> None:
@@ -61,7 +65,7 @@ def test_one_source_after_the_other() -> None:
 
 
 def test_a_linear_blend_gives_the_area_under_its_stream() -> None:
-    blend = Blend([(F(0), {"a": F(1)}), (F(1), {"b": F(1)})], "linear")
+    blend = Blend([(F(0), {"a": F(1)}), (F(1), {"b": F(1)})], Linear.rise)
     assert blend.given("a", F(1, 2)) == F(3, 8)
     assert blend.given("b", F(1, 2)) == F(1, 8)
     assert blend.shares() == {"a": F(1, 2), "b": F(1, 2)}
@@ -69,7 +73,7 @@ def test_a_linear_blend_gives_the_area_under_its_stream() -> None:
 
 
 def test_a_cosine_blend_gives_the_area_under_its_curve() -> None:
-    blend = Blend([(F(0), {"a": F(1)}), (F(1, 2), {"a": F(1, 2), "b": F(1, 2)}), (F(1), {"b": F(1)})], "cosine")
+    blend = Blend([(F(0), {"a": F(1)}), (F(1, 2), {"a": F(1, 2), "b": F(1, 2)}), (F(1), {"b": F(1)})], Cosine.rise)
     # The weight of b in the first half is (1 - cos(2 pi t)) / 4.
     steps = 10_000
     area = sum((1 - cos(2 * pi * (k + 0.5) / steps * 0.5)) / 4 for k in range(steps)) / steps / 2
@@ -84,12 +88,12 @@ weights = (
 )
 
 
-@given(
-    st.lists(weights, min_size=1, max_size=4), st.sampled_from(["piecewise", "linear", "cosine"]), st.fractions(0, 1)
-)
-def test_what_sources_give_sums_to_the_progress(some: list[dict[str, Fraction]], shape: str, until: Fraction) -> None:
-    last = max(len(some) - 1, 1) if shape != "piecewise" else len(some)
-    blend = Blend([(F(number, last), of) for number, of in enumerate(some)], shape)
+@given(st.lists(weights, min_size=1, max_size=4), st.sampled_from([None, Linear.rise, Cosine.rise]), st.fractions(0, 1))
+def test_what_sources_give_sums_to_the_progress(
+    some: list[dict[str, Fraction]], rise: Callable[[Fraction], Fraction] | None, until: Fraction
+) -> None:
+    last = max(len(some) - 1, 1) if rise is not None else len(some)
+    blend = Blend([(F(number, last), of) for number, of in enumerate(some)], rise)
     assert sum(blend.given(name, until) for name in "abc") == until
     for name in "abc":
         given_by = [blend.given(name, F(step, 16)) for step in range(17)]

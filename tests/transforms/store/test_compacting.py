@@ -125,7 +125,7 @@ def test_runs_without_documents(tmp_path: Path) -> None:
 
 def test_runs_that_share_a_chunk_are_not_merged(tmp_path: Path) -> None:
     uris = [write_at(tmp_path / folder, "x", [1]) for folder in ("one", "two")]
-    with pytest.raises(AssertionError, match="share chunks: 2 chunks, 1 chunks"):
+    with pytest.raises(AssertionError, match="share chunks: 2 chunks, 1 different ones"):
         merge_runs(uris, str(tmp_path / "merged.arrow"))
 
 

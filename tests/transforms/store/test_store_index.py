@@ -88,7 +88,7 @@ def test_says_which_file_makes_others_be_prepared_again() -> None:
         "a: y has another size now; 2 other chunks that were merged with it are prepared again"
     ]
     assert store_index.merged_in_vain([file("x"), file("z")], [run("x")], [merged_run]) == [
-        "a: y is no input file any more; 1 other chunks that were merged with it are prepared again"
+        "a: y is no longer an input file; 1 other chunks that were merged with it are prepared again"
     ]
     there = [run("x"), run("z", chunk=1)]
     assert store_index.merged_in_vain(files, there, [merged_run]) == []
