@@ -6,8 +6,8 @@ values     host = en.wikipedia.org    filled     "URL: en.wikipedia.org\n\n"
 values     host = None                filled     "URL: unknown\n\n"
 ```
 
-`{{` and `}}` stand for the braces themselves. A field is a plain name, without attributes or formats, so an untrusted
-template can read nothing but the fields it is given.
+`{{` and `}}` stand for the braces themselves. A field is a plain name, or `package.module:object` for a user's own,
+without attributes or formats, so an untrusted template can read nothing but the fields it is given.
 """
 
 import re
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from byline.errors import BylineError
 
-_PART = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_.-]*)\}|[{}]")
+_PART = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_.-]*(?::[A-Za-z_]\w*)?)\}|[{}]")
 
 
 class Template:

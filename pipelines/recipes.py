@@ -6,12 +6,15 @@ from pathlib import Path
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.config_file import load_config
+from byline.schemas.layouts import LAYOUTS
+from byline.transforms.fields.template_fields import check_own_fields
 from byline.transforms.filters.tables import check_filters
+from byline.transforms.formatters.opening import open_formatters
 from byline.transforms.packing import check_packings
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Reads and checks a configuration, the kinds that it names as well: rules of filters, packing policies.
+    """Reads and checks a configuration, the kinds that it names as well: layouts, formatters, rules, fields, policies.
 
     Args:
         path: the YAML file.
@@ -22,8 +25,12 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """
     config = load_config(path, overrides)
     try:
+        for name, source in config.sources.items():
+            LAYOUTS.named(f"sources.{name}.format", source.format)
         check_filters(config)
         check_packings(config)
+        check_own_fields(config)
+        open_formatters(config.sources)
     except BylineError as error:
         raise BylineError(f"{path}: {error}") from None
     return config

@@ -25,16 +25,17 @@ from pydantic import Field, model_validator
 from byline.errors import BylineError
 from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
+from byline.schemas.fields import FIELDS
 from byline.schemas.filters import FilterRule
 from byline.schemas.mixtures import Mixture, Natural
 from byline.schemas.mixtures.reading import AnyMixture
 from byline.schemas.model import Location, Model, Name, TokenCount
 from byline.schemas.orders import StageSources
 from byline.schemas.orders.by_number import check_number
+from byline.schemas.own_objects import is_own_name
 from byline.schemas.recipe import Branch, Phase, Selection, Sequence, Shard, Shortage, Stage
 from byline.template import Template
 
-TEMPLATE_FIELDS = ("url", "host", "registered_domain", "suffix", "path", "host_hash", "url_hash", "source")
 # Numbers that every document has.
 SIZES = {"num_tokens": "int", "num_bytes": "int"}
 
@@ -128,7 +129,7 @@ def _check_names(config: Config) -> None:
             if name not in settings.score:
                 names += [name] if classifier.label is not None else [name, f"{name}_score"]
         for name in names:
-            if name in RESERVED_NAMES:
+            if name in RESERVED_NAMES or name in FIELDS:
                 raise BylineError(
                     f"sources.{source}: {name!r} is the name of one of Byline's own columns; choose another"
                 )
@@ -195,6 +196,6 @@ def _check_template(config: Config, where: str, template: str, source: str) -> N
 
 def _check_field(config: Config, where: str, name: str, source: str) -> None:
     columns = config.columns_of(source)
-    if name not in TEMPLATE_FIELDS and name not in columns and name not in SIZES:
-        known = ", ".join([*TEMPLATE_FIELDS, *columns, *SIZES])
+    if name not in FIELDS and name not in columns and name not in SIZES and not is_own_name(name):
+        known = ", ".join([*FIELDS, *columns, *SIZES])
         raise BylineError(f"{where}: source {source!r} has no field {name!r}; it has: {known}")

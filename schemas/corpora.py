@@ -11,7 +11,6 @@ tokenizer: {file: tokenizer.json, bos: "<|endoftext|>", eos: "<|endoftext|>"}
 ```
 """
 
-import re
 from enum import Enum
 from typing import Any, Literal
 
@@ -21,21 +20,10 @@ from byline import locations
 from byline.errors import BylineError
 from byline.object_stores import is_object_address, without_secrets
 from byline.schemas.filters import FilterRule
+from byline.schemas.formatters import FORMATTERS, FieldName
+from byline.schemas.layouts import LAYOUTS, Layout
 from byline.schemas.model import Location, Model, Name
-
-# Where the part of a pattern begins that is no name.
-_WILDCARD = re.compile(r"[*?\[]")
-
-
-class SourceFormat(str, Enum):
-    """The layout of a source's files."""
-
-    DCLM = "dclm"  # JSON lines with `text`, `url`
-    C4 = "c4"  # JSON lines with `text`, `timestamp`, `url`
-    REFINEDWEB = "refinedweb"  # Parquet with `content`, `url`, `timestamp`, `dump`, `segment`, `image_urls`
-    JSONL = "jsonl"  # any JSON lines, through `fields`
-    PARQUET = "parquet"  # any Parquet, through `fields`
-    ARITHMETIC = "arithmetic"  # no files: additions, made by `arithmetic`
+from byline.schemas.patterns import expand_variables, names_of
 
 
 class Malformed(str, Enum):
@@ -46,9 +34,6 @@ class Malformed(str, Enum):
 
 
 KeptType = Literal["string", "int", "float", "bool"]
-FieldName = Literal["text", "url", "messages", "question", "answer"]
-# The formatters that come with Byline, and the fields that each reads.
-FORMATTERS: dict[str, tuple[FieldName, ...]] = {"chat": ("messages",), "qa": ("question", "answer"), "fim": ("text",)}
 
 
 class ArithmeticStyle(str, Enum):
@@ -78,11 +63,11 @@ class Arithmetic(Model):
     seed: int = Field(default=0, ge=0, lt=2**32)
 
 
-class Formatter(Model):
+class FormatterSettings(Model):
     """What makes another text of a record before it is scored and tokenized.
 
     Attributes:
-        name: `chat`, `qa`, `fim`, or a function of one's own as `package.module:function`.
+        name: `chat`, `qa`, `fim`, or one's own, a function or a `Formatter`, as `package.module:object`.
         options: its keyword arguments, plain values.
     """
 
@@ -92,16 +77,15 @@ class Formatter(Model):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in FORMATTERS and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
-            raise ValueError(f"expected {', '.join(FORMATTERS)} or package.module:function, found {name!r}")
-        return name
+        return FORMATTERS.check(name)
 
 
 class Source(Model):
     """One corpus.
 
     Attributes:
-        path: pattern(s) of its files; `*` within a folder, `**` over folders.
+        format: the layout of its files: one of `LAYOUTS`, or one's own as `package.module:object`.
+        path: pattern(s) of its files, as written: `*` within a folder, `**` over folders, `{a,b}`, `~`, `$NAME`.
         fields: where `text`, `url`, and what a formatter reads stand, for a layout of one's own; a dot goes into a
             struct (`metadata.url`). Where `messages`, `question` or `answer` is given, a text is read only if `text` is
             too.
@@ -112,23 +96,29 @@ class Source(Model):
         filter: rules for this source alone, after those of all sources.
     """
 
-    format: SourceFormat
+    format: str
     path: str | list[str] = Field(default_factory=list)
     fields: dict[FieldName, str] = Field(default_factory=dict)
     keep: dict[str, KeptType] = Field(default_factory=dict)
     score: dict[Name, str] = Field(default_factory=dict)
     malformed: Malformed = Malformed.ERROR
-    formatter: Formatter | None = None
+    formatter: FormatterSettings | None = None
     arithmetic: Arithmetic | None = None
     filter: list[FilterRule] = Field(default_factory=list)
+
+    @field_validator("format")
+    @classmethod
+    def _is_layout(cls, name: str) -> str:
+        return LAYOUTS.check(name)
 
     @field_validator("path")
     @classmethod
     def _are_patterns(cls, path: str | list[str]) -> str | list[str]:
         patterns = [path] if isinstance(path, str) else path
-        for pattern in patterns:
-            _check_pattern(pattern)
-        if len({pattern.partition("://")[0] if is_object_address(pattern) else "" for pattern in patterns}) > 1:
+        addresses = [expand_variables(pattern) for pattern in patterns]
+        for address in addresses:
+            _check_pattern(address)
+        if len({address.partition("://")[0] if is_object_address(address) else "" for address in addresses}) > 1:
             raise ValueError("the patterns are on different file systems; make each a source of its own")
         return path
 
@@ -144,15 +134,18 @@ class Source(Model):
         if isinstance(value, str):
             return {"name": value}
         if isinstance(value, dict) and "name" in value and "options" not in value:
-            return {"name": value["name"], "options": {key: of for key, of in value.items() if key != "name"}}
+            return {"name": value["name"], "options": {key: option for key, option in value.items() if key != "name"}}
         return value
 
     @model_validator(mode="after")
     def _has_input(self) -> "Source":
-        if self.is_made and (self.path or self.fields or self.keep or self.score or self.formatter):
-            raise ValueError("`format: arithmetic` is made, not read: it takes `arithmetic` and no other key")
-        if not self.is_made and self.arithmetic is not None:
+        if self.arithmetic is not None and self.format != "arithmetic":
             raise ValueError("arithmetic: only a source of `format: arithmetic` takes it")
+        if self.format not in LAYOUTS:
+            # One's own is asked when its files are listed: a recipe can be read where its modules are not.
+            return self
+        if self.is_made and (self.path or self.fields or self.keep or self.score or self.formatter):
+            raise ValueError(f"`format: {self.format}` is made, not read: it takes `{self.format}` and no other key")
         if not self.is_made and not self.path:
             raise ValueError("path: this key is needed: a pattern of the source's files, or a list of patterns")
         return self
@@ -164,15 +157,22 @@ class Source(Model):
                 if name in self.fields:
                     raise ValueError(f"fields.{name}: only a source with a `formatter` reads it; name one")
             return self
-        for name in FORMATTERS.get(self.formatter.name, ()):
+        if self.formatter.name not in FORMATTERS:
+            return self
+        for name in FORMATTERS.named("formatter", self.formatter.name).reads:
             if name != "text" and name not in self.fields:
                 raise ValueError(f"formatter: {self.formatter.name} needs fields.{name}: where it stands in a record")
         return self
 
     @property
+    def layout(self) -> Layout:
+        """Its layout. Raises: BylineError where one's own cannot be imported."""
+        return LAYOUTS.named("format", self.format)
+
+    @property
     def is_made(self) -> bool:
         """Whether it has no files."""
-        return self.format is SourceFormat.ARITHMETIC
+        return self.layout.is_made
 
     @property
     def made(self) -> Arithmetic:
@@ -186,20 +186,22 @@ class Source(Model):
 
     @property
     def patterns(self) -> list[str]:
-        return [self.path] if isinstance(self.path, str) else self.path
+        """Those of `path`, with this machine's home and variables in them."""
+        return [expand_variables(text) for text in ([self.path] if isinstance(self.path, str) else self.path)]
 
 
 def _check_pattern(pattern: str) -> None:
     """Refuses what can be no address. Raises: BylineError."""
+    names = names_of(pattern)
     if not is_object_address(pattern):
         locations.check(pattern)
         return
     scheme, _, rest = pattern.partition("://")
     bucket, _, keys = rest.partition("/")
-    if _WILDCARD.search(bucket):
+    if len(names) < len(f"{scheme}://{bucket}"):
         shown = without_secrets(pattern)
         raise BylineError(f"{shown}: a bucket takes no wildcard; expected {scheme}://bucket/ and a pattern of keys")
-    locations.check(_WILDCARD.split(pattern)[0])
+    locations.check(names)
     if not keys.strip("/"):
         raise BylineError(f"{pattern}: is a bucket; write {scheme}://{bucket}/** for all objects in it")
     if "//" in f"/{keys}".rstrip("/"):

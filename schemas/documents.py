@@ -32,7 +32,8 @@ Tokenize          -   text  loss_spans  special_spans   +  num_bytes  num_tokens
 
 Only batches of a source with a `formatter` or `format: arithmetic` have `loss_spans`, `special_spans` and `masked`.
 
-What a batch is, and what has happened to its rows so far, is kept in the schema's metadata as a `BatchInfo`.
+What a batch is, and what has happened to its rows so far, is kept in the schema's metadata as a `BatchInfo`. A
+batch from another pipeline needs none until its run is written, which is named by its source and file (`with_info`).
 """
 
 import json
@@ -40,6 +41,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
+
+from byline.errors import BylineError
 
 INFO_KEY = b"byline.batch"
 
@@ -66,10 +69,11 @@ def tokens_field(id_type: pa.DataType) -> pa.Field:
     return pa.field("tokens", pa.large_list(pa.field("item", id_type, nullable=False)), nullable=False)
 
 
-# Names that a score, label or kept field must not have: columns of the store, and fields derived for templates.
+# Names that a score, label or kept field must not have, besides those of template fields (`byline.schemas.fields`):
+# columns of a batch and of the store.
 RESERVED_NAMES = frozenset(
-    {"row", "text", "url", "host", "registered_domain", "suffix", "path", "host_hash", "url_hash"}
-    | {"source", "shuffle_key", "num_bytes", "num_tokens", "tokens", "epoch"}
+    {"row", "text", "url", "host", "registered_domain"}
+    | {"shuffle_key", "num_bytes", "num_tokens", "tokens", "epoch"}
     | {"messages", "question", "answer", "loss_spans", "special_spans", "masked"}
 )
 
@@ -106,7 +110,7 @@ class BatchInfo:
     """What a batch is and what happened to its rows.
 
     Attributes:
-        source, path: the input file (see `InputFile`).
+        source, path: the input file (see `InputFile`); empty for a batch that nobody has said it of.
         chunk: number of the batch in its file, from 0.
         last: whether the file ends with this batch.
         input_size: bytes of the input file.
@@ -116,13 +120,13 @@ class BatchInfo:
         special_text: occurrences of text that looks like a special token, in kept documents.
     """
 
-    source: str
-    path: str
-    chunk: int
-    last: bool
-    input_size: int
-    rows_read: int
-    bytes_read: int
+    source: str = ""
+    path: str = ""
+    chunk: int = 0
+    last: bool = True
+    input_size: int = 0
+    rows_read: int = 0
+    bytes_read: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     special_text: int = 0
 
@@ -136,11 +140,76 @@ class BatchInfo:
 
 
 def info_of(batch: pa.RecordBatch) -> BatchInfo:
-    """The `BatchInfo` of a batch."""
-    return BatchInfo(**json.loads(batch.schema.metadata[INFO_KEY]))
+    """The `BatchInfo` of a batch; a default without source and file for one that has none."""
+    text = (batch.schema.metadata or {}).get(INFO_KEY)
+    return BatchInfo(rows_read=batch.num_rows) if text is None else BatchInfo(**json.loads(text))
+
+
+def origin_of(batch: pa.RecordBatch, step: str) -> BatchInfo:
+    """The `BatchInfo` of a batch, for a step that depends on the source and the file.
+
+    Raises:
+        BylineError: the batch does not name them.
+    """
+    info = info_of(batch)
+    if not info.source or not info.path:
+        raise BylineError(
+            f"{step}: the batch does not say which source and file it is from; give it that with "
+            "byline.schemas.documents.with_info(batch, BatchInfo(source=..., path=..., chunk=...))"
+        )
+    return info
 
 
 def with_info(batch: pa.RecordBatch, info: BatchInfo) -> pa.RecordBatch:
     """The batch with another `BatchInfo`, without a copy."""
     metadata: dict[bytes, Any] = {INFO_KEY: json.dumps(asdict(info), sort_keys=True).encode()}
     return batch.replace_schema_metadata(metadata)
+
+
+# Which step makes a column that another one needs.
+_MADE_BY = {
+    "row": "ReadCorpus",
+    "text": "ReadCorpus or FormatDocuments",
+    "url": "ReadCorpus",
+    "messages": "ReadCorpus",
+    "question": "ReadCorpus",
+    "answer": "ReadCorpus",
+    "loss_spans": "FormatDocuments",
+    "special_spans": "FormatDocuments",
+    "num_bytes": "Tokenize",
+    "num_tokens": "Tokenize",
+    "tokens": "Tokenize",
+}
+
+
+def with_columns(batch: pa.RecordBatch, step: str, *fields: pa.Field) -> pa.RecordBatch:
+    """Sees to it that a batch has the columns that a step needs, in their documented types.
+
+    Args:
+        batch: from another step, or from another pipeline.
+        step: for the message.
+        fields: of the table above.
+
+    Returns:
+        The batch itself, or one with strings and integers of another width as documented.
+
+    Raises:
+        BylineError: a column is missing, or of another type.
+    """
+    for needed in fields:
+        number = batch.schema.get_field_index(needed.name)
+        if number < 0:
+            raise BylineError(
+                f"{step}: the batch has no column {needed.name!r} ({needed.type}), which {_MADE_BY[needed.name]} "
+                f"makes; it has {', '.join(batch.schema.names) or 'no column'}"
+            )
+        if batch.schema.field(number).type != needed.type:
+            batch = batch.set_column(number, needed, _widened(batch.column(number), step, needed))
+    return batch
+
+
+def _widened(column: pa.Array, step: str, needed: pa.Field) -> pa.Array:
+    kinds = (pa.types.is_integer, lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    if not any(is_kind(column.type) and is_kind(needed.type) for is_kind in kinds):
+        raise BylineError(f"{step}: expected a column {needed.name!r} of type {needed.type}, found {column.type}")
+    return column.cast(needed.type)

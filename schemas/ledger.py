@@ -4,7 +4,7 @@ For each source:
 
 ```
 documents   read = kept + dropped[reason]                       (DropReason)
-store       kept documents and tokens = used + unused[reason]   (UnusedReason), each document once
+store       kept documents and tokens = used + unused[reason]   (UNUSED_REASONS), each document once
 ```
 
 For each phase and source, a document counted as often as it is drawn (once an epoch):

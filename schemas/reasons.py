@@ -2,8 +2,8 @@
 
 ```
 read documents = kept + dropped (DropReason)
-kept tokens    = used + unused (UnusedReason)
-used tokens + prefix + BOS/EOS + padding = positions + discarded (each packing policy's own Reason)
+kept tokens    = used + unused (UNUSED_REASONS in transforms.scans)
+used tokens + prefix + BOS/EOS + padding = positions + discarded (a packing policy's own Reason)
 ```
 """
 
@@ -50,7 +50,7 @@ class DropReasons:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a token of a used document is in no sequence.
+    """Why something is in no sequence.
 
     Attributes:
         name: in the ledger.
@@ -59,11 +59,3 @@ class Reason:
 
     name: str
     line: str
-
-
-class UnusedReason(str, Enum):
-    """Why a document of the token store is in no phase."""
-
-    SELECTION = "selection"  # no phase selects it
-    BUDGET = "budget"  # a phase selects it, but the token budget ends before its place
-    MIXTURE = "mixture"  # the mixture gives its source no weight

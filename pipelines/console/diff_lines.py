@@ -32,7 +32,7 @@ from byline.transforms.plans.config_changes import (
 
 _TEXT = 60  # characters of a value that are shown
 _LISTED = 3  # values of a long list that are named
-_COLUMN = 60  # past it, the effect is not aligned
+_COLUMN = 60  # effects behind longer values are not aligned
 
 
 def show_diff(before: Config, after: Config, console: Console) -> None:

@@ -11,12 +11,12 @@ row 5 of 12, phase conditioned, row 1 of conditioned/00001-of-00002.arrow, L = 2
 2  doc id ...
 ```
 
-Masked are prefixes, BOS before them, and of documents with loss spans what is outside these. The tokens around a prefix
-(`begin`, `end`) and those that `tokenizer.add` adds are shown by their names, as special tokens are.
+Prefixes are masked, with the BOS before them, and so is what a document's loss spans leave out. The tokens around a
+prefix (`begin`, `end`) and those of `tokenizer.add` are shown by name, as special tokens are.
 
 In a terminal, colours tell masked, trained, special and padding tokens apart; in a pipe, the marks above do. Text is
-shown as data: characters that a terminal would act on, or that cannot be seen, appear as escapes, and so do bytes that
-are not whole characters, such as half of one at the end of a cut document.
+shown as data: characters that a terminal would act on or that are invisible appear as escapes, and so do bytes that are
+not a whole character, such as half of one at the end of a cut document.
 """
 
 import json
@@ -38,7 +38,7 @@ from byline.shard_files import Row
 from byline.shards import PADDING_DOC_ID
 from byline.transforms.tokens.build_tokenizer import tokenizer_bytes
 
-# Of a longer run of masked or trained tokens, its first and last so many are shown.
+# How many tokens are shown at the start and at the end of a long run of masked or trained ones.
 HEAD, TAIL = 120, 60
 STYLES = {"masked": "yellow", "trained": "green", "special": "bold cyan", "padding": "dim", "border": "bold"}
 

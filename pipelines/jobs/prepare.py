@@ -67,7 +67,9 @@ def prepare(config: Config, settings: RunnerSettings, console: Console) -> Store
 def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pipeline], object]:
     # Without patterns, of which a source may list thousands: the workers are given each file by its path.
     sources = {name: source.model_copy(update={"path": []}) for name, source in config.sources.items()}
-    given = {name: set(source.score) for name, source in config.sources.items()}
+    formatters = {name: source.formatter for name, source in sources.items() if source.formatter is not None}
+    malformed = {name: source.malformed for name, source in sources.items()}
+    given = {name: set(source.score) for name, source in sources.items()}
     rules = {name: rules_of(config, name) for name in config.sources}
     models = store_index.models_folder(config.store)
 
@@ -77,7 +79,7 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
             | "ListInputs" >> ListInputs(list_uri)
             | "LeaveOutWritten" >> LeaveOutWritten(state.folders)
             | "ReadCorpus" >> ReadCorpus(sources)
-            | "FormatDocuments" >> FormatDocuments(sources)
+            | "FormatDocuments" >> FormatDocuments(formatters, malformed)
             | "ExtractMetadata" >> ExtractMetadata()
             | "ScoreQuality" >> ScoreQuality(dict(config.classifiers), models, given)
             | "FilterDocuments" >> FilterDocuments(rules, models)

@@ -108,7 +108,7 @@ def _check_shards(
     size = sum(shard.bytes for shard in shards) * (1 if store.state is None else 2)
     with progress_bar(console, "verify", len(shards), _follow(job), unit="shards"):
         if settings.is_on_this_machine and settings.workers_for(size) == 1:
-            # As the pipeline would, without what it takes to begin.
+            # What the pipeline would do, without the time that it takes to start.
             checker = ShardChecker(job)
             for number in range(len(shards)):
                 checker.write_report(number)

@@ -22,6 +22,7 @@ PACKAGES = {
     "awkward": "awkward",
     "fasttext-community": "fasttext",
     "gigatoken": "gigatoken",
+    "grpcio": "grpc",
     "idna": "idna",
     "mmh3": "mmh3",
     "numba": "numba",

@@ -27,7 +27,7 @@ _DECIMALS = Context(prec=40)
 
 class Natural(Mixture):
     kind: ClassVar[str] = "natural"
-    line: ClassVar[str] = "n(s)"
+    line: ClassVar[str] = "n(s): by size; the default"
     uses_every_source_up: ClassVar[bool] = True
 
     def blend(self, sizes: Mapping[str, int]) -> Blend:
@@ -38,7 +38,7 @@ class Temperature(Mixture):
     """`alpha`: the power, 0 for equal weights, 1 for natural ones."""
 
     kind: ClassVar[str] = "temperature"
-    line: ClassVar[str] = "n(s) ^ `alpha`"
+    line: ClassVar[str] = "n(s) ^ `alpha`; `alpha` 1 is natural, 0 is equal; 1 / T in papers that have a temperature"
 
     alpha: Annotated[Exact, Field(ge=0, le=1)]
 
@@ -55,7 +55,7 @@ def _power(size: int, alpha: Fraction) -> Fraction:
 
 class Unimax(Mixture):
     kind: ClassVar[str] = "unimax"
-    line: ClassVar[str] = "1, at most `max_epochs` * n(s) positions"
+    line: ClassVar[str] = "1, at most `max_epochs` * n(s) positions (arXiv 2304.09151)"
 
     max_epochs: Annotated[Exact, Field(gt=0)] | dict[Name, Annotated[Exact, Field(gt=0)]] = Field(
         description="the most epochs of a source, such as 4"
@@ -69,7 +69,7 @@ class Epochs(Mixture):
     """`epochs`: source -> how many."""
 
     kind: ClassVar[str] = "epochs"
-    line: ClassVar[str] = "`epochs`(s) * n(s)"
+    line: ClassVar[str] = "`epochs`(s) * n(s); with `tokens: all` exactly that many epochs"
     uses_every_source_up: ClassVar[bool] = True
 
     epochs: dict[Name, Annotated[Exact, Field(ge=0)]]

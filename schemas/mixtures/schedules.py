@@ -39,7 +39,7 @@ class Piecewise(Mixture):
     """
 
     kind: ClassVar[str] = "piecewise"
-    line: ClassVar[str] = "that of the last point"
+    line: ClassVar[str] = "that of the point before ([schedules](#schedules))"
     is_schedule: ClassVar[bool] = True
 
     points: list[MixturePoint]
@@ -71,7 +71,7 @@ class Linear(Piecewise):
     """Weights that go straight from one point to the next; the last is at 1."""
 
     kind: ClassVar[str] = "linear"
-    line: ClassVar[str] = "straight from one point to the next"
+    line: ClassVar[str] = "changes straight from one point to the next"
 
     @staticmethod
     def rise(progress: Fraction) -> Fraction:
@@ -92,7 +92,7 @@ class Cosine(Linear):
     """Weights that go from one point to the next with flat ends."""
 
     kind: ClassVar[str] = "cosine"
-    line: ClassVar[str] = "from one point to the next with flat ends"
+    line: ClassVar[str] = "changes from one point to the next with flat ends"
 
     @staticmethod
     def rise(progress: Fraction) -> Fraction:

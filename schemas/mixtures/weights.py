@@ -20,7 +20,7 @@ class Weights(Mixture):
     """`weights`: source -> weight; they sum to one."""
 
     kind: ClassVar[str] = "weights"
-    line: ClassVar[str] = "as given; they sum to one"
+    line: ClassVar[str] = 'as given: decimals, or `"1/3"`; they sum to one'
 
     weights: dict[Name, Annotated[Exact, Field(ge=0)]]
 

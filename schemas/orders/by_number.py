@@ -23,7 +23,7 @@ class ByNumber(Order):
     """
 
     kind: ClassVar[str] = "number"
-    line: ClassVar[str] = "by a number, in `bins` quantiles of each source's tokens"
+    line: ClassVar[str] = "sorted by the number that `by` names, into `bins` quantiles of each source's tokens"
 
     direction: Literal["ascending", "descending"] = "ascending"
     bins: int = Field(default=10, ge=2, le=1000)

@@ -19,7 +19,7 @@ class SourceSequence(Order):
     """`sources`: every source of the mixture once."""
 
     kind: ClassVar[str] = "source"
-    line: ClassVar[str] = "one of `sources` after the other, each for as long as its weight says"
+    line: ClassVar[str] = "taken from one of `sources` after the other, from each for as long as its weight says"
 
     sources: list[Name] = Field(description="the names in their sequence")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
-from byline.schemas.corpora import Malformed, SourceFormat
+from byline.schemas.corpora import Malformed
 from byline.schemas.mixtures.reading import read_mixture
 from byline.schemas.recipe import Shortage
 
@@ -41,7 +41,7 @@ def test_what_is_not_given() -> None:
     assert (found.shard.sequences, found.shard.ids) == (4096, "int32")
     assert (found.store, found.output) == ("out/store", "out/shards")
     source = found.sources["mine"]
-    assert (source.format, source.fields, source.keep, source.score) == (SourceFormat.JSONL, {}, {}, {})
+    assert (source.format, source.fields, source.keep, source.score) == ("jsonl", {}, {}, {})
     assert source.malformed is Malformed.ERROR
     assert (source.formatter, source.arithmetic, source.is_formatted) == (None, None, False)
     assert (found.tokenizer.library, found.tokenizer.add) == ("fastest", [])

@@ -35,7 +35,7 @@ def test_a_formatter_and_its_options(written: Any, name: str, options: dict[str,
 
 @pytest.mark.parametrize("name", ["chatt", "", "module.f", "my-module:f", ":f", "m:", "m:f:g", "m:f()"])
 def test_names_that_are_none(name: str) -> None:
-    assert mistake(**JSONL, formatter=name) == f"expected chat, qa, fim or package.module:function, found {name!r}"
+    assert mistake(**JSONL, formatter=name) == f"expected chat, qa, fim or package.module:object, found {name!r}"
 
 
 @pytest.mark.parametrize("field", ["messages", "question", "answer"])

@@ -296,7 +296,10 @@ def test_names_of_branches_at_their_points() -> None:
     ("source", "message"),
     [
         ({"format": "dclm"}, "sources.s: path: this key is needed: a pattern of the source's files, or a list of patt"),
-        ({"format": "dlcm", "path": "x"}, "sources.s.format: input should be 'dclm', 'c4', 'refinedweb', 'jsonl', 'pa"),
+        (
+            {"format": "dlcm", "path": "x"},
+            "sources.s.format: expected dclm, c4, refinedweb, jsonl, parquet, arithmetic ",
+        ),
         ({"format": "arithmetic", "path": "x"}, "sources.s: `format: arithmetic` is made, not read: it takes `arithme"),
         (
             {"format": "arithmetic", "arithmetic": {"digit": 3}},
@@ -316,7 +319,7 @@ def test_names_of_branches_at_their_points() -> None:
         ),
         (
             {"format": "jsonl", "path": "x", "formatter": "chatt"},
-            "sources.s.formatter.name: expected chat, qa, fim or package.module:function, found 'chatt'",
+            "sources.s.formatter.name: expected chat, qa, fim or package.module:object, found 'chatt'",
         ),
         (
             {"format": "jsonl", "path": "x", "fields": {"txt": "m"}},

@@ -1,4 +1,4 @@
-"""Plans made by hand, as the planner's header and rows say them."""
+"""Plans made by hand, in the form of the planner's header and rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -121,7 +121,7 @@ BRANCH = phase(
     epochs={"dclm": (0.25, 0.3)},
 )
 
-# As a manifest says it; nothing is tokenized with it.
+# As in a manifest; nothing is tokenized with it.
 TOKENIZER = {
     "name": "t",
     "sha256": "00",

@@ -29,7 +29,8 @@ from byline.transforms.corpora.reading import read_batches
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_keys
 from byline.transforms.fields.conditioning import marker_ids
 from byline.transforms.fields.template_fields import filled_prefixes, unknown_prefix
-from byline.transforms.formatters.formatting import OpenFormatter, format_batch, open_formatter
+from byline.transforms.formatters.formatting import format_batch
+from byline.transforms.formatters.opening import open_formatters
 from byline.transforms.scores.scoring import Scorer, score_batch
 from byline.transforms.shards.assembling import PlannedPhase
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
@@ -116,9 +117,7 @@ class DocumentChecker:
         self.scorers = scorers
         names = {file.source for file in files if file is not None}
         self._comparing = threading.Lock()
-        self.open_formatters: dict[str, OpenFormatter | None] = {
-            name: open_formatter(name, config.sources[name]) for name in names
-        }
+        self.open_formatters = open_formatters({name: config.sources[name] for name in names})
 
     def check(self, segments: list[SegmentSample]) -> list[str]:
         """One line for each segment that differs from what its document gives."""
@@ -160,7 +159,8 @@ class DocumentChecker:
         self, records: pa.RecordBatch, file: InputFile, by_row: dict[int, list[SegmentSample]]
     ) -> Iterator[str]:
         """Compares these records of a file with their segments."""
-        documents = format_batch(records, self.open_formatters[file.source])
+        formatter = self.open_formatters.get(file.source)
+        documents = records if formatter is None else format_batch(records, formatter)
         documents = documents.filter(documents["text"].is_valid())
         for row in sorted(set(by_row) - set(documents["row"].to_pylist())):
             yield f"{by_row[row][0].where}: {file.source}/{file.path}, row {row} has no text"

@@ -40,14 +40,14 @@ import pyarrow as pa
 import pyarrow.json
 
 from byline.errors import BylineError
-from byline.schemas.corpora import Malformed
+from byline.schemas.corpora import Malformed, Source
 from byline.schemas.documents import InputFile
+from byline.schemas.layouts import Layout, Records
 from byline.transforms.corpora.decompressing import line_bounds, read_blocks
 from byline.transforms.documents.values import (
     CONTENTS,
     MESSAGE_KEYS,
     RAW_MESSAGES,
-    Records,
     as_messages,
     converter,
     field_at,
@@ -327,3 +327,12 @@ def _check_field(file: InputFile, block: bytes, lines: np.ndarray, name: str, pa
         f"{file.uri}: no record has the {name} field {path!r}; the first has {', '.join(found or ()) or 'no key'}; "
         f"{missing_advice(file.source, name)}"
     )
+
+
+def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str, str]) -> Iterator[Records]:
+    return read_json_lines(file, schema, paths, source.malformed)
+
+
+DCLM = Layout("dclm", "JSON lines with `text` and `url`", _read)
+C4 = Layout("c4", "JSON lines with `text`, `timestamp` and `url`", _read)
+JSONL = Layout("jsonl", "any JSON lines, through `fields`", _read)

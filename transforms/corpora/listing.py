@@ -11,9 +11,12 @@ InputFile.path             a/0.jsonl.zst                  (hidden: not taken)   
 |---|---|
 | `*`, `?`, `[a-c]`, `[!a-c]` | any characters, one, one of these, one not of these; never `/` |
 | `**` as a whole part | any number of folders, none included; as the last part, any file below |
+| `{a,b}`, `{01..12}` | each of these, each number (or letter) from one to the other; they may have `/` and wildcards |
+| `~`, `$NAME`, `${NAME}` | the home folder, at the start alone; a variable of the environment, if it is set |
 | no wildcard | that one file; characters of its name may then not be `*`, `?` or `[` |
 
-Several patterns are one list with one root, their common folder; a file that two of them match is in it once. Names
+`{` is a wildcard where its braces stand for several, and one of those at least has to match a file. Several patterns
+are one list with one root, their common folder; a file that two of them match is in it once. Names
 that begin with `.` or `_` (hidden and half-written files, `_SUCCESS`) are taken only where that part of the pattern
 begins with the same character. A bucket takes no wildcard. An object whose key has an empty name (`a//0.json`) is an
 error where a pattern matches it, because Arrow lists such objects and cannot open them. A source that is made has no
@@ -31,21 +34,21 @@ from byline.errors import BylineError
 from byline.object_stores import is_object_address
 from byline.schemas.corpora import Source
 from byline.schemas.documents import InputFile
-from byline.transforms.corpora.made.arithmetic import list_additions
+from byline.schemas.patterns import WILDCARD, expand_braces, head_of, unset_variables
 from byline.transforms.files import storage
 
-_WILDCARD = re.compile(r"[*?\[]")
 # What Arrow's and Hadoop's readers leave out too.
 _NOT_HIDDEN = "(?![._])"
 
 
 @dataclass(frozen=True)
 class _Pattern:
-    """A pattern cut in two: `head`, the folder before the first wildcard, and `tail`, what to match below it."""
+    """A pattern cut in two: `head`, the folder before the first wildcard, and `tails`, what to match below it: several
+    where `text`, as it was written, has braces."""
 
     text: str
     head: str
-    tail: str
+    tails: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class _Folder:
 
 
 def list_inputs(name: str, source: Source) -> list[InputFile]:
-    """Expands the patterns of a source, or names the stretches of one that is made.
+    """Expands the patterns of a source, or asks its layout where that lists them itself.
 
     Args:
         name: the source's name.
@@ -69,28 +72,49 @@ def list_inputs(name: str, source: Source) -> list[InputFile]:
     Raises:
         BylineError: a pattern matches nothing, or the patterns are on different file systems.
     """
-    if source.is_made:
-        return list_additions(name, source.made)
-    patterns = [_split(text) for text in source.patterns]
-    folders = [_resolve(pattern.head) for pattern in patterns]
-    if any(folder.filesystem != folders[0].filesystem for folder in folders):
+    if source.layout.list_files is not None:
+        return source.layout.list_files(name, source)
+    if not source.patterns:
+        raise BylineError(
+            f"sources.{name}.path: this key is needed: a pattern of the source's files, or a list of them"
+        )
+    patterns = {text: [(pattern, _resolve(pattern.head)) for pattern in _split(text)] for text in source.patterns}
+    roots = [_resolve(head_of(text)) for text in source.patterns]
+    if any(root.filesystem != roots[0].filesystem for root in roots):
         raise BylineError(
             f"sources.{name}.path: the patterns are on different file systems; make each a source of its own"
         )
-    root = os.path.commonpath([f"/{folder.path.lstrip('/')}" for folder in folders])
-    found: dict[str, InputFile] = {}
-    for pattern, folder in zip(patterns, folders, strict=True):
-        for info in _matches(name, pattern, folder):
+    # Braces may lead out of a root: {a,../b}.
+    roots += [folder for split in patterns.values() for _, folder in split]
+    root = os.path.commonpath([f"/{folder.path.lstrip('/')}" for folder in roots])
+    files: dict[str, InputFile] = {}
+    for split in patterns.values():
+        for pattern, folder, info in _find(name, split):
             path = f"/{info.path.lstrip('/')}".removeprefix(root).lstrip("/")
-            found.setdefault(path, InputFile(name, path, _uri(pattern, folder, info), info.size))
-    return sorted(found.values(), key=lambda file: file.path.encode())
+            files.setdefault(path, InputFile(name, path, _uri(pattern, folder, info), info.size))
+    return sorted(files.values(), key=lambda file: file.path.encode())
 
 
-def _split(text: str) -> _Pattern:
-    wildcard = _WILDCARD.search(text)
-    cut = text.rfind("/", 0, wildcard.start() if wildcard else len(text)) + 1
-    tail = "/".join(part for part in text[cut:].split("/") if part not in ("", "."))
-    return _Pattern(text, text[:cut], tail)
+def _find(name: str, split: list[tuple[_Pattern, _Folder]]) -> list[tuple[_Pattern, _Folder, fs.FileInfo]]:
+    """The files of one pattern as it was written. Raises: BylineError: there are none."""
+    files = [(pattern, folder, info) for pattern, folder in split for info in _matches(name, pattern, folder)]
+    if not files:
+        pattern, folder = split[0]
+        unset = "".join(f"${variable} is not set; " for variable in unset_variables(pattern.text))
+        nearest = _nearest(pattern, folder)
+        raise BylineError(f"sources.{name}.path: no file matches {pattern.text!r}; {unset}{nearest}")
+    return files
+
+
+def _split(text: str) -> list[_Pattern]:
+    """What the braces of a pattern stand for; what is in one folder is listed once."""
+    tails: dict[str, list[str]] = {}
+    for expanded in expand_braces(text):
+        wildcard = WILDCARD.search(expanded)
+        cut = expanded.rfind("/", 0, wildcard.start() if wildcard else len(expanded)) + 1
+        tail = "/".join(part for part in expanded[cut:].split("/") if part not in ("", "."))
+        tails.setdefault(expanded[:cut], []).append(tail)
+    return [_Pattern(text, head, tuple(found)) for head, found in tails.items()]
 
 
 def _resolve(head: str) -> _Folder:
@@ -107,32 +131,39 @@ def _uri(pattern: _Pattern, folder: _Folder, info: fs.FileInfo) -> str:
 
 
 def _matches(name: str, pattern: _Pattern, folder: _Folder) -> list[fs.FileInfo]:
-    if not _WILDCARD.search(pattern.tail):
-        found = [folder.filesystem.get_file_info(f"{folder.path}/{pattern.tail}")]
-        if found[0].type == fs.FileType.Directory:
-            advice = f"{pattern.text.rstrip('/')}/**"
-            raise BylineError(
-                f"sources.{name}.path: {pattern.text!r} is a folder; write {advice!r} for all files in it"
-            )
-    else:
-        regex = _compile(name, pattern)
-        start = len(folder.path) + 1
-        found = [info for info in _list(pattern, folder) if regex.fullmatch(info.path[start:])]
-    found = [info for info in found if info.type == fs.FileType.File]
-    if not found:
-        raise BylineError(f"sources.{name}.path: no file matches {pattern.text!r}; {_nearest(pattern, folder)}")
-    unnamed = next((info.path for info in found if "//" in info.path), None)
+    infos = [*_named(name, pattern, folder), *_matching(name, pattern, folder)]
+    files = [info for info in infos if info.type == fs.FileType.File]
+    unnamed = next((info.path for info in files if "//" in info.path), None)
     # A path on a disk may begin with two slashes.
     if unnamed is not None and is_object_address(pattern.head):
         raise BylineError(
             f"sources.{name}.path: {pattern.text!r} matches the object {_shown(pattern, unnamed)!r}, and one with an "
             "empty name between two slashes cannot be read; copy it to another key, or write a pattern without it"
         )
-    return found
+    return files
 
 
-def _list(pattern: _Pattern, folder: _Folder) -> list[fs.FileInfo]:
-    deep = "/" in pattern.tail or pattern.tail == "**"
+def _named(name: str, pattern: _Pattern, folder: _Folder) -> list[fs.FileInfo]:
+    """What has no wildcard."""
+    paths = [f"{folder.path}/{tail}" for tail in pattern.tails if not WILDCARD.search(tail)]
+    infos = folder.filesystem.get_file_info(paths)
+    if any(info.type == fs.FileType.Directory for info in infos):
+        advice = f"{pattern.text.rstrip('/')}/**"
+        raise BylineError(f"sources.{name}.path: {pattern.text!r} is a folder; write {advice!r} for all files in it")
+    return infos
+
+
+def _matching(name: str, pattern: _Pattern, folder: _Folder) -> list[fs.FileInfo]:
+    """What matches wildcards."""
+    tails = [tail for tail in pattern.tails if WILDCARD.search(tail)]
+    if not tails:
+        return []
+    regex, start = _compile(name, pattern, tails), len(folder.path) + 1
+    deep = any("/" in tail or tail == "**" for tail in tails)
+    return [info for info in _list(pattern, folder, deep) if regex.fullmatch(info.path[start:])]
+
+
+def _list(pattern: _Pattern, folder: _Folder, deep: bool) -> list[fs.FileInfo]:
     folder_path = folder.path or "/"
     if folder.filesystem.get_file_info(folder_path).type != fs.FileType.Directory:
         return []
@@ -162,9 +193,9 @@ def _shown(pattern: _Pattern, path: str) -> str:
     return f"{pattern.head.partition('://')[0]}://{path}" if is_object_address(pattern.head) else path
 
 
-def _compile(name: str, pattern: _Pattern) -> re.Pattern[str]:
+def _compile(name: str, pattern: _Pattern, tails: list[str]) -> re.Pattern[str]:
     try:
-        return re.compile(_regex(pattern.tail), re.DOTALL)
+        return re.compile("|".join(map(_regex, tails)), re.DOTALL)
     except re.error as error:
         raise BylineError(f"sources.{name}.path: {pattern.text!r} is not a pattern ({error.msg})") from None
 
@@ -186,7 +217,7 @@ def _regex(tail: str) -> str:
 
 def _part_regex(part: str) -> str:
     """One part between slashes; a bracket that is never closed stands for itself."""
-    pieces = [_NOT_HIDDEN if _WILDCARD.match(part) else ""]
+    pieces = [_NOT_HIDDEN if WILDCARD.match(part) else ""]
     for token in re.findall(r"\*+|\?|\[!?\]?[^\]]*\]|.", part, re.DOTALL):
         if token[0] == "*":
             pieces.append("[^/]*")

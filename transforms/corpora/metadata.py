@@ -18,7 +18,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 import byline.transforms.documents.coder  # noqa: F401 (registers the coder of the edges)
-from byline.schemas.documents import HOST, REGISTERED_DOMAIN
+from byline.schemas.documents import HOST, REGISTERED_DOMAIN, URL, with_columns
 from byline.transforms.corpora.urls import parse_hosts, suffix_list
 
 
@@ -26,8 +26,12 @@ def extract_metadata(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Adds the columns `host` and `registered_domain` (see `byline.schemas.documents`) behind the others.
 
     Args:
-        batch: documents with a column `url` (string or large_string); its schema metadata is kept.
+        batch: documents with a column `url`; its schema metadata is kept.
+
+    Raises:
+        BylineError: there is no column `url`.
     """
+    batch = with_columns(batch, "ExtractMetadata", URL)
     schema = batch.schema.append(HOST).append(REGISTERED_DOMAIN)
     return pa.RecordBatch.from_arrays([*batch.columns, *parse_hosts(batch.column("url"))], schema=schema)
 

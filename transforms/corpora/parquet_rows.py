@@ -28,14 +28,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from byline.errors import BylineError
-from byline.schemas.corpora import Malformed
+from byline.schemas.corpora import Malformed, Source
 from byline.schemas.documents import InputFile
+from byline.schemas.layouts import Layout, Records
 from byline.transforms.documents.values import (
     CONTENT_KEYS,
     CONTENTS,
     MESSAGE_KEYS,
     ROLE_KEYS,
-    Records,
     as_messages,
     converter,
     field_at,
@@ -284,3 +284,16 @@ def _python(value: pa.Scalar) -> object:
         return value.as_py()
     except (ValueError, OverflowError):  # a time inside a list or struct that Python cannot hold
         return None
+
+
+def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str, str]) -> Iterator[Records]:
+    return read_parquet(file, schema, paths, source.malformed)
+
+
+REFINEDWEB = Layout(
+    "refinedweb",
+    "Parquet with `content`, `url`, `timestamp`, `dump`, `segment` and `image_urls`",
+    _read,
+    fields={"text": "content"},
+)
+PARQUET = Layout("parquet", "any Parquet, through `fields`", _read)

@@ -15,14 +15,9 @@ target = 10      row        0   1   2   3   4   5
 
 A file without records is one empty chunk, so that it is counted as well.
 
-| format | layout | text, url |
-|---|---|---|
-| dclm, c4, jsonl | JSON lines (`byline.transforms.corpora.json_lines`) | `text`, `url` |
-| refinedweb | Parquet (`byline.transforms.corpora.parquet_rows`) | `content`, `url` |
-| parquet | Parquet | `text`, `url` |
-| arithmetic | no files: additions (`byline.transforms.corpora.made.arithmetic`) | made; null |
-
-`fields` of the source changes the names, for every format. A url, score or kept field that a file lacks is null.
+How a file is read, and where `text` and `url` stand in its records, the source's layout says
+(`byline.schemas.layouts`); `fields` of the source changes the names, for every layout. A url, score or kept field that
+a file lacks is null.
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,7 +30,7 @@ import pyarrow.compute as pc
 
 import byline.transforms.documents.coder  # noqa: F401  (registers the coders of the edges)
 from byline.errors import BylineError
-from byline.schemas.corpora import KeptType, Source, SourceFormat
+from byline.schemas.corpora import KeptType, Source
 from byline.schemas.documents import (
     ANSWER,
     LOSS_SPANS,
@@ -50,17 +45,13 @@ from byline.schemas.documents import (
     InputFile,
     with_info,
 )
+from byline.schemas.layouts import Records
 from byline.schemas.reasons import DropReason
-from byline.transforms.corpora.json_lines import read_json_lines
-from byline.transforms.corpora.made.arithmetic import additions
-from byline.transforms.corpora.parquet_rows import read_parquet
-from byline.transforms.documents.values import CONTENTS, Records
+from byline.transforms.documents.values import CONTENTS
 
 # One chunk makes one run of the token store: few runs for a corpus, and a worker's memory holds a chunk several times.
 TARGET_BYTES = 64 << 20
 
-_JSON_LINES = {SourceFormat.DCLM, SourceFormat.C4, SourceFormat.JSONL}
-_TEXT = {SourceFormat.REFINEDWEB: "content"}
 _KEPT: dict[KeptType, pa.DataType] = {
     "string": pa.string(),
     "int": pa.int64(),
@@ -85,11 +76,7 @@ def read_batches(file: InputFile, source: Source, target_bytes: int = TARGET_BYT
         BylineError: a file that cannot be read, or a record that is malformed (see the readers of the layouts).
     """
     schema, paths = wanted_columns(source)
-    if source.is_made:
-        yield from cut_chunks(additions(file, source.made), file, schema, target_bytes)
-        return
-    read = read_json_lines if source.format in _JSON_LINES else read_parquet
-    yield from cut_chunks(read(file, schema, paths, source.malformed), file, schema, target_bytes)
+    yield from cut_chunks(source.layout.read(file, source, schema, paths), file, schema, target_bytes)
 
 
 def wanted_columns(source: Source) -> tuple[pa.Schema, dict[str, str]]:
@@ -101,7 +88,9 @@ def wanted_columns(source: Source) -> tuple[pa.Schema, dict[str, str]]:
     fields += [pa.field(name, SCORE_TYPE) for name in source.score]
     fields += [pa.field(name, _KEPT[kind]) for name, kind in source.keep.items()]
     fields += others
-    paths = {"text": _TEXT.get(source.format, "text"), "url": "url", **source.fields, **source.score}
+    paths: dict[str, str] = {"text": "text", "url": "url", **source.layout.fields}
+    paths.update(source.fields.items())
+    paths.update(source.score)
     paths.update({name: name for name in source.keep})
     return pa.schema(fields), {field.name: paths[field.name] for field in fields}
 

@@ -17,6 +17,12 @@ from byline.schemas.documents import SPANS_TYPE
 STRING = pa.large_string()
 
 
+def is_blank(texts: pa.Array) -> pa.Array:
+    """bool [n]: texts that are null, empty, or only white space (Unicode's, as `str.isspace` has it)."""
+    # Stops at the first character that is no white space, so it costs nothing on real text.
+    return pc.fill_null(pc.or_(pc.utf8_is_space(texts), pc.equal(pc.binary_length(texts), 0)), True)
+
+
 def joined(*parts: pa.Array | str) -> pa.Array:
     """Joins parts row by row: large_string [rows], null where a part is; a `str` is the same in every row."""
     columns = [pa.scalar(part, STRING) if isinstance(part, str) else part.cast(STRING) for part in parts]

@@ -48,9 +48,6 @@ ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value")
 MESSAGE_KEYS = (*ROLE_KEYS, *CONTENT_KEYS)
 RAW_MESSAGES = pa.list_(pa.struct([(key, pa.string()) for key in MESSAGE_KEYS]))
 
-# Columns as configured, and a mask of the malformed records, whose values are null.
-Records = tuple[pa.RecordBatch, np.ndarray]
-
 
 # --- one value
 

@@ -3,38 +3,71 @@ r"""The values of template fields for documents of the token store, and template
 ```
 template "URL: {host} ({license})\n\n", unknown "unknown"
 
-shuffle key  host              license         index    texts
-17     en.wikipedia.org  cc-by           0        0  "URL: en.wikipedia.org (cc-by)\n\n"
-23     example.org       null       ->   1        1  "URL: example.org (unknown)\n\n"
-31     en.wikipedia.org  cc-by           0
+shuffle key  host              license        index    texts
+17           en.wikipedia.org  cc-by          0        0  "URL: en.wikipedia.org (cc-by)\n\n"
+23           example.org       null      ->   1        1  "URL: example.org (unknown)\n\n"
+31           en.wikipedia.org  cc-by          0
 ```
 
 Values are dictionary-encoded: a text is made once for each distinct value, and a template is filled once for each
-distinct combination of values. docs/metadata.md describes the fields.
+distinct combination of values. `byline.schemas.fields` has the table of fields, docs/metadata.md describes them.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from byline.prompt import metadata_hash
+from byline.errors import BylineError
+from byline.schemas.config import Config
+from byline.schemas.fields import FIELDS, FieldQuestion, TemplateField
+from byline.schemas.own_objects import is_own_name
 from byline.schemas.plan import FieldValues
 from byline.schemas.recipe import Condition
 from byline.template import Template
-from byline.transforms.corpora.urls import parse_paths
+from byline.transforms.fields.column_fields import column_field
 from byline.transforms.fields.field_values import bin_numbers, keep_only
 
-# Fields that are made from a column of another name.
-MADE_FROM = {"suffix": "registered_domain", "path": "url", "host_hash": "host", "url_hash": "url"}
+
+def template_field(name: str) -> TemplateField:
+    """The field of a name: of the table, one of the user's own, or a column of the token store.
+
+    Raises:
+        BylineError: one of the user's own cannot be imported.
+    """
+    return FIELDS.named("template", name) if name in FIELDS or is_own_name(name) else column_field(name)
+
+
+def check_own_fields(config: Config) -> None:
+    """Refuses fields of the user's own that cannot be imported, or that need columns which a source does not have.
+
+    Raises:
+        BylineError: names the key.
+    """
+    for where, stage in config.located_stages():
+        names = [name for step in stage.select for name in (*step.allow, *step.deny)]
+        if stage.condition is not None:
+            names += Template(stage.condition.template).fields
+        for name in filter(is_own_name, names):
+            for source in config.sources_of(stage):
+                _check_columns(FIELDS.named(where, name), f"{where}: field {name!r}", config, source)
+
+
+def _check_columns(field: TemplateField, where: str, config: Config, source: str) -> None:
+    columns = ["url", "host", "registered_domain", *config.numbers_of(source), *config.columns_of(source)]
+    for column in field.columns:
+        if column not in columns:
+            known = ", ".join(dict.fromkeys(columns))
+            raise BylineError(
+                f"{where} needs a column {column!r}, which source {source!r} does not have; it has: {known}"
+            )
 
 
 def columns_of_fields(names: Iterable[str]) -> set[str]:
     """The store's columns that template fields are made from."""
-    # `source` is the one field that is no column.
-    return {MADE_FROM.get(name, name) for name in names if name != "source"}
+    return {column for name in names for column in template_field(name).columns}
 
 
 def field_values(batch: pa.RecordBatch, source: str, name: str, salt: str) -> pa.DictionaryArray:
@@ -48,15 +81,33 @@ def field_values(batch: pa.RecordBatch, source: str, name: str, salt: str) -> pa
 
     Returns:
         dictionary<int32, string> [n], each value once in its dictionary and none unused; null where unknown.
+
+    Raises:
+        BylineError: the batch has no such column, or a field of the user's own gives something else than texts.
     """
-    if name == "source":
-        return pa.DictionaryArray.from_arrays(np.zeros(batch.num_rows, np.int32), pa.array([source], pa.string()))
-    column = MADE_FROM.get(name, name)
-    found = batch.schema.names
-    assert column in found, f"field {name!r} needs a column {column!r}; the batch of {source!r} has {', '.join(found)}"
-    codes, distinct = _distinct(batch.column(column))
-    texts = _texts(name, distinct, salt).dictionary_encode()
-    return pa.DictionaryArray.from_arrays(texts.indices.take(codes), texts.dictionary)
+    field = template_field(name)
+    for column in field.columns:
+        if column not in batch.schema.names:
+            raise BylineError(
+                f"field {name!r} needs a column {column!r}, which source {source!r} does not have; it has: "
+                f"{', '.join(batch.schema.names)}"
+            )
+    texts = field.texts(batch, FieldQuestion(source, salt))
+    return texts if isinstance(texts, pa.DictionaryArray) and name in FIELDS else _checked(texts, name, batch.num_rows)
+
+
+def _checked(texts: Any, name: str, rows: int) -> pa.DictionaryArray:
+    """What a field gave, as `field_values` gives it."""
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
+    if not isinstance(texts, pa.Array):
+        raise BylineError(f"field {name!r}: expected an array of strings, found {type(texts).__name__}")
+    if len(texts) != rows:
+        raise BylineError(f"field {name!r}: gave {len(texts)} values for {rows} rows; give one for each row, in order")
+    plain = texts.dictionary_decode() if pa.types.is_dictionary(texts.type) else texts
+    if not (pa.types.is_string(plain.type) or pa.types.is_large_string(plain.type) or pa.types.is_null(plain.type)):
+        raise BylineError(f"field {name!r}: expected an array of strings, found {texts.type}")
+    return plain.cast(pa.string()).dictionary_encode()
 
 
 def filled_prefixes(
@@ -72,7 +123,7 @@ def filled_prefixes(
         texts: the distinct filled templates, in the order of their first document.
         index: int32 [n], the text of each document.
     """
-    fixed, asked = (set(of.top) | set(of.bins) for of in (values, condition))
+    fixed, asked = (set(settings.top) | set(settings.bins) for settings in (values, condition))
     assert fixed >= asked, f"the condition has top or bins for {sorted(asked)}, the plan for {sorted(fixed)}"
     template = Template(condition.template)
     columns = {name: _conditioned_values(batch, source, name, condition, values) for name in template.fields}
@@ -97,40 +148,6 @@ def _conditioned_values(
         return bin_numbers(batch.column(name), values.bins[name])
     column = field_values(batch, source, name, condition.salt)
     return keep_only(column, values.kept[name]) if name in condition.top else column
-
-
-def _distinct(array: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Splits a column into int32 codes (null for null) and the distinct values that occur."""
-    if pa.types.is_dictionary(array.type):
-        # A batch of a run carries the whole run's dictionary: only the values that the batch uses are worth a text.
-        used = array.indices.dictionary_encode()
-        return used.indices, array.dictionary.take(used.dictionary)
-    if pa.types.is_floating(array.type):
-        # By their bits, since 0.0 equals -0.0 but is another text.
-        bits = array.view(pa.int32() if array.type.bit_width == 32 else pa.int64()).dictionary_encode()
-        return bits.indices, bits.dictionary.view(array.type)
-    encoded = array.dictionary_encode()
-    return encoded.indices, encoded.dictionary
-
-
-def _texts(name: str, values: pa.Array, salt: str) -> pa.Array:
-    """The text (string) of each distinct value of the column that field `name` is made from."""
-    if name == "suffix":
-        return pa.array([domain and domain.partition(".")[2] for domain in values.to_pylist()], pa.string())
-    if name == "path":
-        return parse_paths(values).cast(pa.string())
-    if name in ("host_hash", "url_hash"):
-        return pa.array(_hashes(values.to_pylist(), salt), pa.string())
-    if pa.types.is_floating(values.type):
-        # The shortest decimal that reads back as the same float of its width; for float64 that is Python's repr.
-        return pa.array([str(value) for value in values.to_numpy(zero_copy_only=False)], pa.string())
-    texts = values.cast(pa.string())
-    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts) if name == "url" else texts
-
-
-def _hashes(values: list[str | None], salt: str) -> list[str | None]:
-    """The salted hash of each value; None for None and for an empty text."""
-    return [metadata_hash(value, salt) if value else None for value in values]
 
 
 def _combinations(columns: list[pa.Array], rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -14,11 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
-from byline.schemas.documents import info_of, with_info
+from byline.schemas.documents import TEXT, info_of, origin_of, with_columns, with_info
 from byline.schemas.reasons import DropReason
 from byline.transforms.documents.counters import count
+from byline.transforms.documents.text_parts import is_blank
 from byline.transforms.filters.applying import OpenRule, open_rules, refusals
 from byline.transforms.filters.rules import Rule
+
+_STEP = "FilterDocuments"
 
 
 def drop_reasons(text: pa.Array) -> pa.Array:
@@ -29,9 +32,7 @@ def drop_reasons(text: pa.Array) -> pa.Array:
     Args:
         text: large_string [rows].
     """
-    # Stops at the first character that is no white space, so it costs nothing on real text.
-    blank = pc.or_(pc.utf8_is_space(text), pc.equal(pc.binary_length(text), 0))
-    reasons = pc.if_else(blank, DropReason.EMPTY_TEXT.value, None)
+    reasons = pc.if_else(is_blank(text), DropReason.EMPTY_TEXT.value, None)
     return pc.if_else(pc.is_null(text), DropReason.MISSING_TEXT.value, reasons)
 
 
@@ -45,7 +46,16 @@ def apply_reasons(batch: pa.RecordBatch, reasons: pa.Array) -> pa.RecordBatch:
 
 
 def filter_documents(batch: pa.RecordBatch, rules: Sequence[OpenRule] = ()) -> pa.RecordBatch:
-    """Drops documents without text, and those that a rule refuses."""
+    """Drops documents without text, and those that a rule refuses.
+
+    Args:
+        batch: with `text` and the columns that the rules name.
+        rules: in order.
+
+    Raises:
+        BylineError: there is no column `text`.
+    """
+    batch = with_columns(batch, _STEP, TEXT)
     kept = apply_reasons(batch, drop_reasons(batch["text"]))
     return apply_reasons(kept, refusals(kept, rules)) if rules else kept
 
@@ -58,7 +68,7 @@ class _FilterDocumentsFn(beam.DoFn):
         self._open = {source: open_rules(rules, self._cache_folder) for source, rules in self._rules.items()}
 
     def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        rules = self._open.get(info_of(batch).source, []) if self._open else []
+        rules = self._open.get(origin_of(batch, _STEP).source, []) if self._open else []
         started = time.monotonic()
         kept = filter_documents(batch, rules)
         if rules:

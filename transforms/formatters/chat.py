@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.errors import BylineError
+from byline.schemas.formatters import Formatter
 from byline.transforms.documents.text_parts import STRING, characters, joined, regrouped, span_lists
 
 # The names of roles in OpenAI's layout (role, content) and in ShareGPT's (from, value).
@@ -167,3 +168,6 @@ def _spans(
         token_rows = np.repeat(rows[good], len(tokens))
         found["special_spans"] = span_lists(token_rows, token_starts, token_ends, len(missing), missing)
     return found
+
+
+CHAT = Formatter("chat", "messages one after another; the answers are trained", ("messages",), chat)

@@ -1,4 +1,4 @@
-"""The formatter `fim`: some texts are cut in three and put together so that a model learns to fill in the middle.
+"""The formatter `fim`: some texts are cut in three and reordered, so that a model learns to fill in the middle.
 
 "Efficient Training of Language Models to Fill in the Middle" (arXiv 2207.14255), at the level of documents, before they
 are tokenized; its modes PSM and SPM (variant 2 of its appendix D), with the names that are given here to its sentinels:
@@ -11,7 +11,7 @@ SPM      <|fim_prefix|><|fim_suffix|>fox<|fim_middle|>the q|uick          (| : a
 ```
 
 As in the paper, the loss counts everywhere, in the sentinels too. EOS, which says that the middle meets the suffix,
-comes with the framed document. What happens to a document is decided by its place (docs/formats.md), never at
+comes with the framed document. What happens to a document is decided by its shuffle key (docs/formats.md), never at
 random: with `u(k) = splitmix64(shuffle_key ^ KEYS[k]) >> 11` and n the characters of the text,
 
 - it is cut where `u(0) < floor(rate * 2^53)` and the text is not only white space; in mode SPM where then
@@ -27,16 +27,17 @@ import pyarrow.compute as pc
 
 from byline.errors import BylineError
 from byline.schemas.documents import info_of
+from byline.schemas.formatters import Formatter
 from byline.transforms.documents.shuffle_keys import has_share, shuffle_keys, splitmix64
 from byline.transforms.documents.text_parts import (
     byte_positions,
     characters,
+    is_blank,
     joined,
     span_lists,
     text_buffers,
     texts_of,
 )
-from byline.transforms.filters.filtering import drop_reasons
 
 # One for each decision, so that they are independent of one another and of all else that a shuffle key decides.
 KEYS = tuple(np.uint64(key) for key in (0x8EBC6AF09C88C6E3, 0x589965CC75374CC3, 0x1D8E4E27C47D124F, 0xEB44ACCAB455D165))
@@ -72,7 +73,7 @@ def fim(
     info, text = info_of(batch), batch["text"]
     shuffle_key = shuffle_keys(info.source, info.path, batch["row"].to_numpy())
     # A text without anything in it is left to be dropped as such.
-    is_cut = has_share(shuffle_key ^ KEYS[0], cut_share) & drop_reasons(text).is_null().to_numpy(zero_copy_only=False)
+    is_cut = has_share(shuffle_key ^ KEYS[0], cut_share) & ~is_blank(text).to_numpy(zero_copy_only=False)
     is_spm = has_share(shuffle_key ^ KEYS[1], spm_share)
     parts = _thirds(pc.fill_null(text, ""), shuffle_key)
     psm = joined(prefix, parts[0], suffix, parts[2], middle, parts[1])
@@ -116,3 +117,6 @@ def _special_spans(is_cut: np.ndarray, is_spm: np.ndarray, lengths: list[np.ndar
     used = np.stack([is_cut, is_cut, is_cut, is_cut & is_spm], axis=1)
     rows = np.nonzero(used)[0]
     return span_lists(rows, starts[used], ends[used], len(is_cut), ~is_cut)
+
+
+FIM = Formatter("fim", "some texts are cut in three, so that a model learns to fill in the middle", ("text",), fim)

@@ -18,20 +18,14 @@ every row in order, a batch or a mapping of columns
 | special_spans | list of integers | likewise; not given: none |
 | malformed | string | why a record cannot be formatted, null where it can |
 
-and may give back columns that it was given; those are not looked at. `chat`, `qa` and `fim` come with Byline, any other
-is named `package.module:function`, and imported where the work is done, from the module path or the current folder.
-What it gives is checked to the last span. Batches of sources without a formatter pass as they are.
+and may give back columns that it was given, which are ignored. `chat`, `qa` and `fim` come with Byline
+(`byline.schemas.formatters`). Any other, a function or a `Formatter`, is named `package.module:object`, and imported
+where the work is done, from the module path or the current folder. All that it gives is checked, to the last span.
+Batches of sources without a formatter pass as they are.
 """
 
-import hashlib
-import importlib
-import importlib.util
-import inspect
-import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -41,149 +35,77 @@ import pyarrow.compute as pc
 
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
-from byline.schemas.corpora import FORMATTERS, Formatter, Malformed, Source
-from byline.schemas.documents import LOSS_SPANS, SPANS_TYPE, SPECIAL_SPANS, TEXT, info_of, with_info
+from byline.schemas.corpora import FormatterSettings, Malformed
+from byline.schemas.documents import (
+    ANSWER,
+    LOSS_SPANS,
+    MESSAGES,
+    QUESTION,
+    ROW,
+    SPANS_TYPE,
+    SPECIAL_SPANS,
+    TEXT,
+    info_of,
+    origin_of,
+    with_columns,
+    with_info,
+)
 from byline.schemas.reasons import DropReason
 from byline.transforms.documents.counters import count
 from byline.transforms.documents.text_parts import characters, flat_lists
 from byline.transforms.documents.values import malformed_error
-from byline.transforms.files.storage import read_bytes
-from byline.transforms.formatters.chat import chat
-from byline.transforms.formatters.fill_in_the_middle import fim
-from byline.transforms.formatters.question_answer import qa
+from byline.transforms.formatters.opening import OpenFormatter, open_formatter
 
-Function = Callable[..., "pa.RecordBatch | Mapping[str, Any]"]
-_BUILT_IN: dict[str, Function] = {"chat": chat, "qa": qa, "fim": fim}
+_STEP = "FormatDocuments"
 # What a formatter gives; in a batch that it gives back, other columns are those it was given.
 _TYPES = {"text": TEXT.type, "loss_spans": SPANS_TYPE, "special_spans": SPANS_TYPE, "malformed": pa.string()}
-_READ = ("text", "messages", "question", "answer")
+_READ = {field.name: field for field in (TEXT, MESSAGES, QUESTION, ANSWER)}
 
 
-@dataclass(frozen=True)
-class OpenFormatter:
-    """The formatter of one source, opened.
+def format_batch(batch: pa.RecordBatch, opened: OpenFormatter) -> pa.RecordBatch:
+    """Makes the texts of a batch anew.
 
-    Attributes:
-        source: the source's name.
-        name: the formatter's.
-        function: what formatters a batch.
-        options: its keyword arguments.
-        malformed: what a record that cannot be formatted does.
-    """
-
-    source: str
-    name: str
-    function: Function
-    options: dict[str, Any]
-    malformed: Malformed
-
-
-def open_formatter(name: str, source: Source) -> OpenFormatter | None:
-    """Finds the function of a source's formatter; None for a source without one.
-
-    Raises:
-        BylineError: it cannot be imported, or does not take the options.
-    """
-    if source.formatter is None:
-        return None
-    where = f"sources.{name}.formatter"
-    function = _BUILT_IN.get(source.formatter.name) or _imported(where, source.formatter)
-    options = source.formatter.options
-    try:
-        inspect.signature(function).bind(None, **options)
-    except TypeError as error:
-        taken = ", ".join(list(inspect.signature(function).parameters)[1:]) or "none"
-        raise BylineError(
-            f"{where}: {source.formatter.name} cannot be called with these options ({error}); it takes: {taken}"
-        ) from None
-    return OpenFormatter(name, source.formatter.name, function, options, source.malformed)
-
-
-def _imported(where: str, formatter: Formatter) -> Function:
-    module_name, _, function_name = formatter.name.partition(":")
-    _look_here_too()
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, SyntaxError) as error:
-        raise BylineError(f"{where}: {module_name} cannot be imported ({error}); {_ADVICE}") from None
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise BylineError(f"{where}: {module.__file__} has no function {function_name!r}")
-    return function
-
-
-_ADVICE = "install its package, or run in the folder that holds it"
-
-
-def _look_here_too() -> None:
-    """An installed command does not look for modules in the current folder; a worker may already."""
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())
-    importlib.invalidate_caches()
-
-
-def module_sha256(source: str, formatter: Formatter) -> str | None:
-    """The sha256 of the file that a function of one's own is in; None for a formatter that comes with Byline.
-
-    Raises:
-        BylineError: there is no such module, or it is no file.
-    """
-    if formatter.name in FORMATTERS:
-        return None
-    module = formatter.name.partition(":")[0]
-    _look_here_too()
-    try:
-        spec = importlib.util.find_spec(module)
-    except ImportError:
-        spec = None
-    if spec is None or spec.origin is None or not os.path.isfile(spec.origin):
-        raise BylineError(f"sources.{source}.formatter: there is no module {module}; {_ADVICE}")
-    return hashlib.sha256(read_bytes(spec.origin)).hexdigest()
-
-
-def format_batch(batch: pa.RecordBatch, open_formatter: OpenFormatter | None) -> pa.RecordBatch:
-    """Rewrites the documents of a batch; without a rewriter, the batch as it is.
+    Args:
+        batch: with `row` and what the formatter reads.
+        opened: of the batch's source.
 
     Returns:
         The columns that were there but `messages`, `question` and `answer`, `text` behind `row`, and behind the others
         `loss_spans` and `special_spans`.
 
     Raises:
-        BylineError: a malformed record, or what the function gives is not what it should be.
+        BylineError: a column is missing, a record is malformed, or what the function gives is not what it should be.
     """
-    if open_formatter is None:
-        return batch
+    batch = with_columns(batch, _STEP, ROW, *(_READ[name] for name in opened.formatter.reads))
     try:
-        given = open_formatter.function(batch, **open_formatter.options)
+        given = opened.formatter.function(batch, **opened.options)
     except BylineError as error:
-        raise BylineError(f"sources.{open_formatter.source}.formatter: {error}") from None
-    found = _columns(batch, open_formatter, given)
-    kept = [field for field in batch.schema if field.name not in ("row", *_READ)]
+        raise BylineError(f"sources.{opened.source}.formatter: {error}") from None
+    columns = _columns(batch, opened, given)
+    kept = [field for field in batch.schema if field.name != "row" and field.name not in _READ]
     fields = [batch.schema.field("row"), TEXT, *kept, LOSS_SPANS, SPECIAL_SPANS]
-    columns = [found[field.name] if field.name in found else batch[field.name] for field in fields]
-    formatted = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields, batch.schema.metadata))
-    bad = found["malformed"].is_valid()
+    arrays = [columns[field.name] if field.name in columns else batch[field.name] for field in fields]
+    formatted = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields, batch.schema.metadata))
+    bad = columns["malformed"].is_valid()
     if not pc.any(bad).as_py():
         return formatted
-    if open_formatter.malformed is Malformed.ERROR:
+    if opened.malformed is Malformed.ERROR:
         first = pc.index(bad, True).as_py()
         raise malformed_error(
-            *_file(batch, open_formatter), f"row {batch['row'][first]}", found["malformed"][first].as_py()
+            info_of(batch).path, opened.source, f"row {batch['row'][first]}", columns["malformed"][first].as_py()
         )
     info = info_of(batch).with_dropped({DropReason.MALFORMED.value: pc.sum(bad).as_py()})
     return with_info(formatted.filter(pc.invert(bad)), info)
 
 
-def _file(batch: pa.RecordBatch, open_formatter: OpenFormatter) -> tuple[str, str]:
-    return info_of(batch).path, open_formatter.source
-
-
 # --- what a function gives
 
 
-def _columns(batch: pa.RecordBatch, open_formatter: OpenFormatter, given: Any) -> dict[str, pa.Array]:
+def _columns(batch: pa.RecordBatch, opened: OpenFormatter, given: Any) -> dict[str, pa.Array]:
     """The columns that a function gave, checked; those that it did not give are null."""
-    where = f"sources.{open_formatter.source}.formatter: {open_formatter.name}, {info_of(batch).path}"
+    where = f"sources.{opened.source}.formatter: {opened.formatter.name}"
+    if info_of(batch).path:
+        where += f", {info_of(batch).path}"
     if isinstance(given, pa.RecordBatch):
         given = dict(zip(given.schema.names, given.columns, strict=True))
     if not isinstance(given, Mapping) or "text" not in given:
@@ -192,17 +114,17 @@ def _columns(batch: pa.RecordBatch, open_formatter: OpenFormatter, given: Any) -
     unknown = [name for name in given if name not in _TYPES and name not in batch.schema.names]
     if unknown:
         raise BylineError(f"{where}: gives a column {unknown[0]!r}; it may give {', '.join(_TYPES)}")
-    found = {}
+    columns = {}
     for name, kind in _TYPES.items():
         values = given.get(name)
-        found[name] = pa.nulls(len(batch), kind) if values is None else _cast(f"{where}: {name}", values, kind)
-        if len(found[name]) != len(batch):
+        columns[name] = pa.nulls(len(batch), kind) if values is None else _cast(f"{where}: {name}", values, kind)
+        if len(columns[name]) != len(batch):
             raise BylineError(
-                f"{where}: {name}: {len(found[name])} values for {len(batch)} rows; give one for each row, in order"
+                f"{where}: {name}: {len(columns[name])} values for {len(batch)} rows; give one for each row, in order"
             )
     for name in ("loss_spans", "special_spans"):
-        _check_spans(where, batch, name, found["text"], found[name])
-    return found
+        _check_spans(where, batch, name, columns["text"], columns[name])
+    return columns
 
 
 def _cast(where: str, values: Any, kind: pa.DataType) -> pa.Array:
@@ -243,19 +165,22 @@ def _check_spans(where: str, batch: pa.RecordBatch, name: str, text: pa.Array, s
 
 
 class _FormatFn(beam.DoFn):
-    def __init__(self, sources: dict[str, Source]) -> None:
-        self._sources = {name: source for name, source in sources.items() if source.formatter is not None}
+    def __init__(self, formatters: Mapping[str, FormatterSettings], malformed: Mapping[str, Malformed]) -> None:
+        self._formatters, self._malformed = formatters, malformed
 
     def setup(self) -> None:
-        self._open_formatters = {name: open_formatter(name, source) for name, source in self._sources.items()}
+        self._open_formatters = {
+            source: open_formatter(source, settings, self._malformed.get(source, Malformed.ERROR))
+            for source, settings in self._formatters.items()
+        }
 
     def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        open_formatter = self._open_formatters.get(info_of(batch).source)
-        if open_formatter is None:
+        opened = self._open_formatters.get(origin_of(batch, _STEP).source) if self._open_formatters else None
+        if opened is None:
             yield batch
             return
         started = time.monotonic()
-        formatted = format_batch(batch, open_formatter)
+        formatted = format_batch(batch, opened)
         milliseconds = round(1000 * (time.monotonic() - started))
         count({"documents_formatted": len(formatted), "format_milliseconds": milliseconds})
         yield formatted
@@ -265,12 +190,15 @@ class FormatDocuments(beam.PTransform):
     """Document batches -> the same with the texts of their sources' formatters; one batch in, one batch out.
 
     Args:
-        sources: the configuration of every source that a batch may be of.
+        formatters: source -> its formatter; batches of other sources stay as they are.
+        malformed: source -> what a record that cannot be formatted does; an error for those that it leaves out.
     """
 
-    def __init__(self, sources: dict[str, Source]) -> None:
+    def __init__(
+        self, formatters: Mapping[str, FormatterSettings], malformed: Mapping[str, Malformed] | None = None
+    ) -> None:
         super().__init__()
-        self._sources = sources
+        self._settings = (dict(formatters), dict(malformed or {}))
 
     def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[pa.RecordBatch]:
-        return batches | "RewriteTexts" >> beam.ParDo(_FormatFn(self._sources))
+        return batches | "RewriteTexts" >> beam.ParDo(_FormatFn(*self._settings))

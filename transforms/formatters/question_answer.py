@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.errors import BylineError
+from byline.schemas.formatters import Formatter
 from byline.transforms.documents.text_parts import characters, joined, span_lists
 
 
@@ -53,3 +54,6 @@ def _around(name: str, template: str) -> tuple[str, str]:
     if len(parts) != 2:
         raise BylineError(f"qa: {name}: expected a text with {{{name}}} in it once, found {template!r}")
     return parts[0], parts[1]
+
+
+QA = Formatter("qa", "a question and its answer, which is trained", ("question", "answer"), qa)

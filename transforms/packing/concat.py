@@ -47,7 +47,7 @@ class Concat(PackingPolicy):
 class RepeatPrefix(Concat):
     name: ClassVar[str] = "repeat_prefix"
     line: ClassVar[str] = (
-        "as `concat`, and a row that goes on with a conditioned document begins with its whole prefix again"
+        "as `concat`, but a row that continues a conditioned document begins with its whole prefix again"
     )
     repeats_prefix: ClassVar[bool] = True
 

@@ -19,8 +19,8 @@ from byline.transforms.packing.segments import Segments, ShardSegments
 @dataclass(frozen=True)
 class DocumentStart(PackingPolicy):
     name: ClassVar[str] = "document_start"
-    line: ClassVar[str] = "a document that does not fit into the row is cut at its end, and its rest is discarded"
-    discards: ClassVar[Reason | None] = Reason("cut", "tokens behind the cut of `document_start`")
+    line: ClassVar[str] = "a document that does not fit into the row is cut at the row's end, and its rest discarded"
+    discards: ClassVar[Reason | None] = Reason("cut", "tokens after the cut of `document_start`")
 
     def pack(
         self, framed: np.ndarray, prefixes: np.ndarray, bos: int, length: int, slices: np.ndarray | None = None

@@ -34,7 +34,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """One key; `old` and `new` are plain values, None where there is none."""
+    """One key that differs; `old` and `new` are plain values, None where the key is missing."""
 
     path: tuple[str, ...]
     old: Any
@@ -50,8 +50,8 @@ class Effect:
     """What one change makes necessary.
 
     Attributes:
-        half: `token store`, `recipe` or `folders`.
-        text: for the line of the key.
+        half: of the configuration: `token store`, `recipe` or `folders`.
+        text: what is printed behind the key.
         prepares: sources to prepare.
         reads: sources of which only new files are prepared.
     """
@@ -68,8 +68,8 @@ class Comparison:
     """Two configurations.
 
     Attributes:
-        stale: source of both -> what changed of that which its runs depend on, as keys of `source_settings`.
-        notes: files that could not be compared by what is in them.
+        stale: by source of both, the keys of `source_settings` that differ, so that its runs are prepared again.
+        notes: one line for each file that could not be compared by its contents.
     """
 
     before: Config

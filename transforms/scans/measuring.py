@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from byline.schemas.corpora import Tokenizer
 from byline.schemas.plan import FieldValues
-from byline.schemas.reasons import UnusedReason
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_key_bins
 from byline.transforms.fields.conditioning import make_prefixes, store_columns
@@ -24,6 +23,7 @@ from byline.transforms.fields.ranking import Number, number_keys
 from byline.transforms.fields.selecting import holds, predicate_columns
 from byline.transforms.scans.counting import Summing, count_by_value, one_batch
 from byline.transforms.scans.shared_predicates import SharedPredicate
+from byline.transforms.scans.unused_reasons import SourceDocuments, unused_by_reason
 from byline.transforms.store.run_reading import open_run
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
@@ -207,11 +207,10 @@ class DrawCounter(Summing):
                 used |= drawn
                 counts.append(self._counted(tokens[drawn], source, stage=name, epoch=epoch))
         is_mixed = any(source in stage.predicates for stage in self.stages)
-        reason = UnusedReason.SELECTION if is_mixed else UnusedReason.MIXTURE
-        wanted = np.logical_or.reduce(selected)
         counts.append(self._counted(tokens[used], source))
-        counts.append(self._counted(tokens[~wanted], source, reason=reason))
-        counts.append(self._counted(tokens[wanted & ~used], source, reason=UnusedReason.BUDGET))
+        documents = SourceDocuments(is_mixed, np.logical_or.reduce(selected), used)
+        for reason, unused in unused_by_reason(documents):
+            counts.append(self._counted(tokens[unused], source, reason=reason))
         return self.merge(counts)
 
     def _counted(
@@ -220,10 +219,9 @@ class DrawCounter(Summing):
         source: str,
         stage: str | None = None,
         epoch: int | None = None,
-        reason: UnusedReason | None = None,
+        reason: str | None = None,
     ) -> pa.RecordBatch:
         """One row, or none where there are no documents."""
         rows = int(len(tokens) > 0)
         documents, sums = np.full(rows, len(tokens)), np.full(rows, tokens.sum())
-        name = None if reason is None else reason.value
-        return self.batch(documents, sums, source=source, stage=stage, epoch=epoch, reason=name)
+        return self.batch(documents, sums, source=source, stage=stage, epoch=epoch, reason=reason)

@@ -16,6 +16,8 @@ Of equally likely labels the first in the model's order is taken. A classifier i
 a score of the same name: the column exists already. `fasttext_folding` says what a probability means.
 """
 
+import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -27,7 +29,7 @@ import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Classifier
-from byline.schemas.documents import LABEL_TYPE, SCORE_TYPE, info_of
+from byline.schemas.documents import LABEL_TYPE, SCORE_TYPE, TEXT, info_of, with_columns
 from byline.transforms.documents.counters import count
 from byline.transforms.scores.fasttext_folding import Model, open_model
 
@@ -54,6 +56,11 @@ class Scorer:
 
 def open_scorer(name: str, classifier: Classifier, cache_folder: str) -> Scorer:
     """Opens a classifier's model.
+
+    Args:
+        name: of its column.
+        classifier: its model and label.
+        cache_folder: where folded models are kept.
 
     Raises:
         BylineError: the model cannot be opened, or has no such label.
@@ -100,7 +107,18 @@ def _score_rows(texts: pa.Array, scorers: Sequence[Scorer]) -> dict[str, pa.Arra
 
 
 def score_batch(batch: pa.RecordBatch, scorers: Sequence[Scorer]) -> pa.RecordBatch:
-    """Adds the columns of the scorers to a document batch; its schema metadata is kept."""
+    """Adds the columns of the scorers to a document batch; its schema metadata is kept.
+
+    Args:
+        batch: with `text`.
+        scorers: of `open_scorer`; without any, the batch is given back as it is.
+
+    Raises:
+        BylineError: there is no column `text`.
+    """
+    if not scorers:
+        return batch
+    batch = with_columns(batch, "ScoreQuality", TEXT)
     texts = batch.column("text")
     starts = range(0, max(len(texts), 1), _SCORED_ROWS)
     parts = [_score_rows(texts.slice(start, _SCORED_ROWS), scorers) for start in starts]
@@ -136,15 +154,19 @@ class ScoreQuality(beam.PTransform):
 
     Args:
         classifiers: by name, as in the configuration.
-        cache_folder: for folded models, a folder that every worker can reach.
+        cache_folder: for folded models, a folder that every worker can reach; None for one on this machine.
         own_scores: source -> names of the scores that its files already have.
     """
 
     def __init__(
-        self, classifiers: Mapping[str, Classifier], cache_folder: str, own_scores: Mapping[str, AbstractSet[str]]
+        self,
+        classifiers: Mapping[str, Classifier],
+        cache_folder: str | None = None,
+        own_scores: Mapping[str, AbstractSet[str]] | None = None,
     ) -> None:
         super().__init__()
-        self._settings = (dict(classifiers), cache_folder, dict(own_scores))
+        folder = os.path.join(tempfile.gettempdir(), "byline-models") if cache_folder is None else cache_folder
+        self._settings = (dict(classifiers), folder, dict(own_scores or {}))
 
     def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[pa.RecordBatch]:
         return batches | "ScoreBatches" >> beam.ParDo(_ScoreBatches(*self._settings))

@@ -15,12 +15,14 @@ from typing import Any
 from idna import idnadata
 
 from byline.schemas.config import Config
+from byline.schemas.layouts import LAYOUTS
 from byline.schemas.store import STORE_VERSION
 from byline.transforms.corpora.metadata import snapshot_id
 from byline.transforms.corpora.reading import TARGET_BYTES
+from byline.transforms.documents.own_functions import module_sha256
 from byline.transforms.filters.rules import Rule
 from byline.transforms.filters.tables import columns_of, common_rules, own_rules
-from byline.transforms.formatters.formatting import module_sha256
+from byline.transforms.formatters.opening import formatter_sha256
 from byline.transforms.scores.fasttext_file import file_sha256, model_sha256
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
@@ -34,10 +36,14 @@ def source_settings(config: Config, source: str) -> dict[str, Any]:
     runs_depend_on["tokenizer.file"] = f"sha256 {shared_tokenizer(config.tokenizer).sha256}"
     # Added tokens come from no text, so they change a run only if they widen its ids.
     runs_depend_on["tokenizer ids"] = str(shared_tokenizer(config.tokenizer).id_type)
+    layout = config.sources[source].format
+    if layout not in LAYOUTS:
+        digest = module_sha256(f"sources.{source}.format", layout)
+        runs_depend_on[f"sources.{source}.format.module"] = f"sha256 {digest}"
     formatter = config.sources[source].formatter
-    digest = None if formatter is None else module_sha256(source, formatter)
-    if digest is not None:
-        runs_depend_on[f"sources.{source}.formatter.module"] = f"sha256 {digest}"
+    formatter_digest = None if formatter is None else formatter_sha256(source, formatter)
+    if formatter_digest is not None:
+        runs_depend_on[f"sources.{source}.formatter.module"] = f"sha256 {formatter_digest}"
     runs_depend_on["public suffix list"] = snapshot_id()
     runs_depend_on["IDNA tables"] = idnadata.__version__
     # It decides where chunks end, so chunks still to be read of a file must be cut like those already in the store.

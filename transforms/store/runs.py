@@ -19,12 +19,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
+from byline.errors import BylineError
 from byline.schemas import store
-from byline.schemas.documents import info_of
+from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, ROW, origin_of, tokens_field, with_columns
 from byline.transforms.documents.counters import batch_counts, count, count_retries
 from byline.transforms.documents.list_copying import copy_lists
 from byline.transforms.documents.shuffle_keys import shuffle_keys
 from byline.transforms.files.storage import join, write_file
+
+_STEP = "WriteRuns"
 
 
 def run_name(source: str, path: str, chunk: int) -> str:
@@ -34,8 +37,16 @@ def run_name(source: str, path: str, chunk: int) -> str:
 
 
 def sort_by_shuffle_key(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Adds `shuffle_key` as the first column and sorts by it; equal shuffle keys stay in order of row."""
-    info = info_of(batch)
+    """Adds `shuffle_key` as the first column and sorts by it; equal shuffle keys stay in order of row.
+
+    Args:
+        batch: with `row`, and with a `BatchInfo` that names its source and file.
+
+    Raises:
+        BylineError: one of these is missing.
+    """
+    info = origin_of(batch, _STEP)
+    batch = with_columns(batch, _STEP, ROW)
     shuffle_key = shuffle_keys(info.source, info.path, batch["row"].to_numpy())
     order = np.argsort(shuffle_key, kind="stable")
     columns = [pa.array(shuffle_key[order])]
@@ -79,8 +90,21 @@ def batch_borders(num_tokens: np.ndarray, width: int) -> list[int]:
 
 
 def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str) -> str:
-    """Sorts and writes one batch; returns the run's path."""
-    info = info_of(batch)
+    """Sorts and writes one batch as a run.
+
+    Args:
+        batch: with `row`, `num_bytes`, `num_tokens` and `tokens`, and a `BatchInfo` that names its source and file.
+        fingerprint: of what it was prepared with (64 hex digits).
+        folder: where the run goes.
+
+    Returns:
+        Where the run is.
+
+    Raises:
+        BylineError: a column, or source and file, are missing.
+    """
+    info = origin_of(batch, _STEP)
+    batch = with_columns(batch, _STEP, ROW, NUM_BYTES, NUM_TOKENS, _tokens_needed(batch))
     ordered = store.in_order(sort_by_shuffle_key(batch))
     batches = cut_for_reading(ordered)
     run_info = store.RunInfo(
@@ -107,13 +131,21 @@ def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str) -> str:
     return uri
 
 
+def _tokens_needed(batch: pa.RecordBatch) -> pa.Field:
+    """The column `tokens`, of the type that the batch has if it is one of the two."""
+    wide = tokens_field(pa.int32())
+    return wide if "tokens" in batch.schema.names and batch["tokens"].type == wide.type else tokens_field(pa.uint16())
+
+
 class _WriteRunsFn(beam.DoFn):
     def __init__(self, folders: dict[str, str], fingerprints: dict[str, str]) -> None:
         self.folders = folders
         self.fingerprints = fingerprints
 
     def process(self, batch: pa.RecordBatch) -> Iterator[str]:
-        source = info_of(batch).source
+        source = origin_of(batch, _STEP).source
+        if source not in self.folders or source not in self.fingerprints:
+            raise BylineError(f"{_STEP}: no folder or no fingerprint is given for source {source!r}")
         uri = write_run(batch, self.fingerprints[source], self.folders[source])
         count(batch_counts(batch))
         count_retries()

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
 from byline.schemas import corpora, documents
-from byline.schemas.documents import info_of, with_info
+from byline.schemas.documents import LOSS_SPANS, ROW, SPECIAL_SPANS, TEXT, info_of, with_columns, with_info
 from byline.schemas.reasons import DropReason
 from byline.transforms.documents.shuffle_keys import shuffle_keys
 from byline.transforms.filters.filtering import apply_reasons
@@ -32,22 +32,31 @@ from byline.transforms.tokens.text_tokenizer import TextTokenizer, shared_tokeni
 
 # One document in 4,096 is tokenized by both libraries: that one takes 70 times as long, under 2 % of the total time.
 CHECKED_SHARE = 4096
+_STEP = "Tokenize"
 
 
 def tokenize_batch(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> pa.RecordBatch:
     """Replaces the text by its tokens, drops documents without any, and checks a fixed share of the rest.
 
     Args:
-        batch: with `text`, and with `loss_spans` and `special_spans` if its source has a formatter; these become
-            `masked`.
+        batch: with `row` and `text` (no null), and `loss_spans` and `special_spans` where its source is formatted;
+            those become `masked`.
         tokenizer: gives the ids.
 
     Raises:
-        BylineError: the two libraries disagree about a document, or a special span names no token.
+        BylineError: a column is missing or a text null, the two libraries disagree about a document, or a special span
+            names no token.
     """
+    batch = with_columns(batch, _STEP, ROW, TEXT)
     info = info_of(batch)
     text = batch["text"]
+    if text.null_count:
+        raise BylineError(
+            f"{_STEP}: {text.null_count} of {len(text)} texts are null; FilterDocuments drops such documents"
+        )
     is_marked = "loss_spans" in batch.schema.names
+    if is_marked:
+        batch = with_columns(batch, _STEP, LOSS_SPANS, SPECIAL_SPANS)
     encoded = _encode_marked(batch, tokenizer) if is_marked else _Encoded(*tokenizer.encode(text), text)
     lengths = np.diff(encoded.offsets)
     _check_sample(batch, tokenizer, encoded)
@@ -137,7 +146,8 @@ def _check_sample(batch: pa.RecordBatch, tokenizer: TextTokenizer, encoded: _Enc
 
 def _where(batch: pa.RecordBatch, row: int) -> str:
     info = info_of(batch)
-    return f"{info.path} of source {info.source}, row {batch['row'][row]}"
+    file = f"{info.path} of source {info.source}, " if info.path else ""
+    return f"{file}row {batch['row'][row]}"
 
 
 def _compare(batch: pa.RecordBatch, row: int, ids: list[int], expected: list[int]) -> None:

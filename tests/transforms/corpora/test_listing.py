@@ -67,6 +67,13 @@ def paths(root, *patterns):
         (["a/*.json", "a/b/**/*.json"], ["0.json", "10.json", "b/2.json", "b/c/3.json"]),
         (["a/*.json", "a/0.json", "a/[0]*"], ["0.json", "10.json"]),
         (["d/z.json", "a/b/2.json"], ["a/b/2.json", "d/z.json"]),
+        # braces: a wildcard of the root, of which one has to match
+        (["a/{0,10}.json"], ["0.json", "10.json"]),
+        (["a/{b,gone}/*.json"], ["b/2.json"]),
+        (["{a,d}/*.json", "a/0.json"], ["a/0.json", "a/10.json", "d/Z.json", "d/x y?%.json", "d/z.json", "d/é.json"]),
+        (["a/{0,b/{2,c/3}}.json"], ["0.json", "b/2.json", "b/c/3.json"]),
+        (["a/b/{.h*,_*}"], [".hidden.json", "_SUCCESS"]),
+        (["a/b/{c,../../d}/{3,z}.json"], ["a/b/c/3.json", "d/z.json"]),
         # hidden only if named
         (["a/.cache/*.json"], ["4.json"]),
         (["a/b/.h*"], [".hidden.json"]),
@@ -101,6 +108,40 @@ def test_relative_to_the_working_folder(tree, monkeypatch):
         files = listing.list_inputs("mine", Source(format="jsonl", path=pattern))
         assert files[0].path == expected
         assert storage.exists(files[0].uri)
+
+
+def test_home_and_variables(tree, monkeypatch):
+    monkeypatch.setenv("HOME", str(tree))
+    monkeypatch.setenv("LANGUAGE_FOLDER", "b")
+    for pattern in ("~/a/$LANGUAGE_FOLDER/*.json", "~/a/${LANGUAGE_FOLDER}/2.json"):
+        source = Source(format="jsonl", path=pattern)
+        assert source.path == pattern
+        assert [(file.path, file.uri) for file in listing.list_inputs("mine", source)] == [
+            ("2.json", f"{tree}/a/b/2.json")
+        ]
+
+
+def test_a_variable_that_is_not_set_is_named(tree, monkeypatch):
+    monkeypatch.delenv("NO_SUCH", raising=False)
+    with pytest.raises(BylineError, match=r"no file matches '.*/\$NO_SUCH/\*'; \$NO_SUCH is not set; the nearest"):
+        paths(tree, "$NO_SUCH/*")
+    (tree / "$NO_SUCH").mkdir()
+    (tree / "$NO_SUCH" / "0.json").touch()
+    assert paths(tree, "$NO_SUCH/*") == ["0.json"]
+
+
+def test_names_with_braces_that_are_none(tree):
+    for name in ("{a}.json", "{a,b.json", "a},.json"):
+        (tree / "d" / name).touch()
+        assert paths(tree, f"d/{name}") == [name]
+
+
+def test_a_folder_is_listed_once_for_all_braces(tree, monkeypatch):
+    listed = []
+    monkeypatch.setattr(listing, "_list", lambda pattern, folder, deep: listed.append(pattern.head) or [])
+    with pytest.raises(BylineError):
+        paths(tree, "a/**/*.{json,json.gz}")
+    assert listed == [f"{tree}/a/"]
 
 
 def test_links_are_followed(tree):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from byline.errors import BylineError
 from byline.schemas.corpora import Source
 from byline.schemas.documents import BatchInfo, InputFile, info_of
-from byline.transforms.corpora import reading
+from byline.transforms.corpora import json_lines, reading
 from byline.transforms.documents.coder import InputFileCoder, RecordBatchCoder
 
 SCHEMA = pa.schema([("text", pa.large_string()), ("url", pa.large_string())])
@@ -203,14 +203,14 @@ def test_chunks_come_while_the_file_is_read(tmp_path, monkeypatch):
     """Memory holds about one chunk: the first is given before the rest of the file is looked at."""
     file = write_lines(tmp_path, [{"text": "a" * 100}] * 50)
     asked = []
-    read = reading.read_json_lines
+    read = json_lines.read_json_lines
 
     def small_blocks(*arguments):
         for batch, mask in read(*arguments, block_bytes=300):
             asked.append(len(batch))
             yield batch, mask
 
-    monkeypatch.setattr(reading, "read_json_lines", small_blocks)
+    monkeypatch.setattr(json_lines, "read_json_lines", small_blocks)
     next(iter(reading.read_batches(file, Source(format="jsonl", path="x"), 500)))
     assert sum(asked) < 10
 

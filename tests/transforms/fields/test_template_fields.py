@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from byline.errors import BylineError
 from byline.schemas import documents
 from byline.schemas.plan import FieldValues
 from byline.schemas.recipe import Condition
 from byline.template import Template
-from byline.transforms.fields import template_fields
+from byline.transforms.fields import url_fields
 from byline.transforms.fields.template_fields import columns_of_fields, field_values, filled_prefixes, unknown_prefix
 
 NONE = FieldValues()
@@ -108,10 +109,8 @@ def test_salt_of_any_length(salt, key):
 
 def test_hashes_once_for_each_distinct_value(monkeypatch):
     hashed = []
-    original = template_fields._hashes
-    monkeypatch.setattr(
-        template_fields, "_hashes", lambda values, salt: hashed.extend(values) or original(values, salt)
-    )
+    original = url_fields.metadata_hash
+    monkeypatch.setattr(url_fields, "metadata_hash", lambda value, salt: hashed.append(value) or original(value, salt))
     field_values(make_batch(COLUMNS).slice(3), "mine", "host_hash", "salt")
     assert hashed == [NEWS]
 
@@ -126,9 +125,8 @@ def test_a_dictionary_with_nulls_repeats_and_idle_values():
 
 
 def test_unknown_field_names_what_there_is():
-    with pytest.raises(
-        AssertionError, match=r"field 'hots' needs a column 'hots'; the batch of 'mine' has url, host, "
-    ):
+    expected = r"^field 'hots' needs a column 'hots', which source 'mine' does not have; it has: url, host, "
+    with pytest.raises(BylineError, match=expected):
         field_values(make_batch(COLUMNS), "mine", "hots", "")
 
 

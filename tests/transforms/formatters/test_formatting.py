@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 
 from byline.errors import BylineError
-from byline.schemas.corpora import Source
+from byline.schemas.corpora import FormatterSettings, Malformed, Source
 from byline.schemas.documents import (
     LOSS_SPANS,
     MESSAGES,
@@ -26,15 +26,12 @@ from byline.schemas.documents import (
     info_of,
     with_info,
 )
+from byline.schemas.formatters import Formatter
 from byline.transforms.documents.coder import RecordBatchCoder
 from byline.transforms.formatters import formatting
-from byline.transforms.formatters.formatting import (
-    FormatDocuments,
-    OpenFormatter,
-    format_batch,
-    module_sha256,
-    open_formatter,
-)
+from byline.transforms.formatters.fill_in_the_middle import FIM
+from byline.transforms.formatters.formatting import FormatDocuments, format_batch
+from byline.transforms.formatters.opening import OpenFormatter, formatter_sha256, open_formatter, open_formatters
 
 LICENSE = pa.field("license", pa.string())
 
@@ -50,18 +47,20 @@ def batch_of(texts: list[str | None], source: str = "mine") -> pa.RecordBatch:
     return with_info(batch, BatchInfo(source, "x.jsonl", 0, True, 1, len(texts), 1, {"malformed": 1}))
 
 
-def source_of(name: str = "fim", malformed: str = "error", **options: Any) -> Source:
-    fields = {"messages": "m", "question": "q", "answer": "a"}
-    formatter = {"name": name, **options}
-    return Source(format="jsonl", path="x", fields=fields, formatter=formatter, malformed=malformed)
+def settings_of(name: str = "fim", **options: Any) -> FormatterSettings:
+    return FormatterSettings(name=name, options=options)
+
+
+def opened(function: Callable[..., Any], malformed: str = "error", **options: Any) -> OpenFormatter:
+    """The formatter `lib:f` of the source `mine`."""
+    return OpenFormatter("mine", Formatter("lib:f", "", (), function), options, Malformed(malformed))
 
 
 def formatted(given: Any, texts: list[str | None], malformed: str = "error") -> pa.RecordBatch:
     """What becomes of a batch by a function that gives this."""
-    formatter = OpenFormatter("mine", "lib:f", lambda batch: given, {}, source_of(malformed=malformed).malformed)
-    found = format_batch(batch_of(texts), formatter)
-    found.validate(full=True)
-    return found
+    batch = format_batch(batch_of(texts), opened(lambda batch: given, malformed))
+    batch.validate(full=True)
+    return batch
 
 
 def mistake(given: Any, texts: list[str | None]) -> str:
@@ -79,7 +78,7 @@ def test_columns_of_a_formatted_batch() -> None:
     messages = pa.array([[{"role": "user", "content": "Hi"}], None], MESSAGES.type)
     batch = with_info(batch.append_column(MESSAGES, messages), info_of(batch))
     given = {"text": ["ab", None], "loss_spans": [[0, 1], None], "special_spans": [None, []]}
-    found = format_batch(batch, OpenFormatter("mine", "lib:f", lambda batch: given, {}, source_of().malformed))
+    found = format_batch(batch, opened(lambda batch: given))
     assert found.schema.remove_metadata() == pa.schema([ROW, TEXT, URL, LICENSE, LOSS_SPANS, SPECIAL_SPANS])
     assert info_of(found) == info_of(batch)
     assert [list(row.values()) for row in found.to_pylist()] == [
@@ -91,17 +90,18 @@ def test_columns_of_a_formatted_batch() -> None:
 def test_a_text_that_was_not_read_stands_behind_the_row() -> None:
     batch = batch_of(["a"]).drop_columns(["text"])
     batch = with_info(batch, info_of(batch_of(["a"])))
-    found = format_batch(
-        batch, OpenFormatter("mine", "lib:f", lambda batch: {"text": ["b"]}, {}, source_of().malformed)
-    )
+    found = format_batch(batch, opened(lambda batch: {"text": ["b"]}))
     assert found.schema.names == ["row", "text", "url", "license", "loss_spans", "special_spans"]
 
 
-def test_a_source_without_a_formatter_passes_as_it_is() -> None:
-    batch = batch_of(["a"])
-    assert open_formatter("plain", Source(format="jsonl", path="x")) is None
-    assert format_batch(batch, None) is batch
-    assert open_formatter("add", Source(format="arithmetic")) is None
+def test_only_sources_with_a_formatter_have_one_open() -> None:
+    sources = {
+        "plain": Source(format="jsonl", path="x"),
+        "add": Source(format="arithmetic"),
+        "code": Source(format="jsonl", path="x", formatter="fim", malformed="drop"),
+    }
+    (formatter,) = open_formatters(sources).values()
+    assert (formatter.source, formatter.formatter, formatter.malformed) == ("code", FIM, Malformed.DROP)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
 
 
 def test_a_function_of_ones_own(module: Path) -> None:
-    formatter = open_formatter("mine", source_of(f"{module.stem}:upper", end="?"))
+    formatter = open_formatter("mine", settings_of(f"{module.stem}:upper", end="?"))
     found = format_batch(batch_of(["é"]), formatter)
     assert (found["text"].to_pylist(), found["loss_spans"].to_pylist()) == (["É?"], [[0, 1]])
 
@@ -259,7 +259,7 @@ def test_a_function_of_ones_own(module: Path) -> None:
 def test_what_cannot_be_called(module: Path) -> None:
     def mistake(name: str, **options: Any) -> str:
         with pytest.raises(BylineError) as error:
-            open_formatter("mine", source_of(name, **options))
+            open_formatter("mine", settings_of(name, **options))
         return str(error.value)
 
     assert mistake(f"{module.stem}:upper", stop="?") == (
@@ -267,7 +267,9 @@ def test_what_cannot_be_called(module: Path) -> None:
         "argument 'stop'); it takes: end, start"
     )
     assert mistake(f"{module.stem}:lower") == f"sources.mine.formatter: {module} has no function 'lower'"
-    assert mistake(f"{module.stem}:number") == f"sources.mine.formatter: {module} has no function 'number'"
+    assert mistake(f"{module.stem}:number") == (
+        f"sources.mine.formatter: {module.stem}:number is int, not a function or a Formatter"
+    )
     assert mistake("no_such_module:f") == (
         "sources.mine.formatter: no_such_module cannot be imported (No module named 'no_such_module'); install its "
         "package, or run in the folder that holds it"
@@ -279,7 +281,7 @@ def test_what_cannot_be_called(module: Path) -> None:
 
 def test_the_sha256_of_a_module(module: Path) -> None:
     def digest(name: str) -> str | None:
-        return module_sha256("mine", source_of(name).formatter)
+        return formatter_sha256("mine", settings_of(name))
 
     assert digest("chat") is None
     first = digest(f"{module.stem}:upper")
@@ -296,14 +298,13 @@ def test_an_error_that_a_function_raises_as_one_of_the_users() -> None:
         raise BylineError("lib: give me better texts")
 
     with pytest.raises(BylineError, match=r"^sources\.mine\.formatter: lib: give me better texts$"):
-        format_batch(batch_of(["x"]), OpenFormatter("mine", "lib:f", refuse, {}, source_of().malformed))
+        format_batch(batch_of(["x"]), opened(refuse))
 
 
 # --------------------------------------------------------------------------------------------------- the transform
 
 
 def test_formatter_documents_is_a_map_over_batches() -> None:
-    sources = {"mine": source_of(rate=1, prefix="<P>"), "plain": Source(format="jsonl", path="x")}
 
     def shown(batch: pa.RecordBatch) -> tuple[str, int, bool]:
         return info_of(batch).source, batch.num_columns, pc.all(pc.starts_with(batch["text"], "<P>")).as_py()
@@ -311,7 +312,7 @@ def test_formatter_documents_is_a_map_over_batches() -> None:
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         made = [batch_of(["some text", "other"]), batch_of(["some text"], "plain")]
         created = pipeline | beam.Create(made).with_output_types(pa.RecordBatch)
-        batches = created | FormatDocuments(sources)
+        batches = created | FormatDocuments({"mine": settings_of(rate=1, prefix="<P>")})
         assert batches.element_type is pa.RecordBatch
         assert isinstance(beam.coders.registry.get_coder(batches.element_type), RecordBatchCoder)
         assert_that(batches | beam.Map(shown), equal_to([("mine", 6, True), ("plain", 4, False)]))
@@ -320,7 +321,7 @@ def test_formatter_documents_is_a_map_over_batches() -> None:
 
 
 def test_formatters_are_opened_in_the_worker() -> None:
-    step = formatting._FormatFn({"mine": source_of("no_such_module:f")})
+    step = formatting._FormatFn({"mine": settings_of("no_such_module:f")}, {})
     with pytest.raises(BylineError, match="no_such_module cannot be imported"):
         step.setup()
 
@@ -330,8 +331,6 @@ def test_the_example_of_the_documentation() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names: dict[str, Any] = {}
     exec(compile(code, "docs/formatters.md", "exec"), names)
-    formatter = OpenFormatter(
-        "mine", "lessons:with_hint", names["with_hint"], {"hint": "Look: "}, source_of().malformed
-    )
+    formatter = opened(names["with_hint"], hint="Look: ")
     found = format_batch(batch_of(["é", None]), formatter).to_pylist()
     assert [(row["text"], row["loss_spans"]) for row in found] == [("Look: é", [6, 7]), (None, None)]

@@ -25,7 +25,7 @@ from byline.transforms.store.run_ranges import Directories, RangedRun, RangedTok
 from byline.transforms.store.run_reading import Run
 from byline.transforms.store.runs import write_run
 from tests.support.object_server import BUCKET, ObjectServer, no_fault, object_server
-from tests.support.range_read_cost import VisitCost
+from tests.support.range_read_cost import RangeReadCost
 from tests.support.small import FINGERPRINT, StoredRow, tokenized_batch
 
 COLUMNS = (
@@ -248,7 +248,7 @@ def test_a_range_read_takes_few_requests_and_bytes(
         sent = sum(end - start for start, end in file.take_reads())
         first += [(0, sent)]
     sent = sum(end for start, end in first[-len(lows) :])
-    cost = VisitCost(document_bytes=2 * tokens / 7000, index_bytes=INDEX_BYTES[columns])
+    cost = RangeReadCost(document_bytes=2 * tokens / 7000, index_bytes=INDEX_BYTES[columns])
     assert requests / len(lows) == pytest.approx(cost.requests(useful / len(lows)), rel=0.15)
     assert sent / len(lows) == pytest.approx(cost.bytes(useful / len(lows)), rel=0.1)
     if size == 33_000:
@@ -369,7 +369,7 @@ def test_the_footer_of_a_merged_run_of_a_gib() -> None:
     size = footer_size(sink.getvalue().to_pybytes()[-100:])
     # One request for most: what is read of a file at first is 64 KiB.
     assert size < TAIL_BYTES
-    cost = VisitCost(document_bytes=1400)
+    cost = RangeReadCost(document_bytes=1400)
     assert cost.opening_bytes(2**30, 33) == TAIL_BYTES
     assert cost.opening_bytes(2**31, 33) == pytest.approx(size + 1024 * 46, rel=0.05)
 

@@ -27,17 +27,17 @@ h = splitmix64(splitmix64(seed) + i mod 2^64);   while h >= limit: h = splitmix6
 An input file `additions-00000` is a stretch of `ADDITIONS_PER_FILE` additions, its size their number.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from byline.schemas.corpora import Arithmetic, ArithmeticStyle
+from byline.schemas.corpora import Arithmetic, ArithmeticStyle, Source
 from byline.schemas.documents import LOSS_SPANS, SPANS_TYPE, SPECIAL_SPANS, TEXT, URL, InputFile
+from byline.schemas.layouts import Layout, Records
 from byline.transforms.documents.shuffle_keys import splitmix64
 from byline.transforms.documents.text_parts import STRING, joined, regrouped, span_lists, text_buffers, texts_of
-from byline.transforms.documents.values import Records
 
 # A worker's share: some seconds of work, up to some chunks of the token store. Documents are known by it: it is fixed.
 ADDITIONS_PER_FILE = 1 << 20
@@ -220,3 +220,17 @@ def _separated(texts: pa.Array, separator: str) -> pa.Array:
     doubled = np.full(2 * (borders[-1] - borders[0]), ord(separator), np.uint8)
     doubled[::2] = data[borders[0] : borders[-1]]
     return pc.utf8_rtrim(texts_of(2 * (borders - borders[0]), doubled), separator)
+
+
+# --- as a layout
+
+
+def _list(name: str, source: Source) -> list[InputFile]:
+    return list_additions(name, source.made)
+
+
+def _make(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str, str]) -> Iterator[Records]:
+    return additions(file, source.made)
+
+
+ARITHMETIC = Layout("arithmetic", "no files: additions, as `arithmetic` says", _make, list_files=_list, is_made=True)

@@ -33,7 +33,7 @@ from byline.transforms.corpora.made.sample_corpus import (
 )
 from byline.transforms.corpora.made.sample_writing import SampleReport, write_sample
 
-QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
+QUICKSTART = Path(__file__).parents[4] / "configs" / "quickstart.yaml"
 
 
 def origin(name: str, *texts: str, good: bool = False) -> Origin:

@@ -16,7 +16,7 @@ from byline.pipelines.runners.installation import PACKAGES, check_all, check_pac
 from byline.pipelines.runners.readiness import check_engine, check_reach, check_settings, java_version
 from byline.pipelines.runners.recipe_readiness import FASTTEXT_MAGIC, check_model, check_recipe
 from byline.schemas.config_file import parse_config
-from tests.pipelines.test_prompt_text import byte_tokenizer
+from tests.pipelines.console.test_prompt_lines import byte_tokenizer
 
 RECIPE = """
 sources:
@@ -115,7 +115,7 @@ def test_packages(tmp_path, monkeypatch):
 
 
 def test_the_packages_are_those_of_the_project():
-    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    text = (Path(__file__).parents[3] / "pyproject.toml").read_text()
     base = re.search(r"^dependencies = \[(.*?)\]", text, re.MULTILINE | re.DOTALL)[1]
     build = re.search(r"^build = \[(.*?)\]", text, re.MULTILINE | re.DOTALL)[1]
     assert set(PACKAGES) == set(re.findall(r'"([A-Za-z0-9-]+)[><=]', base + build))

@@ -12,7 +12,7 @@ import pytest
 
 from byline.pipelines.runners.interrupts import LINE
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LIMIT_SECONDS = 60.0
 
 # A command of one step, in which every process says that it is there and then works for minutes.

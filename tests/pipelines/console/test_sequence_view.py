@@ -22,7 +22,7 @@ from byline.pipelines.console.sequence_view import (
     visible,
     vocabulary_of,
 )
-from tests.pipelines.test_prompt_text import byte_tokenizer, settings_of
+from tests.pipelines.console.test_prompt_lines import byte_tokenizer, settings_of
 from tests.support.shards import PackedRow, numbered_build, write_build
 
 BOS, EOS = 257, 258

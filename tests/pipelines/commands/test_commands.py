@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from byline.pipelines import cli
 from byline.pipelines.cli import app
 from tests.support.builds import digests, manifest_of
 from tests.support.corpora import Corpus, recipe, write_recipe
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMANDS = ["sample", "build", "prepare", "plan", "assemble", "compact"]
 COMMANDS += ["verify", "inspect", "prompt", "doctor", "diff"]
 
@@ -48,6 +49,18 @@ def test_the_help_of_each_command(command: str) -> None:
     assert about.startswith("  ")
     if command in ("build", "prepare", "plan", "assemble", "compact"):
         assert "--set" in done.output
+
+
+def test_each_module_of_commands_is_in_the_table() -> None:
+    modules = {path.stem for path in (ROOT / "pipelines/commands").glob("*.py")}
+    assert modules == {*cli.COMMANDS, "options", "__init__"}
+
+
+def test_the_help_imports_nothing_heavy() -> None:
+    heavy = ("apache_beam", "numba", "pydantic", "tokenizers", "byline.schemas", "byline.transforms")
+    program = f"import sys, byline.pipelines.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_without_a_command_the_help_is_shown() -> None:

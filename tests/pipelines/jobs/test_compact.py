@@ -25,7 +25,7 @@ from tests.support.builds import build, digests, kill_when, manifest_of, quiet, 
 from tests.support.corpora import Corpus, make_records, recipe, write_c4, write_jsonl
 from tests.support.object_server import BUCKET, object_server
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ALONE = RunnerSettings(workers=1)
 ALL = 1 << 30
 

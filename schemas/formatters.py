@@ -1,0 +1,49 @@
+"""Formatters: another text for each record of a source, and which parts of it are trained.
+
+```
+name   reads              function
+chat   messages           byline.transforms.formatters.chat
+qa     question, answer   byline.transforms.formatters.question_answer
+fim    text               byline.transforms.formatters.fill_in_the_middle
+```
+
+docs/formatters.md says what a function is given and what it gives.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from byline.schemas.tables import Kinds
+
+FieldName = Literal["text", "url", "messages", "question", "answer"]
+FormatFunction = Callable[..., "pa.RecordBatch | Mapping[str, Any]"]
+
+
+@dataclass(frozen=True)
+class Formatter:
+    """One formatter.
+
+    Attributes:
+        name: as the configuration has it.
+        doc: what it is, in a line.
+        reads: columns that a text is made of; a source with the formatter needs them.
+        function: called with a batch, and with the options of the configuration as keyword arguments.
+    """
+
+    name: str
+    doc: str
+    reads: tuple[FieldName, ...]
+    function: FormatFunction
+
+
+FORMATTERS = Kinds(
+    Formatter,
+    {
+        "chat": "byline.transforms.formatters.chat:CHAT",
+        "qa": "byline.transforms.formatters.question_answer:QA",
+        "fim": "byline.transforms.formatters.fill_in_the_middle:FIM",
+    },
+)

@@ -1,0 +1,62 @@
+"""Corpus layouts: how a source's files are listed and read, and where a text and a URL stand in a record.
+
+```
+name         fields            files                 reads
+dclm         text, url         those of `path`       JSON lines
+refinedweb   content, url      those of `path`       Parquet
+arithmetic   made              stretches of it       nothing: it makes its documents
+```
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from byline.schemas.documents import InputFile
+from byline.schemas.tables import Kinds
+
+if TYPE_CHECKING:
+    from byline.schemas.corpora import Source
+
+# Columns as configured, and a mask, bool[rows], of the malformed records, whose values are null.
+Records = tuple[pa.RecordBatch, np.ndarray]
+ReadFile = Callable[[InputFile, "Source", pa.Schema, Mapping[str, str]], Iterator[Records]]
+ListFiles = Callable[[str, "Source"], list[InputFile]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One layout.
+
+    Attributes:
+        name: as the configuration has it.
+        doc: what it is, in a line.
+        read: called with an input file, its source, the columns to give (all but `row`), and for each where it stands
+            in a record; yields batches of these columns in the order of the file, and masks of malformed records.
+        fields: where `text` and `url` stand, if not under these names; the source's own `fields` go before.
+        list_files: called with the source's name and the source; None for the files that `path` matches.
+        is_made: whether it makes its documents: then it has no files, and brings `loss_spans` and `special_spans`.
+    """
+
+    name: str
+    doc: str
+    read: ReadFile
+    fields: Mapping[str, str] = field(default_factory=dict)
+    list_files: ListFiles | None = None
+    is_made: bool = False
+
+
+LAYOUTS = Kinds(
+    Layout,
+    {
+        "dclm": "byline.transforms.corpora.json_lines:DCLM",
+        "c4": "byline.transforms.corpora.json_lines:C4",
+        "refinedweb": "byline.transforms.corpora.parquet_rows:REFINEDWEB",
+        "jsonl": "byline.transforms.corpora.json_lines:JSONL",
+        "parquet": "byline.transforms.corpora.parquet_rows:PARQUET",
+        "arithmetic": "byline.transforms.corpora.made.arithmetic:ARITHMETIC",
+    },
+)
