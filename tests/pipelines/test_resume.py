@@ -88,7 +88,7 @@ def test_killed_at_three_moments_and_started_again(many: Corpus, uninterrupted: 
 
 
 def uninterrupted_shards(out: Path) -> int:
-    return sum(len(phase.shards) for phase in manifest_of(out)["phases"])
+    return sum(len(phase["shards"]) for phase in manifest_of(out)["phases"])
 
 
 def test_temporary_files_that_were_left_are_never_taken_for_whole_ones(

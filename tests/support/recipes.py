@@ -161,22 +161,22 @@ def stages(draw: st.DrawFn, names: Sequence[str], mixture: Mapping[str, Any]) ->
     """What phases and branches share."""
     stage: dict[str, Any] = {}
     if draw(st.integers(0, 3)) == 0:
-        mixture = stage.mixture = draw(mixtures(names))
+        mixture = stage["mixture"] = draw(mixtures(names))
     if draw(st.booleans()):
-        stage.select = draw(st.lists(steps(names), max_size=2))
+        stage["select"] = draw(st.lists(steps(names), max_size=2))
     order = draw(st.sampled_from([None, None, "number", "number", "source"]))
     if order == "number":
-        stage.order = {
+        stage["order"] = {
             "by": draw(st.sampled_from(NUMBERS)),
             "direction": draw(st.sampled_from(["ascending", "descending"])),
             "bins": draw(st.integers(2, 6)),
         }
     elif order == "source" and mixture["method"] not in ("piecewise", "linear", "cosine"):
-        stage.order = {"by": "source", "sources": draw(st.permutations(named_by(mixture, names)))}
+        stage["order"] = {"by": "source", "sources": draw(st.permutations(named_by(mixture, names)))}
     if draw(st.booleans()):
-        stage.condition = draw(st.sampled_from(CONDITIONS))
+        stage["condition"] = draw(st.sampled_from(CONDITIONS))
     if draw(st.booleans()):
-        stage.packing = draw(st.sampled_from(list(POLICIES)))
+        stage["packing"] = draw(st.sampled_from(list(POLICIES)))
     return stage
 
 
