@@ -263,7 +263,7 @@ def test_the_slow_planner() -> None:
         [*documents, document(9, 2**63)], [Drawn("only", "x", documents, 1, planner.CIRCLE + 1)], {"x": {1, 2, 3, 7}}, 0
     )
     assert counts == {
-        "phases": {"only": {"x": {"0": {"documents": 3, "tokens": 10}, "1": {"documents": 1, "tokens": 3}}}},
+        "stages": {"only": {"x": {0: {"documents": 3, "tokens": 10}, 1: {"documents": 1, "tokens": 3}}}},
         "used": {"x": {"documents": 4, "tokens": 13}},
         "unused": {"x": {"selection": {"documents": 1, "tokens": 9}}},
     }
