@@ -95,14 +95,14 @@ class _Scale:
         return first + round(min(max(inside, 0.0), 1.0) * (end - first))
 
 
-def spread(sizes: Sequence[float], places: int, *, least: int = 0) -> list[int]:
-    """Divides places in proportion to sizes, by Sainte-Lague; `least` is what each gets first.
+def spread(sizes: Sequence[float], slots: int, *, least: int = 0) -> list[int]:
+    """Divides slots in proportion to sizes, by Sainte-Lague; `least` is what each gets first.
 
     Sizes may not be all 0.
     """
     given = [least] * len(sizes)
-    for _ in range(places - sum(given)):
-        # A quarter in place of a half, so that a size that would be rounded away is still seen.
+    for _ in range(slots - sum(given)):
+        # A quarter instead of a half, so that a size that would be rounded away is still seen.
         quotients = [size / (got + 0.5 if got else 0.25) for size, got in zip(sizes, given, strict=True)]
         given[quotients.index(max(quotients))] += 1
     return given

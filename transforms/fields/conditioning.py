@@ -7,7 +7,7 @@ prefix      < ids of 0 >   < ids of 1 >   < ids of 2 >      none                
 ```
 
 `<` and `>` are the tokens `begin` and `end`, where the condition has them. docs/formats.md has the rules. Everything
-here is a function of a document's metadata, its place, its epoch, the seed and what the plan fixed for the condition.
+here is a function of a document's metadata, shuffle key and epoch, the seed and what the plan fixed for the condition.
 """
 
 from collections.abc import Sequence
