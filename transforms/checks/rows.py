@@ -76,7 +76,7 @@ class RowCounts:
         positions, loss_by_file: int64 [files], positions of documents, and those whose loss counts.
         drawn, conditioned: int64 [files], documents that begin in the shard, and those whose first position is masked.
         documents: int64, the doc ids, each once, sorted.
-        whole: whether every row's segments divide it, so that they can be looked at one by one.
+        whole: whether every row's segments divide it, so that they can be checked one by one.
         problems: one line each.
     """
 

@@ -1,4 +1,4 @@
-"""What a recipe asks of each source, before documents are looked at: capacities, mixtures, positions, shortages.
+"""What a recipe asks of each source, before documents are read: capacities, mixtures, positions, shortages.
 
 ```
 capacity   c4 1.9 M positions in one epoch, wiki 0.1 M      tokens 2 M      mixture {method: unimax, max_epochs: 4}

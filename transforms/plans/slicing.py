@@ -25,7 +25,7 @@ class Slice:
     """A slice before it has documents.
 
     Attributes:
-        shard, number: its place, the number within the shard.
+        shard, number: its shard, and its number there.
         start, end: progress through the stage, 0 to 1.
         group: which group of slices it belongs to; packing's losses are learnt for each group. The bin of an order.
     """

@@ -26,7 +26,7 @@ from byline.transforms.store import compacting
 from byline.transforms.store.compacting import MergeGroup, MergeRuns, group_files, merge_runs, merged_name
 from byline.transforms.store.runs import write_run
 from byline.transforms.store.store_index import read_files, run_uris, runs_of
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer, tokenizer_info
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.support import small
 from tests.support.small import FINGERPRINT, SmallStore, StoredRow, tokenized_batch, write_run_of
 
@@ -238,7 +238,7 @@ def test_plan_and_shards_are_the_same_however_runs_are_merged(
 
     numbers = {(run.source, run.path): number for run, number in zip(made.runs, made.files, strict=True)}
     index = RunIndex.of((run.source, numbers[run.source, run.path], run.uri) for run in merged)
-    job = AssembleJob.of(config, TokenizerInfo(**plan.header["tokenizer"]), plan.sha256, "")
+    job = AssembleJob.of(config, plan.header.tokenizer, plan.sha256, "")
     for rows in rows_by_shard(plan.table):
         phase = planned_phases(plan)[rows["phase"][0].as_py()]
         before, after = ([*shard_batches(rows, job, phase, some)] for some in (made.index, index))
