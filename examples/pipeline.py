@@ -24,12 +24,12 @@ from sample_data import EOS, write_classifier, write_documents, write_tokenizer
 from byline.schemas.corpora import Classifier, Tokenizer
 from byline.schemas.documents import BatchInfo, with_info
 from byline.schemas.store import RunInfo
-from byline.transforms.corpora.metadata import ExtractMetadata
-from byline.transforms.filters.filtering import FilterDocuments
+from byline.transforms.corpora import ExtractMetadata
+from byline.transforms.filters import FilterDocuments
 from byline.transforms.filters.sizes import Words
-from byline.transforms.scores.scoring import ScoreQuality
-from byline.transforms.store.runs import WriteRuns
-from byline.transforms.tokens.tokenizing import Tokenize
+from byline.transforms.scores import ScoreQuality
+from byline.transforms.store import WriteRuns
+from byline.transforms.tokens import Tokenize
 
 
 def to_batch(file: fileio.ReadableFile) -> pa.RecordBatch:
