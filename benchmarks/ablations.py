@@ -41,6 +41,7 @@ from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.config_file import load_config
+from byline.schemas.ledger import DrawCounts, Ledger
 from byline.transforms.store.state import StoreState
 
 RECIPES = Path("configs/ablation")
@@ -106,12 +107,12 @@ def time_recipe(name: str, config: Config, state: StoreState, settings: RunnerSe
 
 def measure(name: str, manifest: Manifest, plan: float, assembled: float) -> Outcome:
     """Reads an outcome from the manifest's ledger."""
-    counts = [source for phase in manifest.ledger["phases"].values() for source in phase["sources"].values()]
+    phases = Ledger.from_json(manifest.ledger).phases.values()
+    counts = sum((count for phase in phases for count in phase.sources.values()), DrawCounts())
     tokens = sum(phase.tokens for phase in manifest.phases)
-    trained = sum(source["loss_tokens"] for source in counts)
-    masked = sum(source["positions"] for source in counts) - trained
-    prefix = sum(source["prefix_tokens"] for source in counts) / max(sum(source["conditioned"] for source in counts), 1)
-    return Outcome(name, tokens, trained / tokens, masked / tokens, prefix, plan, assembled)
+    masked = counts.positions - counts.loss_tokens
+    prefix = counts.prefix_tokens / max(counts.conditioned, 1)
+    return Outcome(name, tokens, counts.loss_tokens / tokens, masked / tokens, prefix, plan, assembled)
 
 
 def run(

@@ -35,10 +35,11 @@ from benchmarks.scale_corpus import (
     write_whole_run,
 )
 from benchmarks.scale_reading import Cost, RunCost, merge_cost, run_cost
+from byline.manifest import ShardEntry
 from byline.schemas.config_file import load_config
 from byline.schemas.documents import InputFile
 from byline.schemas.inputs import input_table
-from byline.schemas.ledger import DrawCounts
+from byline.schemas.ledger import DrawCounts, PhaseLedger, ShardRecord
 from byline.schemas.plan import Plan, read_plan
 from byline.schemas.store import MERGED_PREFIX, RunFile, RunInfo
 from byline.transforms.plans.planning import make_plan
@@ -253,7 +254,7 @@ def plan_case(case: Case, configs: Path, tokenizer: str, folder: Path) -> Planne
             plan_bytes=plan_bytes,
             index_bytes=(folder / "runs.arrow").stat().st_size,
             shards=len(plan.shards()),
-            positions=sum(phase["expected_rows"] for phase in plan.header["phases"]) * config.sequence.length,
+            positions=sum(stage.expected_rows for stage in plan.header.stages) * config.sequence.length,
             documents=_documents(plan),
         )
 
@@ -335,21 +336,12 @@ def _write_lists(plan: Plan, state: StoreState, folder: Path) -> int:
 
 def _records(plan: Plan) -> None:
     """Reads as many shard records as the driver does for the manifest, each from its text."""
-    text = json.dumps(
-        {
-            "plan_sha256": "0" * 64,
-            "phase": "conditioned",
-            "path": "conditioned/00000-of-30000.arrow",
-            "sha256": "0" * 64,
-            **dict.fromkeys(("shard", "rows", "loss_tokens", "bytes", "padding"), 10**9),
-            "counts": {source: DrawCounts(10**9, 10**9).to_json() for source in plan.header["capacity"]},
-        }
-    )
-    records = [json.loads(text) for _ in plan.shards()]
-    total = DrawCounts()
-    for record in records:
-        for counts in record["counts"].values():
-            total.add(DrawCounts(**counts))
+    many = 10**9
+    contents = PhaseLedger({source: DrawCounts(many, many) for source in plan.header.capacity}, many)
+    entry = ShardEntry("conditioned/00000-of-30000.arrow", many, many, many, "0" * 64)
+    text = json.dumps(ShardRecord("0" * 64, "1.0", "conditioned", many, entry, contents).to_json())
+    records = [ShardRecord.from_json(json.loads(text)) for _ in plan.shards()]
+    sum((record.contents for record in records), PhaseLedger())
 
 
 def _worker_bytes(folder: Path) -> int:
@@ -363,8 +355,8 @@ def _worker_bytes(folder: Path) -> int:
 
 
 def _documents(plan: Plan) -> int:
-    phases = plan.header["drawn"]["phases"].values()
-    return sum(epoch["documents"] for phase in phases for epochs in phase.values() for epoch in epochs.values())
+    stages = plan.header.drawn.stages.values()
+    return sum(amount.documents for sources in stages for epochs in sources.values() for amount in epochs.values())
 
 
 def in_fresh_process(work: Callable[..., Answer], *arguments: object) -> Answer:

@@ -24,7 +24,7 @@ import pyarrow as pa
 from byline.manifest import PhaseEntry, read_manifest
 from byline.schemas.config_file import parse_config
 from byline.schemas.mixtures.blend import Blend
-from byline.schemas.plan import Plan, read_plan
+from byline.schemas.plan import Plan, PlannedStage, read_plan
 
 POINTS = 10
 
@@ -37,9 +37,9 @@ def main(out: Path) -> None:
     inputs = pa.ipc.open_file(pa.memory_map(str(out / "inputs.arrow"))).read_all()
     names = sorted(config.sources)
     numbers = np.array([names.index(source) for source in inputs["source"].to_pylist()])
-    for phase, entry in zip(manifest.phases, plan.header["phases"], strict=True):
+    for phase, entry in zip(manifest.phases, plan.header.stages, strict=True):
         filled = np.concatenate(list(_filled(out, phase, numbers, len(names))))
-        asked = sum(source["target_positions"] for source in entry["sources"].values()) / manifest.sequence_length
+        asked = sum(planned.target_positions for planned in entry.sources.values()) / manifest.sequence_length
         print(f"phase {phase.name}: {len(filled):,} rows, asked {asked:,.1f} ({len(filled) / asked - 1:+.2%})")
         _show(filled, names, _blend(config, plan, entry))
 
@@ -58,12 +58,12 @@ def _filled(out: Path, phase: PhaseEntry, numbers: np.ndarray, sources: int) -> 
         yield np.bincount(cell, lengths[own], len(lists) * sources).reshape(-1, sources)
 
 
-def _blend(config: Any, plan: Plan, entry: dict[str, Any]) -> Blend:
-    stage = config.stages[entry["stage"]]
+def _blend(config: Any, plan: Plan, entry: PlannedStage) -> Blend:
+    stage = config.stages[entry.number]
     mixture = config.mixture_of(stage)
     if mixture.is_schedule:
-        return mixture.blend(dict.fromkeys(entry["sources"], 0))
-    weights = {source: Fraction(shares["requested_share"]) for source, shares in entry["sources"].items()}
+        return mixture.blend(dict.fromkeys(entry.sources, 0))
+    weights = {source: Fraction(planned.requested_share) for source, planned in entry.sources.items()}
     return stage.ordering.arrange(Blend.constant(weights))
 
 

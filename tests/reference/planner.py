@@ -124,14 +124,14 @@ def drawn_counts(
         drawn: of every stage and source.
         mixed: source that a stage's mixture names -> doc ids of those that any part selects.
     """
-    counts: dict[str, Any] = {"phases": {}, "used": {}, "unused": {}}
+    counts: dict[str, Any] = {"stages": {}, "used": {}, "unused": {}}
     used: set[int] = set()
     for stage in drawn:
         uses = stage.uses(seed)
         used |= {use.doc_id for use in uses}
         for epoch in sorted({use.epoch for use in uses}):
-            of_source = counts["phases"].setdefault(stage.name, {}).setdefault(stage.source, {})
-            of_source[str(epoch)] = count(use for use in uses if use.epoch == epoch)
+            of_source = counts["stages"].setdefault(stage.name, {}).setdefault(stage.source, {})
+            of_source[epoch] = count(use for use in uses if use.epoch == epoch)
     kinds: dict[tuple[str, ...], list[Document]] = {}
     for document in documents:
         kinds.setdefault(_fate(document, used, mixed), []).append(document)

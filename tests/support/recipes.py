@@ -18,7 +18,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from byline.schemas.config import Config
-from byline.schemas.plan import Plan
+from byline.schemas.plan import Plan, PlannedStage
 from byline.schemas.recipe import Selection, Shortage, Stage
 from byline.transforms.packing import POLICIES
 from tests.reference import assembly, hashing, planner, selection
@@ -233,12 +233,12 @@ class Made:
     plan: Plan
 
     @cached_property
-    def entries(self) -> list[dict[str, Any]]:
-        return self.plan.header["phases"]
+    def entries(self) -> list[PlannedStage]:
+        return self.plan.header.stages
 
     @property
-    def main(self) -> list[dict[str, Any]]:
-        return [entry for entry in self.entries if entry["branch"] is None]
+    def main(self) -> list[PlannedStage]:
+        return [entry for entry in self.entries if entry.branch is None]
 
     @cached_property
     def selected(self) -> list[dict[str, list[assembly.Document]]]:
@@ -270,10 +270,10 @@ class Made:
         """(stage, source) -> what the stage draws from it, by the points in the header."""
         drawn = {}
         for entry in self.entries:
-            for source, source_entry in entry["sources"].items():
-                start, end = map(int, source_entry["points"])
-                chosen = self.selected[entry["stage"]][source]
-                drawn[entry["name"], source] = Drawn(entry["name"], source, chosen, start, end)
+            for source, planned in entry.sources.items():
+                start, end = planned.points
+                chosen = self.selected[entry.number][source]
+                drawn[entry.name, source] = Drawn(entry.name, source, chosen, start, end)
         return drawn
 
     @cached_property
@@ -319,11 +319,11 @@ class Made:
 
     def bins(self, name: str, source: str) -> list[int]:
         """The bin of each slice: slices whose rows have different ranks are in different bins."""
-        entry = next(entry for entry in self.entries if entry["name"] == name)
+        entry = next(entry for entry in self.entries if entry.name == name)
         bins, last, number = [], None, 0
         for slice_ in self.slices(name):
             rows = [row for row in self.rows(name, source) if (row["shard"], row["slice"]) == slice_]
-            if rows and self.is_by_number(self.config.stages[entry["stage"]]):
+            if rows and self.is_by_number(self.config.stages[entry.number]):
                 (ranks,) = {self.plan.predicates[row["predicates"]][-1] for row in rows}
                 number += last not in (None, ranks)
                 last = ranks
@@ -332,10 +332,10 @@ class Made:
 
     def slow_shards(self, name: str) -> dict[tuple[str, int], list[assembly.Document]]:
         """A stage's documents as the slow planner puts them into slices of the same sizes as the plan's."""
-        entry = next(entry for entry in self.entries if entry["name"] == name)
-        stage, slices = self.config.stages[entry["stage"]], self.slices(name)
+        entry = next(entry for entry in self.entries if entry.name == name)
+        stage, slices = self.config.stages[entry.number], self.slices(name)
         by_slice: dict[tuple[int, int], list[assembly.Document]] = {slice_: [] for slice_ in slices}
-        for source in entry["sources"]:
+        for source in entry.sources:
             counts = [len(self.in_slice(name, slice_, source)) for slice_ in slices]
             uses = self.uses[name, source]
             if self.is_by_number(stage):
@@ -345,7 +345,7 @@ class Made:
                 sliced = planner.sliced(uses, counts)
             for slice_, in_slice in zip(slices, sliced, strict=True):
                 by_slice[slice_] += [replace(use, slice=slice_[1]) for use in in_slice]
-        shards: dict[tuple[str, int], list[assembly.Document]] = {(name, n): [] for n in range(entry["shards"])}
+        shards: dict[tuple[str, int], list[assembly.Document]] = {(name, n): [] for n in range(entry.shards)}
         for (shard, number), in_slice in sorted(by_slice.items()):
             ordered = planner.in_order([in_slice], self.config.seed)
             shards[name, shard] += [replace(use, slice=number) for use in ordered]

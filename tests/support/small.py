@@ -29,7 +29,7 @@ from byline.schemas import documents
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.ledger import DrawCounts
-from byline.schemas.plan import Plan
+from byline.schemas.plan import FieldValues, Plan
 from byline.schemas.predicates import Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition
 from byline.schemas.store import RunInfo
@@ -257,16 +257,6 @@ def _ascending_key(number: float, kind: str, bits: int) -> int:
     return 2**bits - 1 - pattern if pattern >> (bits - 1) else pattern + 2 ** (bits - 1)
 
 
-def predicate_header(conjunctions: Iterable[Sequence[Predicate]]) -> dict[str, Any]:
-    """The header of a plan whose column `predicates` numbers these lists."""
-    predicates: list[dict[str, Any]] = []
-    numbers = []
-    for conjunction in conjunctions:
-        numbers.append(list(range(len(predicates), len(predicates) + len(conjunction))))
-        predicates += [predicate.to_json() for predicate in conjunction]
-    return {"predicates": predicates, "conjunctions": numbers}
-
-
 def slow_predicates(predicates: Sequence[Predicate]) -> tuple[assembly.Predicate, ...]:
     """An entry of the plan's list `predicates` as functions for the reference."""
     return tuple(_in_list(item) if isinstance(item, ValueList) else _in_ranks(item) for item in predicates)
@@ -313,13 +303,13 @@ def reference_row(row: Mapping[str, Any], predicates: Sequence[tuple[assembly.Pr
 
 def reference_condition(
     condition: Condition | None,
-    values: Mapping[str, Any] | None = None,
+    values: FieldValues | None = None,
     ids: Mapping[str, int] | None = None,
 ) -> layout.Condition | None:
     """A condition for the reference.
 
     Args:
-        values: what `top` and `bins` resolved to, as in the plan's header.
+        values: what `top` and `bins` resolved to.
         ids: name -> id of the tokens that `begin` and `end` name.
     """
     if condition is None:
@@ -333,8 +323,8 @@ def reference_condition(
         begin=begin,
         end=end,
         empty=condition.empty,
-        top={name: frozenset(kept) for name, kept in (values or {}).get("top", {}).items()},
-        bins=(values or {}).get("bins", {}),
+        top={} if values is None else values.kept,
+        bins={} if values is None else values.bins,
     )
 
 
@@ -348,20 +338,19 @@ def reference_shard(
         drawn: the shard's documents.
         tokenizer: from `layout.load_tokenizer`.
     """
-    stage = next(stage for stage in plan.header["phases"] if stage["name"] == name)
-    ids = plan.header["tokenizer"]
-    condition = None if stage["condition"] is None else Condition.model_validate(stage["condition"])
-    names = {**tokenizer.get_vocab(), **ids["added"]}
+    stage = next(stage for stage in plan.header.stages if stage.name == name)
+    ids = plan.header.tokenizer
+    names = {**tokenizer.get_vocab(), **ids.added}
     return assembly.assemble_shard(
         drawn,
         seed=config.seed,
         length=config.sequence.length,
-        policy=stage["packing"],
-        condition=reference_condition(condition, stage["values"], names),
+        policy=stage.packing,
+        condition=reference_condition(stage.condition, stage.values, names),
         tokenizer=tokenizer,
-        bos_id=ids["bos_id"],
-        eos_id=ids["eos_id"],
-        pad_id=ids["pad_id"],
+        bos_id=ids.bos_id,
+        eos_id=ids.eos_id,
+        pad_id=ids.pad_id,
     )
 
 

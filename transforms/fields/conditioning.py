@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
+from byline.schemas.plan import FieldValues
 from byline.schemas.recipe import Condition
 from byline.template import Template
 from byline.transforms.documents.shuffle_keys import dropped_out, left_empty
-from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.template_fields import columns_of_fields, filled_prefixes, unknown_prefix
 from byline.transforms.tokens.text_tokenizer import TextTokenizer, token_id
 
