@@ -1,4 +1,4 @@
-"""What it costs to try a recipe once a corpus is prepared: every recipe of `configs/ablation`, from one token store.
+"""What it costs to try a recipe on a prepared corpus: every recipe of `configs/ablation`, from one token store.
 
 ```
 byline sample out/sample
@@ -7,19 +7,19 @@ python -m benchmarks.ablations --set sources.c4=null --set 'mixture={dclm: 0.8, 
 python -m benchmarks.ablations --base-overrides mine.yaml --workers 8     another corpus
 ```
 
-`mine.yaml` stands on top of every recipe: sources, classifiers, tokenizer, sequence.length, tokens, mixture; `--set`
-stands on top of that. The corpus is prepared once and timed, then each recipe is planned and assembled and timed, one
-after the other. `base.yaml` itself is built first, untimed: it compiles kernels.
+`mine.yaml` overrides keys of every recipe: sources, classifiers, tokenizer, sequence.length, tokens, mixture; `--set`
+overrides those in turn. The corpus is prepared once, then the recipes are planned and assembled one after another; all
+of it is timed. `base.yaml` itself is built first, untimed, to compile the kernels.
 
 ```
 recipe               tokens  trained  masked  prefix    plan  assemble    both  of preparing
 host              1,499,136   95.37%   4.54%     8.5     1.4       0.4     1.8        112.5%
 ```
 
-masked: prefixes and what stands before the document; the rest is padding. prefix: tokens of prefixes for each document
-that has one, repeated ones included. Times are seconds; about half a second a recipe is the start of its pipelines, so
-the last column means something on a corpus of gigabytes, not on the sample. Everything is written to a temporary
-folder, or to `--folder`, which must be empty for the preparing time to mean anything.
+masked: prefixes and BOS; the rest is padding. prefix: mean tokens of prefixes in documents that have one, repeated ones
+included. Times are in seconds. Starting the pipelines takes about half a second for each recipe, so the last column
+means something for a corpus of gigabytes, not for the sample. Everything is written to a temporary folder, or to
+`--folder`, which must be empty for the time of preparing to mean anything.
 """
 
 import argparse
@@ -41,6 +41,7 @@ from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.config_file import load_config
+from byline.schemas.ledger import DrawCounts, Ledger
 from byline.transforms.store.state import StoreState
 
 RECIPES = Path("configs/ablation")
@@ -49,13 +50,13 @@ BASE = "base"
 
 @dataclass(frozen=True)
 class Outcome:
-    """One recipe.
+    """The outcome of one recipe.
 
     Attributes:
         name: of its file.
         tokens: positions of all phases and branches.
         trained, masked: shares of them.
-        prefix: tokens of prefixes for each document that has one.
+        prefix: mean tokens of prefixes in documents that have one.
         plan, assemble: seconds.
     """
 
@@ -73,12 +74,12 @@ class Outcome:
 
 
 def recipe_names(folder: Path) -> list[str]:
-    """Every recipe of a folder but its base, sorted."""
+    """Every recipe in a folder except the base, sorted."""
     return sorted(path.stem for path in folder.glob("*.yaml") if path.stem != BASE)
 
 
 def load_recipe(recipes: Path, name: str, overrides: Path | None, settings: Sequence[str], folder: Path) -> Config:
-    """A recipe with the overrides on top, that writes below `folder`."""
+    """A recipe with the overrides applied, which writes below `folder`."""
     values = {} if overrides is None else yaml.safe_load(overrides.read_text(encoding="utf-8"))
     if not isinstance(values, dict) or "extends" in values:
         raise BylineError(f"{overrides}: expected keys of a configuration, such as `tokens: 10M`, without `extends`")
@@ -89,7 +90,7 @@ def load_recipe(recipes: Path, name: str, overrides: Path | None, settings: Sequ
 
 
 def time_preparing(config: Config, settings: RunnerSettings, console: Console) -> tuple[StoreState, float]:
-    """The token store, and the seconds that it took."""
+    """The token store, and the seconds that preparing it took."""
     started = time.perf_counter()
     state = prepare(config, settings, console)
     return state, time.perf_counter() - started
@@ -106,12 +107,12 @@ def time_recipe(name: str, config: Config, state: StoreState, settings: RunnerSe
 
 def measure(name: str, manifest: Manifest, plan: float, assembled: float) -> Outcome:
     """Reads an outcome from the manifest's ledger."""
-    counts = [of for phase in manifest.ledger["phases"].values() for of in phase["sources"].values()]
+    phases = Ledger.from_json(manifest.ledger).phases.values()
+    counts = sum((count for phase in phases for count in phase.sources.values()), DrawCounts())
     tokens = sum(phase.tokens for phase in manifest.phases)
-    trained = sum(of["loss_tokens"] for of in counts)
-    masked = sum(of["positions"] for of in counts) - trained
-    prefix = sum(of["prefix_tokens"] for of in counts) / max(sum(of["conditioned"] for of in counts), 1)
-    return Outcome(name, tokens, trained / tokens, masked / tokens, prefix, plan, assembled)
+    masked = counts.positions - counts.loss_tokens
+    prefix = counts.prefix_tokens / max(counts.conditioned, 1)
+    return Outcome(name, tokens, counts.loss_tokens / tokens, masked / tokens, prefix, plan, assembled)
 
 
 def run(
@@ -130,10 +131,10 @@ def run(
         folder: for everything that is written.
         overrides: a YAML file on top of the base.
         settings: `key=value` on top of that.
-        workers: processes; None as `byline build` has it.
+        workers: processes; None for the default of `byline build`.
 
     Raises:
-        BylineError: a mistake in a recipe, or in what is on top of it.
+        BylineError: a mistake in a recipe or its overrides.
     """
     configs = {name: load_recipe(recipes, name, overrides, settings, folder) for name in [BASE, *names]}
     runner, console = RunnerSettings(workers=workers), Console(file=io.StringIO())
@@ -158,7 +159,7 @@ def line(outcome: Outcome, preparing: float) -> str:
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipes", nargs="*", help="names such as host and topic; all without")
+    parser.add_argument("recipes", nargs="*", help="names such as host and topic; default: all")
     parser.add_argument("--base-overrides", type=Path, help="a YAML file on top of base.yaml")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--workers", type=int)

@@ -1,4 +1,4 @@
-"""What Byline does with corpora of hundreds of billions and of trillions of tokens, simulated with the real planner.
+"""What Byline does with corpora of hundreds of billions and trillions of tokens, simulated with the real planner.
 
 ```
 python -m benchmarks.scale                             all cases, some minutes on one core
@@ -7,8 +7,8 @@ python -m benchmarks.scale out/scale.json --workers 400 --latency 0.05
 ```
 
 Real: the planner, its scans' counters, plan.arrow, the list of runs, the driver's time and memory, the readers of runs
-and what they ask for. Made up: the documents (`benchmarks.scale_corpus`), of which a few million are counted many times
-over. Assumed: speeds, latency, prices (`benchmarks.scale_costs`). docs/scale.md says what follows.
+and their requests. Made up: the documents (`benchmarks.scale_corpus`), a few million that each stand for many. Assumed:
+speeds, latency, prices (`benchmarks.scale_costs`). docs/scale.md draws the conclusions.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from benchmarks.scale_planning import Case, Planned, in_fresh_process, plan_case
 from byline.transforms.corpora.made.sample_corpus import module_pages, train_tokenizer
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-# As many tokens as 65,536 sequences of 2,048.
+# As many tokens in a shard as 65,536 sequences of 2,048.
 _SHARD = "shard.sequences=16384"
 _HOST = 'condition: {template: "URL: {host}\\n\\n"}'
 _TOP = "select: {top: 0.7, by: quality, sources: [dclm]}"
@@ -35,7 +35,7 @@ _THREE = (
     _TOP_PHASES,
 )
 _ALL = {"dclm": 1.0, "c4": 1.0, "refinedweb": 1.0}
-# Nobody trains so long on a quarter of their tokens, so documents go on in the next sequence.
+# Nobody trains for this long on a quarter of the tokens, so documents continue in the next sequence.
 _LONG = ("tokens=4T", "shortage=repeat", "sequence.packing=concat", "mixture={dclm: 0.82, c4: 0.03, refinedweb: 0.15}")
 _MIXED = ("mixture={dclm: 0.6, c4: 0.2, refinedweb: 0.2}",)
 _GIB = 1 << 30
@@ -57,39 +57,40 @@ CASES = {
 
 
 def simulate(case: Case, tokenizer: str, *, is_fresh: bool = True) -> Planned:
-    """Plans a case, in a process that has done nothing else, since its memory is a result."""
+    """Plans a case, in a fresh process, because its memory is a result."""
     with tempfile.TemporaryDirectory() as folder:
         if is_fresh:
             return in_fresh_process(plan_case, case, CONFIGS, tokenizer, Path(folder))
         return plan_case(case, CONFIGS, tokenizer, Path(folder))
 
 
-def as_values(case: Case, planned: Planned, given: Assumptions) -> dict[str, Any]:
-    """A case and what it came to, as JSON."""
-    steps = steps_of(planned, given)
+def as_values(case: Case, planned: Planned, assumptions: Assumptions) -> dict[str, Any]:
+    """A case and its results, as JSON."""
+    steps = steps_of(planned, assumptions)
     return {
         "case": asdict(case),
         "planned": asdict(planned),
-        "steps": [{**asdict(step), "dollars": step.dollars(given)} for step in steps],
+        "steps": [{**asdict(step), "dollars": step.dollars(assumptions)} for step in steps],
         "total": {
-            "dollars": sum(step.dollars(given) for step in steps),
+            "dollars": sum(step.dollars(assumptions) for step in steps),
             "wall": sum(step.wall for step in steps),
         },
     }
 
 
-def report(case: Case, planned: Planned, given: Assumptions) -> str:
-    """A case for people."""
-    return "\n".join([f"{case.name}: {case.about}", *_plan_lines(planned), "", *_step_lines(planned, given)])
+def report(case: Case, planned: Planned, assumptions: Assumptions) -> str:
+    """A case and its results, for people."""
+    return "\n".join([f"{case.name}: {case.about}", *_plan_lines(planned), "", *_step_lines(planned, assumptions)])
 
 
 def _plan_lines(planned: Planned) -> list[str]:
     lines = []
-    for name, of in planned.populations.items():
+    for name, population in planned.populations.items():
         cost = planned.run_costs[name]
         reads = cost.range_reads
         lines += [
-            f"  {name}: {of.documents:,} documents, {short(of.documents * of.of.tokens)} tokens in {of.files:,} files, "
+            f"  {name}: {population.documents:,} documents, "
+            f"{short(population.documents * population.corpus.tokens)} tokens in {population.files:,} files, "
             f"{planned.files(name):,} of the store, each {short(cost.file_bytes)}B",
             f"    range reads {short(reads.ranges * planned.files(name))}: {reads.cost.requests:.2f} requests, "
             f"{short(reads.cost.bytes)}B (5 % {short(reads.bytes[1])}B, half {short(reads.bytes[2])}B, "
@@ -111,16 +112,16 @@ def _plan_lines(planned: Planned) -> list[str]:
 HEADER = "  step                        GET       PUT      read   written   dollars     hours"
 
 
-def _step_lines(planned: Planned, given: Assumptions) -> list[str]:
-    steps = steps_of(planned, given)
+def _step_lines(planned: Planned, assumptions: Assumptions) -> list[str]:
+    steps = steps_of(planned, assumptions)
     total = Step("all", *(sum(getattr(step, name.name) for step in steps) for name in fields(Step)[1:]))
-    return [HEADER, *(_step_line(step, given) for step in [*steps, total])]
+    return [HEADER, *(_step_line(step, assumptions) for step in [*steps, total])]
 
 
-def _step_line(step: Step, given: Assumptions) -> str:
+def _step_line(step: Step, assumptions: Assumptions) -> str:
     return (
         f"  {step.name:<22} {short(step.gets):>9} {short(step.puts):>9} {short(step.read) + 'B':>9} "
-        f"{short(step.written) + 'B':>9} {step.dollars(given):>9,.2f} {step.wall:>9.2f}"
+        f"{short(step.written) + 'B':>9} {step.dollars(assumptions):>9,.2f} {step.wall:>9.2f}"
     )
 
 
@@ -134,7 +135,7 @@ def short(number: float) -> str:
 
 
 def make_tokenizer(folder: Path) -> str:
-    """A tokenizer for prefixes, trained on a little text of this machine."""
+    """A tokenizer for prefixes, trained on a little text from this machine."""
     path = folder / "tokenizer.json"
     texts = [text for _, text in module_pages("argparse", Path(argparse.__file__).read_bytes())]
     path.write_text(train_tokenizer(texts, 4096), encoding="utf-8")
@@ -146,20 +147,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", type=Path, help="a file for all figures as JSON")
     parser.add_argument("--cases", nargs="*", default=[name for name in CASES if name != "small"], choices=list(CASES))
-    parser.add_argument("--tokenizer", type=Path, help="for prefixes; a small one is trained without")
+    parser.add_argument("--tokenizer", type=Path, help="for prefixes; default: a small one is trained")
     for item in fields(Assumptions):
         parser.add_argument(f"--{item.name.replace('_', '-')}", type=type(item.default), default=item.default)
     options = parser.parse_args(arguments)
-    given = Assumptions(**{item.name: getattr(options, item.name) for item in fields(Assumptions)})
-    found = []
+    assumptions = Assumptions(**{item.name: getattr(options, item.name) for item in fields(Assumptions)})
+    results = []
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = str(options.tokenizer or make_tokenizer(Path(folder)))
         for name in options.cases:
             planned = simulate(CASES[name], tokenizer)
-            found.append(as_values(CASES[name], planned, given))
-            print(report(CASES[name], planned, given), end="\n\n", flush=True)
+            results.append(as_values(CASES[name], planned, assumptions))
+            print(report(CASES[name], planned, assumptions), end="\n\n", flush=True)
     if options.out is not None:
-        options.out.write_text(json.dumps({"assumptions": asdict(given), "cases": found}, indent=1), encoding="utf-8")
+        options.out.write_text(
+            json.dumps({"assumptions": asdict(assumptions), "cases": results}, indent=1), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ DCLM          27,838 files of 107,766 documents    9 runs of 64 MiB a file    25
 prototypes    250 runs of 11,974 documents         each document counts for 1,002
 ```
 
-A prototype run is a file as the token store has it, but for url and tokens, that no scan reads: shuffle keys are the
-hashes that they always are, so they are spread as in a real corpus. Lengths, hosts and scores are made from them:
-lengths log-normal, hosts with 1/rank (Zipf), scores anything. `counted` runs a scan's own counter over the prototypes,
-and multiplies what it counts by how many documents one stands for.
+A prototype run is a file like those in the token store, but without url and tokens, which no scan reads. Shuffle keys
+are the usual hashes, so they are spread as in a real corpus. Lengths, hosts and scores are derived from them: lengths
+log-normal, hosts with frequency 1/rank (Zipf), scores arbitrary. `counted` runs a scan's own counter over the
+prototypes, and multiplies the counts by the number of documents that each stands for.
 """
 
 import math
@@ -36,7 +36,7 @@ from byline.transforms.store.run_reading import open_run
 from byline.transforms.store.runs import batch_borders
 
 FINGERPRINT = "0123456789abcdef" * 4
-# Fields of a prototype's documents, each from a hash of its own.
+# Salts of the hashes that the fields of a prototype's documents are made from.
 _LENGTH, _HOST, _SCORE, _COPY = (np.uint64(word) for word in (0x11C7, 0x2A35, 0x3F09, 0x4D81))
 _QUANTILES = 4096
 # The planner packs a sample of two million documents, and all of them must be in the prototypes.
@@ -50,12 +50,12 @@ class Published:
 
     Attributes:
         files: input files.
-        file_bytes: bytes of one, compressed.
-        documents: in all of them.
-        tokens: mean of a document.
+        file_bytes: bytes of one file, compressed.
+        documents: in all files.
+        tokens: mean number in a document.
         spread: standard deviation of the logarithm of a document's tokens; assumed.
-        token_bytes: bytes of text to a token.
-        hosts: distinct ones; assumed.
+        token_bytes: bytes of text in a token.
+        hosts: number of distinct hosts; assumed.
     """
 
     files: int
@@ -81,16 +81,16 @@ class Population:
 
     Attributes:
         source: its name.
-        of: the corpus that it is a chunk of.
-        files: how many of its files.
+        corpus: the published corpus that it is part of.
+        files: how many of the corpus's files it has.
         chunks: runs that preparing makes of a file.
-        prototypes: prototype runs.
-        rows: documents of a prototype.
-        weight: documents that each of theirs stands for.
+        prototypes: number of prototype runs.
+        rows: documents in a prototype.
+        weight: documents that each document of a prototype stands for.
     """
 
     source: str
-    of: Published
+    corpus: Published
     files: int
     chunks: int
     prototypes: int
@@ -99,15 +99,15 @@ class Population:
 
     @classmethod
     def make(cls, source: str, share: float, prototypes: int) -> "Population":
-        """A share of a published corpus, with about so many documents in prototypes."""
-        of = PUBLISHED[source]
-        files = max(round(of.files * share), 1)
-        documents = of.documents * files // of.files
-        chunks = math.ceil(documents / files * of.tokens * of.token_bytes / TARGET_BYTES)
+        """A share of a published corpus; `prototypes` is about the number of documents in prototypes."""
+        corpus = PUBLISHED[source]
+        files = max(round(corpus.files * share), 1)
+        documents = corpus.documents * files // corpus.files
+        chunks = math.ceil(documents / files * corpus.tokens * corpus.token_bytes / TARGET_BYTES)
         runs = files * chunks
-        some = min(max(round(prototypes * runs / documents), _FEWEST_PROTOTYPES), runs)
-        weight = max(runs // some, 1)
-        return cls(source, of, files, chunks, some, max(documents // (some * weight), 1), weight)
+        count = min(max(round(prototypes * runs / documents), _FEWEST_PROTOTYPES), runs)
+        weight = max(runs // count, 1)
+        return cls(source, corpus, files, chunks, count, max(documents // (count * weight), 1), weight)
 
     @property
     def documents(self) -> int:
@@ -120,10 +120,10 @@ class Population:
 
     @property
     def text_bytes(self) -> int:
-        return int(self.documents * self.of.tokens * self.of.token_bytes)
+        return int(self.documents * self.corpus.tokens * self.corpus.token_bytes)
 
     def path(self, file: int) -> str:
-        """Of an input file, as long as those of the corpus."""
+        """The path of an input file, as long as those of the real corpus."""
         return f"global-shard_{file % 10:02d}_of_10/local-shard_{file // 10 % 10}_of_10/shard_{file:08d}_processed"
 
     def rows_of_runs(self) -> np.ndarray:
@@ -132,12 +132,12 @@ class Population:
 
 
 def make_documents(population: Population, name: str, rows: int) -> pa.RecordBatch:
-    """Documents of an input file of this name, in order of shuffle key, with the columns of a run but for tokens."""
+    """Documents of an input file of this name, in order of shuffle key, with all columns of a run except tokens."""
     shuffle_key = shuffle_keys(population.source, name, np.arange(rows))
     order = np.argsort(shuffle_key)
     shuffle_key = shuffle_key[order]
-    tokens = _lengths(_uniform(shuffle_key, _LENGTH), population.of)
-    ranks = np.exp(_uniform(shuffle_key, _HOST) * math.log(population.of.hosts)).astype(np.int64)
+    tokens = _lengths(_uniform(shuffle_key, _LENGTH), population.corpus)
+    ranks = np.exp(_uniform(shuffle_key, _HOST) * math.log(population.corpus.hosts)).astype(np.int64)
     domain = _names(ranks)
     host = pc.binary_join_element_wise("www", domain, ".")
     url = pc.binary_join_element_wise("https:/", host, "2022/01/01", pa.array(shuffle_key).cast(pa.string()), "/")
@@ -149,7 +149,7 @@ def make_documents(population: Population, name: str, rows: int) -> pa.RecordBat
             host,
             domain,
             pa.array((_uniform(shuffle_key, _SCORE) ** 3).astype(np.float32)),
-            pa.array((tokens * population.of.token_bytes).astype(np.int64)),
+            pa.array((tokens * population.corpus.token_bytes).astype(np.int64)),
             pa.array(tokens.astype(np.int32)),
         ],
         names=["shuffle_key", "row", "url", "host", "registered_domain", "quality", "num_bytes", "num_tokens"],
@@ -161,16 +161,16 @@ def _uniform(shuffle_key: np.ndarray, salt: np.uint64) -> np.ndarray:
     return (splitmix64(shuffle_key ^ salt) >> np.uint64(11)).astype(np.float64) / 2**53
 
 
-def _lengths(uniform: np.ndarray, of: Published) -> np.ndarray:
+def _lengths(uniform: np.ndarray, corpus: Published) -> np.ndarray:
     grid = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
     normal = np.array([NormalDist().inv_cdf(quantile) for quantile in grid])
-    lengths = np.exp(of.spread * normal)
-    return np.maximum(np.interp(uniform, grid, lengths * of.tokens / lengths.mean()), 1).astype(np.int64)
+    lengths = np.exp(corpus.spread * normal)
+    return np.maximum(np.interp(uniform, grid, lengths * corpus.tokens / lengths.mean()), 1).astype(np.int64)
 
 
 def _names(ranks: np.ndarray) -> pa.Array:
-    found, inverse = np.unique(ranks, return_inverse=True)
-    return pa.array([f"site{rank}.example" for rank in found.tolist()], pa.string()).take(pa.array(inverse))
+    distinct, inverse = np.unique(ranks, return_inverse=True)
+    return pa.array([f"site{rank}.example" for rank in distinct.tolist()], pa.string()).take(pa.array(inverse))
 
 
 def write_prototypes(population: Population, folder: Path) -> list[str]:
@@ -185,7 +185,7 @@ def write_prototypes(population: Population, folder: Path) -> list[str]:
 
 
 def write_whole_run(population: Population, rows: int, merged: int, uri: str) -> None:
-    """Writes a run of so many documents just as the token store has it, tokens of zeros; `merged` runs are in it."""
+    """Writes a run exactly as in the token store, with `rows` documents from `merged` runs; all tokens are 0."""
     batch = make_documents(population, "a whole run", rows)
     names, columns = batch.schema.names, list(batch.columns)
     if merged > 1:
@@ -213,20 +213,20 @@ def _with_tokens(index: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def describe(source: str, path: str, rows: int) -> RunInfo:
-    """What a run says of itself, as far as it matters here."""
+    """A run's description, as far as it matters here."""
     return RunInfo(FINGERPRINT, source, path, 0, True, 10**8, rows, 10**8, {"empty": 3}, 7, rows, 10**8, 10**8, [0])
 
 
 def _write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, info: RunInfo | dict[bytes, bytes], uri: str) -> None:
-    described = schema.with_metadata(info if isinstance(info, dict) else info.to_metadata())
-    with pa.OSFile(uri, "wb") as sink, pa.ipc.new_file(sink, described) as writer:
+    full_schema = schema.with_metadata(info if isinstance(info, dict) else info.to_metadata())
+    with pa.OSFile(uri, "wb") as sink, pa.ipc.new_file(sink, full_schema) as writer:
         for batch in batches:
-            writer.write_batch(batch.replace_schema_metadata(described.metadata))
+            writer.write_batch(batch.replace_schema_metadata(full_schema.metadata))
 
 
 def batch_shuffle_keys(population: Population, rows: int) -> list[int]:
-    """First shuffle keys of a run's record batches: evenly spread, and numbers of their own as those that are read."""
-    width = 2 * population.of.tokens
+    """First shuffle keys of a run's record batches: evenly spread, and different for each run as real ones are."""
+    width = 2 * population.corpus.tokens
     batches = max(math.ceil(rows * width / store.BATCH_TOKEN_BYTES), 1)
     return [number * 2**64 // batches + rows for number in range(batches)]
 
@@ -236,7 +236,7 @@ def batch_shuffle_keys(population: Population, rows: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Prototypes:
-    """Where the prototypes of a source are, and how many documents one of theirs stands for."""
+    """The prototypes of a source, and how many documents each of their documents stands for."""
 
     uris: tuple[str, ...]
     weight: int
@@ -245,23 +245,23 @@ class Prototypes:
 def counted(counter: RunCounter, prototypes: Mapping[str, Prototypes], folder: str) -> pa.RecordBatch:
     """Runs a scan over the prototypes.
 
-    A sample is not multiplied: its threshold is raised, so that it is as large as that of the corpus.
+    A sample is not multiplied; instead its threshold is raised, so that it is as large as the sample of the corpus.
 
     Args:
         counter: of the scan.
         prototypes: by source.
-        folder: for files that a scan needs besides.
+        folder: for additional files that a scan needs.
     """
     if isinstance(counter, SampleCounter):
         batches = [
-            replace(counter, threshold=min(counter.threshold * of.weight, 2**32)).count(uri)
-            for of in prototypes.values()
-            for uri in of.uris
+            replace(counter, threshold=min(counter.threshold * group.weight, 2**32)).count(uri)
+            for group in prototypes.values()
+            for uri in group.uris
         ]
         return counter.merge(batches)
     if isinstance(counter, DigitCounter):
         return counter.merge([_digits(counter, number, prototypes, folder) for number in range(len(counter.questions))])
-    return counter.merge([_multiplied(_count(counter, of.uris), of.weight) for of in prototypes.values()])
+    return counter.merge([_multiplied(_count(counter, group.uris), group.weight) for group in prototypes.values()])
 
 
 def _count(counter: RunCounter, uris: tuple[str, ...]) -> pa.RecordBatch:
@@ -277,36 +277,38 @@ def _multiplied(counts: pa.RecordBatch, weight: int) -> pa.RecordBatch:
 
 
 def _digits(counter: DigitCounter, number: int, prototypes: Mapping[str, Prototypes], folder: str) -> pa.RecordBatch:
-    """One question of a scan.
+    """The counts for one question of a scan.
 
-    As soon as it is about ties, the few documents that it is about are counted as many times as they stand for, each
-    with a shuffle key, and so a tie, of its own: else no scan would ever find one that stands alone.
+    Once the question is about ties, its few documents are copied as many times as they stand for, each with its own
+    shuffle key and thus its own tie: otherwise no scan could ever single out one document.
     """
     question = counter.questions[number]
     alone = replace(counter, questions=[question])
     is_of_ties = len(question.heads[0] if question.heads else ()) >= question.number.key_digits
     chunks = []
-    for source, of in prototypes.items():
+    for source, group in prototypes.items():
         if source not in dict(question.population):
             continue
         if is_of_ties:
-            chunks.append(_count(alone, (_write_copies(alone, source, of, f"{folder}/copies-{source}"),)))
+            chunks.append(_count(alone, (_write_copies(alone, source, group, f"{folder}/copies-{source}"),)))
         else:
-            chunks.append(_multiplied(_count(alone, of.uris), of.weight))
+            chunks.append(_multiplied(_count(alone, group.uris), group.weight))
     merged = counter.merge(chunks)
     return merged.set_column(0, merged.schema.field(0), pa.array([str(number)] * merged.num_rows, pa.string()))
 
 
-def _write_copies(counter: DigitCounter, source: str, of: Prototypes, uri: str) -> str:
-    """A run with the documents of a question's head, once for each document that they stand for."""
+def _write_copies(counter: DigitCounter, source: str, group: Prototypes, uri: str) -> str:
+    """A run with the documents at a question's head, repeated once for each document that they stand for."""
     question = counter.questions[0]
-    found = [_at_head(open_run(run, columns_of(counter)).whole(), question) for run in of.uris]
-    batch = one_batch(pa.Table.from_batches(found).unify_dictionaries())
-    repeated = batch.take(pa.array(np.repeat(np.arange(batch.num_rows), of.weight)))
-    copies = np.tile(np.arange(of.weight, dtype=np.uint64), batch.num_rows)
-    shuffle_key = splitmix64(splitmix64(batch["shuffle_key"].to_numpy().repeat(of.weight)) ^ splitmix64(copies ^ _COPY))
+    at_head = [_at_head(open_run(run, columns_of(counter)).whole(), question) for run in group.uris]
+    batch = one_batch(pa.Table.from_batches(at_head).unify_dictionaries())
+    repeated = batch.take(pa.array(np.repeat(np.arange(batch.num_rows), group.weight)))
+    copies = np.tile(np.arange(group.weight, dtype=np.uint64), batch.num_rows)
+    shuffle_key = splitmix64(
+        splitmix64(batch["shuffle_key"].to_numpy().repeat(group.weight)) ^ splitmix64(copies ^ _COPY)
+    )
     column = repeated.schema.get_field_index("shuffle_key")
-    # A name of its own for each head, since runs stay open.
+    # A different name for each head, since runs stay open.
     uri = f"{uri}-{question.number.field}-{'-'.join(map(str, question.heads[0]))}.arrow"
     copied = repeated.set_column(column, "shuffle_key", pa.array(shuffle_key))
     _write([copied], copied.schema, describe(source, uri, copied.num_rows), uri)

@@ -1,11 +1,11 @@
-"""What the driver does for a corpus that is not there: the real planner on described runs and counted prototypes.
+"""What the driver does for a corpus that does not exist: the real planner on described runs and counted prototypes.
 
 ```
 runs           250,542 descriptions, as footers give them            real code, made-up values
-scans         the real counters over prototypes, in a process of their own, multiplied     (benchmarks.scale_corpus)
+scans          the real counters over prototypes, multiplied         in another process (benchmarks.scale_corpus)
 make_plan      all of it                                             real
 plan.arrow     all of it                                             real
-range reads         documents of prototypes within the plan's intervals   real shuffle keys
+range reads    documents of prototypes in the plan's intervals       real shuffle keys
 ```
 """
 
@@ -35,10 +35,11 @@ from benchmarks.scale_corpus import (
     write_whole_run,
 )
 from benchmarks.scale_reading import Cost, RunCost, merge_cost, run_cost
+from byline.manifest import ShardEntry
 from byline.schemas.config_file import load_config
 from byline.schemas.documents import InputFile
 from byline.schemas.inputs import input_table
-from byline.schemas.ledger import DrawCounts
+from byline.schemas.ledger import DrawCounts, PhaseLedger, ShardRecord
 from byline.schemas.plan import Plan, read_plan
 from byline.schemas.store import MERGED_PREFIX, RunFile, RunInfo
 from byline.transforms.plans.planning import make_plan
@@ -63,11 +64,11 @@ class Case:
 
     Attributes:
         name: of the case.
-        about: what it is, in a line.
-        recipe: below `configs/`.
-        settings: on top of it, `key=value`.
+        about: a description, in one line.
+        recipe: file name in `configs/`.
+        settings: overrides of the recipe, `key=value`.
         shares: source -> share of the published corpus.
-        merge_bytes: as in `byline compact --size`; 0 for runs as preparing leaves them.
+        merge_bytes: as in `byline compact --size`; 0 for runs that are not merged.
         prototypes: documents in prototypes.
     """
 
@@ -85,8 +86,8 @@ class Clock:
     """Seconds and memory of the driver's steps.
 
     Attributes:
-        seconds: of the processor, by step; it waits for nothing here but for the scans.
-        memory: by step, bytes that the process had after it.
+        seconds: CPU seconds by step; the driver waits only for the scans.
+        memory: step -> bytes of the process after it.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -101,7 +102,7 @@ class Clock:
 
 
 def resident_bytes() -> int:
-    """Memory of this process now; where the system does not tell, the most it had."""
+    """Memory of this process now, or its peak if the system does not tell."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -110,31 +111,31 @@ def resident_bytes() -> int:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process had."""
+    """The peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What a case came to.
+    """The results of a case.
 
     Attributes:
         populations: by source.
-        merged: source -> how many runs of 64 MiB of text are one file of the store.
+        merged: source -> how many runs of 64 MiB of text are in one file of the token store.
         scans: kinds of counters, in order.
-        run_costs: source -> what a file of the store costs its readers.
+        run_costs: source -> what a file of the token store costs its readers.
         small_bytes: source -> bytes of a run of 64 MiB of text.
-        merging: source -> what such a run is asked for when it is merged with others.
-        seconds, memory: of the driver's steps; its memory after each.
-        pass_seconds: of the processor, for the scans over prototypes, which is no figure of the driver.
-        peak: the driver's memory at most.
-        worker_bytes: what the lists take in each worker, plan and shuffle keys of runs.
-        footer_seconds: of the processor, to read the description of a run.
+        merging: source -> the requests and bytes of reading such a run to merge it with others.
+        seconds, memory: of the driver's steps; memory after each.
+        scan_seconds: CPU seconds of the scans over prototypes, which are not the driver's.
+        peak: the driver's peak memory.
+        worker_bytes: memory of the lists in each worker: the plan, and where runs are.
+        footer_seconds: CPU seconds to read the description of a run.
         plan_rows, plan_bytes: of `plan.arrow`.
         index_bytes: of `runs.arrow`, which says where runs are.
-        shards: of all phases.
-        positions: that are planned.
-        documents: that shards take, one for each use.
+        shards: number of shards in all phases.
+        positions: number of planned positions.
+        documents: that shards take, counted once for each use.
     """
 
     populations: dict[str, Population]
@@ -157,16 +158,16 @@ class Planned:
     documents: int
 
     def files(self, source: str) -> int:
-        """Files of the store."""
+        """Number of a source's files in the token store."""
         return -(-self.populations[source].runs // self.merged[source])
 
 
 class _Corpus:
-    """The store of a case as a process of its own makes and reads it, so that none of it is the driver's.
+    """The token store of a case, made and read in another process, so that it does not count as the driver's.
 
     Attributes:
         scans: (kind of the counter, its columns), in order.
-        seconds: of the processor, for all of them.
+        seconds: CPU seconds of all scans.
     """
 
     def __init__(self, case: Case, folder: Path, pool: ProcessPoolExecutor) -> None:
@@ -175,8 +176,8 @@ class _Corpus:
         self.seconds = 0.0
         self._folder, self._pool = folder, pool
         self._prototypes = {
-            name: Prototypes(tuple(pool.submit(write_prototypes, of, folder).result()), of.weight)
-            for name, of in self.populations.items()
+            name: Prototypes(tuple(pool.submit(write_prototypes, population, folder).result()), population.weight)
+            for name, population in self.populations.items()
         }
         self.small_bytes: dict[str, int] = {}
         self.merging: dict[str, Cost] = {}
@@ -185,27 +186,29 @@ class _Corpus:
             self.small_bytes[name] = run.stat().st_size
             self.merging[name] = pool.submit(merge_cost, str(run), str(folder / "merged.arrow")).result()
         self.merged = {
-            name: min(max(case.merge_bytes // self.small_bytes[name], 1), MAX_OPEN, of.runs)
-            for name, of in self.populations.items()
+            name: min(max(case.merge_bytes // self.small_bytes[name], 1), MAX_OPEN, population.runs)
+            for name, population in self.populations.items()
         }
 
     def scan(self, counter: RunCounter) -> pa.RecordBatch:
         """Runs a scan, in the other process."""
-        found, seconds = self._pool.submit(_timed, counter, self._prototypes, str(self._folder)).result()
+        counts, seconds = self._pool.submit(_timed, counter, self._prototypes, str(self._folder)).result()
         self.seconds += seconds
         self.scans.append((type(counter).__name__, columns_of(counter)))
-        return found
+        return counts
 
     def run_cost(self, source: str, plan: Plan) -> RunCost:
-        """What a file of the store costs its readers."""
+        """What a file of the token store costs its readers."""
         columns = [names for _, names in self.scans]
         return self._pool.submit(
             run_cost, str(self._write(source, self.merged[source])), source, plan, columns
         ).result()
 
     def _write(self, source: str, merged: int) -> Path:
-        of, path = self.populations[source], self._folder / "whole.arrow"
-        self._pool.submit(write_whole_run, of, of.documents * merged // of.runs, merged, str(path)).result()
+        population, path = self.populations[source], self._folder / "whole.arrow"
+        self._pool.submit(
+            write_whole_run, population, population.documents * merged // population.runs, merged, str(path)
+        ).result()
         return path
 
 
@@ -215,7 +218,7 @@ def _timed(counter: RunCounter, prototypes: dict[str, Prototypes], folder: str) 
 
 
 def plan_case(case: Case, configs: Path, tokenizer: str, folder: Path) -> Planned:
-    """Plans a case in this process, which is to be a fresh one: its memory is a result."""
+    """Plans a case in this process, which should be a fresh one, because its memory is a result."""
     config = load_config(configs / case.recipe, [*case.settings, f"tokenizer.file={tokenizer}"])
     info = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
     clock = Clock()
@@ -251,7 +254,7 @@ def plan_case(case: Case, configs: Path, tokenizer: str, folder: Path) -> Planne
             plan_bytes=plan_bytes,
             index_bytes=(folder / "runs.arrow").stat().st_size,
             shards=len(plan.shards()),
-            positions=sum(phase["expected_rows"] for phase in plan.header["phases"]) * config.sequence.length,
+            positions=sum(stage.expected_rows for stage in plan.header.stages) * config.sequence.length,
             documents=_documents(plan),
         )
 
@@ -259,58 +262,63 @@ def plan_case(case: Case, configs: Path, tokenizer: str, folder: Path) -> Planne
 def _state(populations: dict[str, Population], merged: dict[str, int]) -> StoreState:
     """Every input file and every run of the corpus, parsed from JSON as from footers."""
     state = StoreState({}, {}, [])
-    for source, of in populations.items():
+    for source, population in populations.items():
         inputs = [
-            InputFile(source, of.path(file), f"s3://bucket/raw/{source}/{of.path(file)}", of.of.file_bytes)
-            for file in range(of.files)
+            InputFile(
+                source,
+                population.path(file),
+                f"s3://bucket/raw/{source}/{population.path(file)}",
+                population.corpus.file_bytes,
+            )
+            for file in range(population.files)
         ]
-        files = choose_files(list(_store_files(of, merged[source])), sizes_of(inputs))
+        files = choose_files(list(_store_files(population, merged[source])), sizes_of(inputs))
         state.inputs.extend(inputs)
         state.files.extend(files)
         state.runs.extend(runs_of(files))
     return state
 
 
-def _store_files(of: Population, merged: int) -> Iterator[RunFile]:
-    """The files of a source's store, each of so many runs, as they describe themselves."""
-    folder, rows = f"{STORE}/{of.source}/{FINGERPRINT[:16]}", of.rows_of_runs().tolist()
-    for first in range(0, of.runs, merged):
-        stages = [
-            _described(of, *divmod(number, of.chunks), rows[number])
-            for number in range(first, min(first + merged, of.runs))
+def _store_files(population: Population, merged: int) -> Iterator[RunFile]:
+    """The files of a source in the token store, `merged` runs in each, read from their descriptions."""
+    folder, rows = f"{STORE}/{population.source}/{FINGERPRINT[:16]}", population.rows_of_runs().tolist()
+    for first in range(0, population.runs, merged):
+        chunks = [
+            _described(population, *divmod(number, population.chunks), rows[number])
+            for number in range(first, min(first + merged, population.runs))
         ]
-        starts = batch_shuffle_keys(of, sum(stage.rows for stage in stages))
-        name = run_name(of.source, stages[0].path, stages[0].chunk)
+        starts = batch_shuffle_keys(population, sum(chunk.rows for chunk in chunks))
+        name = run_name(population.source, chunks[0].path, chunks[0].chunk)
         if merged > 1:
-            metadata = RunFile(stages, starts, 10**9, "").to_metadata()
+            metadata = RunFile(chunks, starts, 10**9, "").to_metadata()
             name = MERGED_PREFIX + name
         else:
-            metadata = replace(stages[0], batch_shuffle_keys=starts).to_metadata()
+            metadata = replace(chunks[0], batch_shuffle_keys=starts).to_metadata()
         yield RunFile.from_schema(pa.schema([], metadata), f"{folder}/{name}")
 
 
-def _described(of: Population, file: int, chunk: int, rows: int) -> RunInfo:
-    text_bytes = int(rows * of.of.tokens * of.of.token_bytes)
+def _described(population: Population, file: int, chunk: int, rows: int) -> RunInfo:
+    text_bytes = int(rows * population.corpus.tokens * population.corpus.token_bytes)
     return RunInfo(
         fingerprint=FINGERPRINT,
-        source=of.source,
-        path=of.path(file),
+        source=population.source,
+        path=population.path(file),
         chunk=chunk,
-        last=chunk + 1 == of.chunks,
-        input_size=of.of.file_bytes,
+        last=chunk + 1 == population.chunks,
+        input_size=population.corpus.file_bytes,
         rows_read=rows + 3,
         bytes_read=text_bytes,
         dropped={"empty": 1, "invalid": 2},
         special_text=rows // 1000,
         rows=rows,
         text_bytes=text_bytes,
-        tokens=rows * of.of.tokens,
+        tokens=rows * population.corpus.tokens,
         batch_shuffle_keys=[],
     )
 
 
 def _footer_seconds(runs: list[RunInfo]) -> float:
-    """Of the processor, to parse what a run says of itself."""
+    """CPU seconds to parse a run's description."""
     schemas = [pa.schema([], replace(run, batch_shuffle_keys=list(range(30))).to_metadata()) for run in runs[:1000]]
     started = time.process_time()
     for schema in schemas:
@@ -328,25 +336,16 @@ def _write_lists(plan: Plan, state: StoreState, folder: Path) -> int:
 
 def _records(plan: Plan) -> None:
     """Reads as many shard records as the driver does for the manifest, each from its text."""
-    text = json.dumps(
-        {
-            "plan_sha256": "0" * 64,
-            "phase": "conditioned",
-            "path": "conditioned/00000-of-30000.arrow",
-            "sha256": "0" * 64,
-            **dict.fromkeys(("shard", "rows", "loss_tokens", "bytes", "padding"), 10**9),
-            "counts": {source: DrawCounts(10**9, 10**9).to_json() for source in plan.header["capacity"]},
-        }
-    )
-    records = [json.loads(text) for _ in plan.shards()]
-    total = DrawCounts()
-    for record in records:
-        for counts in record["counts"].values():
-            total.add(DrawCounts(**counts))
+    many = 10**9
+    contents = PhaseLedger({source: DrawCounts(many, many) for source in plan.header.capacity}, many)
+    entry = ShardEntry("conditioned/00000-of-30000.arrow", many, many, many, "0" * 64)
+    text = json.dumps(ShardRecord("0" * 64, "1.0", "conditioned", many, entry, contents).to_json())
+    records = [ShardRecord.from_json(json.loads(text)) for _ in plan.shards()]
+    sum((record.contents for record in records), PhaseLedger())
 
 
 def _worker_bytes(folder: Path) -> int:
-    """What a worker's process grows by when it reads the lists."""
+    """How much a worker's process grows when it reads the lists."""
     before = resident_bytes()
     index = RunIndex.read(str(folder / "runs.arrow"))
     phases = planned_phases(read_plan((folder / "plan.arrow").read_bytes(), "plan.arrow"))
@@ -356,11 +355,11 @@ def _worker_bytes(folder: Path) -> int:
 
 
 def _documents(plan: Plan) -> int:
-    phases = plan.header["drawn"]["phases"].values()
-    return sum(epoch["documents"] for phase in phases for epochs in phase.values() for epoch in epochs.values())
+    stages = plan.header.drawn.stages.values()
+    return sum(amount.documents for sources in stages for epochs in sources.values() for amount in epochs.values())
 
 
 def in_fresh_process(work: Callable[..., Answer], *arguments: object) -> Answer:
-    """Runs in a process that has done nothing else."""
+    """Calls `work` in a fresh process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()

@@ -1,7 +1,7 @@
-"""What readers ask of an object store for one run: requests and bytes, counted.
+"""Counts the requests and bytes that readers of one run ask of an object store.
 
-The real readers (`transforms/store/run_ranges.py`) read a real run on this disk; the one function that opens an
-object is replaced by one that counts. So nothing here knows how a run is read.
+The real readers (`transforms/store/run_ranges.py`) read a real run on this disk; the only function that opens an object
+is replaced by one that counts. So nothing here depends on how a run is read.
 """
 
 import time
@@ -22,14 +22,14 @@ from byline.transforms.shards.assembling import planned_phases
 from byline.transforms.store import compacting, run_ranges
 from byline.transforms.store.run_ranges import Directory, RangedRun
 
-# Makes an address of an object store of a path of this disk.
+# Turns a path on this disk into an address in an object store.
 _BUCKET = "s3://counted"
-# So many range reads are made; their documents are counted for all.
-_SAMPLED_VISITS = 1000
+# About this many range reads are made; documents are counted for all of them.
+_SAMPLED_READS = 1000
 
 
 class CountedFile:
-    """A file of this disk, opened and read as an object, that counts what an object store would be asked for."""
+    """A file on this disk, read like an object, that counts the requests that an object store would get."""
 
     def __init__(self, uri: str) -> None:
         self._file = pa.memory_map(uri.removeprefix(_BUCKET))
@@ -55,16 +55,16 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Visits:
-    """The reads of all ranges that shards take of one source, in one of its runs.
+class RangeReadCosts:
+    """The range reads that shards make in one run of a source.
 
     Attributes:
-        ranges: how many there are.
-        documents: (least, 5 %, median, mean, 95 %, most) found by one.
-        empty: share of them that find none.
-        cost: of one, mean.
-        bytes: (least, 5 %, median, mean, 95 %, most) that one reads.
-        seconds: of the processor, for one, the client's work for its requests left out.
+        ranges: number of ranges.
+        documents: (least, 5 %, median, mean, 95 %, most) that a range read finds.
+        empty: share of range reads that find none.
+        cost: mean cost of a range read.
+        bytes: (least, 5 %, median, mean, 95 %, most) that a range read reads.
+        seconds: CPU seconds of a range read, without the client's work for its requests.
     """
 
     ranges: int
@@ -81,11 +81,11 @@ class RunCost:
 
     Attributes:
         file_bytes: of the run.
-        batches: its record batches.
-        opening: what a process asks for when it meets the run first.
-        kept_bytes: memory of what it keeps of that.
-        scans: of each scan of the planner.
-        range reads: of the shards.
+        batches: number of its record batches.
+        opening: cost of opening the run for the first time in a process.
+        kept_bytes: memory of what the process keeps of that.
+        scans: cost of each scan of the planner.
+        range_reads: of the shards.
     """
 
     file_bytes: int
@@ -93,7 +93,7 @@ class RunCost:
     opening: Cost
     kept_bytes: int
     scans: list[Cost]
-    range_reads: Visits
+    range_reads: RangeReadCosts
 
 
 def run_cost(uri: str, source: str, plan: Plan, scans: Iterable[Sequence[str]]) -> RunCost:
@@ -101,7 +101,7 @@ def run_cost(uri: str, source: str, plan: Plan, scans: Iterable[Sequence[str]]) 
     with mock.patch.object(run_ranges, "open_ranges", CountedFile):
         directory = run_ranges.read_directory(uri)
     opening = _taken(directory)
-    found = RunCost(
+    cost = RunCost(
         file_bytes=Path(uri).stat().st_size,
         batches=len(directory.starts),
         opening=opening,
@@ -110,11 +110,11 @@ def run_cost(uri: str, source: str, plan: Plan, scans: Iterable[Sequence[str]]) 
         range_reads=_range_reads(directory, source, plan),
     )
     directory.file.close()
-    return found
+    return cost
 
 
 def merge_cost(uri: str, target: str) -> Cost:
-    """What a run is asked for when it is merged with others."""
+    """The cost of reading a run to merge it with others."""
     opened: list[CountedFile] = []
 
     def open_ranges(uri: str) -> CountedFile:
@@ -133,7 +133,7 @@ def merge_cost(uri: str, target: str) -> Cost:
 
 
 def _taken(directory: Directory) -> Cost:
-    """What was asked for since this was last called."""
+    """The cost since this was last called."""
     file = directory.file
     cost = Cost(file.requests, file.bytes)
     file.requests = file.bytes = 0
@@ -141,7 +141,7 @@ def _taken(directory: Directory) -> Cost:
 
 
 def _scan_cost(directory: Directory, columns: Sequence[str]) -> Cost:
-    # The second time, since a process learns from the first batch how much to ask for.
+    # The second time counts, since a process learns from the first batch how much to ask for.
     for _ in range(2):
         _taken(directory)
         RangedRun(directory, columns).whole()
@@ -159,41 +159,41 @@ class Range:
 
 
 def ranges_of(table: pa.Table, source: str) -> list[Range]:
-    """What shards read of a source: rows of one shard that touch or overlap are one range."""
-    mine = table.filter(pa.array([name == source for name in table["source"].to_pylist()]))
+    """The ranges that shards read of a source; rows of one shard that touch or overlap are one range."""
+    of_source = table.filter(pa.array([name == source for name in table["source"].to_pylist()]))
     names = ("phase", "shard", "epoch", "shuffle_key_lo", "shuffle_key_hi", "predicates")
-    rows = sorted(zip(*(mine[name].to_pylist() for name in names), strict=True))
-    found: list[Range] = []
+    rows = sorted(zip(*(of_source[name].to_pylist() for name in names), strict=True))
+    ranges: list[Range] = []
     before: tuple[object, ...] = ()
     for phase, shard, epoch, low, high, predicates in rows:
-        if (phase, shard, epoch) == before and low <= found[-1].high + 1:
-            found[-1] = Range(phase, found[-1].low, max(high, found[-1].high), predicates)
+        if (phase, shard, epoch) == before and low <= ranges[-1].high + 1:
+            ranges[-1] = Range(phase, ranges[-1].low, max(high, ranges[-1].high), predicates)
         else:
-            found.append(Range(phase, low, high, predicates))
+            ranges.append(Range(phase, low, high, predicates))
             before = (phase, shard, epoch)
-    return found
+    return ranges
 
 
-def _range_reads(directory: Directory, source: str, plan: Plan) -> Visits:
+def _range_reads(directory: Directory, source: str, plan: Plan) -> RangeReadCosts:
     ranges = ranges_of(plan.table, source)
     shuffle_keys = RangedRun(directory, ["shuffle_key"]).whole()["shuffle_key"].to_numpy()
-    low, high = (np.array([getattr(one, name) for one in ranges], np.uint64) for name in ("low", "high"))
+    low, high = (np.array([getattr(item, name) for item in ranges], np.uint64) for name in ("low", "high"))
     documents = shuffle_keys.searchsorted(high, "right") - shuffle_keys.searchsorted(low, "left")
-    step = -(-len(ranges) // _SAMPLED_VISITS)
+    step = -(-len(ranges) // _SAMPLED_READS)
     conditions = {name: store_columns(phase.gathering.condition) for name, phase in planned_phases(plan).items()}
     predicates = plan.predicates
     sampled = ranges[::step]
 
-    def visit_all() -> list[Cost]:
+    def read_all() -> list[Cost]:
         return [_range_read(directory, source, r, predicates[r.predicates], conditions[r.phase]) for r in sampled]
 
-    # The first time it is learnt how much to ask for, and read from the disk.
-    visit_all()
+    # The first time warms up: it learns how much to ask for, and reads from the disk.
+    read_all()
     started = time.process_time()
-    costs = visit_all()
+    costs = read_all()
     seconds = (time.process_time() - started) / len(costs)
     read = np.array([cost.bytes for cost in costs])
-    return Visits(
+    return RangeReadCosts(
         ranges=len(ranges),
         documents=_spread(documents),
         empty=float((documents == 0).mean()),
@@ -209,16 +209,16 @@ def _spread(values: np.ndarray) -> tuple[float, ...]:
 
 
 def _range_read(
-    directory: Directory, source: str, one: Range, predicates: Sequence[Predicate], condition: set[str]
+    directory: Directory, source: str, wanted: Range, predicates: Sequence[Predicate], condition: set[str]
 ) -> Cost:
-    """Reads one range: its index, and the tokens of those that are taken."""
+    """Reads one range: its index, and the tokens of the documents that are taken."""
     columns = (
         {"shuffle_key", "row", "file", "num_tokens", "tokens", "masked"} | predicate_columns(predicates) | condition
     )
     run = RangedRun(directory, columns)
     _taken(directory)
-    for number in run.numbers(one.low, one.high):
-        piece = run.piece(number, one.low, one.high)
+    for number in run.numbers(wanted.low, wanted.high):
+        piece = run.piece(number, wanted.low, wanted.high)
         if piece is not None:
             taken = np.flatnonzero(holds(predicates, piece.index, source))
             into = np.empty(int(piece.index["num_tokens"].to_numpy()[taken].sum()), np.uint16)

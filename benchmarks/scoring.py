@@ -1,17 +1,17 @@
-"""How fast classifiers score, and how far the scores are from those of fastText's library.
+"""How fast classifiers score, and how much the scores differ from those of fastText's library.
 
 ```
 python -m benchmarks.scoring                                     speed: a model and a corpus made on the spot
-python -m benchmarks.scoring model.bin 'corpus/**/*.json.gz'     speed: one's own model and JSON lines with a `text`
-python -m benchmarks.scoring --accuracy 'corpus/**/*.json.gz'    how far apart, by models trained on this corpus
+python -m benchmarks.scoring model.bin 'corpus/**/*.json.gz'     speed: your own model and JSON lines with a `text`
+python -m benchmarks.scoring --accuracy 'corpus/**/*.json.gz'    differences, with models trained on this corpus
 ```
 
 Speed: both score the same texts in the same run on one thread, in turns, so that a busy machine slows both; the best
 turn counts.
 
-Accuracy: the label of a document is the folder in its `url`, one of the commonest or `other`; the model is trained on
-the first 20,000 characters of each, on one thread, so that it is the same model every time. Then the whole documents
-are scored, and the 20 farthest apart a third time in float64, to see which of the two is off.
+Accuracy: the label of a document is the folder in its `url`, if it is one of the most common, else `other`. The model
+is trained on the first 20,000 characters of each document, on one thread, so that it is the same every time. Then whole
+documents are scored, and the 20 with the largest differences again in float64, to see which of the two is off.
 """
 
 import argparse
@@ -49,7 +49,7 @@ MOST_EXACT = 20
 
 
 def read_corpus(pattern: str) -> tuple[pa.Array, list[str]]:
-    """The fields `text`, large_string, and `url` of all JSON lines of the files that match."""
+    """The fields `text` (large_string) and `url` of all JSON lines in the files that match."""
     records = []
     for path in sorted(glob.glob(pattern, recursive=True)):
         records += [json.loads(line) for line in pa.input_stream(path).read().splitlines()]
@@ -63,7 +63,7 @@ def read_corpus(pattern: str) -> tuple[pa.Array, list[str]]:
 
 
 def make_texts(documents: int) -> pa.Array:
-    """Texts of 400 words each, common words more often than rare ones."""
+    """Texts of 400 words each, with Zipf-distributed words."""
     generator = np.random.default_rng(0)
     letters = generator.integers(ord("a"), ord("z") + 1, (50_000, 12), dtype=np.uint8)
     sizes = generator.integers(2, 13, len(letters))
@@ -85,12 +85,12 @@ def make_model(texts: pa.Array, folder: Path) -> str:
 def timed(model: FoldedModel | LibraryModel, texts: pa.Array) -> tuple[float, np.ndarray]:
     """Seconds, and the probabilities."""
     started = time.perf_counter()
-    found = model.probabilities(texts)
-    return time.perf_counter() - started, found
+    probabilities = model.probabilities(texts)
+    return time.perf_counter() - started, probabilities
 
 
 def compare(path: str, texts: pa.Array, folder: Path, turns: int) -> None:
-    """Folds the model, scores the texts in both ways by turns, and prints a line for each figure."""
+    """Folds the model, scores the texts both ways in turns, and prints a line for each figure."""
     size = sum(len(text.as_py().encode()) for text in texts) / 1e6
     started = time.perf_counter()
     folded_path = fold(path, str(folder))
@@ -101,30 +101,29 @@ def compare(path: str, texts: pa.Array, folder: Path, turns: int) -> None:
     taken: dict[str, float] = {}
     for _ in range(turns):
         for name, model in (("folded", folded), ("library", library)):
-            seconds, found = timed(model, texts)
+            seconds, probabilities = timed(model, texts)
             taken[name] = min(seconds, taken.get(name, seconds))
             if name == "folded":
-                ours = found
+                ours = probabilities
     for name, fastest in taken.items():
         print(f"{name:8}  {size / fastest:8.1f} MB/s")
     print(f"ratio     {taken['library'] / taken['folded']:8.1f}")
-    print(
-        f"apart     {np.abs(ours - found).max():8.1e}       largest difference in {len(texts)} documents, {size:.1f} MB"
-    )
+    apart = np.abs(ours - probabilities).max()
+    print(f"apart     {apart:8.1e}       largest difference in {len(texts)} documents, {size:.1f} MB")
 
 
 # --- accuracy
 
 
 def label_by_folder(urls: Sequence[str], labels: int) -> list[str]:
-    """The folder in each URL where it is one of the `labels` - 1 commonest, else `other`."""
+    """The folder in each URL if it is one of the `labels` - 1 most common, else `other`."""
     folders = ["/".join(url.split("/")[-2:-1]) for url in urls]
     common = {folder: f"folder{rank}" for rank, (folder, _) in enumerate(Counter(folders).most_common(labels - 1))}
     return [common.get(folder, "other") for folder in folders]
 
 
 def train_by_folder(texts: Sequence[str], urls: Sequence[str], labels: int, path: Path, **settings: int) -> None:
-    """Trains a model of so many labels, and writes it to `path`."""
+    """Trains a model with this many labels, and writes it to `path`."""
     examples = path.with_suffix(".txt")
     lines = zip(label_by_folder(urls, labels), texts, strict=True)
     examples.write_text("".join(f"__label__{label} {prepare(text)[:TRAINED_CHARACTERS]}\n" for label, text in lines))
@@ -135,7 +134,7 @@ HEADER = "labels  n-grams  subwords  scored by     apart  over 1e-6  shortest  f
 
 
 def report_accuracy(path: Path, texts: pa.Array) -> str:
-    """How the scores of a model lie to the library's: the columns of the table from `scored by` on."""
+    """How a model's scores differ from the library's: the columns of the table from `scored by` on."""
     model, documents = open_model(str(path), str(path.parent)), texts.to_pylist()
     ours, theirs = model.probabilities(texts), library_probabilities(path, documents)
     apart = np.abs(ours - theirs).max(axis=1)
@@ -154,8 +153,8 @@ def measure_accuracy(pattern: str, folder: Path, **settings: int) -> None:
     """Trains a model for each number of labels and shape, and prints a line of the table for each."""
     texts, urls = read_corpus(pattern)
     documents = texts.to_pylist()
-    given = ", ".join(f"{name} {value}" for name, value in settings.items())
-    print(f"{len(documents):,} documents, {sum(map(len, documents)) / 1e6:.1f} M characters; {given}\n{HEADER}")
+    shown = ", ".join(f"{name} {value}" for name, value in settings.items())
+    print(f"{len(documents):,} documents, {sum(map(len, documents)) / 1e6:.1f} M characters; {shown}\n{HEADER}")
     for labels in LABELS:
         for ngrams, subwords in SHAPES:
             path = folder / f"{labels}-{ngrams}-{subwords}.bin"
@@ -166,7 +165,7 @@ def measure_accuracy(pattern: str, folder: Path, **settings: int) -> None:
 
 
 def main() -> None:
-    """Reads the arguments, or makes what they leave out."""
+    """The command line; makes a model or a corpus that is not given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help="a fastText model that can be folded")
     parser.add_argument("corpus", nargs="?", help="pattern of JSON lines files, compressed or not")

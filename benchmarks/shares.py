@@ -1,4 +1,4 @@
-"""How near the rows of a finished build come to what was asked: lengths of phases, and shares at ten points along each.
+"""How close a finished build comes to its recipe: the lengths of phases, and shares at ten points along each.
 
     python -m benchmarks.shares OUT
 
@@ -8,8 +8,8 @@ phase main: 4,395 rows, asked 4,394.9 (+0.00 %)
   c4          35.00 %  35.02 %   0.06 % at 0.3
 ```
 
-Counts positions in the shards themselves. The share so far is a source's positions up to a point, over the whole
-stage's positions; what is asked of it is the integral of the mixture up to there.
+Counts positions in the shards themselves. The share so far is a source's positions up to a point over the positions of
+the whole stage; it should be the integral of the mixture up to that point.
 """
 
 import sys
@@ -24,7 +24,7 @@ import pyarrow as pa
 from byline.manifest import PhaseEntry, read_manifest
 from byline.schemas.config_file import parse_config
 from byline.schemas.mixtures.blend import Blend
-from byline.schemas.plan import Plan, read_plan
+from byline.schemas.plan import Plan, PlannedStage, read_plan
 
 POINTS = 10
 
@@ -37,15 +37,15 @@ def main(out: Path) -> None:
     inputs = pa.ipc.open_file(pa.memory_map(str(out / "inputs.arrow"))).read_all()
     names = sorted(config.sources)
     numbers = np.array([names.index(source) for source in inputs["source"].to_pylist()])
-    for phase, entry in zip(manifest.phases, plan.header["phases"], strict=True):
+    for phase, entry in zip(manifest.phases, plan.header.stages, strict=True):
         filled = np.concatenate(list(_filled(out, phase, numbers, len(names))))
-        asked = sum(found["target_positions"] for found in entry["sources"].values()) / manifest.sequence_length
+        asked = sum(planned.target_positions for planned in entry.sources.values()) / manifest.sequence_length
         print(f"phase {phase.name}: {len(filled):,} rows, asked {asked:,.1f} ({len(filled) / asked - 1:+.2%})")
         _show(filled, names, _blend(config, plan, entry))
 
 
 def _filled(out: Path, phase: PhaseEntry, numbers: np.ndarray, sources: int) -> Iterator[np.ndarray]:
-    """int64 [rows, sources] of each shard: positions that each source fills."""
+    """For each shard int64 [rows, sources]: positions that each source fills."""
     for shard in phase.shards:
         with pa.memory_map(str(out / shard.path)) as file:
             reader = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=[2, 3]))
@@ -58,12 +58,12 @@ def _filled(out: Path, phase: PhaseEntry, numbers: np.ndarray, sources: int) -> 
         yield np.bincount(cell, lengths[own], len(lists) * sources).reshape(-1, sources)
 
 
-def _blend(config: Any, plan: Plan, entry: dict[str, Any]) -> Blend:
-    stage = config.stages[entry["stage"]]
+def _blend(config: Any, plan: Plan, entry: PlannedStage) -> Blend:
+    stage = config.stages[entry.number]
     mixture = config.mixture_of(stage)
     if mixture.is_schedule:
-        return mixture.blend(dict.fromkeys(entry["sources"], 0))
-    weights = {source: Fraction(found["requested_share"]) for source, found in entry["sources"].items()}
+        return mixture.blend(dict.fromkeys(entry.sources, 0))
+    weights = {source: Fraction(planned.requested_share) for source, planned in entry.sources.items()}
     return stage.ordering.arrange(Blend.constant(weights))
 
 
@@ -73,10 +73,12 @@ def _show(filled: np.ndarray, names: list[str], blend: Blend) -> None:
     print("  source       asked  achieved   worst error of the share so far, at any tenth of the phase")
     for source in blend.sources:
         column = so_far[:, names.index(source)]
-        wanted = [float(blend.given(source, Fraction(end, len(filled)))) for end in ends]
-        errors = [abs(column[end - 1] - share) for end, share in zip(ends, wanted, strict=True)]
+        requested = [float(blend.given(source, Fraction(end, len(filled)))) for end in ends]
+        errors = [abs(column[end - 1] - share) for end, share in zip(ends, requested, strict=True)]
         worst = int(np.argmax(errors))
-        print(f"  {source:<10} {wanted[-1]:7.2%}  {column[-1]:7.2%}   {errors[worst]:.2%} at {(worst + 1) / POINTS:g}")
+        print(
+            f"  {source:<10} {requested[-1]:7.2%}  {column[-1]:7.2%}   {errors[worst]:.2%} at {(worst + 1) / POINTS:g}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How fast each step of preparing is, in one thread and without Beam, and what Beam adds.
+"""How fast each step of preparing is, in one thread and without Beam, and how much Beam adds.
 
     python benchmarks/steps.py CONFIG [--workers 1 2]
 
 Prints MB of text a second for each step, for all of them in a plain loop, and for `byline prepare` with each number of
-workers, in one run: the ratios are what to quote, since machines differ and are shared. The token store of the
-configuration is not touched: everything is written to a temporary folder.
+workers, in one run: quote the ratios, since machines differ and are shared. The configuration's token store is not
+touched: everything is written to a temporary folder.
 """
 
 import argparse
@@ -43,7 +43,7 @@ class Clock:
         self.seconds: dict[str, float] = defaultdict(float)
 
     def run(self, step: str, work: Callable[[], T]) -> T:
-        """Does some work and adds its time to a step's."""
+        """Calls `work` and adds its time to a step's."""
         started = time.perf_counter()
         result = work()
         self.seconds[step] += time.perf_counter() - started
@@ -73,7 +73,7 @@ def plain_loop(config: Config, folder: str) -> tuple[int, Clock]:
 
 
 def with_beam(config: str, workers: int, folder: str) -> tuple[float, int]:
-    """Seconds of `byline prepare` as a process, and the largest memory of one of its processes in bytes."""
+    """Seconds of `byline prepare` as a process, and the peak memory of its largest process in bytes."""
     command = [sys.executable, "-m", "byline.pipelines.cli", "prepare", config, "--workers", str(workers)]
     command += ["--set", f"store={folder}/store-{workers}"]
     started = time.perf_counter()

@@ -73,7 +73,7 @@ class Config(Model):
         return [*self.phases, *self.branches]
 
     def located_stages(self) -> list[tuple[str, Stage]]:
-        """Each part with its place in the configuration, such as `phases.cooldown`."""
+        """Each stage with its location in the configuration, such as `phases.cooldown`."""
         phases = [(f"phases.{phase.name}", phase) for phase in self.phases]
         return [*phases, *((f"branches.{branch.name}", branch) for branch in self.branches)]
 

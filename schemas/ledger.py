@@ -23,13 +23,102 @@ sources: {name: {read: {documents, bytes}, dropped: {reason: documents}, kept: {
                  used: {documents, tokens}, unused: {reason: {documents, tokens}}, special_text}}
 phases:  {name: {sources: {name: DrawCounts}, padding}}
 ```
+
+and of one shard, in the file that says that it is whole:
+
+```
+{plan_sha256, code_version, phase, shard, path, rows, loss_tokens, bytes, sha256, counts: {name: DrawCounts}, padding}
+```
 """
 
-from dataclasses import asdict, dataclass, field, fields
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter
 
-@dataclass
+from byline.manifest import ShardEntry
+from byline.schemas.store import RunInfo
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Documents, and their own tokens."""
+
+    documents: int = 0
+    tokens: int = 0
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(self.documents + other.documents, self.tokens + other.tokens)
+
+    def __str__(self) -> str:
+        return f"{self.documents:,} documents with {self.tokens:,} tokens"
+
+
+# ------------------------------------------------------------------------------------------------------------- sources
+
+
+@dataclass(frozen=True)
+class ReadCounts:
+    """Documents that were read, and the bytes of their texts."""
+
+    documents: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class KeptCounts:
+    """Documents of the token store, their tokens, and the bytes of their texts."""
+
+    documents: int
+    tokens: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class SourceLedger:
+    """Where the documents of a source went.
+
+    Attributes:
+        read, kept: from the corpus, and of these in the token store.
+        dropped: `DropReason` value -> documents.
+        used: documents that any phase draws, each once.
+        unused: `UnusedReason` value -> the others.
+        special_text: kept documents whose text has the name of a special token in it.
+    """
+
+    read: ReadCounts
+    dropped: dict[str, int]
+    kept: KeptCounts
+    used: Amount
+    unused: dict[str, Amount]
+    special_text: int
+
+    @classmethod
+    def of(cls, runs: Iterable[RunInfo], used: Amount, unused: Mapping[str, Amount]) -> "SourceLedger":
+        """From the source's runs, and what a plan uses of them."""
+        runs, dropped = list(runs), Counter[str]()
+        for run in runs:
+            dropped.update(run.dropped)
+        return cls(
+            read=ReadCounts(sum(run.rows_read for run in runs), sum(run.bytes_read for run in runs)),
+            dropped=dict(sorted(dropped.items())),
+            kept=KeptCounts(
+                documents=sum(run.rows for run in runs),
+                tokens=sum(run.tokens for run in runs),
+                bytes=sum(run.text_bytes for run in runs),
+            ),
+            used=used,
+            unused=dict(unused),
+            special_text=sum(run.special_text for run in runs),
+        )
+
+
+# -------------------------------------------------------------------------------------------------------------- phases
+
+
+@dataclass(frozen=True)
 class DrawCounts:
     """What one phase, or one shard of it, takes from one source.
 
@@ -55,15 +144,17 @@ class DrawCounts:
     conditioned: int = 0
     prefix_too_long: int = 0
 
-    def add(self, other: "DrawCounts") -> None:
-        """Adds another count to this one."""
-        for item in fields(self):
-            mine, theirs = getattr(self, item.name), getattr(other, item.name)
-            if isinstance(mine, dict):
-                for reason, count in theirs.items():
-                    mine[reason] = mine.get(reason, 0) + count
-            else:
-                setattr(self, item.name, mine + theirs)
+    def __add__(self, other: "DrawCounts") -> "DrawCounts":
+        ours, theirs = vars(self), vars(other)
+        discarded = Counter(self.discarded)
+        discarded.update(other.discarded)
+        sums = {name: ours[name] + theirs[name] for name in ours if name != "discarded"}
+        return DrawCounts(**sums, discarded=dict(discarded))
+
+    @property
+    def drawn(self) -> Amount:
+        """The documents with their own tokens."""
+        return Amount(self.documents, self.tokens)
 
     def closes(self) -> bool:
         """Whether every token is in a sequence or discarded for a reason."""
@@ -72,3 +163,99 @@ class DrawCounts:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class PhaseLedger:
+    """What is in the sequences of a phase, or of one shard of it: `sources` by name, and positions of padding."""
+
+    sources: dict[str, DrawCounts] = field(default_factory=dict)
+    padding: int = 0
+
+    def __add__(self, other: "PhaseLedger") -> "PhaseLedger":
+        names = sorted({*self.sources, *other.sources})
+        return PhaseLedger({name: self.of(name) + other.of(name) for name in names}, self.padding + other.padding)
+
+    def of(self, source: str) -> DrawCounts:
+        """What it takes from a source."""
+        return self.sources.get(source, DrawCounts())
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "PhaseLedger":
+        """From its JSON object in the ledger.
+
+        Raises:
+            ValueError: this is none.
+        """
+        return _PHASE.validate_python(values)
+
+    @classmethod
+    def of_shard(cls, metadata: Mapping[str, Any]) -> "PhaseLedger":
+        """What a shard's metadata says of its sequences (docs/formats.md)."""
+        return cls.from_json({"sources": metadata["counts"], "padding": metadata["padding"]})
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Both halves, by the names of sources and of phases (or branches at one point)."""
+
+    sources: dict[str, SourceLedger]
+    phases: dict[str, PhaseLedger]
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the manifest."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Ledger":
+        """The ledger of a manifest.
+
+        Raises:
+            ValueError: this is none.
+        """
+        return _LEDGER.validate_python(values)
+
+
+# -------------------------------------------------------------------------------------------------------------- shards
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """Says that a shard is whole.
+
+    Attributes:
+        plan_sha256, code_version: what it was made by.
+        phase, shard: which one it is.
+        entry: its line in the manifest.
+        contents: what is in its sequences.
+    """
+
+    plan_sha256: str
+    code_version: str
+    phase: str
+    shard: int
+    entry: ShardEntry
+    contents: PhaseLedger
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any], entry: ShardEntry) -> "ShardRecord":
+        """From a shard's own metadata (docs/formats.md)."""
+        plan_sha256, code_version, phase, shard = (
+            metadata[key] for key in ("plan_sha256", "code_version", "phase", "shard")
+        )
+        return cls(plan_sha256, code_version, phase, shard, entry, PhaseLedger.of_shard(metadata))
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object above."""
+        contents = {"counts": asdict(self.contents)["sources"], "padding": self.contents.padding}
+        own = {key: vars(self)[key] for key in ("plan_sha256", "code_version", "phase", "shard")}
+        return {**own, **vars(self.entry), **contents}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "ShardRecord":
+        """The record that `to_json` made this of."""
+        return cls.of(values, ShardEntry(**{key: values[key] for key in ShardEntry.__dataclass_fields__}))
+
+
+_LEDGER = TypeAdapter(Ledger)
+_PHASE = TypeAdapter(PhaseLedger)

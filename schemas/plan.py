@@ -1,44 +1,45 @@
 """The plan: which shuffle keys of which source go to which shard. Integers only, whatever the number of runs.
 
 ```
-phase        shard  slice  source  epoch  shuffle_key_lo          shuffle_key_hi             predicates
-conditioned  0      0      c4      0      281474976710656   4503599627370495     0
-conditioned  0      0      dclm    0      0                 9007199254740991     1
-conditioned  0      1      c4      0      4503599627370496  6755399441055743     0
+phase        shard  slice  source  epoch  shuffle_key_lo    shuffle_key_hi    predicates
+conditioned  0      0      c4      0      281474976710656   4503599627370495  0
+conditioned  0      0      dclm    0      0                 9007199254740991  1
+conditioned  0      1      c4      0      4503599627370496  6755399441055743  0
 ```
 
 `shuffle_key_hi` belongs to the range. An interval that goes past the end of the circle of shuffle keys stands in two
 rows. A slice is a stretch of a shard with one mixture and one bin of the order; documents are shuffled inside a slice.
-`predicates` is a number in the header's list `conjunctions`, each a list of numbers in the header's list `predicates`,
-where a list of a million hosts stands once; a document is taken where all of them hold:
+`predicates` is a number in the header's `conjunctions`, lists of numbers in its list `predicates`, where a list of a
+million hosts stands once (`schemas/predicates.py`). A document is taken where all of them hold:
 
 ```
-conjunctions  [[0], [0, 1]]
-predicates    {"field": "host", "in": ["a.example", "b.example"]}         (or "not_in")
-              {"field": "quality", "type": "float32", "descending": true, "from": null, "below": [1082130432, 77, 12]}
+conjunctions  [[0], [0, 1]]          predicates  [host not in (a.example, b.example), rank of quality below (...)]
 ```
 
-The second kind compares ranks, (key, tie, shuffle key) as docs/formats.md has them: `from` belongs to the range,
-`below` does not, null is no border. A document without the number is in no range of ranks, and without a value in no
-list.
-
-`OUT/plan.arrow` is this table as an Arrow IPC file with the header in its schema metadata, and `plan_sha256` is the
-sha256 of that file's bytes.
+`OUT/plan.arrow` is this table as an Arrow IPC file with the header, as JSON, in its schema metadata, and `plan_sha256`
+is the sha256 of that file's bytes.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any
 
 import pyarrow as pa
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from byline.errors import BUILD_ANEW, BylineError, of_version
-from byline.schemas.predicates import Predicate, predicate_from_json
+from byline.schemas.ledger import Amount
+from byline.schemas.mixtures.reading import AnyMixture
+from byline.schemas.orders.reading import AnyOrder
+from byline.schemas.predicates import Predicate, predicate_from_json, predicate_to_json
+from byline.schemas.recipe import Condition, Selection, Sequence, Shard
+from byline.schemas.tokenizer_info import TokenizerInfo
 
 PLAN_KEY = b"byline.plan"
-PLAN_VERSION = 3
+PLAN_VERSION = 4
 FILE_NAME = "plan.arrow"
 
 PLAN_SCHEMA = pa.schema(
@@ -55,33 +56,224 @@ PLAN_SCHEMA = pa.schema(
 )
 
 
+# As text in JSON, since a reader of JSON may keep 53 bits of a number.
+_Point = Annotated[int, PlainSerializer(str)]
+
+
+@dataclass(frozen=True)
+class FieldValues:
+    """What the scans found for a condition's `top` and `bins`.
+
+    Attributes:
+        top: field -> the values that stay, commonest first.
+        bins: number -> borders between its bins, ascending; they may repeat. An int stays one, and is compared exactly.
+    """
+
+    top: dict[str, list[str]] = field(default_factory=dict)
+    # `int` is named, since pydantic would read it as a `float` otherwise.
+    bins: dict[str, list[int | float]] = field(default_factory=dict)
+
+    @cached_property
+    def kept(self) -> dict[str, frozenset[str]]:
+        """`top` for looking up; made once, since pyarrow's `is_in` would hash all of them for every batch."""
+        return {name: frozenset(values) for name, values in self.top.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"top": {field: values}, "bins": {number: borders}}`."""
+        return {"top": self.top, "bins": self.bins}
+
+
+@dataclass(frozen=True)
+class BranchPoint:
+    """Where a branch leaves the timeline.
+
+    Attributes:
+        branch: the branch's name in the configuration.
+        at: its share of the recipe's tokens.
+        phase, shards: it leaves the timeline after so many shards of that phase.
+    """
+
+    branch: str
+    at: float
+    phase: str
+    shards: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As plan and manifest have it: `{"of": branch, "at": 0.5, "phase": phase, "shards": 3}`."""
+        return {"of": self.branch, "at": self.at, "phase": self.phase, "shards": self.shards}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "BranchPoint":
+        """What `to_json` made this of."""
+        return cls(values["of"], values["at"], values["phase"], values["shards"])
+
+
+@dataclass(frozen=True)
+class StageSource:
+    """What a stage takes of one source.
+
+    Attributes:
+        target_positions, expected_positions: asked for, and what packing is expected to fill.
+        requested_share, expected_share: of the stage's positions.
+        points: where the interval of the source's stream begins and ends; 2^64 is one epoch.
+    """
+
+    target_positions: int
+    expected_positions: int
+    requested_share: float
+    expected_share: float
+    points: tuple[_Point, _Point]
+
+    @property
+    def epochs(self) -> tuple[float, float]:
+        """`points` in epochs."""
+        return self.points[0] / 2**64, self.points[1] / 2**64
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a stage: `end` is where it ends (0 to 1), `shares` the expected share of each source in it."""
+
+    end: float
+    shares: dict[str, float]
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A phase, or a branch at one point.
+
+    Attributes:
+        name: of its folder.
+        number: of the stage in `Config.stages`.
+        branch: None for a phase.
+        condition, select, order, mixture, packing: as configured, the recipe's own where the stage has none.
+        values: what `top` and `bins` of the condition came to.
+        shards, slices: how many there are.
+        expected_rows: sequences that packing is expected to fill.
+        sources: what it takes of each.
+        timeline: the mixture along the stage.
+    """
+
+    name: str
+    number: int
+    branch: Annotated[BranchPoint, PlainSerializer(BranchPoint.to_json), PlainValidator(BranchPoint.from_json)] | None
+    condition: Condition | None
+    values: FieldValues
+    select: list[Selection]
+    order: AnyOrder | None
+    mixture: AnyMixture
+    packing: str
+    shards: int
+    slices: int
+    expected_rows: int
+    sources: dict[str, StageSource]
+    timeline: list[Stretch]
+
+    @property
+    def template(self) -> str | None:
+        """Of the condition."""
+        return None if self.condition is None else self.condition.template
+
+    def leave_row(self, rows: int) -> float:
+        """How many of the timeline's sequences a branch follows: with its own, they are its share `at` of all."""
+        assert self.branch is not None, f"{self.name} is no branch"
+        return self.branch.at * rows - self.expected_rows
+
+
+# Epoch, first and last shuffle key.
+Range = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the plan takes of the token store, counted document by document.
+
+    Attributes:
+        stages: name of the stage -> source -> epoch -> what is drawn.
+        used: source -> documents that any stage draws, each once.
+        unused: source -> reason (`UnusedReason`) -> the others.
+    """
+
+    stages: dict[str, dict[str, dict[int, Amount]]] = field(default_factory=dict)
+    used: dict[str, Amount] = field(default_factory=dict)
+    unused: dict[str, dict[str, Amount]] = field(default_factory=dict)
+
+    def draws_of(self, stage: str, source: str) -> Amount:
+        """What a stage draws from a source in all epochs."""
+        return sum(self.stages.get(stage, {}).get(source, {}).values(), Amount())
+
+
+@dataclass(frozen=True)
+class PlanHeader:
+    """What a plan was made from, and what it comes to.
+
+    Attributes:
+        seed, sequence, shard: of the recipe.
+        tokenizer: of the recipe.
+        predicates: each once.
+        conjunctions: numbers in `predicates`; a row's `predicates` is the number of one of these lists.
+        stages: the timeline in training order, then the branches.
+        intervals: name of the stage -> source -> ranges of shuffle keys that it draws.
+        drawn: what that comes to.
+        fingerprints: source -> fingerprint of its runs.
+        inputs: sha256 of the list of input files.
+        capacity: source -> positions in one epoch.
+        notes: for a reader of the plan.
+    """
+
+    seed: int
+    sequence: Sequence
+    shard: Shard
+    tokenizer: TokenizerInfo
+    predicates: list[Annotated[Predicate, PlainSerializer(predicate_to_json), PlainValidator(predicate_from_json)]]
+    conjunctions: list[list[int]]
+    stages: list[PlannedStage]
+    intervals: dict[str, dict[str, list[Range]]]
+    drawn: Drawn
+    fingerprints: dict[str, str]
+    inputs: str
+    capacity: dict[str, int]
+    notes: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The header as values that `json` writes."""
+        values: dict[str, Any] = _HEADER.dump_python(self, mode="json")
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "PlanHeader":
+        """The header that `to_json` made this of.
+
+        Raises:
+            ValueError, KeyError: it is none.
+        """
+        return _HEADER.validate_python(values)
+
+
+_HEADER = TypeAdapter(PlanHeader)
+
+
 @dataclass(frozen=True)
 class Plan:
     """A plan and what it was made from.
 
     Attributes:
-        table: rows by phase, shard, slice, source, epoch, shuffle key; columns as `PLAN_SCHEMA`.
-        header: JSON values: `seed`, `sequence`, `shard`, `tokenizer`, `predicates`, `conjunctions`, `phases`,
-            `intervals`, `drawn`, `fingerprints` of the sources, `inputs` (sha256 of the list of input files),
-            `capacity`, `notes` for a reader of the plan. An entry of `phases` is a phase, or a branch at one point:
-            `name`, `stage` (its number in `Config.stages`), `branch` (null, or `of`, `at`, `phase`, `shards`: it leaves
-            the timeline behind so many shards of that phase), `condition`, `values` (what `top` and `bins` of the
-            condition came to), `select`, `order`, `mixture`, `packing`, `shards`, `slices`, `expected_rows`, `sources`
-            (`points` are where the interval of the source's line begins and ends), `timeline`.
+        table: rows by stage, shard, slice, source, epoch, shuffle key; columns as `PLAN_SCHEMA`.
     """
 
     table: pa.Table
-    header: dict[str, Any]
+    header: PlanHeader
 
     @property
     def predicates(self) -> list[list[Predicate]]:
         """The predicates behind each number in the table's column; equal ones are one object."""
-        listed = [predicate_from_json(values) for values in self.header["predicates"]]
-        return [[listed[number] for number in numbers] for numbers in self.header["conjunctions"]]
+        predicates = self.header.predicates
+        return [[predicates[number] for number in numbers] for numbers in self.header.conjunctions]
 
     def to_bytes(self) -> bytes:
         """The file `plan.arrow`."""
-        encoded = json.dumps({"version": PLAN_VERSION, **self.header}, sort_keys=True, ensure_ascii=False).encode()
+        values = {"version": PLAN_VERSION, **self.header.to_json()}
+        encoded = json.dumps(values, sort_keys=True, ensure_ascii=False).encode()
         schema = PLAN_SCHEMA.with_metadata({PLAN_KEY: encoded})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, schema) as writer:
@@ -93,8 +285,8 @@ class Plan:
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def shards(self) -> list[tuple[str, int, int]]:
-        """(phase, shard, number of shards in the phase): the timeline in training order, then branches."""
-        return [(phase["name"], n, phase["shards"]) for phase in self.header["phases"] for n in range(phase["shards"])]
+        """(stage, shard, number of shards in the stage): the timeline in training order, then branches."""
+        return [(stage.name, number, stage.shards) for stage in self.header.stages for number in range(stage.shards)]
 
 
 def read_plan(content: bytes, name: str) -> Plan:
@@ -107,11 +299,16 @@ def read_plan(content: bytes, name: str) -> Plan:
         table = pa.ipc.open_file(content).read_all()
     except pa.ArrowInvalid as error:
         raise BylineError(f"{name}: not an Arrow IPC file ({error}); build again") from None
-    found = (table.schema.metadata or {}).get(PLAN_KEY)
-    header = json.loads(found) if found else {}
-    version = header.pop("version", None)
+    encoded = (table.schema.metadata or {}).get(PLAN_KEY)
+    values = json.loads(encoded) if encoded else {}
+    version = values.pop("version", None)
     if version != PLAN_VERSION:
         raise BylineError(f"{name}: not a plan {of_version(PLAN_VERSION, version, BUILD_ANEW)}")
+    try:
+        header = PlanHeader.from_json(values)
+    except (ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BylineError(f"{name}: its header is not a plan's ({reason}); {BUILD_ANEW}") from None
     return Plan(table.replace_schema_metadata(None), header)
 
 

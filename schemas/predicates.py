@@ -85,6 +85,11 @@ class ValueList:
 Predicate = RankRange | ValueList
 
 
+def predicate_to_json(predicate: Predicate) -> dict[str, Any]:
+    """The JSON object above."""
+    return predicate.to_json()
+
+
 def predicate_from_json(values: Mapping[str, Any]) -> Predicate:
     """The predicate that `to_json` made this of."""
     if "type" in values:

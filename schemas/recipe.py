@@ -93,7 +93,7 @@ class Selection(Model):
         if kinds[2] and self.by is not None:
             raise ValueError("allow and deny take no `by`: they name their fields themselves")
         if not kinds[2] and self.by is None:
-            raise ValueError("`by` is needed: the number to look at, such as num_tokens or a score")
+            raise ValueError("`by` is needed: a number such as num_tokens or a score")
         self._check_values()
         return self
 

@@ -12,7 +12,7 @@ def doctor(
     config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", show_default=False)] = None,
     runner: Annotated[
         str | None,
-        typer.Option("--runner", metavar="NAME", help="look at its job server, workers, image and credentials"),
+        typer.Option("--runner", metavar="NAME", help="check its job server, workers, image and credentials"),
     ] = None,
     options: BeamOptions = None,
 ) -> None:

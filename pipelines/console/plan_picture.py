@@ -15,12 +15,13 @@ A column shows the mean share of its stretch of tokens and of the two beside it,
 quarters of a character; a share of a fortieth or more is at least one character high.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 from rich.text import Text
+
+from byline.schemas.plan import PlannedStage, Stretch
 
 MOST_WIDTH = 120
 HEIGHT = 10
@@ -33,14 +34,12 @@ _ASCII = str.maketrans("█▓▒░│┤└─┴┘╰", "@%*.||+-++`")
 # As many as fills; the last one is for what is grouped.
 _STYLES = ("blue", "green", "yellow", "magenta", "cyan", "red", "bright_blue", "bright_green", "bright_cyan", "white")
 
-Header = Mapping[str, Any]
 
-
-def draw_timeline(phases: Sequence[Header], length: int, width: int, *, is_ascii: bool = False) -> list[Text]:
+def draw_timeline(stages: Sequence[PlannedStage], length: int, width: int, *, is_ascii: bool = False) -> list[Text]:
     """Draws the timeline and its branches.
 
     Args:
-        phases: as a plan's header has them.
+        stages: of the plan.
         length: tokens in a sequence.
         width: columns of the console.
         is_ascii: whether the console knows no other characters.
@@ -48,18 +47,18 @@ def draw_timeline(phases: Sequence[Header], length: int, width: int, *, is_ascii
     Returns:
         The lines; none for a plan without sequences.
     """
-    main = [phase for phase in phases if phase["branch"] is None]
-    total = sum(phase["expected_rows"] for phase in main)
+    phases = [stage for stage in stages if stage.branch is None]
+    total = sum(phase.expected_rows for phase in phases)
     if total == 0:
         return []
-    layers, legend = _layers(main)
+    layers, legend = _layers(phases)
     width = min(width, MOST_WIDTH)
     # Two columns before the legend, and one that closes the axis.
     columns = max(width - _AXIS - 3 - max(len(line) for line in legend), _LEAST_COLUMNS)
-    scale = _Scale.of([phase["expected_rows"] for phase in main], columns)
-    lines = _plot(main, scale, layers, legend)
-    lines += [Text(line.rstrip()) for line in _below(main, scale, length, max(width, _AXIS + columns))]
-    lines += [Text(line.rstrip()) for line in _branches(phases, main, scale, max(width, _AXIS + columns))]
+    scale = _Scale.of([phase.expected_rows for phase in phases], columns)
+    lines = _plot(phases, scale, layers, legend)
+    lines += [Text(line.rstrip()) for line in _below(phases, scale, length, max(width, _AXIS + columns))]
+    lines += [Text(line.rstrip()) for line in _branches(stages, phases, scale, max(width, _AXIS + columns))]
     return [_in_ascii(line) for line in lines] if is_ascii else lines
 
 
@@ -96,25 +95,25 @@ class _Scale:
         return first + round(min(max(inside, 0.0), 1.0) * (end - first))
 
 
-def spread(sizes: Sequence[float], places: int, *, least: int = 0) -> list[int]:
-    """Divides places in proportion to sizes, by Sainte-Lague; `least` is what each gets first.
+def spread(sizes: Sequence[float], slots: int, *, least: int = 0) -> list[int]:
+    """Divides slots in proportion to sizes, by Sainte-Lague; `least` is what each gets first.
 
     Sizes may not be all 0.
     """
     given = [least] * len(sizes)
-    for _ in range(places - sum(given)):
-        # A quarter in place of a half, so that a size that would be rounded away is still seen.
+    for _ in range(slots - sum(given)):
+        # A quarter instead of a half, so that a size that would be rounded away is still seen.
         quotients = [size / (got + 0.5 if got else 0.25) for size, got in zip(sizes, given, strict=True)]
         given[quotients.index(max(quotients))] += 1
     return given
 
 
-def _layers(main: Sequence[Header]) -> tuple[list[set[str]], list[str]]:
+def _layers(phases: Sequence[PlannedStage]) -> tuple[list[set[str]], list[str]]:
     """The sources of each layer, the largest source first, and a line of the legend for each; many make one layer."""
     positions: dict[str, int] = {}
-    for phase in main:
-        for source, found in phase["sources"].items():
-            positions[source] = positions.get(source, 0) + found["expected_positions"]
+    for phase in phases:
+        for source, planned in phase.sources.items():
+            positions[source] = positions.get(source, 0) + planned.expected_positions
     names = sorted(positions, key=lambda name: (-positions[name], name))
     layers = [{name} for name in names]
     shown = list(names)
@@ -128,8 +127,8 @@ def _layers(main: Sequence[Header]) -> tuple[list[set[str]], list[str]]:
     ]
 
 
-def _plot(main: Sequence[Header], scale: _Scale, layers: list[set[str]], legend: list[str]) -> list[Text]:
-    columns = _columns(main, scale, layers)
+def _plot(phases: Sequence[PlannedStage], scale: _Scale, layers: list[set[str]], legend: list[str]) -> list[Text]:
+    columns = _columns(phases, scale, layers)
     styles = dict(zip(_FILLS, _STYLES, strict=True))
     lines = []
     for height in reversed(range(HEIGHT)):
@@ -142,17 +141,17 @@ def _plot(main: Sequence[Header], scale: _Scale, layers: list[set[str]], legend:
     return lines
 
 
-def _columns(main: Sequence[Header], scale: _Scale, layers: list[set[str]]) -> list[str]:
+def _columns(phases: Sequence[PlannedStage], scale: _Scale, layers: list[set[str]]) -> list[str]:
     """The characters of each column, from the bottom; spaces where a phase has nothing."""
     columns: list[str] = []
     heights = [0] * len(layers)
-    for phase, (first, end) in zip(main, scale.spans, strict=True):
+    for phase, (first, end) in zip(phases, scale.spans, strict=True):
         if columns and scale.has_borders:
             columns.append("│" * HEIGHT)
         for number in range(end - first):
             # With its neighbours, since single documents decide what is in a few sequences.
             around = max(number - 1, 0) / (end - first), min(number + 2, end - first) / (end - first)
-            shares = mean_shares(phase["timeline"], *around)
+            shares = mean_shares(phase.timeline, *around)
             # Rounded, so that the noise of single documents does not decide between shares that are meant to be equal.
             sizes = [round(sum(shares.get(name, 0.0) for name in layer), 2) for layer in layers]
             if sum(sizes) == 0:
@@ -165,51 +164,47 @@ def _columns(main: Sequence[Header], scale: _Scale, layers: list[set[str]]) -> l
     return columns
 
 
-def mean_shares(timeline: Sequence[Header], start: float, end: float) -> dict[str, float]:
+def mean_shares(timeline: Sequence[Stretch], start: float, end: float) -> dict[str, float]:
     """The mean share of each source between two points of a phase (0 to 1)."""
     sums: dict[str, float] = {}
     before = 0.0
     for stretch in timeline:
-        shared = max(min(end, stretch["end"]) - max(start, before), 0.0)
-        for source, share in stretch["shares"].items():
+        shared = max(min(end, stretch.end) - max(start, before), 0.0)
+        for source, share in stretch.shares.items():
             sums[source] = sums.get(source, 0.0) + shared * share
-        before = stretch["end"]
+        before = stretch.end
     return {source: value / (end - start) for source, value in sums.items()}
 
 
-def _below(main: Sequence[Header], scale: _Scale, length: int, width: int) -> list[str]:
+def _below(phases: Sequence[PlannedStage], scale: _Scale, length: int, width: int) -> list[str]:
     """The axis, the tokens at its borders, and the names of the phases."""
     axis = ["─"] * scale.end
     for first, _ in scale.spans[1:]:
         # A phase that is too short for a column may begin behind the last one.
         axis[min(first, scale.end - 1) - int(scale.has_borders)] = "┴"
     lines = [f"  0%└{''.join(axis)}┘"]
-    ends = [sum(scale.rows[: number + 1]) * length for number in range(len(main))]
+    ends = [sum(scale.rows[: number + 1]) * length for number in range(len(phases))]
     last = f"{short(ends[-1])} tokens"
     marks = [(0, "0"), (min(scale.end, width - _AXIS - len(last)), last)]
     for (_, end), tokens in zip(scale.spans[:-1], ends[:-1], strict=True):
         mark = (end - len(short(tokens)), short(tokens))
         if all(not _touches(mark, other) for other in marks):
             marks.append(mark)
-    names = [(first, phase["name"]) for phase, (first, _) in zip(main, scale.spans, strict=True)]
+    names = [(first, phase.name) for phase, (first, _) in zip(phases, scale.spans, strict=True)]
     return [*lines, *_lanes(marks, width), *_lanes(names, width)]
 
 
-def _branches(phases: Sequence[Header], main: Sequence[Header], scale: _Scale, width: int) -> list[str]:
-    numbers = {phase["name"]: number for number, phase in enumerate(main)}
+def _branches(stages: Sequence[PlannedStage], phases: Sequence[PlannedStage], scale: _Scale, width: int) -> list[str]:
+    numbers = {phase.name: number for number, phase in enumerate(phases)}
     total = sum(scale.rows)
     marks = []
-    for branch in (phase for phase in phases if phase["branch"] is not None):
-        number = numbers[branch["branch"]["phase"]]
-        column = scale.column(number, leave_row(branch, total))
-        size = max(round(branch["expected_rows"] / total * scale.end), 1)
-        marks.append((column, f"╰{'─' * size} {branch['name']}"))
+    for stage in stages:
+        if stage.branch is None:
+            continue
+        column = scale.column(numbers[stage.branch.phase], stage.leave_row(total))
+        size = max(round(stage.expected_rows / total * scale.end), 1)
+        marks.append((column, f"╰{'─' * size} {stage.name}"))
     return _lanes(marks, width)
-
-
-def leave_row(branch: Header, rows: int) -> float:
-    """How many of the timeline's sequences a branch follows: with its own, they are its share `at` of all."""
-    return branch["branch"]["at"] * rows - branch["expected_rows"]
 
 
 def _lanes(marks: Sequence[tuple[int, str]], width: int) -> list[str]:

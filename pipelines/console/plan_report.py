@@ -21,15 +21,17 @@ warning ...
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from byline.pipelines.console.funnel import Funnel
-from byline.pipelines.console.plan_picture import draw_timeline, leave_row, short
+from byline.pipelines.console.plan_picture import draw_timeline, short
 from byline.pipelines.console.tables import aligned
-from byline.schemas.plan import Plan
+from byline.schemas.ledger import Amount
+from byline.schemas.plan import BranchPoint, Drawn, Plan, PlanHeader, PlannedStage
 from byline.transforms.store.range_reads import RangeReads, count_reads, merged_runs
 from byline.transforms.store.state import StoreState
 
@@ -46,132 +48,158 @@ MANY_EPOCHS = 4
 SHARE_ERROR = 0.005
 FEW_ROWS = 100
 
-Values = dict[str, Any]
+
+@dataclass(frozen=True)
+class PlanReport:
+    """What a plan comes to.
+
+    Attributes:
+        plan: reported.
+        reads: what the shards read of the token store.
+        merged: what they would read from larger runs; None where that is not worth making them.
+        funnels: of the sources.
+    """
+
+    plan: Plan
+    reads: RangeReads
+    merged: RangeReads | None
+    funnels: Sequence[Funnel]
+
+    @property
+    def stages(self) -> list[PlannedStage]:
+        """Phases, then branches."""
+        return self.plan.header.stages
+
+    @property
+    def length(self) -> int:
+        """Tokens of a sequence."""
+        return self.plan.header.sequence.length
+
+    @property
+    def expected_rows(self) -> int:
+        """Sequences of the timeline."""
+        return sum(stage.expected_rows for stage in self.stages if stage.branch is None)
+
+    @property
+    def epochs(self) -> dict[str, float]:
+        """Source -> how far any stage reads into its stream."""
+        ends: dict[str, float] = {}
+        for stage in self.stages:
+            for source, planned in stage.sources.items():
+                ends[source] = max(ends.get(source, 0.0), planned.epochs[1])
+        return ends
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user may not have meant."""
+        warnings = [warning for stage in self.stages if (warning := _share_warning(stage)) is not None]
+        warnings += [
+            f"source {source}: {epochs:.1f} epochs; repeating beyond about {MANY_EPOCHS} epochs is worth little "
+            f"(arXiv 2305.16264)"
+            for source, epochs in sorted(self.epochs.items())
+            if epochs > MANY_EPOCHS
+        ]
+        return warnings + ([_reads_warning(self.reads, self.merged)] if _are_slow(self.reads) else [])
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that `byline plan` says, as plain values; docs/plan.md lists the keys."""
+        header, drawn, epochs = self.plan.header, self.plan.header.drawn, self.epochs
+        return {
+            "plan_sha256": self.plan.sha256,
+            "seed": header.seed,
+            "sequence_length": self.length,
+            "expected_rows": self.expected_rows,
+            "expected_tokens": self.expected_rows * self.length,
+            "phases": [_stage_entry(header, stage) for stage in self.stages],
+            "sources": {
+                source: {
+                    "epoch_positions": header.capacity.get(source, 0),
+                    "epochs": epochs.get(source, 0.0),
+                    "used": asdict(drawn.used.get(source, Amount())),
+                    "unused": {reason: asdict(left) for reason, left in drawn.unused.get(source, {}).items()},
+                }
+                for source in sorted({*header.capacity, *drawn.used, *drawn.unused, *epochs})
+            },
+            "funnel": {funnel.source: funnel.to_json() for funnel in self.funnels},
+            "reads": {
+                **_reads_entry(self.reads),
+                "compacted": None if self.merged is None else _reads_entry(self.merged),
+            },
+            "notes": header.notes,
+            "warnings": self.warnings,
+        }
 
 
-def report(plan: Plan, state: StoreState, funnels: Sequence[Funnel] = ()) -> Values:
-    """Everything that `byline plan` says, as plain values; docs/plan.md lists the keys."""
-    length = plan.header["sequence"]["length"]
-    phases = [_phase(plan, phase, length) for phase in plan.header["phases"]]
-    sources = _sources(plan, phases)
-    reads, merged = _reads(plan, state)
-    main = sum(phase["expected_rows"] for phase in phases if phase["branch"] is None)
-    return {
-        "plan_sha256": plan.sha256,
-        "seed": plan.header["seed"],
-        "sequence_length": length,
-        "expected_rows": main,
-        "expected_tokens": main * length,
-        "phases": phases,
-        "sources": sources,
-        "funnel": {funnel.source: funnel.to_json() for funnel in funnels},
-        "reads": {**_reads_entry(reads), "compacted": None if merged is None else _reads_entry(merged)},
-        "notes": list(plan.header["notes"]),
-        "warnings": _warnings(phases, sources, reads, merged),
-    }
+def report(plan: Plan, state: StoreState, funnels: Sequence[Funnel] = ()) -> PlanReport:
+    """Counts what the shards of a plan read."""
+    runs, stored = Counter(file.source for file in state.files), Counter[str]()
+    for file in state.files:
+        stored[file.source] += file.size
+    ranges = {entry["values"]: entry["counts"] for entry in plan.table["source"].value_counts().to_pylist()}
+    drawn = plan.header.drawn.stages.values()
+    tokens = sum(amount.tokens for sources in drawn for epochs in sources.values() for amount in epochs.values())
+    size = tokens * plan.header.tokenizer.id_bytes
+    reads = count_reads(ranges, runs, size)
+    merged = count_reads(ranges, merged_runs(runs, stored, MERGED_BYTES), size)
+    is_worth_it = _are_slow(reads) and WORTH_MERGING * merged.count <= reads.count
+    return PlanReport(plan, reads, merged if is_worth_it else None, funnels)
 
 
 def as_json(plan: Plan, state: StoreState, funnels: Sequence[Funnel] = ()) -> str:
-    """`report` as one JSON object."""
-    return json.dumps(report(plan, state, funnels), indent=1, ensure_ascii=False)
+    """The report as one JSON object."""
+    return json.dumps(report(plan, state, funnels).to_json(), indent=1, ensure_ascii=False)
 
 
 def show(plan: Plan, state: StoreState, console: Console, funnels: Sequence[Funnel] = ()) -> None:
     """Prints the report."""
-    found = report(plan, state, funnels)
+    summary = report(plan, state, funnels)
     lines: list[Text] = [
-        *_phase_lines(found),
+        *_stage_lines(summary),
         Text(),
-        *_source_lines(found),
+        *_source_lines(summary),
         Text(),
-        *draw_timeline(found["phases"], found["sequence_length"], console.width, is_ascii=console.options.ascii_only),
+        *draw_timeline(summary.stages, summary.length, console.width, is_ascii=console.options.ascii_only),
         Text(),
-        *map(Text, _dropped_lines(found)),
-        *map(Text, _unused_lines(found)),
-        Text(_read_line(found["reads"])),
-        *(Text.assemble(("note", "yellow"), f" {note}") for note in found["notes"]),
-        *(Text.assemble(("warning", "yellow"), f" {warning}") for warning in found["warnings"]),
+        *map(Text, _dropped_lines(funnels)),
+        *map(Text, _unused_lines(plan.header.drawn)),
+        Text(_read_line(summary.reads)),
+        *(Text.assemble(("note", "yellow"), f" {note}") for note in plan.header.notes),
+        *(Text.assemble(("warning", "yellow"), f" {warning}") for warning in summary.warnings),
     ]
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def _phase(plan: Plan, phase: Values, length: int) -> Values:
-    drawn = plan.header["drawn"]["phases"].get(phase["name"], {})
+def _stage_entry(header: PlanHeader, stage: PlannedStage) -> dict[str, Any]:
     return {
-        "name": phase["name"],
-        "branch": phase["branch"],
-        "packing": phase["packing"],
-        "expected_rows": phase["expected_rows"],
-        "expected_tokens": phase["expected_rows"] * length,
-        "shards": phase["shards"],
-        "slices": phase["slices"],
+        "name": stage.name,
+        "branch": None if stage.branch is None else stage.branch.to_json(),
+        "packing": stage.packing,
+        "expected_rows": stage.expected_rows,
+        "expected_tokens": stage.expected_rows * header.sequence.length,
+        "shards": stage.shards,
+        "slices": stage.slices,
         "sources": {
             source: {
-                "documents": sum(draw["documents"] for draw in drawn.get(source, {}).values()),
-                "tokens": sum(draw["tokens"] for draw in drawn.get(source, {}).values()),
-                **{key: settings[key] for key in _SHARES},
+                **asdict(header.drawn.draws_of(stage.name, source)),
+                "target_positions": planned.target_positions,
+                "expected_positions": planned.expected_positions,
+                "requested_share": planned.requested_share,
+                "expected_share": planned.expected_share,
+                "epochs": list(planned.epochs),
             }
-            for source, settings in phase["sources"].items()
+            for source, planned in stage.sources.items()
         },
-        "timeline": phase["timeline"],
+        "timeline": [asdict(stretch) for stretch in stage.timeline],
     }
-
-
-_SHARES = ("target_positions", "expected_positions", "requested_share", "expected_share", "epochs")
-_NOTHING = {"documents": 0, "tokens": 0}
-
-
-def _sources(plan: Plan, phases: Sequence[Values]) -> Values:
-    drawn, capacity = plan.header["drawn"], plan.header["capacity"]
-    epochs: dict[str, float] = {}
-    for phase in phases:
-        for source, found in phase["sources"].items():
-            epochs[source] = max(epochs.get(source, 0.0), found["epochs"][1])
-    return {
-        source: {
-            "epoch_positions": capacity.get(source, 0),
-            "epochs": epochs.get(source, 0.0),
-            "used": drawn["used"].get(source, _NOTHING),
-            "unused": drawn["unused"].get(source, {}),
-        }
-        for source in sorted({*capacity, *drawn["used"], *drawn["unused"], *epochs})
-    }
-
-
-def _reads(plan: Plan, state: StoreState) -> tuple[RangeReads, RangeReads | None]:
-    """What the shards read, and what they would read from larger runs; None where that is not worth making them."""
-    runs, stored = Counter(file.source for file in state.files), Counter[str]()
-    for file in state.files:
-        stored[file.source] += file.size
-    ranges = {entry["values"]: entry["counts"] for entry in plan.table["source"].value_counts().to_pylist()}
-    draws = [draw for phase in plan.header["drawn"]["phases"].values() for of in phase.values() for draw in of.values()]
-    width = 2 if plan.header["tokenizer"]["vocab_size"] <= 2**16 else 4
-    size = sum(draw["tokens"] for draw in draws) * width
-    reads = count_reads(ranges, runs, size)
-    merged = count_reads(ranges, merged_runs(runs, stored, MERGED_BYTES), size)
-    return reads, merged if _are_slow(reads) and WORTH_MERGING * merged.count <= reads.count else None
 
 
 def _are_slow(reads: RangeReads) -> bool:
     return reads.count > MANY_READS and reads.mean_bytes < SMALL_RANGE_BYTES
 
 
-def _reads_entry(reads: RangeReads) -> Values:
+def _reads_entry(reads: RangeReads) -> dict[str, Any]:
     return {"count": reads.count, "mean_bytes": reads.mean_bytes, "runs": reads.runs}
-
-
-def _warnings(phases: Sequence[Values], sources: Values, reads: RangeReads, merged: RangeReads | None) -> list[str]:
-    found = [warning for phase in phases if (warning := _share_warning(phase)) is not None]
-    found += [
-        f"source {name}: {of['epochs']:.1f} epochs; repeating beyond about {MANY_EPOCHS} epochs is worth little "
-        f"(arXiv 2305.16264)"
-        for name, of in sources.items()
-        if of["epochs"] > MANY_EPOCHS
-    ]
-    if _are_slow(reads):
-        found.append(_reads_warning(reads, merged))
-    return found
 
 
 def _reads_warning(reads: RangeReads, merged: RangeReads | None) -> str:
@@ -186,93 +214,91 @@ def _reads_warning(reads: RangeReads, merged: RangeReads | None) -> str:
     return text
 
 
-def _share_warning(phase: Values) -> str | None:
+def _share_warning(stage: PlannedStage) -> str | None:
     off = [
-        f"{source} {_percent(of['expected_share'])} instead of {_percent(of['requested_share'])}"
-        for source, of in phase["sources"].items()
-        if abs(of["expected_share"] - of["requested_share"]) > SHARE_ERROR
+        f"{source} {planned.expected_share:.2%} instead of {planned.requested_share:.2%}"
+        for source, planned in stage.sources.items()
+        if abs(planned.expected_share - planned.requested_share) > SHARE_ERROR
     ]
     if not off:
         return None
-    if phase["expected_rows"] < FEW_ROWS:
-        why = f"with {phase['expected_rows']:,} sequences its shares are coarse"
+    if stage.expected_rows < FEW_ROWS:
+        why = f"with {stage.expected_rows:,} sequences its shares are coarse"
     else:
         why = f"shares are off by more than {SHARE_ERROR:.1%}"
-    return f"phase {phase['name']}: {why}: {', '.join(off)}"
+    return f"phase {stage.name}: {why}: {', '.join(off)}"
 
 
-def _phase_lines(found: Values) -> list[Text]:
+def _stage_lines(summary: PlanReport) -> list[Text]:
     rows = [
         [
-            phase["name"],
-            f"{phase['expected_rows']:,}",
-            short(phase["expected_tokens"]),
-            f"{phase['shards']:,}",
-            phase["packing"],
+            stage.name,
+            f"{stage.expected_rows:,}",
+            short(stage.expected_rows * summary.length),
+            f"{stage.shards:,}",
+            stage.packing,
         ]
-        for phase in found["phases"]
+        for stage in summary.stages
     ]
     head = ["phase", "sequences", "tokens", "shards", "packing"]
-    shards = {phase["name"]: phase["shards"] for phase in found["phases"]}
+    shards = {stage.name: stage.shards for stage in summary.stages}
     leaves = [
-        _leave_line(phase, shards, found["expected_rows"]) for phase in found["phases"] if phase["branch"] is not None
+        _leave_line(stage, stage.branch, shards, summary.expected_rows)
+        for stage in summary.stages
+        if stage.branch is not None
     ]
     return [*aligned(head, rows, left={0, 4}), *map(Text, leaves)]
 
 
-def _leave_line(phase: Values, shards: Mapping[str, int], rows: int) -> str:
-    branch = phase["branch"]
+def _leave_line(stage: PlannedStage, branch: BranchPoint, shards: Mapping[str, int], rows: int) -> str:
     return (
-        f"{phase['name']} leaves {branch['phase']} after {branch['shards']:,} of its {shards[branch['phase']]:,} "
-        f"shards, at {leave_row(phase, rows) / max(rows, 1) * 100:.3g}% of the tokens, and ends at "
-        f"{branch['at'] * 100:.10g}%"
+        f"{stage.name} leaves {branch.phase} after {branch.shards:,} of its {shards[branch.phase]:,} "
+        f"shards, at {stage.leave_row(rows) / max(rows, 1) * 100:.3g}% of the tokens, and ends at "
+        f"{branch.at * 100:.10g}%"
     )
 
 
-def _source_lines(found: Values) -> list[Text]:
+def _source_lines(summary: PlanReport) -> list[Text]:
     rows = []
-    for phase in found["phases"]:
-        for number, (source, of) in enumerate(phase["sources"].items()):
+    for stage in summary.stages:
+        for number, (source, planned) in enumerate(stage.sources.items()):
+            drawn = summary.plan.header.drawn.draws_of(stage.name, source)
             rows.append(
                 [
-                    phase["name"] if number == 0 else "",
+                    stage.name if number == 0 else "",
                     source,
-                    f"{of['documents']:,}",
-                    short(of["tokens"]),
-                    f"{of['requested_share']:.2%}",
-                    f"{of['expected_share']:.2%}",
-                    f"{of['epochs'][0]:.3f}-{of['epochs'][1]:.3f}",
+                    f"{drawn.documents:,}",
+                    short(drawn.tokens),
+                    f"{planned.requested_share:.2%}",
+                    f"{planned.expected_share:.2%}",
+                    f"{planned.epochs[0]:.3f}-{planned.epochs[1]:.3f}",
                 ]
             )
     head = ["phase", "source", "documents", "tokens", "asked", "planned", "epochs"]
     return aligned(head, rows, left={0, 1})
 
 
-def _dropped_lines(found: Values) -> list[str]:
+def _dropped_lines(funnels: Sequence[Funnel]) -> list[str]:
     lines = []
-    for source, funnel in found["funnel"].items():
-        reasons = [f"{reason} {number:,}" for reason, number in funnel["dropped"].items() if number]
+    for funnel in funnels:
+        reasons = [f"{reason} {number:,}" for reason, number in funnel.dropped.items() if number]
         if reasons:
-            dropped = funnel["read"] - funnel["kept"]
+            dropped = funnel.read - funnel.kept
             lines.append(
-                f"dropped of {source}: {dropped:,} of {funnel['read']:,} documents "
-                f"({dropped / funnel['read']:.2%}): {', '.join(reasons)}"
+                f"dropped of {funnel.source}: {dropped:,} of {funnel.read:,} documents "
+                f"({dropped / funnel.read:.2%}): {', '.join(reasons)}"
             )
     return lines
 
 
-def _unused_lines(found: Values) -> list[str]:
+def _unused_lines(drawn: Drawn) -> list[str]:
     return [
-        f"unused of {source} ({reason}): {left['documents']:,} documents, {short(left['tokens'])} tokens"
-        for source, of in found["sources"].items()
-        for reason, left in of["unused"].items()
-        if left["documents"]
+        f"unused of {source} ({reason}): {left.documents:,} documents, {short(left.tokens)} tokens"
+        for source, reasons in sorted(drawn.unused.items())
+        for reason, left in reasons.items()
+        if left.documents
     ]
 
 
-def _read_line(reads: Values) -> str:
-    return f"reads: {reads['count']:,} ranges of {reads['mean_bytes'] / 1e3:,.1f} kB on average, {reads['runs']:,} runs"
-
-
-def _percent(share: float) -> str:
-    return f"{share:.2%}"
+def _read_line(reads: RangeReads) -> str:
+    return f"reads: {reads.count:,} ranges of {reads.mean_bytes / 1e3:,.1f} kB on average, {reads.runs:,} runs"

@@ -13,6 +13,7 @@ from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.schemas import plan as plans
 from byline.schemas.config import Config
+from byline.schemas.ledger import Ledger
 from byline.schemas.plan import Plan
 from byline.schemas.store import RunInfo
 from byline.transforms.documents.counters import shard_counts, total
@@ -23,7 +24,6 @@ from byline.transforms.shards.assembling import AssembleJob, AssembleShards
 from byline.transforms.shards.manifest_writing import write_manifest
 from byline.transforms.shards.output import OutputState, open_output, write_lists
 from byline.transforms.store.run_reading import forget_runs
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo
 
 
 def assemble(
@@ -55,11 +55,9 @@ def assemble(
         console.print(f"assemble  nothing to do: {config.output} is finished", highlight=False, markup=False)
         return
     forget_runs()
-    job = AssembleJob.of(config, TokenizerInfo(**plan.header["tokenizer"]), plan.sha256, version("byline"))
+    job = AssembleJob.of(config, plan.header.tokenizer, plan.sha256, version("byline"))
     inputs = write_lists(config.output, plan, runs)
-    expected = sum(
-        source["expected_positions"] for phase in plan.header["phases"] for source in phase["sources"].values()
-    )
+    expected = sum(source.expected_positions for stage in plan.header.stages for source in stage.sources.values())
     with progress_bar(console, "assemble", len(plan.shards()), _follow(job), unit="shards"):
         result = run_pipeline(_wire(config, job), settings, 2 * expected, job_shower(console, settings))
     show_removed("assemble", clean_output(config.output, is_finished=True), console)
@@ -82,19 +80,19 @@ def show_result(output: str, console: Console) -> None:
     """Prints what each phase of a finished build came to: rows, trained tokens, mixture, what packing discarded."""
     uri = storage.join(output, manifests.FILE_NAME)
     manifest = manifests.parse_manifest(storage.read_bytes(uri), uri)
+    ledger = Ledger.from_json(manifest.ledger)
     for phase in manifest.phases:
         console.print(
             f"{phase.name}: {phase.rows:,} sequences, {phase.tokens:,} tokens, "
             f"{phase.loss_tokens / max(phase.tokens, 1):.2%} of them trained",
             highlight=False,
         )
-        ledger = manifest.ledger["phases"][phase.name]
         for source, share in phase.mixture.items():
-            counts = ledger["sources"].get(source, {"documents": 0, "discarded": {}})
-            discarded = "".join(f", {count:,} tokens discarded ({why})" for why, count in counts["discarded"].items())
+            counts = ledger.phases[phase.name].of(source)
+            discarded = "".join(f", {count:,} tokens discarded ({why})" for why, count in counts.discarded.items())
             console.print(
                 f"  {source}: {share['achieved']:.2%} (asked {share['requested']:.2%}), "
-                f"{counts['documents']:,} documents{discarded}",
+                f"{counts.documents:,} documents{discarded}",
                 highlight=False,
                 soft_wrap=True,
             )

@@ -87,7 +87,7 @@ def show_counts(
 
 
 def describe_job(kind: Runner, result: PipelineResult, options: PipelineOptions) -> str | None:
-    """The job's name in the engine, and where to look at it; None if there is nothing to say."""
+    """The job's name in the engine, and where to see it; None if there is nothing to say."""
     # Only Dataflow's result has a public name for it.
     public = getattr(result, "job_id", None)
     job = public() if public else getattr(result, "_job_id", None)

@@ -54,11 +54,11 @@ def check_all(config_path: Path | None, runner: str | None = None, options: tupl
     if runner is not None and is_whole:
         checks += check_settings(runner, options)
     elif options and runner is None:
-        checks.append(Check("options", State.FAILED, "--option without --runner: not looked at", "give --runner, too"))
+        checks.append(Check("options", State.FAILED, "--option without --runner: not checked", "give --runner, too"))
     if config_path is not None and is_whole:
         checks += check_recipe(str(config_path), runner)
     elif config_path is not None:
-        checks.append(Check("configuration", State.FAILED, "not looked at while a package is missing", INSTALL))
+        checks.append(Check("configuration", State.FAILED, "not checked while a package is missing", INSTALL))
     return checks
 
 

@@ -29,14 +29,14 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Planned:
 
 
 def test_a_small_case_from_end_to_end(planned: Planned) -> None:
-    of, cost = planned.populations["dclm"], planned.run_costs["dclm"]
-    assert (of.runs, planned.files("dclm"), planned.shards) == (9, 9, 8)
+    population, cost = planned.populations["dclm"], planned.run_costs["dclm"]
+    assert (population.runs, planned.files("dclm"), planned.shards) == (9, 9, 8)
     assert planned.scans == ["SampleCounter", "DrawCounter"]
     assert len(cost.scans) == 2
     assert cost.opening.requests == 2
     # All ranges together find the share of a run that the plan draws of the corpus.
     found = cost.range_reads.documents[3] * cost.range_reads.ranges
-    assert found == pytest.approx(planned.documents / of.runs, rel=0.1)
+    assert found == pytest.approx(planned.documents / population.runs, rel=0.1)
     # Index, then tokens; a range that reaches into another batch asks for that, too.
     assert 2 <= cost.range_reads.cost.requests < 4
     assert cost.range_reads.cost.bytes > cost.range_reads.documents[3] * 2 * 1000
@@ -91,11 +91,15 @@ def test_rows_of_one_shard_that_touch_are_one_range() -> None:
 
 
 def test_a_population_has_the_documents_of_its_runs() -> None:
-    of = Population.make("dclm", 0.01, 100_000)
-    assert of.rows_of_runs().sum() == of.documents == of.prototypes * of.rows * of.weight
-    assert of.documents == pytest.approx(30_000_000, rel=0.02)
-    documents = make_documents(of, "any", 20_000)
-    assert documents["num_tokens"].to_numpy().mean() == pytest.approx(of.of.tokens, rel=0.05)
+    population = Population.make("dclm", 0.01, 100_000)
+    assert (
+        population.rows_of_runs().sum()
+        == population.documents
+        == population.prototypes * population.rows * population.weight
+    )
+    assert population.documents == pytest.approx(30_000_000, rel=0.02)
+    documents = make_documents(population, "any", 20_000)
+    assert documents["num_tokens"].to_numpy().mean() == pytest.approx(population.corpus.tokens, rel=0.05)
     assert documents.schema.names == [
         "shuffle_key",
         "row",
@@ -109,8 +113,8 @@ def test_a_population_has_the_documents_of_its_runs() -> None:
 
 
 def test_a_share_of_documents_that_stand_for_many_is_that_of_all_of_them(tmp_path: Path) -> None:
-    of = replace(Population.make("dclm", 0.001, 2000), prototypes=3, rows=501, weight=7)
-    prototypes = {"dclm": Prototypes(tuple(write_prototypes(of, tmp_path)), of.weight)}
+    population = replace(Population.make("dclm", 0.001, 2000), prototypes=3, rows=501, weight=7)
+    prototypes = {"dclm": Prototypes(tuple(write_prototypes(population, tmp_path)), population.weight)}
     config = parse_config(
         {
             "sources": {"dclm": {"format": "dclm", "path": "x", "score": {"quality": "q"}}},
@@ -136,8 +140,8 @@ def test_a_share_of_documents_that_stand_for_many_is_that_of_all_of_them(tmp_pat
 
 
 def test_merging_reads_a_run_once_and_its_index_once_more(tmp_path: Path) -> None:
-    of, uri = Population.make("c4", 0.001, 1000), str(tmp_path / "run.arrow")
-    write_whole_run(of, 3000, 1, uri)
+    population, uri = Population.make("c4", 0.001, 1000), str(tmp_path / "run.arrow")
+    write_whole_run(population, 3000, 1, uri)
     cost = merge_cost(uri, str(tmp_path / "merged.arrow"))
     size = Path(uri).stat().st_size
     assert size < cost.bytes < 1.2 * size

@@ -239,5 +239,5 @@ def test_a_source_without_weight_needs_no_field_of_the_template(folder: Path) ->
     values = config.model_dump(mode="json")
     del values["sources"]["b"]["keep"], values["sources"]["b"]["score"]
     plan = build(Config.model_validate(values))
-    assert set(plan.header["drawn"]["unused"]["b"]) >= {"mixture"}
+    assert set(plan.header.drawn.unused["b"]) >= {"mixture"}
     assert plan.table["source"].unique().to_pylist() == ["a"]

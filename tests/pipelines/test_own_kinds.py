@@ -12,6 +12,7 @@ from byline.errors import BylineError
 from byline.pipelines.recipes import load_recipe
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
+from byline.transforms.packing import POLICIES
 from tests.support import small
 from tests.support.builds import manifest_of, verify
 from tests.support.corpora import write_recipe
@@ -125,8 +126,7 @@ def test_a_build_of_kinds_of_ones_own_verifies(folder: Path) -> None:
         ({"sequence": {"length": 32, "packing": "own_kinds:none"}}, "sequence.packing: {file} has no object 'none'"),
         (
             {"sequence": {"length": 32, "packing": "snug"}},
-            "sequence.packing: expected document_start, concat, repeat_prefix, best_fit or package.module:object, "
-            "found 'snug'",
+            f"sequence.packing: expected {', '.join(POLICIES)} or package.module:object, found 'snug'",
         ),
         (
             {"mixture": {"method": "own_kinds:one_a_row"}},

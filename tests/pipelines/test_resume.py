@@ -305,6 +305,6 @@ def locked(done: dict[str, Any], tmp_path: Path) -> Iterator[dict[str, Any]]:
 
 def test_a_token_store_is_enough_for_another_plan(locked: dict[str, Any], tmp_path: Path) -> None:
     found, _ = plan(parse_config({**locked, "seed": 3}, "test"), RunnerSettings(workers=1), quiet())
-    assert found.header["drawn"]["used"]["mine"]["documents"] > 20
+    assert found.header.drawn.used["mine"].documents > 20
     with pytest.raises(BylineError, match=r"sources\.mine\.path: no file matches"):
         build(locked)

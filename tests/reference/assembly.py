@@ -1,4 +1,4 @@
-"""One shard from its documents: which they are, their order, their framed documents, their rows.
+"""Makes one shard from the token store's documents: which it takes, their order, how they are framed, its rows.
 
 ```
 plan row  (slice 0, "c4", epoch 0, 0x00.., 0x3f.., ())   draw             documents of c4 in this range of shuffle keys
@@ -22,9 +22,9 @@ class Document:
     Attributes:
         epoch, slice: set by `draw`.
         tokens: ids of its text.
-        values: field name -> value as text, for templates and lists; None where unknown.
-        numbers: name -> number as the token store holds it, for ranks and bins; None where there is none.
-        masked: ranges (start, end) of its own tokens whose loss does not count.
+        values: field name -> value as text, for templates and lists; None if unknown.
+        numbers: name -> number as the token store holds it, for ranks and bins; None if there is none.
+        masked: ranges (start, end) of its own tokens that do not count in the loss.
     """
 
     source: str
@@ -39,7 +39,7 @@ class Document:
 
     @property
     def fields(self) -> dict[str, str | None]:
-        """Every field of a template that is text."""
+        """Every field of a template that holds text."""
         return {**self.values, "source": self.source}
 
 
@@ -58,7 +58,7 @@ class Shard:
 
 
 def draw(documents: Iterable[Document], plan_rows: Iterable[PlanRow]) -> list[Document]:
-    """The documents of one shard, with their epochs and slices; a document may be drawn once an epoch."""
+    """The documents of one shard, with their epochs and slices; a document may be drawn once in each epoch."""
     documents, drawn = list(documents), []
     for number, source, epoch, low, high, predicates in plan_rows:
         for document in documents:
@@ -83,7 +83,7 @@ def assemble_shard(
     eos_id: int | None,
     pad_id: int,
 ) -> Shard:
-    """The shard that holds these documents, given in any order.
+    """The shard of these documents, given in any order.
 
     Args:
         length: L, positions in a row.
@@ -95,7 +95,7 @@ def assemble_shard(
     framed: list[list[Token]] = []
     counts: dict[str, dict[str, int]] = {}
     for document in ordered:
-        tokens, too_long, conditioned = _laid_out(document, seed, length, condition, tokenizer, bos_id, eos_id)
+        tokens, too_long, conditioned = _framed(document, seed, length, condition, tokenizer, bos_id, eos_id)
         framed.append(tokens)
         count = counts.setdefault(document.source, _no_counts())
         count["documents"] += 1
@@ -108,7 +108,7 @@ def assemble_shard(
     return Shard(rows, counts, packed.padding)
 
 
-def _laid_out(
+def _framed(
     document: Document,
     seed: int,
     length: int,
@@ -117,16 +117,16 @@ def _laid_out(
     bos_id: int | None,
     eos_id: int | None,
 ) -> tuple[list[Token], bool, bool]:
-    """A framed document, whether its prefix was too long, whether it has one."""
-    prefix, too_long, where = None, False, "before"
+    """A framed document, whether its prefix was too long, and whether it has one."""
+    prefix, too_long, position = None, False, "before"
     order = hashing.order(document.shuffle_key, document.epoch, seed)
     if condition is not None and not hashing.dropped_out(order, condition.dropout):
-        where = condition.position
+        position = condition.position
         if hashing.left_empty(order, condition.empty):
             prefix = condition.marked([])
         else:
             prefix, too_long = prefix_of(condition, document.fields, tokenizer, length, document.numbers)
-    return frame(document.tokens, prefix, where, bos_id, eos_id, document.masked), too_long, bool(prefix)
+    return frame(document.tokens, prefix, position, bos_id, eos_id, document.masked), too_long, bool(prefix)
 
 
 def _no_counts() -> dict[str, int]:

@@ -1,11 +1,11 @@
-"""Holds a finished build against the slow reference: every row of every shard, made again from the raw files.
+"""Compares a finished build with the slow reference: every row of every shard, made again from the raw files.
 
     python -m tests.reference.compare_build OUT
 
-The reference reads the raw files, formats, filters, tokenizes with `tokenizers`, fills, packs and masks in plain
-Python. Of the build it takes what the plan fixed: ranges, predicates, kept values and borders of bins; of the token
-store only scores, labels and kept numbers, for which those were drawn. Templates may use `url`, `host`,
-`registered_domain`, `path`, `source`, sizes, labels, kept fields that are text or int, and any number in bins.
+The reference reads the raw files, formats, filters, tokenizes with `tokenizers`, fills templates, packs and masks in
+plain Python. From the build it takes only the plan's decisions: ranges, predicates, kept values and borders of bins;
+from the token store only the scores, labels and kept numbers that these depend on. Templates may use `url`, `host`,
+`registered_domain`, `path`, `source`, sizes, labels, kept fields of type string or int, and any number in bins.
 """
 
 import json
@@ -32,7 +32,7 @@ from tests.support import small
 
 
 def main(out: Path) -> None:
-    """Compares, and ends with status 1 at the first row that differs."""
+    """Compares all rows; exits with status 1 at the first one that differs."""
     manifest = byline.read_manifest(out)
     config = parse_config(manifest.config, str(out / "manifest.json"))
     plan = read_plan((out / "plan.arrow").read_bytes(), "plan.arrow")
@@ -53,18 +53,18 @@ def _compare(
 ) -> int:
     """Compares a phase, or a branch at one point; returns its rows."""
     branches = byline.read_manifest(out).branches
-    found = iter(byline.open(out, branch=name if name in branches else None).phase(name))
+    built_rows = iter(byline.open(out, branch=name if name in branches else None).phase(name))
     rows = 0
-    for (phase, shard), some in drawn.items():
+    for (phase, shard), uses in drawn.items():
         if phase != name:
             continue
-        expected = small.reference_shard(config, plan, name, some, tokenizer)
+        expected = small.reference_shard(config, plan, name, uses, tokenizer)
         for number, row in enumerate(expected.rows):
-            other = next(found, None)
-            if other is None or {key: list(other[key]) for key in row} != row:
+            built = next(built_rows, None)
+            if built is None or {key: list(built[key]) for key in row} != row:
                 sys.exit(f"{out}: phase {name}, shard {shard}, row {number} is not the reference's")
         rows += len(expected.rows)
-    if next(found, None) is not None:
+    if next(built_rows, None) is not None:
         sys.exit(f"{out}: phase {name} has more rows than the reference makes")
     return rows
 
@@ -73,7 +73,7 @@ def read_corpus(config: Config, tokenizer: Tokenizer, added: Mapping[str, int]) 
     """Every document that the reference keeps.
 
     Args:
-        added: name -> id of the tokens that the configuration adds to the tokenizer's.
+        added: name -> id of the tokens that the configuration adds to those of the tokenizer.
     """
     files = [file for name, source in config.sources.items() for file in list_inputs(name, source)]
     numbers = hashing.file_numbers([(file.source, file.path) for file in files])
@@ -95,19 +95,19 @@ def read_corpus(config: Config, tokenizer: Tokenizer, added: Mapping[str, int]) 
 def is_refused(raw: documents.RawDocument, config: Config, stored: Mapping[str, Any]) -> bool:
     """Whether a rule of the source's filter refuses a document.
 
-    Scores and labels of a classifier are those of the token store, so of a document that is not in it they are unknown.
+    Scores and labels of classifiers come from the token store, so those of a document that is not in it are unknown.
     """
     source = config.sources[raw.source]
     entries = [*([] if source.is_made else config.filter), *source.filter]
     fields = {**source.score, **{name: name for name in source.keep}}
-    given = {name: documents.value_at(raw.record, field) for name, field in fields.items()}
+    own = {name: documents.value_at(raw.record, field) for name, field in fields.items()}
     values = {"url": raw.url, **dict(zip(("host", "registered_domain"), parse_url(raw.url), strict=False))}
-    seen = filters.Filtered(raw.text or "", {**given, **stored}, {**given, **stored, **values})
-    return filters.reason([write_entry(entry) for entry in entries], seen) is not None
+    document = filters.Filtered(raw.text or "", {**own, **stored}, {**own, **stored, **values})
+    return filters.reason([write_entry(entry) for entry in entries], document) is not None
 
 
 def read_raw(file: InputFile, source: Source) -> Iterator[documents.RawDocument]:
-    """Every record of an input file, or of a stretch of a source that is made."""
+    """Every record of an input file, or of a stretch of a made source."""
     if source.format == "arithmetic":
         return documents.made_documents(file.source, file.path, source.made)
     return documents.read_documents(file.source, source.format, [(file.path, file.uri)], dict(source.fields))
@@ -121,7 +121,7 @@ def _document(
     source: Source,
     stored: Mapping[str, Any],
 ) -> assembly.Document:
-    """A document as the reference knows it; `stored` is what the token store has of it besides."""
+    """A document for the reference; `stored` are its values from the token store."""
     sizes = {"num_tokens": len(tokens), "num_bytes": len(raw.text.encode())}
     texts = {name: value for name, value in stored.items() if value is None or isinstance(value, (str, int))}
     return assembly.Document(
@@ -144,18 +144,18 @@ def read_stored(config: Config, file: InputFile) -> dict[int, dict[str, Any]]:
     """Row -> scores, labels and kept numbers of one input file, read from its runs."""
     columns = config.columns_of(file.source)
     names = ["row", *(name for name, kind in columns.items() if kind not in ("kept string", "kept bool"))]
-    found: dict[int, dict[str, Any]] = {}
+    by_row: dict[int, dict[str, Any]] = {}
     for path in Path(config.store, file.source).glob("*/*.arrow"):
         with pa.memory_map(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
-        said = json.loads(table.schema.metadata[b"byline.run"])
-        # A merged run has the documents of several files.
-        paths = [chunk["path"] for chunk in said.get("chunks", [said])]
+        description = json.loads(table.schema.metadata[b"byline.run"])
+        # A merged run has documents of several files.
+        paths = [chunk["path"] for chunk in description.get("chunks", [description])]
         chunks = table["file"].to_pylist() if "file" in table.schema.names else [0] * table.num_rows
         for chunk, row in zip(chunks, table.select(names).to_pylist(), strict=True):
             if paths[chunk] == file.path:
-                found[row.pop("row")] = row
-    return found
+                by_row[row.pop("row")] = row
+    return by_row
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ data/c4/x.json.gz       {"text": "Hello", "url": "http://a.org"}       row 0    
                         {"text": 5}                                    row 3    malformed
 ```
 
-What a formatter makes of a record, `formatted` says, and `made_documents` gives those of a source that is made; both as
-docs/formatters.md defines them.
+`formatted` gives a formatter's output for a record, and `made_documents` the records of a made source, both as defined
+in docs/formatters.md.
 """
 
 import gzip
@@ -29,7 +29,7 @@ from byline.schemas.corpora import Arithmetic, Source
 from tests.reference import hashing
 
 # A formatted document: its text, its loss spans, its special spans.
-Rewritten = tuple[str | None, list[int] | None, list[int] | None]
+Formatted = tuple[str | None, list[int] | None, list[int] | None]
 
 FIELDS = {
     "dclm": {"text": "text", "url": "url"},
@@ -51,7 +51,7 @@ class RawDocument:
         path: relative to the source's root, `/` between parts.
         row: number of the record in its file, from 0.
         text, url: None where null or absent.
-        record: the whole record; None for one that is not of the layout.
+        record: the whole record; None if it does not have the layout's form.
     """
 
     source: str
@@ -70,18 +70,18 @@ def read_documents(
     Args:
         layout: a key of `FIELDS`.
         files: (relative path, absolute path).
-        fields: where `text` and `url` stand, if not where the layout has them; a dot goes into a struct. With
-            `messages`, `question` or `answer` among them, no text is read.
+        fields: the fields of `text` and `url`, if not those of the layout; a dot goes into a struct. With `messages`,
+            `question` or `answer` among them, no text is read.
     """
-    shuffle_keys = {**FIELDS[layout], **(fields or {})}
+    all_fields = {**FIELDS[layout], **(fields or {})}
     for path, file in files:
         records = _parquet_records(file) if layout in PARQUET else _json_records(file)
         for row, record in enumerate(records):
-            yield _document(source, path, row, record, shuffle_keys)
+            yield _document(source, path, row, record, all_fields)
 
 
 def drop_reason(document: RawDocument, tokens: list[int] | None = None) -> str | None:
-    """Why a document does not reach the token store; None if it does. Without `tokens`, `no_tokens` is not asked."""
+    """Why a document does not reach the token store; None if it does. `no_tokens` needs `tokens`."""
     if document.record is None:
         return "malformed"
     if document.text is None:
@@ -93,25 +93,23 @@ def drop_reason(document: RawDocument, tokens: list[int] | None = None) -> str |
     return None
 
 
-def _document(source: str, path: str, row: int, record: Any, shuffle_keys: dict[str, str]) -> RawDocument:
-    has_text = not {"messages", "question", "answer"} & set(shuffle_keys)
+def _document(source: str, path: str, row: int, record: Any, fields: dict[str, str]) -> RawDocument:
+    has_text = not {"messages", "question", "answer"} & set(fields)
     try:
-        text, url = (
-            _string_at(record, shuffle_keys["text"]) if has_text else None,
-            _string_at(record, shuffle_keys["url"]),
-        )
+        text = _string_at(record, fields["text"]) if has_text else None
+        url = _string_at(record, fields["url"])
     except ValueError:
         return RawDocument(source, path, row, None, None, None)
     return RawDocument(source, path, row, text, url, record)
 
 
 def _string_at(record: Any, field: str) -> str | None:
-    """The string at `a.b.c`, or None; ValueError for a record, a struct or a string of another type."""
+    """The string at `a.b.c`, or None; ValueError if the record, a struct on the way or the value has another type."""
     return _string(field, value_at(record, field))
 
 
 def value_at(record: Any, field: str) -> Any:
-    """What stands at `a.b.c`, None where it is absent; ValueError where something on the way is no struct."""
+    """The value at `a.b.c`, None if it is absent; ValueError if something on the way is not a struct."""
     value = record
     for name in field.split("."):
         if not isinstance(value, dict):
@@ -127,7 +125,7 @@ def _string(field: str, value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         raise ValueError(f"{field}: not a string")
-    value.encode()  # half a surrogate pair is no text: UnicodeEncodeError is a ValueError
+    value.encode()  # half a surrogate pair is not text: it raises UnicodeEncodeError, a ValueError
     return value
 
 
@@ -155,7 +153,7 @@ def _refuse(word: str) -> None:
 
 
 def _decompressed(raw: BinaryIO, name: str) -> Iterable[bytes]:
-    """The lines of a file, each with its end."""
+    """The lines of a file, each with its line break."""
     if name.endswith(".gz"):
         return gzip.open(raw)
     if name.endswith(".zst"):
@@ -169,17 +167,17 @@ FIM_KEYS = (0x8EBC6AF09C88C6E3, 0x589965CC75374CC3, 0x1D8E4E27C47D124F, 0xEB44AC
 ROLES = {"system": "System", "user": "User", "human": "User", "assistant": "Assistant", "gpt": "Assistant"}
 
 
-def formatted(raw: RawDocument, settings: Source) -> Rewritten:
-    """What a source's formatter makes of a record, of those that come with Byline; no text where that is malformed."""
+def formatted(raw: RawDocument, settings: Source) -> Formatted:
+    """The output of a source's formatter (one of Byline's own) for a record; no text if the record is malformed."""
     if settings.format == "arithmetic":
         return _additions(raw, settings.made)
     if settings.formatter is None:
         return raw.text, None, None
-    forms = {"chat": _chat, "qa": _question_answer, "fim": _fill_in_the_middle}
+    formatters = {"chat": _chat, "qa": _question_answer, "fim": _fill_in_the_middle}
     if raw.record is None:
         return None, None, None
     try:
-        return forms[settings.formatter.name](raw, settings.fields, **settings.formatter.options)
+        return formatters[settings.formatter.name](raw, settings.fields, **settings.formatter.options)
     except ValueError:
         return None, None, None
 
@@ -192,7 +190,7 @@ def _chat(
     train: tuple[str, ...] = ("assistant", "gpt"),
     begin: str | None = None,
     end: str | None = None,
-) -> Rewritten:
+) -> Formatted:
     if before is None:
         before = {role: f"{name}: " if begin is None else f"{name.lower()}\n" for role, name in ROLES.items()}
     if after is None:
@@ -217,7 +215,7 @@ def _chat(
 
 
 def _first(message: Any, *keys: str) -> str | None:
-    """The first of these fields that is there; every one that is there must be a string."""
+    """The first of these fields that is present; all that are present must be strings."""
     if not isinstance(message, dict):
         raise ValueError("not a message")
     return next((value for value in [_string(key, message.get(key)) for key in keys] if value is not None), None)
@@ -228,13 +226,13 @@ def _question_answer(
     fields: dict[str, str],
     question: str = "Question: {question}\n",
     answer: str = "Answer: {answer}\n",
-) -> Rewritten:
-    asked, given = (_string_at(raw.record, fields[name]) for name in ("question", "answer"))
-    if asked is None or given is None:
+) -> Formatted:
+    own_question, own_answer = (_string_at(raw.record, fields[name]) for name in ("question", "answer"))
+    if own_question is None or own_answer is None:
         raise ValueError("no question or no answer")
-    ahead, behind = answer.split("{answer}")
-    problem = asked.join(question.split("{question}")) + ahead
-    text = problem + given + behind
+    before, after = answer.split("{answer}")
+    problem = own_question.join(question.split("{question}")) + before
+    text = problem + own_answer + after
     return text, [len(problem), len(text)], None
 
 
@@ -246,7 +244,7 @@ def _fill_in_the_middle(
     prefix: str = "<|fim_prefix|>",
     middle: str = "<|fim_middle|>",
     suffix: str = "<|fim_suffix|>",
-) -> Rewritten:
+) -> Formatted:
     text, shuffle_key = raw.text, hashing.shuffle_key(raw.source, raw.path, raw.row)
     choices = [hashing.splitmix64(shuffle_key ^ key) >> 11 for key in FIM_KEYS]
     if text is None or text.strip() == "" or choices[0] >= math.floor(Fraction(str(rate)) * 2**53):
@@ -260,11 +258,11 @@ def _fill_in_the_middle(
     else:
         pieces = [(prefix, True), (parts[0], False), (suffix, True), (parts[2], False), (middle, True)]
         pieces += [(parts[1], False)]
-    made, special = "", []
+    joined, special = "", []
     for piece, is_special in pieces:
-        special += [len(made), len(made) + len(piece)] if is_special else []
-        made += piece
-    return made, None, special
+        special += [len(joined), len(joined) + len(piece)] if is_special else []
+        joined += piece
+    return joined, None, special
 
 
 # ---------------------------------------------------------------------------------------------------- additions
@@ -280,13 +278,13 @@ def made_documents(source: str, path: str, settings: Arithmetic) -> Iterator[Raw
 
 
 def _numbers_of(path: str, settings: Arithmetic) -> tuple[int, int]:
-    """The numbers of the additions of a stretch: as many as are whole documents."""
+    """The numbers of the additions in a stretch, which holds whole documents."""
     size = max(1, ADDITIONS_PER_FILE // settings.per_document) * settings.per_document
     first = int(path.rpartition("-")[2]) * size
     return first, min(first + size, settings.examples)
 
 
-def _additions(raw: RawDocument, settings: Arithmetic) -> Rewritten:
+def _additions(raw: RawDocument, settings: Arithmetic) -> Formatted:
     first, last = _numbers_of(raw.path, settings)
     start = first + raw.row * settings.per_document
     text, loss = "", []
@@ -301,12 +299,12 @@ def _additions(raw: RawDocument, settings: Arithmetic) -> Rewritten:
 
 
 def operand(number: int, settings: Arithmetic) -> int:
-    """One of the numbers of up to so many digits."""
+    """One of the numbers of up to `settings.digits` digits."""
     count = 10**settings.digits
-    found = hashing.splitmix64((hashing.splitmix64(settings.seed) + number) % 2**64)
-    while found >= 2**64 - 2**64 % count:
-        found = hashing.splitmix64(found)
-    return found % count
+    value = hashing.splitmix64((hashing.splitmix64(settings.seed) + number) % 2**64)
+    while value >= 2**64 - 2**64 % count:
+        value = hashing.splitmix64(value)
+    return value % count
 
 
 def addition(style: str, left: int, right: int) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""DoReMi's domain weights, line by line as Algorithm 1 of arXiv 2305.10429 has them.
+"""DoReMi's domain weights, line by line as in Algorithm 1 of arXiv 2305.10429.
 
 ```
 alpha = [1/2, 1/2]   lambda = [0, ln 3]   eta = 1   c = 1/10

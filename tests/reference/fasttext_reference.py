@@ -1,4 +1,4 @@
-"""What a fastText classifier says, the slow and obvious way: through its library, and in plain Python and float64.
+"""A fastText classifier's probabilities, the slow and obvious way: from its library, and in plain Python and float64.
 
 ```
 text -> prepared line -> tokens -> rows of words and n-grams -> mean -> output matrix -> softmax
@@ -17,14 +17,14 @@ def prepared(text):
 
 
 def library_probabilities(path, texts, shift=SHIFT):
-    """Float64 [texts, labels], one text after another; not a number where the library gives nothing."""
+    """Float64 [texts, labels], text by text; NaN where the library gives nothing."""
     library = fasttext.load_model(str(path))
-    found = np.full((len(texts), len(library.get_labels())), np.nan)
+    probabilities = np.full((len(texts), len(library.get_labels())), np.nan)
     for row, text in enumerate(texts):
         if text is not None:
             for label, value in zip(*library.predict(prepared(text), k=-1), strict=True):
-                found[row, library.get_labels().index(label)] = value - shift
-    return found
+                probabilities[row, library.get_labels().index(label)] = value - shift
+    return probabilities
 
 
 def fnv(token):

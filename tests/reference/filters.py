@@ -63,11 +63,11 @@ class Filtered:
 
 
 def reason(rules: Sequence[Any], document: Filtered) -> str | None:
-    """The reason of the first rule that refuses a document; None where none does.
+    """The reason of the first rule that refuses a document; None if none does.
 
     Args:
         rules: as a recipe lists them.
-        document: one.
+        document: the document.
     """
     for entry in rules:
         ((rule, settings),) = entry.items() if isinstance(entry, dict) else ((entry, {}),)
@@ -105,10 +105,10 @@ def _within(number: float, bounds: Settings) -> bool:
     return (low is None or number >= low) and (high is None or number <= high)
 
 
-def _values(given: str | Sequence[str] | None) -> set[str] | None:
-    if given is None:
+def _values(listed: str | Sequence[str] | None) -> set[str] | None:
+    if listed is None:
         return None
-    lines = Path(given).read_text(encoding="utf-8").splitlines() if isinstance(given, str) else given
+    lines = Path(listed).read_text(encoding="utf-8").splitlines() if isinstance(listed, str) else listed
     return {line.strip().lower() for line in lines if line.strip() and not line.strip().startswith("#")}
 
 
@@ -179,7 +179,7 @@ def top_ngram(words: Sequence[str], size: int) -> int:
 
 
 def duplicate_ngrams(words: Sequence[str], size: int) -> int:
-    """Characters of n-grams that came before; behind one the next begins."""
+    """Characters of n-grams that came before; the next n-gram begins after such a one."""
     seen, start, characters = set(), 0, 0
     while start + size <= len(words):
         ngram = tuple(words[start : start + size])

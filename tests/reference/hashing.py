@@ -1,9 +1,9 @@
 """Identities, shuffle keys and orders of documents, as docs/formats.md defines them.
 
 ```
-shuffle key("c4", "a/x.json.gz", 7)  = splitmix64(mmh3_64("c4/a/x.json.gz") + 7)
+shuffle_key("c4", "a/x.json.gz", 7)  = splitmix64(mmh3_64("c4/a/x.json.gz") + 7)
 order(shuffle key, epoch, seed)      = splitmix64(shuffle key ^ splitmix64(seed * 2^32 + epoch))
-doc_id(file 3, row 7)          = 3 * 2^32 + 7
+doc_id(file 3, row 7)                = 3 * 2^32 + 7
 ```
 """
 
@@ -33,17 +33,17 @@ def shuffle_key(source: str, path: str, row: int) -> int:
 
 
 def order(shuffle_key: int, epoch: int, seed: int) -> int:
-    """What documents of a shard are sorted by."""
+    """The number that the documents of a shard are sorted by."""
     return splitmix64(shuffle_key ^ splitmix64((seed * 2**32 + epoch) % MODULUS))
 
 
 def dropped_out(order: int, dropout: Fraction) -> bool:
-    """Whether a document with this order loses its metadata; `dropout` is its chance."""
+    """Whether a document with this order goes without its prefix; `dropout` is the probability."""
     return splitmix64(order ^ DROPOUT_CONSTANT) >> 11 < floor(dropout * 2**53)
 
 
 def left_empty(order: int, empty: Fraction) -> bool:
-    """Whether a document with this order, which is not dropped out, keeps the markers of its prefix alone."""
+    """Whether a document with this order, which is not dropped out, keeps only the markers of its prefix."""
     return splitmix64(order ^ EMPTY_CONSTANT) >> 11 < floor(empty * 2**53)
 
 

@@ -1,15 +1,15 @@
-"""The framed document of one document, token by token, as the table in docs/formats.md has it.
+"""Frames one document, token by token, as in the table in docs/formats.md.
 
 ```
-position: before            id    50279  12    8     5    6    50279
-                         kind  bos  prefix prefix doc  doc  eos
-                         loss   0     0     0     1    1     1
-none or dropped out             1                 1    1     1
-position: after                    1    (doc doc prefix prefix eos, all 1)
-loss span over the last doc     0     0     0     0    1     1      (masked: the range 0..1 of its own tokens)
+position: before         id    50279  12     8      5    6    50279
+                         kind  bos    prefix prefix doc  doc  eos
+                         loss  0      0      0      1    1    1
+none or dropped out            1                    1    1    1
+position: after                1      (doc doc prefix prefix eos, all 1)
+loss span over the last doc    0      0      0      0    1    1      (masked: the range 0..1 of its own tokens)
 ```
 
-A prefix is `begin`, the filled template tokenized, `end`: markers are ids and never text.
+A prefix is `begin`, the tokens of the filled template, `end`; markers are ids, never text.
 """
 
 import json
@@ -35,14 +35,14 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True)
 class Condition:
-    """What a phase puts to its documents.
+    """What a phase adds to its documents.
 
     Attributes:
-        begin, end: ids of the markers around the filled template; None for none.
-        dropout: share of documents that go without any of it.
-        empty: share of the others that keep the markers alone.
-        top: field -> the values that stay; any other is unknown.
-        bins: number -> borders between its bins, ascending.
+        begin, end: ids of the markers around the filled template; None for no marker.
+        dropout: share of documents that go without a prefix.
+        empty: share of the others that get only the markers.
+        top: field -> the values that are kept; any other is unknown.
+        bins: name of a number -> borders between its bins, ascending.
     """
 
     template: str
@@ -56,18 +56,18 @@ class Condition:
     bins: Mapping[str, Sequence[float | Fraction]] = field(default_factory=dict)
 
     def marked(self, ids: list[int]) -> list[int]:
-        """The ids between the markers."""
+        """The ids, put between the markers."""
         begin, end = ([] if marker is None else [marker] for marker in (self.begin, self.end))
         return begin + ids + end
 
 
 def load_tokenizer(file: str | Path) -> Tokenizer:
-    """A tokenizer that leaves text which looks like a special token as text, and neither cuts nor pads."""
+    """A tokenizer that treats text that looks like a special token as text, and neither cuts nor pads."""
     return as_text_only(Tokenizer.from_file(str(file)))
 
 
 def as_text_only(tokenizer: Tokenizer) -> Tokenizer:
-    # A post-processor changes no ids of ours, and some cut the spaces before a word off its offsets.
+    # A post-processor changes none of these ids, but some leave the spaces before a word out of its offsets.
     tokenizer = Tokenizer.from_str(json.dumps({**json.loads(tokenizer.to_str()), "post_processor": None}))
     tokenizer.encode_special_tokens = True
     tokenizer.no_truncation()
@@ -86,10 +86,10 @@ def tokenize_marked(
     special_spans: list[int] | None,
     names: Mapping[str, int],
 ) -> tuple[list[int], list[tuple[int, int]]]:
-    """Ids of a formatted text, and the ranges of its tokens whose loss does not count.
+    """Ids of a formatted text, and the ranges of its tokens that do not count in the loss.
 
     Args:
-        loss_spans, special_spans: start, end, ... in characters of the text, as `byline.schemas.documents` has them.
+        loss_spans, special_spans: start, end, ... in characters of the text, as in `byline.schemas.documents`.
         names: name -> id of the tokens that special spans name.
     """
     ids: list[int] = []
@@ -98,45 +98,45 @@ def tokenize_marked(
     borders = [0, *(special_spans or ()), len(text)]
     for number, (start, stop) in enumerate(pairwise(borders)):
         if number % 2 == 1:
-            found = [(names[text[start:stop]], start, stop)] if start < stop else []
+            tokens = [(names[text[start:stop]], start, stop)] if start < stop else []
         else:
             encoding = tokenizer.encode(text[start:stop], add_special_tokens=False)
-            shuffle_keys = [(start + low, start + high) for low, high in encoding.offsets]
-            found = [(id_, low, high) for id_, (low, high) in zip(encoding.ids, shuffle_keys, strict=True)]
-        for id_, low, high in found:
+            offsets = [(start + low, start + high) for low, high in encoding.offsets]
+            tokens = [(id_, low, high) for id_, (low, high) in zip(encoding.ids, offsets, strict=True)]
+        for id_, low, high in tokens:
             ids.append(id_)
             trained.append(any(max(low, first) < min(high, last) for first, last in spans))
-    return ids, ranges_of(at for at, counts in enumerate(trained) if not counts)
+    return ids, ranges_of(number for number, counts in enumerate(trained) if not counts)
 
 
-def ranges_of(shuffle_keys: Iterable[int]) -> list[tuple[int, int]]:
-    """Ascending integers as ranges (start, end), each as long as it can be."""
+def ranges_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Ascending integers as ranges (start, end), each as long as possible."""
     ranges: list[tuple[int, int]] = []
-    for shuffle_key in shuffle_keys:
-        if ranges and ranges[-1][1] == shuffle_key:
-            ranges[-1] = (ranges[-1][0], shuffle_key + 1)
+    for number in numbers:
+        if ranges and ranges[-1][1] == number:
+            ranges[-1] = (ranges[-1][0], number + 1)
         else:
-            ranges.append((shuffle_key, shuffle_key + 1))
+            ranges.append((number, number + 1))
     return ranges
 
 
 def fill(template: str, values: Mapping[str, str | None], unknown: str) -> str:
     """Fills `{field}`; a value that is None or absent becomes `unknown`; `{{` and `}}` are the braces themselves."""
-    filled, at = "", 0
-    while at < len(template):
-        if template[at : at + 2] in ("{{", "}}"):
-            filled, at = filled + template[at], at + 2
-        elif template[at] == "{":
-            end = template.index("}", at)
-            name = template[at + 1 : end]
+    filled, index = "", 0
+    while index < len(template):
+        if template[index : index + 2] in ("{{", "}}"):
+            filled, index = filled + template[index], index + 2
+        elif template[index] == "{":
+            end = template.index("}", index)
+            name = template[index + 1 : end]
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name):
-                raise ValueError(f"{template!r}: {name!r} is no field")
+                raise ValueError(f"{template!r}: {name!r} is not a field")
             value = values.get(name)
-            filled, at = filled + (unknown if value is None else value), end + 1
-        elif template[at] == "}":
-            raise ValueError(f"{template!r}: a lone brace at {at}")
+            filled, index = filled + (unknown if value is None else value), end + 1
+        elif template[index] == "}":
+            raise ValueError(f"{template!r}: a lone brace at {index}")
         else:
-            filled, at = filled + template[at], at + 1
+            filled, index = filled + template[index], index + 1
     return filled
 
 
@@ -150,8 +150,8 @@ def prefix_of(
     """The prefix of a document, and whether it is the unknown one because its own is longer than `length // 2`.
 
     Args:
-        values: fields that are text.
-        numbers: those that `bins` cuts.
+        values: fields that hold text.
+        numbers: numbers for `bins`.
     """
     known = known_values(condition, values, numbers or {})
     prefix = condition.marked(tokenize(tokenizer, fill(condition.template, known, condition.unknown)))
@@ -168,7 +168,7 @@ def prefix_of(
 def known_values(
     condition: Condition, values: Mapping[str, str | None], numbers: Mapping[str, float | None]
 ) -> dict[str, str | None]:
-    """The values that the template is filled with: of binned numbers the bin, of `top` fields the kept values alone."""
+    """The values for the template: for numbers in bins the bin, for `top` fields only the kept values."""
     known = dict(values)
     for name, borders in condition.bins.items():
         number = numbers.get(name)
@@ -182,24 +182,24 @@ def known_values(
 def frame(
     tokens: list[int],
     prefix: list[int] | None,
-    where: str,
+    position: str,
     bos_id: int | None,
     eos_id: int | None,
     untrained: Iterable[tuple[int, int]] = (),
 ) -> list[Token]:
-    """The framed document of one use of a document.
+    """Frames one use of a document.
 
     Args:
         tokens: the document's own ids.
-        prefix: ids of its prefix; None without condition or when dropped out. One without tokens is no prefix.
-        where: `before` or `after`, the prefix's shuffle key.
-        bos_id, eos_id: None where the configuration gives none.
-        untrained: ranges (start, end) of the document's own tokens whose loss does not count.
+        prefix: ids of its prefix; None without a condition or when dropped out. An empty one is no prefix.
+        position: `before` or `after`, where the prefix goes.
+        bos_id, eos_id: None if the configuration names none.
+        untrained: ranges (start, end) of the document's own tokens that do not count in the loss.
     """
-    outside = {at for start, end in untrained for at in range(start, end)}
-    masked = bool(prefix) and where == "before"
+    outside = {number for start, end in untrained for number in range(start, end)}
+    masked = bool(prefix) and position == "before"
     bos = [] if bos_id is None else [Token(bos_id, 0 if masked else 1, "bos")]
     eos = [] if eos_id is None else [Token(eos_id, 1, "eos")]
-    document = [Token(token, 0 if at in outside else 1, "doc") for at, token in enumerate(tokens)]
-    given = [Token(token, 0 if masked else 1, "prefix") for token in prefix or []]
-    return bos + (document + given if where == "after" else given + document) + eos
+    document = [Token(token, 0 if number in outside else 1, "doc") for number, token in enumerate(tokens)]
+    prefix_tokens = [Token(token, 0 if masked else 1, "prefix") for token in prefix or []]
+    return bos + (document + prefix_tokens if position == "after" else prefix_tokens + document) + eos

@@ -5,7 +5,7 @@ text   H é < X > l o     special 2, 5     loss 1, 2      tokens  H  Ã  ©  <X>
 bytes  48 C3 A9 3C ...                                   trained 0  1  1   0   0
 ```
 
-`tests.reference.layout.tokenize_marked` finds the same from the offsets of `tokenizers`.
+`tests.reference.layout.tokenize_marked` gets the same from the offsets of `tokenizers`.
 """
 
 from collections.abc import Mapping
@@ -21,34 +21,34 @@ def trained_tokens(
     special_spans: list[int] | None,
     names: Mapping[str, int],
 ) -> list[tuple[int, int]]:
-    """(id, 1 where the loss counts) of each token.
+    """(id, 1 if it counts in the loss) of each token.
 
     Args:
-        tokenizer: leaves the names of special tokens as text.
+        tokenizer: treats the names of special tokens as text.
         loss_spans, special_spans: start, end, ... in characters.
         names: name -> id of the tokens that special spans name.
     """
     spans = list(pairwise([0, len(text)] if loss_spans is None else loss_spans))[::2]
-    counts = [any(low <= at < high for low, high in spans) for at in range(len(text))]
-    found = []
+    counts = [any(low <= character < high for low, high in spans) for character in range(len(text))]
+    tokens = []
     for number, (start, stop) in enumerate(pairwise([0, *(special_spans or ()), len(text)])):
         part = text[start:stop]
         if number % 2 == 1:
-            found += [(names[part], int(any(counts[start:stop])))] if part else []
+            tokens += [(names[part], int(any(counts[start:stop])))] if part else []
             continue
-        # The character of the text that each byte belongs to.
-        owners = [start + at for at, character in enumerate(part) for _ in character.encode()]
-        at = 0
+        # The index in the text of the character that each byte belongs to.
+        owners = [start + index for index, character in enumerate(part) for _ in character.encode()]
+        end = 0
         for token in tokenizer.encode(part, add_special_tokens=False).ids:
             size = token_size(tokenizer, token)
-            found.append((token, int(any(counts[owner] for owner in owners[at : at + size]))))
-            at += size
-        assert at == len(owners), f"the tokens of {part!r} are not its bytes"
-    return found
+            tokens.append((token, int(any(counts[owner] for owner in owners[end : end + size]))))
+            end += size
+        assert end == len(owners), f"the tokens of {part!r} are not its bytes"
+    return tokens
 
 
 def token_size(tokenizer: Tokenizer, token: int) -> int:
-    """Bytes that a token stands for: each character of a byte-level token is one, an added token is its name."""
+    """How many bytes a token stands for: a character of a byte-level token is one byte, an added token is its name."""
     added = tokenizer.get_added_tokens_decoder()
     if token in added:
         return len(added[token].content.encode())

@@ -1,4 +1,4 @@
-"""The four packing policies on lists of framed documents, as docs/formats.md draws them.
+"""The four packing policies on lists of framed documents, as drawn in docs/formats.md.
 
 ```
 L = 8, a of 5 tokens, b of 6 (p p its prefix), c of 2
@@ -6,11 +6,12 @@ L = 8, a of 5 tokens, b of 6 (p p its prefix), c of 2
 document_start   a a a a a p p 1 | c c . . . . . .     discarded: 2 3 4
 concat           a a a a a p p 1 | 2 3 4 c c . . .
 repeat_prefix    a a a a a p p 1 | p p 2 3 4 c c .
-best_fit         a a a a a c c . | p p 1 2 3 4 . .      and with c in the next slice
-                 a a a a a . . . | p p 1 2 3 4 . . | c c . . . . . .
+best_fit         a a a a a c c . | p p 1 2 3 4 . .
+with c in the    a a a a a . . . | p p 1 2 3 4 . . | c c . . . . . .
+next slice
 ```
 
-A row is built of `Segment`s first; `row_of` writes it down as a shard's columns.
+A row is first built of `Segment`s; `row_of` turns it into a shard's columns.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ class Segment:
 
     Attributes:
         document: number of the framed document in the shard's order.
-        offset: the document's own tokens before this part.
+        offset: number of the document's own tokens before this part.
         tokens: the part.
     """
 
@@ -39,7 +40,7 @@ class Segment:
 
 @dataclass
 class Packed:
-    """Rows of segments, and for each framed document its tokens that are in no row."""
+    """Rows of segments, and the tokens that are in no row, each with the number of its framed document."""
 
     length: int
     rows: list[list[Segment]] = field(default_factory=list)
@@ -57,10 +58,10 @@ class Packed:
 
 
 def pack(policy: str, framed: list[list[Token]], length: int, slices: Sequence[int] | None = None) -> Packed:
-    """Packs framed documents, which come in the shard's order, into rows of `length` positions.
+    """Packs framed documents, given in the shard's order, into rows of `length` positions.
 
     Args:
-        slices: the slice of each framed document, ascending; None where all are of one. Only `best_fit` looks.
+        slices: the slice of each framed document, ascending; None if all are in one. Only `best_fit` uses it.
     """
     if policy == "best_fit":
         return best_fit(framed, length, slices)
@@ -77,7 +78,7 @@ def pack_rows(
 
 
 def row_of(segments: list[Segment], doc_ids: list[int], length: int, pad_id: int) -> Row:
-    """One row as it stands in a shard."""
+    """One row in the form of a shard's columns."""
     padding = length - _filled(segments)
     row: Row = {
         "input_ids": [token.id for segment in segments for token in segment.tokens] + [pad_id] * padding,
@@ -103,17 +104,17 @@ def document_start(framed: list[list[Token]], length: int) -> Packed:
 
 
 def concat(framed: list[list[Token]], length: int) -> Packed:
-    return _carried_on(framed, length, repeated=False)
+    return _continued(framed, length, repeated=False)
 
 
 def repeat_prefix(framed: list[list[Token]], length: int) -> Packed:
-    return _carried_on(framed, length, repeated=True)
+    return _continued(framed, length, repeated=True)
 
 
-def _carried_on(framed: list[list[Token]], length: int, repeated: bool) -> Packed:
+def _continued(framed: list[list[Token]], length: int, repeated: bool) -> Packed:
     packed = Packed(length)
     for document, framed_document in enumerate(framed):
-        # A masked prefix is one of `position: before`.
+        # A prefix is masked if its `position` is `before`.
         prefix = [token for token in framed_document if token.kind == "prefix" and token.loss == 0] if repeated else []
         assert len(prefix) < length, (prefix, length)
         rest, offset = framed_document, 0
@@ -128,24 +129,26 @@ def _carried_on(framed: list[list[Token]], length: int, repeated: bool) -> Packe
 
 
 def best_fit(framed: list[list[Token]], length: int, slices: Sequence[int] | None = None) -> Packed:
-    """Best-fit decreasing (arXiv 2404.10830), each slice into rows of its own."""
+    """Best-fit decreasing (arXiv 2404.10830), each slice into its own rows."""
     packed = Packed(length)
-    of = [0] * len(framed) if slices is None else list(slices)
-    assert of == sorted(of), of
-    for number in sorted(set(of)):
-        mine = [
-            (document, framed_document) for document, framed_document in enumerate(framed) if of[document] == number
+    slice_of = [0] * len(framed) if slices is None else list(slices)
+    assert slice_of == sorted(slice_of), slice_of
+    for number in sorted(set(slice_of)):
+        in_slice = [
+            (document, framed_document)
+            for document, framed_document in enumerate(framed)
+            if slice_of[document] == number
         ]
-        packed.rows += _best_fit_rows(mine, length)
+        packed.rows += _best_fit_rows(in_slice, length)
     return packed
 
 
 def _best_fit_rows(framed: list[tuple[int, list[Token]]], length: int) -> list[list[Segment]]:
-    """Rows of the numbered framed documents of one slice, by looking at every row for every piece."""
+    """Rows of one slice's framed documents, each with its number; tries every row for every piece."""
     rows: list[list[Segment]] = []
     added_at: list[int] = []
     pieces = [piece for document, framed_document in framed for piece in _pieces(document, framed_document, length)]
-    # Python's sort is stable: equal ones stay in document order, then in order within the document.
+    # Python's sort is stable: pieces of equal length stay in document order, then in order within the document.
     for time, piece in enumerate(sorted(pieces, key=lambda piece: -len(piece.tokens))):
         best = None
         for number, row in enumerate(rows):
@@ -170,12 +173,12 @@ def _pieces(document: int, framed_document: list[Token], length: int) -> list[Se
 
 
 def _in_documents(segment: Segment) -> tuple[int, int]:
-    # Two parts of one document with equal offsets (one without own tokens) stay as they are: sorting is stable.
+    # Two parts of a document with equal offsets (one has no own tokens) keep their order, as sorting is stable.
     return segment.document, segment.offset
 
 
 def _space_in_last(packed: Packed) -> int:
-    """Positions left in the last row; a full row when that one is full or there is none."""
+    """Positions left in the last row, or a whole row's if that one is full or there is none."""
     space = packed.length - _filled(packed.rows[-1]) if packed.rows else 0
     return space or packed.length
 

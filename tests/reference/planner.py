@@ -1,14 +1,14 @@
-"""A plan's documents from its decisions alone: which a stage draws, in which slice each stands, and in which order.
+"""Derives a plan's documents from its decisions alone: which a stage draws, their slices, and their order.
 
 ```
 stream of a source   d3 d1 d7 d2 | d3 d1 d7 d2 | ...     by shuffle key from the source's offset, epoch after epoch
-decided            from d1 of epoch 0 up to d1 of epoch 1, in slices of 2, 1 and 1 documents
-shuffled           d1 d7   d2   d3                     consecutive on the stream
-two bins           d1 d2   d7   d3                     the bins hold the lower and the higher ranks, here of d1 and d2,
-                                                       and of d3 and d7; slices are consecutive on the stream
+decided              from d1 of epoch 0 up to d1 of epoch 1, in slices of 2, 1 and 1 documents
+shuffled             d1 d7   d2   d3                     consecutive on the stream
+two bins             d1 d2   d7   d3                     the bins hold the lower and the higher ranks, here d1 and d2,
+                                                         and d3 and d7; their slices are consecutive on the stream
 ```
 
-In a slice, documents of all sources stand by `order`. Plain integers and lists throughout.
+Within a slice, documents of all sources are sorted by `order`. Plain integers and lists throughout.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ Rank = tuple[Any, int, int]
 
 @dataclass(frozen=True)
 class Drawn:
-    """What one stage draws of one source.
+    """What one stage draws from one source.
 
     Attributes:
         name: of the phase, or of the branch at one point.
@@ -43,28 +43,28 @@ class Drawn:
     end: int
 
     def uses(self, seed: int) -> list[Document]:
-        """Every use, by its point of the stream."""
-        found = []
+        """Every use, in order of the stream."""
+        points = []
         for epoch in range(self.start // CIRCLE, -(-self.end // CIRCLE)):
             for document in self.selected:
                 point = point_of(document, epoch, seed)
                 if self.start <= point < self.end:
-                    found.append((point, document.doc_id, replace(document, epoch=epoch)))
-        return [use for _, _, use in sorted(found, key=lambda one: one[:2])]
+                    points.append((point, document.doc_id, replace(document, epoch=epoch)))
+        return [use for _, _, use in sorted(points, key=lambda entry: entry[:2])]
 
 
 def offset(source: str, seed: int) -> int:
-    """Where on the circle of shuffle keys a source's stream begins."""
+    """The shuffle key at which a source's stream begins."""
     return mmh3.hash64(source, seed=seed, signed=False)[1] >> 48 << 48
 
 
 def point_of(document: Document, epoch: int, seed: int) -> int:
-    """Where on its source's stream a use of a document stands."""
+    """The point on its source's stream of a use of a document."""
     return epoch * CIRCLE + (document.shuffle_key - offset(document.source, seed)) % CIRCLE
 
 
 def sliced(uses: Sequence[Document], counts: Sequence[int]) -> list[list[Document]]:
-    """Consecutive slices of so many documents."""
+    """Consecutive slices with these numbers of documents."""
     assert sum(counts) == len(uses), (counts, len(uses))
     ends = [0]
     for count in counts:
@@ -75,29 +75,29 @@ def sliced(uses: Sequence[Document], counts: Sequence[int]) -> list[list[Documen
 def sliced_by_rank(
     uses: Sequence[Document], counts: Sequence[int], bins: Sequence[int], rank: Callable[[Document], Rank]
 ) -> list[list[Document]]:
-    """Slices of bins that follow one another in rank; inside a bin they follow one another on the stream.
+    """Slices of bins that are consecutive in rank; the slices of a bin are consecutive on the stream.
 
     Args:
-        uses: by point of the stream.
+        uses: in order of the stream.
         counts: documents of each slice.
         bins: the bin of each slice, ascending.
-        rank: of a document; all its uses are to be in one bin.
+        rank: of a document; all its uses must be in one bin.
     """
     numbers = sorted(set(bins))
     sizes = [sum(count for count, bin_ in zip(counts, bins, strict=True) if bin_ == number) for number in numbers]
     ranked = sorted(range(len(uses)), key=lambda index: rank(uses[index]))
-    found: list[list[Document]] = []
+    slices: list[list[Document]] = []
     for number, size in zip(numbers, sizes, strict=True):
-        mine, ranked = sorted(ranked[:size]), ranked[size:]
-        assert not (mine and ranked) or max(rank(uses[i]) for i in mine) < min(rank(uses[i]) for i in ranked)
-        own = [count for count, bin_ in zip(counts, bins, strict=True) if bin_ == number]
-        found += sliced([uses[index] for index in mine], own)
+        in_bin, ranked = sorted(ranked[:size]), ranked[size:]
+        assert not (in_bin and ranked) or max(rank(uses[i]) for i in in_bin) < min(rank(uses[i]) for i in ranked)
+        bin_counts = [count for count, bin_ in zip(counts, bins, strict=True) if bin_ == number]
+        slices += sliced([uses[index] for index in in_bin], bin_counts)
     assert not ranked, (counts, len(uses))
-    return found
+    return slices
 
 
 def in_order(slices: Iterable[Iterable[Document]], seed: int) -> list[Document]:
-    """The documents of one shard as they stand in it, from those of each of its slices."""
+    """The documents of one shard in their order, from those of each of its slices."""
     return [
         replace(use, slice=number)
         for number, uses in enumerate(slices)
@@ -109,7 +109,7 @@ def in_order(slices: Iterable[Iterable[Document]], seed: int) -> list[Document]:
 
 
 def count(documents: Iterable[Document]) -> dict[str, int]:
-    """Documents, and tokens of their texts."""
+    """The numbers of documents, and of tokens of their texts."""
     tokens = [len(document.tokens) for document in documents]
     return {"documents": len(tokens), "tokens": sum(tokens)}
 
@@ -124,23 +124,23 @@ def drawn_counts(
         drawn: of every stage and source.
         mixed: source that a stage's mixture names -> doc ids of those that any part selects.
     """
-    found: dict[str, Any] = {"phases": {}, "used": {}, "unused": {}}
+    counts: dict[str, Any] = {"stages": {}, "used": {}, "unused": {}}
     used: set[int] = set()
     for stage in drawn:
         uses = stage.uses(seed)
         used |= {use.doc_id for use in uses}
         for epoch in sorted({use.epoch for use in uses}):
-            of_source = found["phases"].setdefault(stage.name, {}).setdefault(stage.source, {})
-            of_source[str(epoch)] = count(use for use in uses if use.epoch == epoch)
+            of_source = counts["stages"].setdefault(stage.name, {}).setdefault(stage.source, {})
+            of_source[epoch] = count(use for use in uses if use.epoch == epoch)
     kinds: dict[tuple[str, ...], list[Document]] = {}
     for document in documents:
         kinds.setdefault(_fate(document, used, mixed), []).append(document)
-    for (source, *reason), some in kinds.items():
+    for (source, *reason), of_kind in kinds.items():
         if reason:
-            found["unused"].setdefault(source, {})[reason[0]] = count(some)
+            counts["unused"].setdefault(source, {})[reason[0]] = count(of_kind)
         else:
-            found["used"][source] = count(some)
-    return found
+            counts["used"][source] = count(of_kind)
+    return counts
 
 
 def _fate(document: Document, used: set[int], mixed: Mapping[str, Iterable[int]]) -> tuple[str, ...]:

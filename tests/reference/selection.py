@@ -1,14 +1,13 @@
-"""Who a stage may take: lists, thresholds and shares, one step after another; and the borders of bins.
+"""Which documents a stage may take: lists, thresholds and shares, step after step; and the borders of bins.
 
 ```
 number    0.9   0.5   0.5   none        share 1/2 of documents   2 of 4: the 0.9, and the 0.5 of the smaller tie
-tokens     10     4     7      1        share 1/2 of tokens      11 of 22: the 0.9 alone, for either 0.5 passes 11
+tokens     10     4     7      1        share 1/2 of tokens      11 of 22: only the 0.9, since either 0.5 exceeds 11
 ```
 
-`top`: a higher number comes first; `bottom`: a lower one. Equal ones by `tie(shuffle_key)`, then by shuffle key,
-ascending. A document without the number (None or not a number) comes after all others; it is counted in what there is,
-and taken by a share of 1 alone. Under `tokens` the share ends before the first document that would pass it, whatever
-comes later.
+`top` ranks higher numbers first, `bottom` lower ones; equal numbers are ranked by `tie(shuffle_key)`, then by shuffle
+key, ascending. A document without the number (None or NaN) comes after all others; it counts in the total, and only a
+share of 1 takes it. With `tokens`, the share ends before the first document that would exceed it, whatever comes later.
 """
 
 import math
@@ -24,7 +23,7 @@ TIE_CONSTANT = 0x2545F4914F6CDD1D
 
 @dataclass(frozen=True)
 class Scored:
-    """What ranking needs of a document: number as the token store holds it (`as_float32`), shuffle key, tokens."""
+    """What ranking needs of a document: its number as in the token store (`as_float32`), shuffle key and tokens."""
 
     score: float | None
     shuffle_key: int
@@ -33,7 +32,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What steps need of a document: numbers as the token store holds them, and texts of template fields."""
+    """What steps need of a document: its numbers as in the token store, and the texts of its template fields."""
 
     source: str
     shuffle_key: int
@@ -44,7 +43,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of `select`, with the keys of the configuration; `sources` None is for all."""
+    """One step of `select`, with the keys of the configuration; it applies to all sources if `sources` is None."""
 
     top: Fraction | None = None
     bottom: Fraction | None = None
@@ -59,7 +58,7 @@ class Step:
 
 
 def select(documents: Sequence[Candidate], steps: Iterable[Step], kinds: Mapping[str, str]) -> set[int]:
-    """Indices of those that all steps take; `kinds` says of each number whether it is `float32`, `float` or `int`."""
+    """Indices of the documents that all steps take; `kinds` maps each number to `float32`, `float` or `int`."""
     chosen = set(range(len(documents)))
     for step in steps:
         reached = {i for i in chosen if step.sources is None or documents[i].source in step.sources}
@@ -70,19 +69,20 @@ def select(documents: Sequence[Candidate], steps: Iterable[Step], kinds: Mapping
 def _taken(documents: Sequence[Candidate], reached: set[int], step: Step, kinds: Mapping[str, str]) -> set[int]:
     if step.top is None and step.bottom is None:
         return {i for i in reached if _is_listed(documents[i], step) and _is_between(documents[i], step, kinds)}
-    together = [reached]
+    groups = [reached]
     if step.over == "each":
-        together = [{i for i in reached if documents[i].source == one} for one in {d.source for d in documents}]
-    return set().union(*(_share_of(documents, sorted(group), step) for group in together))
+        sources = {document.source for document in documents}
+        groups = [{i for i in reached if documents[i].source == source} for source in sources]
+    return set().union(*(_share_of(documents, sorted(group), step) for group in groups))
 
 
 def _share_of(documents: Sequence[Candidate], group: list[int], step: Step) -> set[int]:
     assert step.by is not None
-    some = [Scored(documents[i].numbers[step.by], documents[i].shuffle_key, documents[i].tokens) for i in group]
+    scored = [Scored(documents[i].numbers[step.by], documents[i].shuffle_key, documents[i].tokens) for i in group]
     if step.top is not None:
-        return {group[index] for index in take_share(some, step.top, step.count, highest_first=True)}
+        return {group[index] for index in take_share(scored, step.top, step.count, highest_first=True)}
     assert step.bottom is not None
-    return {group[index] for index in take_share(some, step.bottom, step.count, highest_first=False)}
+    return {group[index] for index in take_share(scored, step.bottom, step.count, highest_first=False)}
 
 
 def _is_listed(document: Candidate, step: Step) -> bool:
@@ -104,7 +104,7 @@ def _is_between(document: Candidate, step: Step, kinds: Mapping[str, str]) -> bo
 
 
 def take_share(documents: Sequence[Scored], share: Fraction, count: str, *, highest_first: bool) -> set[int]:
-    """Indices into `documents` of the selected ones; `count` is `documents` or `tokens`."""
+    """Indices of the selected documents; `count` is `documents` or `tokens`."""
     if share == 1:
         return set(range(len(documents)))
     ranked = sorted(range(len(documents)), key=lambda index: _rank(documents[index], highest_first))
@@ -125,13 +125,13 @@ def top_share(documents: Sequence[Scored], share: Fraction, count: str) -> set[i
 
 
 def bin_borders(numbers: Iterable[float | None], bins: int) -> list[float]:
-    """Borders between bins of equally many documents; equal values give equal borders."""
+    """Borders between bins with equally many documents; equal values give equal borders."""
     ordered = sorted(number for number in numbers if number is not None and is_number(number))
     return [ordered[i * len(ordered) // bins] for i in range(1, bins)] if ordered else []
 
 
 def tie(shuffle_key: int) -> int:
-    """What decides between equal numbers: the smaller comes first."""
+    """The number that ranks documents with equal numbers, smaller first."""
     return splitmix64(shuffle_key ^ TIE_CONSTANT)
 
 
@@ -144,7 +144,7 @@ def is_scored(document: Scored) -> bool:
 
 
 def as_float32(score: float) -> float:
-    """The nearest 32-bit value, as the token store keeps scores."""
+    """The nearest 32-bit value, which is how the token store keeps scores."""
     try:
         return float(struct.unpack("<f", struct.pack("<f", score))[0])
     except OverflowError:
@@ -152,7 +152,7 @@ def as_float32(score: float) -> float:
 
 
 def nearest_float32(value: Fraction) -> float:
-    """The nearest 32-bit value of an exact number: 24 binary digits, of two as near the even one."""
+    """The 32-bit value nearest to an exact number: 24 binary digits, ties to even."""
     exponent = -149
     while abs(value) >= Fraction(2) ** (exponent + 24):
         exponent += 1

@@ -1,4 +1,4 @@
-"""Skill-it's mixtures, line by line as Algorithm 1 and equations (2) and (4) of arXiv 2307.14430 have them.
+"""Skill-it's mixtures, line by line as in Algorithm 1 and equations (2) and (4) of arXiv 2307.14430.
 
 ```
 A = [[1, 1/2], [0, 1]]   L(f_1) = [1/2, 2]   eta = 1

@@ -19,13 +19,13 @@ def text_only() -> Tokenizer:
 
 
 def test_draw_takes_closed_ranges_of_one_source_and_asks_every_predicate() -> None:
-    def made(source: str, shuffle_key: int) -> assembly.Document:
+    def document_of(source: str, shuffle_key: int) -> assembly.Document:
         return assembly.Document(source, shuffle_key, shuffle_key + (100 if source == "b" else 0), [1])
 
     def even(document: assembly.Document) -> bool:
         return document.shuffle_key % 2 == 0
 
-    everything = [made(source, shuffle_key) for source in "ab" for shuffle_key in range(6)]
+    everything = [document_of(source, shuffle_key) for source in "ab" for shuffle_key in range(6)]
     rows = [(7, "a", 0, 1, 4, (even,)), (3, "b", 0, 5, 9, ()), (3, "b", 1, 0, 0, (even, even))]
     uses = assembly.draw(everything, rows)
     assert [(use.slice, use.source, use.shuffle_key, use.epoch) for use in uses] == [

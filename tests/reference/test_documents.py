@@ -1,4 +1,4 @@
-"""Documents read from small files of each format against literal ones, and why a document is dropped."""
+"""Documents read from small files in each format against literal ones, and why a document is dropped."""
 
 import gzip
 import json
@@ -29,7 +29,7 @@ LINES = [
     b'{"text": "x", "score": NaN}\n',
     b'{"text": "the last line has no end"}',
 ]
-FOUND = [
+EXPECTED = [
     (0, "one\u2028two", "http://a.org/", None),
     (1, "two\u2028", None, None),
     (2, None, "http://b.org/", "missing_text"),
@@ -41,7 +41,7 @@ FOUND = [
 ]
 
 
-def found(read: list[documents.RawDocument]) -> list[tuple[int, str | None, str | None, str | None]]:
+def summaries(read: list[documents.RawDocument]) -> list[tuple[int, str | None, str | None, str | None]]:
     return [(document.row, document.text, document.url, documents.drop_reason(document)) for document in read]
 
 
@@ -58,7 +58,7 @@ def test_json_lines(layout_name: str, suffix: str, tmp_path: Path) -> None:
     # Two frames, or members: both are read.
     file.write_bytes(compress(b"".join(LINES[:5])) + compress(b"".join(LINES[5:])))
     read = list(documents.read_documents("s", layout_name, [(f"sub/x{suffix}", file)]))
-    assert found(read) == FOUND
+    assert summaries(read) == EXPECTED
     assert {(document.source, document.path) for document in read} == {("s", f"sub/x{suffix}")}
     assert read[0].record == {"text": "one\u2028two", "url": "http://a.org/", "n": 1}
 
@@ -80,7 +80,7 @@ def test_fields_in_structs(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("\n".join(map(json.dumps, records)))
     fields = {"text": "body.main", "url": "meta.url"}
     read = list(documents.read_documents("s", "jsonl", [("a", tmp_path / "a")], fields))
-    assert found(read) == [
+    assert summaries(read) == [
         (0, "x", "u", None),
         (1, "y", None, None),
         (2, None, None, "missing_text"),
@@ -93,7 +93,7 @@ def test_parquet(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "x.parquet", row_group_size=100)
     files = [("x.parquet", tmp_path / "x.parquet")]
     read = list(documents.read_documents("s", "refinedweb", files))
-    assert found(read)[:4] == [
+    assert summaries(read)[:4] == [
         (0, "a", "u", None),
         (1, None, None, "missing_text"),
         (2, " ", None, "empty_text"),

@@ -1,4 +1,4 @@
-"""Places, orders, dropout and doc ids against literal values, worked out by hand from docs/formats.md."""
+"""Shuffle keys, orders, dropout and doc ids against literal values, worked out by hand from docs/formats.md."""
 
 from fractions import Fraction
 

@@ -56,8 +56,8 @@ def test_fill_refuses(template: str) -> None:
 
 
 def test_framed_of_each_condition() -> None:
-    def marks(prefix: list[int] | None, where: str, bos_id: int | None = 1) -> list[tuple[int, int]]:
-        return [(token.id, token.loss) for token in layout.frame([5, 6], prefix, where, bos_id, 2)]
+    def marks(prefix: list[int] | None, position: str, bos_id: int | None = 1) -> list[tuple[int, int]]:
+        return [(token.id, token.loss) for token in layout.frame([5, 6], prefix, position, bos_id, 2)]
 
     assert marks(None, "before") == [(1, 1), (5, 1), (6, 1), (2, 1)]
     assert marks([8, 9], "before") == [(1, 0), (8, 0), (9, 0), (5, 1), (6, 1), (2, 1)]
@@ -69,8 +69,8 @@ def test_framed_of_each_condition() -> None:
 
 
 def test_masked_ranges_are_of_a_documents_own_tokens() -> None:
-    def losses(prefix: list[int] | None, where: str, masked: list[tuple[int, int]]) -> list[int]:
-        return [token.loss for token in layout.frame([5, 6, 7], prefix, where, 1, 2, masked)]
+    def losses(prefix: list[int] | None, position: str, masked: list[tuple[int, int]]) -> list[int]:
+        return [token.loss for token in layout.frame([5, 6, 7], prefix, position, 1, 2, masked)]
 
     assert losses(None, "before", [(0, 1), (2, 3)]) == [1, 0, 1, 0, 1]
     assert losses([8, 9], "before", [(0, 2)]) == [0, 0, 0, 0, 0, 1, 1]

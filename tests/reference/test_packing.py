@@ -31,11 +31,11 @@ def drawn(text: str) -> list[layout.Token]:
 
 def packed(policy: str, length: int, *framed: str) -> tuple[list[str], list[list[tuple[int, int, int]]], str]:
     """Rows as drawings (`_` padding), their segments (doc id, offset, length), and what was discarded."""
-    made = packing.pack(policy, [drawn(text) for text in framed], length)
-    rows = [packing.row_of(row, list(range(len(framed))), length, ord("_")) for row in made.rows]
+    result = packing.pack(policy, [drawn(text) for text in framed], length)
+    rows = [packing.row_of(row, list(range(len(framed))), length, ord("_")) for row in result.rows]
     texts = ["".join(map(chr, row["input_ids"])) for row in rows]
     segments = [list(zip(row["doc_ids"], row["doc_offsets"], row["seq_lengths"], strict=True)) for row in rows]
-    return texts, segments, "".join(chr(token.id) for _, token in made.discarded)
+    return texts, segments, "".join(chr(token.id) for _, token in result.discarded)
 
 
 def test_document_start_discards_the_rest_of_a_cut_document() -> None:
@@ -165,10 +165,10 @@ def test_offsets_of_a_part_behind_the_documents_own_tokens() -> None:
 
 
 def test_discarded_tokens_by_kind() -> None:
-    made = packing.pack("document_start", [drawn("12"), drawn(".pp123|"), drawn(".45qq|")], 4)
-    assert [len(row) for row in made.rows] == [2, 1]
-    assert made.discarded_by_kind() == {"prefix": 2, "doc": 3, "eos": 2}
-    assert made.positions_by_kind() == {"doc": 4, "bos": 2, "prefix": 2}
+    packed_rows = packing.pack("document_start", [drawn("12"), drawn(".pp123|"), drawn(".45qq|")], 4)
+    assert [len(row) for row in packed_rows.rows] == [2, 1]
+    assert packed_rows.discarded_by_kind() == {"prefix": 2, "doc": 3, "eos": 2}
+    assert packed_rows.positions_by_kind() == {"doc": 4, "bos": 2, "prefix": 2}
 
 
 def test_loss_mask_of_a_row() -> None:
@@ -190,9 +190,9 @@ def framed_lists(draw: st.DrawFn) -> tuple[int, list[list[layout.Token]]]:
     for _ in range(draw(st.integers(0, 8))):
         prefix = draw(st.none() | st.lists(st.integers(0, 9), max_size=length // 2))
         tokens = draw(st.lists(st.integers(0, 9), min_size=1, max_size=40))
-        where = draw(st.sampled_from(["before", "after"]))
+        position = draw(st.sampled_from(["before", "after"]))
         bos_id, eos_id = draw(st.sampled_from([None, BOS])), draw(st.sampled_from([None, EOS]))
-        lists.append(layout.frame(tokens, prefix, where, bos_id, eos_id))
+        lists.append(layout.frame(tokens, prefix, position, bos_id, eos_id))
     return length, lists
 
 
@@ -215,12 +215,12 @@ def test_rows_are_whole_and_never_fully_masked(case: tuple[int, list[list[layout
 @given(framed_lists(), st.sampled_from(POLICIES))
 def test_every_token_is_in_a_row_or_discarded(case: tuple[int, list[list[layout.Token]]], policy: str) -> None:
     length, framed = case
-    made = packing.pack(policy, framed, length)
+    result = packing.pack(policy, framed, length)
     for number, framed_document in enumerate(framed):
-        parts = [segment for row in made.rows for segment in row if segment.document == number]
+        parts = [segment for row in result.rows for segment in row if segment.document == number]
         parts.sort(key=lambda part: part.offset)
         placed = [token for part in parts for token in part.tokens]
-        placed += [token for document, token in made.discarded if document == number]
+        placed += [token for document, token in result.discarded if document == number]
         if policy == "repeat_prefix":
             placed, framed_document = (
                 [token for token in tokens if token.kind != "prefix"] for tokens in (placed, framed_document)
@@ -254,12 +254,12 @@ def test_repeat_prefix_begins_every_row_that_goes_on_with_the_whole_prefix(
 @given(framed_lists())
 def test_best_fit_cuts_only_framed_longer_than_a_row(case: tuple[int, list[list[layout.Token]]]) -> None:
     length, framed = case
-    made = packing.pack("best_fit", framed, length)
+    result = packing.pack("best_fit", framed, length)
     for number, framed_document in enumerate(framed):
-        parts = [segment for row in made.rows for segment in row if segment.document == number]
+        parts = [segment for row in result.rows for segment in row if segment.document == number]
         assert len(parts) == math.ceil(len(framed_document) / length)
-    firsts = [(row[0].document, row[0].offset) for row in made.rows]
+    firsts = [(row[0].document, row[0].offset) for row in result.rows]
     assert firsts == sorted(firsts)
     # No two rows would fit into one: the later one's first piece would have gone to the other.
-    filled = sorted(sum(len(segment.tokens) for segment in row) for row in made.rows)
+    filled = sorted(sum(len(segment.tokens) for segment in row) for row in result.rows)
     assert len(filled) < 2 or filled[0] + filled[1] > length

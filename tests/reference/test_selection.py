@@ -1,4 +1,4 @@
-"""Selections, borders of bins and rounding against literal examples, and against what a selection promises."""
+"""Selections, borders of bins and rounding against literal examples, and against the properties of a selection."""
 
 import math
 from fractions import Fraction
@@ -15,38 +15,38 @@ def scored(*rows: tuple[float | None, int, int]) -> list[selection.Scored]:
 
 
 def test_top_share_by_documents_counts_unscored_ones_and_never_takes_them() -> None:
-    some = scored((0.5, 1, 9), (None, 2, 9), (0.9, 3, 9), (math.nan, 4, 9), (-1.0, 5, 9))
-    assert selection.top_share(some, Fraction(1, 6), "documents") == set()
-    assert selection.top_share(some, Fraction(1, 5), "documents") == {2}
-    assert selection.top_share(some, Fraction(39, 100), "documents") == {2}
-    assert selection.top_share(some, Fraction(2, 5), "documents") == {0, 2}
-    assert selection.top_share(some, Fraction(99, 100), "documents") == {0, 2, 4}
-    assert selection.top_share(some, Fraction(1), "documents") == {0, 1, 2, 3, 4}
+    documents = scored((0.5, 1, 9), (None, 2, 9), (0.9, 3, 9), (math.nan, 4, 9), (-1.0, 5, 9))
+    assert selection.top_share(documents, Fraction(1, 6), "documents") == set()
+    assert selection.top_share(documents, Fraction(1, 5), "documents") == {2}
+    assert selection.top_share(documents, Fraction(39, 100), "documents") == {2}
+    assert selection.top_share(documents, Fraction(2, 5), "documents") == {0, 2}
+    assert selection.top_share(documents, Fraction(99, 100), "documents") == {0, 2, 4}
+    assert selection.top_share(documents, Fraction(1), "documents") == {0, 1, 2, 3, 4}
 
 
 def test_top_share_by_tokens_ends_at_the_first_document_that_does_not_fit() -> None:
-    some = scored((0.9, 1, 10), (0.8, 2, 7), (0.7, 3, 1), (None, 4, 4))
-    assert selection.top_share(some, Fraction(9, 22), "tokens") == set()
-    assert selection.top_share(some, Fraction(1, 2), "tokens") == {0}
-    assert selection.top_share(some, Fraction(16, 22), "tokens") == {0}
-    assert selection.top_share(some, Fraction(17, 22), "tokens") == {0, 1}
-    assert selection.top_share(some, Fraction(1), "tokens") == {0, 1, 2, 3}
+    documents = scored((0.9, 1, 10), (0.8, 2, 7), (0.7, 3, 1), (None, 4, 4))
+    assert selection.top_share(documents, Fraction(9, 22), "tokens") == set()
+    assert selection.top_share(documents, Fraction(1, 2), "tokens") == {0}
+    assert selection.top_share(documents, Fraction(16, 22), "tokens") == {0}
+    assert selection.top_share(documents, Fraction(17, 22), "tokens") == {0, 1}
+    assert selection.top_share(documents, Fraction(1), "tokens") == {0, 1, 2, 3}
 
 
 def test_equal_scores_are_decided_by_the_tie() -> None:
     shuffle_keys = list(range(8))
     by_tie = sorted(shuffle_keys, key=lambda shuffle_key: hashing.splitmix64(shuffle_key ^ 0x2545F4914F6CDD1D))
     assert by_tie != shuffle_keys
-    some = scored(*[(0.0 if shuffle_key % 2 else -0.0, shuffle_key, 1) for shuffle_key in shuffle_keys])
+    documents = scored(*[(0.0 if shuffle_key % 2 else -0.0, shuffle_key, 1) for shuffle_key in shuffle_keys])
     for count in ("documents", "tokens"):
         for number in shuffle_keys:
-            assert selection.top_share(some, Fraction(number, 8), count) == set(by_tie[:number])
+            assert selection.top_share(documents, Fraction(number, 8), count) == set(by_tie[:number])
 
 
 def test_bottom_takes_the_lowest_numbers() -> None:
-    some = scored((0.5, 1, 9), (None, 2, 9), (0.9, 3, 9), (math.nan, 4, 9), (-1.0, 5, 9))
-    assert selection.take_share(some, Fraction(2, 5), "documents", highest_first=False) == {0, 4}
-    assert selection.take_share(some, Fraction(99, 100), "tokens", highest_first=False) == {0, 2, 4}
+    documents = scored((0.5, 1, 9), (None, 2, 9), (0.9, 3, 9), (math.nan, 4, 9), (-1.0, 5, 9))
+    assert selection.take_share(documents, Fraction(2, 5), "documents", highest_first=False) == {0, 4}
+    assert selection.take_share(documents, Fraction(99, 100), "tokens", highest_first=False) == {0, 2, 4}
 
 
 def candidates() -> list[selection.Candidate]:
@@ -82,10 +82,10 @@ def test_each_step_looks_at_what_the_steps_before_it_left(steps: list[selection.
 
 
 def test_a_threshold_on_a_score_is_rounded_as_the_score_is() -> None:
-    some = [selection.Candidate("a", 0, 1, {"q": selection.as_float32(0.1)})]
+    documents = [selection.Candidate("a", 0, 1, {"q": selection.as_float32(0.1)})]
     step = selection.Step(at_most=Fraction(1, 10), by="q")
-    assert selection.select(some, [step], {"q": "float32"}) == {0}
-    assert selection.select(some, [step], {"q": "float"}) == set()
+    assert selection.select(documents, [step], {"q": "float32"}) == {0}
+    assert selection.select(documents, [step], {"q": "float"}) == set()
 
 
 def test_borders_of_bins() -> None:
@@ -124,16 +124,18 @@ def test_as_float32() -> None:
 def test_what_is_selected_is_as_large_as_may_be_and_no_worse_than_the_rest(
     rows: list[tuple[float | None, int, int]], share: Fraction, count: str
 ) -> None:
-    some = scored(*rows)
-    chosen = selection.top_share(some, share, count)
+    documents = scored(*rows)
+    chosen = selection.top_share(documents, share, count)
 
     def size(indices: set[int]) -> int:
-        return sum(some[index].tokens if count == "tokens" else 1 for index in indices)
+        return sum(documents[index].tokens if count == "tokens" else 1 for index in indices)
 
-    budget = share * size(set(range(len(some))))
+    budget = share * size(set(range(len(documents))))
     assert size(chosen) <= budget
-    rest = [index for index in range(len(some)) if index not in chosen and selection.is_scored(some[index])]
+    rest = [index for index in range(len(documents)) if index not in chosen and selection.is_scored(documents[index])]
     if rest and share < 1:
-        best = min(rest, key=lambda index: (-(some[index].score or 0.0), selection.tie(some[index].shuffle_key)))
-        assert all((some[index].score or 0.0) >= (some[best].score or 0.0) for index in chosen)
+        best = min(
+            rest, key=lambda index: (-(documents[index].score or 0.0), selection.tie(documents[index].shuffle_key))
+        )
+        assert all((documents[index].score or 0.0) >= (documents[best].score or 0.0) for index in chosen)
         assert size(chosen) + size({best}) > budget

@@ -1,4 +1,4 @@
-"""Host, registered domain and path of one URL by plain string methods, as docs/metadata.md defines them.
+"""Host, registered domain and path of one URL, by plain string methods, as defined in docs/metadata.md.
 
 ```
 "HTTPS://me@Example.co.uk:8080/a?b"    ("example.co.uk", "example.co.uk", "/a")
@@ -32,7 +32,7 @@ def parse_url(text):
 
 
 def _read_authority_begin(text):
-    """How many characters stand before the authority; None where there is none."""
+    """How many characters come before the authority; None if there is none."""
     name, colon, after = text.partition(":")
     slashes = len(after) - len(after.lstrip("/"))
     letters = string.ascii_letters
@@ -73,16 +73,16 @@ def _read_port(port):
 
 
 def _read_ascii(host):
-    """Percent-decoded byte by byte, then each label by IDNA; None where that fails."""
-    raw, data, at = host.encode(), bytearray(), 0
-    while at < len(raw):
-        pair = raw[at + 1 : at + 3].decode("latin-1")
-        if raw[at] == ord("%") and len(pair) == 2 and all(x in string.hexdigits for x in pair):
+    """The host percent-decoded byte by byte, then each label by IDNA; None if that fails."""
+    raw, data, index = host.encode(), bytearray(), 0
+    while index < len(raw):
+        pair = raw[index + 1 : index + 3].decode("latin-1")
+        if raw[index] == ord("%") and len(pair) == 2 and all(x in string.hexdigits for x in pair):
             data.append(int(pair, 16))
-            at += 3
+            index += 3
         else:
-            data.append(raw[at])
-            at += 1
+            data.append(raw[index])
+            index += 1
     try:
         text = data.decode()
         if text.isascii():
@@ -122,7 +122,7 @@ def _read_ipv6(text):
 
 
 def _list_rules():
-    """The rules of the packaged list's ICANN part, their labels in ASCII."""
+    """The rules in the ICANN section of the packaged list, with labels in ASCII."""
     text = pkgutil.get_data("tldextract", ".tld_set_snapshot").decode().split("===BEGIN PRIVATE DOMAINS===")[0]
     rules = [line.split()[0] for line in text.splitlines() if line.strip() and not line.startswith("//")]
     return {".".join(x if x.isascii() else idna.encode(x).decode() for x in rule.split(".")) for rule in rules}
@@ -132,7 +132,7 @@ RULES = _list_rules()
 
 
 def _read_domain(host):
-    """The list's published algorithm, less its last rule: a name that no rule matches has no suffix."""
+    """The list's published algorithm without its last rule: a name that no rule matches has no suffix."""
     labels = host.split(".")
     longest = 0
     for start in range(len(labels)):

@@ -92,11 +92,8 @@ WEB = {"web": 1}
         ({"web": 1.5, "code": -0.5}, "mixture.weights.code: input should be greater than or equal to 0; found -0.5"),
         ({"web": "half"}, "mixture.weights.web: expected a number, found 'half'"),
         ({}, "mixture: method weights needs `weights`"),
-        (
-            "even",
-            "mixture: method: expected natural, weights, temperature, unimax, epochs, piecewise, linear, cosine or ",
-        ),
-        (3, "mixture: expected keys and values (method, max_epochs, alpha, epochs, points, weights); found 3"),
+        ("even", "mixture: method: expected natural, weights, temperature, unimax, epochs, "),
+        (3, "mixture: expected keys and values (method, max_epochs, alpha, epochs, points, weights"),
         ({"method": "natural", "weights": WEB}, "mixture: method natural takes no `weights`"),
         ({"method": "linear", "web": 1}, "mixture.web: unknown key 'web'; the keys here are method, max_epochs, "),
         ({"method": "unimax", "max_epoch": 4}, "mixture.max_epoch: unknown key 'max_epoch'; did you mean 'max_epochs'"),
@@ -161,7 +158,7 @@ KINDS = (
         ({"top": 0.5, "at_least": 1, "by": "quality"}, f": {KINDS}"),
         ({"top": 0.5, "bottom": 0.5, "by": "quality"}, f": {KINDS}"),
         ({"top": 0.5, "deny": {"host": ["a"]}, "by": "quality"}, f": {KINDS}"),
-        ({"top": 0.5}, ": `by` is needed: the number to look at, such as num_tokens or a score"),
+        ({"top": 0.5}, ": `by` is needed: a number such as num_tokens or a score"),
         ({"deny": {"host": ["a"]}, "by": "quality"}, ": allow and deny take no `by`"),
         ({"at_least": 5, "at_most": 1, "by": "num_tokens"}, ": at_least 5 is above at_most 1"),
         ({"at_least": 5, "by": "num_tokens", "over": "all"}, ": `count` and `over` say how a share is meant; they "),
@@ -198,7 +195,7 @@ def test_one_step_is_a_list_of_one() -> None:
 @pytest.mark.parametrize(
     ("order", "message"),
     [
-        ("num_tokens", ": expected keys and values (by, direction, bins, sources); found 'num_tokens'"),
+        ("num_tokens", ": expected keys and values (by, direction, bins, sources"),
         ({}, ".by: this key is needed"),
         ({"by": "source"}, ": `by: source` needs `sources`, the names in their sequence"),
         ({"by": "num_tokens", "sources": ["web"]}, ": `by: num_tokens` takes no `sources`"),

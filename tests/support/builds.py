@@ -1,9 +1,9 @@
-"""Runs builds for tests, and reads and changes what they wrote with nothing but pyarrow and the standard library.
+"""Runs builds for tests, and reads and changes what they wrote with only pyarrow and the standard library.
 
 ```python
 out = build(recipe(corpus, folder))                       # all of it in this process
 digests(out) == {"conditioned/00000-of-00002.arrow": "9f2c...", ...}
-edit_shard(out, "cooldown", 0, flip)                      # and the manifest says so, as if it had always been so
+edit_shard(out, "cooldown", 0, flip)                      # and changes the manifest to match
 ```
 """
 
@@ -48,11 +48,11 @@ def quiet() -> Console:
 
 
 def kill_when(is_time: Callable[[], bool], command: str, values: dict[str, Any], folder: Path, *words: str) -> None:
-    """Starts a command of `byline` and kills it with all it started when it is time; it must still be running then."""
+    """Starts a command of `byline`, and kills it and all it started when it is time; it must still be running then."""
     path = write_recipe(folder / "recipe.yaml", values)
-    whole = [sys.executable, "-m", "byline.pipelines.cli", command, str(path), *words, "--workers", "1"]
+    arguments = [sys.executable, "-m", "byline.pipelines.cli", command, str(path), *words, "--workers", "1"]
     with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen(whole, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(arguments, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
         ends = time.monotonic() + LIMIT_SECONDS
         try:
             while not is_time():
@@ -84,8 +84,8 @@ def write_manifest(out: Path, values: dict[str, Any]) -> None:
 
 def digests(out: Path) -> dict[str, str]:
     """Path -> sha256 of every Arrow file of a build: shards, list of inputs, plan."""
-    found = {str(path.relative_to(out)): path for path in sorted(out.rglob("*.arrow"))}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items()}
+    files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*.arrow"))}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Segment:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """Who it is: source, path, number of the record."""
+        """The document: source, path, number of the record."""
         return self.source, self.path, self.document
 
 
@@ -129,18 +129,18 @@ def segments_of(out: Path) -> Iterator[Segment]:
 
 
 def copy_build(out: Path, target: Path, bare: bool = False) -> Path:
-    """A copy of an output to be damaged.
+    """A copy of an output, to be damaged.
 
     Args:
         out: the build.
-        target: where to.
-        bare: make it forget its token store, raw corpora and tokenizer, so that it must speak for itself.
+        target: the copy's folder.
+        bare: point its token store, raw corpora and tokenizer to missing files, so that only the output is left.
     """
     shutil.copytree(out, target)
     if bare:
         values = manifest_of(target)
         for source in values["config"]["sources"].values():
-            # A source that is made, not read, has none.
+            # A made source has no path.
             if source["path"]:
                 source["path"] = str(target / "gone" / "*.jsonl")
         values["config"]["store"] = str(target / "gone")
@@ -155,7 +155,7 @@ Rows = list[dict[str, list[int]]]
 
 
 def edit_shard(out: Path, phase: str, number: int, change: Callable[[Rows], object]) -> None:
-    """Changes the rows of a shard, and makes the manifest say of it what the file is now: rows, loss tokens, sha256."""
+    """Changes the rows of a shard, and the manifest to match: rows, loss tokens, sha256."""
     values = manifest_of(out)
     entry = next(item for item in values["phases"] if item["name"] == phase)
     shard = entry["shards"][number]
@@ -171,7 +171,7 @@ def edit_shard(out: Path, phase: str, number: int, change: Callable[[Rows], obje
 
 
 def restate(out: Path, values: dict[str, Any], entry: dict[str, Any], shard: dict[str, Any]) -> None:
-    """Makes a shard's entry and its phase's sums say what the file is now, and writes the manifest."""
+    """Makes a shard's entry and its phase's sums match the file, and writes the manifest."""
     content = (out / shard["path"]).read_bytes()
     shard["bytes"], shard["sha256"] = len(content), hashlib.sha256(content).hexdigest()
     entry["rows"] = sum(item["rows"] for item in entry["shards"])

@@ -1,7 +1,7 @@
 """Writes tiny raw corpora in every layout, with a tokenizer and a fastText model, and reads them back in plain Python.
 
 ```
-ROOT/dclm/global-shard_01/local-shard_0/shard_0.jsonl.zst   several frames, a given score, more keys
+ROOT/dclm/global-shard_01/local-shard_0/shard_0.jsonl.zst   several frames, a score of its own, more keys
 ROOT/c4/c4-train.00000-of-00003.json.gz                     the last file has no document worth keeping
 ROOT/refinedweb/train-0.parquet                             several row groups
 ROOT/mine/part-0.jsonl                                      {"body": ..., "metadata": {"url": ...}, "license": ...}
@@ -9,8 +9,8 @@ ROOT/mine/empty.jsonl                                       no record at all
 ROOT/tokenizer.json   ROOT/quality.bin
 ```
 
-Every file has records without a text, with an empty and with a blank one, with odd URLs, and with the name of a special
-token in the text.
+Every file has records without a text, with an empty or a blank one, with odd URLs, and with the name of a special token
+in the text.
 """
 
 import gzip
@@ -96,7 +96,7 @@ SOURCES = ("c4", "dclm", "mine", "refinedweb")
 
 @dataclass(frozen=True)
 class Record:
-    """One raw record; a text of None is null or, where the layout allows it, absent."""
+    """One raw record; a text of None is null or, if the layout allows it, absent."""
 
     url: str | None
     text: str | None
@@ -104,7 +104,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Where everything is."""
+    """The locations of everything that `write_corpus` wrote."""
 
     root: Path
 
@@ -122,7 +122,7 @@ class Corpus:
 
 
 def make_records(seed: int, count: int) -> list[Record]:
-    """So many ordinary records and, among them, one of each awkward kind."""
+    """`count` ordinary records and, among them, one of each awkward kind."""
     chance = random.Random(seed)
     records = [_record(chance) for _ in range(count)]
     awkward = [Record("http://example.org/none", None), Record("http://example.org/empty", "")]
@@ -137,7 +137,7 @@ def make_records(seed: int, count: int) -> list[Record]:
 
 
 def _record(chance: random.Random) -> Record:
-    # Short ones and some that are longer than a sequence.
+    # Short texts, and some that are longer than a sequence.
     size = chance.choice([3, 8, 20, 40, 40, 80, 200])
     return Record(
         f"https://{chance.choice(HOSTS)}/{chance.randrange(1000)}?q={chance.randrange(9)}", _text(chance, size)
@@ -152,7 +152,7 @@ def _text(chance: random.Random, words: int) -> str:
 
 
 def write_corpus(root: Path, files: int = 2, count: int = 80) -> Corpus:
-    """Writes all sources, each with so many files of so many ordinary records, the tokenizer and the model."""
+    """Writes all sources (each `files` files with `count` ordinary records), the tokenizer and the model."""
     everything: list[Record] = []
     for number in range(files):
         parts = [make_records(10 * number + source, count) for source in range(4)]
@@ -171,7 +171,7 @@ def write_corpus(root: Path, files: int = 2, count: int = 80) -> Corpus:
 
 
 def write_dclm(path: Path, records: Sequence[Record]) -> None:
-    """DCLM's keys and a score of its own; a zstd frame for each 20 records, as the published files have many."""
+    """DCLM's keys and its own score; a zstd frame for every 20 records, as the published files have many."""
     lines = []
     for number, record in enumerate(records):
         extra = {"bff_contained_ngram_count_before_dedupe": 0, "language_id_whole_page_fasttext": {"en": 0.9}}
@@ -211,7 +211,7 @@ def write_refinedweb(path: Path, records: Sequence[Record]) -> None:
 
 
 def write_jsonl(path: Path, records: Sequence[Record]) -> None:
-    """JSON lines of a layout of one's own: `body`, `metadata.url`, `license`; a blank line now and then."""
+    """JSON lines in a custom layout: `body`, `metadata.url`, `license`; some blank lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as sink:
         for number, record in enumerate(records):
@@ -250,7 +250,7 @@ def write_model(path: Path) -> None:
 
 
 def read_raw(path: Path) -> Iterator[Record]:
-    """The records of an input file, with nothing of Byline's."""
+    """The records of an input file, read without Byline."""
     if path.suffix == ".parquet":
         for row in pq.read_table(path).to_pylist():
             yield Record(row["url"], row["content"])
@@ -272,8 +272,8 @@ def recipe(corpus: Corpus, folder: Path, **changes: Any) -> dict[str, Any]:
 
     Args:
         corpus: what to read.
-        folder: where the store and the output go.
-        changes: other values for top-level keys; None drops one.
+        folder: for the token store and the output.
+        changes: other values for top-level keys; None drops a key.
     """
     top = {"top": 0.7, "by": "quality"}
     values: dict[str, Any] = {

@@ -8,7 +8,7 @@ path = train(tmp_path, "small", quantize={"qnorm": True})  # a quantized one
 
 import fasttext
 
-# Known words of 1 to 17 bytes, some of them beginnings of others, about the eight bytes that are compared first.
+# Known words of 1 to 17 bytes; some are prefixes of others, around the eight bytes that are compared first.
 LETTERS = "abcdefghijklmnopq"
 WORDS = [
     "a",
@@ -24,11 +24,11 @@ WORDS = [
 
 
 def write_examples(path, labels, prefix="__label__", lines=240):
-    """Each label likes some of the words more than the others."""
+    """Writes examples in which each label prefers some of the words."""
     with open(path, "w") as file:
         for line in range(lines):
-            liked = [WORDS[(line * 7 + step * (line % labels + 1)) % len(WORDS)] for step in range(12)]
-            file.write(f"{prefix}{line % labels} {' '.join(liked)} {WORDS[line % labels % len(WORDS)]}\n")
+            preferred = [WORDS[(line * 7 + step * (line % labels + 1)) % len(WORDS)] for step in range(12)]
+            file.write(f"{prefix}{line % labels} {' '.join(preferred)} {WORDS[line % labels % len(WORDS)]}\n")
 
 
 def train(folder, name, labels=2, prefix="__label__", quantize=None, lines=240, **settings):

@@ -1,8 +1,8 @@
-"""A server that speaks Google's storage API on loopback, in a process of its own, with faults put in between.
+"""A server that speaks Google's storage API on loopback, in another process, with faults injected.
 
-The faults are those of `object_server`. The server is a process because Arrow's client holds Python's lock while
-it opens an object, so nothing in the same process could answer it. After a fault of a read the client waits a second
-or two, so faults come more seldom here.
+The faults are those of `object_server`. The server has its own process because Arrow's client holds Python's lock while
+it opens an object, so nothing in the same process could answer. After a failed read the client waits a second or two,
+so faults are rarer here.
 """
 
 import io
@@ -39,14 +39,14 @@ class GoogleServer:
 
     @contextmanager
     def faults(self, fault: Fault, every: int = 10) -> Iterator[Counter[str]]:
-        """Puts faults in.
+        """Injects faults during the block.
 
         Args:
             fault: `some_faults`; there are no others.
-            every: it is asked in 20 of so many times 20 calls.
+            every: faults come only in every `every`-th group of 20 calls.
 
         Yields:
-            What became of the calls; known at the end.
+            How often each fault, or `ok`, was the answer; filled in at the end of the block.
         """
         assert fault is some_faults, fault
         answers: Counter[str] = Counter()
@@ -64,8 +64,8 @@ class GoogleServer:
         return self._ask(f"/{BUCKET}/{quote(key)}")
 
     def list_keys(self, prefix: str = "") -> list[str]:
-        found = json.loads(self._ask(f"/storage/v1/b/{BUCKET}/o?prefix={quote(prefix, safe='')}"))
-        return sorted(item["name"] for item in found.get("items", []))
+        listing = json.loads(self._ask(f"/storage/v1/b/{BUCKET}/o?prefix={quote(prefix, safe='')}"))
+        return sorted(item["name"] for item in listing.get("items", []))
 
     def _ask(self, path: str) -> bytes:
         with urlopen(f"{self.url}{path}", timeout=60) as answer:
@@ -74,7 +74,7 @@ class GoogleServer:
 
 @contextmanager
 def google_server() -> Iterator[GoogleServer]:
-    """Starts a server and sets the environment so that it is the one that is used."""
+    """Starts a server, and sets the environment so that it is used."""
     process = subprocess.Popen([sys.executable, "-m", __name__], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     before = os.environ.get(ENDPOINT)
@@ -132,7 +132,7 @@ class _Handler(RequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
 
     def _handle(self, body: bytes) -> bytes:
-        """The emulator's answer: it is written down first, because it keeps no two threads apart."""
+        """The emulator's answer, collected before it is sent, because the emulator is not thread-safe."""
         connection = self.rfile, self.wfile
         self.rfile, self.wfile = io.BytesIO(body), io.BytesIO()
         try:
@@ -154,12 +154,12 @@ class _Handler(RequestHandler):
     def _switch(self) -> None:
         with self.lock:
             _Handler.every, _Handler.number = int(self.path.rpartition("/")[2]), 0
-            found = json.dumps(self.answers).encode()
+            content = json.dumps(self.answers).encode()
             self.answers.clear()
-        self._send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(found), found))
+        self._send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content))
 
     def _send(self, content: bytes) -> None:
-        # A client that wants no more of an answer closes the connection.
+        # A client closes the connection when it wants no more of an answer.
         try:
             self.wfile.write(content)
         except ConnectionError:
@@ -172,7 +172,7 @@ class _Handler(RequestHandler):
 
 
 def _incomplete(response: Any, storage: Storage, upload_id: str, fallback_end: int = 0) -> None:
-    """What an upload is told that is not whole: where nothing has come, the emulator's own answer says one byte had."""
+    """The answer to an incomplete upload; the emulator's own claims that one byte came even if none did."""
     response.status = objects.GoogleHTTPStatus.RESUME_INCOMPLETE
     received = storage.get_resumable_byte_count(upload_id)
     if received:

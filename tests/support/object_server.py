@@ -1,7 +1,7 @@
-"""A real S3 server on loopback, in a thread of this process, with faults put in between.
+"""A real S3 server on loopback, in a thread of this process, with faults injected.
 
 ```
-call      0  1  2  3     4 .. 7  8     9 .. 12  13   14 .. 17  18    19  20 ...      by number: as many every run
+call      0  1  2  3     4 .. 7  8     9 .. 12  13   14 .. 17  18    19  20 ...      by number: the same in every run
 answer    ok       busy  ok      slow  ok       cut  ok        lost  ok
 ```
 
@@ -9,7 +9,7 @@ answer    ok       busy  ok      slow  ok       cut  ok        lost  ok
 |---|---|
 | `busy` | 503, nothing was done |
 | `slow` | the whole answer, after a while |
-| `cut` | half of a body: of the answer to a GET, or of what is being sent (nothing was done) |
+| `cut` | half a body: of the answer to a GET, or of what is being sent (nothing was done) |
 | `lost` | no answer, though it was done |
 """
 
@@ -51,14 +51,14 @@ def no_fault(number: int, environ: Environ) -> None:
 
 
 def some_faults(number: int, environ: Environ) -> str | None:
-    """5 % of calls fail with 503, and as many again are slow, cut or lost."""
+    """5 % of calls fail with 503, and 5 % each are slow, cut and lost."""
     return {3: "busy", 8: "slow", 13: "cut", 18: "lost"}.get(number % 20)
 
 
 class ObjectServer:
-    """The server; `fault` decides on each call, `answers` counts what became of them, `calls` their methods.
+    """The server; `fault` decides about each call, `answers` counts the outcomes, `calls` the methods.
 
-    `sent` counts the bytes of bodies that were to be sent. `written` are the keys that were to be written.
+    `sent` counts the bytes of response bodies. `written` are the keys of PUT requests, successful or not.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class ObjectServer:
             aws_secret_access_key="any",
         )
         self.client.create_bucket(Bucket=BUCKET)
-        # moto keeps what it holds for the process, so it may be what the server of other tests left.
+        # moto keeps objects for the whole process, so the server of other tests may have left some.
         self.empty()
 
     def stop(self) -> None:
@@ -92,7 +92,7 @@ class ObjectServer:
 
     @contextmanager
     def faults(self, fault: Fault) -> Iterator[Counter[str]]:
-        """Puts faults in; gives what became of the calls meanwhile."""
+        """Injects faults during the block; yields the counts of the outcomes."""
         self.answers, self.calls, self.written, self._numbers = Counter(), Counter(), set(), itertools.count()
         self.sent = 0
         self.fault = fault
@@ -102,7 +102,7 @@ class ObjectServer:
             self.fault = no_fault
 
     def list_keys(self, prefix: str = "") -> list[str]:
-        """Every key, those of empty objects that stand for folders included."""
+        """Every key, including those of empty objects that stand for folders."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
@@ -113,7 +113,7 @@ class ObjectServer:
         self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
 
     def put_at_once(self, key: str, content: bytes) -> None:
-        """Without a call, for thousands of objects."""
+        """Writes an object without a request, for thousands of them."""
         s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(BUCKET, key, content)
 
     def empty(self) -> None:
@@ -143,7 +143,7 @@ class ObjectServer:
             b"".join(answer)
             return _hang_up(environ)
         if fault == "cut":
-            # The length that was announced is the whole one.
+            # The announced length is that of the whole body.
             body = b"".join(answer)
             return [body[: len(body) // 2]] if len(body) > 1 else _hang_up(environ)
         return answer
@@ -156,7 +156,7 @@ def _hang_up(environ: Environ) -> list[bytes]:
 
 @contextmanager
 def object_server() -> Iterator[ObjectServer]:
-    """Starts a server and sets the environment so that it is the one that is used."""
+    """Starts a server, and sets the environment so that it is used."""
     server = ObjectServer()
     before = {name: os.environ.get(name) for name in [*ENVIRONMENT, "AWS_ENDPOINT_URL"]}
     os.environ.update(ENVIRONMENT, AWS_ENDPOINT_URL=server.url)
@@ -173,7 +173,7 @@ def object_server() -> Iterator[ObjectServer]:
 
 @contextmanager
 def quick_retries() -> Iterator[None]:
-    """The client itself tries once, so that every fault comes to what is tested, and soon."""
+    """Makes the client itself try only once, so that every fault reaches the code under test, and quickly."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(object_stores, "_FIRST_WAIT", 0.001)
         patch.setattr(object_stores, "_CLIENT_ATTEMPTS", 1)

@@ -1,8 +1,8 @@
-"""Random recipes over random corpora, and what the slow planner makes of a plan's decisions.
+"""Random recipes over random corpora, and the slow planner's results for the decisions of a plan.
 
 ```python
 files = data.draw(corpora())                     # (source, path) -> its documents, of two or three sources
-recipe = data.draw(recipes(names, tokens))       # a recipe of these sources, whose documents have so many tokens
+recipe = data.draw(recipes(names, tokens))       # a recipe for these sources, whose documents have `tokens` tokens
 config = config_of(folder, names, recipe)
 Made(config, store, plan).slow_shards("p0")      # the shards of phase p0 as the slow planner fills them
 ```
@@ -18,7 +18,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from byline.schemas.config import Config
-from byline.schemas.plan import Plan
+from byline.schemas.plan import Plan, PlannedStage
 from byline.schemas.recipe import Selection, Shortage, Stage
 from byline.transforms.packing import POLICIES
 from tests.reference import assembly, hashing, planner, selection
@@ -36,8 +36,8 @@ KEEP = {"license": "string", "year": "int", "ratio": "float"}
 
 @st.composite
 def rows(draw: st.DrawFn, sources: int) -> list[StoredRow]:
-    """Documents with many equal scores; every number but the sizes may be missing."""
-    # A source may be of a single document.
+    """Documents with many equal scores; every number except the sizes may be missing."""
+    # A source may have a single document.
     count = draw(st.integers(1, 20) | st.integers(20, 120 // sources))
     longest = draw(st.sampled_from([5, 20, 60]))
     missing = draw(st.sampled_from([0, 5]))
@@ -47,7 +47,7 @@ def rows(draw: st.DrawFn, sources: int) -> list[StoredRow]:
         return hashing.splitmix64(hashing.splitmix64(seed) ^ (row << 8) ^ column)
 
     def one_of(row: int, column: int, values: Sequence[Any]) -> Any:
-        """One of the values, and sometimes nothing; drawn by hypothesis, 100 documents would be most of an example."""
+        """One of the values, or sometimes None. Not drawn by hypothesis: 100 documents would fill an example."""
         chosen = number(row, column)
         return None if missing and chosen % missing == 0 else values[chosen // 8 % len(values)]
 
@@ -74,14 +74,14 @@ def corpora(draw: st.DrawFn) -> dict[tuple[str, str], list[StoredRow]]:
 def shares(count: int) -> st.SearchStrategy[list[str]]:
     """Exact fractions above zero that sum to one."""
     return st.lists(st.integers(1, 6), min_size=count, max_size=count).map(
-        lambda stages: [str(Fraction(stage, sum(stages))) for stage in stages]
+        lambda parts: [str(Fraction(part, sum(parts))) for part in parts]
     )
 
 
 @st.composite
 def weights(draw: st.DrawFn, names: Sequence[str]) -> dict[str, str]:
-    stages = draw(st.lists(st.integers(0, 5), min_size=len(names), max_size=len(names)).filter(any))
-    return {name: str(Fraction(stage, sum(stages))) for name, stage in zip(names, stages, strict=True)}
+    parts = draw(st.lists(st.integers(0, 5), min_size=len(names), max_size=len(names)).filter(any))
+    return {name: str(Fraction(part, sum(parts))) for name, part in zip(names, parts, strict=True)}
 
 
 @st.composite
@@ -91,22 +91,22 @@ def mixtures(draw: st.DrawFn, names: Sequence[str]) -> dict[str, Any]:
             ["natural", "natural", "weights", "temperature", "unimax", "epochs", "piecewise", "linear", "cosine"]
         )
     )
-    found: dict[str, Any] = {"method": method}
+    mixture: dict[str, Any] = {"method": method}
     epochs = st.sampled_from(["0.5", "1", "1.5", "2", "3"])
     if method == "weights":
-        found["weights"] = draw(weights(names))
+        mixture["weights"] = draw(weights(names))
     if method == "temperature":
-        found["alpha"] = draw(st.sampled_from(["0", "0.3", "1"]))
+        mixture["alpha"] = draw(st.sampled_from(["0", "0.3", "1"]))
     if method == "epochs":
-        found["epochs"] = {name: draw(epochs) for name in names}
+        mixture["epochs"] = {name: draw(epochs) for name in names}
     if method in ("piecewise", "linear", "cosine"):
         between = sorted(draw(st.sets(st.fractions("1/10", "9/10", max_denominator=10), max_size=2)))
-        shuffle_keys = [Fraction(0), *between, *([Fraction(1)] if method != "piecewise" else [])]
-        found["points"] = [{"at": str(at), "weights": draw(weights(names))} for at in shuffle_keys]
+        positions = [Fraction(0), *between, *([Fraction(1)] if method != "piecewise" else [])]
+        mixture["points"] = [{"at": str(at), "weights": draw(weights(names))} for at in positions]
     if method == "unimax" or (method != "epochs" and draw(st.integers(0, 3)) == 0):
         by_source = draw(st.booleans())
-        found["max_epochs"] = {names[0]: draw(epochs)} if by_source else draw(epochs)
-    return found
+        mixture["max_epochs"] = {names[0]: draw(epochs)} if by_source else draw(epochs)
+    return mixture
 
 
 @st.composite
@@ -126,8 +126,8 @@ def steps(draw: st.DrawFn, names: Sequence[str]) -> dict[str, Any]:
         low, high = bounds[step["by"]]
         step |= draw(st.sampled_from([{"at_least": low}, {"at_most": high}, {"at_least": low, "at_most": high}]))
     elif kind == "allow":
-        some = draw(st.lists(st.sampled_from(list(names)), min_size=1, unique=True))
-        step["allow"] = draw(st.sampled_from([{"host": list(HOSTS[:2])}, {"source": some}]))
+        chosen = draw(st.lists(st.sampled_from(list(names)), min_size=1, unique=True))
+        step["allow"] = draw(st.sampled_from([{"host": list(HOSTS[:2])}, {"source": chosen}]))
     else:
         step["deny"] = {"host": draw(st.lists(st.sampled_from(HOSTS), min_size=1, max_size=2))}
     if draw(st.booleans()):
@@ -145,9 +145,15 @@ CONDITIONS: list[dict[str, Any]] = [
 
 def named_by(mixture: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """The sources that a mixture draws from."""
-    given_ = [mixture.get("weights"), mixture.get("epochs"), *(point["weights"] for point in mixture.get("points", ()))]
-    some = [mapping for mapping in given_ if mapping]
-    return [name for name in names if not some or any(Fraction(mapping[name]) > 0 for mapping in some)]
+    settings = [
+        mixture.get("weights"),
+        mixture.get("epochs"),
+        *(point["weights"] for point in mixture.get("points", ())),
+    ]
+    shares_by_name = [mapping for mapping in settings if mapping]
+    return [
+        name for name in names if not shares_by_name or any(Fraction(mapping[name]) > 0 for mapping in shares_by_name)
+    ]
 
 
 @st.composite
@@ -186,7 +192,7 @@ def branches(draw: st.DrawFn, names: Sequence[str], mixture: Mapping[str, Any]) 
 
 @st.composite
 def recipes(draw: st.DrawFn, names: Sequence[str], tokens: int) -> dict[str, Any]:
-    """A recipe for sources whose documents have so many tokens."""
+    """A recipe for sources whose documents have `tokens` tokens in all."""
     mixture = draw(mixtures(names))
     length = draw(st.sampled_from([16, 24, 32]))
     phases = draw(st.integers(1, 4))
@@ -220,19 +226,19 @@ def config_of(folder: Path, names: Iterable[str], recipe: Mapping[str, Any]) -> 
 
 @dataclass(frozen=True)
 class Made:
-    """A plan, what it was made from, and what the slow planner makes of its decisions."""
+    """A plan, what it was made from, and the slow planner's results for its decisions."""
 
     config: Config
     store: SmallStore
     plan: Plan
 
     @cached_property
-    def entries(self) -> list[dict[str, Any]]:
-        return self.plan.header["phases"]
+    def entries(self) -> list[PlannedStage]:
+        return self.plan.header.stages
 
     @property
-    def main(self) -> list[dict[str, Any]]:
-        return [entry for entry in self.entries if entry["branch"] is None]
+    def main(self) -> list[PlannedStage]:
+        return [entry for entry in self.entries if entry.branch is None]
 
     @cached_property
     def selected(self) -> list[dict[str, list[assembly.Document]]]:
@@ -243,15 +249,17 @@ class Made:
         sources = self.config.sources_of(stage)
         documents = [document for document in self.store.documents if document.source in sources]
         candidates = [
-            selection.Candidate(one.source, one.shuffle_key, len(one.tokens), one.numbers, one.fields)
-            for one in documents
+            selection.Candidate(
+                document.source, document.shuffle_key, len(document.tokens), document.numbers, document.fields
+            )
+            for document in documents
         ]
-        found = selection.select(candidates, map(reference_step, stage.select), self.config.numbers_of(sources[0]))
-        chosen = [documents[index] for index in sorted(found)]
+        indices = selection.select(candidates, map(reference_step, stage.select), self.config.numbers_of(sources[0]))
+        chosen = [documents[index] for index in sorted(indices)]
         if self.is_by_number(stage):
             assert stage.order is not None
-            chosen = [one for one in chosen if selection.is_number(one.numbers[stage.order.by])]
-        return {source: [one for one in chosen if one.source == source] for source in sources}
+            chosen = [document for document in chosen if selection.is_number(document.numbers[stage.order.by])]
+        return {source: [document for document in chosen if document.source == source] for source in sources}
 
     @staticmethod
     def is_by_number(stage: Stage) -> bool:
@@ -259,18 +267,18 @@ class Made:
 
     @cached_property
     def intervals(self) -> dict[tuple[str, str], Drawn]:
-        """(part, source) -> what it draws, by the points of the header."""
-        found = {}
+        """(stage, source) -> what the stage draws from it, by the points in the header."""
+        drawn = {}
         for entry in self.entries:
-            for source, some in entry["sources"].items():
-                start, end = map(int, some["points"])
-                chosen = self.selected[entry["stage"]][source]
-                found[entry["name"], source] = Drawn(entry["name"], source, chosen, start, end)
-        return found
+            for source, planned in entry.sources.items():
+                start, end = planned.points
+                chosen = self.selected[entry.number][source]
+                drawn[entry.name, source] = Drawn(entry.name, source, chosen, start, end)
+        return drawn
 
     @cached_property
     def uses(self) -> dict[tuple[str, str], list[assembly.Document]]:
-        """What each stage draws of each source, by point of the stream."""
+        """What each stage draws from each source, in order of the stream."""
         return {key: drawn.uses(self.config.seed) for key, drawn in self.intervals.items()}
 
     def uses_of(self, name: str) -> list[assembly.Document]:
@@ -278,8 +286,8 @@ class Made:
 
     @cached_property
     def drawn(self) -> dict[tuple[str, int], list[assembly.Document]]:
-        """The documents of each shard by the plan's rows, as they stand in it."""
-        found = small.drawn_by(self.plan, self.store.documents)
+        """The documents of each shard by the plan's rows, in the order of the shard."""
+        drawn = small.drawn_by(self.plan, self.store.documents)
         return {
             shard: [
                 use
@@ -287,7 +295,7 @@ class Made:
                 for use in planner.in_order([[use for use in uses if use.slice == number]], self.config.seed)
                 for use in [replace(use, slice=number)]
             ]
-            for shard, uses in found.items()
+            for shard, uses in drawn.items()
         }
 
     @cached_property
@@ -300,7 +308,7 @@ class Made:
         return [row for row in self.plan.table.to_pylist() if row["phase"] == name and source in (None, row["source"])]
 
     def slices(self, name: str) -> list[tuple[int, int]]:
-        """(shard, slice) of a stage, as far as they have documents."""
+        """(shard, slice) of a stage, for slices with documents."""
         return sorted(
             {(shard, use.slice) for (stage, shard), uses in self.drawn.items() if stage == name for use in uses}
         )
@@ -310,36 +318,36 @@ class Made:
         return [use for use in self.drawn[name, shard] if use.slice == number and use.source == source]
 
     def bins(self, name: str, source: str) -> list[int]:
-        """The bin of each slice: slices whose rows have other ranks are of another bin."""
-        entry = next(entry for entry in self.entries if entry["name"] == name)
-        found, last, number = [], None, 0
+        """The bin of each slice: slices whose rows have different ranks are in different bins."""
+        entry = next(entry for entry in self.entries if entry.name == name)
+        bins, last, number = [], None, 0
         for slice_ in self.slices(name):
-            mine = [row for row in self.rows(name, source) if (row["shard"], row["slice"]) == slice_]
-            if mine and self.is_by_number(self.config.stages[entry["stage"]]):
-                (ranks,) = {self.plan.predicates[row["predicates"]][-1] for row in mine}
+            rows = [row for row in self.rows(name, source) if (row["shard"], row["slice"]) == slice_]
+            if rows and self.is_by_number(self.config.stages[entry.number]):
+                (ranks,) = {self.plan.predicates[row["predicates"]][-1] for row in rows}
                 number += last not in (None, ranks)
                 last = ranks
-            found.append(number)
-        return found
+            bins.append(number)
+        return bins
 
     def slow_shards(self, name: str) -> dict[tuple[str, int], list[assembly.Document]]:
-        """A stage's documents as the slow planner puts them into slices of as many documents as the plan's."""
-        entry = next(entry for entry in self.entries if entry["name"] == name)
-        stage, slices = self.config.stages[entry["stage"]], self.slices(name)
+        """A stage's documents as the slow planner puts them into slices of the same sizes as the plan's."""
+        entry = next(entry for entry in self.entries if entry.name == name)
+        stage, slices = self.config.stages[entry.number], self.slices(name)
         by_slice: dict[tuple[int, int], list[assembly.Document]] = {slice_: [] for slice_ in slices}
-        for source in entry["sources"]:
+        for source in entry.sources:
             counts = [len(self.in_slice(name, slice_, source)) for slice_ in slices]
             uses = self.uses[name, source]
             if self.is_by_number(stage):
                 rank = ranker(self.config, stage)
-                found = planner.sliced_by_rank(uses, counts, self.bins(name, source), rank)
+                sliced = planner.sliced_by_rank(uses, counts, self.bins(name, source), rank)
             else:
-                found = planner.sliced(uses, counts)
-            for slice_, some in zip(slices, found, strict=True):
-                by_slice[slice_] += [replace(use, slice=slice_[1]) for use in some]
-        shards: dict[tuple[str, int], list[assembly.Document]] = {(name, n): [] for n in range(entry["shards"])}
-        for (shard, number), some in sorted(by_slice.items()):
-            ordered = planner.in_order([some], self.config.seed)
+                sliced = planner.sliced(uses, counts)
+            for slice_, in_slice in zip(slices, sliced, strict=True):
+                by_slice[slice_] += [replace(use, slice=slice_[1]) for use in in_slice]
+        shards: dict[tuple[str, int], list[assembly.Document]] = {(name, n): [] for n in range(entry.shards)}
+        for (shard, number), in_slice in sorted(by_slice.items()):
+            ordered = planner.in_order([in_slice], self.config.seed)
             shards[name, shard] += [replace(use, slice=number) for use in ordered]
         return shards
 
@@ -353,4 +361,8 @@ def ranker(config: Config, stage: Stage) -> Any:
     order = stage.order
     assert order is not None
     sign = -1 if order.direction == "descending" else 1
-    return lambda one: (sign * one.numbers[order.by], selection.tie(one.shuffle_key), one.shuffle_key)
+    return lambda document: (
+        sign * document.numbers[order.by],
+        selection.tie(document.shuffle_key),
+        document.shuffle_key,
+    )

@@ -1,11 +1,11 @@
-"""Commands of `byline` on a machine that refuses to write: a real limit on the size of files, or no right to write.
+"""Runs commands of `byline` where writing is refused: by a real limit on the size of files, or by permissions.
 
 ```python
 run_refused([["plan", "r.yaml"], ["build", "r.yaml"]], largest=4096)   # no file of more bytes ("File too large")
-run_refused([["plan", "r.yaml"]], is_user=True)                        # root is held to permissions, too
+run_refused([["plan", "r.yaml"]], is_user=True)                        # permissions apply to root, too
 ```
 
-A full disk differs from the limit in its message alone, and needs no mount.
+A full disk differs from the limit only in its message, and a limit needs no mount.
 """
 
 import json
@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 120.0
-# Root writes where nobody may, by a capability; what is started without it in its bounding set never gets it.
+# Root may write anywhere because of a capability; a process started without it in its bounding set never gets it.
 _DROP = """
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -49,7 +49,7 @@ for words in json.loads(sys.argv[2]):
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command came to."""
+    """How a command ended: its exit status and its output."""
 
     status: int
     out: str
@@ -59,9 +59,9 @@ class Ended:
 def run_refused(
     commands: Sequence[Sequence[str | Path]], *, largest: int | None = None, is_user: bool = False
 ) -> list[Ended]:
-    """Runs commands one after another in one process of their own; standard error is without empty lines."""
+    """Runs commands in order, all in one new process; returns their output without empty lines."""
     words = ["-c", _COMMANDS, json.dumps(largest), json.dumps([list(map(str, command)) for command in commands])]
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, *(["-c", _DROP] if is_user else []), *words],
         cwd=ROOT,
         capture_output=True,
@@ -69,25 +69,25 @@ def run_refused(
         timeout=LIMIT_SECONDS,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    parts = [_parts(text) for text in (done.stdout, done.stderr)]
+    assert completed.returncode == 0, completed.stderr
+    parts = [_parts(text) for text in (completed.stdout, completed.stderr)]
     return [Ended(status, out, err) for (status, out), (_, err) in zip(*parts, strict=True)]
 
 
 def _parts(text: str) -> list[tuple[int, str]]:
-    found, before = [], ""
+    outputs, before = [], ""
     for line in text.splitlines():
         if line.startswith("===== "):
-            found.append((int(line.split()[1]), before))
+            outputs.append((int(line.split()[1]), before))
             before = ""
         elif line:
             before += line + "\n"
-    return found
+    return outputs
 
 
 @contextmanager
 def limited(largest: int) -> Iterator[None]:
-    """No file of this process gets more bytes, in the block."""
+    """Limits the size of files that this process writes in the block, in bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, before[1]))
     try:
@@ -98,7 +98,7 @@ def limited(largest: int) -> Iterator[None]:
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """Nobody without special rights may write below a folder, in the block."""
+    """Makes a folder and all below it read-only in the block, except for privileged processes."""
     below = [folder, *folder.rglob("*")]
     modes = [path.stat().st_mode for path in below]
     for path in below:

@@ -1,8 +1,8 @@
-"""Writes a tiny, valid build by hand, for tests of what reads one.
+"""Writes a tiny, valid build by hand, for tests of code that reads one.
 
 ```python
 write_build(tmp_path, {"conditioned": [[row, row], [row]], "cooldown": [[row]]}, length=8)   # two shards, and one
-write_build(..., branches={"cooldown-50": ("conditioned", 1)})   # this one is a branch, behind shard 0 of conditioned
+write_build(..., branches={"cooldown-50": ("conditioned", 1)})   # this one is a branch, after shard 0 of conditioned
 ```
 """
 
@@ -50,7 +50,7 @@ class PackedRow:
 
 
 def numbered_row(number: int, length: int) -> PackedRow:
-    """A row that tells its number: ids count up from it, one masked token, one document and one position of padding."""
+    """A row that shows its number: ids that count up from it, one masked token, one document, one padding position."""
     ids = [(number * 7 + i) % 1000 for i in range(length - 1)] + [1]
     mask = [0] + [1] * (length - 2) + [0]
     return PackedRow(ids, mask, [length - 1, 1], [(1 << 32) + number % 20, -1], [number, 0])
@@ -81,7 +81,7 @@ def write_build(
     tokenizer: Mapping[str, Any] = TOKENIZER,
     branches: Mapping[str, tuple[str, int]] = MappingProxyType({}),
 ) -> None:
-    """Writes shards, `inputs.arrow` and, last, the manifest; a branch leaves (phase, behind so many shards)."""
+    """Writes shards, `inputs.arrow` and, last, the manifest; `branches` are name -> (phase, shards before it)."""
     templates = {phase["name"]: phase["condition"] and phase["condition"]["template"] for phase in config["phases"]}
     entries = []
     for name, shards in phases.items():
@@ -104,9 +104,9 @@ def write_build(
                 "counts": {},
             }
             written.append(_write_shard(directory, path, rows, shard_schema(length, ids, metadata), rows_per_batch))
-        rows_of, loss_tokens = sum(entry.rows for entry in written), sum(entry.loss_tokens for entry in written)
+        phase_rows, loss_tokens = sum(entry.rows for entry in written), sum(entry.loss_tokens for entry in written)
         template, branch = templates.get(name), _branch_of(name, branches)
-        entry = PhaseEntry(name, template, rows_of, rows_of * length, loss_tokens, {}, written, branch=branch)
+        entry = PhaseEntry(name, template, phase_rows, phase_rows * length, loss_tokens, {}, written, branch=branch)
         entries.append(entry)
     write_inputs(directory, inputs)
     manifest = {
@@ -128,9 +128,9 @@ def write_build(
 def _branch_of(name: str, branches: Mapping[str, tuple[str, int]]) -> dict[str, Any] | None:
     if name not in branches:
         return None
-    of, _, at = name.rpartition("-")
+    base, _, percent = name.rpartition("-")
     phase, shards = branches[name]
-    return {"of": of, "at": int(at) / 100, "phase": phase, "shards": shards}
+    return {"of": base, "at": int(percent) / 100, "phase": phase, "shards": shards}
 
 
 def write_inputs(directory: Path, inputs: Sequence[tuple[str, str, int]]) -> None:
@@ -143,7 +143,7 @@ def write_inputs(directory: Path, inputs: Sequence[tuple[str, str, int]]) -> Non
 
 
 def rewrite_metadata(path: Path, **changes: Any) -> None:
-    """Writes a shard again with other metadata."""
+    """Rewrites a shard with other metadata."""
     with pa.ipc.open_file(str(path)) as reader:
         batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
         schema = reader.schema
@@ -170,5 +170,5 @@ def _write_shard(
 
 
 def ids_in_a_process(shards: Sequence[Mapping[str, Any]], queue: Any) -> None:
-    """What a worker process of a test does: puts the ids of all its rows into a queue."""
+    """The work of a test's worker process: puts the ids of all its rows into a queue."""
     queue.put([row["input_ids"].tolist() for row in shards])

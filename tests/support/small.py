@@ -1,4 +1,4 @@
-"""Small tokenizers, corpora, token stores and builds for tests; everything is made when it is asked for.
+"""Small tokenizers, corpora, token stores and builds for tests; everything is made on demand.
 
 ```python
 file = tokenizer_file(tmp_path)                     # byte-level BPE, 400 tokens, <|endoftext|> and <|padding|> special
@@ -29,7 +29,7 @@ from byline.schemas import documents
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.ledger import DrawCounts
-from byline.schemas.plan import Plan
+from byline.schemas.plan import FieldValues, Plan
 from byline.schemas.predicates import Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition
 from byline.schemas.store import RunInfo
@@ -56,18 +56,18 @@ _SENTENCES = (
 @lru_cache(maxsize=1)
 def tokenizer_json() -> str:
     """A byte-level BPE tokenizer: `<|endoftext|>` and `<|padding|>` are special, a run of four spaces is added."""
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY - 1,
         special_tokens=[BOS, PAD],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    made.train_from_iterator(_SENTENCES, trainer)
-    made.add_tokens([AddedToken("    ", normalized=False)])
-    return made.to_str()
+    tokenizer.train_from_iterator(_SENTENCES, trainer)
+    tokenizer.add_tokens([AddedToken("    ", normalized=False)])
+    return tokenizer.to_str()
 
 
 def tokenizer_file(folder: Path) -> str:
@@ -104,14 +104,14 @@ def small_config(folder: Path, **changes: Any) -> Config:
 
 @dataclass(frozen=True)
 class StoredRow:
-    """What a test says of a document in the token store; `row` is its number in the file.
+    """A document for a test's token store; `row` is its number in the file.
 
     Attributes:
-        license, year, ratio: kept fields, of string, int and float.
+        license, year, ratio: kept fields, of types string, int and float.
         quality: a score.
         topic: a label.
-        masked: ranges (start, end) of its tokens whose loss does not count; None for all documents of a source that has
-            no loss spans.
+        masked: ranges (start, end) of its tokens that do not count in the loss; None for all documents of a source
+            without loss spans.
     """
 
     row: int
@@ -161,7 +161,7 @@ def tokenized_batch(
 def write_run_of(
     folder: Path, source: str, path: str, file_number: int, rows: Sequence[StoredRow], **settings: Any
 ) -> tuple[str, list[assembly.Document]]:
-    """Writes one run; returns its path, and its documents as the reference knows them."""
+    """Writes one run; returns its path, and its documents for the reference."""
     uri = write_run(tokenized_batch(source, path, rows, **settings), FINGERPRINT, str(folder))
     return uri, [_as_reference(source, path, file_number, row) for row in rows]
 
@@ -216,9 +216,9 @@ def write_store(folder: Path, files: Mapping[tuple[str, str], Sequence[StoredRow
     numbers = hashing.file_numbers(files)
     runs, documents = [], []
     for (source, path), rows in files.items():
-        uri, some = write_run_of(folder / "store" / source, source, path, numbers[source, path], rows)
+        uri, in_run = write_run_of(folder / "store" / source, source, path, numbers[source, path], rows)
         runs.append(read_run_info(uri))
-        documents += some
+        documents += in_run
     return SmallStore(runs, [numbers[file] for file in files], documents)
 
 
@@ -229,7 +229,7 @@ def plan_of(config: Config, store: SmallStore) -> Plan:
 
 
 def local_scan(uris: Sequence[str]) -> Callable[[RunCounter], pa.RecordBatch]:
-    """Passes over runs without Beam, for `make_plan`."""
+    """Scans runs without Beam, for `make_plan`."""
     return lambda counter: counter.merge([counter.count(uri) for uri in uris])
 
 
@@ -252,19 +252,9 @@ def _ascending_key(number: float, kind: str, bits: int) -> int:
     if kind == "int":
         return int(number) + 2**63
     code = "f" if kind == "float32" else "d"
-    # -0.0 + 0.0 is 0.0. A float's bits ascend with it; those of negative ones descend.
-    found = int.from_bytes(struct.pack(f">{code}", number + 0.0), "big")
-    return 2**bits - 1 - found if found >> (bits - 1) else found + 2 ** (bits - 1)
-
-
-def predicate_header(conjunctions: Iterable[Sequence[Predicate]]) -> dict[str, Any]:
-    """The header of a plan whose column `predicates` numbers these lists."""
-    predicates: list[dict[str, Any]] = []
-    numbers = []
-    for conjunction in conjunctions:
-        numbers.append(list(range(len(predicates), len(predicates) + len(conjunction))))
-        predicates += [predicate.to_json() for predicate in conjunction]
-    return {"predicates": predicates, "conjunctions": numbers}
+    # -0.0 + 0.0 is 0.0. A positive float's bits ascend with it, a negative one's descend.
+    pattern = int.from_bytes(struct.pack(f">{code}", number + 0.0), "big")
+    return 2**bits - 1 - pattern if pattern >> (bits - 1) else pattern + 2 ** (bits - 1)
 
 
 def slow_predicates(predicates: Sequence[Predicate]) -> tuple[assembly.Predicate, ...]:
@@ -276,7 +266,7 @@ def _in_list(item: ValueList) -> assembly.Predicate:
     listed = set(item.values)
 
     def holds(document: assembly.Document) -> bool:
-        # No value is in no list.
+        # A missing value is in no list.
         return (document.fields.get(item.field) in listed) == item.is_allowed
 
     return holds
@@ -296,13 +286,13 @@ def _in_ranks(item: RankRange) -> assembly.Predicate:
 
 
 def drawn_by(plan: Plan, documents: Iterable[assembly.Document]) -> dict[tuple[str, int], list[assembly.Document]]:
-    """The documents of each shard, as the plan's rows say."""
+    """The documents of each shard, according to the plan's rows."""
     documents = list(documents)
     predicates = [slow_predicates(entry) for entry in plan.predicates]
     rows: dict[tuple[str, int], list[assembly.PlanRow]] = {(phase, shard): [] for phase, shard, _ in plan.shards()}
     for row in plan.table.to_pylist():
         rows[row["phase"], row["shard"]].append(reference_row(row, predicates))
-    return {shard: assembly.draw(documents, some) for shard, some in rows.items()}
+    return {shard: assembly.draw(documents, shard_rows) for shard, shard_rows in rows.items()}
 
 
 def reference_row(row: Mapping[str, Any], predicates: Sequence[tuple[assembly.Predicate, ...]]) -> assembly.PlanRow:
@@ -313,13 +303,13 @@ def reference_row(row: Mapping[str, Any], predicates: Sequence[tuple[assembly.Pr
 
 def reference_condition(
     condition: Condition | None,
-    values: Mapping[str, Any] | None = None,
+    values: FieldValues | None = None,
     ids: Mapping[str, int] | None = None,
 ) -> layout.Condition | None:
     """A condition for the reference.
 
     Args:
-        values: what `top` and `bins` came to, as the plan's header has it.
+        values: what `top` and `bins` resolved to.
         ids: name -> id of the tokens that `begin` and `end` name.
     """
     if condition is None:
@@ -333,8 +323,8 @@ def reference_condition(
         begin=begin,
         end=end,
         empty=condition.empty,
-        top={name: frozenset(kept) for name, kept in (values or {}).get("top", {}).items()},
-        bins=(values or {}).get("bins", {}),
+        top={} if values is None else values.kept,
+        bins={} if values is None else values.bins,
     )
 
 
@@ -346,29 +336,28 @@ def reference_shard(
     Args:
         name: the shard's phase, or branch at one point.
         drawn: the shard's documents.
-        tokenizer: as `layout.load_tokenizer` gives it.
+        tokenizer: from `layout.load_tokenizer`.
     """
-    stage = next(stage for stage in plan.header["phases"] if stage["name"] == name)
-    ids = plan.header["tokenizer"]
-    condition = None if stage["condition"] is None else Condition.model_validate(stage["condition"])
-    names = {**tokenizer.get_vocab(), **ids["added"]}
+    stage = next(stage for stage in plan.header.stages if stage.name == name)
+    ids = plan.header.tokenizer
+    names = {**tokenizer.get_vocab(), **ids.added}
     return assembly.assemble_shard(
         drawn,
         seed=config.seed,
         length=config.sequence.length,
-        policy=stage["packing"],
-        condition=reference_condition(condition, stage["values"], names),
+        policy=stage.packing,
+        condition=reference_condition(stage.condition, stage.values, names),
         tokenizer=tokenizer,
-        bos_id=ids["bos_id"],
-        eos_id=ids["eos_id"],
-        pad_id=ids["pad_id"],
+        bos_id=ids.bos_id,
+        eos_id=ids.eos_id,
+        pad_id=ids.pad_id,
     )
 
 
 def reference_shards(
     plan: Plan, config: Config, documents: Iterable[assembly.Document]
 ) -> dict[tuple[str, int], assembly.Shard]:
-    """Every shard of a plan, those of branches as well, made by the reference."""
+    """Every shard of a plan, including those of branches, made by the reference."""
     return {
         (name, shard): reference_shard(config, plan, name, drawn, reference_tokenizer())
         for (name, shard), drawn in drawn_by(plan, documents).items()

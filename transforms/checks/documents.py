@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, InputFile
+from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.corpora.metadata import extract_metadata
 from byline.transforms.corpora.reading import read_batches
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_keys
@@ -32,7 +33,7 @@ from byline.transforms.formatters.formatting import format_batch
 from byline.transforms.formatters.opening import open_formatters
 from byline.transforms.scores.scoring import Scorer, score_batch
 from byline.transforms.shards.assembling import PlannedPhase
-from byline.transforms.tokens.text_tokenizer import TextTokenizer, TokenizerInfo
+from byline.transforms.tokens.text_tokenizer import TextTokenizer
 
 # Files read at the same time; each holds a batch of 64 MiB of text.
 _FILES_AT_ONCE = min(4, os.cpu_count() or 1)

@@ -11,7 +11,7 @@ raw corpus   sampled documents, token by token, tokenized by `tokenizers`       
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -19,22 +19,23 @@ from byline.errors import BylineError
 from byline.reader import INPUTS_NAME
 from byline.schemas.documents import InputFile
 from byline.schemas.inputs import input_table
+from byline.schemas.ledger import Ledger, SourceLedger
 from byline.template import Template
 from byline.transforms.checks.builds import Build
 from byline.transforms.checks.disjoint import check_disjoint
 from byline.transforms.checks.documents import DocumentChecker, SegmentSample
-from byline.transforms.checks.ledger import check_phase, check_sources, source_totals
+from byline.transforms.checks.ledger import check_phase, check_sources
 from byline.transforms.checks.plan import check_drawn
 from byline.transforms.checks.reports import ShardReport, read_documents
 from byline.transforms.checks.shards import CheckJob
 from byline.transforms.checks.shuffle_keys import check_ranges
 from byline.transforms.corpora.listing import list_inputs
-from byline.transforms.plans.planning import inputs_sha256
+from byline.transforms.plans.plan_header import inputs_sha256
 from byline.transforms.scores.scoring import open_scorer
 from byline.transforms.shards.assembling import planned_phases
 from byline.transforms.store import store_index
 from byline.transforms.store.state import StoreState, read_state
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def open_store(build: Build) -> ComparedStore:
         state = read_state(build.config, reads_input=False)
     except BylineError as error:
         return ComparedStore(None, f"not compared: {error}")
-    if inputs_sha256(state.runs) != build.plan.header["inputs"]:
+    if inputs_sha256(state.runs) != build.plan.header.inputs:
         return ComparedStore(None, f"not compared: {build.config.store} has other runs than the build was planned with")
     problems = _check_totals(build, state)
     return ComparedStore(None if problems else state, None, problems)
@@ -92,21 +93,19 @@ def _check_totals(build: Build, state: StoreState) -> list[str]:
     names = list(zip(listed["source"].to_pylist(), listed["path"].to_pylist(), strict=True))
     if names != build.inputs.names or not np.array_equal(listed["rows"].to_numpy(), build.rows):
         problems.append(f"{INPUTS_NAME}: it does not list the input files of the token store")
-    for source, said in build.manifest.ledger["sources"].items():
-        found = source_totals([run for run in state.runs if run.source == source])
-        for what, value in found.items():
-            if said[what] != value:
-                problems.append(f"ledger, source {source}: {what} {said[what]}, the token store has {value}")
+    for source, said in Ledger.from_json(build.manifest.ledger).sources.items():
+        stored = SourceLedger.of([run for run in state.runs if run.source == source], said.used, said.unused)
+        in_ledger = asdict(said)
+        for what, value in asdict(stored).items():
+            if in_ledger[what] != value:
+                problems.append(f"ledger, source {source}: {what} {in_ledger[what]}, the token store has {value}")
     return problems
 
 
 def sample_threshold(build: Build, documents: int) -> int:
     """How many of 2^32 segments are about this number of documents."""
-    segments = sum(
-        counts["documents"]
-        for phase in build.manifest.ledger["phases"].values()
-        for counts in phase["sources"].values()
-    )
+    phases = Ledger.from_json(build.manifest.ledger).phases.values()
+    segments = sum(counts.documents for phase in phases for counts in phase.sources.values())
     return min(2**32, documents * 2**32 // max(segments, 1))
 
 
@@ -219,5 +218,5 @@ def _document_checker(build: Build, files: list[InputFile | None]) -> DocumentCh
         for name, classifier in config.classifiers.items()
         if used & {name, f"{name}_score"}
     ]
-    info = TokenizerInfo(**build.plan.header["tokenizer"])
+    info = build.plan.header.tokenizer
     return DocumentChecker(config, planned_phases(build.plan), info, tokenizer, files, scorers)

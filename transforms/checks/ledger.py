@@ -8,7 +8,7 @@ rows     positions, loss tokens, documents, conditioned ones by source = the led
 shards   the counts that each says of itself, summed                  = the ledger's
 ```
 
-Documents of a source that makes or formatters its texts may mask tokens of their own, so of it no fewer positions than
+Documents of a source that makes or formats its texts may mask tokens of their own, so of it no fewer positions than
 these are masked; and without BOS, which is masked with a prefix alone, no more than those whose first position is
 masked are conditioned.
 """
@@ -21,12 +21,10 @@ import numpy as np
 
 from byline.manifest import Manifest, PhaseEntry
 from byline.schemas.config import Config
-from byline.schemas.ledger import DrawCounts
+from byline.schemas.ledger import Amount, DrawCounts, Ledger, PhaseLedger
 from byline.schemas.recipe import Condition
-from byline.schemas.store import RunInfo
 from byline.transforms.checks.plan import condition_of, sources_masking_own
 from byline.transforms.checks.reports import ShardCounts, SourceCounts
-from byline.transforms.filters.tables import drop_reasons_of
 from byline.transforms.packing import policy_of
 
 _PAIR = {"documents": int, "tokens": int}
@@ -62,17 +60,17 @@ _SHARD = {"path": str, "rows": int, "loss_tokens": int, "bytes": int, "sha256": 
 
 def misfits(manifest: Manifest) -> list[str]:
     """What is missing in the manifest or of another type, so that nothing else can be checked."""
-    found = list(_misfits(vars(manifest), _MANIFEST))
-    for number, phase in enumerate([] if found else manifest.phases):
+    problems = list(_misfits(vars(manifest), _MANIFEST))
+    for number, phase in enumerate([] if problems else manifest.phases):
         where = f"phases.{number}"
-        found += _misfits(vars(phase), _PHASE, where)
+        problems += _misfits(vars(phase), _PHASE, where)
         if phase.branch is not None:
-            found += _misfits(phase.branch, _BRANCH, f"{where}.branch")
+            problems += _misfits(phase.branch, _BRANCH, f"{where}.branch")
         for index, shard in enumerate(phase.shards):
-            found += _misfits(vars(shard), _SHARD, f"{where}.shards.{index}")
+            problems += _misfits(vars(shard), _SHARD, f"{where}.shards.{index}")
         if phase.name not in manifest.ledger["phases"]:
-            found.append(f"ledger.phases: no key {phase.name!r}")
-    return [f"manifest.json: {misfit}" for misfit in found]
+            problems.append(f"ledger.phases: no key {phase.name!r}")
+    return [f"manifest.json: {misfit}" for misfit in problems]
 
 
 def shard_misfits(said: dict[str, Any]) -> list[str]:
@@ -111,60 +109,27 @@ def check_sources(
     problems = []
     if manifest.inputs != len(names):
         problems.append(f"inputs.arrow has {len(names):,} input files, the manifest says {manifest.inputs:,}")
-    drawn = _drawn(manifest)
+    ledger = Ledger.from_json(manifest.ledger)
     owners = np.array([source for source, _ in names], object)
-    for name, source in manifest.ledger["sources"].items():
-        read, kept, used, unused = source["read"], source["kept"], source["used"], source["unused"].values()
+    for name, source in ledger.sources.items():
+        unused = sum(source.unused.values(), Amount())
         sums = [
-            ("documents read", read["documents"], kept["documents"] + sum(source["dropped"].values())),
-            ("documents kept", kept["documents"], used["documents"] + sum(u["documents"] for u in unused)),
-            ("tokens kept", kept["tokens"], used["tokens"] + sum(u["tokens"] for u in unused)),
+            ("documents read", source.read.documents, source.kept.documents + sum(source.dropped.values())),
+            ("documents kept", source.kept.documents, source.used.documents + unused.documents),
+            ("tokens kept", source.kept.tokens, source.used.tokens + unused.tokens),
         ]
         for what, said, counted in sums:
             if said != counted:
                 problems.append(f"ledger, source {name}: {said:,} {what}, its lines sum to {counted:,}")
-        reasons = drop_reasons_of(config, name)
-        problems += [
-            f"ledger, source {name}: documents dropped for {reason!r}, a reason that none of its rules gives"
-            for reason in source["dropped"]
-            if not reasons.accepts(reason)
-        ]
         records = int(input_rows[owners == name].sum())
-        if read["documents"] != records:
+        if source.read.documents != records:
             problems.append(
-                f"ledger, source {name}: {read['documents']:,} documents read, inputs.arrow has {records:,} records"
+                f"ledger, source {name}: {source.read.documents:,} documents read, inputs.arrow has {records:,} records"
             )
-        if used["documents"] > drawn.get(name, 0):
-            problems.append(
-                f"ledger, source {name}: {used['documents']:,} documents used, {drawn.get(name, 0):,} drawn"
-            )
+        drawn = sum(phase.of(name).documents for phase in ledger.phases.values())
+        if source.used.documents > drawn:
+            problems.append(f"ledger, source {name}: {source.used.documents:,} documents used, {drawn:,} drawn")
     return problems
-
-
-def source_totals(runs: list[RunInfo]) -> dict[str, Any]:
-    """What the runs of one source give for its lines in the ledger."""
-    dropped: dict[str, int] = {}
-    for run in runs:
-        for reason, count in run.dropped.items():
-            dropped[reason] = dropped.get(reason, 0) + count
-    return {
-        "read": {"documents": sum(run.rows_read for run in runs), "bytes": sum(run.bytes_read for run in runs)},
-        "dropped": dropped,
-        "kept": {
-            "documents": sum(run.rows for run in runs),
-            "tokens": sum(run.tokens for run in runs),
-            "bytes": sum(run.text_bytes for run in runs),
-        },
-        "special_text": sum(run.special_text for run in runs),
-    }
-
-
-def _drawn(manifest: Manifest) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for phase in manifest.ledger["phases"].values():
-        for name, counts in phase["sources"].items():
-            total[name] = total.get(name, 0) + counts["documents"]
-    return total
 
 
 def check_phase(
@@ -172,7 +137,7 @@ def check_phase(
     config: Config,
     phase: PhaseEntry,
     shards: list[ShardCounts],
-    said: list[dict[str, Any]],
+    said: list[PhaseLedger],
 ) -> list[str]:
     """The lines of one phase against its rows.
 
@@ -183,48 +148,42 @@ def check_phase(
         shards: what was counted in its shards.
         said: what its shards say of their contents.
     """
-    ledger = manifest.ledger["phases"][phase.name]
+    ledger = Ledger.from_json(manifest.ledger).phases[phase.name]
     where = f"ledger, phase {phase.name}"
     problems = _check_sums(manifest, phase, shards, ledger)
     problems += [f"{where}: {problem}" for problem in _check_said(ledger, said)]
     masking = sources_masking_own(config)
-    for name in sorted({*ledger["sources"], *phase.mixture}):
-        counted = DrawCounts(**ledger["sources"].get(name, {}))
-        found = _found(shards, name)
+    for name in sorted({*ledger.sources, *phase.mixture}):
+        counted = ledger.of(name)
         rules = _SourceRules(manifest, phase, condition_of(config, phase), name in masking)
-        lines = [*_check_draws(counted, rules), *_check_counted(counted, found, rules)]
+        lines = [*_check_draws(counted, rules), *_check_counted(counted, _in_rows(shards, name), rules)]
         problems += [f"{where}, source {name}: {line}" for line in lines]
     return problems + [f"{where}, {line}" for line in _check_achieved(phase, shards)]
 
 
-def _found(shards: list[ShardCounts], source: str) -> SourceCounts:
+def _in_rows(shards: list[ShardCounts], source: str) -> SourceCounts:
     """What the rows of a phase have of a source."""
-    mine = [shard.sources[source] for shard in shards if source in shard.sources]
-    return SourceCounts(*(sum(getattr(some, what) for some in mine) for what in SourceCounts.__dataclass_fields__))
+    counts = [shard.sources[source] for shard in shards if source in shard.sources]
+    return SourceCounts(*(sum(vars(count)[what] for count in counts) for what in SourceCounts.__dataclass_fields__))
 
 
 def _check_achieved(phase: PhaseEntry, shards: list[ShardCounts]) -> Iterator[str]:
     positions = sum(source.positions for shard in shards for source in shard.sources.values())
     for name, shares in phase.mixture.items():
-        share = _found(shards, name).positions / max(positions, 1)
+        share = _in_rows(shards, name).positions / max(positions, 1)
         if abs(shares["achieved"] - share) > 1e-9:
             yield f"source {name}: the manifest's achieved share is {shares['achieved']}, that of the shards {share}"
 
 
-def _check_said(ledger: dict[str, Any], said: list[dict[str, Any]]) -> Iterator[str]:
-    total: dict[str, DrawCounts] = {}
-    padding = 0
-    for shard in said:
-        padding += shard["padding"]
-        for name, counts in shard["counts"].items():
-            total.setdefault(name, DrawCounts()).add(DrawCounts(**counts))
-    if padding != ledger["padding"]:
-        yield f"{ledger['padding']:,} padding, the shards say {padding:,}"
-    for name in sorted({*total, *ledger["sources"]}):
-        mine, theirs = ledger["sources"].get(name, {}), total.get(name, DrawCounts()).to_json()
-        for key, value in theirs.items():
-            if mine.get(key) != value:
-                yield f"source {name}: {key} {mine.get(key)}, the shards say {value}"
+def _check_said(ledger: PhaseLedger, said: list[PhaseLedger]) -> Iterator[str]:
+    total = sum(said, PhaseLedger())
+    if total.padding != ledger.padding:
+        yield f"{ledger.padding:,} padding, the shards say {total.padding:,}"
+    for name in sorted({*total.sources, *ledger.sources}):
+        in_ledger, in_shards = vars(ledger.of(name)), vars(total.of(name))
+        for key, value in in_shards.items():
+            if in_ledger[key] != value:
+                yield f"source {name}: {key} {in_ledger[key]}, the shards say {value}"
 
 
 @dataclass(frozen=True)
@@ -269,36 +228,36 @@ def _check_draws(counted: DrawCounts, rules: _SourceRules) -> Iterator[str]:
         yield f"{masked:,} masked positions, its prefixes and their BOS are {due:,}"
 
 
-def _check_counted(counted: DrawCounts, found: SourceCounts, rules: _SourceRules) -> Iterator[str]:
+def _check_counted(counted: DrawCounts, in_rows: SourceCounts, rules: _SourceRules) -> Iterator[str]:
     """The lines of one source against the rows."""
     lines = [
-        ("positions", counted.positions, found.positions),
-        ("loss tokens", counted.loss_tokens, found.loss_tokens),
-        ("documents", counted.documents, found.drawn),
+        ("positions", counted.positions, in_rows.positions),
+        ("loss tokens", counted.loss_tokens, in_rows.loss_tokens),
+        ("documents", counted.documents, in_rows.drawn),
     ]
     if rules.condition is None or rules.condition.position == "before":
         conditioned = counted.conditioned
         if rules.masks_own and not rules.has_bos:
             # The first position of a document may be a token of its own that it masks.
-            conditioned = max(conditioned, found.conditioned)
-        lines.append(("conditioned documents", conditioned, found.conditioned))
+            conditioned = max(conditioned, in_rows.conditioned)
+        lines.append(("conditioned documents", conditioned, in_rows.conditioned))
     for what, said, rows in lines:
         if said != rows:
             yield f"{said:,} {what}, the shards have {rows:,}"
 
 
-def _check_sums(manifest: Manifest, phase: PhaseEntry, shards: list[ShardCounts], ledger: dict[str, Any]) -> list[str]:
+def _check_sums(manifest: Manifest, phase: PhaseEntry, shards: list[ShardCounts], ledger: PhaseLedger) -> list[str]:
     rows = sum(shard.rows for shard in shards)
-    documents = sum(counts["positions"] for counts in ledger["sources"].values())
+    positions = sum(counts.positions for counts in ledger.sources.values())
     sums = [
         ("rows", phase.rows, rows),
         ("tokens", phase.tokens, rows * manifest.sequence_length),
         ("loss tokens", phase.loss_tokens, sum(shard.loss_tokens for shard in shards)),
-        ("padding", ledger["padding"], sum(shard.padding for shard in shards)),
-        ("positions and padding", documents + ledger["padding"], rows * manifest.sequence_length),
+        ("padding", ledger.padding, sum(shard.padding for shard in shards)),
+        ("positions and padding", positions + ledger.padding, rows * manifest.sequence_length),
     ]
     return [
-        f"phase {phase.name}: the manifest says {said:,} {what}, the shards have {found:,}"
-        for what, said, found in sums
-        if said != found
+        f"phase {phase.name}: the manifest says {said:,} {what}, the shards have {counted:,}"
+        for what, said, counted in sums
+        if said != counted
     ]

@@ -3,16 +3,21 @@
 ```
 manifest.json   phases: conditioned, cooldown, cooldown-25 (branch: of cooldown, at 0.25)    ledger: drawn, used, unused
 its config      phases: conditioned, cooldown               branches: cooldown at [0.25, 0.5]
-plan.arrow      header["phases"]: conditioned, cooldown, cooldown-25, cooldown-50      <- cooldown-50 is missing above
+plan.arrow      its stages: conditioned, cooldown, cooldown-25, cooldown-50      <- cooldown-50 is missing above
 ```
 """
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from byline.manifest import Manifest, PhaseEntry
 from byline.schemas.config import Config
-from byline.schemas.plan import Plan, shard_path
-from byline.schemas.recipe import Branch, Condition, Stage
+from byline.schemas.ledger import Amount, Ledger
+from byline.schemas.mixtures import Mixture
+from byline.schemas.orders import Order
+from byline.schemas.plan import Plan, PlannedStage, shard_path
+from byline.schemas.recipe import Branch, Condition, Selection, Stage
 
 
 def condition_of(config: Config, phase: PhaseEntry) -> Condition | None:
@@ -34,24 +39,23 @@ def sources_masking_own(config: Config) -> set[str]:
 
 def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
     """Whether manifest, configuration and plan are of one build; if not, nothing else can be checked."""
-    header, settings = plan.header, config.model_dump(mode="json")
-    planned, phases = header["phases"], manifest.phases
-    templates = [entry["condition"] and entry["condition"]["template"] for entry in planned]
-    pairs = [
-        ("seed", settings["seed"], header["seed"]),
-        ("sequence", settings["sequence"], header["sequence"]),
-        ("shard", settings["shard"], header["shard"]),
-        ("phases", _configured(config), _by_name([_followed(entry) for entry in planned])),
-        ("tokenizer", tokenizer_of(manifest), header["tokenizer"]),
+    header, phases, stages = plan.header, manifest.phases, plan.header.stages
+    branches = [None if stage.branch is None else stage.branch.to_json() for stage in stages]
+    pairs: list[tuple[str, Any, Any]] = [
+        ("seed", config.seed, header.seed),
+        ("sequence", config.sequence, header.sequence),
+        ("shard", config.shard, header.shard),
+        ("phases", _configured(config), _by_name(map(_Followed.of, stages))),
+        ("tokenizer", tokenizer_of(manifest), header.tokenizer.to_json()),
         ("markers", sorted(manifest.tokenizer["markers"]), config.marker_names),
-        ("sequence_length", manifest.sequence_length, header["sequence"]["length"]),
-        ("ids", manifest.ids, header["shard"]["ids"]),
-        ("phases", [phase.name for phase in phases], [entry["name"] for entry in planned]),
-        ("branches", [phase.branch for phase in phases], [entry["branch"] for entry in planned]),
+        ("sequence_length", manifest.sequence_length, header.sequence.length),
+        ("ids", manifest.ids, header.shard.ids),
+        ("phases", [phase.name for phase in phases], [stage.name for stage in stages]),
+        ("branches", [phase.branch for phase in phases], branches),
         ("shards", [shard.path for phase in phases for shard in phase.shards], _paths(plan)),
-        ("templates", [phase.template for phase in phases], templates),
-        ("packings", [phase.packing for phase in phases], [entry["packing"] for entry in planned]),
-        ("values", [phase.values for phase in phases], [entry["values"] for entry in planned]),
+        ("templates", [phase.template for phase in phases], [stage.template for stage in stages]),
+        ("packings", [phase.packing for phase in phases], [stage.packing for stage in stages]),
+        ("values", [phase.values for phase in phases], [stage.values.to_json() for stage in stages]),
         ("sources of the ledger", sorted(manifest.ledger["sources"]), sorted(config.sources)),
     ]
     return [f"manifest.json: its {what} are not those of plan.arrow" for what, said, due in pairs if said != due]
@@ -61,52 +65,80 @@ def _paths(plan: Plan) -> list[str]:
     return [shard_path(*shard) for shard in plan.shards()]
 
 
-def _by_name(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Followed:
+    """What a planned stage says of the section of the configuration that it follows; `branch` is a branch's name."""
+
+    name: str
+    branch: str | None
+    number: int
+    condition: Condition | None
+    select: list[Selection]
+    order: Order | None
+    mixture: Mixture
+    packing: str
+
+    @classmethod
+    def of(cls, stage: PlannedStage) -> "_Followed":
+        branch = None if stage.branch is None else stage.branch.branch
+        return cls(
+            stage.name,
+            branch,
+            stage.number,
+            stage.condition,
+            stage.select,
+            stage.order,
+            stage.mixture,
+            stage.packing,
+        )
+
+
+def _by_name(stages: Iterable[_Followed]) -> list[_Followed]:
     """Phases as they stand, then branches by name: the plan may have these in another order than the configuration."""
-    main = [entry for entry in entries if entry["of"] is None]
-    return main + sorted((entry for entry in entries if entry["of"] is not None), key=lambda entry: entry["name"])
+    stages = list(stages)
+    branches = [stage for stage in stages if stage.branch is not None]
+    return [stage for stage in stages if stage.branch is None] + sorted(branches, key=lambda stage: stage.name)
 
 
-def _followed(entry: dict[str, Any]) -> dict[str, Any]:
-    """What a phase of the plan's header says of the part of the configuration that it follows."""
-    keys = ("name", "stage", "condition", "select", "order", "mixture", "packing")
-    return {**{key: entry[key] for key in keys}, "of": entry["branch"] and entry["branch"]["of"]}
-
-
-def _configured(config: Config) -> list[dict[str, Any]]:
+def _configured(config: Config) -> list[_Followed]:
     """The same from the configuration."""
-    entries = []
+    configured = []
     for number, stage in enumerate(config.stages):
-        settings = stage.model_dump(mode="json")
-        followed = {key: settings[key] for key in ("condition", "select", "order")} | {
-            "stage": number,
-            "mixture": config.mixture_of(stage).model_dump(mode="json"),
-            "packing": config.packing_of(stage),
-        }
+        followed = _Followed(
+            name=stage.name,
+            branch=None,
+            number=number,
+            condition=stage.condition,
+            select=stage.select,
+            order=stage.order,
+            mixture=config.mixture_of(stage),
+            packing=config.packing_of(stage),
+        )
         if isinstance(stage, Branch):
-            entries += [{**followed, "name": stage.name_at(at), "of": stage.name} for at in stage.at]
+            configured += [replace(followed, name=stage.name_at(at), branch=stage.name) for at in stage.at]
         else:
-            entries.append({**followed, "name": stage.name, "of": None})
-    return _by_name(entries)
+            configured.append(followed)
+    return _by_name(configured)
 
 
 def check_drawn(manifest: Manifest, plan: Plan) -> list[str]:
     """Whether the manifest's shares and documents are those that the plan asked for and drew."""
-    drawn = plan.header["drawn"]
-    nothing = {"documents": 0, "tokens": 0}
-    pairs = []
-    for name, source in manifest.ledger["sources"].items():
-        pairs += [(f"source {name}: used", source["used"], drawn["used"].get(name, nothing))]
-        pairs += [(f"source {name}: unused", source["unused"], drawn["unused"].get(name, {}))]
-    for phase in plan.header["phases"]:
-        where, found = f"phase {phase['name']}", manifest.ledger["phases"][phase["name"]]["sources"]
-        entry = next(entry for entry in manifest.phases if entry.name == phase["name"])
-        requested = {source: share["requested"] for source, share in entry.mixture.items()}
-        due = {source: planned["requested_share"] for source, planned in phase["sources"].items()}
+    drawn, ledger = plan.header.drawn, Ledger.from_json(manifest.ledger)
+    entries = {entry.name: entry for entry in manifest.phases}
+    pairs: list[tuple[str, object, object]] = []
+    for name, source in ledger.sources.items():
+        pairs += [(f"source {name}: used", source.used, drawn.used.get(name, Amount()))]
+        pairs += [(f"source {name}: unused", _shown(source.unused), _shown(drawn.unused.get(name, {})))]
+    for stage in plan.header.stages:
+        where, in_ledger = f"phase {stage.name}", ledger.phases[stage.name]
+        requested = {source: share["requested"] for source, share in entries[stage.name].mixture.items()}
+        due = {source: planned.requested_share for source, planned in stage.sources.items()}
         pairs.append((f"{where}: requested shares", requested, due))
-        draws = drawn["phases"].get(phase["name"], {})
-        for source in sorted({*found, *draws}):
-            counted = {key: found.get(source, nothing)[key] for key in nothing}
-            planned = {key: sum(epoch[key] for epoch in draws.get(source, {}).values()) for key in nothing}
-            pairs.append((f"{where}, source {source}: drawn", counted, planned))
+        for drawn_from in sorted({*in_ledger.sources, *drawn.stages.get(stage.name, {})}):
+            counted, planned = in_ledger.of(drawn_from).drawn, drawn.draws_of(stage.name, drawn_from)
+            pairs.append((f"{where}, source {drawn_from}: drawn", counted, planned))
     return [f"ledger, {what} is {said}, the plan says {due}" for what, said, due in pairs if said != due]
+
+
+def _shown(unused: Mapping[str, Amount]) -> str:
+    return ", ".join(f"{reason}: {amount}" for reason, amount in sorted(unused.items())) or "nothing"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from byline.schemas.ledger import PhaseLedger
 from byline.transforms.checks.documents import SegmentSample
 from byline.transforms.checks.rows import RowCounts
 from byline.transforms.files.storage import open_random, write_file
@@ -63,7 +64,7 @@ class ShardReport:
         path: of the shard, relative to the build's folder.
         counts: of its rows; None if it could not be read.
         is_whole: whether every row is exactly covered by its segments, so that these can be checked one by one.
-        said: what the shard's metadata says about its contents: `counts` by source, and `padding`.
+        said: what the shard's metadata says about its contents.
         problems, row_problems, store_problems: with the file and its metadata, with its rows, and in comparison with
             the token store; one line each.
         samples: some of its segments.
@@ -72,7 +73,7 @@ class ShardReport:
     path: str
     counts: ShardCounts | None
     is_whole: bool
-    said: dict[str, Any]
+    said: PhaseLedger
     problems: list[str]
     row_problems: list[str]
     store_problems: list[str]
@@ -89,6 +90,7 @@ def write_report(report: ShardReport, documents: np.ndarray, uri: str) -> None:
     """
     values: dict[str, Any] = {**vars(report)}
     values["counts"] = None if report.counts is None else asdict(report.counts)
+    values["said"] = asdict(report.said)
     values["samples"] = [
         {**vars(sample), "ids": sample.ids.tolist(), "mask": sample.mask.tolist()} for sample in report.samples
     ]
@@ -118,6 +120,7 @@ def read_report(uri: str) -> ShardReport:
     ]
     return ShardReport(
         counts=None if counts is None else _counts_of(counts),
+        said=PhaseLedger.from_json(values.pop("said")),
         samples=samples,
         **values,
     )

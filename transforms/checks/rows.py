@@ -76,7 +76,7 @@ class RowCounts:
         positions, loss_by_file: int64 [files], positions of documents, and those whose loss counts.
         drawn, conditioned: int64 [files], documents that begin in the shard, and those whose first position is masked.
         documents: int64, the doc ids, each once, sorted.
-        whole: whether every row's segments divide it, so that they can be looked at one by one.
+        whole: whether every row's segments divide it, so that they can be checked one by one.
         problems: one line each.
     """
 
@@ -270,11 +270,11 @@ def _check_mask(rows: _Rows, rules: RowRules, problems: list[str]) -> None:
     if rules.position != "before":
         _tell_rows(problems, rows, masked, "a masked position in a phase that masks only padding")
         return
-    # Masked positions of a document are a head, so none stands behind a trained one of its segment.
-    behind = np.zeros(masked.size, bool)
-    behind[1:] = trained.ravel()[:-1]
-    behind[rows.starts] = False
-    _tell_rows(problems, rows, masked & behind.reshape(masked.shape), "a masked position inside a document")
+    # A document's masked positions come first, so none follows a trained one in its segment.
+    follows_trained = np.zeros(masked.size, bool)
+    follows_trained[1:] = trained.ravel()[:-1]
+    follows_trained[rows.starts] = False
+    _tell_rows(problems, rows, masked & follows_trained.reshape(masked.shape), "a masked position inside a document")
 
 
 def _check_markers(rows: _Rows, rules: RowRules, problems: list[str]) -> None:
@@ -283,7 +283,7 @@ def _check_markers(rows: _Rows, rules: RowRules, problems: list[str]) -> None:
         return
     ids, trained = rows.ids.ravel(), rows.mask.ravel() != 0
     if rules.begin_id is not None and rules.bos_id not in (None, rules.begin_id):
-        # BOS is masked before a prefix alone, and the prefix may be cut off behind it.
+        # BOS is masked only before a prefix, and the prefix may be cut off after it.
         heads = rows.starts[(rows.lengths > 1) & ~rows.is_padding & (rows.doc_offsets == 0)]
         heads = heads[~trained[heads] & (ids[heads] == rules.bos_id)]
         wrong = rows.first + heads[ids[heads + 1] != rules.begin_id] // rules.length
@@ -303,9 +303,9 @@ def _tell_rows(problems: list[str], rows: _Rows, bad: np.ndarray, what: str) -> 
 
 
 def _own_tokens(segments: ShardSegments, begins: np.ndarray, rules: RowRules) -> tuple[np.ndarray, np.ndarray]:
-    """How many of its document's own tokens a segment holds where the document goes on behind it; else one more (EOS).
+    """How many of its document's own tokens a segment holds if the document continues after it; else one more (EOS).
 
-    With a prefix behind the document, its tokens are among them.
+    The tokens of a prefix after the document count as well.
 
     Returns:
         The least and the most, int64 [n]; they differ only where the document may mask tokens of its own.
@@ -327,7 +327,7 @@ def _check_offsets(segments: ShardSegments, begins: np.ndarray, rules: RowRules,
     least, most = (
         np.where(follows >= 0, (segments.offset + own)[follows], 0) for own in _own_tokens(segments, begins, rules)
     )
-    # The tokens of a prefix behind the document are no tokens of its own, so the offset may stay behind them.
+    # The tokens of a prefix after the document are not its own, so the offset may be smaller.
     wrong = (segments.offset > most) | ((segments.offset < least) & (rules.position != "after"))
     if rules.repeats:
         wrong &= segments.offset != 0

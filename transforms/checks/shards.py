@@ -24,6 +24,7 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
+from byline.schemas.ledger import PhaseLedger
 from byline.shards import shard_metadata, shard_schema
 from byline.transforms.checks.builds import Build, open_build
 from byline.transforms.checks.documents import SegmentSample, sample_segments
@@ -38,7 +39,6 @@ from byline.transforms.files.storage import exists, join, open_random
 from byline.transforms.packing import policy_of
 from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, PlannedPhase, planned_phases, shard_batches
 from byline.transforms.shards.gathering import RunIndex
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo
 
 _BLOCK_BYTES = 16 << 20
 # What reading a damaged Arrow file, or damaged JSON in its footer, raises.
@@ -176,7 +176,7 @@ class ShardChecker:
     ) -> list[str]:
         if self.index is None or planned is None:
             return []
-        manifest, tokenizer = self.build.manifest, TokenizerInfo(**self.build.plan.header["tokenizer"])
+        manifest, tokenizer = self.build.manifest, self.build.plan.header.tokenizer
         job = AssembleJob.of(self.build.config, tokenizer, manifest.plan_sha256, manifest.code_version)
         try:
             return compare_with_store(reader, entry, planned, job, self.phases[phase.name], self.index)
@@ -186,7 +186,7 @@ class ShardChecker:
 
 
 def _unreadable(entry: ShardEntry, problems: list[str]) -> tuple[ShardReport, np.ndarray]:
-    return ShardReport(entry.path, None, False, {}, problems, [], [], []), np.zeros(0, np.int64)
+    return ShardReport(entry.path, None, False, PhaseLedger(), problems, [], [], []), np.zeros(0, np.int64)
 
 
 def _read_shard(
@@ -196,8 +196,8 @@ def _read_shard(
     number: int,
     rules: RowRules,
     problems: list[str],
-) -> tuple[dict[str, Any], RowCounts]:
-    """A shard's metadata, and the counts of its rows; adds what is wrong with the file to `problems`.
+) -> tuple[PhaseLedger, RowCounts]:
+    """What a shard says of its contents, and the counts of its rows; adds what is wrong with the file to `problems`.
 
     Raises:
         ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError: the file is damaged.
@@ -216,7 +216,7 @@ def _read_shard(
     ):
         if counted != expected:
             problems.append(f"{entry.path}: {counted:,} {name}, the manifest says {expected:,}")
-    return said, counts
+    return PhaseLedger.of_shard(said), counts
 
 
 def _check_file(path: str, entry: ShardEntry) -> list[str]:

@@ -17,16 +17,16 @@ branch                    |--|               in a branch and the timeline after 
 ```
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
 import mmh3
 import numba
 import numpy as np
 import pyarrow as pa
 
-from byline.schemas.plan import Plan
+from byline.schemas.plan import BranchPoint, Plan, PlannedStage
 from byline.schemas.predicates import Predicate
 from byline.transforms.documents.shuffle_keys import splitmix64
 from byline.transforms.fields.selecting import disjoint
@@ -94,7 +94,7 @@ def check_ranges(plan: Plan) -> list[str]:
     sources = table["source"].combine_chunks().dictionary_encode()
     epoch, low, high = (table[name].to_numpy() for name in ("epoch", "shuffle_key_lo", "shuffle_key_hi"))
     order = np.lexsort((low, epoch, sources.indices.to_numpy()))
-    stretches = _Stretches(plan.header["phases"])
+    stretches = _Stretches(plan.header.stages)
     kinds = np.stack([table["predicates"].to_numpy(), stretches.of_rows(table)], axis=1)[order]
     keys = np.stack([sources.indices.to_numpy(), epoch], axis=1)[order]
     problems, predicates = [], plan.predicates
@@ -123,11 +123,11 @@ class _Stretches:
         phases: of the plan's header.
     """
 
-    def __init__(self, phases: list[dict[str, Any]]) -> None:
-        timeline = [phase for phase in phases if phase["branch"] is None]
-        firsts = accumulate((phase["shards"] for phase in timeline), initial=0)
-        self.first = {phase["name"]: first for phase, first in zip(timeline, firsts, strict=False)}
-        leaves = {phase["name"]: self._leave(phase["branch"]) for phase in phases if phase["branch"] is not None}
+    def __init__(self, stages: Sequence[PlannedStage]) -> None:
+        phases = [stage for stage in stages if stage.branch is None]
+        firsts = accumulate((phase.shards for phase in phases), initial=0)
+        self.first = {phase.name: first for phase, first in zip(phases, firsts, strict=False)}
+        leaves = {stage.name: self._leave(stage.branch) for stage in stages if stage.branch is not None}
         self.borders = np.array(sorted(set(leaves.values())), np.int64)
         self.branches = {name: len(self.borders) + 1 + number for number, name in enumerate(leaves)}
         count = len(self.borders) + 1 + len(leaves)
@@ -138,8 +138,8 @@ class _Stretches:
             before = np.searchsorted(self.borders, leaves[name]) + 1
             self.meet[number, :before] = self.meet[:before, number] = True
 
-    def _leave(self, branch: dict[str, Any]) -> int:
-        return self.first[branch["phase"]] + branch["shards"]
+    def _leave(self, branch: BranchPoint) -> int:
+        return self.first[branch.phase] + branch.shards
 
     def of_rows(self, table: pa.Table) -> np.ndarray:
         """The stretch or branch of each of the plan's rows, int64 [n]."""

@@ -30,7 +30,7 @@ import numpy as np
 from byline.errors import BylineError
 from byline.transforms.files import storage
 
-# One read: a piece stays in the processor's cache, and an error names its place to within a piece.
+# One read: a piece stays in the processor's cache, and an error says where it is to within a piece.
 _PIECE_BYTES = 1 << 20
 # Arrow's parser counts a block's bytes in 31 bits; no document is as long.
 _LINE_LIMIT = 1 << 30

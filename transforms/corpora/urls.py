@@ -190,7 +190,7 @@ def _ipv4(labels: list[str]) -> str | None:
     numbers = [number for number in map(_ipv4_number, labels) if number is not None]
     if len(numbers) < len(labels) or max(numbers[:-1], default=0) > 255 or numbers[-1] >= 256 ** (5 - len(labels)):
         return None
-    high = sum(number << (24 - 8 * place) for place, number in enumerate(numbers[:-1]))
+    high = sum(number << (24 - 8 * index) for index, number in enumerate(numbers[:-1]))
     return str(ipaddress.IPv4Address(high + numbers[-1]))
 
 

@@ -15,14 +15,13 @@ its file exists once.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.metrics import Metrics
 
 from byline.schemas.documents import BatchInfo, info_of
-from byline.schemas.ledger import DrawCounts
+from byline.schemas.ledger import DrawCounts, ShardRecord
 from byline.schemas.store import RunInfo
 from byline.transforms.files import object_store
 
@@ -77,17 +76,15 @@ def _run_counts(info: BatchInfo | RunInfo, rows: int, text_bytes: int, tokens: i
     }
 
 
-def shard_counts(record: Mapping[str, Any]) -> dict[str, int]:
-    """What a shard adds, from its record (transforms/shards/assembling.py)."""
-    drawn = DrawCounts()
-    for counts in record["counts"].values():
-        drawn.add(DrawCounts(**counts))
+def shard_counts(record: ShardRecord) -> dict[str, int]:
+    """What a shard adds."""
+    drawn = sum(record.contents.sources.values(), DrawCounts())
     return {
         "shards": 1,
-        "sequences": record["rows"],
+        "sequences": record.entry.rows,
         "documents_drawn": drawn.documents,
         "positions": drawn.positions,
         "loss_tokens": drawn.loss_tokens,
-        "padding": record["padding"],
+        "padding": record.contents.padding,
         "tokens_discarded": sum(drawn.discarded.values()),
     }

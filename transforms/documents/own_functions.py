@@ -1,7 +1,7 @@
-"""Functions of a user's own, named `package.module:function` in a recipe.
+"""A user's own functions, named `package.module:function` in a recipe.
 
-They are imported where the work is done, from the module path or the current folder; what is in the module's file
-decides what they do, so its SHA-256 stands for it in a fingerprint.
+They are imported where the work is done, from the module path or the current folder. What they do depends on the
+module's file, so its SHA-256 is part of the fingerprint.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ def import_function(where: str, name: str, options: Mapping[str, Any]) -> Callab
 
 
 def check_options(where: str, name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """Refuses options that a function does not take beside its batch. Raises: BylineError."""
+    """Refuses options that a function does not take in addition to its batch. Raises: BylineError."""
     try:
         inspect.signature(function).bind(None, **options)
     except TypeError as error:
@@ -45,6 +45,6 @@ def module_sha256(where: str, name: str) -> str:
     """The SHA-256, in hex, of the file that a function is in.
 
     Raises:
-        BylineError: there is no such module, or it is no file.
+        BylineError: there is no such module, or it has no file.
     """
     return hashlib.sha256(read_bytes(module_file(where, name))).hexdigest()

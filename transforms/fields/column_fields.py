@@ -1,4 +1,4 @@
-"""Fields that are made of one column of the token store, value by value: each distinct value is looked at once.
+"""Fields that are made of one column of the token store, value by value: each distinct value is made once.
 
 ```
 column  [0.5, 0.5, null, 0.25]   distinct  0.5, 0.25   texts  "0.5", "0.25"   field  0.5  0.5  null  0.25

@@ -7,7 +7,7 @@ prefix      < ids of 0 >   < ids of 1 >   < ids of 2 >      none                
 ```
 
 `<` and `>` are the tokens `begin` and `end`, where the condition has them. docs/formats.md has the rules. Everything
-here is a function of a document's metadata, its place, its epoch, the seed and what the plan fixed for the condition.
+here is a function of a document's metadata, shuffle key and epoch, the seed and what the plan fixed for the condition.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
+from byline.schemas.plan import FieldValues
 from byline.schemas.recipe import Condition
 from byline.template import Template
 from byline.transforms.documents.shuffle_keys import dropped_out, left_empty
-from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.template_fields import columns_of_fields, filled_prefixes, unknown_prefix
 from byline.transforms.tokens.text_tokenizer import TextTokenizer, token_id
 

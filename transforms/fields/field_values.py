@@ -1,4 +1,4 @@
-"""What a plan fixed for a condition's `top` and `bins`, and how it changes the values of a field.
+"""How a condition's `top` and `bins` change the values of a field; `byline.schemas.plan.FieldValues` has both.
 
 ```
 top   kept a.org, b.org     host     a.org  c.org  b.org  null       a.org  null  b.org  null
@@ -9,10 +9,6 @@ docs/formats.md defines which values are kept and where the borders lie. Null be
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,32 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _INT64 = np.iinfo(np.int64)
-
-
-@dataclass(frozen=True)
-class FieldValues:
-    """Kept values and borders of a condition.
-
-    Attributes:
-        top: field -> the values that stay, commonest first.
-        bins: number -> borders between its bins, ascending; they may repeat. An int stays one, and is compared exactly:
-            the type says so, as `float` alone would let `byline.transforms.scans.count_runs` read it as a float.
-    """
-
-    top: dict[str, list[str]] = field(default_factory=dict)
-    bins: dict[str, list[int | float]] = field(default_factory=dict)
-
-    @cached_property
-    def kept(self) -> dict[str, frozenset[str]]:
-        """`top` for looking up; made once, since pyarrow's `is_in` would hash all of them for every batch."""
-        return {name: frozenset(values) for name, values in self.top.items()}
-
-    def to_json(self) -> dict[str, Any]:
-        return {"top": self.top, "bins": self.bins}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "FieldValues":
-        return cls(top=dict(values["top"]), bins=dict(values["bins"]))
 
 
 def keep_only(column: pa.DictionaryArray, kept: frozenset[str]) -> pa.DictionaryArray:

@@ -24,10 +24,11 @@ from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.fields import FIELDS, FieldQuestion, TemplateField
 from byline.schemas.own_objects import is_own_name
+from byline.schemas.plan import FieldValues
 from byline.schemas.recipe import Condition
 from byline.template import Template
 from byline.transforms.fields.column_fields import column_field
-from byline.transforms.fields.field_values import FieldValues, bin_numbers, keep_only
+from byline.transforms.fields.field_values import bin_numbers, keep_only
 
 
 def template_field(name: str) -> TemplateField:

@@ -201,4 +201,4 @@ class FormatDocuments(beam.PTransform):
         self._settings = (dict(formatters), dict(malformed or {}))
 
     def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[pa.RecordBatch]:
-        return batches | "RewriteTexts" >> beam.ParDo(_FormatFn(*self._settings))
+        return batches | "FormatTexts" >> beam.ParDo(_FormatFn(*self._settings))

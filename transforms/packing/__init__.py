@@ -1,4 +1,4 @@
-"""Packing: which part of which document stands where in which sequence. Only lengths are looked at.
+"""Packing: which part of which document stands where in which sequence. Only lengths count.
 
 ```
 L = 8    a = 5 tokens   b = 6   c = 2

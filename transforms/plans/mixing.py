@@ -12,7 +12,7 @@ from fractions import Fraction
 def cap_weights(weights: Mapping[str, Fraction], caps: Mapping[str, Fraction], total: int) -> dict[str, Fraction]:
     """Weights under caps; what a cap frees goes to the other sources in proportion to their weights.
 
-    With equal weights this is UniMax (arXiv 2304.09151, algorithm 1): there the sources are visited by size, and each
+    With equal weights this is UniMax (arXiv 2304.09151, algorithm 1): there the sources are taken by size, and each
     takes the smaller of its cap and an equal part of what is left.
 
     Args:

@@ -4,46 +4,39 @@
 selection   as many scans as the boundaries need            -> predicates       (byline.transforms.scans.choosing)
 values      commonest values, borders of bins                -> values           (byline.transforms.scans.value_counts)
 lengths     SampleCounter                                    -> packing, simulated
-shuffle keys      ShuffleKeyCounter, where the sample is not everything -> a stream for each stage and source
+keys        ShuffleKeyCounter, where the sample is not everything -> a stream for each stage and source
             Allotter                                         -> intervals, shards, slices
 drawn       DrawCounter                                      -> exact documents and tokens, used and unused
 ```
 """
 
-import hashlib
-import json
-from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
-from byline.schemas.plan import PLAN_SCHEMA, Plan
+from byline.schemas.plan import PLAN_SCHEMA, FieldValues, Plan, PlanHeader
 from byline.schemas.predicates import Predicate, PredicateNumbers, RankRange
-from byline.schemas.recipe import Branch, Stage
+from byline.schemas.recipe import Stage
 from byline.schemas.store import RunInfo
+from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.documents.shuffle_keys import BINS, circle_offset, shuffle_key_bins
-from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.ranking import Number
 from byline.transforms.packing import policy_of
-from byline.transforms.plans.allotting import Allotment, Allotter, StageAllotment
+from byline.transforms.plans.allotting import Allotment, Allotter
 from byline.transforms.plans.intervals import Stream, shuffle_key_ranges
+from byline.transforms.plans.plan_header import drawn_of, inputs_sha256, planned_stages
 from byline.transforms.plans.simulating import Draw, Recipe, SourceSample, no_sample, split_sample
 from byline.transforms.scans.choosing import find_bin_borders, find_predicates
 from byline.transforms.scans.counting import Scan
 from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
 from byline.transforms.scans.value_counts import find_top_values
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo
 
 # With so many documents the plan packs a sample: its error is far below a document's length then, and it takes 100 MB.
 SAMPLED_DOCUMENTS = 2_000_000
-
-# Of a timeline, more points than this cannot be told apart.
-_TIMELINE_POINTS = 64
 
 
 def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], scan: Scan) -> Plan:
@@ -53,7 +46,7 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], sca
         config: the recipe.
         tokenizer: its tokenizer.
         runs: every run of every source.
-        do_pass: runs a counter over all of them.
+        scan: runs a counter over all of them.
 
     Raises:
         BylineError: the recipe asks for more than there is, or for nothing.
@@ -77,12 +70,23 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], sca
         for stage in allotment.stages
     ]
     drawn = scan(DrawCounter(views, intervals))
-    predicates = _Conjunctions()
-    table = _rows(allotment, views, predicates)
-    header = _header(config, tokenizer, runs, allotment, views)
-    header.update(predicates.to_json())
-    header["intervals"] = {name: ranges for name, _, ranges in intervals}
-    header["drawn"] = _drawn(drawn)
+    conjunctions = _Conjunctions()
+    table = _rows(allotment, views, conjunctions)
+    header = PlanHeader(
+        seed=config.seed,
+        sequence=config.sequence,
+        shard=config.shard,
+        tokenizer=tokenizer,
+        predicates=conjunctions.predicates.predicates,
+        conjunctions=[list(numbers) for numbers in conjunctions.numbers],
+        stages=planned_stages(config, allotment.stages, views),
+        intervals={name: ranges for name, _, ranges in intervals},
+        drawn=drawn_of(drawn),
+        fingerprints={run.source: run.fingerprint for run in runs},
+        inputs=inputs_sha256(runs),
+        capacity=allotment.capacity,
+        notes=allotment.notes,
+    )
     return Plan(table, header)
 
 
@@ -90,19 +94,18 @@ def _views(config: Config, tokenizer: TokenizerInfo, scan: Scan) -> list[StageVi
     """What the scans must know of each stage; the first scans find it out."""
     orders = [_order_number(config, stage) for stage in config.stages]
     predicates = {
-        (number, source): [*some, *_has_number(orders[number])]
-        for (number, source), some in find_predicates(config, scan).items()
+        (number, source): [*selecting, *_has_number(orders[number])]
+        for (number, source), selecting in find_predicates(config, scan).items()
     }
     borders = find_bin_borders(config, predicates, scan)
     views = []
     for number, stage in enumerate(config.stages):
-        mine = {name: predicates[number, name] for name in config.sources_of(stage)}
-        bins = {field: found for (of, field), found in borders.items() if of == number}
+        bins = {field: own for (owner, field), own in borders.items() if owner == number}
         views.append(
             StageView(
                 name=stage.name,
                 number=number,
-                predicates=mine,
+                predicates={name: predicates[number, name] for name in config.sources_of(stage)},
                 condition=stage.condition,
                 values=FieldValues(top={}, bins=bins),
                 specials=tokenizer.specials,
@@ -148,13 +151,15 @@ _KeyTokens = dict[tuple[int, str], np.ndarray]
 
 def _count_shuffle_keys(views: list[StageView], scan: Scan) -> _KeyTokens:
     counts = scan(ShuffleKeyCounter(views))
-    keys = np.array(counts["key"].to_pylist(), object)
+    sources = counts["source"].dictionary_encode()
+    stages, codes, bins, sums = (
+        column.to_numpy() for column in (counts["stage"], sources.indices, counts["bin"], counts["tokens"])
+    )
     tokens = {}
-    for key in dict.fromkeys(keys):
-        number, source = key.split("\t")
-        mine = counts.filter(pa.array(keys == key))
-        found = tokens[int(number), source] = np.zeros(BINS, np.int64)
-        found[mine["bin"].to_numpy()] = mine["tokens"].to_numpy()
+    for stage, code in np.unique(np.stack([stages, codes]), axis=1).T.tolist():
+        rows = (stages == stage) & (codes == code)
+        by_bin = tokens[stage, sources.dictionary[code].as_py()] = np.zeros(BINS, np.int64)
+        by_bin[bins[rows]] = sums[rows]
     return tokens
 
 
@@ -165,8 +170,8 @@ def _shuffle_key_tokens(views: list[StageView], samples: dict[str, SourceSample]
         for source, sample in samples.items():
             chosen = sample.selected[view.number]
             bins = shuffle_key_bins(sample.shuffle_key[chosen])
-            found = tokens[view.number, source] = np.zeros(BINS, np.int64)
-            np.add.at(found, bins, (sample.tokens + sample.prefixes[view.number] + view.specials)[chosen])
+            by_bin = tokens[view.number, source] = np.zeros(BINS, np.int64)
+            np.add.at(by_bin, bins, (sample.tokens + sample.prefixes[view.number] + view.specials)[chosen])
     return tokens
 
 
@@ -194,22 +199,15 @@ class _Conjunctions:
         """The number of a list of predicates."""
         return self.numbers.setdefault(tuple(map(self.predicates.number, predicates)), len(self.numbers))
 
-    def to_json(self) -> dict[str, Any]:
-        """What the header says of them."""
-        return {
-            "predicates": [predicate.to_json() for predicate in self.predicates.predicates],
-            "conjunctions": [list(numbers) for numbers in self.numbers],
-        }
 
-
-def _rows(allotment: Allotment, views: list[StageView], predicates: _Conjunctions) -> pa.Table:
+def _rows(allotment: Allotment, views: list[StageView], conjunctions: _Conjunctions) -> pa.Table:
     rows = []
     for stage in allotment.stages:
         view = views[stage.number]
         for slice_, draws in zip(stage.slices, stage.draws, strict=True):
             for source in sorted(draws):
                 for draw in draws[source]:
-                    number = predicates.number(_with_bin(view.predicates[source], view.order, draw))
+                    number = conjunctions.number(_with_bin(view.predicates[source], view.order, draw))
                     for epoch, low, high in sorted(draw.ranges):
                         rows.append((stage.name, slice_.shard, slice_.number, source, epoch, low, high, number))
     _check_shards(allotment, {row[:2] for row in rows})
@@ -236,99 +234,3 @@ def _with_bin(predicates: list[Predicate], order: Number | None, draw: Draw) -> 
         return predicates
     bin_ = RankRange(order.field, order.kind, order.descending, draw.first, draw.below)
     return [*predicates[:-1], bin_]
-
-
-def inputs_sha256(runs: list[RunInfo]) -> str:
-    """Identifies the documents of a token store: its input files, and what is in the store of each."""
-    listed = sorted((r.source, r.path, r.chunk, r.input_size, r.rows_read, r.rows, r.tokens) for r in runs)
-    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
-
-
-def _header(
-    config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], allotment: Allotment, views: list[StageView]
-) -> dict[str, Any]:
-    return {
-        "seed": config.seed,
-        "sequence": config.model_dump(mode="json")["sequence"],
-        "shard": config.model_dump(mode="json")["shard"],
-        "tokenizer": tokenizer.to_json(),
-        "phases": [_entry(config, stage, views[stage.number], allotment.stages) for stage in allotment.stages],
-        "fingerprints": {run.source: run.fingerprint for run in runs},
-        "inputs": inputs_sha256(runs),
-        "capacity": allotment.capacity,
-        "notes": allotment.notes,
-    }
-
-
-def _entry(config: Config, found: StageAllotment, view: StageView, stages: Sequence[StageAllotment]) -> dict[str, Any]:
-    """What the header says of one phase, or of a branch at one point."""
-    stage = config.stages[found.number]
-    settings = stage.model_dump(mode="json")
-    total, filled = max(sum(found.target.values()), 1), max(sum(found.expected.values()), 1)
-    return {
-        "name": found.name,
-        "stage": found.number,
-        "branch": _branch_entry(stage, found, stages),
-        "condition": settings["condition"],
-        "values": view.values.to_json(),
-        "select": settings["select"],
-        "order": settings["order"],
-        "mixture": config.mixture_of(stage).model_dump(mode="json"),
-        "packing": config.packing_of(stage),
-        "shards": found.shards,
-        "slices": len(found.slices),
-        "expected_rows": found.rows,
-        "sources": {
-            source: {
-                "target_positions": found.target[source],
-                "expected_positions": found.expected[source],
-                "requested_share": found.target[source] / total,
-                "expected_share": found.expected[source] / filled,
-                "epochs": [point / 2**64 for point in found.points[source]],
-                # Text, since a reader of JSON may keep 53 bits of a number.
-                "points": [str(point) for point in found.points[source]],
-            }
-            for source in sorted(found.target)
-        },
-        "timeline": _timeline(found),
-    }
-
-
-def _branch_entry(stage: Stage, found: StageAllotment, stages: Sequence[StageAllotment]) -> dict[str, Any] | None:
-    if found.leave is None or not isinstance(stage, Branch):
-        return None
-    main = stages[found.leave.phase]
-    shards = 1 + max(slice_.shard for slice_ in main.slices if slice_.end <= found.leave.progress)
-    return {"of": stage.name, "at": float(found.leave.at), "phase": main.name, "shards": shards}
-
-
-def _timeline(found: StageAllotment) -> list[dict[str, Any]]:
-    """The expected share of each source along the stage: `end` (0 to 1) of each stretch, and `shares`."""
-    step = -(-len(found.slices) // _TIMELINE_POINTS)
-    stretches = []
-    for first in range(0, len(found.slices), step):
-        counts = {source: sum(filled[first : first + step]) for source, filled in found.filled.items()}
-        total = max(sum(counts.values()), 1)
-        stretches.append(
-            {
-                "end": float(found.slices[min(first + step, len(found.slices)) - 1].end),
-                "shares": {source: round(count / total, 6) for source, count in sorted(counts.items())},
-            }
-        )
-    return stretches
-
-
-def _drawn(counts: pa.RecordBatch) -> dict[str, Any]:
-    """The counts of `DrawCounter` as JSON: draws by phase, source and epoch; used and unused by source."""
-    drawn: dict[str, Any] = {"phases": {}, "used": {}, "unused": {}}
-    for row in counts.to_pylist():
-        kind, *names = row["key"].split("\t")
-        counted = {"documents": row["documents"], "tokens": row["tokens"]}
-        if kind == "draw":
-            phase, source, epoch = names
-            drawn["phases"].setdefault(phase, {}).setdefault(source, {})[epoch] = counted
-        elif kind == "used":
-            drawn["used"][names[0]] = counted
-        else:
-            drawn["unused"].setdefault(names[0], {})[names[1]] = counted
-    return drawn

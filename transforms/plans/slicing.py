@@ -1,4 +1,4 @@
-"""A part cut into shards, and shards into slices: the stretches with one mixture and one bin of the order.
+"""A stage cut into shards, and shards into slices: the stretches with one mixture and one bin of the order.
 
 ```
 rows 100, at most 40 a shard, a branch leaves at 3/10, weights jump at 1/2
@@ -25,7 +25,7 @@ class Slice:
     """A slice before it has documents.
 
     Attributes:
-        shard, number: its place, the number within the shard.
+        shard, number: its shard, and its number there.
         start, end: progress through the stage, 0 to 1.
         group: which group of slices it belongs to; packing's losses are learnt for each group. The bin of an order.
     """

@@ -226,7 +226,7 @@ def find_bin_borders(
     Args:
         config: the recipe.
         predicates: of `find_predicates`.
-        do_pass: as there.
+        scan: as there.
 
     Returns:
         Borders by (number of the stage, number), ascending, each an `int` where the number is one; those that are given

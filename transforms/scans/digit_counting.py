@@ -14,6 +14,7 @@ scan over their values, not the upper digits of their keys, which are all alike.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +31,7 @@ from byline.transforms.fields.ranking import (
     number_keys,
 )
 from byline.transforms.fields.selecting import holds, predicate_columns
-from byline.transforms.scans.counting import Scan, Summing, count_by_bin
+from byline.transforms.scans.counting import Scan, Summing, count_by_value
 from byline.transforms.scans.shared_predicates import SharedPredicate
 from byline.transforms.store.run_reading import open_run
 
@@ -46,7 +47,7 @@ class Question:
     """What one histogram of a scan is of.
 
     Attributes:
-        population: whom it counts.
+        population: the documents that it counts.
         number: which ranks.
         heads: beginnings of ranks, as `next_digits` takes them; none for a scan over small whole numbers.
     """
@@ -63,12 +64,16 @@ class Question:
 
 @dataclass(frozen=True)
 class DigitCounter(Summing):
-    """Documents and tokens by the next digit of their ranks; key the number of the question, bin as in `next_digits`.
+    """Documents and tokens by the next digit of their ranks: the number of the question, and bins as in `next_digits`.
 
     Attributes:
         questions: of all sources.
         predicates: those that the questions' populations number.
     """
+
+    keys: ClassVar[pa.Schema] = pa.schema(
+        [pa.field("question", pa.int32(), nullable=False), pa.field("bin", pa.int64(), nullable=False)]
+    )
 
     questions: Sequence[Question]
     predicates: Mapping[int, SharedPredicate]
@@ -79,24 +84,25 @@ class DigitCounter(Summing):
         run = open_run(uri, sorted({"shuffle_key", "num_tokens", *columns}))
         source = run.source
         populations = {number: dict(asked.population) for number, asked in enumerate(self.questions)}
-        mine = {number: population[source] for number, population in populations.items() if source in population}
-        if not mine:
+        about_source = {n: population[source] for n, population in populations.items() if source in population}
+        if not about_source:
             return self.merge([])
         batch = run.whole()
-        # Questions share most of their predicates, and a list of hosts is the dearest one.
-        needed = {predicate for predicates in mine.values() for predicate in predicates}
+        # Questions share most of their predicates, and a list of hosts costs the most.
+        needed = {predicate for predicates in about_source.values() for predicate in predicates}
         held = {number: holds([self.predicates[number]], batch, source) for number in needed}
-        stages = []
-        for number, predicates in mine.items():
+        counts = []
+        for number, predicates in about_source.items():
             reached = np.ones(batch.num_rows, bool)
             for predicate in predicates:
                 reached &= held[predicate]
-            stages.append(_count(str(number), self.questions[number], batch, reached))
-        return self.merge(stages)
+            bins, documents, tokens = _count(self.questions[number], batch, reached)
+            counts.append(self.batch(documents, tokens, question=number, bin=bins))
+        return self.merge(counts)
 
 
-def _count(key: str, question: Question, batch: pa.RecordBatch, reached: np.ndarray) -> pa.RecordBatch:
-    """The histogram of one question over the documents that it is about (bool [rows])."""
+def _count(question: Question, batch: pa.RecordBatch, reached: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The histogram of one question over the documents that it is about (bool [rows]): bins, documents, tokens."""
     number = question.number
     keys, present = number_keys(batch[number.field], number.kind, number.descending)
     rows = np.flatnonzero(reached & present)
@@ -109,7 +115,7 @@ def _count(key: str, question: Question, batch: pa.RecordBatch, reached: np.ndar
     if question.is_first:
         without = np.flatnonzero(reached & ~present)
         rows, bins = np.concatenate([rows, without]), np.concatenate([bins, np.full(len(without), _WITHOUT)])
-    return count_by_bin(key, bins, batch["num_tokens"].to_numpy().astype(np.int64)[rows])
+    return count_by_value(bins, batch["num_tokens"].to_numpy().astype(np.int64)[rows])
 
 
 @dataclass(frozen=True)
@@ -140,9 +146,9 @@ def ask(scan: Scan, questions: Iterable[Question], predicates: Sequence[Predicat
     asked = list(dict.fromkeys(questions))
     used = {number for question in asked for _, numbers in question.population for number in numbers}
     counts = scan(DigitCounter(asked, {number: predicates[number] for number in sorted(used)}))
-    keys = counts["key"].cast(pa.int64()).to_numpy()
+    numbers = counts["question"].to_numpy()
     columns = [counts[name].to_numpy() for name in ("bin", "documents", "tokens")]
-    return {question: Histogram(*(column[keys == n] for column in columns)) for n, question in enumerate(asked)}
+    return {question: Histogram(*(column[numbers == n] for column in columns)) for n, question in enumerate(asked)}
 
 
 @dataclass(frozen=True)
@@ -175,10 +181,10 @@ class Target:
         ends = np.cumsum(sizes)
         at = int(np.searchsorted(ends, self.before, side="right"))
         assert at < len(ends), f"{self.before} {count} before a document of {int(sizes.sum())}"
-        found = int(histogram.bins[at])
-        digits: Digits = (*self.digits, found)
+        digit = int(histogram.bins[at])
+        digits: Digits = (*self.digits, digit)
         if self.by_value:
-            key = near_key(found, number.descending)
+            key = near_key(digit, number.descending)
             if key is None:
                 return Target((), self.before), False
             digits = key_digits(key, number.kind)

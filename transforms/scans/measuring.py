@@ -1,26 +1,27 @@
 """What the plan needs to know of the token store; each class is one scan (see `byline.transforms.scans.counting`).
 
 ```
-ShuffleKeyCounter    tokens of the framed documents that each phase would make, by shuffle key
-SampleCounter   shuffle key, tokens, prefix lengths and keys of a share of the documents, one row each
-DrawCounter     what the finished plan draws and leaves
+ShuffleKeyCounter  tokens of the framed documents that each stage would make, by shuffle key
+SampleCounter      shuffle key, tokens, prefix lengths and keys of a share of the documents, one row each
+DrawCounter        what the finished plan draws and leaves
 ```
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from byline.schemas.corpora import Tokenizer
+from byline.schemas.plan import FieldValues
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_key_bins
 from byline.transforms.fields.conditioning import make_prefixes, store_columns
-from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.ranking import Number, number_keys
 from byline.transforms.fields.selecting import holds, predicate_columns
-from byline.transforms.scans.counting import Summing, count_by_bin, one_batch
+from byline.transforms.scans.counting import Summing, count_by_value, one_batch
 from byline.transforms.scans.shared_predicates import SharedPredicate
 from byline.transforms.scans.unused_reasons import SourceDocuments, unused_by_reason
 from byline.transforms.store.run_reading import open_run
@@ -29,7 +30,7 @@ from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 @dataclass(frozen=True)
 class StageView:
-    """What a scan must know of a stage: who is selected, and how long their framed documents are.
+    """What a scan must know of a stage: which documents it selects, and how long they are when framed.
 
     Attributes:
         name: of the stage.
@@ -65,7 +66,7 @@ class StageView:
         return self.predicate_columns | store_columns(self.condition) | ordered
 
     def selected(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
-        """bool [rows]: who the stage may take."""
+        """bool [rows]: the documents that the stage may take."""
         if source not in self.predicates:
             return np.zeros(batch.num_rows, bool)
         return holds(self.predicates[source], batch, source)
@@ -92,7 +93,15 @@ def _read(uri: str, columns: set[str]) -> tuple[pa.RecordBatch, str]:
 
 @dataclass(frozen=True)
 class ShuffleKeyCounter(Summing):
-    """Framed tokens by shuffle key; key `number of the stage<TAB>source`, bin the upper 16 bits of the shuffle key."""
+    """Framed tokens by the number of the stage, source, and bin: the upper 16 bits of the shuffle key."""
+
+    keys: ClassVar[pa.Schema] = pa.schema(
+        [
+            pa.field("stage", pa.int32(), nullable=False),
+            pa.field("source", pa.string(), nullable=False),
+            pa.field("bin", pa.int64(), nullable=False),
+        ]
+    )
 
     stages: Sequence[StageView]
 
@@ -105,13 +114,14 @@ class ShuffleKeyCounter(Summing):
         for stage in self.stages:
             chosen = stage.selected(batch, source)
             framed = tokens + stage.specials + stage.prefix_lengths(batch, source)
-            counts.append(count_by_bin(f"{stage.number}\t{source}", bins[chosen], framed[chosen]))
+            distinct, documents, sums = count_by_value(bins[chosen], framed[chosen])
+            counts.append(self.batch(documents, sums, stage=stage.number, source=source, bin=distinct))
         return self.merge(counts)
 
 
 @dataclass(frozen=True)
 class SampleCounter:
-    """Documents of a sample, one row each: source, shuffle key, num_tokens, and for part i `prefix_i`, `selected_i`,
+    """Documents of a sample, one row each: source, shuffle key, num_tokens, and for stage i `prefix_i`, `selected_i`,
     `key_i`.
 
     Attributes:
@@ -156,13 +166,30 @@ class SampleCounter:
 class DrawCounter(Summing):
     """What the plan draws and leaves.
 
-    Keys: `draw<TAB>phase<TAB>source<TAB>epoch`, `used<TAB>source`, `unused<TAB>source<TAB>reason`; bin 0.
+    Counts have `source` and either `stage` and `epoch`, for what a stage draws, or `reason`, for what is left out of
+    all stages, or neither, for what any stage draws:
+
+    ```
+    source  stage  epoch  reason  documents  tokens
+    c4      main   0      null          120   90000
+    c4      null   null   null          120   90000
+    c4      null   null   budget          7    4000
+    ```
 
     Attributes:
-        parts: by their numbers.
-        intervals: (name of a phase or a branch at one point, number of its part, source -> (epoch, first shuffle key,
+        stages: by their numbers.
+        intervals: (name of a phase or a branch at one point, number of its stage, source -> (epoch, first shuffle key,
             last shuffle key)).
     """
+
+    keys: ClassVar[pa.Schema] = pa.schema(
+        [
+            pa.field("source", pa.string(), nullable=False),
+            pa.field("stage", pa.string()),
+            pa.field("epoch", pa.int64()),
+            pa.field("reason", pa.string()),
+        ]
+    )
 
     stages: Sequence[StageView]
     intervals: list[tuple[str, int, dict[str, list[tuple[int, int, int]]]]] = field(default_factory=list)
@@ -178,15 +205,23 @@ class DrawCounter(Summing):
             for epoch, low, high in intervals.get(source, []):
                 drawn = selected[number] & (shuffle_key >= np.uint64(low)) & (shuffle_key <= np.uint64(high))
                 used |= drawn
-                counts.append(_count(f"draw\t{name}\t{source}\t{epoch}", drawn, tokens))
+                counts.append(self._counted(tokens[drawn], source, stage=name, epoch=epoch))
         is_mixed = any(source in stage.predicates for stage in self.stages)
-        counts.append(_count(f"used\t{source}", used, tokens))
+        counts.append(self._counted(tokens[used], source))
         documents = SourceDocuments(is_mixed, np.logical_or.reduce(selected), used)
         for reason, unused in unused_by_reason(documents):
-            counts.append(_count(f"unused\t{source}\t{reason}", unused, tokens))
+            counts.append(self._counted(tokens[unused], source, reason=reason))
         return self.merge(counts)
 
-
-def _count(key: str, chosen: np.ndarray, tokens: np.ndarray) -> pa.RecordBatch:
-    some = tokens[chosen]
-    return count_by_bin(key, np.zeros(len(some), np.int64), some)
+    def _counted(
+        self,
+        tokens: np.ndarray,
+        source: str,
+        stage: str | None = None,
+        epoch: int | None = None,
+        reason: str | None = None,
+    ) -> pa.RecordBatch:
+        """One row, or none where there are no documents."""
+        rows = int(len(tokens) > 0)
+        documents, sums = np.full(rows, len(tokens)), np.full(rows, tokens.sum())
+        return self.batch(documents, sums, source=source, stage=stage, epoch=epoch, reason=reason)

@@ -54,7 +54,7 @@ class Vocabulary(NamedTuple):
 
     Attributes:
         slots: uint64 [a power of two, 2], searched from `hash & (length - 1)` on: hash << 32 | (id + 1), or 0 if free,
-            and the entry's first eight bytes (padded with zeros), which save most searches a look at the spelling.
+            and the entry's first eight bytes (padded with zeros), which save most searches reading the spelling.
         offsets: int64 [entries + 1], where each entry begins in `spelling`.
         spelling: uint8, the bytes of all entries.
         words: how many entries are words.

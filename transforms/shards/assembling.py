@@ -22,17 +22,16 @@ import byline.transforms.documents.coder  # noqa: F401  (registers the coder of 
 from byline.manifest import ShardEntry
 from byline.schemas import corpora
 from byline.schemas.config import Config
-from byline.schemas.ledger import DrawCounts
+from byline.schemas.ledger import DrawCounts, ShardRecord
 from byline.schemas.plan import FILE_NAME, Plan, read_plan, shard_path
-from byline.schemas.recipe import Condition
+from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.shards import PADDING_DOC_ID, SHARD_VERSION, shard_schema
 from byline.transforms.documents.counters import count, count_retries, shard_counts
-from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.files.storage import DigestedSink, exists, join, read_bytes, write_file
 from byline.transforms.packing import PackingPolicy, Segments, policy_of
 from byline.transforms.shards.filling import Layout, count_draws, fill_rows, lay_out
 from byline.transforms.shards.gathering import Documents, GatherPhase, RunIndex, gather
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 # Large enough to be read at full speed, small enough that a worker holds few of them.
 BATCH_BYTES = 16 << 20
@@ -108,13 +107,13 @@ class PlannedPhase:
 
 def planned_phases(plan: Plan) -> dict[str, PlannedPhase]:
     """Every phase and branch of a plan, by name."""
-    found, predicates = {}, plan.predicates
-    for entry in plan.header["phases"]:
-        condition = None if entry["condition"] is None else Condition.model_validate(entry["condition"])
-        values = FieldValues() if condition is None else FieldValues.from_json(entry["values"])
-        gathering = GatherPhase(condition, values, predicates)
-        found[entry["name"]] = PlannedPhase(entry["name"], entry["shards"], entry["packing"], gathering)
-    return found
+    predicates = plan.predicates
+    return {
+        stage.name: PlannedPhase(
+            stage.name, stage.shards, stage.packing, GatherPhase(stage.condition, stage.values, predicates)
+        )
+        for stage in plan.header.stages
+    }
 
 
 def record_path(work: str, phase: str, shard: int) -> str:
@@ -127,8 +126,8 @@ def rows_per_batch(length: int, ids: str) -> int:
     return max(BATCH_BYTES // (length * (np.dtype(ids).itemsize + 1)), 1)
 
 
-def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex) -> dict[str, Any]:
-    """Writes one shard, or finds it written; returns its record.
+def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex) -> ShardRecord:
+    """Writes one shard unless it is written already; returns its record.
 
     Args:
         rows: the plan's rows of the shard.
@@ -139,9 +138,9 @@ def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, 
     shard = rows["shard"][0].as_py()
     path = shard_path(phase.name, shard, phase.shards)
     uri, record_uri = join(job.output, path), record_path(job.work, phase.name, shard)
-    found = _finished(record_uri, uri, job)
-    if found is not None:
-        return found
+    finished = _finished(record_uri, uri, job)
+    if finished is not None:
+        return finished
     packed = pack_shard(rows, job, phase, index)
     counts, padding = packed.counts(job), packed.padding
     metadata = _metadata(job, phase, shard, {name: count.to_json() for name, count in counts.items()}, padding)
@@ -157,7 +156,7 @@ def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, 
     return write_record(job.work, entry, metadata)
 
 
-def write_record(work: str, entry: ShardEntry, metadata: dict[str, Any]) -> dict[str, Any]:
+def write_record(work: str, entry: ShardEntry, metadata: dict[str, Any]) -> ShardRecord:
     """Says that a shard is whole.
 
     Args:
@@ -168,10 +167,9 @@ def write_record(work: str, entry: ShardEntry, metadata: dict[str, Any]) -> dict
     Returns:
         The record: what both say of plan, shuffle key, size and counts.
     """
-    said = {key: metadata[key] for key in ("plan_sha256", "code_version", "phase", "shard", "padding", "counts")}
-    record = {**said, **vars(entry)}
-    with write_file(record_path(work, record["phase"], record["shard"])) as sink:
-        sink.write(json.dumps(record, sort_keys=True).encode())
+    record = ShardRecord.of(metadata, entry)
+    with write_file(record_path(work, record.phase, record.shard)) as sink:
+        sink.write(json.dumps(record.to_json(), sort_keys=True).encode())
     return record
 
 
@@ -215,12 +213,12 @@ def shard_batches(
     yield from pack_shard(rows, job, phase, index).batches(job, shard_schema(job.length, job.ids))
 
 
-def _finished(record_uri: str, shard_uri: str, job: AssembleJob) -> dict[str, Any] | None:
+def _finished(record_uri: str, shard_uri: str, job: AssembleJob) -> ShardRecord | None:
     """The record of a shard that was written for this plan before, by the same version."""
     if not exists(record_uri) or not exists(shard_uri):
         return None
-    record = json.loads(read_bytes(record_uri))
-    return record if (record["plan_sha256"], record["code_version"]) == (job.plan_sha256, job.code_version) else None
+    record = ShardRecord.from_json(json.loads(read_bytes(record_uri)))
+    return record if (record.plan_sha256, record.code_version) == (job.plan_sha256, job.code_version) else None
 
 
 def _metadata(
@@ -336,7 +334,7 @@ class _AssembleShardFn(beam.DoFn):
         record = assemble_shard(rows, self.job, self.phases[rows["phase"][0].as_py()], self.index)
         count(shard_counts(record))
         count_retries()
-        yield record["path"]
+        yield record.entry.path
 
 
 class AssembleShards(beam.PTransform):

@@ -8,14 +8,14 @@ runs of the token store, plan                   ->   ledger   by source: read, d
 """
 
 import json
-from collections import Counter
-from typing import Any
+from dataclasses import asdict
 
 from byline import manifest as manifests
 from byline.errors import BylineError
+from byline.manifest import PhaseEntry, ShardEntry
 from byline.schemas.config import Config
-from byline.schemas.ledger import DrawCounts
-from byline.schemas.plan import Plan
+from byline.schemas.ledger import Amount, Ledger, PhaseLedger, ShardRecord, SourceLedger
+from byline.schemas.plan import Plan, PlannedStage
 from byline.schemas.store import RunInfo
 from byline.shards import FORMAT
 from byline.transforms.files import storage
@@ -23,9 +23,7 @@ from byline.transforms.shards.assembling import AssembleJob, record_path
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 
-def write_manifest(
-    config: Config, plan: Plan, runs: list[RunInfo], job: AssembleJob, inputs: int
-) -> list[dict[str, Any]]:
+def write_manifest(config: Config, plan: Plan, runs: list[RunInfo], job: AssembleJob, inputs: int) -> list[ShardRecord]:
     """Writes the manifest of a build whose shards are all whole, and deletes what was only needed until then.
 
     Args:
@@ -41,20 +39,17 @@ def write_manifest(
     Raises:
         BylineError: the shards hold other documents than the plan draws.
     """
-    uris = [record_path(job.work, phase, shard) for phase, shard, _ in plan.shards()]
-    records = [json.loads(content) for content in storage.side_by_side(storage.read_bytes, uris)]
-    phases, ledger_phases = [], {}
-    for phase in plan.header["phases"]:
-        phase_records = [record for record in records if record["phase"] == phase["name"]]
-        counts = _sum_counts(phase_records)
-        for source in phase["sources"]:
-            drawn = counts.get(source, DrawCounts())
-            check_draws(plan, phase["name"], source, drawn.documents, drawn.tokens)
-        phases.append(_phase_entry(config, phase, phase_records, counts))
-        ledger_phases[phase["name"]] = {
-            "sources": {source: count.to_json() for source, count in sorted(counts.items())},
-            "padding": sum(record["padding"] for record in phase_records),
-        }
+    uris = [record_path(job.work, stage, shard) for stage, shard, _ in plan.shards()]
+    contents = storage.side_by_side(storage.read_bytes, uris)
+    records = [ShardRecord.from_json(json.loads(content)) for content in contents]
+    entries, phases = [], {}
+    for stage in plan.header.stages:
+        own = [record for record in records if record.phase == stage.name]
+        counts = sum((record.contents for record in own), PhaseLedger())
+        for source in stage.sources:
+            check_draws(plan, stage.name, source, counts.of(source).drawn)
+        entries.append(_phase_entry(stage, [record.entry for record in own], counts, config.sequence.length))
+        phases[stage.name] = counts
     manifest = {
         "format": FORMAT,
         "version": manifests.MANIFEST_VERSION,
@@ -65,8 +60,8 @@ def write_manifest(
         "plan_sha256": job.plan_sha256,
         "code_version": job.code_version,
         "inputs": inputs,
-        "phases": phases,
-        "ledger": {"sources": _source_ledger(config, plan, runs), "phases": ledger_phases},
+        "phases": [asdict(entry) for entry in entries],
+        "ledger": Ledger(_source_ledgers(config, plan, runs), phases).to_json(),
     }
     with storage.write_file(storage.join(config.output, manifests.FILE_NAME)) as sink:
         sink.write(json.dumps(manifest, indent=1, ensure_ascii=False).encode())
@@ -74,18 +69,17 @@ def write_manifest(
     return records
 
 
-def check_draws(plan: Plan, phase: str, source: str, documents: int, tokens: int) -> None:
-    """Compares what the shards of a phase took from a source with what the plan draws.
+def check_draws(plan: Plan, stage: str, source: str, drawn: Amount) -> None:
+    """Compares what the shards of a stage took from a source with what the plan draws.
 
     Raises:
         BylineError: the token store is not the one that was planned with.
     """
-    epochs = plan.header["drawn"]["phases"].get(phase, {}).get(source, {}).values()
-    expected = (sum(e["documents"] for e in epochs), sum(e["tokens"] for e in epochs))
-    if (documents, tokens) != expected:
+    planned = plan.header.drawn.draws_of(stage, source)
+    if drawn != planned:
         raise BylineError(
-            f"phase {phase}, source {source}: the plan draws {expected[0]:,} documents with {expected[1]:,} tokens, "
-            f"the token store gave {documents:,} with {tokens:,}; it has changed since, so build again"
+            f"phase {stage}, source {source}: the plan draws {planned}, the token store gave {drawn.documents:,} with "
+            f"{drawn.tokens:,}; it has changed since, so build again"
         )
 
 
@@ -95,63 +89,33 @@ def _markers(config: Config) -> dict[str, int]:
     return {name: vocabulary[name] for name in config.marker_names}
 
 
-def _sum_counts(records: list[dict[str, Any]]) -> dict[str, DrawCounts]:
-    """What shards took together, by source."""
-    sums: dict[str, DrawCounts] = {}
-    for record in records:
-        for source, counts in record["counts"].items():
-            sums.setdefault(source, DrawCounts()).add(DrawCounts(**counts))
-    return sums
-
-
-def _phase_entry(
-    config: Config, phase: dict[str, Any], records: list[dict[str, Any]], counts: dict[str, DrawCounts]
-) -> dict[str, Any]:
-    rows = sum(record["rows"] for record in records)
-    filled = max(sum(count.positions for count in counts.values()), 1)
-    return {
-        "name": phase["name"],
-        "template": None if phase["condition"] is None else phase["condition"]["template"],
-        "branch": phase["branch"],
-        "packing": phase["packing"],
-        "values": phase["values"],
-        "rows": rows,
-        "tokens": rows * config.sequence.length,
-        "loss_tokens": sum(record["loss_tokens"] for record in records),
-        "mixture": {
-            source: {
-                "requested": planned["requested_share"],
-                "achieved": counts.get(source, DrawCounts()).positions / filled,
-            }
-            for source, planned in phase["sources"].items()
+def _phase_entry(stage: PlannedStage, shards: list[ShardEntry], counts: PhaseLedger, length: int) -> PhaseEntry:
+    rows = sum(shard.rows for shard in shards)
+    filled = max(sum(of_source.positions for of_source in counts.sources.values()), 1)
+    return PhaseEntry(
+        name=stage.name,
+        template=stage.template,
+        branch=None if stage.branch is None else stage.branch.to_json(),
+        packing=stage.packing,
+        values=stage.values.to_json(),
+        rows=rows,
+        tokens=rows * length,
+        loss_tokens=sum(shard.loss_tokens for shard in shards),
+        mixture={
+            source: {"requested": planned.requested_share, "achieved": counts.of(source).positions / filled}
+            for source, planned in stage.sources.items()
         },
-        "shards": [
-            {key: record[key] for key in ("path", "rows", "loss_tokens", "bytes", "sha256")} for record in records
-        ],
+        shards=shards,
+    )
+
+
+def _source_ledgers(config: Config, plan: Plan, runs: list[RunInfo]) -> dict[str, SourceLedger]:
+    drawn = plan.header.drawn
+    return {
+        source: SourceLedger.of(
+            [run for run in runs if run.source == source],
+            drawn.used.get(source, Amount()),
+            drawn.unused.get(source, {}),
+        )
+        for source in sorted(config.sources)
     }
-
-
-def _source_ledger(config: Config, plan: Plan, runs: list[RunInfo]) -> dict[str, Any]:
-    """Documents read, dropped and kept, and kept ones used and unused, of each source."""
-    ledger = {}
-    for source in sorted(config.sources):
-        source_runs = [run for run in runs if run.source == source]
-        dropped: Counter[str] = Counter()
-        for run in source_runs:
-            dropped.update(run.dropped)
-        ledger[source] = {
-            "read": {
-                "documents": sum(run.rows_read for run in source_runs),
-                "bytes": sum(run.bytes_read for run in source_runs),
-            },
-            "dropped": dict(sorted(dropped.items())),
-            "kept": {
-                "documents": sum(run.rows for run in source_runs),
-                "tokens": sum(run.tokens for run in source_runs),
-                "bytes": sum(run.text_bytes for run in source_runs),
-            },
-            "used": plan.header["drawn"]["used"].get(source, {"documents": 0, "tokens": 0}),
-            "unused": plan.header["drawn"]["unused"].get(source, {}),
-            "special_text": sum(run.special_text for run in source_runs),
-        }
-    return ledger

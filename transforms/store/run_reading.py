@@ -89,7 +89,7 @@ def open_run(uri: str, columns: Sequence[str]) -> Run | RangedRun:
 
 
 def forget_runs() -> None:
-    """Closes all open runs; otherwise a run that is rewritten would be read as it was before."""
+    """Closes all open runs; otherwise a run that has been replaced would be read as it was."""
     _open_mapped.cache_clear()
     DIRECTORIES.clear()
 

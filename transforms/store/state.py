@@ -1,9 +1,9 @@
-"""The token store as one configuration sees it: which input files and runs there are, and what is missing.
+"""The token store as one configuration sees it: its input files, its runs, and what is missing.
 
 ```
-sources      c4: a.json.gz  b.json.gz  c.json.gz
-STORE/c4/<fingerprint>/    a-00000.arrow  b-00000.arrow               another size of b than before
-state        inputs a, b, c     runs a-00000     unused b-00000       pending b, c
+sources                    c4: a.json.gz  b.json.gz  c.json.gz
+STORE/c4/<fingerprint>/    a-00000.arrow  b-00000.arrow               the size of b has changed
+state                      inputs a, b, c     runs a-00000     unused b-00000       pending b, c
 ```
 """
 
@@ -19,7 +19,7 @@ from byline.transforms.files import storage
 from byline.transforms.store import store_index
 from byline.transforms.store.fingerprint import fingerprint, source_settings
 
-# At most so many files are read to measure progress, so that it takes seconds; the next measurement goes on from there.
+# Measuring progress reads at most this many new files, so that it takes seconds; the next measurement continues there.
 _MOST_NEW = 1000
 
 
@@ -31,9 +31,9 @@ class StoreState:
         folders, fingerprints: by source.
         inputs: every input file of every source, by (source, path).
         runs: every chunk of them that the store has, by (source, path, chunk).
-        files: the files that hold these: runs of one chunk, and merged ones.
-        unused: files of the store that hold other chunks, or the same ones once more.
-        notes: one line for each source whose raw corpus is gone, so that the token store stands for it.
+        files: the files that hold these chunks: runs of one chunk, and merged ones.
+        unused: files of the store that hold other chunks, or the same ones again.
+        notes: one line for each source whose raw corpus is gone, so that the token store is used instead.
     """
 
     folders: dict[str, str]
@@ -45,15 +45,15 @@ class StoreState:
     notes: list[str] = field(default_factory=list)
 
     def pending(self) -> list[InputFile]:
-        """Input files of which chunks are missing."""
+        """The input files with missing chunks."""
         return store_index.pending_files(self.inputs, self.runs)
 
     def check_whole(self, store: str, advice: str) -> None:
-        """Refuses a store of which something is missing.
+        """Refuses a token store in which something is missing.
 
         Args:
             store: its folder, for the message.
-            advice: what to do where something is.
+            advice: what to do then, for the message.
 
         Raises:
             BylineError: input files are not prepared.
@@ -76,11 +76,11 @@ class StoreState:
 
 
 def read_state(config: Config, *, reads_input: bool = True) -> StoreState:
-    """Lists the input files, and the runs that the store has of them.
+    """Lists the input files, and the runs that the token store has of them.
 
     Args:
-        config: the configuration; a source's fingerprint depends on all of it that preparing does.
-        reads_input: whether the raw corpora are needed. If not, and one is gone, the token store stands for it.
+        config: the configuration; a source's fingerprint depends on everything that preparing depends on.
+        reads_input: whether the raw corpora are needed. If not, the token store is used instead of one that is gone.
 
     Raises:
         BylineError: a raw corpus, a model, a list of a filter or the tokenizer cannot be read.
@@ -102,18 +102,18 @@ def read_state(config: Config, *, reads_input: bool = True) -> StoreState:
 
 
 def _prepared_inputs(files: list[RunFile]) -> list[InputFile]:
-    """The input files of a source whose every chunk is in the store, by path."""
+    """The input files of a source of which the store has every chunk, by path."""
     runs = store_index.runs_of(store_index.choose_files(files, None))
     sizes = {store_index.input_of(run): run.input_size for run in runs}
     return [InputFile(*key, "", sizes[key]) for key in sorted(store_index.whole_files(runs))]
 
 
 def reread_state(state: StoreState, known: dict[str, RunFile]) -> StoreState:
-    """The state with the runs that were added since.
+    """The state with the runs that have been added since.
 
     Args:
-        state: before.
-        known: by uri, files that need not be read again; gets those that are read.
+        state: the state before.
+        known: uri -> files that need not be read again; those that are read are added.
     """
     current = StoreState(state.folders, state.fingerprints, [], notes=state.notes)
     for source, folder in state.folders.items():
@@ -123,22 +123,22 @@ def reread_state(state: StoreState, known: dict[str, RunFile]) -> StoreState:
 
 
 def remove_stale_runs(state: StoreState) -> dict[str, RunFile]:
-    """Deletes runs of input files that have another size now; returns all other files of the store, by uri."""
+    """Deletes runs of input files whose size has changed; returns all other files of the store, by uri."""
     stale = {file.uri for file in store_index.stale_files(state.inputs, state.unused)}
     storage.side_by_side(storage.delete_file, stale)
     return {file.uri: file for file in (*state.files, *state.unused) if file.uri not in stale}
 
 
 def prepared_bytes(state: StoreState, pending: list[InputFile], known: dict[str, RunFile]) -> int:
-    """How many bytes of the pending input files are prepared by now.
+    """How many bytes of the pending input files have been prepared.
 
-    A file that is prepared in part counts by the text of its chunks, at the ratio of bytes to text that whole files
-    have; at a quarter while no file is whole.
+    A file that is prepared in part counts by the text of its chunks, times the ratio of bytes to text in finished
+    files, or a quarter while there are none.
 
     Args:
-        state: before anything was prepared.
+        state: the state before anything was prepared.
         pending: the input files that are read.
-        known: by uri, files of the store that need not be read again; gets those that are read.
+        known: uri -> files of the store that need not be read again; those that are read are added.
     """
     sizes, current = store_index.sizes_of(pending), store_index.sizes_of(state.inputs)
     runs: list[RunInfo] = []

@@ -1,4 +1,4 @@
-"""The tokenizer that a finished build was made with, by its manifest; from another place if it was moved."""
+"""The tokenizer that a finished build was made with, according to its manifest; from another path if it was moved."""
 
 import hashlib
 
@@ -10,7 +10,7 @@ from byline.transforms.files import storage
 
 
 def encode(tokenizer: Tokenizer, text: str) -> list[int]:
-    """The ids of a text, none added, as the pipeline tokenizes documents and prefixes."""
+    """The ids of a text without special tokens, as the pipeline tokenizes documents and prefixes."""
     return tokenizer.encode(text, add_special_tokens=False).ids
 
 
@@ -32,7 +32,7 @@ def load_tokenizer(manifest: Manifest, file: str | None = None) -> Tokenizer:
 
 
 def tokenizer_bytes(manifest: Manifest, file: str | None = None) -> bytes:
-    """The content of the tokenizer.json of a build; arguments and errors as `load_tokenizer`."""
+    """The content of a build's tokenizer.json; arguments and errors as `load_tokenizer`."""
     path = manifest.config["tokenizer"]["file"] if file is None else file
     try:
         content = storage.read_bytes(path)

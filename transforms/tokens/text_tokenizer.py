@@ -14,7 +14,6 @@ When they are loaded, both must give the same ids for a set of awkward texts.
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +28,7 @@ import tokenizers
 
 from byline.errors import BylineError
 from byline.schemas import corpora
+from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.files.storage import read_bytes
 from byline.transforms.tokens.new_characters import has_new_characters
 from byline.transforms.tokens.token_bytes import TokenBytes, token_bytes
@@ -43,36 +43,6 @@ _AWKWARD = (
     "      ",
     "\x00\x01\ufeff\ufffd <s> </s> [INST] <|im_start|> ▁x ##y Ġz",
 )
-
-
-@dataclass(frozen=True)
-class TokenizerInfo:
-    """What plans, shards and manifests say about a tokenizer.
-
-    Attributes:
-        name: the file's name without its extension.
-        sha256: of the file.
-        vocab_size: one more than the largest id, added tokens included.
-        bos_id, eos_id: None if the configuration names none.
-        pad_id: fills the rest of a row.
-        added: name -> id of the tokens that the configuration adds to those of the file.
-    """
-
-    name: str
-    sha256: str
-    vocab_size: int
-    bos_id: int | None
-    eos_id: int | None
-    pad_id: int
-    added: dict[str, int] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @property
-    def specials(self) -> int:
-        """How many BOS and EOS tokens a document gets."""
-        return (self.bos_id is not None) + (self.eos_id is not None)
 
 
 class TextTokenizer:

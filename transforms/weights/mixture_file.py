@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 
 PLACES = 6
 _UNITS = 10**PLACES
-# How far the sum of weights that were written with fewer places may be from 1.
+# How far the sum of weights that were written with fewer decimals may be from 1.
 _SUM_TOLERANCE = 1e-3
 
 
@@ -38,7 +38,7 @@ def read_weights(path: Path, domains: Sequence[str]) -> Array:
     """Weights of a mixture file with the key `weights`, in the order of `domains`.
 
     Returns:
-        float64 (k,), sums to one; weights that were written with few places are divided by their sum.
+        float64 (k,), sums to one; weights that were written with few decimals are divided by their sum.
 
     Raises:
         BylineError: no such file, no such key, other domains, or weights that do not sum to one.

@@ -325,7 +325,7 @@ def test_an_option_without_a_runner(monkeypatch):
     monkeypatch.setattr(installation, "check_python", lambda: [])
     code, text = run(None, options=("--job_endpoint=a:1",))
     assert code == 1
-    assert re.search(r"^no +options +--option without --runner: not looked at +give --runner, too", text, re.M)
+    assert re.search(r"^no +options +--option without --runner: not checked +give --runner, too", text, re.M)
 
 
 def test_exit_status_and_table(recipe, monkeypatch):
@@ -344,7 +344,7 @@ def test_a_missing_package_is_told_before_the_recipe_is_read(recipe, monkeypatch
     monkeypatch.setitem(PACKAGES, "no-such-distribution", "numpy")
     code, text = run(str(recipe))
     assert code == 1
-    assert re.search(r"^no +configuration +not looked at while a package is missing", text, re.MULTILINE)
+    assert re.search(r"^no +configuration +not checked while a package is missing", text, re.MULTILINE)
     assert "source mine" not in text
 
 

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.pipelines.console import plan_picture
+from byline.schemas.plan import PlannedStage, Stretch
 from tests.support.planned import BRANCH, COOLDOWN, MAIN, phase
 
 
-def picture(phases: list[dict], width: int = 40, **settings: Any) -> list[str]:
+def picture(phases: list[PlannedStage], width: int = 40, **settings: Any) -> list[str]:
     return [line.plain for line in plan_picture.draw_timeline(phases, 1000, width, **settings)]
 
 
@@ -20,7 +21,7 @@ def test_a_plan_that_draws_nothing() -> None:
 
 def test_a_mixture_that_changes() -> None:
     # 16 stretches: a falls from 1 to 0.
-    timeline = [{"end": (n + 1) / 16, "shares": {"a": 1 - n / 15, "b": n / 15}} for n in range(16)]
+    timeline = [Stretch((n + 1) / 16, {"a": 1 - n / 15, "b": n / 15}) for n in range(16)]
     assert picture([phase("main", 400, {"a": 0.5, "b": 0.5}, timeline)], 30) == [
         "100%┤██▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓",
         "    │█████▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓",
@@ -39,7 +40,7 @@ def test_a_mixture_that_changes() -> None:
 
 
 def test_one_source_after_the_other() -> None:
-    timeline = [{"end": 0.25, "shares": {"b": 1.0}}, {"end": 1.0, "shares": {"a": 1.0}}]
+    timeline = [Stretch(0.25, {"b": 1.0}), Stretch(1.0, {"a": 1.0})]
     lines = picture([phase("main", 1000, {"a": 0.75, "b": 0.25}, timeline)], 50)
     # The border, at a quarter of 32 columns, is drawn over the three columns whose neighbours lie on both sides.
     assert {line[5:].split("   ")[0] for line in lines[:10]} == {
@@ -100,7 +101,7 @@ NAMES = st.lists(st.text("abcdefgh", min_size=1, max_size=8), min_size=1, max_si
 
 
 @st.composite
-def timelines(draw: st.DrawFn) -> list[dict]:
+def timelines(draw: st.DrawFn) -> list[PlannedStage]:
     phases = []
     for name in draw(NAMES):
         weights = {source: draw(st.integers(0, 9)) for source in draw(NAMES)}
@@ -111,7 +112,7 @@ def timelines(draw: st.DrawFn) -> list[dict]:
 
 
 @given(timelines(), st.integers(20, 200))
-def test_every_line_fits_and_every_row_is_full(phases: list[dict], width: int) -> None:
+def test_every_line_fits_and_every_row_is_full(phases: list[PlannedStage], width: int) -> None:
     lines = picture(phases, width)
     end = lines[10].index("┘")
     # A plot has at least 24 columns, and stands beside a legend of at most 21.
@@ -137,7 +138,7 @@ def test_mean_shares_is_the_mean_of_points(stretches: list[tuple[int, int]], dat
     # Each stretch is some whole cells long, so the mean over cells is the mean.
     cells = [share / 4 for size, share in stretches for _ in range(size)]
     ends = [sum(size for size, _ in stretches[: n + 1]) / len(cells) for n in range(len(stretches))]
-    timeline = [{"end": end, "shares": {"a": share / 4}} for end, (_, share) in zip(ends, stretches, strict=True)]
+    timeline = [Stretch(end, {"a": share / 4}) for end, (_, share) in zip(ends, stretches, strict=True)]
     first = data.draw(st.integers(0, len(cells) - 1))
     last = data.draw(st.integers(first + 1, len(cells)))
     found = plan_picture.mean_shares(timeline, first / len(cells), last / len(cells))

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from typer.main import get_command
 from byline.pipelines.cli import app
 from byline.pipelines.console import plan_report
 from byline.pipelines.jobs.compact import parse_size
-from byline.schemas.plan import Plan
+from byline.schemas.ledger import Amount
+from byline.schemas.plan import Drawn, Plan, PlannedStage
 from byline.schemas.store import RunFile, RunInfo
+from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.store.state import StoreState
-from tests.support.planned import BRANCH, COOLDOWN, MAIN, phase, plan_of
-from tests.support.small import StoredRow, drawn_by, small_config, tokenizer_file, write_store
+from tests.support import small
+from tests.support.planned import BRANCH, COOLDOWN, MAIN, drawn_by, phase, plan_of
+from tests.support.small import StoredRow, small_config, tokenizer_file, write_store
 from tests.support.small import plan_of as plan_of_store
 
 
@@ -47,18 +51,20 @@ PLAN = plan_of(
         ("early-50", 0, 0, "dclm", 0, 20, 99, 0),
     ],
     notes=["max_epochs holds source c4 at 40.00% [of the mixture]"],
-    phases={
-        "main": {
-            "c4": {"0": {"documents": 700, "tokens": 250_000}, "1": {"documents": 43, "tokens": 100_000}},
-            "dclm": {"0": {"documents": 1_500, "tokens": 1_250_000}},
+    drawn=Drawn(
+        stages={
+            "main": {
+                "c4": {0: Amount(700, 250_000), 1: Amount(43, 100_000)},
+                "dclm": {0: Amount(1_500, 1_250_000)},
+            },
+            "early-50": {"dclm": {0: Amount(90, 48_000)}},
         },
-        "early-50": {"dclm": {"0": {"documents": 90, "tokens": 48_000}}},
-    },
-    used={"c4": {"documents": 743, "tokens": 350_000}, "dclm": {"documents": 1590, "tokens": 1_298_000}},
-    unused={
-        "c4": {"selection": {"documents": 0, "tokens": 0}, "budget": {"documents": 12, "tokens": 3_456}},
-        "dclm": {"selection": {"documents": 30_000, "tokens": 34_500_000_000}},
-    },
+        used={"c4": Amount(743, 350_000), "dclm": Amount(1590, 1_298_000)},
+        unused={
+            "c4": {"selection": Amount(), "budget": Amount(12, 3_456)},
+            "dclm": {"selection": Amount(30_000, 34_500_000_000)},
+        },
+    ),
 )
 
 
@@ -159,7 +165,7 @@ def test_json_has_everything_exact() -> None:
 
 
 def test_a_plan_that_draws_nothing() -> None:
-    found = plan_report.report(plan_of(phase("main", 0, {"c4": 0.0})), state_of())
+    found = plan_report.report(plan_of(phase("main", 0, {"c4": 0.0})), state_of()).to_json()
     assert found["reads"] == {"count": 0, "mean_bytes": 0, "runs": 0, "compacted": None}
     assert found["warnings"] == []
 
@@ -186,7 +192,7 @@ def test_a_plan_of_a_small_store(tmp_path: Path) -> None:
         {}, {}, [], store.runs, [RunFile([run], run.batch_shuffle_keys, 1, run.uri) for run in store.runs]
     )
     found = json.loads(plan_report.as_json(plan, state))
-    drawn = drawn_by(plan, store.documents)
+    drawn = small.drawn_by(plan, store.documents)
     for stage in found["phases"]:
         for source, counts in stage["sources"].items():
             mine = [
@@ -211,13 +217,13 @@ def test_a_plan_of_a_small_store(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------- warnings
 
 
-def warnings_of(*phases: dict, state: StoreState | None = None, **settings: Any) -> list[str]:
-    return plan_report.report(plan_of(*phases, **settings), state or state_of())["warnings"]
+def warnings_of(*stages: PlannedStage, state: StoreState | None = None, **settings: Any) -> list[str]:
+    return plan_report.report(plan_of(*stages, **settings), state or state_of()).warnings
 
 
 @pytest.mark.parametrize(("end", "warned"), [(4.0, False), (4.5, True)])
 def test_many_epochs_in_whatever_phase(end: float, warned: bool) -> None:
-    last = phase("b", 100, {"c4": 1.0}, epochs={"c4": [1.0, end]})
+    last = phase("b", 100, {"c4": 1.0}, epochs={"c4": (1.0, end)})
     text = "source c4: 4.5 epochs; repeating beyond about 4 epochs is worth little (arXiv 2305.16264)"
     assert warnings_of(phase("a", 100, {"c4": 1.0}), last) == [text] * warned
 
@@ -233,7 +239,7 @@ def test_many_epochs_in_whatever_phase(end: float, warned: bool) -> None:
 )
 def test_shares_that_are_off(rows: int, planned: float, warning: str | None) -> None:
     off = phase("a", rows, {"c4": 0.4, "dclm": 0.6})
-    off["sources"]["c4"]["expected_share"] = planned
+    off.sources["c4"] = replace(off.sources["c4"], expected_share=planned)
     assert warnings_of(off) == ([] if warning is None else [warning])
 
 
@@ -247,7 +253,7 @@ def test_many_small_reads(rows: int, runs: int, size: int, warned: bool) -> None
         phase("a", 100, {"c4": 1.0}),
         state=state_of(c4=runs),
         rows=[("a", shard, 0, "c4", 0, 0, 9, 0) for shard in range(rows)],
-        phases={"a": {"c4": {"0": {"documents": 1, "tokens": rows * runs * size // 2}}}},
+        drawn=drawn_by("a", "c4", tokens=rows * runs * size // 2),
     )
     text = "100,001 ranges below 16 kB are slow on object stores; a larger shard.sequences makes fewer and longer ones"
     assert found == [text] * warned
@@ -258,9 +264,9 @@ def slow_reads(size: int, tokens: int) -> dict:
     plan = plan_of(
         phase("a", 100, {"c4": 1.0}),
         rows=[("a", shard, 0, "c4", 0, 0, 9, 0) for shard in range(11)],
-        phases={"a": {"c4": {"0": {"documents": 1, "tokens": tokens}}}},
+        drawn=drawn_by("a", "c4", tokens),
     )
-    return plan_report.report(plan, state_of(size, c4=10_000))
+    return plan_report.report(plan, state_of(size, c4=10_000)).to_json()
 
 
 def test_what_compaction_would_make_of_small_reads() -> None:
@@ -292,8 +298,7 @@ def test_the_command_makes_runs_of_the_size_that_the_report_goes_by() -> None:
 
 
 def test_ids_of_four_bytes_count_in_reads() -> None:
-    plan = plan_of(rows=[("a", 0, 0, "c4", 0, 0, 9, 0)], phases={"a": {"c4": {"0": {"documents": 1, "tokens": 10}}}})
-    plan.header["tokenizer"]["vocab_size"] = 2**16
-    assert plan_report.report(plan, state_of(c4=1))["reads"]["mean_bytes"] == 20
-    plan.header["tokenizer"]["vocab_size"] = 2**16 + 1
-    assert plan_report.report(plan, state_of(c4=1))["reads"]["mean_bytes"] == 40
+    for vocab_size, size in ((2**16, 20), (2**16 + 1, 40)):
+        tokenizer = TokenizerInfo("t", "00", vocab_size, None, None, 0)
+        plan = plan_of(rows=[("a", 0, 0, "c4", 0, 0, 9, 0)], drawn=drawn_by("a", "c4", 10), tokenizer=tokenizer)
+        assert plan_report.report(plan, state_of(c4=1)).reads.mean_bytes == size

@@ -295,7 +295,7 @@ def without_corpus(done: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
 
 def test_a_compact_store_is_enough_for_another_plan(without_corpus: dict[str, Any]) -> None:
     found, state = plan(parse_config({**without_corpus, "seed": 3}, "test"), ALONE, quiet())
-    assert found.header["drawn"]["used"]["mine"]["documents"] > 20
+    assert found.header.drawn.used["mine"].documents > 20
     assert (len(state.files), len(state.runs)) == (4, sum(FILES.values()))
 
 

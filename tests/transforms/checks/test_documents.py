@@ -16,15 +16,16 @@ from hypothesis import strategies as st
 
 from byline.schemas.config import Config
 from byline.schemas.documents import InputFile
+from byline.schemas.plan import FieldValues
 from byline.schemas.recipe import Condition
+from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.shards import shard_schema
 from byline.transforms.checks.documents import DocumentChecker, SegmentSample, sample_segments
 from byline.transforms.corpora.listing import list_inputs
-from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.packing import POLICIES
 from byline.transforms.shards.assembling import PlannedPhase
 from byline.transforms.shards.gathering import GatherPhase
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer, tokenizer_info
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.reference import layout, packing
 from tests.support.small import BOS, PAD, reference_tokenizer, small_config, tokenizer_file
 

@@ -16,8 +16,9 @@ import pytest
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
+from byline.schemas.ledger import Amount, DrawCounts, PhaseLedger, SourceLedger
 from byline.schemas.store import RunInfo
-from byline.transforms.checks.ledger import check_phase, check_sources, misfits, shard_misfits, source_totals
+from byline.transforms.checks.ledger import check_phase, check_sources, misfits, shard_misfits
 from byline.transforms.checks.reports import ShardCounts, SourceCounts
 from tests.support.planned import TOKENIZER
 
@@ -65,7 +66,7 @@ LEDGER: dict[str, Any] = {
     },
     "phases": {"a": {"sources": {"c4": A}, "padding": 0}, "b": {"sources": {"dclm": B}, "padding": 4}},
 }
-SAID: dict[str, Any] = {"a": {"counts": {"c4": A}, "padding": 0}, "b": {"counts": {"dclm": B}, "padding": 4}}
+SAID = {name: PhaseLedger.from_json(values) for name, values in LEDGER["phases"].items()}
 
 
 def phase(name: str, source: str, loss: int) -> PhaseEntry:
@@ -91,7 +92,7 @@ def counts(source: str, positions: int, loss: int, conditioned: int, padding: in
 COUNTED = {"a": counts("c4", 8, 5, 1, 0), "b": counts("dclm", 4, 4, 0, 4)}
 
 
-def problems(made: Manifest, config: Config, said: dict[str, Any] = SAID) -> list[str]:
+def problems(made: Manifest, config: Config, said: dict[str, PhaseLedger] = SAID) -> list[str]:
     found = check_sources(made, config, NAMES, RECORDS)
     for entry in made.phases:
         found += check_phase(made, config, entry, [COUNTED[entry.name]], [said[entry.name]])
@@ -158,13 +159,14 @@ def test_a_false_number(config: Config, where: str, to: int, problem: str) -> No
 
 
 def test_a_shard_that_says_other_counts_than_the_ledger(config: Config) -> None:
-    said = copy.deepcopy(SAID)
-    said["b"]["counts"]["c4"] = A
-    said["a"]["counts"]["c4"]["discarded"] = {"cut": 3, "other": 1}
+    said = {
+        "a": said_of(c4={**A, "discarded": {"cut": 3, "other": 1}}),
+        "b": PhaseLedger({**SAID["b"].sources, "c4": DrawCounts(**A)}, padding=4),
+    }
     assert problems(manifest(), config, said)[:1] == [
         "ledger, phase a: source c4: discarded {'cut': 4}, the shards say {'cut': 3, 'other': 1}"
     ]
-    assert "ledger, phase b: source c4: documents None, the shards say 1" in problems(manifest(), config, said)
+    assert "ledger, phase b: source c4: documents 0, the shards say 1" in problems(manifest(), config, said)
 
 
 def test_only_document_start_discards(config: Config) -> None:
@@ -184,13 +186,17 @@ def masking() -> Config:
     return parse_config({**VALUES, "sources": {**VALUES["sources"], "c4": formatted}}, "test")
 
 
-def with_loss(loss: int) -> tuple[Manifest, ShardCounts, dict[str, Any]]:
+def said_of(padding: int = 0, **sources: dict[str, Any]) -> PhaseLedger:
+    return PhaseLedger.from_json({"sources": sources, "padding": padding})
+
+
+def with_loss(loss: int) -> tuple[Manifest, ShardCounts, PhaseLedger]:
     """A document of BOS, 2 tokens of prefix, 4 of its own and EOS, of which so many positions are trained."""
     made = manifest()
     lines = {**A, "tokens": 4, "discarded": {}, "loss_tokens": loss}
     made.ledger["phases"]["a"]["sources"]["c4"] = lines
     made.phases[0] = dataclasses.replace(made.phases[0], loss_tokens=loss)
-    return made, counts("c4", 8, loss, 1, 0), {"counts": {"c4": lines}, "padding": 0}
+    return made, counts("c4", 8, loss, 1, 0), said_of(c4=lines)
 
 
 @pytest.mark.parametrize(
@@ -213,14 +219,14 @@ def test_without_bos_a_masked_first_token_may_be_a_prefix_or_not(config: Config,
     made = dataclasses.replace(made, tokenizer={**TOKENIZER, "bos_id": None})
     unconditioned = {**A, "prefix_tokens": 0, "special_tokens": 1, "discarded": {"cut": 1}, "conditioned": 0}
     made.ledger["phases"]["a"]["sources"]["c4"] = unconditioned
-    said = {"counts": {"c4": unconditioned}, "padding": 0}
+    said = said_of(c4=unconditioned)
     found = check_phase(made, masking, made.phases[0], [COUNTED["a"]], [said])
     assert found == []
     assert "ledger, phase a, source c4: 0 conditioned documents, the shards have 1" in check_phase(
         made, config, made.phases[0], [COUNTED["a"]], [said]
     )
     unconditioned["conditioned"] = 2
-    found = check_phase(made, masking, made.phases[0], [COUNTED["a"]], [said])
+    found = check_phase(made, masking, made.phases[0], [COUNTED["a"]], [said_of(c4=unconditioned)])
     assert "ledger, phase a, source c4: 2 conditioned documents, the shards have 1" in found
 
 
@@ -229,11 +235,11 @@ def test_what_is_cut_may_be_masked(config: Config) -> None:
     made = manifest()
     cut = {**A, "prefix_tokens": 6, "positions": 2, "loss_tokens": 0, "discarded": {"cut": 14}}
     made.ledger["phases"]["a"]["sources"]["c4"] = cut
-    counted, said = counts("c4", 2, 0, 1, 6), {"counts": {"c4": cut}, "padding": 0}
-    found = check_phase(made, config, made.phases[0], [counted], [said])
+    counted = counts("c4", 2, 0, 1, 6)
+    found = check_phase(made, config, made.phases[0], [counted], [said_of(c4=cut)])
     assert not [problem for problem in found if "masked positions" in problem]
     cut["discarded"], cut["prefix_tokens"] = {"cut": 4}, 6
-    found = check_phase(made, config, made.phases[0], [counted], [said])
+    found = check_phase(made, config, made.phases[0], [counted], [said_of(c4=cut)])
     assert "ledger, phase a, source c4: 2 masked positions, its prefixes and their BOS are 7" in found
 
 
@@ -283,7 +289,7 @@ def test_a_branch_of_another_shape() -> None:
 
 
 def test_what_a_shard_says_has_a_shape_too() -> None:
-    assert shard_misfits(SAID["a"]) == []
+    assert shard_misfits({"counts": {"c4": A}, "padding": 0}) == []
     assert shard_misfits({"padding": 1}) == ["its metadata: no key 'counts'"]
     assert shard_misfits({"counts": {}, "padding": "1"}) == ["its metadata: padding: expected int, found '1'"]
 
@@ -295,9 +301,12 @@ def test_totals_of_runs() -> None:
     def run(chunk: int, dropped: dict[str, int]) -> RunInfo:
         return RunInfo("f", "c4", "a.gz", chunk, False, 9, 10, 100, dropped, 2, 7, 90, 30, [])
 
-    assert source_totals([run(0, {"empty_text": 3}), run(1, {"empty_text": 1, "malformed": 2})]) == {
+    runs = [run(0, {"empty_text": 3}), run(1, {"empty_text": 1, "malformed": 2})]
+    assert dataclasses.asdict(SourceLedger.of(runs, Amount(9, 50), {"budget": Amount(5, 10)})) == {
         "read": {"documents": 20, "bytes": 200},
         "dropped": {"empty_text": 4, "malformed": 2},
         "kept": {"documents": 14, "tokens": 60, "bytes": 180},
+        "used": {"documents": 9, "tokens": 50},
+        "unused": {"budget": {"documents": 5, "tokens": 10}},
         "special_text": 4,
     }

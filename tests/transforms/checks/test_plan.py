@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +10,13 @@ import pytest
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
-from byline.schemas.plan import PLAN_SCHEMA, Plan
+from byline.schemas.ledger import Amount
+from byline.schemas.mixtures import Natural
+from byline.schemas.plan import PLAN_SCHEMA, BranchPoint, Drawn, FieldValues, Plan, StageSource
+from byline.schemas.recipe import Condition, Selection, Sequence
+from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.checks.plan import check_drawn, check_plan, condition_of, sources_masking_own
-from tests.support.planned import TOKENIZER
+from tests.support.planned import TOKENIZER, header_of, stage_of
 
 CONDITION = {"template": "{host}", "position": "before"}
 VALUES: dict[str, Any] = {
@@ -36,10 +39,16 @@ PARTS = [
     ("cool-25", 2, "document_start", {"of": "cool", "at": 0.25, "phase": "a", "shards": 0}, "c4", TWO),
     ("cool-50", 2, "document_start", {"of": "cool", "at": 0.5, "phase": "a", "shards": 1}, "c4", TWO),
 ]
+STORED: dict[str, Any] = {
+    "read": {"documents": 3, "bytes": 50},
+    "dropped": {},
+    "kept": {"documents": 3, "tokens": 12, "bytes": 50},
+    "special_text": 0,
+}
 LEDGER: dict[str, Any] = {
     "sources": {
-        "c4": {"used": {"documents": 2, "tokens": 10}, "unused": {"selection": TWO}},
-        "dclm": {"used": TWO, "unused": {"budget": ONE}},
+        "c4": {**STORED, "used": {"documents": 2, "tokens": 10}, "unused": {"selection": TWO}},
+        "dclm": {**STORED, "used": TWO, "unused": {"budget": ONE}},
     },
     "phases": {name: {"sources": {source: drawn}} for name, _, _, _, source, drawn in PARTS},
 }
@@ -60,26 +69,35 @@ def manifest() -> Manifest:
     return Manifest(8, "int32", TOKENIZER, {}, "00", "0", 2, phases, copy.deepcopy(LEDGER))
 
 
-def plan_of(config: Config) -> Plan:
-    """A plan's header; nothing here looks at its rows."""
-    values = config.model_dump(mode="json")
-    header: dict[str, Any] = {
-        **{key: values[key] for key in ("seed", "sequence", "shard")},
-        "tokenizer": {key: value for key, value in TOKENIZER.items() if key != "markers"},
-        "phases": [],
-        "drawn": {
-            "phases": {name: {source: {"0": drawn}} for name, _, _, _, source, drawn in PARTS},
-            "used": {name: source["used"] for name, source in LEDGER["sources"].items()},
-            "unused": {name: source["unused"] for name, source in LEDGER["sources"].items()},
+def plan_of(config: Config, **changes: Any) -> Plan:
+    """A plan without rows; nothing here looks at them."""
+    stages = []
+    for name, number, packing, branch, source, _ in PARTS:
+        stage = config.stages[number]
+        stages.append(
+            stage_of(
+                name,
+                number=number,
+                packing=packing,
+                branch=None if branch is None else BranchPoint.from_json(branch),
+                condition=stage.condition,
+                select=stage.select,
+                order=stage.order,
+                mixture=config.mixture_of(stage),
+                sources={source: StageSource(0, 0, 1.0, 1.0, (0, 0))},
+            )
+        )
+    drawn = Drawn(
+        stages={name: {source: {0: Amount(**drawn)}} for name, _, _, _, source, drawn in PARTS},
+        used={name: Amount(**source["used"]) for name, source in LEDGER["sources"].items()},
+        unused={
+            name: {reason: Amount(**left) for reason, left in source["unused"].items()}
+            for name, source in LEDGER["sources"].items()
         },
-    }
-    for name, stage, packing, branch, source, _ in PARTS:
-        settings = config.stages[stage].model_dump(mode="json")
-        entry = {key: settings[key] for key in ("condition", "select", "order")}
-        entry |= {"name": name, "stage": stage, "packing": packing, "branch": branch, "values": NO_VALUES, "shards": 1}
-        entry["mixture"] = config.mixture_of(config.stages[stage]).model_dump(mode="json")
-        header["phases"].append({**entry, "sources": {source: {"requested_share": 1.0}}})
-    return Plan(PLAN_SCHEMA.empty_table(), json.loads(json.dumps(header)))
+    )
+    tokenizer = TokenizerInfo(**{key: value for key, value in TOKENIZER.items() if key != "markers"})
+    values = {"seed": config.seed, "sequence": config.sequence, "shard": config.shard, **changes}
+    return Plan(PLAN_SCHEMA.empty_table(), header_of(*stages, drawn=drawn, tokenizer=tokenizer, **values))
 
 
 def test_manifest_and_plan_of_one_build(config: Config) -> None:
@@ -87,33 +105,43 @@ def test_manifest_and_plan_of_one_build(config: Config) -> None:
     assert check_drawn(manifest(), plan_of(config)) == []
 
 
-def phase(number: int, **changes: Any) -> Callable[[Plan], object]:
-    return lambda plan: plan.header["phases"][number].update(changes)
+def changed(plan: Plan, **changes: Any) -> Plan:
+    return dataclasses.replace(plan, header=dataclasses.replace(plan.header, **changes))
+
+
+def phase(index: int, **changes: Any) -> Callable[[Plan], Plan]:
+    """Changes a stage."""
+
+    def change(plan: Plan) -> Plan:
+        stages = list(plan.header.stages)
+        stages[index] = dataclasses.replace(stages[index], **changes)
+        return changed(plan, stages=stages)
+
+    return change
 
 
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (lambda plan: plan.header.update(seed=1), "seed"),
-        (lambda plan: plan.header["sequence"].update(packing="concat"), "sequence"),
-        (lambda plan: plan.header["phases"].reverse(), "phases"),
-        (lambda plan: plan.header["phases"].pop(), "phases"),
-        (lambda plan: plan.header["tokenizer"].update(bos_id=None), "tokenizer"),
+        (lambda plan: changed(plan, seed=1), "seed"),
+        (lambda plan: changed(plan, sequence=Sequence(length=8, packing="concat")), "sequence"),
+        (lambda plan: changed(plan, stages=plan.header.stages[::-1]), "phases"),
+        (lambda plan: changed(plan, stages=plan.header.stages[:-1]), "phases"),
+        (lambda plan: changed(plan, tokenizer=dataclasses.replace(plan.header.tokenizer, bos_id=None)), "tokenizer"),
         (phase(0, shards=2), "shards"),
-        (phase(0, condition={**CONDITION, "template": "{url}"}), "phases"),
-        (phase(0, select=[{"top": 0.5}]), "phases"),
+        (phase(0, condition=Condition(**{**CONDITION, "template": "{url}"})), "phases"),
+        (phase(0, select=[Selection(top=0.5, by="num_tokens")]), "phases"),
         (phase(1, order=None), "phases"),
         (phase(1, packing="best_fit"), "phases"),
-        (phase(2, stage=1), "phases"),
-        (phase(3, mixture={"method": "natural"}), "phases"),
+        (phase(2, number=1), "phases"),
+        (phase(3, mixture=Natural(method="natural")), "phases"),
         (phase(3, name="cool-75"), "phases"),
-        (phase(0, values={"top": {"host": ["a"]}, "bins": {}}), "values"),
-        (phase(3, branch={"of": "cool", "at": 0.5, "phase": "a", "shards": 0}), "branches"),
+        (phase(0, values=FieldValues(top={"host": ["a"]})), "values"),
+        (phase(3, branch=BranchPoint("cool", 0.5, "a", 0)), "branches"),
     ],
 )
-def test_a_plan_of_another_build(config: Config, change: Callable[[Plan], object], what: str) -> None:
-    plan = plan_of(config)
-    change(plan)
+def test_a_plan_of_another_build(config: Config, change: Callable[[Plan], Plan], what: str) -> None:
+    plan = change(plan_of(config))
     assert check_plan(manifest(), config, plan)[0] == f"manifest.json: its {what} are not those of plan.arrow"
 
 
@@ -146,13 +174,13 @@ def test_tokens_around_prefixes_of_another_build(config: Config) -> None:
 
 def test_another_draw_than_the_plans(config: Config) -> None:
     plan = plan_of(config)
-    plan.header["drawn"]["phases"]["b"]["dclm"]["1"] = {"documents": 1, "tokens": 5}
-    plan.header["phases"][2]["sources"]["c4"]["requested_share"] = 0.75
-    plan.header["drawn"]["used"]["c4"] = {"documents": 1, "tokens": 9}
+    plan.header.drawn.stages["b"]["dclm"][1] = Amount(1, 5)
+    plan.header.drawn.used["c4"] = Amount(1, 9)
+    cool = plan.header.stages[2].sources
+    cool["c4"] = dataclasses.replace(cool["c4"], requested_share=0.75)
     assert check_drawn(manifest(), plan) == [
-        "ledger, source c4: used is {'documents': 2, 'tokens': 10}, the plan says {'documents': 1, 'tokens': 9}",
-        "ledger, phase b, source dclm: drawn is {'documents': 1, 'tokens': 2}, the plan says "
-        "{'documents': 2, 'tokens': 7}",
+        "ledger, source c4: used is 2 documents with 10 tokens, the plan says 1 documents with 9 tokens",
+        "ledger, phase b, source dclm: drawn is 1 documents with 2 tokens, the plan says 2 documents with 7 tokens",
         "ledger, phase cool-25: requested shares is {'c4': 1.0}, the plan says {'c4': 0.75}",
     ]
 

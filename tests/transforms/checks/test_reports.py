@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from byline.schemas.ledger import DrawCounts, PhaseLedger
 from byline.transforms.checks.documents import SegmentSample
 from byline.transforms.checks.reports import (
     ShardCounts,
@@ -19,7 +20,7 @@ from byline.transforms.checks.reports import (
 from byline.transforms.checks.rows import RowCounts
 
 SAMPLE = SegmentSample("main", "main/0.arrow, row 3", 1, 7, 2, np.array([5, 0, 50_000]), np.array([0, 1, 1]))
-SAID = {"counts": {"c4": {"documents": 2, "discarded": {"cut": 4}}}, "padding": 4}
+SAID = PhaseLedger({"c4": DrawCounts(documents=2, discarded={"cut": 4})}, padding=4)
 COUNTS = ShardCounts(3, 4, 2**40, {"c4": SourceCounts(8, 5, 1, 1), "é\t": SourceCounts(0, 0, 0, 0)})
 
 
@@ -47,7 +48,7 @@ def plain(found: ShardReport) -> dict[str, Any]:
     ("written", "documents"),
     [
         (report(), [0, 2**32 + 1, 2**62]),
-        (report(counts=None, is_whole=False, said={}, samples=[]), []),
+        (report(counts=None, is_whole=False, said=PhaseLedger(), samples=[]), []),
         (report(samples=[]), range(200_000)),
     ],
 )

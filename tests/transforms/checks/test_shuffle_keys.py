@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from byline.schemas.plan import PLAN_SCHEMA, Plan
+from byline.schemas.plan import BranchPoint, Plan
 from byline.schemas.predicates import Predicate, RankRange
 from byline.transforms.checks.shuffle_keys import InputNames, check_ranges, check_shuffle_keys
 from byline.transforms.fields.selecting import list_predicate, threshold_predicate
 from tests.reference import hashing
-from tests.support import small
+from tests.support import planned
+from tests.support.planned import numbered, stage_of
 
 FILE = 2**32
 
@@ -75,11 +76,11 @@ PREDICATES = [
 ALL, LOW, HIGH, MIDDLE, OTHER, LISTED = range(6)
 
 # The timeline is a with 4 shards and b with 2; the branches c-1 and c-2 leave behind 2 and 4 shards.
-PHASES = [
-    {"name": "a", "shards": 4, "branch": None},
-    {"name": "b", "shards": 2, "branch": None},
-    {"name": "c-1", "shards": 1, "branch": {"of": "c", "at": 0.4, "phase": "a", "shards": 2}},
-    {"name": "c-2", "shards": 1, "branch": {"of": "c", "at": 0.7, "phase": "a", "shards": 4}},
+STAGES = [
+    stage_of("a", shards=4),
+    stage_of("b", shards=2),
+    stage_of("c-1", branch=BranchPoint("c", 0.4, "a", 2)),
+    stage_of("c-2", branch=BranchPoint("c", 0.7, "a", 4)),
 ]
 Row = tuple[str, int, int, str, int, int, int, int]
 
@@ -93,9 +94,7 @@ def row(
 
 
 def plan_of(rows: list[Row], predicates: list[list[Predicate]] = PREDICATES) -> Plan:
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(PLAN_SCHEMA)
-    table = pa.table([pa.array(c, f.type) for c, f in zip(columns, PLAN_SCHEMA, strict=True)], PLAN_SCHEMA)
-    return Plan(table, {"phases": PHASES, **small.predicate_header(predicates)})
+    return planned.plan_of(*STAGES, rows=rows, **numbered(predicates))
 
 
 FINE = {

@@ -1,6 +1,7 @@
 """What the steps tell the engine is what their files say."""
 
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from byline import object_stores
-from byline.schemas.documents import BatchInfo, with_info
+from byline.manifest import ShardEntry
+from byline.schemas.documents import BatchInfo, tokens_field, with_info
+from byline.schemas.ledger import DrawCounts, PhaseLedger, ShardRecord
 from byline.schemas.reasons import DropReason
 from byline.transforms.documents.coder import RecordBatchCoder
 from byline.transforms.documents.counters import NAMESPACE, batch_counts, count, run_counts, shard_counts, total
@@ -24,16 +27,16 @@ def batch_of(num_bytes: list[int], num_tokens: list[int], **info: Any) -> pa.Rec
         "row": pa.array(range(len(num_bytes)), pa.int64()),
         "num_bytes": pa.array(num_bytes, pa.int64()),
         "num_tokens": pa.array(num_tokens, pa.int32()),
-        "tokens": pa.array([[7] * number for number in num_tokens], pa.large_list(pa.uint16())),
+        "tokens": pa.array([[7] * number for number in num_tokens], tokens_field(pa.uint16()).type),
     }
     batch_info = BatchInfo("a", "x", info.pop("chunk", 0), True, 10, **info)
     return with_info(pa.RecordBatch.from_pydict(columns), batch_info)
 
 
 def counters_of(result: Any) -> dict[str, int]:
-    found = result.metrics().query()["counters"]
-    assert {counter.key.metric.namespace for counter in found} == {NAMESPACE}
-    return {counter.key.metric.name: counter.committed for counter in found}
+    reported = result.metrics().query()["counters"]
+    assert {counter.key.metric.namespace for counter in reported} == {NAMESPACE}
+    return {counter.key.metric.name: counter.committed for counter in reported}
 
 
 def test_a_batch_and_a_shard_as_counts() -> None:
@@ -43,8 +46,10 @@ def test_a_batch_and_a_shard_as_counts() -> None:
         "documents_kept": 2, "text_bytes_kept": 8, "tokens_kept": 4,
     }  # fmt: skip
     assert batch_counts(batch_of([], [], rows_read=1, bytes_read=0))["tokens_kept"] == 0
-    counts = {"documents": 3, "tokens": 20, "positions": 18, "loss_tokens": 16, "discarded": {"cut": 2}}
-    assert shard_counts({"rows": 5, "padding": 4, "counts": {"a": counts, "b": {**counts, "discarded": {}}}}) == {
+    counts = DrawCounts(documents=3, tokens=20, positions=18, loss_tokens=16, discarded={"cut": 2})
+    contents = PhaseLedger({"a": counts, "b": replace(counts, discarded={})}, padding=4)
+    entry = ShardEntry("main/00000-of-00001.arrow", 5, 32, 100, "00")
+    assert shard_counts(ShardRecord("00", "1", "main", 0, entry, contents)) == {
         "shards": 1, "sequences": 5, "documents_drawn": 6, "positions": 36, "loss_tokens": 32, "padding": 4,
         "tokens_discarded": 2,
     }  # fmt: skip

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
+from byline.schemas.plan import FieldValues
 from byline.schemas.recipe import Condition
 from byline.template import Template
 from byline.transforms.documents.shuffle_keys import dropped_out, left_empty
 from byline.transforms.fields.conditioning import Prefixes, make_prefixes, markers, no_prefixes, store_columns
-from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
 from tests.reference import hashing, layout
 from tests.support import small

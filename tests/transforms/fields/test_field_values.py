@@ -11,15 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.schemas.documents import LABEL_TYPE
-from byline.transforms.fields.field_values import FieldValues, bin_numbers, keep_only
+from byline.schemas.plan import FieldValues, PlanHeader
+from byline.transforms.fields.field_values import bin_numbers, keep_only
+from tests.support.planned import header_of, stage_of
 
 
 def test_json_keeps_borders_exactly():
     values = FieldValues(top={"host": ["a.org", "ü"]}, bins={"quality": [0.1, 1 / 3], "year": [2**63 - 1], "none": []})
-    found = FieldValues.from_json(json.loads(json.dumps(values.to_json())))
+    header = header_of(stage_of("a", values=values))
+    found = PlanHeader.from_json(json.loads(json.dumps(header.to_json()))).stages[0].values
     assert found == values
     assert type(found.bins["year"][0]) is int
-    assert FieldValues.from_json({"top": {}, "bins": {}}) == FieldValues()
+    assert FieldValues().to_json() == {"top": {}, "bins": {}}
 
 
 def test_the_sets_of_kept_values_are_made_once_and_travel():

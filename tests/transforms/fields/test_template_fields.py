@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.schemas import documents
+from byline.schemas.plan import FieldValues
 from byline.schemas.recipe import Condition
 from byline.template import Template
 from byline.transforms.fields import url_fields
-from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.template_fields import columns_of_fields, field_values, filled_prefixes, unknown_prefix
 
 NONE = FieldValues()

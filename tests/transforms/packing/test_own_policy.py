@@ -61,8 +61,8 @@ def test_a_policy_of_ones_own(own_module: str) -> None:
     [
         (
             "best_fitt",
-            "sequence.packing: expected document_start, concat, repeat_prefix, best_fit or package.module:object, "
-            "found 'best_fitt'; did you mean 'best_fit'?",
+            f"sequence.packing: expected {', '.join(POLICIES)} or package.module:object, found 'best_fitt'; "
+            f"did you mean 'best_fit'?",
         ),
         (
             "no_such:policy",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
-from byline.schemas.plan import Plan
+from byline.schemas.plan import BranchPoint, Plan
 from byline.transforms.packing import POLICIES
 from tests.support import small
 from tests.support.small import SmallStore, StoredRow
@@ -52,14 +52,14 @@ def phases_of(*shares: str) -> list[dict[str, str]]:
 
 def epochs(plan: Plan, source: str) -> list[tuple[float, float]]:
     """(start, end) of each phase on the stream of a source, in epochs."""
-    return [tuple(phase["sources"][source]["epochs"]) for phase in plan.header["phases"]]
+    return [tuple(phase.sources[source].epochs) for phase in plan.header.stages]
 
 
 def spans(plan: Plan, source: str) -> list[int]:
     """Places in the interval of each phase."""
     return [
-        sum(high - low + 1 for _, low, high in plan.header["intervals"][phase["name"]][source])
-        for phase in plan.header["phases"]
+        sum(high - low + 1 for _, low, high in plan.header.intervals[phase.name][source])
+        for phase in plan.header.stages
     ]
 
 
@@ -78,12 +78,12 @@ def test_a_mixture_is_met(folder: Path, store: SmallStore, packing: str) -> None
         phases=phases_of("0.75", "0.25"),
     )
     plan = small.plan_of(config, store)
-    for phase, rows in zip(plan.header["phases"], (75, 25), strict=True):
+    for phase, rows in zip(plan.header.stages, (75, 25), strict=True):
         for source, share in (("a", Fraction(3, 5)), ("b", Fraction(2, 5))):
-            found = phase["sources"][source]
-            assert found["target_positions"] == int(share * rows * LENGTH)
+            found = phase.sources[source]
+            assert found.target_positions == int(share * rows * LENGTH)
             # No document can be divided: 21 tokens are the longest framed document.
-            assert abs(found["expected_positions"] - found["target_positions"]) <= 21
+            assert abs(found.expected_positions - found.target_positions) <= 21
 
 
 def test_phases_follow_one_another_on_each_stream(folder: Path, store: SmallStore) -> None:
@@ -102,8 +102,8 @@ def test_all_of_everything_is_one_epoch(folder: Path, store: SmallStore) -> None
     plan = small.plan_of(config_of(folder, phases=phases_of("0.5", "0.5")), store)
     for source in "ab":
         assert sum(spans(plan, source)) == EPOCH
-        assert plan.header["drawn"]["used"][source]["documents"] == dict(SIZES)[source]
-        assert abs(plan.header["capacity"][source] - whole(store, source)) < LENGTH
+        assert plan.header.drawn.used[source].documents == dict(SIZES)[source]
+        assert abs(plan.header.capacity[source] - whole(store, source)) < LENGTH
 
 
 def test_all_of_a_mixture_ends_with_the_source_that_is_used_up(folder: Path, store: SmallStore) -> None:
@@ -111,14 +111,14 @@ def test_all_of_a_mixture_ends_with_the_source_that_is_used_up(folder: Path, sto
     plan = small.plan_of(config_of(folder, mixture=mixture, phases=phases_of("0.5", "0.5")), store)
     assert sum(spans(plan, "b")) == EPOCH
     assert 0.2 < sum(spans(plan, "a")) / EPOCH < 0.5
-    assert plan.header["drawn"]["used"]["b"]["documents"] == 100
+    assert plan.header.drawn.used["b"].documents == 100
 
 
 def test_a_natural_mixture_takes_what_there_is(folder: Path, store: SmallStore) -> None:
     plan = small.plan_of(config_of(folder, tokens=60 * LENGTH), store)
-    (phase,) = plan.header["phases"]
+    (phase,) = plan.header.stages
     share = whole(store, "a") / (whole(store, "a") + whole(store, "b"))
-    assert phase["sources"]["a"]["requested_share"] == pytest.approx(share, abs=0.002)
+    assert phase.sources["a"].requested_share == pytest.approx(share, abs=0.002)
 
 
 def test_a_shortage_says_how_much_there_is(folder: Path, store: SmallStore) -> None:
@@ -153,14 +153,14 @@ def test_a_shortage_may_shrink_the_recipe(folder: Path, store: SmallStore) -> No
     plan = small.plan_of(config, store)
     assert sum(spans(plan, "b")) <= EPOCH
     assert sum(spans(plan, "b")) > 0.95 * EPOCH
-    targets = [sum(found["target_positions"] for found in phase["sources"].values()) for phase in plan.header["phases"]]
+    targets = [sum(found.target_positions for found in phase.sources.values()) for phase in plan.header.stages]
     assert targets[0] / sum(targets) == pytest.approx(0.8, abs=0.01)
 
 
 def test_shards_are_of_equal_tokens(folder: Path, store: SmallStore) -> None:
     config = config_of(folder, tokens=120 * LENGTH, mixture={"a": "0.5", "b": "0.5"}, shard={"sequences": 20})
     plan = small.plan_of(config, store)
-    assert [phase["shards"] for phase in plan.header["phases"]] == [6]
+    assert [phase.shards for phase in plan.header.stages] == [6]
     for source in "ab":
         sizes = [
             sum(len(use.tokens) + 2 for use in uses if use.source == source)
@@ -171,8 +171,8 @@ def test_shards_are_of_equal_tokens(folder: Path, store: SmallStore) -> None:
 
 def test_a_source_without_weight_is_left_out(folder: Path, store: SmallStore) -> None:
     plan = small.plan_of(config_of(folder, tokens=20 * LENGTH, mixture={"a": 1, "b": 0}), store)
-    assert list(plan.header["phases"][0]["sources"]) == ["a"]
-    assert set(plan.header["capacity"]) == {"a"}
+    assert list(plan.header.stages[0].sources) == ["a"]
+    assert set(plan.header.capacity) == {"a"}
 
 
 @settings(deadline=None, max_examples=25)
@@ -207,7 +207,7 @@ def test_any_recipe_tiles_its_stream(
         phases=phases_of(str(share), str(1 - share)),
     )
     plan = small.plan_of(config, store)
-    for source in plan.header["capacity"]:
+    for source in plan.header.capacity:
         ranges = [
             (row["epoch"], row["shuffle_key_lo"], row["shuffle_key_hi"])
             for row in plan.table.to_pylist()
@@ -299,15 +299,15 @@ def test_a_linear_schedule_is_followed_to_documents(folder: Path, three: SmallSt
 
 def test_the_timeline_says_what_a_schedule_gives(folder: Path, three: SmallStore) -> None:
     config = config_of_three(folder, tokens=800 * LENGTH, mixture={"method": "linear", "points": POINTS})
-    (entry,) = small.plan_of(config, three).header["phases"]
-    ends = [stretch["end"] for stretch in entry["timeline"]]
+    (entry,) = small.plan_of(config, three).header.stages
+    ends = [stretch.end for stretch in entry.timeline]
     assert ends == sorted(ends)
-    assert (ends[-1], len(ends)) == (1, entry["slices"])
-    for stretch in entry["timeline"]:
-        middle = stretch["end"] - 0.5 / len(ends)
+    assert (ends[-1], len(ends)) == (1, entry.slices)
+    for stretch in entry.timeline:
+        middle = stretch.end - 0.5 / len(ends)
         weight = 0.8 - middle if middle < 0.5 else 0.6 * (1 - middle)
-        assert stretch["shares"]["a"] == pytest.approx(weight, abs=0.12)
-        assert sum(stretch["shares"].values()) == pytest.approx(1, abs=1e-5)
+        assert stretch.shares["a"] == pytest.approx(weight, abs=0.12)
+        assert sum(stretch.shares.values()) == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("count", ["documents", "tokens"])
@@ -340,7 +340,7 @@ def test_an_order_is_one_of_bins(folder: Path, three: SmallStore, direction: str
     )
     for source in "ab":
         # An order does not change what is taken, but for single documents.
-        points = [[phase["sources"][source]["epochs"] for phase in one.header["phases"]] for one in (plan, shuffled)]
+        points = [[phase.sources[source].epochs for phase in one.header.stages] for one in (plan, shuffled)]
         assert points[0][0] == pytest.approx(points[1][0], abs=0.01)
         uses = [use for use in small.drawn_by(plan, three.documents)["first", 0] if use.source == source]
         bins = [[len(use.tokens) for use in uses if use.slice == number] for number in range(4)]
@@ -361,22 +361,22 @@ def test_a_branch_begins_where_the_main_stream_is(folder: Path, three: SmallStor
         shard={"sequences": 100},
     )
     plan = small.plan_of(config, three)
-    *main, early, late = plan.header["phases"]
-    assert [early["name"], late["name"]] == ["cool-25", "cool-100"]
+    *main, early, late = plan.header.stages
+    assert [early.name, late.name] == ["cool-25", "cool-100"]
     # With (1 - share) * at of the tokens before it, a branch makes up a run of `at` of them.
-    assert early["branch"] == {"of": "cool", "at": 0.25, "phase": "p0", "shards": 2}
-    assert late["branch"] == {"of": "cool", "at": 1.0, "phase": "p1", "shards": 3}
-    assert abs(early["expected_rows"] - 40) <= 1
-    assert abs(late["expected_rows"] - 160) <= 1
+    assert early.branch == BranchPoint("cool", 0.25, "p0", 2)
+    assert late.branch == BranchPoint("cool", 1.0, "p1", 3)
+    assert abs(early.expected_rows - 40) <= 1
+    assert abs(late.expected_rows - 160) <= 1
     rows = rows_of(plan, config, three, "p0")
     assert abs(sum(len(rows_of_shard(plan, config, three, "p0", shard)) for shard in (0, 1)) - 160) <= 2
     assert abs(len(rows) - 400) <= 2
     for source, middle in (("a", True), ("c", False)):
-        start = int(early["sources"][source]["points"][0])
-        points = [int(point) for point in main[0]["sources"].get(source, {"points": ("0", "0")})["points"]]
-        assert points[0] < start < points[1] if middle else start == 0
+        start = early.sources[source].points[0]
+        first, end = main[0].sources[source].points if middle else (0, 0)
+        assert first < start < end if middle else start == 0
     # The stream of c is that of branches alone, each from its beginning.
-    assert late["sources"]["c"]["points"][0] == "0"
+    assert late.sources["c"].points[0] == 0
 
 
 def rows_of_shard(plan: Plan, config: Config, store: SmallStore, name: str, shard: int) -> list[Any]:
@@ -393,8 +393,8 @@ def test_a_branch_off_an_order_takes_what_lies_behind_the_phase(folder: Path, th
         phases=phases,
         branches=[{"name": "cool", "at": "0.5"}],
     )
-    main, branch = small.plan_of(config, three).header["phases"]
-    assert main["sources"]["a"]["points"][1] == branch["sources"]["a"]["points"][0]
+    main, branch = small.plan_of(config, three).header.stages
+    assert main.sources["a"].points[1] == branch.sources["a"].points[0]
 
 
 # ------------------------------------------------------------------------------------------------------ errors in full

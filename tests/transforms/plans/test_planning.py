@@ -10,10 +10,12 @@ import pytest
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
-from byline.schemas.plan import PLAN_VERSION, Plan, read_plan
+from byline.schemas.ledger import Amount
+from byline.schemas.plan import PLAN_VERSION, BranchPoint, Drawn, Plan, read_plan
 from byline.transforms.packing import POLICIES
 from byline.transforms.plans import planning
-from byline.transforms.plans.planning import inputs_sha256, make_plan
+from byline.transforms.plans.plan_header import inputs_sha256
+from byline.transforms.plans.planning import make_plan
 from byline.transforms.shards.manifest_writing import check_draws
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.reference import selection
@@ -21,7 +23,6 @@ from tests.support import small
 from tests.support.small import SmallStore, StoredRow
 
 LENGTH = 32
-NOTHING = {"documents": 0, "tokens": 0}
 CONDITION = {"template": "{host}\n", "unknown": "?", "dropout": "0.25"}
 TWO_PHASES: list[dict[str, Any]] = [
     {"name": "conditioned", "share": "0.75", "condition": CONDITION},
@@ -107,47 +108,46 @@ def test_what_the_plan_expects_is_what_the_reference_packs(folder: Path, store: 
     for config in recipes(folder):
         plan = small.plan_of(config, store)
         shards = small.reference_shards(plan, config, store.documents)
-        for phase in plan.header["phases"]:
-            mine = [shard for (name, _), shard in shards.items() if name == phase["name"]]
-            assert phase["expected_rows"] == sum(len(shard.rows) for shard in mine)
-            for source, found in phase["sources"].items():
+        for phase in plan.header.stages:
+            mine = [shard for (name, _), shard in shards.items() if name == phase.name]
+            assert phase.expected_rows == sum(len(shard.rows) for shard in mine)
+            for source, found in phase.sources.items():
                 packed = sum(shard.counts.get(source, {"positions": 0})["positions"] for shard in mine)
-                assert found["expected_positions"] == packed
+                assert found.expected_positions == packed
 
 
 def test_what_the_plan_counts_is_what_is_drawn(folder: Path, store: SmallStore) -> None:
     for config in recipes(folder):
         plan = small.plan_of(config, store)
         uses = [(phase, use) for (phase, _), some in small.drawn_by(plan, store.documents).items() for use in some]
-        drawn = plan.header["drawn"]
+        drawn = plan.header.drawn
         for phase in ("conditioned", "cooldown"):
             for source in "ab":
                 for epoch in range(10):
                     mine = [u for p, u in uses if (p, u.source, u.epoch) == (phase, source, epoch)]
-                    found = drawn["phases"][phase].get(source, {}).get(str(epoch), NOTHING)
-                    assert found == {"documents": len(mine), "tokens": sum(len(use.tokens) for use in mine)}
+                    counted = drawn.stages[phase].get(source, {}).get(epoch, Amount())
+                    assert counted == Amount(len(mine), sum(len(use.tokens) for use in mine))
         _check_used(store, drawn, {use.doc_id for _, use in uses})
 
 
-def _check_used(store: SmallStore, drawn: dict[str, Any], used: set[int]) -> None:
+def _check_used(store: SmallStore, drawn: Drawn, used: set[int]) -> None:
     for source in "ab":
         mine = [document for document in store.documents if document.source == source]
-        used_of = drawn["used"].get(source, NOTHING)
-        counts = [used_of, *drawn["unused"].get(source, {}).values()]
-        assert sum(count["documents"] for count in counts) == len(mine)
-        assert sum(count["tokens"] for count in counts) == sum(len(document.tokens) for document in mine)
-        assert used_of["documents"] == sum(document.doc_id in used for document in mine)
+        used_of = drawn.used.get(source, Amount())
+        total = sum(drawn.unused.get(source, {}).values(), used_of)
+        assert total == Amount(len(mine), sum(len(document.tokens) for document in mine))
+        assert used_of.documents == sum(document.doc_id in used for document in mine)
 
 
 def test_unused_documents_by_reason(folder: Path, store: SmallStore) -> None:
     phases = [{"name": "only", "share": 1, "select": {"top": "0.5", "by": "quality"}}]
     plan = small.plan_of(config_of(folder, phases=phases, tokens=20 * LENGTH, mixture={"a": 1}), store)
     best = len(selected(store, "a", "0.5", "documents"))
-    used, unused = plan.header["drawn"]["used"], plan.header["drawn"]["unused"]
-    assert 0 < used["a"]["documents"] < best
-    assert unused["a"]["selection"]["documents"] == 100 - best
-    assert unused["a"]["budget"]["documents"] == best - used["a"]["documents"]
-    assert unused["b"]["mixture"]["documents"] == 40
+    used, unused = plan.header.drawn.used, plan.header.drawn.unused
+    assert 0 < used["a"].documents < best
+    assert unused["a"]["selection"].documents == 100 - best
+    assert unused["a"]["budget"].documents == best - used["a"].documents
+    assert unused["b"]["mixture"].documents == 40
     assert "b" not in used
     assert set(plan.table["source"].to_pylist()) == {"a"}
 
@@ -175,8 +175,8 @@ def test_rows_are_in_order_and_as_many_shards_as_said(folder: Path, store: Small
             for row in plan.table.to_pylist()
         ]
         assert keys == sorted(keys)
-        for phase in plan.header["phases"]:
-            assert phase["shards"] >= math.ceil(phase["expected_rows"] / config.shard.sequences) - 1
+        for phase in plan.header.stages:
+            assert phase.shards >= math.ceil(phase.expected_rows / config.shard.sequences) - 1
         assert {(row["phase"], row["shard"]) for row in plan.table.to_pylist()} == {key[:2] for key in plan.shards()}
 
 
@@ -199,6 +199,7 @@ def test_a_plan_reads_back(folder: Path, store: SmallStore, tmp_path: Path) -> N
     plan = small.plan_of(config_of(folder), store)
     found = read_plan(plan.to_bytes(), "plan.arrow")
     assert found.table.equals(plan.table)
+    assert found.header == plan.header
     assert found.sha256 == plan.sha256
     assert found.shards() == plan.shards()
     with pytest.raises(BylineError, match=r"^plan\.arrow: not an Arrow IPC file"):
@@ -221,11 +222,11 @@ def test_a_plan_of_another_version(folder: Path, store: SmallStore, version: int
 
 def test_draws_are_held_against_the_plan(folder: Path, store: SmallStore) -> None:
     plan = small.plan_of(config_of(folder), store)
-    counts = plan.header["drawn"]["phases"]["cooldown"]["a"]["0"]
-    check_draws(plan, "cooldown", "a", counts["documents"], counts["tokens"])
-    check_draws(plan, "cooldown", "c", 0, 0)
+    counts = plan.header.drawn.draws_of("cooldown", "a")
+    check_draws(plan, "cooldown", "a", counts)
+    check_draws(plan, "cooldown", "c", Amount())
     with pytest.raises(BylineError, match=r"^phase cooldown, source a: the plan draws .* it has changed since"):
-        check_draws(plan, "cooldown", "a", counts["documents"], counts["tokens"] + 1)
+        check_draws(plan, "cooldown", "a", counts + Amount(0, 1))
 
 
 def test_the_sum_over_inputs_tells_stores_apart(store: SmallStore) -> None:
@@ -255,30 +256,30 @@ def test_the_header_has_an_entry_for_each_phase_and_each_point_of_a_branch(folde
     phases = [{**TWO_PHASES[0], "order": order}, {**TWO_PHASES[1], "packing": "concat", "mixture": {"a": 1}}]
     branch = {"name": "anneal", "at": ["0.5", "1"], "share": "0.2", "mixture": {"b": 1}}
     config = config_of(folder, phases=phases, branches=[branch], tokens=60 * LENGTH, shard={"sequences": 20})
-    entries = small.plan_of(config, store).header["phases"]
-    assert [(entry["name"], entry["stage"]) for entry in entries] == [
+    entries = small.plan_of(config, store).header.stages
+    assert [(entry.name, entry.number) for entry in entries] == [
         ("conditioned", 0),
         ("cooldown", 1),
         ("anneal-50", 2),
         ("anneal-100", 2),
     ]
-    assert [entry["branch"] for entry in entries] == [
+    assert [entry.branch for entry in entries] == [
         None,
         None,
-        {"of": "anneal", "at": 0.5, "phase": "conditioned", "shards": 2},
-        {"of": "anneal", "at": 1.0, "phase": "cooldown", "shards": 1},
+        BranchPoint("anneal", 0.5, "conditioned", 2),
+        BranchPoint("anneal", 1.0, "cooldown", 1),
     ]
-    assert [entry["packing"] for entry in entries] == ["document_start", "concat", "document_start", "document_start"]
-    assert [entry["mixture"]["method"] for entry in entries] == ["natural", "weights", "weights", "weights"]
-    assert [entry["order"] and entry["order"]["bins"] for entry in entries] == [2, None, None, None]
-    assert [sorted(entry["sources"]) for entry in entries] == [["a", "b"], ["a"], ["b"], ["b"]]
+    assert [entry.packing for entry in entries] == ["document_start", "concat", "document_start", "document_start"]
+    assert [entry.mixture.method for entry in entries] == ["natural", "weights", "weights", "weights"]
+    assert [entry.order and entry.order.bins for entry in entries] == [2, None, None, None]
+    assert [sorted(entry.sources) for entry in entries] == [["a", "b"], ["a"], ["b"], ["b"]]
     # The branch cuts 45 rows at 24, and 15 at 3, the bins 45 at the half; shards are of at most 20.
-    assert [(entry["shards"], entry["slices"]) for entry in entries] == [(4, 5), (2, 2), (1, 1), (1, 1)]
+    assert [(entry.shards, entry.slices) for entry in entries] == [(4, 5), (2, 2), (1, 1), (1, 1)]
     for entry in entries:
-        for source in entry["sources"].values():
-            assert source["epochs"] == [int(point) / 2**64 for point in source["points"]]
-        assert sum(source["requested_share"] for source in entry["sources"].values()) == pytest.approx(1)
-        assert entry["timeline"][-1]["end"] == 1
+        for source in entry.sources.values():
+            assert source.epochs == tuple(point / 2**64 for point in source.points)
+        assert sum(source.requested_share for source in entry.sources.values()) == pytest.approx(1)
+        assert entry.timeline[-1].end == 1
 
 
 def test_equal_predicates_stand_in_the_header_once(folder: Path, store: SmallStore) -> None:
@@ -286,16 +287,16 @@ def test_equal_predicates_stand_in_the_header_once(folder: Path, store: SmallSto
     phases = [{**phase, "select": select} for phase in TWO_PHASES]
     phases[1]["order"] = {"by": "num_tokens", "bins": 2}
     plan = small.plan_of(config_of(folder, phases=phases), store)
-    assert [predicate["field"] for predicate in plan.header["predicates"]] == [
+    assert [predicate.field for predicate in plan.header.predicates] == [
         *("host", "quality", "quality"),
         *("num_tokens", "num_tokens", "num_tokens", "num_tokens"),
     ]
     numbers = {(row["phase"], row["source"]): row["predicates"] for row in plan.table.to_pylist()}
-    taken = {key: plan.header["conjunctions"][number] for key, number in numbers.items()}
+    taken = {key: plan.header.conjunctions[number] for key, number in numbers.items()}
     assert (taken["conditioned", "a"], taken["conditioned", "b"]) == ([0, 1], [0, 2])
     for source, quality in (("a", 1), ("b", 2)):
         bins = {
-            tuple(plan.header["conjunctions"][row["predicates"]])
+            tuple(plan.header.conjunctions[row["predicates"]])
             for row in plan.table.to_pylist()
             if (row["phase"], row["source"]) == ("cooldown", source)
         }
@@ -311,11 +312,11 @@ def test_an_order_takes_documents_with_the_number_alone(folder: Path, store: Sma
     numbered = [document for document in store.documents if document.numbers["quality"] is not None]
     assert sorted(use.doc_id for use in drawn) == sorted(document.doc_id for document in numbered)
     # They are those that the phase selects, so bins are of them, too.
-    assert plan.header["phases"][0]["values"]["bins"] == {
+    assert plan.header.stages[0].values.bins == {
         "quality": selection.bin_borders([document.numbers["quality"] for document in numbered], 2),
         "num_tokens": selection.bin_borders([document.numbers["num_tokens"] for document in numbered], 3),
     }
-    assert plan.header["drawn"]["unused"]["a"]["selection"]["documents"] == 20
+    assert plan.header.drawn.unused["a"]["selection"].documents == 20
 
 
 def test_a_sample_plans_nearly_the_same(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,12 +325,12 @@ def test_a_sample_plans_nearly_the_same(folder: Path, tmp_path: Path, monkeypatc
     exact = small.plan_of(config, store)
     monkeypatch.setattr(planning, "SAMPLED_DOCUMENTS", 600)
     plan = small.plan_of(config, store)
-    assert plan.header["phases"] != exact.header["phases"]
+    assert plan.header.stages != exact.header.stages
     shards = small.reference_shards(plan, config, store.documents)
-    for entry, rows in zip(plan.header["phases"], (300, 100), strict=True):
-        mine = [shard for (name, _), shard in shards.items() if name == entry["name"]]
+    for entry, rows in zip(plan.header.stages, (300, 100), strict=True):
+        mine = [shard for (name, _), shard in shards.items() if name == entry.name]
         assert sum(len(shard.rows) for shard in mine) == pytest.approx(rows, rel=0.1)
-        assert entry["expected_rows"] == pytest.approx(rows, rel=0.1)
+        assert entry.expected_rows == pytest.approx(rows, rel=0.1)
         filled = {source: sum(shard.counts[source]["positions"] for shard in mine) for source in "ab"}
         assert filled["a"] / sum(filled.values()) == pytest.approx(0.7, abs=0.05)
 
@@ -344,7 +345,7 @@ def test_a_source_may_be_too_small_for_the_sample(
     plan = small.plan_of(config_of(folder, phases=phases, shard={"sequences": 200}), store)
     uses = [use.doc_id for some in small.drawn_by(plan, store.documents).values() for use in some]
     assert sorted(uses) == sorted(document.doc_id for document in store.documents)
-    assert plan.header["drawn"]["used"]["b"]["documents"] == 1
+    assert plan.header.drawn.used["b"].documents == 1
 
 
 def test_a_branch_without_any_fresh_document_in_full(folder: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from byline.schemas.recipe import Shortage
 from byline.transforms.checks.shuffle_keys import check_ranges
 from byline.transforms.plans import planning
 from byline.transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo
 from tests.reference import assembly, planner
 from tests.reference.planner import Drawn
 from tests.support import small
@@ -34,20 +33,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def check_rows(made: Made) -> None:
     """The plan's rows are in order, within the stage's intervals, and tile these where the stage is shuffled."""
-    names = [entry["name"] for entry in made.entries]
+    names = [entry.name for entry in made.entries]
     keys = [
         (names.index(row["phase"]), *(row[key] for key in ("shard", "slice", "source", "epoch", "shuffle_key_lo")))
         for row in made.plan.table.to_pylist()
     ]
     assert keys == sorted(keys)
     for (name, source), drawn in made.intervals.items():
-        ranges = made.plan.header["intervals"][name][source]
+        ranges = made.plan.header.intervals[name][source]
         assert sum(high - low + 1 for _, low, high in ranges) == drawn.end - drawn.start
         assert consecutive(drawn, ranges, made.config.seed)
-        entry = next(entry for entry in made.entries if entry["name"] == name)
+        entry = next(entry for entry in made.entries if entry.name == name)
         rows = made.rows(name, source)
         taken = [(row["epoch"], row["shuffle_key_lo"], row["shuffle_key_hi"]) for row in rows]
-        if not made.is_by_number(made.config.stages[entry["stage"]]):
+        if not made.is_by_number(made.config.stages[entry.number]):
             assert consecutive(drawn, in_line(taken, source, made.config.seed), made.config.seed)
             continue
         by_bin: dict[RankRange, list[tuple[int, int, int]]] = {}
@@ -80,11 +79,11 @@ def check_line(made: Made) -> None:
     """Each part begins where the timeline was; no document is drawn twice within an epoch."""
     ends: dict[str, int] = {}
     for entry in made.main:
-        for source in entry["sources"]:
-            drawn = made.intervals[entry["name"], source]
+        for source in entry.sources:
+            drawn = made.intervals[entry.name, source]
             assert drawn.start == ends.get(source, 0) <= drawn.end
             ends[source] = drawn.end
-    uses = [use for entry in made.main for use in made.uses_of(entry["name"])]
+    uses = [use for entry in made.main for use in made.uses_of(entry.name)]
     assert len({(use.doc_id, use.epoch) for use in uses}) == len(uses)
     for (_, source), drawn in made.intervals.items():
         limit = epoch_limit(made, source)
@@ -97,8 +96,8 @@ def epoch_limit(made: Made, source: str) -> Fraction | None:
     may_repeat = made.config.shortage is Shortage.REPEAT and made.config.tokens != "all"
     found = [Fraction(0)]
     for entry in made.entries:
-        if source in entry["sources"]:
-            limit = made.config.mixture_of(made.config.stages[entry["stage"]]).epoch_limit(source)
+        if source in entry.sources:
+            limit = made.config.mixture_of(made.config.stages[entry.number]).epoch_limit(source)
             if limit is None and may_repeat:
                 return None
             found.append(Fraction(1) if limit is None else limit)
@@ -113,7 +112,7 @@ def check_targets(made: Made) -> None:
     length = made.config.sequence.length
     for entry, phase in zip(made.main, made.config.phases, strict=True):
         positions = round(phase.share * whole / length) * length
-        targets = {source: found["target_positions"] for source, found in entry["sources"].items()}
+        targets = {source: found.target_positions for source, found in entry.sources.items()}
         assert positions - len(targets) < sum(targets.values()) <= positions
         mixture = made.config.mixture_of(phase)
         if mixture.method == "weights" and mixture.max_epochs is None:
@@ -134,16 +133,16 @@ def check_epochs(made: Made) -> None:
 def check_branches(made: Made) -> None:
     """A branch draws no document that the timeline had drawn, within an epoch, when it left."""
     for entry in made.entries:
-        if entry["branch"] is None:
+        if entry.branch is None:
             continue
         before: set[tuple[int, int]] = set()
         for phase in made.main:
-            shards = entry["branch"]["shards"] if phase["name"] == entry["branch"]["phase"] else phase["shards"]
+            shards = entry.branch.shards if phase.name == entry.branch.phase else phase.shards
             for shard in range(shards):
-                before |= {(use.doc_id, use.epoch) for use in made.drawn[phase["name"], shard]}
-            if phase["name"] == entry["branch"]["phase"]:
+                before |= {(use.doc_id, use.epoch) for use in made.drawn[phase.name, shard]}
+            if phase.name == entry.branch.phase:
                 break
-        mine = [(use.doc_id, use.epoch) for use in made.uses_of(entry["name"])]
+        mine = [(use.doc_id, use.epoch) for use in made.uses_of(entry.name)]
         assert len(mine) == len(set(mine))
         assert before.isdisjoint(mine)
 
@@ -151,7 +150,7 @@ def check_branches(made: Made) -> None:
 def check_documents(made: Made) -> None:
     """Who is drawn, how often, and in which order: as the slow planner says."""
     for entry in made.entries:
-        for shard, uses in made.slow_shards(entry["name"]).items():
+        for shard, uses in made.slow_shards(entry.name).items():
             assert [(use.doc_id, use.epoch, use.slice) for use in made.drawn[shard]] == [
                 (use.doc_id, use.epoch, use.slice) for use in uses
             ]
@@ -159,7 +158,7 @@ def check_documents(made: Made) -> None:
     for some in made.selected:
         for source, chosen in some.items():
             mixed.setdefault(source, set()).update(document.doc_id for document in chosen)
-    found = made.plan.header["drawn"]
+    found = asdict(made.plan.header.drawn)
     expected = planner.drawn_counts(made.store.documents, [*made.intervals.values()], mixed, made.config.seed)
     assert found == expected
     for source in made.config.sources:
@@ -171,12 +170,12 @@ def check_documents(made: Made) -> None:
 def check_sequence(made: Made) -> None:
     """One source after the other where the recipe says so."""
     for entry in made.entries:
-        stage = made.config.stages[entry["stage"]]
+        stage = made.config.stages[entry.number]
         if stage.order is None or stage.order.by != "source":
             continue
         last = 0
-        for slice_ in made.slices(entry["name"]):
-            sources = [source for source in entry["sources"] if made.in_slice(entry["name"], slice_, source)]
+        for slice_ in made.slices(entry.name):
+            sources = [source for source in entry.sources if made.in_slice(entry.name, slice_, source)]
             assert len(sources) == 1, (slice_, sources)
             assert stage.order.sources.index(sources[0]) >= last
             last = stage.order.sources.index(sources[0])
@@ -185,11 +184,11 @@ def check_sequence(made: Made) -> None:
 def check_expected(made: Made) -> None:
     """Rows and positions are those that the reference packs, where the plan has packed every document."""
     for entry in made.entries:
-        mine = [shard for (name, _), shard in made.shards.items() if name == entry["name"]]
-        assert len(mine) == entry["shards"]
-        assert entry["expected_rows"] == sum(len(shard.rows) for shard in mine)
-        for source, found in entry["sources"].items():
-            assert found["expected_positions"] == sum(
+        mine = [shard for (name, _), shard in made.shards.items() if name == entry.name]
+        assert len(mine) == entry.shards
+        assert entry.expected_rows == sum(len(shard.rows) for shard in mine)
+        for source, found in entry.sources.items():
+            assert found.expected_positions == sum(
                 shard.counts[source]["positions"] for shard in mine if source in shard.counts
             )
 
@@ -197,7 +196,7 @@ def check_expected(made: Made) -> None:
 def check_assembled(made: Made) -> None:
     """What is assembled from the plan is what the reference lays out and packs; the plan's own checks find nothing."""
     assert check_ranges(made.plan) == []
-    tokenizer = TokenizerInfo(**made.plan.header["tokenizer"])
+    tokenizer = made.plan.header.tokenizer
     job, phases = AssembleJob.of(made.config, tokenizer, made.plan.sha256, "1"), planned_phases(made.plan)
     for some in rows_by_shard(made.plan.table):
         name, shard = some["phase"][0].as_py(), some["shard"][0].as_py()
@@ -264,7 +263,7 @@ def test_the_slow_planner() -> None:
         [*documents, document(9, 2**63)], [Drawn("only", "x", documents, 1, planner.CIRCLE + 1)], {"x": {1, 2, 3, 7}}, 0
     )
     assert counts == {
-        "phases": {"only": {"x": {"0": {"documents": 3, "tokens": 10}, "1": {"documents": 1, "tokens": 3}}}},
+        "stages": {"only": {"x": {0: {"documents": 3, "tokens": 10}, 1: {"documents": 1, "tokens": 3}}}},
         "used": {"x": {"documents": 4, "tokens": 13}},
         "unused": {"x": {"selection": {"documents": 1, "tokens": 9}}},
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import apache_beam as beam
 import numpy as np
@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Tokenizer
+from byline.schemas.plan import FieldValues
 from byline.schemas.predicates import Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition
-from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.ranking import Number
 from byline.transforms.files.object_store import AT_ONCE, in_order
 from byline.transforms.scans import count_runs
 from byline.transforms.scans.count_runs import CountRuns, count_here, read_counter, write_counter
-from byline.transforms.scans.counting import RunCounter, Summing, count_by_bin
+from byline.transforms.scans.counting import RunCounter, Summing, count_by_value
 from byline.transforms.scans.digit_counting import DigitCounter, Question
 from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
 from byline.transforms.scans.value_counts import ValueCounter
@@ -180,7 +180,7 @@ def test_beam_counts_what_a_loop_counts(tmp_path: Path, monkeypatch: pytest.Monk
     found = count_with_beam(counter, runs, tmp_path)
     assert found.equals(small.local_scan(runs)(counter))
     assert sum(found["documents"].to_pylist()) == 20 + 19 + 18 + 17 + 16
-    assert set(found["key"].to_pylist()) == {"0\ta"}
+    assert set(zip(found["stage"].to_pylist(), found["source"].to_pylist(), strict=True)) == {(0, "a")}
 
 
 def test_no_runs_give_an_empty_batch(tmp_path: Path) -> None:
@@ -192,6 +192,8 @@ def test_no_runs_give_an_empty_batch(tmp_path: Path) -> None:
 class Noting(Summing):
     """Notes how many rows each merge is given."""
 
+    keys: ClassVar[pa.Schema] = pa.schema([pa.field("bin", pa.int64(), nullable=False)])
+
     sizes: list[int]
 
     def merge(self, batches: list[pa.RecordBatch]) -> pa.RecordBatch:
@@ -200,7 +202,9 @@ class Noting(Summing):
 
 
 def counted(found: list[tuple[int, int]]) -> pa.RecordBatch:
-    return count_by_bin("k", np.array([b for b, _ in found], np.int64), np.array([t for _, t in found], np.int64))
+    bins, tokens = (np.array([pair[n] for pair in found], np.int64) for n in (0, 1))
+    distinct, documents, sums = count_by_value(bins, tokens)
+    return Noting.batch(documents, sums, bin=distinct)
 
 
 def as_rows(batch: pa.RecordBatch) -> list[tuple[Any, ...]]:
@@ -217,14 +221,14 @@ def test_waiting_counts_are_merged_when_they_are_many(monkeypatch: pytest.Monkey
     for _ in range(40):
         accumulator = merge.add_input(accumulator, counted([(0, 1), (1, 1)]))
     assert 1 < len(counter.sizes) < 8
-    assert as_rows(merge.extract_output(accumulator)) == [("k", 0, 40, 40), ("k", 1, 40, 40)]
+    assert as_rows(merge.extract_output(accumulator)) == [(0, 40, 40), (1, 40, 40)]
 
 
 def test_a_waiting_accumulator_crosses_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(count_runs, "read_counter", lambda _: Summing())
+    monkeypatch.setattr(count_runs, "read_counter", lambda _: Noting([]))
     coder = count_runs._AccumulatorCoder("counter")
     (found,) = coder.decode(coder.encode([counted([(0, 1)]), counted([(0, 2), (3, 4)])]))
-    assert as_rows(found) == [("k", 0, 2, 3), ("k", 3, 1, 4)]
+    assert as_rows(found) == [(0, 2, 3), (3, 1, 4)]
     assert as_rows(*coder.decode(coder.encode([]))) == []
 
 
@@ -292,7 +296,7 @@ def test_few_counts_wait_here_too(monkeypatch: pytest.MonkeyPatch, scheme: str) 
     monkeypatch.setattr(count_runs, "_WAITING_ROWS", 10)
     counter = Calling([], lambda _: counted([(0, 1), (1, 1)]))
     found = count_here(counter, [f"{scheme}{number}" for number in range(40)])
-    assert as_rows(found) == [("k", 0, 40, 40), ("k", 1, 40, 40)]
+    assert as_rows(found) == [(0, 40, 40), (1, 40, 40)]
     assert 3 < len(counter.sizes) < 9
     assert max(counter.sizes) <= 2 + 10 + 2 + 2
 
@@ -324,7 +328,7 @@ def test_more_counts_than_threads_may_all_wait_for_reads() -> None:
         return counted([(number, 1) for number in in_order(int, range(3))])
 
     found = count_here(Calling([], count), [f"s3://bucket/{number}" for number in range(2 * AT_ONCE)])
-    assert as_rows(found) == [("k", number, 2 * AT_ONCE, 2 * AT_ONCE) for number in range(3)]
+    assert as_rows(found) == [(number, 2 * AT_ONCE, 2 * AT_ONCE) for number in range(3)]
 
 
 @pytest.mark.parametrize("scheme", ["", "s3://"])

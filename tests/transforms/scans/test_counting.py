@@ -1,46 +1,62 @@
 """Counts: by bin, and merged in any order and grouping."""
 
-from collections import Counter
+import collections
 
 import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from byline.transforms.scans.counting import COUNTS, Summing, count_by_bin, one_batch
+from byline.transforms.scans.counting import Summing, count_by_value, one_batch
 
 pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**56)), max_size=20)
+Pair = tuple[int, int]
+Row = tuple[str | None, int, int, int]
 
 
-def counted(key: str, found: list[tuple[int, int]]) -> pa.RecordBatch:
-    return count_by_bin(key, np.array([b for b, _ in found], np.int64), np.array([t for _, t in found], np.int64))
+class Counter(Summing):
+    keys = pa.schema([pa.field("name", pa.string()), pa.field("bin", pa.int64(), nullable=False)])
 
 
-def as_rows(batch: pa.RecordBatch) -> list[tuple[str, int, int, int]]:
-    assert batch.schema == COUNTS
+def counted(name: str | None, documents: list[Pair]) -> pa.RecordBatch:
+    """Counts of documents (bin, tokens)."""
+    bins, tokens = (np.array([pair[n] for pair in documents], np.int64) for n in (0, 1))
+    distinct, numbers, sums = count_by_value(bins, tokens)
+    return Counter.batch(numbers, sums, name=name, bin=distinct)
+
+
+def as_rows(batch: pa.RecordBatch) -> list[Row]:
+    assert batch.schema.names == ["name", "bin", "documents", "tokens"]
+    assert batch.schema == Counter.schema()
     return [tuple(row.values()) for row in batch.to_pylist()]
 
 
-def slow_counts(key: str, found: list[tuple[int, int]]) -> list[tuple[str, int, int, int]]:
-    documents = Counter(bin_ for bin_, _ in found)
-    return [(key, b, documents[b], sum(t for other, t in found if other == b)) for b in sorted(documents)]
+def slow_counts(name: str | None, documents: list[Pair]) -> list[Row]:
+    numbers = collections.Counter(bin_ for bin_, _ in documents)
+    return [(name, b, numbers[b], sum(t for other, t in documents if other == b)) for b in sorted(numbers)]
 
 
 @given(pairs)
-def test_counts_by_bin(found: list[tuple[int, int]]) -> None:
-    assert as_rows(counted("k", found)) == slow_counts("k", found)
+def test_counts_by_value(documents: list[Pair]) -> None:
+    assert as_rows(counted("k", documents)) == slow_counts("k", documents)
+
+
+def test_keys_are_single_values_or_columns() -> None:
+    ones = np.ones(2, np.int64)
+    batch = Counter.batch(ones, ones, name=pa.array(["a", "b"]), bin=7)
+    assert as_rows(batch) == [("a", 7, 1, 1), ("b", 7, 1, 1)]
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["a", "b\tc"]), pairs), max_size=6), st.data())
-def test_merging_sums_in_any_order_and_grouping(
-    stages: list[tuple[str, list[tuple[int, int]]]], data: st.DataObject
-) -> None:
-    counter = Summing()
-    batches = [counted(key, found) for key, found in stages]
+@given(st.lists(st.tuples(st.sampled_from(["a", "b\tc", None]), pairs), max_size=6), st.data())
+def test_merging_sums_in_any_order_and_grouping(runs: list[tuple[str | None, list[Pair]]], data: st.DataObject) -> None:
+    counter = Counter()
+    batches = [counted(name, documents) for name, documents in runs]
     together = counter.merge(batches)
     expected = [
-        row for key in ("a", "b\tc") for row in slow_counts(key, [p for k, found in stages if k == key for p in found])
+        row
+        for name in ("a", "b\tc", None)
+        for row in slow_counts(name, [pair for other, documents in runs if other == name for pair in documents])
     ]
     assert as_rows(together) == expected
     shuffled = data.draw(st.permutations(batches))

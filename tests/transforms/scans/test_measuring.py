@@ -4,13 +4,14 @@ from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from byline.schemas.corpora import Tokenizer
+from byline.schemas.plan import FieldValues
 from byline.schemas.predicates import RankRange
 from byline.schemas.recipe import Condition
-from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.fields.ranking import Number
 from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
 from tests.reference import assembly, layout
@@ -68,14 +69,19 @@ def key(document: assembly.Document) -> int:
     return found[0]
 
 
-def merged(counter: ShuffleKeyCounter | DrawCounter, store: SmallStore) -> dict[tuple[str, int], tuple[int, int]]:
+Key = tuple[Any, ...]
+
+
+def merged(counter: ShuffleKeyCounter | DrawCounter, store: SmallStore) -> dict[Key, tuple[int, int]]:
+    """Documents and tokens by the values of the key columns."""
     counts = small.local_scan([run.uri for run in store.runs])(counter)
-    return {(row["key"], row["bin"]): (row["documents"], row["tokens"]) for row in counts.to_pylist()}
+    rows = (tuple(row.values()) for row in counts.to_pylist())
+    return {tuple(keys): (documents, tokens) for *keys, documents, tokens in rows}
 
 
-def summed(found: list[tuple[tuple[str, int], int]]) -> dict[tuple[str, int], tuple[int, int]]:
+def summed(found: list[tuple[Key, int]]) -> dict[Key, tuple[int, int]]:
     """(key, tokens) of single documents as counts."""
-    documents, tokens = Counter(key for key, _ in found), Counter[tuple[str, int]]()
+    documents, tokens = Counter(key for key, _ in found), Counter[Key]()
     for key, count in found:
         tokens[key] += count
     return {key: (documents[key], tokens[key]) for key in documents}
@@ -84,14 +90,14 @@ def summed(found: list[tuple[tuple[str, int], int]]) -> dict[tuple[str, int], tu
 def test_framed_by_shuffle_key(store: SmallStore, views: list[StageView]) -> None:
     expected = [
         (
-            (f"{view.number}\t{document.source}", document.shuffle_key >> 48),
+            (view.number, document.source, document.shuffle_key >> 48),
             len(document.tokens) + view.specials + prefix_length(view, document),
         )
         for view in views
         for document in store.documents
         if selected(view, document)
     ]
-    assert 0 < len([name for (name, _), _ in expected if name == "0\ta"]) < 80
+    assert 0 < len([key for key, _ in expected if key[:2] == (0, "a")]) < 80
     assert merged(ShuffleKeyCounter(views), store) == summed(expected)
 
 
@@ -137,19 +143,19 @@ def test_draws_and_what_is_left(store: SmallStore, views: list[StageView]) -> No
                     is_inside = document.source == source and low <= document.shuffle_key <= high
                     if is_inside and selected(views[number], document):
                         used.add(document.doc_id)
-                        expected.append(((f"draw\t{name}\t{source}\t{epoch}", 0), len(document.tokens)))
+                        expected.append(((source, name, epoch, None), len(document.tokens)))
     for document in store.documents:
-        left = "used\t{}" if document.doc_id in used else "unused\t{}\tbudget"
-        expected.append(((left.format(document.source), 0), len(document.tokens)))
+        reason = None if document.doc_id in used else "budget"
+        expected.append(((document.source, None, None, reason), len(document.tokens)))
     assert merged(DrawCounter(views, intervals), store) == summed(expected)
 
 
 def test_a_source_that_no_stage_mixes_in(store: SmallStore, views: list[StageView]) -> None:
     counts = merged(DrawCounter(views[:1], [("best", 0, {"a": [(0, 0, 2**64 - 1)]})]), store)
-    assert counts["unused\tb\tmixture", 0][0] == 30
+    assert counts["b", None, None, "mixture"][0] == 30
     best = sum(selected(views[0], document) for document in store.documents)
-    assert counts["unused\ta\tselection", 0][0] == 80 - best
-    assert counts["used\ta", 0][0] == best
+    assert counts["a", None, None, "selection"][0] == 80 - best
+    assert counts["a", None, None, None][0] == best
 
 
 def test_an_order_takes_no_number_of_another_source(store: SmallStore, views: list[StageView]) -> None:

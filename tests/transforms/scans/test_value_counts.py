@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from byline.schemas import documents
 from byline.schemas.documents import BatchInfo, with_info
 from byline.schemas.recipe import Condition
-from byline.transforms.scans.counting import COUNTS, RunCounter
+from byline.transforms.scans.counting import RunCounter
 from byline.transforms.scans.value_counts import ValueCounter, find_top_values
 from byline.transforms.store.runs import write_run
 from tests.transforms.fields.test_template_fields import blake
@@ -88,13 +88,13 @@ def test_counts_of_one_run(tmp_path: Path) -> None:
     found = ValueCounter([View(3, top(host=1, license=1), least=0.5), View(4, top(source=1)), View(5, None)]).count(uri)
     tokens = [sorted(pa.ipc.open_file(uri).read_all()["num_tokens"].to_pylist())]
     assert tokens == [[1, 2, 3, 4, 5]]
-    assert found.schema == COUNTS
+    assert found.schema == ValueCounter.schema()
     assert [tuple(row.values()) for row in found.to_pylist()] == [
-        ("3\thost\tx", 0, 2, 1 + 5),
-        ("3\thost\ty", 0, 1, 2),
-        ("3\tlicense\t", 0, 1, 5),
-        ("3\tlicense\ta\tb", 0, 2, 1 + 4),
-        ("4\tsource\ta", 0, 5, 15),
+        (3, "host", "x", 2, 1 + 5),
+        (3, "host", "y", 1, 2),
+        (3, "license", "", 1, 5),
+        (3, "license", "a\tb", 2, 1 + 4),
+        (4, "source", "a", 5, 15),
     ]
 
 

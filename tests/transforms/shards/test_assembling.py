@@ -4,7 +4,6 @@ import hashlib
 import json
 import pickle
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -12,12 +11,12 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from byline.schemas.config import Config
-from byline.schemas.plan import FILE_NAME, PLAN_SCHEMA, Plan, rows_by_shard
+from byline.schemas.ledger import ShardRecord
+from byline.schemas.plan import FILE_NAME, FieldValues, Plan, rows_by_shard
 from byline.schemas.predicates import Predicate, ValueList
 from byline.schemas.recipe import Condition
 from byline.shards import shard_metadata
 from byline.transforms.documents.work_lists import ReadPlan
-from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.files.storage import join, write_file
 from byline.transforms.shards import assembling
 from byline.transforms.shards.assembling import (
@@ -30,21 +29,23 @@ from byline.transforms.shards.assembling import (
     shard_batches,
 )
 from byline.transforms.shards.gathering import write_index
-from byline.transforms.tokens.text_tokenizer import TokenizerInfo, shared_tokenizer, tokenizer_info
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.support import small
+from tests.support.planned import numbered, plan_of, stage_of
 from tests.support.small import SmallStore, StoredRow
 
 CIRCLE_END = 2**64 - 1
 LENGTH = 16
 CONDITION = {"template": "{host} {year}", "top": {"host": 1}, "bins": {"year": 2}, "begin": "<b>", "unknown": ""}
-VALUES = {"top": {"host": ["a.org"]}, "bins": {"year": [2000]}}
+VALUES = FieldValues(top={"host": ["a.org"]}, bins={"year": [2000]})
 PREDICATES: list[list[Predicate]] = [[], [ValueList("host", ("bad.org",), is_allowed=False)]]
 # The branch is a phase like any other.
-PHASES: list[dict[str, Any]] = [
-    {"name": "main", "part": 0, "packing": "concat", "condition": CONDITION, "shards": 2},
-    {"name": "end", "part": 1, "packing": "best_fit", "condition": None, "shards": 1},
-    {"name": "cooldown-25", "part": 2, "packing": "document_start", "condition": None, "shards": 1},
+STAGES = [
+    stage_of("main", packing="concat", condition=Condition(**CONDITION), values=VALUES, shards=2),
+    stage_of("end", number=1, packing="best_fit"),
+    stage_of("cooldown-25", number=2, packing="document_start"),
 ]
+RECORD_KEYS = ("plan_sha256", "code_version", "phase", "shard", "counts", "padding")
 PATHS = [
     "main/00000-of-00002.arrow",
     "main/00001-of-00002.arrow",
@@ -92,22 +93,16 @@ def store(tmp_path: Path) -> SmallStore:
 @pytest.fixture
 def plan(tmp_path: Path, store: SmallStore) -> Plan:
     settings = config_of(tmp_path, ["bad.org"]).tokenizer
-    columns = [pa.array(c, f.type) for c, f in zip(zip(*ROWS, strict=True), PLAN_SCHEMA, strict=True)]
-    header = {
-        "tokenizer": tokenizer_info(shared_tokenizer(settings), settings).to_json(),
-        **small.predicate_header(PREDICATES),
-        "phases": [{**entry, "values": entry["condition"] and VALUES} for entry in PHASES],
-    }
-    return Plan(pa.table(columns, PLAN_SCHEMA), header)
+    info = tokenizer_info(shared_tokenizer(settings), settings)
+    return plan_of(*STAGES, rows=ROWS, tokenizer=info, **numbered(PREDICATES))
 
 
 def job_of(folder: Path, plan: Plan, hosts: int = 1, plan_sha256: str | None = None) -> AssembleJob:
     config = config_of(folder, [f"{number}.org" for number in range(hosts)])
-    info = TokenizerInfo(**plan.header["tokenizer"])
-    return AssembleJob.of(config, info, plan.sha256 if plan_sha256 is None else plan_sha256, "1.2.3")
+    return AssembleJob.of(config, plan.header.tokenizer, plan.sha256 if plan_sha256 is None else plan_sha256, "1.2.3")
 
 
-def write_shards(job: AssembleJob, plan: Plan, store: SmallStore) -> list[dict[str, Any]]:
+def write_shards(job: AssembleJob, plan: Plan, store: SmallStore) -> list[ShardRecord]:
     """The records of all shards."""
     phases = planned_phases(plan)
     return [
@@ -122,17 +117,19 @@ def table_at(job: AssembleJob, path: str) -> pa.Table:
 def test_shards_of_phases_and_branches_are_the_references(tmp_path: Path, store: SmallStore, plan: Plan) -> None:
     job = job_of(tmp_path, plan)
     records = write_shards(job, plan, store)
-    assert [record["path"] for record in records] == PATHS
+    assert [record.entry.path for record in records] == PATHS
     expected = small.reference_shards(plan, config_of(tmp_path, []), store.documents)
-    assert list(expected) == [(record["phase"], record["shard"]) for record in records]
+    assert list(expected) == [(record.phase, record.shard) for record in records]
     for record, shard in zip(records, expected.values(), strict=True):
-        assert table_at(job, record["path"]).to_pylist() == shard.rows
+        assert table_at(job, record.entry.path).to_pylist() == shard.rows
         assert len(shard.rows) > 2
-        assert record["rows"] == len(shard.rows)
-        assert record["loss_tokens"] == sum(sum(row["loss_mask"]) for row in shard.rows)
-        assert record["padding"] == shard.padding
-        assert record["sha256"] == hashlib.sha256(Path(job.output, record["path"]).read_bytes()).hexdigest()
-        assert json.loads(Path(record_path(job.work, record["phase"], record["shard"])).read_bytes()) == record
+        assert record.entry.rows == len(shard.rows)
+        assert record.entry.loss_tokens == sum(sum(row["loss_mask"]) for row in shard.rows)
+        assert record.contents.padding == shard.padding
+        assert record.entry.sha256 == hashlib.sha256(Path(job.output, record.entry.path).read_bytes()).hexdigest()
+        written = json.loads(Path(record_path(job.work, record.phase, record.shard)).read_bytes())
+        assert ShardRecord.from_json(written) == record
+        assert set(written) == {*vars(record.entry), *RECORD_KEYS}
 
 
 def test_metadata_are_those_of_the_shards_part(tmp_path: Path, store: SmallStore, plan: Plan) -> None:
@@ -140,13 +137,13 @@ def test_metadata_are_those_of_the_shards_part(tmp_path: Path, store: SmallStore
     write_shards(job, plan, store)
     said = [shard_metadata(table_at(job, path).schema, path) for path in PATHS]
     keys = ("phase", "shard", "packing", "template", "code_version", "plan_sha256")
-    assert [tuple(some[key] for key in keys) for some in said] == [
+    assert [tuple(metadata[key] for key in keys) for metadata in said] == [
         ("main", 0, "concat", "{host} {year}", "1.2.3", plan.sha256),
         ("main", 1, "concat", "{host} {year}", "1.2.3", plan.sha256),
         ("end", 0, "best_fit", None, "1.2.3", plan.sha256),
         ("cooldown-25", 0, "document_start", None, "1.2.3", plan.sha256),
     ]
-    assert all(some["tokenizer"] == plan.header["tokenizer"] for some in said)
+    assert all(metadata["tokenizer"] == plan.header.tokenizer.to_json() for metadata in said)
 
 
 def test_what_is_assembled_again_in_memory_is_what_was_written(tmp_path: Path, store: SmallStore, plan: Plan) -> None:
@@ -170,7 +167,7 @@ def test_a_finished_shard_of_the_same_plan_is_not_made_again(
     assert write_shards(job, plan, store) == records
     assert len(made) == 1
     other = job_of(tmp_path, plan, plan_sha256="another")
-    assert [record["plan_sha256"] for record in write_shards(other, plan, store)] == ["another"] * 4
+    assert [record.plan_sha256 for record in write_shards(other, plan, store)] == ["another"] * 4
 
 
 def test_the_phases_of_a_plan(plan: Plan) -> None:
@@ -181,7 +178,7 @@ def test_the_phases_of_a_plan(plan: Plan) -> None:
         ("cooldown-25", 1, "document_start"),
     ]
     main, end = phases["main"].gathering, phases["end"].gathering
-    assert (main.condition, main.values) == (Condition.model_validate(CONDITION), FieldValues(**VALUES))
+    assert (main.condition, main.values) == (Condition.model_validate(CONDITION), VALUES)
     assert (end.condition, end.values) == (None, FieldValues())
     assert main.predicates == end.predicates == PREDICATES
 

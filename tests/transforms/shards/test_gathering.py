@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 
 from byline.schemas import store
 from byline.schemas.config import Config
-from byline.schemas.plan import PLAN_SCHEMA, Plan
+from byline.schemas.plan import PLAN_SCHEMA, FieldValues, Plan
 from byline.schemas.predicates import Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition
 from byline.shards import shard_schema
-from byline.transforms.fields.field_values import FieldValues
 from byline.transforms.files.storage import write_file
 from byline.transforms.packing import POLICIES
 from byline.transforms.shards import assembling
@@ -31,6 +30,7 @@ from byline.transforms.store.run_reading import Run, forget_runs
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.reference import assembly, layout
 from tests.support import small
+from tests.support.planned import numbered, plan_of, stage_of, table_of
 from tests.support.small import StoredRow
 
 CIRCLE_END = 2**64 - 1
@@ -220,18 +220,10 @@ def make(case: Case, folder: Path) -> Made:
     )
     info = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
     rows, predicates = _plan_rows(case, documents)
-    phase = {
-        **config.model_dump(mode="json")["phases"][0],
-        "values": None if case.condition is None else case.values,
-        "shards": 1,
-    }
-    plan = Plan(_table(rows), {"tokenizer": info.to_json(), **small.predicate_header(predicates), "phases": [phase]})
+    (phase,) = config.phases
+    stage = stage_of("only", condition=phase.condition, values=FieldValues(**case.values), packing=case.packing)
+    plan = plan_of(stage, rows=rows, tokenizer=info, **numbered(predicates))
     return Made(config, AssembleJob.of(config, info, "", ""), plan, RunIndex.of(index), documents)
-
-
-def _table(rows: list[tuple[Any, ...]]) -> pa.Table:
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(PLAN_SCHEMA)
-    return pa.table([pa.array(c, f.type) for c, f in zip(columns, PLAN_SCHEMA, strict=True)], PLAN_SCHEMA)
 
 
 def _plan_rows(case: Case, documents: list[assembly.Document]) -> tuple[list[tuple[Any, ...]], list[Any]]:
@@ -379,7 +371,7 @@ def gathered(
 ) -> Documents:
     config = small.small_config(folder)
     phase = GatherPhase(condition, FieldValues(), predicates or [[]])
-    batch = _table(rows).combine_chunks().to_batches()[0]
+    batch = table_of(rows).combine_chunks().to_batches()[0]
     return gather(batch, index, phase, config.seed, 32, shared_tokenizer(config.tokenizer))
 
 
