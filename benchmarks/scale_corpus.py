@@ -294,7 +294,9 @@ def _digits(counter: DigitCounter, number: int, prototypes: Mapping[str, Prototy
         else:
             chunks.append(_multiplied(_count(alone, group.uris), group.weight))
     merged = counter.merge(chunks)
-    return merged.set_column(0, merged.schema.field(0), pa.array([str(number)] * merged.num_rows, pa.string()))
+    key = merged.schema.field("question")
+    column = merged.schema.get_field_index(key.name)
+    return merged.set_column(column, key, pa.array([number] * merged.num_rows, key.type))
 
 
 def _write_copies(counter: DigitCounter, source: str, group: Prototypes, uri: str) -> str:
