@@ -20,10 +20,10 @@ Section = TypeVar("Section", bound=Model)
 
 def class_named(where: str, name: str, table: Mapping[str, type[Section]], base: type[Section]) -> type[Section]:
     """The class of that name: of the table, or `package.module:Class` of a user's own. Raises: BylineError."""
-    found = find_own(where, name, table)
-    if not (isinstance(found, type) and issubclass(found, base)):
+    named = find_own(where, name, table)
+    if not (isinstance(named, type) and issubclass(named, base)):
         raise BylineError(f"{where}: {name} is no class below {base.__module__}.{base.__name__}")
-    return found
+    return named
 
 
 def read_section(

@@ -152,6 +152,7 @@ class PlannedStage:
         expected_rows: sequences that packing is expected to fill.
         sources: what it takes of each.
         timeline: the mixture along the stage.
+        packing_sha256: of the file of a packing policy of a user's own, which decides the shards; None for Byline's.
     """
 
     name: str
@@ -168,6 +169,7 @@ class PlannedStage:
     expected_rows: int
     sources: dict[str, StageSource]
     timeline: list[Stretch]
+    packing_sha256: str | None = None
 
     @property
     def template(self) -> str | None:

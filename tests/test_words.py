@@ -73,7 +73,7 @@ GONE = [
     Gone(r"located_parts|\bparts? \(phase or branch\)|\bConfig\.parts\b|\bconfig\.parts\b", "stage"),
 ]
 # Bindings of names that say that something was found, but not what. Only ever lowered.
-VAGUE = {"found": 65, "some": 10, "mine": 8}
+VAGUE = {"found": 33, "some": 7, "mine": 1}
 
 
 def uses(text: str, gone: Gone) -> list[str]:

@@ -56,14 +56,6 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def size_text(count: float) -> str:
-    """Bytes in the largest unit that leaves a number of at least 1: `1.3 GB`."""
-    power = 0
-    while count >= 1000 and power < 4:
-        count, power = count / 1000, power + 1
-    return f"{count:,.1f} {'kMGT'[power - 1]}B" if power else f"{count:,.0f} B"
-
-
 def show_checks(checks: list[Check], console: Console) -> int:
     """Prints the table.
 

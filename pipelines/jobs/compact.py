@@ -16,7 +16,9 @@ import re
 from collections.abc import Callable
 
 import apache_beam as beam
+from pydantic import ByteSize, TypeAdapter, ValidationError
 from rich.console import Console
+from rich.filesize import decimal
 
 from byline.errors import BylineError
 from byline.pipelines.console.notes import show_notes, show_removed
@@ -33,9 +35,8 @@ from byline.transforms.store.state import StoreState, read_state
 
 # A scan holds the columns of a whole run that it needs: about 50 MB for each GiB.
 MOST_BYTES = 16 << 30
-_UNITS = {unit: 1000**power for power, unit in enumerate(("B", "KB", "MB", "GB"))}
-_UNITS |= {unit: 1024**power for power, unit in enumerate(("KIB", "MIB", "GIB"), 1)}
-_SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[A-Z]+)", re.IGNORECASE)
+_SIZE = TypeAdapter(ByteSize)
+_NUMBER_AND_UNIT = re.compile(r"[0-9.]+\s*[A-Za-z]+")
 
 
 def parse_size(text: str) -> int:
@@ -44,15 +45,18 @@ def parse_size(text: str) -> int:
     Raises:
         BylineError: it is not a size, or one that no run may have.
     """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None or match["unit"].upper() not in _UNITS:
+    try:
+        size = _SIZE.validate_python(text)
+    except ValidationError:
+        size = None
+    # Pydantic reads `12` and `1,5GB` as bytes, 12 and 1.
+    if size is None or not _NUMBER_AND_UNIT.fullmatch(text.strip()):
         raise BylineError(f"--size {text!r}: expected a number and a unit, as in 64MiB, 500MB or 1GiB")
-    size = int(float(match["number"]) * _UNITS[match["unit"].upper()])
     if not 0 < size <= MOST_BYTES:
         raise BylineError(
             f"--size {text!r}: expected more than nothing and at most 16GiB: the planner reads columns of whole runs"
         )
-    return size
+    return int(size)
 
 
 def compact(config: Config, size: int, settings: RunnerSettings, console: Console) -> None:
@@ -135,8 +139,8 @@ def _follow(groups: list[tuple[MergeGroup, int]]) -> Callable[[], int]:
 def _say(source: str, before: list[RunFile], after: list[RunFile], console: Console) -> None:
     size = sum(file.size for file in after)
     if len(before) == len(after):
-        text = f"nothing to do: {len(after):,} runs, {size / 1e6:,.1f} MB"
+        text = f"nothing to do: {len(after):,} runs, {decimal(size)}"
     else:
         mean = size / max(len(after), 1)
-        text = f"{len(before):,} runs -> {len(after):,} of {mean / 1e6:,.1f} MB on average"
+        text = f"{len(before):,} runs -> {len(after):,} of {decimal(round(mean))} on average"
     console.print(f"compact   {source}: {text}", highlight=False, markup=False)

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from byline.pipelines.console.doctor_lines import BROKEN, INSTALL, Check, State, one_line, size_text
+from rich.filesize import decimal
+
+from byline.pipelines.console.doctor_lines import BROKEN, INSTALL, Check, State, one_line
 from byline.pipelines.runners.readiness import check_runners, check_settings
 from byline.pipelines.runners.recipe_readiness import check_recipe
 
@@ -97,7 +99,7 @@ def _check_machine() -> Iterator[Check]:
     if memory.exists():
         lines = dict(re.findall(r"^(MemTotal|MemAvailable):\s+(\d+) kB", memory.read_text(), re.MULTILINE))
         total, available = (1024 * int(lines[key]) for key in ("MemTotal", "MemAvailable"))
-        yield Check("memory", State.OK, f"{size_text(available)} free of {size_text(total)}")
+        yield Check("memory", State.OK, f"{decimal(available)} free of {decimal(total)}")
 
 
 def _cores() -> int:

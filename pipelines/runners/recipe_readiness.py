@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.filesize import decimal
+
 from byline.errors import BylineError
-from byline.pipelines.console.doctor_lines import Check, State, one_line, size_text
+from byline.pipelines.console.doctor_lines import Check, State, one_line
 from byline.pipelines.runners.readiness import check_reach
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def _check_source(name: str, source: "Source", path: str) -> Check:
     except BylineError as error:
         return Check(f"source {name}", State.FAILED, one_line(error), f"correct sources.{name}.path in {path}")
     size = sum(file.size for file in files)
-    found = f"{size:,} additions, made" if source.is_made else f"{len(files):,} files, {size_text(size)}"
+    found = f"{size:,} additions, made" if source.is_made else f"{len(files):,} files, {decimal(size)}"
     return Check(f"source {name}", State.OK, found)
 
 
@@ -72,7 +74,7 @@ def check_model(name: str, model: str, path: str, key: str | None = None) -> Che
         return Check(f"model {name}", State.FAILED, one_line(error), mend)
     if magic != FASTTEXT_MAGIC:
         return Check(f"model {name}", State.FAILED, f"{model}: not a fastText model (.bin)", mend)
-    return Check(f"model {name}", State.OK, f"{model}, {size_text(size)}")
+    return Check(f"model {name}", State.OK, f"{model}, {decimal(size)}")
 
 
 def _check_filters(config: "Config", path: str) -> Iterator[Check]:
@@ -121,7 +123,7 @@ def _check_folder(key: str, folder: str) -> Iterator[Check]:
     while not location.exists():
         location = location.parent
     if os.access(location, os.W_OK):
-        yield Check(key, State.OK, f"{folder}, {size_text(shutil.disk_usage(location).free)} free")
+        yield Check(key, State.OK, f"{folder}, {decimal(shutil.disk_usage(location).free)} free")
     else:
         yield Check(
             key,

@@ -14,10 +14,10 @@ ROW = PackedRow([0, 22, 27, 5, 9, 0, 0, 8, 0, 1], [0, 0, 0, 1, 1, 1, 1, 1, 1, 0]
 def test_a_row(tmp_path):
     write_build(tmp_path, {"conditioned": [[ROW]]}, 10)
     row = byline.open(tmp_path)[0]
-    found = labels(row)
-    assert found.tolist() == [-100, -100, -100, 5, 9, 0, 0, 8, 0, -100]
-    assert found.dtype == np.int64
-    assert found.flags.writeable
+    row_labels = labels(row)
+    assert row_labels.tolist() == [-100, -100, -100, 5, 9, 0, 0, 8, 0, -100]
+    assert row_labels.dtype == np.int64
+    assert row_labels.flags.writeable
     assert segment_ids(row["seq_lengths"]).tolist() == [0, 0, 0, 0, 0, 0, 1, 1, 1, 2]
     assert position_ids(row["seq_lengths"]).tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2, 0]
     assert segment_ids(row["seq_lengths"]).dtype == position_ids(row["seq_lengths"]).dtype == np.int32

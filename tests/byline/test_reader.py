@@ -49,12 +49,12 @@ def test_rows_stand_in_training_order(build):
 def test_one_row_literally(tmp_path):
     row = PackedRow([0, 7, 8, 1, 0, 9, 1, 1], [0, 0, 1, 1, 1, 1, 1, 0], [4, 3, 1], [3, (1 << 32) + 19, -1], [0, 5, 0])
     write_build(tmp_path, {"conditioned": [[row]]}, 8)
-    found = byline.open(str(tmp_path))[0]
-    assert found["input_ids"].tolist() == [0, 7, 8, 1, 0, 9, 1, 1]
-    assert found["loss_mask"].tolist() == [0, 0, 1, 1, 1, 1, 1, 0]
-    assert found["seq_lengths"].tolist() == [4, 3, 1]
-    assert found["doc_ids"].tolist() == [3, 4294967315, -1]
-    assert found["doc_offsets"].tolist() == [0, 5, 0]
+    row_read = byline.open(str(tmp_path))[0]
+    assert row_read["input_ids"].tolist() == [0, 7, 8, 1, 0, 9, 1, 1]
+    assert row_read["loss_mask"].tolist() == [0, 0, 1, 1, 1, 1, 1, 0]
+    assert row_read["seq_lengths"].tolist() == [4, 3, 1]
+    assert row_read["doc_ids"].tolist() == [3, 4294967315, -1]
+    assert row_read["doc_offsets"].tolist() == [0, 5, 0]
 
 
 @pytest.mark.parametrize("ids", ["int32", "uint16"])
@@ -412,7 +412,7 @@ def test_importing_needs_only_pyarrow_and_numpy():
         "import sys; before = set(sys.modules); import byline, byline.labels; "
         "print(*{name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     # Modules that extensions compiled by Cython make up are no packages.
-    made_up = {name for name in found if name.startswith("_") or name == "cython_runtime"}
-    assert set(found) - made_up == {"byline", "numpy", "pyarrow"}
+    made_up = {name for name in modules if name.startswith("_") or name == "cython_runtime"}
+    assert set(modules) - made_up == {"byline", "numpy", "pyarrow"}

@@ -98,10 +98,10 @@ def test_worker_processes(s3: ObjectServer, rows: byline.Shards, method: str) ->
     workers = [context.Process(target=ids_in_a_process, args=(shards[rank::2], queue)) for rank in range(2)]
     for worker in workers:
         worker.start()
-    found = sorted(ids for _ in workers for ids in queue.get(timeout=60))
+    ids_read = sorted(ids for _ in workers for ids in queue.get(timeout=60))
     for worker in workers:
         worker.join()
-    assert found == sorted(row["input_ids"].tolist() for row in rows)
+    assert ids_read == sorted(row["input_ids"].tolist() for row in rows)
 
 
 def test_a_damaged_shard_is_told(s3: ObjectServer, rows: byline.Shards) -> None:

@@ -1,5 +1,6 @@
 """A packing policy, an order and a mixture of a user's own, named by module path: planned, built and verified."""
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,7 +107,8 @@ def config_of(folder: Path) -> Config:
 
 def test_a_build_of_kinds_of_ones_own_verifies(folder: Path) -> None:
     config = config_of(folder)
-    small.build_quietly(config)
+    plan = small.build_quietly(config)
+    assert plan.header.stages[0].packing_sha256 == hashlib.sha256(MODULE.encode()).hexdigest()
     status, text = verify(Path(config.output))
     assert status == 0, text
     phase = manifest_of(Path(config.output))["phases"][0]

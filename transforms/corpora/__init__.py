@@ -1,1 +1,21 @@
 """Raw corpora to document batches: listing, layouts, URLs, filters."""
+
+from typing import TYPE_CHECKING
+
+from byline.transforms import lazy_exports
+
+if TYPE_CHECKING:
+    from byline.transforms.corpora.listing import list_inputs
+    from byline.transforms.corpora.metadata import ExtractMetadata, extract_metadata
+    from byline.transforms.corpora.reading import ReadCorpus, read_batches
+
+__all__ = ["ExtractMetadata", "ReadCorpus", "extract_metadata", "list_inputs", "read_batches"]
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "listing": ("list_inputs",),
+        "metadata": ("ExtractMetadata", "extract_metadata"),
+        "reading": ("ReadCorpus", "read_batches"),
+    },
+)

@@ -18,6 +18,7 @@ from functools import cache
 
 from byline.schemas.config import Config
 from byline.schemas.own_objects import object_named
+from byline.transforms.documents.own_functions import module_sha256
 from byline.transforms.packing.best_fit import BestFit
 from byline.transforms.packing.concat import Concat, RepeatPrefix
 from byline.transforms.packing.document_start import DocumentStart
@@ -34,13 +35,18 @@ POLICIES: dict[str, PackingPolicy] = {
     )
 }
 
-__all__ = ["POLICIES", "PackingPolicy", "Segments", "ShardSegments", "check_packings", "policy_of"]
+__all__ = ["POLICIES", "PackingPolicy", "Segments", "ShardSegments", "check_packings", "own_sha256", "policy_of"]
 
 
 @cache
 def policy_of(name: str, where: str = "packing") -> PackingPolicy:
     """The policy of a name; `where` is the key that has it. Raises: BylineError where there is none."""
     return object_named(where, name, POLICIES, PackingPolicy)
+
+
+def own_sha256(name: str) -> str | None:
+    """The SHA-256 of the file that a policy of a user's own is in; None for one of Byline's. Raises: BylineError."""
+    return None if name in POLICIES else module_sha256("packing", name)
 
 
 def check_packings(config: Config) -> None:

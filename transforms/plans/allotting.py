@@ -104,7 +104,7 @@ class Allotment:
 
 @dataclass(frozen=True)
 class _Task:
-    """A part to be fitted.
+    """A stage to be fitted.
 
     Attributes:
         number: of the stage.
@@ -161,9 +161,9 @@ class Allotter:
             for number in range(len(self.config.phases)):
                 slices = self.budget.slices(demand, number)
                 task = _Task(number, slices, dict(starts), self.budget.targets(demand, number, slices))
-                found = self._pack(task, task.target)
-                self.budget.costs[number].update(found.costs)
-                starts.update(_ends(found))
+                packed = self._pack(task, task.target)
+                self.budget.costs[number].update(packed.costs)
+                starts.update(_ends(packed))
         demand = self.budget.demand()
         self.budget.check_shortage(demand)
         leaves = self._leaves(demand)
@@ -190,13 +190,15 @@ class Allotter:
         groups = np.array([slice_.group for slice_ in task.slices])
         tried = []
         for attempt in range(_TRIES):
-            found = self._pack(task, asked)
-            tried.append((error_of(found.filled, found.rows, task.target, groups, self.length), attempt, asked, found))
+            packed = self._pack(task, asked)
+            tried.append(
+                (error_of(packed.filled, packed.rows, task.target, groups, self.length), attempt, asked, packed)
+            )
             if tried[-1][0] <= _GOOD_ENOUGH or len(task.fixed) == len(task.target):
-                return found
-            asked = corrected(asked, found.filled, found.rows, task.target, groups, self.length, halve=attempt > 1)
-        error, _, asked, found = min(tried, key=lambda one: one[:2])
-        return self._step_by_document(task, asked, found, error, groups)
+                return packed
+            asked = corrected(asked, packed.filled, packed.rows, task.target, groups, self.length, halve=attempt > 1)
+        error, _, asked, packed = min(tried, key=lambda one: one[:2])
+        return self._step_by_document(task, asked, packed, error, groups)
 
     def _step_by_document(
         self, task: _Task, asked: Targets, best: StageAllotment, error: Fraction, groups: np.ndarray
@@ -214,10 +216,10 @@ class Allotter:
                 left -= 1
                 ends = _ends(best)
                 ends[source] = movers[source].moved(ends[source], step)
-                found = self._pack(task, asked, ends)
-                closer = error_of(found.filled, found.rows, task.target, groups, self.length)
+                packed = self._pack(task, asked, ends)
+                closer = error_of(packed.filled, packed.rows, task.target, groups, self.length)
                 if closer < error:
-                    best, error = found, closer
+                    best, error = packed, closer
                     break
             else:
                 break
@@ -232,7 +234,8 @@ class Allotter:
         }
         laid = {source: self._lay(task, source, asked[source], ends[source]) for source in task.target}
         draws: list[Draws] = [
-            {source: some for source in task.target if (some := laid[source].draws[k])} for k in range(len(task.slices))
+            {source: drawn for source in task.target if (drawn := laid[source].draws[k])}
+            for k in range(len(task.slices))
         ]
         outcome = self._simulate(task, draws)
         stage = self.config.stages[task.number]
@@ -288,8 +291,8 @@ class Allotter:
             # A shard's last row would weigh too much in a sample of it, so the stage is packed as one shard.
             return simulate(recipe, self.samples, names, [draws])
         by_shard: list[list[Draws]] = [[] for _ in range(task.slices[-1].shard + 1)]
-        for slice_, some in zip(task.slices, draws, strict=True):
-            by_shard[slice_.shard].append(some)
+        for slice_, drawn in zip(task.slices, draws, strict=True):
+            by_shard[slice_.shard].append(drawn)
         return simulate(recipe, self.samples, names, by_shard)
 
     def _rows(self, task: _Task, filled: dict[str, list[int]], outcome: Outcome) -> int:
@@ -337,24 +340,24 @@ class Allotter:
         index = max(k for k, slice_ in enumerate(left.slices) if slice_.end <= leave.progress)
         for source, (_, end) in left.points.items():
             cuts = left.cuts[source]
-            # A part with an order has taken from all of its interval at any point.
+            # A stage with an order has taken from all of its interval at any point.
             starts[source] = end if cuts is None else cuts[index]
         slices = self.budget.slices(demand, number, rows=leave.rows)
         target = self.budget.targets(demand, number, slices, leave.rows * self.length)
-        found = self._fit(_Task(number, slices, starts, target, leave=leave))
-        self._check_fresh(found, target)
-        return found
+        fitted = self._fit(_Task(number, slices, starts, target, leave=leave))
+        self._check_fresh(fitted, target)
+        return fitted
 
-    def _check_fresh(self, found: StageAllotment, target: Targets) -> None:
+    def _check_fresh(self, fitted: StageAllotment, target: Targets) -> None:
         """A branch takes only documents that the timeline had not used when it left, as far as epochs allow."""
         for source, counts in target.items():
             asked, limit = sum(counts), self.budget.end_limit(source)
-            start, end = found.points[source]
+            start, end = fitted.points[source]
             if limit is None or end < limit:
                 continue
-            filled = found.expected[source]
+            filled = fitted.expected[source]
             if filled == 0 < asked or asked - filled > max(asked // 50, self.length):
-                branch, at = self.config.stages[found.number], float(found.leave.at) if found.leave else 0
+                branch, at = self.config.stages[fitted.number], float(fitted.leave.at) if fitted.leave else 0
                 raise BylineError(
                     f"branches.{branch.name}: at {at:g}, source {source} has "
                     f"fresh documents for {filled:,} of the {asked:,} tokens asked for: the timeline has used "
@@ -363,5 +366,5 @@ class Allotter:
                 )
 
 
-def _ends(found: StageAllotment) -> dict[str, int]:
-    return {source: end for source, (_, end) in found.points.items()}
+def _ends(stage: StageAllotment) -> dict[str, int]:
+    return {source: end for source, (_, end) in stage.points.items()}

@@ -87,8 +87,8 @@ class Budget:
             _sources_with_documents(config, where, stage, streams[number])
             for number, (where, stage) in enumerate(config.located_stages())
         ]
-        self.names = sorted({source for some in self.sources for source in some})
-        self.costs = [dict.fromkeys(some, Fraction(1)) for some in self.sources]
+        self.names = sorted({source for sources in self.sources for source in sources})
+        self.costs = [dict.fromkeys(sources, Fraction(1)) for sources in self.sources]
 
     def demand(self) -> Demand:
         """What the recipe asks for, by the costs known so far."""
@@ -117,11 +117,11 @@ class Budget:
         """Positions asked of each source in each slice; `positions` of a branch, which the demand does not know."""
         blend = demand.blends[number]
         whole = demand.positions[number] if positions is None else positions
-        found: Targets = {}
+        targets: Targets = {}
         for source in self.sources[number]:
             given = [0, *(int(whole * blend.given(source, slice_.end)) for slice_ in slices)]
-            found[source] = [later - earlier for earlier, later in pairwise(given)]
-        return found
+            targets[source] = [later - earlier for earlier, later in pairwise(given)]
+        return targets
 
     def slices(
         self, demand: Demand, number: int, cuts: Collection[Fraction] = (), rows: int | None = None
@@ -256,7 +256,7 @@ class Budget:
 
         A branch without a mixture of its own has that of the timeline, so what bounds the one bounds the other.
         """
-        found = []
+        caps = []
         for alike in self._alike():
             shares = {n: self.config.phases[n].share for n in alike if n < len(self.config.phases)}
             mixture = self.config.mixture_of(self.config.stages[alike[0]])
@@ -268,8 +268,8 @@ class Budget:
                 for source, limit in limits.items()
                 if limit is not None
             }
-            found.append(_Caps(alike, sum(shares.values(), Fraction(0)), positions))
-        return found
+            caps.append(_Caps(alike, sum(shares.values(), Fraction(0)), positions))
+        return caps
 
     def _capped(self, blends: list[Blend], caps: list[_Caps], total: int, notes: list[str]) -> list[Blend]:
         """The blends with what caps free shared out."""
@@ -308,8 +308,8 @@ class Budget:
 
     def _most_tokens(self, blends: list[Blend]) -> int:
         """The most tokens of the timeline that no source ends beyond its limit for; 0 where none has a limit."""
-        found = [self._most_of(source, blends) for source in self.names]
-        return min((most for most in found if most is not None), default=0)
+        mosts = [self._most_of(source, blends) for source in self.names]
+        return min((most for most in mosts if most is not None), default=0)
 
     def _most_capped(self, blends: list[Blend]) -> int:
         """The same with mixtures that yield to their caps, as they do for a number of tokens."""
@@ -340,7 +340,7 @@ class Budget:
         if limit is None or whole == 0 or self._fits(source, positions, limit):
             return whole
         return _largest(
-            lambda count: self._fits(source, {n: some * count // whole for n, some in positions.items()}, limit)
+            lambda count: self._fits(source, {n: asked * count // whole for n, asked in positions.items()}, limit)
         )
 
 
@@ -359,7 +359,7 @@ def _largest(holds: Callable[[int], bool]) -> int:
 
 
 def _sources_with_documents(config: Config, where: str, stage: Stage, streams: dict[str, Stream]) -> list[str]:
-    found = []
+    sources = []
     for name in config.sources_of(stage):
         if streams[name].total == 0:
             if config.mixture_of(stage).named is None:
@@ -368,7 +368,7 @@ def _sources_with_documents(config: Config, where: str, stage: Stage, streams: d
                 f"{where}: it selects no document of source {name!r}; change its `select`, check what "
                 f"sources.{name}.path matches, or leave the source out of the mixture"
             )
-        found.append(name)
-    if not found:
+        sources.append(name)
+    if not sources:
         raise BylineError(f"{where}: it selects no document of any source; check the paths and its `select`")
-    return found
+    return sources

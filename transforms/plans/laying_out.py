@@ -6,7 +6,7 @@ ordered     bin 0 (short)        |---- slice 0 ----|-- slice 1 --|              
             bin 1 (long)         |----------- slice 2 -----------|                       interval what is of its ranks
 ```
 
-So whatever the order, a stage's documents are those of one interval of the stream, and the next part begins behind it.
+So whatever the order, a stage's documents are those of one interval of the stream, and the next stage begins behind it.
 The borders of bins are ranks of documents of the interval, such that each bin has the tokens that its slices want.
 """
 
@@ -32,7 +32,7 @@ class Laid:
     Attributes:
         draws: of each slice.
         points: where on the stream each slice ends; None for an order, whose slices have no shuffle key of their own.
-        end: where the next part begins.
+        end: where the next stage begins.
     """
 
     draws: list[list[Draw]]
@@ -103,7 +103,7 @@ def lay_ordered(
         stream, start, end, wanted: as in `lay_shuffled`.
         bins: the bin of each slice.
         sample: of the source.
-        part: number of the stage.
+        stage: number of the stage.
         specials: BOS and EOS tokens of a framed document.
     """
     if not any(wanted):
@@ -120,7 +120,7 @@ def lay_ordered(
         high = len(ranked.tokens) if is_last else _end_of_rank(ranked, cuts[number], low)
         # With documents used up before the last bin, the bins behind it are empty.
         below = None if is_last else ranked.rank(high) if high < len(ranked.tokens) else _LAST_RANK
-        slices = [slice_ for slice_, of in enumerate(bins) if of == bin_]
+        slices = [slice_ for slice_, taken in enumerate(bins) if taken == bin_]
         points = _points_in_bin(ranked.take(np.arange(low, high)), [wanted[s] for s in slices], start, end)
         for slice_, (begin, stop) in zip(slices, pairwise(points), strict=True):
             draws[slice_] = [Draw(shuffle_key_ranges(stream.offset, begin, stop), first, below)]
@@ -129,7 +129,7 @@ def lay_ordered(
 
 
 def _wanted_of(bin_: int, wanted: Sequence[int], bins: Sequence[int]) -> int:
-    return sum(tokens for tokens, of in zip(wanted, bins, strict=True) if of == bin_)
+    return sum(tokens for tokens, taken in zip(wanted, bins, strict=True) if taken == bin_)
 
 
 def _documents_of(stream: Stream, start: int, end: int, sample: SourceSample, stage: int, specials: int) -> _Documents:

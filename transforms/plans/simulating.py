@@ -31,9 +31,9 @@ class SourceSample:
     Attributes:
         shuffle_key: uint64 [n].
         tokens: int64 [n].
-        prefixes: part -> int64 [n], tokens of the stage's prefix.
-        selected: part -> bool [n].
-        keys: part -> uint64 [n], of the stages that have an order.
+        prefixes: stage -> int64 [n], tokens of the stage's prefix.
+        selected: stage -> bool [n].
+        keys: stage -> uint64 [n], of the stages that have an order.
     """
 
     shuffle_key: np.ndarray
@@ -164,25 +164,25 @@ def _choose(recipe: Recipe, samples: dict[str, SourceSample], names: Sequence[st
     for slice_, draws in enumerate(slices):
         for number, name in enumerate(names):
             for draw in draws.get(name, ()):
-                for found, epoch in drawn_documents(samples[name], recipe.number, draw):
-                    framed_length, prefix, order = _framed(recipe, samples[name], found, epoch)
+                for drawn, epoch in drawn_documents(samples[name], recipe.number, draw):
+                    framed_length, prefix, order = _framed(recipe, samples[name], drawn, epoch)
                     columns.append(
-                        (np.full(len(found), number), np.full(len(found), slice_), framed_length, prefix, order)
+                        (np.full(len(drawn), number), np.full(len(drawn), slice_), framed_length, prefix, order)
                     )
     return _Chosen(*(np.concatenate(stages) for stages in zip(*columns, strict=True)))
 
 
 def drawn_documents(sample: SourceSample, stage: int, draw: Draw) -> list[tuple[np.ndarray, int]]:
     """Indices into a sample of what a draw takes, and the epoch, for each of its ranges."""
-    found = []
+    drawn = []
     for epoch, low, high in draw.ranges:
         start = sample.shuffle_key.searchsorted(np.uint64(low), "left")
         end = sample.shuffle_key.searchsorted(np.uint64(high), "right")
         chosen = np.flatnonzero(sample.selected[stage][start:end]) + start
         if draw.first is not None or draw.below is not None:
             chosen = chosen[_is_between(sample, stage, chosen, draw)]
-        found.append((chosen, epoch))
-    return found
+        drawn.append((chosen, epoch))
+    return drawn
 
 
 def _is_between(sample: SourceSample, stage: int, chosen: np.ndarray, draw: Draw) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A part cut into shards, and shards into slices: the stretches with one mixture and one bin of the order.
+"""A stage cut into shards, and shards into slices: the stretches with one mixture and one bin of the order.
 
 ```
 rows 100, at most 40 a shard, a branch leaves at 3/10, weights jump at 1/2

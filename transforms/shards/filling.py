@@ -130,12 +130,12 @@ def masked_between(
     Returns:
         int64 [segments].
     """
-    found = np.zeros(len(document_of), np.int64)
+    masked_tokens = np.zeros(len(document_of), np.int64)
     for n in range(len(document_of)):
         first = masked_start[document_of[n]]
         for m in range(first, first + masked_count[document_of[n]], 2):
-            found[n] += max(min(masked[m + 1], high[n]) - max(masked[m], low[n]), 0)
-    return found
+            masked_tokens[n] += max(min(masked[m + 1], high[n]) - max(masked[m], low[n]), 0)
+    return masked_tokens
 
 
 def _masked_own(documents: Documents, layout: Layout, segments: Segments) -> np.ndarray:

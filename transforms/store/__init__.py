@@ -1,1 +1,15 @@
 """The token store: its runs, their contents and locations, reading ranges of them, and merging them."""
+
+from typing import TYPE_CHECKING
+
+from byline.transforms import lazy_exports
+
+if TYPE_CHECKING:
+    from byline.transforms.store.run_reading import open_run
+    from byline.transforms.store.runs import WriteRuns, sort_by_shuffle_key, write_run
+
+__all__ = ["WriteRuns", "open_run", "sort_by_shuffle_key", "write_run"]
+
+__getattr__ = lazy_exports(
+    __name__, {"run_reading": ("open_run",), "runs": ("WriteRuns", "sort_by_shuffle_key", "write_run")}
+)

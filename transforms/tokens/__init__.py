@@ -1,1 +1,15 @@
 """Text to token ids, and which of them count in the loss."""
+
+from typing import TYPE_CHECKING
+
+from byline.transforms import lazy_exports
+
+if TYPE_CHECKING:
+    from byline.transforms.tokens.text_tokenizer import TextTokenizer, shared_tokenizer
+    from byline.transforms.tokens.tokenizing import Tokenize, tokenize_batch
+
+__all__ = ["TextTokenizer", "Tokenize", "shared_tokenizer", "tokenize_batch"]
+
+__getattr__ = lazy_exports(
+    __name__, {"text_tokenizer": ("TextTokenizer", "shared_tokenizer"), "tokenizing": ("Tokenize", "tokenize_batch")}
+)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from byline.pipelines.console.doctor_lines import State, show_checks, size_text
+from byline.pipelines.console.doctor_lines import State, show_checks
 from byline.pipelines.runners import installation
 from byline.pipelines.runners.installation import PACKAGES, check_all, check_package
 from byline.pipelines.runners.readiness import check_engine, check_reach, check_settings, java_version
@@ -354,10 +354,3 @@ def test_optional_runners_do_not_fail(monkeypatch):
     code, text = run(None)
     assert code == 0
     assert re.search(r"^- +Spark +needs Java", text, re.MULTILINE)
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1e3, "1.0 kB"), (2.5e9, "2.5 GB"), (3e15, "3,000.0 TB")]
-)
-def test_sizes(count, text):
-    assert size_text(count) == text

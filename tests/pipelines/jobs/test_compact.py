@@ -326,13 +326,13 @@ def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "12", "GiB", "1 TiB", "-1GiB", "1,5GB", "1e3MB", "1GiB or so"])
+@pytest.mark.parametrize("text", ["", "12", "GiB", "-1GiB", "1,5GB", "1e3MB", "1GiB or so"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(BylineError, match="expected a number and a unit, as in 64MiB, 500MB or 1GiB"):
         parse_size(text)
 
 
-@pytest.mark.parametrize("text", ["0MB", "0.1B", "16.1GiB"])
+@pytest.mark.parametrize("text", ["0MB", "0.1B", "16.1GiB", "1 TiB"])
 def test_sizes_that_no_run_may_have(text: str) -> None:
     with pytest.raises(BylineError, match="at most 16GiB"):
         parse_size(text)

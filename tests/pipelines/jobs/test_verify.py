@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from byline.errors import BylineError
 from byline.pipelines import cli
 from byline.pipelines.runners.runner import RunnerSettings
-from tests.pipelines.faults import Make, found, shard_of
 from tests.support.builds import Rows, copy_build, edit_shard, manifest_of, restate, verify, write_manifest
 from tests.support.corpora import Corpus
+from tests.support.false_builds import Make, assert_found, shard_of
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_any_flipped_byte_of_a_shard(built: Path, tmp_path: Path) -> None:
         flipped = bytearray(content)
         flipped[position] ^= 1 << number % 8
         path.write_bytes(flipped)
-        found(out, "conditioned/00001-of-00005.arrow: sha256 ")
+        assert_found(out, "conditioned/00001-of-00005.arrow: sha256 ")
 
 
 def test_a_flipped_byte_that_the_manifest_agrees_with(built: Path, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def meaning(content: bytes) -> Any:
 
 def test_a_missing_shard(damaged: Path) -> None:
     shard_of(damaged, "conditioned", 2).unlink()
-    found(
+    assert_found(
         damaged,
         "conditioned/00002-of-00005.arrow: missing; build again to write it",
         " rows of 5 of the 6 shards: ",
@@ -138,7 +138,7 @@ def test_a_missing_shard(damaged: Path) -> None:
 def test_a_truncated_shard(damaged: Path, size: int) -> None:
     path = shard_of(damaged, "cooldown", 0)
     path.write_bytes(path.read_bytes()[:size])
-    found(
+    assert_found(
         damaged, f"{path.parent.name}/{path.name}: {path.stat().st_size:,} bytes, the manifest says", "cannot be read"
     )
 
@@ -148,12 +148,12 @@ def test_a_truncated_shard_that_the_manifest_agrees_with(damaged: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     values = manifest_of(damaged)
     restate(damaged, values, values["phases"][1], values["phases"][1]["shards"][0])
-    found(damaged, "cooldown/00000-of-00001.arrow: cannot be read")
+    assert_found(damaged, "cooldown/00000-of-00001.arrow: cannot be read")
 
 
 def test_a_shard_replaced_by_another(damaged: Path) -> None:
     shard_of(damaged, "conditioned", 0).write_bytes(shard_of(damaged, "conditioned", 1).read_bytes())
-    found(damaged, "conditioned/00000-of-00005.arrow: sha256 ", "it says shard 1, the manifest 0")
+    assert_found(damaged, "conditioned/00000-of-00005.arrow: sha256 ", "it says shard 1, the manifest 0")
 
 
 @pytest.mark.parametrize("phase", ["conditioned", "cooldown"])
@@ -164,7 +164,7 @@ def test_a_shard_replaced_by_another_that_the_manifest_agrees_with(damaged: Path
     (damaged / mine["path"]).write_bytes((damaged / other["path"]).read_bytes())
     mine.update({key: other[key] for key in ("rows", "loss_tokens")})
     restate(damaged, values, entry, mine)
-    found(damaged, "it says shard 3, the manifest 0", "not planned for it")
+    assert_found(damaged, "it says shard 3, the manifest 0", "not planned for it")
 
 
 def test_two_shards_that_changed_shuffle_keys(damaged: Path) -> None:
@@ -189,12 +189,12 @@ def test_a_mask_bit_inside_a_document(damaged: Path) -> None:
         rows[3]["loss_mask"][trained(rows[3])[2]] = 0
 
     edit_shard(damaged, "conditioned", 1, change)
-    found(damaged, "conditioned/00001-of-00005.arrow: row 3: a masked position inside a document")
+    assert_found(damaged, "conditioned/00001-of-00005.arrow: row 3: a masked position inside a document")
 
 
 def test_a_masked_position_in_the_cooldown(damaged: Path) -> None:
     edit_shard(damaged, "cooldown", 0, lambda rows: rows[2]["loss_mask"].__setitem__(0, 0))
-    found(damaged, "row 2: a masked position in a phase that masks only padding")
+    assert_found(damaged, "row 2: a masked position in a phase that masks only padding")
 
 
 @pytest.mark.parametrize("trains_more", [True, False])
@@ -208,7 +208,9 @@ def test_a_mask_bit_at_the_border_of_the_prefix(damaged: Path, trains_more: bool
     edit_shard(damaged, "conditioned", 0, change)
     values = manifest_of(damaged)
     agree(damaged, values, 0, 1 if trains_more else -1)
-    found(damaged, "loss_tokens", *([] if "gone" in values["config"]["store"] else ["row 0: loss_mask is not what"]))
+    assert_found(
+        damaged, "loss_tokens", *([] if "gone" in values["config"]["store"] else ["row 0: loss_mask is not what"])
+    )
 
 
 def agree(out: Path, values: dict[str, Any], row: int, more: int) -> None:
@@ -256,7 +258,7 @@ def test_a_document_in_both_phases(damaged: Path) -> None:
         rows[0]["doc_ids"][0] = table["doc_ids"][number][0].as_py()
 
     edit_shard(damaged, "cooldown", 0, change)
-    found(
+    assert_found(
         damaged, "phases conditioned and cooldown share 1 documents (first: file ", "is in it, but not planned for it"
     )
 
@@ -270,34 +272,34 @@ def test_a_document_in_both_phases_where_epochs_repeat(make_build: Make, tmp_pat
     assert verify(out)[0] == 0
     other = pa.ipc.open_file(shard_of(out, "conditioned", 0).read_bytes()).read_all()
     edit_shard(out, "cooldown", 0, lambda rows: rows[0]["doc_ids"].__setitem__(0, other["doc_ids"][5][0].as_py()))
-    found(out, "is in it, but not planned for it")
+    assert_found(out, "is in it, but not planned for it")
 
 
 def test_a_row_of_one_phase_in_the_other(damaged: Path) -> None:
     stolen = pa.ipc.open_file(shard_of(damaged, "conditioned", 0).read_bytes()).read_all().to_pylist()[1]
     edit_shard(damaged, "cooldown", 0, lambda rows: rows.__setitem__(1, stolen))
-    found(damaged, "row 1: a masked position in a phase that masks only padding", "not planned for it", "share")
+    assert_found(damaged, "row 1: a masked position in a phase that masks only padding", "not planned for it", "share")
 
 
 def test_a_row_twice(damaged: Path) -> None:
     edit_shard(damaged, "conditioned", 0, lambda rows: rows.__setitem__(1, rows[0]))
-    found(damaged, "documents, the shards have")
+    assert_found(damaged, "documents, the shards have")
 
 
 def test_a_row_less(damaged: Path) -> None:
     edit_shard(damaged, "conditioned", 0, lambda rows: rows.pop())
-    found(damaged, "documents, the shards have", "positions and padding")
+    assert_found(damaged, "documents, the shards have", "positions and padding")
 
 
 def test_two_rows_that_changed_shuffle_keys(built: Path, tmp_path: Path) -> None:
     out = copy_build(built, tmp_path / "shards")
     edit_shard(out, "conditioned", 0, lambda rows: rows.insert(0, rows.pop(1)))
-    found(out, "conditioned/00000-of-00005.arrow: row 0: input_ids is not what the token store gives for it")
+    assert_found(out, "conditioned/00000-of-00005.arrow: row 0: input_ids is not what the token store gives for it")
 
 
 def test_a_doc_offset(damaged: Path) -> None:
     edit_shard(damaged, "conditioned", 0, lambda rows: rows[4]["doc_offsets"].__setitem__(0, 5))
-    found(damaged, "row 4: a doc offset that is not what stands of the document in earlier segments")
+    assert_found(damaged, "row 4: a doc offset that is not what stands of the document in earlier segments")
 
 
 @pytest.mark.parametrize("packing", ["concat", "repeat_prefix", "best_fit"])
@@ -313,7 +315,7 @@ def test_a_doc_offset_of_a_document_that_goes_on(make_build: Make, tmp_path: Pat
         rows.append(row)
 
     edit_shard(out, "conditioned", 0, change)
-    found(out, f"row {rows[0]}: a doc offset that is not what stands of the document in earlier segments")
+    assert_found(out, f"row {rows[0]}: a doc offset that is not what stands of the document in earlier segments")
 
 
 def test_a_token_inside_a_document(built: Path, tmp_path: Path) -> None:
@@ -335,7 +337,7 @@ def test_a_token_inside_a_document(built: Path, tmp_path: Path) -> None:
         if kept == "raw":
             values["config"]["store"] = gone
         write_manifest(out, values)
-        found(
+        assert_found(
             out,
             *([message] if kept != "raw" else []),
             *(["row 6: the segment at offset 0 is not what"] * (kept != "store")),

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from byline.errors import BylineError
-from tests.pipelines.faults import Make, found
 from tests.support.builds import copy_build, manifest_of, verify, write_manifest
 from tests.support.corpora import Corpus
+from tests.support.false_builds import Make, assert_found
 
 
 @pytest.fixture(params=["whole", "bare"])
@@ -72,7 +72,7 @@ def test_a_false_number_that_only_the_token_store_tells(built: Path, tmp_path: P
     values = manifest_of(out)
     add_one(values, ("ledger", "sources", "mine", *line))
     write_manifest(out, values)
-    found(out, f"ledger, source mine: {line[0]} ", ", the token store has ")
+    assert_found(out, f"ledger, source mine: {line[0]} ", ", the token store has ")
 
 
 def status_of(out: Path) -> int:
@@ -113,7 +113,7 @@ def test_a_false_number_is_told_with_the_right_one(built: Path, tmp_path: Path, 
     below: Any = values
     for key in shuffle_key:
         below = below[key]
-    found(out, message.format(f"{below:,}", f"{below - 1:,}"))
+    assert_found(out, message.format(f"{below:,}", f"{below - 1:,}"))
 
 
 def test_a_false_share(damaged: Path) -> None:
@@ -121,7 +121,9 @@ def test_a_false_share(damaged: Path) -> None:
     shares = values["phases"][0]["mixture"]
     shares["c4"]["achieved"], shares["dclm"]["requested"] = 0.25, 0.41
     write_manifest(damaged, values)
-    found(damaged, "source c4: the manifest's achieved share is 0.25, ", "phase conditioned: requested shares is ")
+    assert_found(
+        damaged, "source c4: the manifest's achieved share is 0.25, ", "phase conditioned: requested shares is "
+    )
 
 
 @pytest.mark.parametrize(
@@ -189,12 +191,12 @@ def edit_inputs(out: Path, change: Callable[[list[dict[str, Any]]], object]) -> 
 def test_another_path_in_the_list_of_inputs(damaged: Path) -> None:
     """A document's shuffle key is a hash of its path, so its documents are not planned for their shards any more."""
     edit_inputs(damaged, lambda rows: rows[0].update(path="c4-train.other.json.gz"))
-    found(damaged, "of c4/c4-train.other.json.gz is in it, but not planned for it")
+    assert_found(damaged, "of c4/c4-train.other.json.gz is in it, but not planned for it")
 
 
 def test_another_number_of_records_in_the_list_of_inputs(damaged: Path) -> None:
     edit_inputs(damaged, lambda rows: rows[0].update(rows=rows[0]["rows"] + 1))
-    found(damaged, "source c4: 183 documents read, inputs.arrow has 184 records")
+    assert_found(damaged, "source c4: 183 documents read, inputs.arrow has 184 records")
 
 
 def test_records_moved_between_files_in_the_list_of_inputs(built: Path, tmp_path: Path) -> None:
@@ -204,7 +206,7 @@ def test_records_moved_between_files_in_the_list_of_inputs(built: Path, tmp_path
         rows[0]["rows"], rows[1]["rows"] = rows[0]["rows"] + 1, rows[1]["rows"] - 1
 
     edit_inputs(out, change)
-    found(out, "inputs.arrow: it does not list the input files of the token store")
+    assert_found(out, "inputs.arrow: it does not list the input files of the token store")
 
 
 def test_a_raw_corpus_that_changed_since(built: Path, corpus: Corpus, tmp_path: Path) -> None:
@@ -217,7 +219,7 @@ def test_a_raw_corpus_that_changed_since(built: Path, corpus: Corpus, tmp_path: 
     values = manifest_of(out)
     values["config"]["sources"]["mine"]["path"] = str(path / "*.jsonl")
     write_manifest(out, values)
-    found(out, "is not what mine/part-0.jsonl, row ")
+    assert_found(out, "is not what mine/part-0.jsonl, row ")
 
 
 def test_another_tokenizer_in_its_place(built: Path, corpus: Corpus, tmp_path: Path) -> None:
@@ -250,4 +252,4 @@ def test_a_damaged_run_of_the_token_store(make_build: Make, corpus: Corpus, tmp_
         with pa.ipc.new_file(str(path), table.schema) as writer:
             writer.write_table(table)
         os.utime(path)
-    found(out, "input_ids is not what the token store gives for it", "ok    raw corpus")
+    assert_found(out, "input_ids is not what the token store gives for it", "ok    raw corpus")

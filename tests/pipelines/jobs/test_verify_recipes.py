@@ -9,9 +9,9 @@ import pytest
 
 import byline
 from byline.errors import BylineError
-from tests.pipelines.faults import Make, found, shard_of
 from tests.support.builds import Rows, copy_build, edit_shard, manifest_of, verify, write_manifest
 from tests.support.corpora import SPECIAL, Corpus
+from tests.support.false_builds import Make, assert_found, shard_of
 
 POLICIES = ["document_start", "concat", "repeat_prefix", "best_fit"]
 MARKED = {
@@ -68,7 +68,7 @@ def test_a_document_of_the_timeline_before_a_branch(branched: Path, tmp_path: Pa
     out = copy_build(branched, tmp_path / "shards", bare=True)
     other = pa.ipc.open_file(shard_of(out, "conditioned", 0).read_bytes()).read_all()["doc_ids"]
     edit_shard(out, "cool-60", 0, lambda rows: rows[0]["doc_ids"].__setitem__(0, other[3][0].as_py()))
-    found(out, "phases conditioned and cool-60 share 1 documents", "is in it, but not planned for it")
+    assert_found(out, "phases conditioned and cool-60 share 1 documents", "is in it, but not planned for it")
 
 
 def test_a_phase_whose_packing_is_another(branched: Path, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_phase_whose_packing_is_another(branched: Path, tmp_path: Path) -> Non
     padded = pa.ipc.open_file(shard_of(out, "cool-60", 0).read_bytes()).read_all().to_pylist()
     row = next(row for row in padded if row["doc_ids"][-1] == -1)
     edit_shard(out, "conditioned", 0, lambda rows: rows.__setitem__(2, row))
-    found(out, "row 2: padding, which only a last row may have")
+    assert_found(out, "row 2: padding, which only a last row may have")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_document_in_two_bins_of_an_order(ordered: Path, tmp_path: Path) -> No
     mine = pa.ipc.open_file(shard_of(out, "short", 0).read_bytes()).read_all()["doc_ids"].to_pylist()
     twin = next(ids[0] for ids in other if ids[0] >> 32 == mine[0][0] >> 32)
     edit_shard(out, "short", 0, lambda rows: rows[0]["doc_ids"].__setitem__(0, twin))
-    found(out, "two shards of phase short share 1 documents")
+    assert_found(out, "two shards of phase short share 1 documents")
 
 
 # --------------------------------------------------------------------------------------------------------- conditions
@@ -165,7 +165,7 @@ def test_a_prefix_without_its_token(make_build: Make, corpus: Corpus, tmp_path: 
         rows[1]["input_ids"][rows[1]["input_ids"].index(marker)] = 5
 
     edit_shard(out, "before", 0, change)
-    found(out, f"before/00000-of-00005.arrow: row 1: a prefix that does not {problem} {marker}")
+    assert_found(out, f"before/00000-of-00005.arrow: row 1: a prefix that does not {problem} {marker}")
 
 
 # --------------------------------------------------------------------------------------------------------- loss spans
@@ -240,7 +240,7 @@ def masked_inside(out: Path, source: str) -> Path:
 
 def test_a_mask_bit_of_a_source_without_loss_spans_is_found_as_ever(spans: Path, tmp_path: Path) -> None:
     out = masked_inside(copy_build(spans, tmp_path / "shards", bare=True), "mine")
-    found(out, "a masked position in a phase that masks only padding")
+    assert_found(out, "a masked position in a phase that masks only padding")
 
 
 @pytest.mark.parametrize("source", ["chats", "sums"])
@@ -248,4 +248,4 @@ def test_a_mask_bit_of_a_source_with_loss_spans_is_found_by_what_it_came_from(
     spans: Path, tmp_path: Path, source: str
 ) -> None:
     out = masked_inside(copy_build(spans, tmp_path / "shards"), source)
-    found(out, "loss_mask is not what the token store gives for it", f"is not what {source}/")
+    assert_found(out, "loss_mask is not what the token store gives for it", f"is not what {source}/")

@@ -12,7 +12,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from byline import object_stores
 from byline.manifest import ShardEntry
-from byline.schemas.documents import BatchInfo, with_info
+from byline.schemas.documents import BatchInfo, tokens_field, with_info
 from byline.schemas.ledger import DrawCounts, PhaseLedger, ShardRecord
 from byline.schemas.reasons import DropReason
 from byline.transforms.documents.coder import RecordBatchCoder
@@ -27,16 +27,16 @@ def batch_of(num_bytes: list[int], num_tokens: list[int], **info: Any) -> pa.Rec
         "row": pa.array(range(len(num_bytes)), pa.int64()),
         "num_bytes": pa.array(num_bytes, pa.int64()),
         "num_tokens": pa.array(num_tokens, pa.int32()),
-        "tokens": pa.array([[7] * number for number in num_tokens], pa.large_list(pa.uint16())),
+        "tokens": pa.array([[7] * number for number in num_tokens], tokens_field(pa.uint16()).type),
     }
     batch_info = BatchInfo("a", "x", info.pop("chunk", 0), True, 10, **info)
     return with_info(pa.RecordBatch.from_pydict(columns), batch_info)
 
 
 def counters_of(result: Any) -> dict[str, int]:
-    found = result.metrics().query()["counters"]
-    assert {counter.key.metric.namespace for counter in found} == {NAMESPACE}
-    return {counter.key.metric.name: counter.committed for counter in found}
+    reported = result.metrics().query()["counters"]
+    assert {counter.key.metric.namespace for counter in reported} == {NAMESPACE}
+    return {counter.key.metric.name: counter.committed for counter in reported}
 
 
 def test_a_batch_and_a_shard_as_counts() -> None:

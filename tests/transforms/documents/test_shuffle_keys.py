@@ -44,9 +44,9 @@ def test_splitmix64_of_an_array(values: list[int]) -> None:
 @settings(deadline=None)
 @given(st.text(max_size=8), st.text(max_size=20), st.lists(st.integers(0, 2**40), max_size=10))
 def test_shuffle_keys(source: str, path: str, rows: list[int]) -> None:
-    found = shuffle_keys(source, path, np.array(rows, np.int64))
-    assert found.dtype == np.uint64
-    assert found.tolist() == [slow.shuffle_key(source, path, row) for row in rows]
+    keys = shuffle_keys(source, path, np.array(rows, np.int64))
+    assert keys.dtype == np.uint64
+    assert keys.tolist() == [slow.shuffle_key(source, path, row) for row in rows]
 
 
 def test_a_shuffle_key_goes_round_the_end_of_the_circle() -> None:
@@ -60,8 +60,8 @@ def test_a_shuffle_key_goes_round_the_end_of_the_circle() -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
 @given(word_lists, st.integers(0, 2**32 - 1))
 def test_orders(seed: int, values: list[int], epoch: int) -> None:
-    found = orders(uint64(values), np.full(len(values), epoch), seed)
-    assert found.tolist() == [slow.order(value, epoch, seed) for value in values]
+    orders_made = orders(uint64(values), np.full(len(values), epoch), seed)
+    assert orders_made.tolist() == [slow.order(value, epoch, seed) for value in values]
 
 
 @given(word_lists)
@@ -110,7 +110,7 @@ def test_samples_grow_with_their_share() -> None:
 
 
 def test_the_offset_of_a_circle_turns_whole_bins_by_seed_and_source() -> None:
-    found = {(seed, source): circle_offset(seed, source) for seed in (0, 1, 2**32 - 1) for source in ("a", "b")}
-    assert len(set(found.values())) == len(found)
-    assert all(offset % 2**48 == 0 and 0 <= offset < 2**64 for offset in found.values())
-    assert found == {key: circle_offset(*key) for key in found}
+    offsets = {(seed, source): circle_offset(seed, source) for seed in (0, 1, 2**32 - 1) for source in ("a", "b")}
+    assert len(set(offsets.values())) == len(offsets)
+    assert all(offset % 2**48 == 0 and 0 <= offset < 2**64 for offset in offsets.values())
+    assert offsets == {key: circle_offset(*key) for key in offsets}

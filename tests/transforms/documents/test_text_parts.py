@@ -21,9 +21,9 @@ def strings(*values: str | None) -> pa.Array:
 
 
 def test_joined() -> None:
-    found = joined("Q: ", strings("Why?", None, ""), strings("a", "b", "c"), "\n")
-    assert found.type == STRING
-    assert found.to_pylist() == ["Q: Why?a\n", None, "Q: c\n"]
+    texts = joined("Q: ", strings("Why?", None, ""), strings("a", "b", "c"), "\n")
+    assert texts.type == STRING
+    assert texts.to_pylist() == ["Q: Why?a\n", None, "Q: c\n"]
     assert joined("a", pa.array(["é"], pa.string())).to_pylist() == ["aé"]
 
 
@@ -44,9 +44,9 @@ def test_texts_come_back_from_their_buffers() -> None:
 
 
 def test_span_lists() -> None:
-    found = span_lists(np.array([0, 0, 2]), np.array([1, 5, 0]), np.array([3, 6, 4]), 4, np.array([0, 0, 0, 1], bool))
-    assert found.type == SPANS_TYPE
-    assert found.to_pylist() == [[1, 3, 5, 6], [], [0, 4], None]
+    spans = span_lists(np.array([0, 0, 2]), np.array([1, 5, 0]), np.array([3, 6, 4]), 4, np.array([0, 0, 0, 1], bool))
+    assert spans.type == SPANS_TYPE
+    assert spans.to_pylist() == [[1, 3, 5, 6], [], [0, 4], None]
     assert span_lists(np.array([], int), np.array([], int), np.array([], int), 0).to_pylist() == []
 
 

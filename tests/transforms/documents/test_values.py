@@ -53,9 +53,9 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: repr(case[0]))
 def test_one_value(case):
     value, *expected = case
-    found = [values.converter(kind)(value) for kind in KINDS]
-    assert found == expected
-    assert [type(item) for item in found] == [type(item) for item in expected]  # True is not 1, nor 3.0 an int
+    converted = [values.converter(kind)(value) for kind in KINDS]
+    assert converted == expected
+    assert [type(item) for item in converted] == [type(item) for item in expected]  # True is not 1, nor 3.0 an int
     assert values.converter(pa.float32())(value) == expected[2]
 
 
@@ -85,10 +85,10 @@ def test_a_string_is_a_number_where_json_says_so(text):
 def test_finite():
     doubles = pa.array([0.5, -0.0, NAN, INF, -INF, 1e39, None, 1 + 2**-24 + 2**-52])
     for kind, large, near in ((pa.float64(), 1e39, 1 + 2**-24 + 2**-52), (pa.float32(), None, 1 + 2**-23)):
-        found = values.finite(doubles, kind)
-        assert found.type == kind
-        assert found.to_pylist() == [0.5, 0.0, None, None, None, large, None, near]
-        assert math.copysign(1, found[1].as_py()) == 1
+        rounded = values.finite(doubles, kind)
+        assert rounded.type == kind
+        assert rounded.to_pylist() == [0.5, 0.0, None, None, None, large, None, near]
+        assert math.copysign(1, rounded[1].as_py()) == 1
 
 
 def test_field_at():
@@ -114,10 +114,10 @@ def test_messages() -> None:
         [None, {"role": "user", "value": "c"}, {}],
     ]
     raw = pa.array([[{"role": "z"}], *rows], pa.list_(pa.struct(fields))).slice(1)
-    found = values.as_messages(raw)
-    found.validate(full=True)
-    assert found.type == MESSAGES.type
-    assert [None if row is None else [tuple(each.values()) for each in row] for row in found.to_pylist()] == [
+    messages = values.as_messages(raw)
+    messages.validate(full=True)
+    assert messages.type == MESSAGES.type
+    assert [None if row is None else [tuple(each.values()) for each in row] for row in messages.to_pylist()] == [
         [("user", "a"), ("human", "b")],
         None,
         [],

@@ -39,7 +39,7 @@ def batches(draw: st.DrawFn) -> list[pa.RecordBatch]:
     """Batches of one schema, each a part of a longer one."""
     chosen = draw(st.lists(st.sampled_from(range(len(FIELDS))), min_size=1, unique=True))
     schema = pa.schema([FIELDS[number][0] for number in chosen], draw(st.sampled_from([None, {b"key": b"v" * 99}])))
-    found = []
+    slices = []
     for _ in range(draw(st.integers(0, 3))):
         rows = draw(st.integers(1, 12))
         columns = [
@@ -47,8 +47,8 @@ def batches(draw: st.DrawFn) -> list[pa.RecordBatch]:
             for number in chosen
         ]
         batch = pa.RecordBatch.from_arrays(columns, schema=schema)
-        found.append(batch.slice(draw(st.integers(0, rows - 1))))
-    return found or [batch_of_nothing(schema)]
+        slices.append(batch.slice(draw(st.integers(0, rows - 1))))
+    return slices or [batch_of_nothing(schema)]
 
 
 def batch_of_nothing(schema: pa.Schema) -> pa.RecordBatch:
@@ -83,12 +83,12 @@ def test_every_column_alone_is_what_pyarrow_reads(some: list[pa.RecordBatch]) ->
         assert layout.rows == expected.num_rows
         for column in columns_of(schema):
             low, high = layout.extent(column)
-            found = layout.array(column, body_reader(content, start + layout.body))
-            found.validate(full=True)
-            assert found.equals(expected[column.name])
+            array = layout.array(column, body_reader(content, start + layout.body))
+            array.validate(full=True)
+            assert array.equals(expected[column.name])
             # The column's bytes lie where `extent` says: it is read with everything else missing.
             alone = bytes(start + layout.body + low) + content[start + layout.body + low : start + layout.body + high]
-            assert layout.array(column, body_reader(alone, start + layout.body)).equals(found)
+            assert layout.array(column, body_reader(alone, start + layout.body)).equals(array)
 
 
 def test_what_is_no_arrow_file() -> None:

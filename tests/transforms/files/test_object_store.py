@@ -348,11 +348,11 @@ def test_lists_3000_objects_in_order_by_addresses_that_open(server: ObjectServer
     server.put("in/.tmp-1", b"")
     server.put("inner", b"")
     with server.faults(some_faults) as answers:
-        found = storage.list_files(f"{ROOT}/in")
+        listed = storage.list_files(f"{ROOT}/in")
     assert answers.total() < 20
-    assert [info.path for info in found] == [f"{ROOT}/{name.replace(' ', '%20')}" for name in sorted(names)]
-    assert {info.size for info in found} == {len(names[0])}
-    assert storage.read_bytes(found[1234].path) == sorted(names)[1234].encode()
+    assert [info.path for info in listed] == [f"{ROOT}/{name.replace(' ', '%20')}" for name in sorted(names)]
+    assert {info.size for info in listed} == {len(names[0])}
+    assert storage.read_bytes(listed[1234].path) == sorted(names)[1234].encode()
     inputs = list_inputs("x", Source(format="jsonl", path=f"{ROOT}/in/[0-2]/*.jsonl"))
     assert [file.path for file in inputs] == [name[3:] for name in sorted(names) if name[3] in "012"]
     assert storage.read_bytes(inputs[7].uri).decode().endswith(inputs[7].path)

@@ -66,9 +66,9 @@ def test_lists_files_of_all_folders_in_order_and_no_temporary_ones(tmp_path: Pat
     for name in ("b.x", "a/c.x", "a/.tmp-1-d.x", "a-b.x", "é.x"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"12")
-    found = storage.list_files(str(tmp_path))
-    assert [os.path.relpath(info.path, tmp_path) for info in found] == ["a-b.x", "a/c.x", "b.x", "é.x"]
-    assert {info.size for info in found} == {2}
+    listed = storage.list_files(str(tmp_path))
+    assert [os.path.relpath(info.path, tmp_path) for info in listed] == ["a-b.x", "a/c.x", "b.x", "é.x"]
+    assert {info.size for info in listed} == {2}
 
 
 def test_a_folder_that_is_not_there_has_no_files(tmp_path: Path) -> None:

@@ -93,21 +93,23 @@ def test_folded_model_equals_library(folder, shaped, labels, ngrams):
     model = fasttext_folding.open_model(path, str(folder / "cache"))
     assert isinstance(model, FoldedModel)
     assert model.labels == fasttext.load_model(path).get_labels()
-    found = model.probabilities(column(TEXTS))
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, library_probabilities(path, TEXTS), rtol=0, atol=1e-6)
+    probabilities = model.probabilities(column(TEXTS))
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities, library_probabilities(path, TEXTS), rtol=0, atol=1e-6)
     if labels > 1:  # else a model that says nothing would pass
-        assert np.ptp(found, axis=0).max() > 0.3
+        assert np.ptp(probabilities, axis=0).max() > 0.3
 
 
 @pytest.mark.parametrize(("labels", "ngrams"), [(2, 2), (4, 1), (4, 3)])
 def test_folded_model_equals_plain_float64(folder, shaped, labels, ngrams):
     path = shaped(labels, ngrams)
-    found = fasttext_folding.open_model(path, str(folder / "cache")).probabilities(column([*TEXTS, *LONG_TEXTS]))
+    probabilities = fasttext_folding.open_model(path, str(folder / "cache")).probabilities(
+        column([*TEXTS, *LONG_TEXTS])
+    )
     plain = PlainModel(path)
     expected = [plain.probabilities(text) for text in [*TEXTS, *LONG_TEXTS]]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=5e-7)
-    np.testing.assert_allclose(found, library_probabilities(path, [*TEXTS, *LONG_TEXTS]), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=5e-7)
+    np.testing.assert_allclose(probabilities, library_probabilities(path, [*TEXTS, *LONG_TEXTS]), rtol=0, atol=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +172,9 @@ def test_others_go_to_the_library(folder, name, labels, settings, reason):
 
 def test_hierarchical_softmax_is_as_the_library_gives_it(folder):
     path = train(folder, "hs", 5, loss="hs")
-    found = fasttext_folding.open_model(path, str(folder / "cache")).probabilities(column(TEXTS))
+    probabilities = fasttext_folding.open_model(path, str(folder / "cache")).probabilities(column(TEXTS))
     expected = np.nan_to_num(library_probabilities(path, TEXTS, shift=0.0))
-    np.testing.assert_allclose(found, np.minimum(expected, 1), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(probabilities, np.minimum(expected, 1), rtol=0, atol=1e-6)
 
 
 def test_quantized_output(folder):
@@ -202,31 +204,31 @@ def test_words_of_one_hash_are_told_apart(tmp_path):
     examples.write_text("".join(f"__label__{known[0]} {known} the\n" for known, _ in pairs) * 9)
     fasttext.train_supervised(str(examples), dim=8, epoch=50, lr=0.5, thread=1, verbose=0).save_model(path)
     texts = [word for pair in pairs for word in pair]
-    found = fasttext_folding.open_model(path, str(tmp_path)).probabilities(column(texts))
-    assert not np.isclose(found[::2], found[1::2], atol=0.1).all(axis=1).any()
-    np.testing.assert_allclose(found, library_probabilities(path, texts), rtol=0, atol=1e-6)
+    probabilities = fasttext_folding.open_model(path, str(tmp_path)).probabilities(column(texts))
+    assert not np.isclose(probabilities[::2], probabilities[1::2], atol=0.1).all(axis=1).any()
+    np.testing.assert_allclose(probabilities, library_probabilities(path, texts), rtol=0, atol=1e-6)
 
 
 def test_text_without_any_feature_is_not_a_number(folder):
     path = train(folder, "no-eos", lines=4, minCount=5, wordNgrams=1)
     assert "</s>" not in fasttext.load_model(path).get_words()
     texts = ["zebra", "", "</s>", "a", "zebra </s> a"]
-    found = fasttext_folding.open_model(path, str(folder / "cache")).probabilities(column(texts))
+    probabilities = fasttext_folding.open_model(path, str(folder / "cache")).probabilities(column(texts))
     expected = library_probabilities(path, texts)
     assert np.isnan(expected[:, 0]).tolist() == [True, True, True, False, True]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
 
 
 def test_slices_nulls_and_no_rows(folder, shaped):
     model = fasttext_folding.open_model(shaped(2, 2), str(folder / "cache"))
     texts = column(["bad", None, "so good", "", "日本 so"])
-    found = model.probabilities(texts)
-    assert np.isnan(found).all(axis=1).tolist() == [False, True, False, False, False]
-    np.testing.assert_array_equal(model.probabilities(texts.slice(2, 2)), found[2:4])
-    np.testing.assert_array_equal(model.probabilities(texts.cast(pa.string())), found)
+    probabilities = model.probabilities(texts)
+    assert np.isnan(probabilities).all(axis=1).tolist() == [False, True, False, False, False]
+    np.testing.assert_array_equal(model.probabilities(texts.slice(2, 2)), probabilities[2:4])
+    np.testing.assert_array_equal(model.probabilities(texts.cast(pa.string())), probabilities)
     assert model.probabilities(column([])).shape == (0, 2)
     assert np.isnan(model.probabilities(column([None, None]))).all()
-    np.testing.assert_array_equal(model.probabilities(column([""])), found[3:4])
+    np.testing.assert_array_equal(model.probabilities(column([""])), probabilities[3:4])
 
 
 def test_folds_once_and_into_a_small_file(tmp_path, shaped):

@@ -64,15 +64,15 @@ def classifier(models, name, label=None):
 def test_adds_a_score(models, tmp_path):
     scorer = open_scorer("quality", classifier(models, "topic", "__label__sport"), str(tmp_path))
     batch = make_batch(TEXTS)
-    found = score_batch(batch, [scorer])
-    assert found.select(SCHEMA.names).equals(batch.select(SCHEMA.names))
-    assert found.schema.names == [*SCHEMA.names, "quality"]
-    assert found.schema.field("quality").type == pa.float32()
-    assert documents.info_of(found) == INFO
-    found.validate(full=True)
+    scored = score_batch(batch, [scorer])
+    assert scored.select(SCHEMA.names).equals(batch.select(SCHEMA.names))
+    assert scored.schema.names == [*SCHEMA.names, "quality"]
+    assert scored.schema.field("quality").type == pa.float32()
+    assert documents.info_of(scored) == INFO
+    scored.validate(full=True)
     library = fasttext.load_model(str(models / "topic.bin")).get_labels()
     expected = library_probabilities(models / "topic.bin", TEXTS)[:, library.index("__label__sport")]
-    values = found["quality"].to_pylist()
+    values = scored["quality"].to_pylist()
     assert values[2] is None
     np.testing.assert_allclose(np.array(values, float), expected, rtol=0, atol=1e-6)
     assert values[0] < 0.1
@@ -80,19 +80,19 @@ def test_adds_a_score(models, tmp_path):
 
 
 def test_adds_a_label_and_its_score(models, tmp_path):
-    found = score_batch(make_batch(TEXTS[:3]), [open_scorer("topic", classifier(models, "topic"), str(tmp_path))])
-    assert found.schema.names == [*SCHEMA.names, "topic", "topic_score"]
-    assert found.schema.field("topic").type == documents.LABEL_TYPE
-    assert found["topic"].to_pylist() == ["cook", "sport", None]
+    scored = score_batch(make_batch(TEXTS[:3]), [open_scorer("topic", classifier(models, "topic"), str(tmp_path))])
+    assert scored.schema.names == [*SCHEMA.names, "topic", "topic_score"]
+    assert scored.schema.field("topic").type == documents.LABEL_TYPE
+    assert scored["topic"].to_pylist() == ["cook", "sport", None]
     expected = library_probabilities(models / "topic.bin", TEXTS[:2]).max(axis=1)
-    np.testing.assert_allclose(found["topic_score"].to_numpy(zero_copy_only=False)[:2], expected, rtol=0, atol=1e-6)
-    assert found["topic_score"].to_pylist()[2] is None
+    np.testing.assert_allclose(scored["topic_score"].to_numpy(zero_copy_only=False)[:2], expected, rtol=0, atol=1e-6)
+    assert scored["topic_score"].to_pylist()[2] is None
 
 
 def test_ties_prefixes_and_documents_without_a_score():
     scorers = [Scorer("topic", FIXED, None), Scorer("z", FIXED, 2)]
-    found = score_batch(make_batch(["0", "1", "2", "3"]), scorers)
-    assert found.select(["topic", "topic_score", "z"]).to_pydict() == {
+    scored = score_batch(make_batch(["0", "1", "2", "3"]), scorers)
+    assert scored.select(["topic", "topic_score", "z"]).to_pydict() == {
         "topic": ["z", "x", None, "plain"],
         "topic_score": pa.array([0.5, 0.4, None, 0.8], pa.float32()).to_pylist(),
         "z": pa.array([0.5, 0.2, None, 0.1], pa.float32()).to_pylist(),

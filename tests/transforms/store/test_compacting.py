@@ -107,11 +107,13 @@ def test_every_column_is_kept_with_its_nulls(tmp_path: Path) -> None:
     uris = [write_run_of(tmp_path, "a", path, 0, rows)[0] for path, rows in (("x", first), ("y", second))]
     merge_runs(uris, str(tmp_path / "merged.arrow"))
     names = [name for name in read(uris[0]).schema.names if name != "shuffle_key"]
-    found = {(row.pop("file"), row["row"]): row for row in read(str(tmp_path / "merged.arrow")).to_pylist()}
+    by_chunk_and_row = {(row.pop("file"), row["row"]): row for row in read(str(tmp_path / "merged.arrow")).to_pylist()}
     for file, uri in enumerate(uris):
         for row in read(uri).to_pylist():
-            assert {name: found[file, row["row"]][name] for name in names} == {name: row[name] for name in names}
-    assert len(found) == 3
+            assert {name: by_chunk_and_row[file, row["row"]][name] for name in names} == {
+                name: row[name] for name in names
+            }
+    assert len(by_chunk_and_row) == 3
 
 
 def test_runs_without_documents(tmp_path: Path) -> None:
@@ -153,14 +155,16 @@ def test_any_way_to_merge_gives_the_same_bytes(
     with pa.memory_map(left[0]) as source:
         reader = pa.ipc.open_file(source)
         batches = [reader.get_batch(number).to_pylist() for number in range(reader.num_record_batches)]
-    found = [row for batch in batches for row in batch]
-    assert [(row["shuffle_key"], row["file"], row["row"]) for row in found] == sorted(rows)
-    assert all(row["tokens"] == [row["row"]] * (row["row"] + 1) == [row["row"]] * row["num_tokens"] for row in found)
+    merged_rows = [row for batch in batches for row in batch]
+    assert [(row["shuffle_key"], row["file"], row["row"]) for row in merged_rows] == sorted(rows)
+    assert all(
+        row["tokens"] == [row["row"]] * (row["row"] + 1) == [row["row"]] * row["num_tokens"] for row in merged_rows
+    )
     assert info_of(left[0]).batch_shuffle_keys == [batch[0]["shuffle_key"] for batch in batches]
-    before = np.cumsum([0, *(2 * row["num_tokens"] for row in found)])
+    before = np.cumsum([0, *(2 * row["num_tokens"] for row in merged_rows)])
     starts = np.cumsum([0, *map(len, batches)])[:-1]
     assert starts.tolist() == [
-        n for n in range(len(found)) if n == 0 or before[n] // batch_bytes > before[n - 1] // batch_bytes
+        n for n in range(len(merged_rows)) if n == 0 or before[n] // batch_bytes > before[n - 1] // batch_bytes
     ]
 
 

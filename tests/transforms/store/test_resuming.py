@@ -59,5 +59,5 @@ def test_whole_files_are_left_out_of_the_list(tmp_path: Path, size: int) -> None
     write(tmp_path, "y", 0, False)
     files = [listed(size, path=path) for path in "xyz"]
     with beam.Pipeline("FnApiRunner") as pipeline:
-        found = pipeline | beam.Create(files) | LeaveOutWritten({"a": str(tmp_path)})
-        assert_that(found, equal_to([listed(size, 0, path="y"), listed(size, path="z")]))
+        remaining = pipeline | beam.Create(files) | LeaveOutWritten({"a": str(tmp_path)})
+        assert_that(remaining, equal_to([listed(size, 0, path="y"), listed(size, path="z")]))

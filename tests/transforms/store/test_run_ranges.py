@@ -104,13 +104,13 @@ def write(
 
 def lists_of(pieces: Sequence[Piece], numbers: Sequence[Sequence[int]]) -> list[int]:
     """The tokens of the numbered documents of each piece."""
-    found = []
+    documents_read = []
     for piece, some in zip(pieces, numbers, strict=True):
         counts = piece.index["num_tokens"].to_numpy()
         into = np.full(counts[list(some)].sum(), 2**16 - 1, np.uint16)
         piece.tokens.copy(np.array(some, np.int64), into)
-        found += into.tolist()
-    return found
+        documents_read += into.tolist()
+    return documents_read
 
 
 @st.composite
@@ -161,11 +161,11 @@ def test_a_range_is_what_a_mapped_run_gives(
         patch.setattr(run_ranges, "_FIRST_HEAD_BYTES", head)
         run_ranges._wanted.cache_clear()
         expected = list(Run(uri, COLUMNS).between(low, high))
-        found = [piece for _, piece in run_ranges.read_pieces([uri], COLUMNS, low, high, Directories(1 << 20))]
-        assert [piece.index.to_pydict() for piece in found] == [piece.index.to_pydict() for piece in expected]
-        assert [piece.index.schema.types for piece in found] == [piece.index.schema.types for piece in expected]
-        some = [sorted(data.draw(st.sets(st.integers(0, p.index.num_rows - 1), min_size=1))) for p in expected]
-        assert lists_of(found, some) == lists_of(expected, some)
+        ranged = [piece for _, piece in run_ranges.read_pieces([uri], COLUMNS, low, high, Directories(1 << 20))]
+        assert [piece.index.to_pydict() for piece in ranged] == [piece.index.to_pydict() for piece in expected]
+        assert [piece.index.schema.types for piece in ranged] == [piece.index.schema.types for piece in expected]
+        chosen = [sorted(data.draw(st.sets(st.integers(0, p.index.num_rows - 1), min_size=1))) for p in expected]
+        assert lists_of(ranged, chosen) == lists_of(expected, chosen)
         names = ("shuffle_key", "num_tokens", "topic", "host", "license", "url")
         whole, mapped = RangedRun(read_directory(uri), names).whole(), Run(uri, names).whole()
         assert whole.schema == mapped.schema
@@ -176,9 +176,9 @@ def test_a_range_is_what_a_mapped_run_gives(
 def test_many_runs_come_in_order(folder: Path) -> None:
     rows = [StoredRow(row, [row]) for row in range(6)]
     uris = [write(folder / "many", range(6), rows, 4, f"{number}") for number in range(200)]
-    found = list(run_ranges.read_pieces(uris, COLUMNS, 1, 4, Directories(1 << 20)))
-    assert [run for run, _ in found] == [number for number in range(200) for _ in range(3)]
-    assert [piece.index["shuffle_key"].to_pylist() for _, piece in found] == [[1], [2, 3], [4]] * 200
+    numbered_pieces = list(run_ranges.read_pieces(uris, COLUMNS, 1, 4, Directories(1 << 20)))
+    assert [run for run, _ in numbered_pieces] == [number for number in range(200) for _ in range(3)]
+    assert [piece.index["shuffle_key"].to_pylist() for _, piece in numbered_pieces] == [[1], [2, 3], [4]] * 200
 
 
 # ------------------------------------------------------------------------------------------------ requests and bytes
@@ -308,15 +308,15 @@ def test_no_more_is_under_way_than_allowed(large_run: str, monkeypatch: pytest.M
                     full.set()
             # All that may come at the same time do.
             full.wait(5)
-            found = super().read_at(start, end)
+            content = super().read_at(start, end)
             with lock:
                 inside -= 1
-            return found
+            return content
 
     content = Path(large_run).read_bytes()
     monkeypatch.setattr(run_ranges, "open_ranges", lambda uri: Slow(content))
-    found = run_ranges.read_pieces([large_run] * 300, CORE, 2**63, 2**63 + 2**64 // 300, Directories(1 << 20))
-    assert len({run for run, _ in found}) == 300
+    numbered_pieces = run_ranges.read_pieces([large_run] * 300, CORE, 2**63, 2**63 + 2**64 // 300, Directories(1 << 20))
+    assert len({run for run, _ in numbered_pieces}) == 300
     assert most == object_store.AT_ONCE
     assert bytes_most <= 64 << 10
 
@@ -439,7 +439,7 @@ def test_what_a_server_is_asked_for(server: ObjectServer, large_run: str) -> Non
         assert server.calls == {"HEAD": 1, "GET": 3}
         assert server.sent < 64_000 + 24_000 + 1.5 * 33_000
     with server.faults(no_fault):
-        found = range_read(uri, CORE, 2**61, 2**61 + width, directories)
+        read_cost = range_read(uri, CORE, 2**61, 2**61 + width, directories)
         assert server.calls == {"GET": 2}
-        assert server.sent < 33_000 + 1.7 * found[1]
+        assert server.sent < 33_000 + 1.7 * read_cost[1]
     assert rows > 10

@@ -56,10 +56,10 @@ def test_a_range_is_what_a_filter_gives(
 ) -> None:
     uri = write(folder / str(len(list(folder.iterdir()))), given_shuffle_keys, rows)
     pieces = list(Run(uri, ("shuffle_key", "row", "tokens")).between(low, high))
-    found = [
+    documents_read = [
         (row["shuffle_key"], row["row"], *lists) for piece in pieces for row, lists in zip(*read(piece), strict=True)
     ]
-    assert found == sorted(
+    assert documents_read == sorted(
         (shuffle_key, row, [row]) for row, shuffle_key in enumerate(given_shuffle_keys) if low <= shuffle_key <= high
     )
     assert all(piece.index.num_rows for piece in pieces)

@@ -32,12 +32,12 @@ def read(uri: str) -> pa.Table:
 
 def test_sorted_by_shuffle_key() -> None:
     batch = batch_of(50)
-    found = sort_by_shuffle_key(batch)
+    ordered = sort_by_shuffle_key(batch)
     expected = sorted((hashing.shuffle_key("a", "x.jsonl", row), row) for row in range(50))
-    assert list(zip(found["shuffle_key"].to_pylist(), found["row"].to_pylist(), strict=True)) == expected
-    assert found["tokens"].to_pylist() == [[row] * 3 for _, row in expected]
-    assert found.schema.names == ["shuffle_key", *batch.schema.names]
-    assert info_of(found) == info_of(batch)
+    assert list(zip(ordered["shuffle_key"].to_pylist(), ordered["row"].to_pylist(), strict=True)) == expected
+    assert ordered["tokens"].to_pylist() == [[row] * 3 for _, row in expected]
+    assert ordered.schema.names == ["shuffle_key", *batch.schema.names]
+    assert info_of(ordered) == info_of(batch)
 
 
 def test_masked_ranges_stay_with_their_documents(tmp_path: Path) -> None:

@@ -162,10 +162,10 @@ def test_reads_the_runs_of_a_folder_by_path_and_chunk(tmp_path: Path) -> None:
     store_index.write_settings(folder, {"x": 1})
     for path, chunk in (("é", 0), ("b/c", 1), ("b/c", 0)):
         write_run_of(Path(folder), "a", path, 0, [StoredRow(chunk, [1, 2])], chunk=chunk)
-    found = store_index.read_runs(folder)
-    assert [(info.path, info.chunk) for info in found] == [("b/c", 0), ("b/c", 1), ("é", 0)]
-    assert all(replace(store_index.read_run_info(info.uri), uri=info.uri) == info for info in found)
-    assert {info.tokens for info in found} == {2}
+    run_infos = store_index.read_runs(folder)
+    assert [(info.path, info.chunk) for info in run_infos] == [("b/c", 0), ("b/c", 1), ("é", 0)]
+    assert all(replace(store_index.read_run_info(info.uri), uri=info.uri) == info for info in run_infos)
+    assert {info.tokens for info in run_infos} == {2}
 
 
 def test_a_file_that_is_no_run(tmp_path: Path) -> None:

@@ -84,13 +84,13 @@ def fast(folder: Path) -> TextTokenizer:
 
 def shown(documents: list[Document], tokenizer: TextTokenizer) -> list[tuple[str, str]]:
     """Each document's tokens, and below each a 1 or 0."""
-    found = tokenize_batch(batch_of(documents), tokenizer)
-    found.validate(full=True)
-    assert found.schema.names == ["row", "num_bytes", "num_tokens", "tokens", "masked"]
-    assert found.schema.field("masked") == MASKED
+    tokenized = tokenize_batch(batch_of(documents), tokenizer)
+    tokenized.validate(full=True)
+    assert tokenized.schema.names == ["row", "num_bytes", "num_tokens", "tokens", "masked"]
+    assert tokenized.schema.field("masked") == MASKED
     names = {number: name for name, number in tokenizer.vocabulary.items()}
     rows = []
-    for row in found.to_pylist():
+    for row in tokenized.to_pylist():
         outside = {at for low, high in list(pairwise(row["masked"]))[::2] for at in range(low, high)}
         tokens = [names[token] for token in row["tokens"]]
         mask = ["0" if at in outside else "1" for at in range(len(tokens))]
@@ -143,12 +143,12 @@ def test_named_tokens_come_by_their_ids_and_the_texts_between_them_on_their_own(
 
 
 def test_special_tokens_of_the_tokenizer_itself(fast: TextTokenizer) -> None:
-    found = tokenize_batch(batch_of([(f"a{small.BOS}{small.BOS}", [1, 2], [1, 14])]), fast)
-    assert found["tokens"][0].as_py()[1] == fast.vocabulary[small.BOS]
-    assert found["masked"][0].as_py() == [0, 1, 2, found["num_tokens"][0].as_py()]
+    tokenized = tokenize_batch(batch_of([(f"a{small.BOS}{small.BOS}", [1, 2], [1, 14])]), fast)
+    assert tokenized["tokens"][0].as_py()[1] == fast.vocabulary[small.BOS]
+    assert tokenized["masked"][0].as_py() == [0, 1, 2, tokenized["num_tokens"][0].as_py()]
     # The second one is text, and is counted as such.
-    assert info_of(found).special_text == 1
-    assert found["num_bytes"][0].as_py() == 27
+    assert info_of(tokenized).special_text == 1
+    assert tokenized["num_bytes"][0].as_py() == 27
 
 
 def test_a_name_that_is_no_token(fast: TextTokenizer) -> None:
@@ -239,20 +239,20 @@ def expected_by_offsets(tokenizer: TextTokenizer, document: Document) -> tuple[l
     return ids, [border for pair in masked for border in pair]
 
 
-def found_by(tokenizer: TextTokenizer, some: list[Document]) -> list[tuple[list[int], list[int]]]:
-    found = tokenize_batch(batch_of(some), tokenizer)
-    rows = dict(zip(found["row"].to_pylist(), found.to_pylist(), strict=True))
-    return [(rows[at]["tokens"], rows[at]["masked"]) if at in rows else ([], []) for at in range(len(some))]
+def found_by(tokenizer: TextTokenizer, given_documents: list[Document]) -> list[tuple[list[int], list[int]]]:
+    tokenized = tokenize_batch(batch_of(given_documents), tokenizer)
+    rows = dict(zip(tokenized["row"].to_pylist(), tokenized.to_pylist(), strict=True))
+    return [(rows[at]["tokens"], rows[at]["masked"]) if at in rows else ([], []) for at in range(len(given_documents))]
 
 
 @given(st.lists(documents(), max_size=5))
 @example([("", None, None), ("", [], [0, 0]), ("<X>", [1, 2], [0, 3])])
 @settings(max_examples=150, deadline=None)
 def test_against_bytes_and_offsets(fast: TextTokenizer, some: list[Document]) -> None:
-    found = found_by(fast, some)
-    assert found == [expected_by_offsets(fast, document) for document in some]
+    tokens_and_losses = found_by(fast, some)
+    assert tokens_and_losses == [expected_by_offsets(fast, document) for document in some]
     reference = small.reference_tokenizer()
-    for (ids, masked), document in zip(found, some, strict=True):
+    for (ids, masked), document in zip(tokens_and_losses, some, strict=True):
         slow = loss_spans.trained_tokens(reference, *document, fast.vocabulary)
         ranges = layout.ranges_of(at for at, (_, counts) in enumerate(slow) if not counts)
         assert (ids, masked) == ([token for token, _ in slow], [border for pair in ranges for border in pair])
@@ -298,10 +298,10 @@ def test_byte_positions(texts: list[str], data: st.DataObject) -> None:
 
 def test_cut_texts() -> None:
     texts = pa.array(["a<é>b", "c", "", "<X>"], pa.large_string())
-    found = cut_texts(texts, pa.array([[1, 4, 5, 5], None, [], [0, 3]], SPANS_TYPE))
-    assert found.texts.to_pylist() == ["a", "<é>", "b", "", "", "c", "", "", "<X>", ""]
-    assert found.firsts.tolist() == [0, 5, 6, 7, 10]
-    assert np.flatnonzero(found.is_name).tolist() == [1, 3, 8]
+    elements = cut_texts(texts, pa.array([[1, 4, 5, 5], None, [], [0, 3]], SPANS_TYPE))
+    assert elements.texts.to_pylist() == ["a", "<é>", "b", "", "", "c", "", "", "<X>", ""]
+    assert elements.firsts.tolist() == [0, 5, 6, 7, 10]
+    assert np.flatnonzero(elements.is_name).tolist() == [1, 3, 8]
 
 
 @pytest.mark.parametrize(

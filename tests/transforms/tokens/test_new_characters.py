@@ -44,9 +44,9 @@ def test_the_libraries_agree_on_every_other_character(tokenizer: TextTokenizer) 
     # Letters and digits are told apart by what may stand with them in one word.
     texts = ["".join(f"{chr(code)}'s 1{chr(code)}" for code in some) for some in np.array_split(others, 500)]
     assert tokenizer.fast is not None
-    found = tokenizer.fast.encode_batch_list(texts, parallel=False)
+    fast_ids = tokenizer.fast.encode_batch_list(texts, parallel=False)
     expected = [encoding.ids for encoding in tokenizer.reference.encode_batch_fast(texts, add_special_tokens=False)]
-    assert found == expected
+    assert fast_ids == expected
 
 
 def test_texts_with_new_characters_get_the_references_ids(tokenizer: TextTokenizer) -> None:

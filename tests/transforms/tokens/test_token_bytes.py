@@ -13,9 +13,9 @@ VOCABULARY = {"Ġfox": 0, "Ã": 1, "Ċ": 2, "é ": 3, "##es": 4, "▁fox": 5, "�
 
 
 def bytes_of(token: int) -> bytes:
-    found = token_bytes(VOCABULARY, {"é "})
-    first, size = found.firsts[token], found.sizes[token]
-    return found.words[first : first + -(-size // 8)].tobytes()[:size]
+    by_id = token_bytes(VOCABULARY, {"é "})
+    first, size = by_id.firsts[token], by_id.sizes[token]
+    return by_id.words[first : first + -(-size // 8)].tobytes()[:size]
 
 
 def test_bytes_of_tokens() -> None:
@@ -29,16 +29,16 @@ def test_the_alphabet_is_that_of_tokenizers() -> None:
     for text in (chr(point) for point in [*range(0x800), *range(0x800, 0x11000, 64), 0x1F600, 0x10FFFF]):
         if not 0xD800 <= ord(text) < 0xE000:
             ((spelled, _),) = pre.pre_tokenize_str(text)
-            found = token_bytes({spelled: 0}, set())
-            assert found.words.tobytes()[: found.sizes[0]] == text.encode()
+            by_id = token_bytes({spelled: 0}, set())
+            assert by_id.words.tobytes()[: by_id.sizes[0]] == text.encode()
 
 
 def test_every_token_of_a_byte_level_tokenizer_stands_for_what_it_decodes_to() -> None:
     tokenizer = small.reference_tokenizer()
-    found = token_bytes(tokenizer.get_vocab(), {small.BOS, small.PAD, "    "})
+    by_id = token_bytes(tokenizer.get_vocab(), {small.BOS, small.PAD, "    "})
     for token in range(tokenizer.get_vocab_size()):
-        first = found.firsts[token]
-        data = found.words[first : first + -(-found.sizes[token] // 8)].tobytes()[: found.sizes[token]]
+        first = by_id.firsts[token]
+        data = by_id.words[first : first + -(-by_id.sizes[token] // 8)].tobytes()[: by_id.sizes[token]]
         assert data.decode(errors="replace") == tokenizer.decode([token], skip_special_tokens=False)
 
 
@@ -58,5 +58,5 @@ def test_stands_at(data: bytes, token: bytes, at: int) -> None:
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9])
 def test_words_at(size: int) -> None:
     data = bytes(range(1, size + 1))
-    found = words_at(np.frombuffer(data, np.uint8))
-    assert [word.tobytes() for word in found] == [data[at:][:8].ljust(8, b"\0") for at in range(size + 1)]
+    words = words_at(np.frombuffer(data, np.uint8))
+    assert [word.tobytes() for word in words] == [data[at:][:8].ljust(8, b"\0") for at in range(size + 1)]

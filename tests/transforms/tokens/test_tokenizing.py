@@ -151,8 +151,8 @@ def test_the_slow_library_on_demand_gives_the_same(
     slow = load(byte_level(), folder, library="tokenizers")
     assert slow.fast is None
     monkeypatch.setattr(text_tokenizer, "_SLOW_SLICE", 2)
-    some = ["the fox", "", "jumps", "over", small.BOS]
-    assert encoded(slow, some) == encoded(fast, some)
+    spellings = ["the fox", "", "jumps", "over", small.BOS]
+    assert encoded(slow, spellings) == encoded(fast, spellings)
     assert encoded(slow, []) == encoded(fast, []) == []
 
 
@@ -180,10 +180,10 @@ def test_a_slice_of_texts(fast: TextTokenizer) -> None:
 
 def test_special_looking_text_stays_text(fast: TextTokenizer) -> None:
     specials = {fast.vocabulary[small.BOS], fast.vocabulary[small.PAD]}
-    found = encoded(fast, [f"a {small.BOS} b", small.PAD, f"{small.BOS}{small.BOS}"])
-    assert not specials & {token for ids in found for token in ids}
+    token_lists = encoded(fast, [f"a {small.BOS} b", small.PAD, f"{small.BOS}{small.BOS}"])
+    assert not specials & {token for ids in token_lists for token in ids}
     decoder = byte_level()
-    assert [decoder.decode(ids) for ids in found] == [f"a {small.BOS} b", small.PAD, f"{small.BOS}{small.BOS}"]
+    assert [decoder.decode(ids) for ids in token_lists] == [f"a {small.BOS} b", small.PAD, f"{small.BOS}{small.BOS}"]
 
 
 def test_added_tokens_that_are_not_special_are_used(fast: TextTokenizer) -> None:
@@ -194,8 +194,8 @@ def slow_count(text: str, names: list[str]) -> int:
     """Occurrences from left to right, the longest at each shuffle key, none within another."""
     count, at = 0, 0
     while at < len(text):
-        found = max((name for name in names if text.startswith(name, at)), key=len, default="")
-        count, at = count + bool(found), at + max(len(found), 1)
+        longest = max((name for name in names if text.startswith(name, at)), key=len, default="")
+        count, at = count + bool(longest), at + max(len(longest), 1)
     return count
 
 
@@ -245,30 +245,30 @@ def batch_of(given_texts: list[str], path: str = "x.jsonl") -> pa.RecordBatch:
 
 
 def test_a_batch_gets_its_tokens(fast: TextTokenizer) -> None:
-    found = tokenize_batch(batch_of(["the fox", "é", f"{small.BOS} {small.PAD}"]), fast)
-    assert found.schema.names == ["row", "license", "num_bytes", "num_tokens", "tokens"]
+    tokenized = tokenize_batch(batch_of(["the fox", "é", f"{small.BOS} {small.PAD}"]), fast)
+    assert tokenized.schema.names == ["row", "license", "num_bytes", "num_tokens", "tokens"]
     expected = encoded(fast, ["the fox", "é", f"{small.BOS} {small.PAD}"])
-    assert found["tokens"].to_pylist() == expected
-    assert found["num_tokens"].to_pylist() == [len(ids) for ids in expected]
-    assert found["num_bytes"].to_pylist() == [7, 2, 25]
-    assert found["tokens"].type == pa.large_list(pa.field("item", pa.uint16(), nullable=False))
-    assert info_of(found).special_text == 4
-    found.validate(full=True)
+    assert tokenized["tokens"].to_pylist() == expected
+    assert tokenized["num_tokens"].to_pylist() == [len(ids) for ids in expected]
+    assert tokenized["num_bytes"].to_pylist() == [7, 2, 25]
+    assert tokenized["tokens"].type == pa.large_list(pa.field("item", pa.uint16(), nullable=False))
+    assert info_of(tokenized).special_text == 4
+    tokenized.validate(full=True)
 
 
 def test_a_document_without_tokens_is_dropped(folder: Path) -> None:
     made = byte_level()
     made.normalizer = normalizers.Replace("x", "")
-    found = tokenize_batch(batch_of(["the", "xx", "jump"]), load(made, folder, "nothing"))
-    assert found["row"].to_pylist() == [0, 2]
-    assert found["tokens"].to_pylist() == [byte_level().encode(text).ids for text in ("the", "jump")]
-    assert info_of(found).dropped == {"malformed": 1, "no_tokens": 1}
+    tokenized = tokenize_batch(batch_of(["the", "xx", "jump"]), load(made, folder, "nothing"))
+    assert tokenized["row"].to_pylist() == [0, 2]
+    assert tokenized["tokens"].to_pylist() == [byte_level().encode(text).ids for text in ("the", "jump")]
+    assert info_of(tokenized).dropped == {"malformed": 1, "no_tokens": 1}
 
 
 def test_an_empty_batch(fast: TextTokenizer) -> None:
-    found = tokenize_batch(batch_of([]), fast)
-    assert found.num_rows == 0
-    assert found.schema == tokenize_batch(batch_of(["the"]), fast).schema.with_metadata(found.schema.metadata)
+    tokenized = tokenize_batch(batch_of([]), fast)
+    assert tokenized.num_rows == 0
+    assert tokenized.schema == tokenize_batch(batch_of(["the"]), fast).schema.with_metadata(tokenized.schema.metadata)
 
 
 class Sabotaged(TextTokenizer):
@@ -300,15 +300,15 @@ def test_a_fixed_share_of_the_others_is_checked(fast: TextTokenizer, monkeypatch
     monkeypatch.setattr(tokenizing, "CHECKED_SHARE", 4)
     reference = fast.encode_by_reference
     monkeypatch.setattr(fast, "encode_by_reference", lambda text: asked.append(text) or reference(text))
-    some = [f"fox {number}" for number in range(200)]
-    tokenize_batch(batch_of(some), fast)
+    given_texts = [f"fox {number}" for number in range(200)]
+    tokenize_batch(batch_of(given_texts), fast)
     first, asked[:] = list(asked), []
     assert 25 < len(first) < 80
-    tokenize_batch(batch_of(some), fast)
+    tokenize_batch(batch_of(given_texts), fast)
     assert asked == first
-    document = some.index(first[-1])
+    document = given_texts.index(first[-1])
     with pytest.raises(BylineError, match=f"row {document}: gigatoken and tokenizers disagree from token 1 on"):
-        tokenize_batch(batch_of(some), Sabotaged(fast.file, document))
+        tokenize_batch(batch_of(given_texts), Sabotaged(fast.file, document))
 
 
 def test_a_text_of_too_many_or_too_few_tokens_is_found(fast: TextTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,10 +324,10 @@ def settings_of(tokenizer: TextTokenizer, **names: str) -> corpora.Tokenizer:
 
 
 def test_special_ids(fast: TextTokenizer) -> None:
-    found = tokenizer_info(fast, settings_of(fast, bos=small.BOS, eos=small.BOS, pad=small.PAD))
-    assert (found.name, found.sha256, found.vocab_size) == ("t", fast.sha256, fast.vocab_size)
-    assert (found.bos_id, found.eos_id, found.pad_id, found.specials) == (0, 0, 1, 2)
-    assert json.loads(json.dumps(found.to_json()))["pad_id"] == 1
+    info = tokenizer_info(fast, settings_of(fast, bos=small.BOS, eos=small.BOS, pad=small.PAD))
+    assert (info.name, info.sha256, info.vocab_size) == ("t", fast.sha256, fast.vocab_size)
+    assert (info.bos_id, info.eos_id, info.pad_id, info.specials) == (0, 0, 1, 2)
+    assert json.loads(json.dumps(info.to_json()))["pad_id"] == 1
 
 
 @pytest.mark.parametrize(
@@ -337,8 +337,8 @@ def test_special_ids(fast: TextTokenizer) -> None:
 def test_padding_falls_back_to_eos_then_bos(
     fast: TextTokenizer, names: dict[str, str], pad: int, specials: int
 ) -> None:
-    found = tokenizer_info(fast, settings_of(fast, **names))
-    assert (found.pad_id, found.specials) == (pad, specials)
+    info = tokenizer_info(fast, settings_of(fast, **names))
+    assert (info.pad_id, info.specials) == (pad, specials)
 
 
 def test_nothing_to_pad_with(fast: TextTokenizer) -> None:

@@ -52,10 +52,10 @@ def test_against_the_reference(data, size, eta, window):
 
     trained, evaluated, rounds = size
     graph, losses = matrix(trained, evaluated, 2), matrix(rounds, evaluated, 4)
-    found = schedule(np.array(graph), np.array(losses).reshape(rounds, evaluated), eta, window)
-    assert found.shape == (rounds + 1, trained)
-    np.testing.assert_allclose(found, reference.mixtures(graph, losses, eta, window), rtol=1e-12, atol=1e-300)
-    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-12)
+    mixtures_made = schedule(np.array(graph), np.array(losses).reshape(rounds, evaluated), eta, window)
+    assert mixtures_made.shape == (rounds + 1, trained)
+    np.testing.assert_allclose(mixtures_made, reference.mixtures(graph, losses, eta, window), rtol=1e-12, atol=1e-300)
+    np.testing.assert_allclose(mixtures_made.sum(axis=1), 1, rtol=1e-12)
 
 
 @settings(deadline=None)
@@ -89,8 +89,8 @@ def test_a_prerequisite_of_skills_that_are_not_learned_gains(window):
 
 def test_trained_and_evaluated_skills_may_differ():
     # Out of domain: three trained skills, two others evaluated; the second of them is not learned.
-    found = schedule(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]), np.array([[0.0, 2.0]]), 1, 1)
-    np.testing.assert_allclose(found, [softmax(1, 1, 0), softmax(0, 2, 0)], rtol=1e-14)
+    mixtures_made = schedule(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]), np.array([[0.0, 2.0]]), 1, 1)
+    np.testing.assert_allclose(mixtures_made, [softmax(1, 1, 0), softmax(0, 2, 0)], rtol=1e-14)
 
 
 def test_a_mixture_does_not_depend_on_rounds_to_come():

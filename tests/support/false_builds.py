@@ -9,7 +9,7 @@ Make = Callable[..., Path]
 Change = Callable[[Rows], object]
 
 
-def found(out: Path, *messages: str) -> None:
+def assert_found(out: Path, *messages: str) -> None:
     """Asserts that the build does not verify, and that every message is among what is told."""
     status, text = verify(out)
     assert status == 1, text
