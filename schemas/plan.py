@@ -153,6 +153,7 @@ class PlannedStage:
         sources: what it takes of each.
         timeline: the mixture along the stage.
         packing_sha256: of the file of a packing policy of a user's own, which decides the shards; None for Byline's.
+        field_sha256s: name of each template field of a user's own that it asks for -> the same of its file.
     """
 
     name: str
@@ -170,6 +171,7 @@ class PlannedStage:
     sources: dict[str, StageSource]
     timeline: list[Stretch]
     packing_sha256: str | None = None
+    field_sha256s: dict[str, str] = field(default_factory=dict)
 
     @property
     def template(self) -> str | None:

@@ -329,13 +329,13 @@ def test_an_unfinished_build(byline, built, tmp_path, command) -> None:
     words = [str(out) if word == "OUT" else word for word in command]
     mistake(
         byline(*words, *([out] if len(command) == 1 else [])),
-        r"no manifest\.json, so this is not at a finished build; run `byline build`",
+        r"no manifest\.json, so this is not a finished build; run `byline build`",
     )
 
 
 @pytest.mark.parametrize("command", ["verify", "inspect"])
 def test_a_folder_that_is_not_there(byline, tmp_path, command) -> None:
-    mistake(byline(command, tmp_path / "nothing"), r"nothing: no manifest\.json, so this is not at a finished build")
+    mistake(byline(command, tmp_path / "nothing"), r"nothing: no manifest\.json, so this is not a finished build")
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_killed_at_three_moments_and_started_again(many: Corpus, uninterrupted: 
     second = {path: path.stat().st_mtime_ns for path in arrow_files(out / "conditioned")}
     assert 2 <= len(second) + len(arrow_files(out / "cooldown")) < shards
     assert not (out / "manifest.json").exists()
-    with pytest.raises(BylineError, match=r"no manifest\.json, so this is not at a finished build"):
+    with pytest.raises(BylineError, match=r"no manifest\.json, so this is not a finished build"):
         verify(out)
 
     assert digests(build(values)) == digests(uninterrupted)

@@ -1,5 +1,6 @@
 """Tables of kinds: each name stands for an object of that name, and the user's own come by module path."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ from byline.schemas.layouts import LAYOUTS, Layout
 from byline.schemas.tables import Kinds
 from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.corpora.reading import read_batches
-from byline.transforms.fields.template_fields import check_own_fields, columns_of_fields, field_values
+from byline.transforms.fields.template_fields import (
+    check_own_fields,
+    columns_of_fields,
+    field_values,
+    own_field_sha256s,
+)
 from byline.transforms.store.fingerprint import source_settings
 from tests.support.corpora import write_recipe
 from tests.support.small import tokenizer_file
@@ -166,6 +172,14 @@ def test_a_field_of_ones_own_is_asked_for_its_columns(own: str, tmp_path: Path) 
     with pytest.raises(BylineError, match=rf"^phases.only: field '{own}:TITLE' needs a column 'title', which"):
         check_own_fields(config)
     check_own_fields(config_of(tmp_path, {**source, "keep": ["title"]}, template=f"{{{own}:TITLE}}"))
+
+
+def test_the_module_of_a_field_decides_the_plan(own: str, tmp_path: Path) -> None:
+    source = {"format": "jsonl", "path": "x"}
+    config = config_of(tmp_path, source, template=f"{{{own}:SHOUT}} {{host}}")
+    digest = hashlib.sha256((tmp_path / f"{own}.py").read_bytes()).hexdigest()
+    assert own_field_sha256s(config.phases[0]) == {f"{own}:SHOUT": digest}
+    assert own_field_sha256s(config_of(tmp_path, source, template="{host}").phases[0]) == {}
 
 
 # ------------------------------------------------------------------------------------------------- as a recipe is read

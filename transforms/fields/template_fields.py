@@ -25,8 +25,9 @@ from byline.schemas.config import Config
 from byline.schemas.fields import FIELDS, FieldQuestion, TemplateField
 from byline.schemas.own_objects import is_own_name
 from byline.schemas.plan import FieldValues
-from byline.schemas.recipe import Condition
+from byline.schemas.recipe import Condition, Stage
 from byline.template import Template
+from byline.transforms.documents.own_functions import module_sha256
 from byline.transforms.fields.column_fields import column_field
 from byline.transforms.fields.field_values import bin_numbers, keep_only
 
@@ -47,12 +48,22 @@ def check_own_fields(config: Config) -> None:
         BylineError: names the key.
     """
     for where, stage in config.located_stages():
-        names = [name for step in stage.select for name in (*step.allow, *step.deny)]
-        if stage.condition is not None:
-            names += Template(stage.condition.template).fields
-        for name in filter(is_own_name, names):
+        for name in _own_fields(stage):
             for source in config.sources_of(stage):
                 _check_columns(FIELDS.named(where, name), f"{where}: field {name!r}", config, source)
+
+
+def own_field_sha256s(stage: Stage) -> dict[str, str]:
+    """The SHA-256 of the file of each field of the user's own that a stage asks for, by name. Raises: BylineError."""
+    return {name: module_sha256("template", name) for name in _own_fields(stage)}
+
+
+def _own_fields(stage: Stage) -> list[str]:
+    """Names, sorted."""
+    names = {name for step in stage.select for name in (*step.allow, *step.deny)}
+    if stage.condition is not None:
+        names.update(Template(stage.condition.template).fields)
+    return sorted(filter(is_own_name, names))
 
 
 def _check_columns(field: TemplateField, where: str, config: Config, source: str) -> None:

@@ -19,6 +19,7 @@ from byline.schemas.ledger import Amount
 from byline.schemas.plan import BranchPoint, Drawn, PlannedStage, StageSource, Stretch
 from byline.schemas.recipe import Branch, Stage
 from byline.schemas.store import RunInfo
+from byline.transforms.fields.template_fields import own_field_sha256s
 from byline.transforms.packing import own_sha256
 from byline.transforms.plans.allotting import StageAllotment
 from byline.transforms.scans.measuring import StageView
@@ -70,6 +71,7 @@ def _planned_stage(
         },
         timeline=_timeline(allotted),
         packing_sha256=own_sha256(config.packing_of(stage)),
+        field_sha256s=own_field_sha256s(stage),
     )
 
 

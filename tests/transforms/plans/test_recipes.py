@@ -212,8 +212,8 @@ def check_whole(made: Made) -> None:
     if any(phase.mixture for phase in phases) or any(branch.mixture for branch in made.config.branches):
         return
     last = made.main[-1]
-    for source in last["sources"]:
-        assert made.intervals[last["name"], source].end == planner.CIRCLE, source
+    for source in last.sources:
+        assert made.intervals[last.name, source].end == planner.CIRCLE, source
 
 
 def check_text(made: Made, again: SmallStore | None) -> None:
