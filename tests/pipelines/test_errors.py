@@ -102,7 +102,7 @@ def test_no_configuration(byline, tmp_path, command) -> None:
             "x",
             r"phases\.0\.condition\.tempate: unknown key 'tempate'; did you mean 'template'",
         ),
-        ("sources.mine.format", "jsnl", r"sources\.mine\.format: input should be 'dclm', .*; found 'jsnl'"),
+        ("sources.mine.format", "jsnl", r"sources\.mine\.format: expected dclm, .*, found 'jsnl'"),
         ("tokens", "many", r"tokens: expected a number of tokens such as 160B, .*; found 'many'"),
         ("tokens", 10, r"tokens: 10 is less than one sequence of 64"),
         ("phases.1.share", 0.2, r"phases: the shares sum to 1\.1, not to 1; change one by -0\.1"),

@@ -25,6 +25,7 @@ from byline.schemas.ledger import Amount, DrawCounts, Ledger, PhaseLedger
 from byline.schemas.recipe import Condition
 from byline.transforms.checks.plan import condition_of, sources_masking_own
 from byline.transforms.checks.reports import ShardCounts, SourceCounts
+from byline.transforms.filters.tables import drop_reasons_of
 from byline.transforms.packing import policy_of
 
 _PAIR = {"documents": int, "tokens": int}
@@ -121,6 +122,12 @@ def check_sources(
         for what, said, counted in sums:
             if said != counted:
                 problems.append(f"ledger, source {name}: {said:,} {what}, its lines sum to {counted:,}")
+        reasons = drop_reasons_of(config, name)
+        problems += [
+            f"ledger, source {name}: documents dropped for {reason!r}, a reason that none of its rules gives"
+            for reason in source.dropped
+            if not reasons.accepts(reason)
+        ]
         records = int(input_rows[owners == name].sum())
         if source.read.documents != records:
             problems.append(
