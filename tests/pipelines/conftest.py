@@ -9,6 +9,9 @@ import pytest
 from tests.support.builds import build
 from tests.support.corpora import Corpus, recipe, write_corpus
 
+# Top-level keys of a recipe that preparing depends on.
+PREPARED_BY = {"sources", "classifiers", "tokenizer", "filter"}
+
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
@@ -24,8 +27,11 @@ def make_build(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Call
     def make(**changes: Any) -> Path:
         key = repr(sorted(changes.items()))
         if key not in done:
-            output = str(folder / f"shards-{len(done)}")
-            done[key] = build(recipe(corpus, folder, output=output, **changes))
+            locations = {"output": str(folder / f"shards-{len(done)}")}
+            # The shared store holds the runs of one preparing, whichever tests were run before.
+            if not PREPARED_BY.isdisjoint(changes):
+                locations["store"] = str(folder / f"store-{len(done)}")
+            done[key] = build(recipe(corpus, folder, **locations, **changes))
         return done[key]
 
     return make
