@@ -1,6 +1,6 @@
 """What the packages of transforms export is there, and importing a package imports none of its modules."""
 
-import importlib
+import importlib.util
 import subprocess
 import sys
 
@@ -14,6 +14,8 @@ def test_each_name_is_there_and_documented(package: str) -> None:
     module = importlib.import_module(f"byline.transforms.{package}")
     assert module.__all__ == sorted(module.__all__)
     for name in module.__all__:
+        # A module of that name would hide what is exported as soon as it is imported.
+        assert importlib.util.find_spec(f"{module.__name__}.{name}") is None
         exported = getattr(module, name)
         assert exported.__name__ == name
         assert exported.__doc__

@@ -29,7 +29,7 @@ from byline.schemas.recipe import Condition, Stage
 from byline.template import Template
 from byline.transforms.documents.own_functions import module_sha256
 from byline.transforms.fields.column_fields import column_field
-from byline.transforms.fields.field_values import bin_numbers, keep_only
+from byline.transforms.fields.limited_values import bin_numbers, keep_only
 
 
 def template_field(name: str) -> TemplateField:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from byline.schemas.documents import LABEL_TYPE
 from byline.schemas.plan import FieldValues, PlanHeader
-from byline.transforms.fields.field_values import bin_numbers, keep_only
+from byline.transforms.fields.limited_values import bin_numbers, keep_only
 from tests.support.planned import header_of, stage_of
 
 
