@@ -6,6 +6,7 @@ Maven.
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,7 +106,10 @@ def command_line(pid: int) -> list[str]:
 
 def cluster(command: str, name: str) -> int:
     """Runs docker/cluster.py; its output is shown where a test fails."""
-    return subprocess.run([sys.executable, "docker/cluster.py", command, name], cwd=ROOT, check=False).returncode
+    # Steps of the tests' own are in `tests`, and the pool of workers does not look into its current folder.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "docker/cluster.py", command, name]
+    return subprocess.run(words, cwd=ROOT, env=environment, check=False).returncode
 
 
 def _state(name: str) -> dict:

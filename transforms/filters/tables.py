@@ -90,7 +90,7 @@ def check_filters(config: Config) -> None:
 def drop_reasons_of(config: Config, source: str) -> DropReasons:
     """Every reason for which a document of a source may be dropped, in the order of the steps."""
     rules = rules_of(config, source)
-    before = [DropReason.MALFORMED, DropReason.MISSING_TEXT, DropReason.EMPTY_TEXT]
+    before = [reason for reason in DropReason if reason is not DropReason.NO_TOKENS]
     return DropReasons(
         [*(reason.value for reason in before), *(rule.reason for rule in rules), DropReason.NO_TOKENS.value],
         [rule.reason for rule in rules if rule.gives_reasons],
