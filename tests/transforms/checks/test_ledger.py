@@ -46,7 +46,7 @@ A: dict[str, Any] = {
 }
 B = {**A, "tokens": 2, "prefix_tokens": 0, "positions": 4, "loss_tokens": 4, "discarded": {}, "conditioned": 0}
 KEPT = {"documents": 2, "tokens": 12, "bytes": 40}
-FIELDS = dict.fromkeys(("url", "host", "registered_domain"), {"known": 1, "null": 1, "unknown": 0})
+FIELDS = {name: {"known": 1, "null": 1, "unknown": 0} for name in ("url", "host", "registered_domain")}
 LEDGER: dict[str, Any] = {
     "sources": {
         "c4": {
