@@ -8,7 +8,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 from byline.pipelines.console.funnel import funnels_of, show_funnels
-from byline.pipelines.console.notes import show_removed
+from byline.pipelines.console.notes import show_notes, show_removed
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
@@ -29,6 +29,7 @@ from byline.transforms.store.fingerprint import source_settings
 from byline.transforms.store.resuming import LeaveOutWritten
 from byline.transforms.store.runs import WriteRuns
 from byline.transforms.store.state import StoreState, prepared_bytes, read_state, remove_stale_runs, reread_state
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 from byline.transforms.tokens.tokenizing import Tokenize
 
 
@@ -46,6 +47,7 @@ def prepare(config: Config, settings: RunnerSettings, console: Console) -> Store
     _explain(config, state, pending, console)
     known = remove_stale_runs(state)
     before = set(known)
+    _compare_libraries(config, console)
     size = sum(file.size for file in pending)
     list_uri = storage.join(config.store, storage.temporary_name("inputs.jsonl"))
     # Large files first, so that no worker starts on the largest one last; the bytes do not depend on it.
@@ -63,6 +65,19 @@ def prepare(config: Config, settings: RunnerSettings, console: Console) -> Store
     show_counts(console, "prepare", settings, result, written)
     show_funnels(funnels_of(config, done.runs), console)
     return done
+
+
+def _compare_libraries(config: Config, console: Console) -> None:
+    """Finds out what gigatoken may tokenize, for the workers to read it, and says what is not as in the file."""
+    tokenizer = shared_tokenizer(config.tokenizer)
+    reason = tokenizer.differences.whole
+    if reason is not None and config.tokenizer.library != "tokenizers":
+        show_notes([f"{tokenizer.file}: tokenized by the slower library, tokenizers, because {reason}"], console)
+    if tokenizer.dropout:
+        show_notes(
+            [f"{tokenizer.file}: model.dropout {tokenizer.dropout:g} is not used for the ids"],
+            console,
+        )
 
 
 def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pipeline], object]:
