@@ -34,6 +34,8 @@ _PART = re.compile(
 _INDEX = re.compile(r"\[(?P<index>[0-9]+)\]")
 _QUOTE = re.compile(r'(?:^|\.)"')
 _MOST_PARTS = 64
+# No list is as long.
+_MOST_DIGITS = 9
 
 
 class Part(NamedTuple):
@@ -46,6 +48,12 @@ class Part(NamedTuple):
 
     name: str
     follows_dot: bool = False
+
+    @property
+    def number(self) -> int | None:
+        """The number of an item that the name may be."""
+        is_number = self.name.isascii() and self.name.isdecimal() and len(self.name) <= _MOST_DIGITS
+        return int(self.name) if is_number else None
 
 
 Parts = tuple[Part, ...]

@@ -16,7 +16,7 @@ null              null          null                                         nul
 | a string or binary value of a field asked for is not UTF-8 | the record is malformed |
 | a field or score of another type than configured | as `transforms/documents/values.py` makes it, so as in JSON lines |
 
-A dot in a path always goes into a struct; a null struct has null fields.
+A path goes into structs, maps, lists, and strings that hold JSON (`byline.transforms.corpora.record_values`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,13 +31,26 @@ from byline.errors import BylineError
 from byline.schemas.corpora import Malformed, Source
 from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.layouts import Layout, Records
+from byline.transforms.corpora.json_objects import parse_texts
+from byline.transforms.corpora.record_values import (
+    Columns,
+    Lead,
+    Reader,
+    Want,
+    columns_of,
+    follow,
+    is_list,
+    is_text,
+    leads_of,
+    leads_to,
+    wants_of,
+)
 from byline.transforms.documents.values import (
     CONTENT_KEYS,
     MESSAGE_KEYS,
     ROLE_KEYS,
     as_messages,
     converter,
-    field_at,
     finite,
     malformed_error,
     malformed_mask,
@@ -60,7 +73,7 @@ def read_parquet(
         file: the file.
         schema: the columns to give: those of `schemas/documents.py` as there, others string, int64, float64, float32 or
             bool.
-        paths: column -> where it stands; a dot goes into a struct.
+        paths: column -> path (`byline.schemas.field_paths`) of its values.
         malformed: whether a malformed record is an error.
         batch_bytes: about how much text to decode at once; no result depends on it.
 
@@ -75,18 +88,20 @@ def read_parquet(
     with storage.open_random(file.uri) as handle:
         with _reading(file, row):
             parquet = pq.ParquetFile(handle, page_checksum_verification=True)
-        found = {name: _find(parquet.schema_arrow, paths[name]) for name in schema.names}
-        contents = [name for name in CONTENTS if name in found]
-        for name in contents:
-            _check_content(file, parquet.schema_arrow, name, paths[name], found[name])
-        selected = sorted({paths[name] for name, field in found.items() if field is not None})
-        batches = _batches(parquet, selected, [paths[name] for name in contents], batch_bytes)
+        wants = wants_of(schema, paths)
+        record, leads = pa.struct(list(parquet.schema_arrow)), leads_of(wants)
+        for want in wants:
+            if want.field.name in CONTENTS:
+                _check_content(file, record, want)
+        selected = sorted({column for lead in leads for column in columns_of(record, lead)})
+        contents = [name for lead in leads if lead.want.field.name in CONTENTS for name in columns_of(record, lead)]
+        batches = _batches(parquet, selected, contents, batch_bytes)
         while True:
             with _reading(file, row):
                 rows = next(batches, None)
             if rows is None:
                 return
-            batch, reasons = _convert(rows, schema, paths, found)
+            batch, reasons = _convert(rows, schema, leads)
             mask = malformed_mask(reasons, len(rows))
             if reasons and malformed is Malformed.ERROR:
                 first = int(mask.argmax())
@@ -107,55 +122,30 @@ def _reading(file: InputFile, row: int) -> Iterator[None]:
         ) from None
 
 
-def _find(schema: pa.Schema, path: str) -> pa.Field | None:
-    """The field a path leads to; a name that a struct has twice leads nowhere."""
-    field: pa.Field | None = None
-    inside: pa.Schema | pa.StructType = schema
-    for key in path.split("."):
-        if field is not None:
-            if not pa.types.is_struct(field.type):
-                return None
-            inside = field.type
-        index = inside.get_field_index(key)
-        if index < 0:
-            return None
-        field = inside.field(index)
-    return field
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    checks = [
-        pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
-        pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary,
-    ]  # fmt: skip
-    return any(check(kind) for check in checks)
-
-
 def _is_messages(kind: pa.DataType) -> bool:
     """Whether a type is a list of structs with a role and a content, of which all that is there is text."""
-    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    if not any(check(kind) for check in lists) or not pa.types.is_struct(kind.value_type):
+    if not is_list(kind) or not pa.types.is_struct(kind.value_type):
         return False
     message = kind.value_type
     have = [key for key in MESSAGE_KEYS if message.get_field_index(key) >= 0]
     is_whole = all(any(key in have for key in keys) for keys in (ROLE_KEYS, CONTENT_KEYS))
-    return is_whole and all(_is_text(message.field(key).type) for key in have)
+    return is_whole and all(is_text(message.field(key).type) for key in have)
 
 
-def _check_content(file: InputFile, schema: pa.Schema, name: str, path: str, found: pa.Field | None) -> None:
-    advice = missing_advice(file.source, name)
-    if found is None:
-        columns = ", ".join(schema.names) or "none"
-        raise BylineError(f"{file.uri}: no {name} column {path!r}; the columns are {columns}; {advice}")
-    is_right, expected = _is_text(found.type), "string"
+def _check_content(file: InputFile, record: pa.StructType, want: Want) -> None:
+    name, advice = want.field.name, missing_advice(file.source, want.field.name)
+    kinds = [kind for lead in leads_of([want]) for kind in leads_to(record, lead)]
+    if not kinds:
+        columns = ", ".join(field.name for field in record) or "none"
+        raise BylineError(f"{file.uri}: no {name} column {want.path!r}; the columns are {columns}; {advice}")
+    is_right, expected = is_text, "string"
     if name == "messages":
-        is_right, expected = _is_messages(found.type), "list<struct<role: string, content: string>>"
-    if not is_right and not pa.types.is_null(found.type):
-        raise BylineError(
-            f"{file.uri}: the {name} column {path!r} is of type {found.type}, expected {expected}; {advice}"
-        )
+        is_right, expected = _is_messages, "list<struct<role: string, content: string>>"
+    for kind in kinds:
+        if not is_right(kind) and not pa.types.is_null(kind):
+            raise BylineError(
+                f"{file.uri}: the {name} column {want.path!r} is of type {kind}, expected {expected}; {advice}"
+            )
 
 
 def _batches(
@@ -174,23 +164,12 @@ def _batches(
         yield from parquet.iter_batches(rows, row_groups=[index], columns=paths, use_threads=False)
 
 
-def _convert(
-    rows: pa.RecordBatch, schema: pa.Schema, paths: Mapping[str, str], found: Mapping[str, pa.Field | None]
-) -> tuple[pa.RecordBatch, dict[int, str]]:
+def _convert(rows: pa.RecordBatch, schema: pa.Schema, leads: tuple[Lead, ...]) -> tuple[pa.RecordBatch, dict[int, str]]:
     """The columns as configured, and why records are malformed."""
-    arrays, reasons = [], {}
-    for field in schema:
-        if found[field.name] is None:
-            arrays.append(pa.nulls(len(rows), field.type))
-            continue
-        values = field_at(rows, paths[field.name].split("."))
-        bad: dict[int, str] = {}
-        if field.name == "messages" and _is_messages(values.type):
-            values, bad = decode_messages(values)
-        elif _is_text(values.type):
-            values, bad = decode(values)
-        reasons.update({index: f"{paths[field.name]!r} is not UTF-8 ({what})" for index, what in bad.items()})
-        arrays.append(as_configured(values, field))
+    made = Columns()
+    follow(rows.to_struct_array(), leads, _READER, made)
+    wants = dict.fromkeys(lead.want for lead in leads)
+    arrays, reasons = [made.column(want, len(rows)) for want in wants], made.reasons
     batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
     if reasons:
         nothing = pa.nulls(len(rows))
@@ -198,6 +177,16 @@ def _convert(
         arrays = [pc.if_else(mask, nothing.cast(array.type), array) for array in batch.columns]
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
     return batch, reasons
+
+
+def _leaf(values: pa.Array, want: Want) -> tuple[pa.Array, dict[int, str]]:
+    bad: dict[int, str] = {}
+    if want.field.name == "messages" and _is_messages(values.type):
+        values, bad = decode_messages(values)
+    elif is_text(values.type):
+        values, bad = decode(values)
+    reasons = {index: f"{want.path!r} is not UTF-8 ({what})" for index, what in bad.items()}
+    return as_configured(values, want.field), reasons
 
 
 def decode(values: pa.Array) -> tuple[pa.LargeStringArray, dict[int, str]]:
@@ -239,6 +228,9 @@ def _invalid(data: pa.LargeBinaryArray) -> dict[int, str]:
         except UnicodeDecodeError as error:
             bad[index] = f"{error.reason} at byte {error.start} of it"
     return bad
+
+
+_READER = Reader(_leaf, parse_texts, decode)
 
 
 def as_configured(values: pa.Array, field: pa.Field) -> pa.Array:

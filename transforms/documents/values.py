@@ -108,12 +108,6 @@ def _number(text: str) -> int | float | None:
 # --- one column
 
 
-def field_at(record: pa.RecordBatch, path: list[str]) -> pa.Array:
-    """The column that a path leads to; null where a struct on the way is null."""
-    values = record.column(path[0])
-    return pc.struct_field(values, path[1:]) if len(path) > 1 else values
-
-
 def finite(values: pa.Array, kind: pa.DataType) -> pa.Array:
     """Rounds doubles to `kind`; NaN and infinities become null, -0 becomes 0."""
     rounded = pc.add(values.cast(kind), pa.scalar(0, kind))
