@@ -45,6 +45,7 @@ import pyarrow as pa
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from byline.errors import BylineError, of_version
+from byline.schemas.field_counts import FieldCounts
 
 RUN_KEY = b"byline.run"
 STORE_VERSION = 4
@@ -95,6 +96,7 @@ class RunInfo:
         batch_shuffle_keys: first shuffle key of each record batch; empty for an empty run, and for a chunk of a merged
             run, whose batches mix chunks.
         uri: of the run, which all chunks of a merged run share; not stored in it.
+        fields: url, host, registered domain and each configured column -> how many documents have a value.
     """
 
     __pydantic_config__ = _STRICT
@@ -114,6 +116,7 @@ class RunInfo:
     tokens: int
     batch_shuffle_keys: list[_ShuffleKey] = field(default_factory=list)
     uri: str = ""
+    fields: dict[str, FieldCounts] = field(default_factory=dict)
 
     def to_metadata(self) -> dict[bytes, bytes]:
         """Schema metadata of the chunk's own run."""
