@@ -116,7 +116,11 @@ def test_no_configuration(byline, tmp_path, command) -> None:
             "topic",
             r"phases\.conditioned\.select\.by: source 'mine' has no number 'topic' \(it has: quality, ",
         ),
-        ("sources.mine.keep", ["tokens"], r"sources\.mine: 'tokens' is the name of one of Byline's own columns"),
+        (
+            "sources.mine.keep",
+            ["tokens"],
+            r"sources\.mine\.keep: 'tokens' is the name of a column or template field of ",
+        ),
         ("sequence.length", 4, r"sequence\.length: input should be greater than or equal to 8; found 4"),
     ],
 )
