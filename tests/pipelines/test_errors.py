@@ -318,7 +318,7 @@ def test_a_damaged_run_of_the_token_store(byline, values, tmp_path, start) -> No
     at = start if start < 0 else content.index(b"\xff\xff\xff\xff", start)
     content[at : at + 24] = bytes(24)
     run.write_bytes(content)
-    pattern = rf"{run}: cannot be read as a run .*; delete it or choose another `store`"
+    pattern = rf"{run}: cannot be read as a run .*; delete it and prepare again"
     mistake(byline("build", path, "--set", f"output={tmp_path / 'again'}"), pattern)
     status, out, _ = byline("verify", values["output"])
     assert (status, bool(re.search(pattern, out))) == (0 if start < 0 else 1, True), out
