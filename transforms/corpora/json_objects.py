@@ -8,8 +8,8 @@
 
 Two parsers read them, and never disagree. Arrow's takes a block at once; where it refuses one, halves of it are tried,
 and what is left is read line by line with orjson. Arrow's accepts more than orjson does: several objects on one line,
-one over several lines, bytes that are not UTF-8, NaN, and more than 1024 levels. The first three are looked for before
-its answer is taken, the others are allowed for in `load` and `_row`.
+one over several lines, bytes that are not UTF-8, NaN, and more than 1024 levels. A block with any of the first three is
+not given to it, the others are allowed for in `load` and `_row`.
 
 Arrow's is told the type of all that is asked for (`json_types.py`). A string that holds an object is parsed in the same
 way, a column at once.
@@ -43,8 +43,8 @@ from byline.transforms.documents.values import (
 BLOCK_BYTES = 16 << 20
 # So many lines of a refused block cost about as much line by line as one more try with Arrow.
 _FEW_LINES = 256
-# Records of a refused block that are looked at for what stands on the way to values.
-_LOOKED_AT = 32
+# Records of a refused block that are read for what stands on the way to values.
+_SAMPLED = 32
 
 
 class MalformedError(Exception):
@@ -72,10 +72,10 @@ class JsonColumns:
             self._root.grow(lead)
         self.explicit = self._root.schema()
 
-    def look(self, records: Iterable[Any]) -> bool:
+    def learn(self, records: Iterable[Any]) -> bool:
         """Learns from records what stands on the way to values. Returns whether it was taken for something else."""
         for record in records:
-            self._root.look(record)
+            self._root.learn(record)
         before, self.explicit = self.explicit, self._root.schema()
         return self.explicit is not None and self.explicit != before
 
@@ -135,7 +135,7 @@ def parse_lines(block: bytes, lines: np.ndarray, columns: JsonColumns) -> tuple[
     if not len(lines):
         return columns.empty(), {}
     arrays = _parse_block(block, lines, columns)
-    if arrays is None and columns.look(_some_records(block, lines)):
+    if arrays is None and columns.learn(_some_records(block, lines)):
         arrays = _parse_block(block, lines, columns)
     if arrays is not None:
         return arrays, {}
@@ -153,7 +153,7 @@ def _part(block: bytes, lines: np.ndarray) -> tuple[bytes, np.ndarray]:
 
 
 def _some_records(block: bytes, lines: np.ndarray) -> Iterator[Any]:
-    for start, end in lines[:: max(1, len(lines) // _LOOKED_AT)].tolist():
+    for start, end in lines[:: max(1, len(lines) // _SAMPLED)].tolist():
         try:
             yield load(block[start:end])
         except orjson.JSONDecodeError:
@@ -164,7 +164,7 @@ def _some_records(block: bytes, lines: np.ndarray) -> Iterator[Any]:
 
 
 def _parse_block(block: bytes, lines: np.ndarray, columns: JsonColumns) -> list[pa.Array] | None:
-    """Parses a block that ends with a newline; None where a line of it needs a closer look."""
+    """Parses a block that ends with a newline; None where a line of it has to be read otherwise."""
     explicit = columns.explicit
     if explicit is None or not _one_object_a_line(block, lines) or not _is_utf8(block):
         return None

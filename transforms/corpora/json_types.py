@@ -34,7 +34,7 @@ class ValueType:
         below: name -> value inside of it, if it is an object.
         items: names of those inside of it if it is a list.
         keys: names of those inside of it if it is a list of keys and values.
-        kind: what it was in a record that was looked at.
+        kind: what it was in a record that was read.
     """
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class ValueType:
             raise _MixedError
         return kinds.pop()
 
-    def look(self, value: Any) -> None:
+    def learn(self, value: Any) -> None:
         """Learns what the value is, and those below it."""
         if not self.below or value is None:
             return
@@ -105,17 +105,17 @@ class ValueType:
         elif isinstance(value, dict):
             self.kind = "object"
             for name in value.keys() & self.below.keys():
-                self.below[name].look(value[name])
+                self.below[name].learn(value[name])
         elif isinstance(value, list) and self.keys and any(isinstance(item, dict) for item in value):
             self.kind = "entries"
             for key, of_key in map(entry_of, value):
                 if key in self.keys:
-                    self.below[key].look(of_key)
+                    self.below[key].learn(of_key)
         elif isinstance(value, list):
             self.kind = "list"
             for name in self.items:
                 for item in value[int(name) : int(name) + 1]:
-                    self.below[name].look(item)
+                    self.below[name].learn(item)
 
 
 def parsed_type(field: pa.Field) -> pa.DataType:
