@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Malformed, Source
-from byline.schemas.documents import URL, InputFile
+from byline.schemas.documents import CONTENTS, URL, InputFile
+from byline.schemas.field_paths import readings_of
 from byline.transforms.corpora.reading import wanted_columns
-from byline.transforms.documents.values import CONTENTS
 
 # Files of a source that are tried: with the field in one of a hundred files, a user may still have meant it.
 TRIED_FILES = 16
@@ -105,10 +105,10 @@ def _names_of(source: Source, files: Iterable[InputFile]) -> dict[str, Any]:
 
 
 def _check_field(where: str, path: str, names: dict[str, Any]) -> None:
-    if path not in names:
+    if ".".join(part.name for part in readings_of(path)[-1]) not in names:
         raise BylineError(f"{where}: none of the first records has the field {path!r}; {nearest(path, names)}")
-    if names[path] is not None:
-        shown = repr(names[path])
+    if (value := names.get(path)) is not None:
+        shown = repr(value)
         shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
         raise BylineError(
             f"{where}: none of the first records has a value in the field {path!r} that can be used; one is {shown}"

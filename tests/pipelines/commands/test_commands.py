@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ def test_the_help_names_every_command() -> None:
     done = run("--help")
     assert done.exit_code == 0
     assert sorted(re.findall(r"^  ([a-z]+)  ", done.output, re.MULTILINE)) == sorted([*COMMANDS, "weights"])
+
+
+def test_the_version_is_the_installed_ones() -> None:
+    done = run("--version")
+    assert (done.exit_code, done.output) == (0, f"byline {version('byline')}\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -87,8 +93,9 @@ def test_the_steps_one_by_one_are_the_build(path: Path, tmp_path: Path, built: P
     first, *rest = again.output.splitlines()
     funnel, fields = rest[:-4], rest[-4:]
     assert first == f"prepare   nothing to do: 10 files are in {tmp_path}/store"
-    assert [line.split()[0] for line in funnel if line[0] != " "] == ["source", "c4", "dclm", "mine", "refinedweb"]
-    assert [line.partition(":")[0] for line in fields] == [f"fields of {name}" for name in ("c4", "dclm", "mine", "refinedweb")]
+    sources = ["c4", "dclm", "mine", "refinedweb"]
+    assert [line.split()[0] for line in funnel if line[0] != " "] == ["source", *sources]
+    assert [line.partition(":")[0] for line in fields] == [f"fields of {name}" for name in sources]
 
     before = files(tmp_path)
     planned = run("plan", path)
