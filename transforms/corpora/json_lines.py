@@ -27,6 +27,7 @@ What a file's bytes and lines are, `byline.transforms.corpora.decompressing` say
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import orjson
@@ -38,8 +39,12 @@ from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.layouts import Layout, Records
 from byline.transforms.corpora.decompressing import line_bounds, read_blocks
 from byline.transforms.corpora.json_objects import BLOCK_BYTES, JsonColumns, has_path, load, parse_lines
+from byline.transforms.corpora.record_names import NAMED_RECORDS, add_names
 from byline.transforms.corpora.record_values import leads_of, wants_of
 from byline.transforms.documents.values import malformed_error, malformed_mask, missing_advice
+
+# Of a file, what its fields are told from; records of one file have much the same.
+_NAMED_BYTES = 1 << 20
 
 
 def read_json_lines(
@@ -106,6 +111,20 @@ def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str
     return read_json_lines(file, schema, paths, source.malformed)
 
 
-DCLM = Layout("dclm", "JSON lines with `text` and `url`", _read)
-C4 = Layout("c4", "JSON lines with `text`, `timestamp` and `url`", _read)
-JSONL = Layout("jsonl", "any JSON lines, through `fields`", _read)
+def read_names(file: InputFile) -> dict[str, Any]:
+    """The paths of all that is in a file's first records, with the first value of each that is not null."""
+    values: dict[str, Any] = {}
+    for _, block in read_blocks(file.uri, _NAMED_BYTES):
+        for start, end in line_bounds(block)[:NAMED_RECORDS].tolist():
+            try:
+                add_names(load(block[start:end]), values)
+            except orjson.JSONDecodeError:
+                continue
+        if values:
+            break
+    return values
+
+
+DCLM = Layout("dclm", "JSON lines with `text` and `url`", _read, names=read_names)
+C4 = Layout("c4", "JSON lines with `text`, `timestamp` and `url`", _read, names=read_names)
+JSONL = Layout("jsonl", "any JSON lines, through `fields`", _read, names=read_names)

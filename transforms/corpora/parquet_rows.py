@@ -21,6 +21,7 @@ A path goes into structs, maps, lists, and strings that hold JSON (`byline.trans
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,7 @@ from byline.schemas.corpora import Malformed, Source
 from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.layouts import Layout, Records
 from byline.transforms.corpora.json_objects import parse_texts
+from byline.transforms.corpora.record_names import NAMED_RECORDS, add_column_names
 from byline.transforms.corpora.record_values import (
     Columns,
     Lead,
@@ -281,10 +283,22 @@ def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str
     return read_parquet(file, schema, paths, source.malformed)
 
 
+def read_names(file: InputFile) -> dict[str, Any]:
+    """The paths of a file's columns and of all that is in its first records, with a value where there is one."""
+    values: dict[str, Any] = {}
+    with storage.open_random(file.uri) as handle, _reading(file, 0):
+        parquet = pq.ParquetFile(handle)
+        rows = next(parquet.iter_batches(NAMED_RECORDS, use_threads=False), None)
+        rows = pa.RecordBatch.from_pylist([], schema=parquet.schema_arrow) if rows is None else rows
+        add_column_names(parquet.schema_arrow, rows, values)
+    return values
+
+
 REFINEDWEB = Layout(
     "refinedweb",
     "Parquet with `content`, `url`, `timestamp`, `dump`, `segment` and `image_urls`",
     _read,
     fields={"text": "content"},
+    names=read_names,
 )
-PARQUET = Layout("parquet", "any Parquet, through `fields`", _read)
+PARQUET = Layout("parquet", "any Parquet, through `fields`", _read, names=read_names)
