@@ -30,7 +30,7 @@ for in `_load` and `_row`.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -39,11 +39,12 @@ import orjson
 import pyarrow as pa
 import pyarrow.json
 
-from byline.errors import BylineError
 from byline.schemas.corpora import Malformed, Source
 from byline.schemas.documents import InputFile
+from byline.schemas.faults import FaultyFileError
 from byline.schemas.layouts import Layout, Records
 from byline.transforms.corpora.decompressing import line_bounds, read_blocks
+from byline.transforms.corpora.returning import Returning
 from byline.transforms.documents.values import (
     CONTENTS,
     MESSAGE_KEYS,
@@ -63,11 +64,11 @@ BLOCK_BYTES = 16 << 20
 
 def read_json_lines(
     file: InputFile, schema: pa.Schema, paths: Mapping[str, str], malformed: Malformed, block_bytes: int = BLOCK_BYTES
-) -> Iterator[Records]:
+) -> Generator[Records, None, str | None]:
     """Reads a file of JSON lines.
 
     Args:
-        file: the file; gzip, zstd, bz2 and lz4 are told by its first bytes.
+        file: the file; gzip, zstd, bz2, xz and lz4 are told by its first bytes.
         schema: the columns to give: those of `schemas/documents.py` as there, others string, int64, float64, float32 or
             bool.
         paths: column -> where it stands in a record; a dot goes into an object.
@@ -77,13 +78,17 @@ def read_json_lines(
     Yields:
         For each block with a record in it, a batch of `schema` and a mask, bool[rows], of its malformed records.
 
+    Returns:
+        The checksum of the file (`RawStream.checksum`).
+
     Raises:
-        BylineError: a malformed record, a file that cannot be read or decompressed, or no record of the first block has
-            the text field, or another that a document is made of.
+        FaultyFileError: a malformed record, a file that cannot be read or decompressed, or no record of the first block
+            has the text field, or another that a document is made of.
     """
     columns = _columns(schema, paths)
     row = 0
-    for offset, block in read_blocks(file.uri, block_bytes):
+    blocks: Returning[tuple[int, bytes], str] = Returning(read_blocks(file.uri, block_bytes))
+    for offset, block in blocks:
         lines = line_bounds(block)
         if not len(lines):
             continue
@@ -101,6 +106,7 @@ def read_json_lines(
             raise malformed_error(file.uri, file.source, where, reasons[first])
         yield batch, mask
         row += len(lines)
+    return blocks.value
 
 
 # --- columns
@@ -323,7 +329,7 @@ def _check_field(file: InputFile, block: bytes, lines: np.ndarray, name: str, pa
         if isinstance(inside, dict) and last in inside:
             return
         found = list(record) if found is None and isinstance(record, dict) else found
-    raise BylineError(
+    raise FaultyFileError(
         f"{file.uri}: no record has the {name} field {path!r}; the first has {', '.join(found or ()) or 'no key'}; "
         f"{missing_advice(file.source, name)}"
     )

@@ -32,8 +32,13 @@ _STEP = "WriteRuns"
 
 def run_name(source: str, path: str, chunk: int) -> str:
     """The file name of a run: a hash of the input file's path, so no path from outside becomes part of one here."""
+    return f"{file_hash(source, path)}-{chunk:05d}.arrow"
+
+
+def file_hash(source: str, path: str) -> str:
+    """What the names of an input file's runs begin with: 32 hex digits."""
     high, low = mmh3.hash64(f"{source}/{path}".encode(), seed=0, signed=False)
-    return f"{high:016x}{low:016x}-{chunk:05d}.arrow"
+    return f"{high:016x}{low:016x}"
 
 
 def sort_by_shuffle_key(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -118,6 +123,8 @@ def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str) -> str:
         bytes_read=info.bytes_read,
         dropped=info.dropped,
         special_text=info.special_text,
+        input_modified=info.input_modified,
+        input_checksum=info.input_checksum,
         rows=batch.num_rows,
         text_bytes=pc.sum(batch["num_bytes"]).as_py() or 0,
         tokens=pc.sum(batch["num_tokens"]).as_py() or 0,

@@ -123,7 +123,7 @@ def test_names_of_runs() -> None:
 def test_a_file_that_is_no_run(tmp_path: Path) -> None:
     schema = pa.schema([("shuffle_key", pa.uint64())])
     with pytest.raises(
-        BylineError, match=r"x\.arrow: not a run of the token store of version 3 \(found None\); delete it"
+        BylineError, match=r"x\.arrow: not a run of the token store of version 4 \(found None\); delete it"
     ):
         RunInfo.from_schema(schema, str(tmp_path / "x.arrow"))
 
