@@ -38,12 +38,14 @@ store hold disjoint or nested sets of chunks, unless an input file went away and
 """
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Any, TypeVar
 
 import pyarrow as pa
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from byline.errors import BylineError, of_version
+from byline.schemas.field_counts import FieldCounts
 
 RUN_KEY = b"byline.run"
 STORE_VERSION = 4
@@ -77,6 +79,10 @@ def _position(field: pa.Field) -> tuple[int, int]:
     return (1, 0) if pa.types.is_primitive(field.type) else (2, field.name not in ("host", "registered_domain"))
 
 
+_ShuffleKey = Annotated[int, Field(ge=0, lt=2**64)]
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
 @dataclass(frozen=True)
 class RunInfo:
     """What a run says about its chunk, and where the run is.
@@ -91,7 +97,10 @@ class RunInfo:
         batch_shuffle_keys: first shuffle key of each record batch; empty for an empty run, and for a chunk of a merged
             run, whose batches mix chunks.
         uri: of the run, which all chunks of a merged run share; not stored in it.
+        fields: url, host, registered domain and each configured column -> how many documents have a value.
     """
+
+    __pydantic_config__ = _STRICT
 
     fingerprint: str
     source: str
@@ -106,10 +115,11 @@ class RunInfo:
     rows: int
     text_bytes: int
     tokens: int
-    batch_shuffle_keys: list[int]
+    batch_shuffle_keys: list[_ShuffleKey] = field(default_factory=list)
     uri: str = ""
     input_modified: int = 0
     input_checksum: str = ""
+    fields: dict[str, FieldCounts] = field(default_factory=dict)
 
     @property
     def input_identity(self) -> tuple[int, int]:
@@ -123,7 +133,7 @@ class RunInfo:
     @classmethod
     def from_schema(cls, schema: pa.Schema, uri: str) -> "RunInfo":
         """Reads the description of a run that is not merged; raises `BylineError` as `RunFile.from_schema`."""
-        return cls(**_from_metadata(schema, uri), uri=uri)
+        return replace(_read(_CHUNK, _from_metadata(schema, uri), uri), uri=uri)
 
 
 @dataclass(frozen=True)
@@ -146,6 +156,11 @@ class RunFile:
     def source(self) -> str:
         """The source, the same for all chunks."""
         return self.chunks[0].source
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether it holds several chunks."""
+        return len(self.chunks) > 1
 
     @property
     def tokens(self) -> int:
@@ -174,10 +189,39 @@ class RunFile:
         """
         values = _from_metadata(schema, uri)
         if "chunks" not in values:
-            info = RunInfo(**values, uri=uri)
+            info = replace(_read(_CHUNK, values, uri), uri=uri)
             return cls([info], info.batch_shuffle_keys, size, uri)
-        chunks = [RunInfo(**chunk, batch_shuffle_keys=[], uri=uri) for chunk in values["chunks"]]
-        return cls(chunks, values["batch_shuffle_keys"], values["size"], uri)
+        merged = _read(_MERGED, values, uri)
+        chunks = [replace(chunk, uri=uri) for chunk in merged.chunks]
+        return cls(chunks, merged.batch_shuffle_keys, merged.size, uri)
+
+
+@dataclass(frozen=True)
+class _MergedValues:
+    """What the metadata of a merged run says."""
+
+    __pydantic_config__ = _STRICT
+
+    chunks: Annotated[list[RunInfo], Field(min_length=1)]
+    batch_shuffle_keys: list[_ShuffleKey]
+    size: int
+
+
+_CHUNK = TypeAdapter(RunInfo)
+_MERGED = TypeAdapter(_MergedValues)
+_Values = TypeVar("_Values")
+
+
+def _read(kind: TypeAdapter[_Values], values: dict[str, Any], uri: str) -> _Values:
+    try:
+        # From JSON, where pydantic takes an object for a dataclass and still every value as it is.
+        return kind.validate_json(json.dumps(values))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise BylineError(
+            f"{uri}: its metadata is not that of a run ({where}: {problem['msg']}); delete it and prepare again"
+        ) from None
 
 
 def _values(info: RunInfo) -> dict[str, Any]:
@@ -190,9 +234,12 @@ def _to_metadata(values: dict[str, Any]) -> dict[bytes, bytes]:
 
 def _from_metadata(schema: pa.Schema, uri: str) -> dict[str, Any]:
     encoded = (schema.metadata or {}).get(RUN_KEY)
-    values = json.loads(encoded) if encoded else {}
-    version = values.pop("version", None)
+    try:
+        values = json.loads(encoded) if encoded else {}
+    except (ValueError, RecursionError) as error:
+        raise BylineError(f"{uri}: its metadata is not JSON ({error}); delete it and prepare again") from None
+    version = values.pop("version", None) if isinstance(values, dict) else None
     if version != STORE_VERSION:
-        advice = "delete it or choose another `store`"
+        advice = "delete it and prepare again"
         raise BylineError(f"{uri}: not a run of the token store {of_version(STORE_VERSION, version, advice)}")
     return values

@@ -9,6 +9,7 @@ prepare   removed 3 unfinished files of builds that were killed, 124.2 MB
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 
 from byline.transforms.store.faults import NotedFault
@@ -34,7 +35,7 @@ def show_removed(step: str, removed: tuple[int, int], console: Console) -> None:
     count, size = removed
     if count:
         amount = "1 unfinished file" if count == 1 else f"{count:,} unfinished files"
-        console.print(f"{step:<9} removed {amount} of builds that were killed, {size / 1e6:,.1f} MB", highlight=False)
+        console.print(f"{step:<9} removed {amount} of builds that were killed, {decimal(size)}", highlight=False)
 
 
 def show_faults(step: str, faults: Sequence[NotedFault], console: Console) -> None:

@@ -40,13 +40,12 @@ import pyarrow as pa
 import pyarrow.json
 
 from byline.schemas.corpora import Malformed, Source
-from byline.schemas.documents import InputFile
+from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.faults import FaultyFileError
 from byline.schemas.layouts import Layout, Records
 from byline.transforms.corpora.decompressing import line_bounds, read_blocks
 from byline.transforms.corpora.returning import Returning
 from byline.transforms.documents.values import (
-    CONTENTS,
     MESSAGE_KEYS,
     RAW_MESSAGES,
     as_messages,

@@ -33,13 +33,12 @@ import pyarrow.parquet as pq
 
 from byline.object_stores import is_object_address
 from byline.schemas.corpora import Malformed, Source
-from byline.schemas.documents import InputFile
+from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.faults import FaultyFileError
 from byline.schemas.layouts import Layout, Records
 from byline.transforms.corpora.decoding import checksum_of
 from byline.transforms.documents.values import (
     CONTENT_KEYS,
-    CONTENTS,
     MESSAGE_KEYS,
     ROLE_KEYS,
     as_messages,

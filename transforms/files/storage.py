@@ -140,7 +140,7 @@ def open_random(uri: str) -> pa.NativeFile:
 
 
 def open_unmapped(uri: str) -> pa.NativeFile:
-    """As `open_random`, but nothing is mapped: a file that is cut while it is read is an error, not a signal."""
+    """As `open_random`, never mapped: when a file is cut while it is read, a map of it ends the process."""
     filesystem, path = resolve(uri)
     try:
         return filesystem.open_input_file(path)

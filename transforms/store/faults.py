@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from byline.errors import BylineError
 from byline.schemas.faults import FaultyFileError
 from byline.transforms.files import storage
-from byline.transforms.store.runs import file_hash
+from byline.transforms.store.run_names import file_hash
 
 FAULTS_FOLDER = "faults"
 # Of one source. More are most likely one mistake in the configuration, and the others would be read in vain.
