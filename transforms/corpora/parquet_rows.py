@@ -22,7 +22,7 @@ Batches are cut by what texts are decoded, not by what the file holds of them: a
 each of 66,000 rows and take 2.7 kB. No file is mapped, so one that is cut while it is read is an error.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -360,10 +360,24 @@ def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str
     return read_parquet(file, schema, paths, source.malformed)
 
 
+def read_names(file: InputFile) -> dict[str, Any]:
+    """The names of the columns of a file, and of what is in its structs; without values."""
+    with storage.open_random(file.uri) as handle, _reading(file, 0):
+        return dict.fromkeys(_names_in(pq.read_schema(handle), ""))
+
+
+def _names_in(fields: Iterable[pa.Field], prefix: str) -> Iterator[str]:
+    for field in fields:
+        yield f"{prefix}{field.name}"
+        if pa.types.is_struct(field.type):
+            yield from _names_in(field.type, f"{prefix}{field.name}.")
+
+
 REFINEDWEB = Layout(
     "refinedweb",
     "Parquet with `content`, `url`, `timestamp`, `dump`, `segment` and `image_urls`",
     _read,
     fields={"text": "content"},
+    names=read_names,
 )
-PARQUET = Layout("parquet", "any Parquet, through `fields`", _read)
+PARQUET = Layout("parquet", "any Parquet, through `fields`", _read, names=read_names)
