@@ -2,7 +2,7 @@
 
 ```
 manifest.json
-  format "byline-shards"   version 2   sequence_length 2048   ids "int32"   plan_sha256   code_version   config {...}
+  format "byline-shards"   version 3   sequence_length 2048   ids "int32"   plan_sha256   code_version   config {...}
   tokenizer   name  sha256  vocab_size  bos_id  eos_id  pad_id  added {name: id}  markers {name: id}
   inputs      rows of inputs.arrow
   phases      name  template  packing  rows  tokens  loss_tokens  mixture {source: {requested, achieved}}
@@ -32,7 +32,7 @@ from byline.errors import BUILD_ANEW, BylineError, of_version
 from byline.shards import FORMAT
 
 FILE_NAME = "manifest.json"
-MANIFEST_VERSION = 2
+MANIFEST_VERSION = 3
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,11 @@ name; a mistake is one line on standard error.
 """
 
 import importlib
+import importlib.metadata
 import logging
 import sys
 import traceback
+from typing import Annotated
 
 from byline.errors import BylineError
 from byline.pipelines.runners import interrupts
@@ -45,6 +47,20 @@ COMMANDS = (
 )
 
 
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"byline {importlib.metadata.version('byline')}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="the version, and nothing else")
+    ] = False,
+) -> None:
+    pass
+
+
 def make_app() -> typer.Typer:
     """The application with every command."""
     made = typer.Typer(
@@ -53,6 +69,7 @@ def make_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
+        callback=_options,
     )
     for name in COMMANDS:
         command = getattr(importlib.import_module(f"byline.pipelines.commands.{name}"), name)

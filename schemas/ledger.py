@@ -5,6 +5,7 @@ For each source:
 ```
 documents   read = kept + dropped[reason]                       (DropReason)
 store       kept documents and tokens = used + unused[reason]   (UNUSED_REASONS), each document once
+fields      kept documents = known + null + unknown             of every field
 ```
 
 For each phase and source, a document counted as often as it is drawn (once an epoch):
@@ -20,7 +21,8 @@ As JSON, in the manifest:
 
 ```
 sources: {name: {read: {documents, bytes}, dropped: {reason: documents}, kept: {documents, tokens, bytes},
-                 used: {documents, tokens}, unused: {reason: {documents, tokens}}, special_text}}
+                 used: {documents, tokens}, unused: {reason: {documents, tokens}}, special_text,
+                 fields: {name: {known, null, unknown}}}}
 phases:  {name: {sources: {name: DrawCounts}, padding}}
 ```
 
@@ -39,6 +41,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from byline.manifest import ShardEntry
+from byline.schemas.field_counts import FieldCounts, total_fields
 from byline.schemas.store import RunInfo
 
 
@@ -86,6 +89,7 @@ class SourceLedger:
         used: documents that any phase draws, each once.
         unused: `UnusedReason` value -> the others.
         special_text: kept documents whose text has the name of a special token in it.
+        fields: name of a field -> how many of the kept documents have a value of it.
     """
 
     read: ReadCounts
@@ -94,6 +98,7 @@ class SourceLedger:
     used: Amount
     unused: dict[str, Amount]
     special_text: int
+    fields: dict[str, FieldCounts]
 
     @classmethod
     def of(cls, runs: Iterable[RunInfo], used: Amount, unused: Mapping[str, Amount]) -> "SourceLedger":
@@ -112,6 +117,7 @@ class SourceLedger:
             used=used,
             unused=dict(unused),
             special_text=sum(run.special_text for run in runs),
+            fields=total_fields(run.fields for run in runs),
         )
 
 

@@ -38,15 +38,16 @@ store hold disjoint or nested sets of chunks, unless an input file went away and
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from byline.errors import BylineError, of_version
+from byline.schemas.field_counts import FieldCounts
 
 RUN_KEY = b"byline.run"
-STORE_VERSION = 3
+STORE_VERSION = 4
 SHUFFLE_KEY = pa.field("shuffle_key", pa.uint64(), nullable=False)
 FILE = pa.field("file", pa.int32(), nullable=False)
 MERGED_PREFIX = "merged-"
@@ -90,6 +91,7 @@ class RunInfo:
         batch_shuffle_keys: first shuffle key of each record batch; empty for an empty run, and for a chunk of a merged
             run, whose batches mix chunks.
         uri: of the run, which all chunks of a merged run share; not stored in it.
+        fields: url, host, registered domain and each configured column -> how many documents have a value.
     """
 
     fingerprint: str
@@ -107,6 +109,7 @@ class RunInfo:
     tokens: int
     batch_shuffle_keys: list[int]
     uri: str = ""
+    fields: dict[str, FieldCounts] = field(default_factory=dict)
 
     def to_metadata(self) -> dict[bytes, bytes]:
         """Schema metadata of the chunk's own run."""
@@ -115,7 +118,13 @@ class RunInfo:
     @classmethod
     def from_schema(cls, schema: pa.Schema, uri: str) -> "RunInfo":
         """Reads the description of a run that is not merged; raises `BylineError` as `RunFile.from_schema`."""
-        return cls(**_from_metadata(schema, uri), uri=uri)
+        return cls.from_json(_from_metadata(schema, uri), uri)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], uri: str) -> "RunInfo":
+        """What a run says of one of its chunks."""
+        fields = {name: FieldCounts(**counts) for name, counts in values["fields"].items()}
+        return cls(**{**values, "fields": fields}, uri=uri)
 
 
 @dataclass(frozen=True)
@@ -166,9 +175,9 @@ class RunFile:
         """
         values = _from_metadata(schema, uri)
         if "chunks" not in values:
-            info = RunInfo(**values, uri=uri)
+            info = RunInfo.from_json(values, uri)
             return cls([info], info.batch_shuffle_keys, size, uri)
-        chunks = [RunInfo(**chunk, batch_shuffle_keys=[], uri=uri) for chunk in values["chunks"]]
+        chunks = [RunInfo.from_json({**chunk, "batch_shuffle_keys": []}, uri) for chunk in values["chunks"]]
         return cls(chunks, values["batch_shuffle_keys"], values["size"], uri)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.filesize import decimal
 from rich.progress import Progress, TaskID
 
 from byline.errors import BylineError
@@ -33,6 +34,6 @@ def sample(
         report = write_sample(Path(directory), megabytes, show)
     for name, layout in report.layouts.items():
         typer.echo(
-            f"{name}: {len(layout.files)} files, {layout.records} documents, {layout.text_bytes / 1e6:.1f} MB of text"
+            f"{name}: {len(layout.files)} files, {layout.records} documents, {decimal(layout.text_bytes)} of text"
         )
     typer.echo(f"{report.tokenizer}, {report.classifier}; {report.hosts} hosts")

@@ -9,6 +9,7 @@ prepare   removed 3 unfinished files of builds that were killed, 124.2 MB
 from collections.abc import Iterable
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 
 
@@ -29,4 +30,4 @@ def show_removed(step: str, removed: tuple[int, int], console: Console) -> None:
     count, size = removed
     if count:
         amount = "1 unfinished file" if count == 1 else f"{count:,} unfinished files"
-        console.print(f"{step:<9} removed {amount} of builds that were killed, {size / 1e6:,.1f} MB", highlight=False)
+        console.print(f"{step:<9} removed {amount} of builds that were killed, {decimal(size)}", highlight=False)

@@ -3,6 +3,7 @@
 import time
 
 from rich.console import Console
+from rich.filesize import decimal
 
 from byline import manifest as manifests
 from byline.pipelines.console import plan_report
@@ -27,7 +28,7 @@ def build(config: Config, settings: RunnerSettings, console: Console, *, overwri
     prepared = time.monotonic()
     size = sum(run.bytes_read for run in state.runs)
     console.print(
-        f"prepare   {size / 1e6:,.1f} MB of text in {len(state.runs)} runs, {prepared - started:.1f} s", highlight=False
+        f"prepare   {decimal(size)} of text in {len(state.runs)} runs, {prepared - started:.1f} s", highlight=False
     )
     plan = make_recipe_plan(config, state, settings)
     planned = time.monotonic()

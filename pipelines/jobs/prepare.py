@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import apache_beam as beam
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 
 from byline.pipelines.console.funnel import funnels_of, show_funnels
@@ -97,9 +98,7 @@ def _explain(config: Config, state: StoreState, pending: list[InputFile], consol
         files = [file for file in pending if file.source == source]
         size = sum(file.size for file in files)
         amount = (
-            f"{size:,} additions"
-            if config.sources[source].is_made
-            else f"{len(files)} files, {size / 1e6:,.1f} MB on disk"
+            f"{size:,} additions" if config.sources[source].is_made else f"{len(files)} files, {decimal(size)} on disk"
         )
         line = f"prepare   {source}: {amount}"
         if not any(run.source == source for run in state.runs):

@@ -270,9 +270,9 @@ def test_a_directory_without_a_manifest(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"version": 3}, r"not a manifest of version 2 \(found 3\); a newer Byline wrote it, so update this one"),
-        ({"version": 1}, r"not a manifest of version 2 \(found 1\); delete this build or choose another `output`"),
-        ({"version": None}, r"not a manifest of version 2 \(found None\); delete this build"),
+        ({"version": 4}, r"not a manifest of version 3 \(found 4\); a newer Byline wrote it, so update this one"),
+        ({"version": 2}, r"not a manifest of version 3 \(found 2\); delete this build or choose another `output`"),
+        ({"version": None}, r"not a manifest of version 3 \(found None\); delete this build"),
         ({"format": "other", "version": 3}, 'expected "format": "byline-shards"; this is another kind of file'),
     ],
 )

@@ -110,6 +110,14 @@ def test_the_ledger_says_what_plain_python_finds_in_the_raw_files(built: Path, r
         assert said["used"] == {"documents": len(used), "tokens": sum(tokens[key] for key in used)}
         unused = [sum(reason[what] for reason in said["unused"].values()) for what in ("documents", "tokens")]
         assert unused == [len(read.texts) - len(used), sum(tokens.values()) - sum(tokens[key] for key in used)]
+        urls = [read.urls[key] for key in read.texts]
+        hosts = sum(host_of(url) != "unknown" for url in urls)
+        assert said["fields"]["url"] == {
+            "known": sum(bool(url) for url in urls), "null": urls.count(None), "unknown": urls.count(""),
+        }  # fmt: skip
+        assert said["fields"]["host"] == {
+            "known": hosts, "null": urls.count(None), "unknown": len(urls) - hosts - urls.count(None),
+        }  # fmt: skip
     assert raw["c4"].dropped == {"missing_text": 3, "empty_text": 6}
 
 

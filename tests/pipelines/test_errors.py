@@ -355,7 +355,7 @@ def test_a_sample_is_written_to_a_folder(byline, tmp_path, monkeypatch, director
 def test_a_manifest_of_another_version(byline, built, tmp_path, command) -> None:
     out = copy_build(built, tmp_path / "shards")
     write_manifest(out, {**manifest_of(out), "version": 99})
-    mistake(byline(command, out), r"manifest\.json: not a manifest of version 2 \(found 99\); a newer Byline wrote it")
+    mistake(byline(command, out), r"manifest\.json: not a manifest of version 3 \(found 99\); a newer Byline wrote it")
 
 
 def test_a_false_build_is_told_on_standard_output_with_exit_status_1(byline, built, tmp_path) -> None:

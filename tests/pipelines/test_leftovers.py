@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.filesize import decimal
 
 from byline.pipelines.jobs.build import build
 from byline.pipelines.jobs.compact import compact
@@ -24,6 +25,7 @@ from tests.support.corpora import Corpus, make_records, recipe, write_jsonl
 ALONE = RunnerSettings(workers=1)
 DAY = 24 * 3600
 HALF = b"ARROW1" * 1000
+ONE, TWO = decimal(len(HALF)), decimal(2 * len(HALF))
 
 WRITES = """
 import sys, time
@@ -105,7 +107,7 @@ def test_a_build_that_was_killed_and_begun_again_at_once_and_after_days(
     assert len(left) >= 4
 
     # Another build may be writing to the store, but none to an output that is finished now.
-    assert said(values) == ["assemble  removed 2 unfinished files of builds that were killed, 0.0 MB"]
+    assert said(values) == [f"assemble  removed 2 unfinished files of builds that were killed, {TWO}"]
     assert leftovers(tmp_path) == [path for path in left if out not in path.parents]
     assert digests(out) == digests(whole)
 
@@ -114,12 +116,13 @@ def test_a_build_that_was_killed_and_begun_again_at_once_and_after_days(
     halves = [path.stat().st_size for path in left if path.parent == folder]
     amount = "1 unfinished file" if len(halves) == 1 else f"{len(halves)} unfinished files"
     assert said(values) == [
-        f"prepare   removed {amount} of builds that were killed, {sum(halves) / 1e6:,.1f} MB",
+        f"prepare   removed {amount} of builds that were killed, {decimal(sum(halves))}",
     ]
     # The list is read until a job ends.
     assert leftovers(tmp_path) == [listed]
     turn_back(tmp_path, 14.01)
-    assert said(values) == ["prepare   removed 1 unfinished file of builds that were killed, 0.0 MB"]
+    size = decimal(listed.stat().st_size)
+    assert said(values) == [f"prepare   removed 1 unfinished file of builds that were killed, {size}"]
     assert leftovers(tmp_path) == []
     assert said(values) == []
     assert digests(out) == digests(whole)
@@ -139,8 +142,8 @@ def test_a_build_that_goes_on_after_days(values: dict[str, Any], whole: Path, tm
     fresh = runs[0].with_name(".tmp-0123456789abcdef-00000.arrow")
     fresh.write_bytes(HALF)
     assert said(values) == [
-        "prepare   removed 2 unfinished files of builds that were killed, 0.0 MB",
-        "assemble  removed 1 unfinished file of builds that were killed, 0.0 MB",
+        f"prepare   removed 2 unfinished files of builds that were killed, {TWO}",
+        f"assemble  removed 1 unfinished file of builds that were killed, {ONE}",
     ]
     # Another process may be writing it.
     assert leftovers(tmp_path) == [fresh]
@@ -158,6 +161,6 @@ def test_compacting_removes_what_was_left_of_merged_runs(values: dict[str, Any],
     assert said(values, compacts=True) == []
     assert len(leftovers(tmp_path)) == 1
     turn_back(tmp_path, 1.01)
-    assert said(values, compacts=True) == ["compact   removed 1 unfinished file of builds that were killed, 0.0 MB"]
+    assert said(values, compacts=True) == [f"compact   removed 1 unfinished file of builds that were killed, {ONE}"]
     assert leftovers(tmp_path) == []
     assert len(list(folder.glob("*.arrow"))) == 1

@@ -2,6 +2,7 @@
 
 ```
 source   read = kept + dropped          kept = used + unused          read = records of inputs.arrow
+         kept = known + null + unknown of every field of the source, and of no other
 phase    tokens + prefix + special = positions + discarded            positions + padding = rows * L
          special = documents * (BOS and EOS)                          masked = prefix + BOS of conditioned documents
 rows     positions, loss tokens, documents, conditioned ones by source = the ledger's
@@ -21,7 +22,7 @@ import numpy as np
 
 from byline.manifest import Manifest, PhaseEntry
 from byline.schemas.config import Config
-from byline.schemas.ledger import Amount, DrawCounts, Ledger, PhaseLedger
+from byline.schemas.ledger import Amount, DrawCounts, Ledger, PhaseLedger, SourceLedger
 from byline.schemas.recipe import Condition
 from byline.transforms.checks.plan import condition_of, sources_masking_own
 from byline.transforms.checks.reports import ShardCounts, SourceCounts
@@ -37,6 +38,7 @@ _SOURCE = {
     "used": _PAIR,
     "unused": {str: _PAIR},
     "special_text": int,
+    "fields": {str: {"known": int, "null": int, "unknown": int}},
 }
 _MANIFEST = {
     "sequence_length": int,
@@ -122,6 +124,7 @@ def check_sources(
         for what, said, counted in sums:
             if said != counted:
                 problems.append(f"ledger, source {name}: {said:,} {what}, its lines sum to {counted:,}")
+        problems += [f"ledger, source {name}: {problem}" for problem in _check_fields(config, name, source)]
         reasons = drop_reasons_of(config, name)
         problems += [
             f"ledger, source {name}: documents dropped for {reason!r}, a reason that none of its rules gives"
@@ -137,6 +140,16 @@ def check_sources(
         if source.used.documents > drawn:
             problems.append(f"ledger, source {name}: {source.used.documents:,} documents used, {drawn:,} drawn")
     return problems
+
+
+def _check_fields(config: Config, name: str, source: SourceLedger) -> Iterator[str]:
+    """The counts of a source's fields."""
+    expected = {"url", "host", "registered_domain", *config.columns_of(name)}
+    if source.kept.documents and source.fields.keys() != expected:
+        yield f"counts of the fields {sorted(source.fields)}, it has {sorted(expected)}"
+    for field, counts in source.fields.items():
+        if counts.documents != source.kept.documents or min(counts.known, counts.null, counts.unknown) < 0:
+            yield f"{source.kept.documents:,} documents kept, {counts.documents:,} counted by field {field!r}"
 
 
 def check_phase(

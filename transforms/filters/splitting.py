@@ -15,10 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-_WORD, _SPACE, _MAYBE = 0, 1, 2
-_BYTE_KINDS = np.full(256, _WORD, np.uint8)
-_BYTE_KINDS[list(b"\t\n\v\f\r\x1c\x1d\x1e\x1f ")] = _SPACE
-_BYTE_KINDS[[0xC2, 0xE1, 0xE2, 0xE3]] = _MAYBE  # begins a wide space, or any other character
+from byline.transforms.documents.white_space import BYTE_KINDS, MAYBE_SPACE, SPACE, WORD, space_length, strip
+
 _LINE_END = ord("\n")
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 
@@ -49,50 +47,10 @@ class Spans(NamedTuple):
         return total[self.offsets[1:]] - total[self.offsets[:-1]]
 
 
-@njit(nogil=True, cache=True)
-def space_length(data: np.ndarray, at: int, end: int) -> int:
-    """Bytes of the white space (`str.isspace`) that begins at `at`; 0 where none does."""
-    byte = data[at]
-    if _BYTE_KINDS[byte] != _MAYBE:
-        return 1 if _BYTE_KINDS[byte] == _SPACE else 0
-    if byte == 0xC2:
-        return 2 if at + 1 < end and (data[at + 1] == 0x85 or data[at + 1] == 0xA0) else 0
-    if at + 2 >= end:
-        return 0
-    second, third = data[at + 1], data[at + 2]
-    if byte == 0xE1:
-        is_space = second == 0x9A and third == 0x80  # U+1680
-    elif byte == 0xE3:
-        is_space = second == 0x80 and third == 0x80  # U+3000
-    elif second == 0x81:
-        is_space = third == 0x9F  # U+205F
-    else:  # U+2000 to U+200A, U+2028, U+2029, U+202F
-        is_space = second == 0x80 and (third <= 0x8A or third == 0xA8 or third == 0xA9 or third == 0xAF)
-    return 3 if is_space else 0
-
-
 @njit(nogil=True, cache=True, forceinline=True)
 def _wide_space(data: np.ndarray, at: int, end: int) -> int:
     """The same, all uint64: numba tests a signed index for being negative."""
     return np.uint64(space_length(data, np.int64(at), np.int64(end)))
-
-
-@njit(nogil=True, cache=True)
-def strip(data: np.ndarray, begin: int, end: int) -> tuple[int, int]:
-    """The part of `data[begin:end]` that `str.strip` leaves."""
-    while begin < end:
-        length = space_length(data, begin, end)
-        if length == 0:
-            break
-        begin += length
-    while begin < end:
-        last = end - 1
-        while last > begin and data[last] & 0xC0 == 0x80:
-            last -= 1
-        if space_length(data, last, end) != end - last:
-            break
-        end = last
-    return begin, end
 
 
 @njit(nogil=True, cache=True)
@@ -111,15 +69,15 @@ def _fill_words(data: np.ndarray, offsets: np.ndarray, spans: np.ndarray, firsts
         firsts[row] = used
         at, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
         while at < end:
-            kind = _BYTE_KINDS[data[at]]
-            size = _ZERO if kind == _WORD else _ONE if kind == _SPACE else _wide_space(data, at, end)
+            kind = BYTE_KINDS[data[at]]
+            size = _ZERO if kind == WORD else _ONE if kind == SPACE else _wide_space(data, at, end)
             if size > _ZERO:
                 at += size
                 continue
             begin, more = at, _ZERO  # `more`: bytes that begin no character
             while at < end:
-                kind = _BYTE_KINDS[data[at]]
-                if kind == _SPACE or (kind == _MAYBE and _wide_space(data, at, end) > _ZERO):
+                kind = BYTE_KINDS[data[at]]
+                if kind == SPACE or (kind == MAYBE_SPACE and _wide_space(data, at, end) > _ZERO):
                     break
                 more += np.uint64(data[at] & 0xC0 == 0x80)
                 at += _ONE

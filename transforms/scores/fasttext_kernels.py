@@ -31,6 +31,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from byline.transforms.documents.white_space import strip
+
 _TOKEN, _SEPARATOR, _LEAD = 0, 1, 2
 _BYTE_KINDS = np.full(256, _TOKEN, np.uint8)
 _BYTE_KINDS[list(b"\0\t\n\v\f\r \x1c\x1d\x1e")] = _SEPARATOR
@@ -197,46 +199,6 @@ def _find_word(
     return _UNKNOWN
 
 
-@njit(nogil=True, cache=True)
-def _space(data: np.ndarray, begin: int, end: int) -> int:
-    """Bytes of the white-space character (`str.isspace`) at `begin`; 0 if there is none."""
-    byte = data[begin]
-    if byte == 0x20 or 0x09 <= byte <= 0x0D or 0x1C <= byte <= 0x1F:
-        return 1
-    if byte == 0xC2:
-        return 2 if begin + 1 < end and (data[begin + 1] == 0x85 or data[begin + 1] == 0xA0) else 0
-    if begin + 2 >= end or not 0xE1 <= byte <= 0xE3:
-        return 0
-    second, third = data[begin + 1], data[begin + 2]
-    if byte == 0xE1:
-        is_space = second == 0x9A and third == 0x80  # U+1680
-    elif byte == 0xE3:
-        is_space = second == 0x80 and third == 0x80  # U+3000
-    elif second == 0x81:
-        is_space = third == 0x9F  # U+205F
-    else:  # U+2000 to U+200A, U+2028, U+2029, U+202F
-        is_space = second == 0x80 and (third <= 0x8A or third == 0xA8 or third == 0xA9 or third == 0xAF)
-    return 3 if is_space else 0
-
-
-@njit(nogil=True, cache=True)
-def _strip(data: np.ndarray, begin: int, end: int) -> tuple[int, int]:
-    """The part of `data[begin:end]` that `str.strip` leaves."""
-    while begin < end:
-        length = _space(data, begin, end)
-        if length == 0:
-            break
-        begin += length
-    while begin < end:
-        last = end - 1
-        while last > begin and data[last] & 0xC0 == 0x80:
-            last -= 1
-        if _space(data, last, end) != end - last:
-            break
-        end = last
-    return begin, end
-
-
 @njit(nogil=True, cache=True, forceinline=True)
 def _line_break(data: np.ndarray, begin: int, end: int) -> int:
     """Bytes of the line break whose lead byte is at `begin`; 0 for another character. All uint64."""
@@ -373,7 +335,7 @@ def score_documents(
     eos_hash, size = _hash(_EOS, 0, len(_EOS)), np.uint64(len(_EOS))
     eos = _find_word(slots, entry_offsets, spelling, words, _EOS, _ZERO, size, eos_hash, _EOS_HEAD)
     for document in range(len(offsets) - 1):
-        begin, stop = _strip(data, offsets[document], offsets[document + 1])
+        begin, stop = strip(data, offsets[document], offsets[document + 1])
         position, end = np.uint64(begin), np.uint64(stop)
         total[:] = 0.0
         features, ended = 0, False

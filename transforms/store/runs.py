@@ -26,6 +26,7 @@ from byline.transforms.documents.counters import batch_counts, count, count_retr
 from byline.transforms.documents.list_copying import copy_lists
 from byline.transforms.documents.shuffle_keys import shuffle_keys
 from byline.transforms.files.storage import join, write_file
+from byline.transforms.store.field_counting import count_fields
 
 _STEP = "WriteRuns"
 
@@ -122,6 +123,7 @@ def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str) -> str:
         text_bytes=pc.sum(batch["num_bytes"]).as_py() or 0,
         tokens=pc.sum(batch["num_tokens"]).as_py() or 0,
         batch_shuffle_keys=[piece["shuffle_key"][0].as_py() for piece in batches],
+        fields=count_fields(batch),
     )
     schema = ordered.schema.with_metadata(run_info.to_metadata())
     uri = join(folder, run_name(info.source, info.path, info.chunk))

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ def test_the_help_names_every_command() -> None:
     done = run("--help")
     assert done.exit_code == 0
     assert sorted(re.findall(r"^  ([a-z]+)  ", done.output, re.MULTILINE)) == sorted([*COMMANDS, "weights"])
+
+
+def test_the_version_is_the_installed_ones() -> None:
+    done = run("--version")
+    assert (done.exit_code, done.output) == (0, f"byline {version('byline')}\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -16,6 +16,7 @@ import pytest
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
+from byline.schemas.field_counts import FieldCounts
 from byline.schemas.ledger import Amount, DrawCounts, PhaseLedger, SourceLedger
 from byline.schemas.store import RunInfo
 from byline.transforms.checks.ledger import check_phase, check_sources, misfits, shard_misfits
@@ -45,6 +46,7 @@ A: dict[str, Any] = {
 }
 B = {**A, "tokens": 2, "prefix_tokens": 0, "positions": 4, "loss_tokens": 4, "discarded": {}, "conditioned": 0}
 KEPT = {"documents": 2, "tokens": 12, "bytes": 40}
+FIELDS = {name: {"known": 1, "null": 1, "unknown": 0} for name in ("url", "host", "registered_domain")}
 LEDGER: dict[str, Any] = {
     "sources": {
         "c4": {
@@ -54,6 +56,7 @@ LEDGER: dict[str, Any] = {
             "used": {"documents": 1, "tokens": 8},
             "unused": {"selection": {"documents": 1, "tokens": 4}},
             "special_text": 0,
+            "fields": FIELDS,
         },
         "dclm": {
             "read": {"documents": 3, "bytes": 50},
@@ -62,6 +65,7 @@ LEDGER: dict[str, Any] = {
             "used": {"documents": 1, "tokens": 2},
             "unused": {"budget": {"documents": 1, "tokens": 10}},
             "special_text": 0,
+            "fields": FIELDS,
         },
     },
     "phases": {"a": {"sources": {"c4": A}, "padding": 0}, "b": {"sources": {"dclm": B}, "padding": 4}},
@@ -121,6 +125,12 @@ def set_at(value: Any, where: str, to: Any) -> None:
         ("sources.c4.kept.tokens", 13, "ledger, source c4: 13 tokens kept, its lines sum to 12"),
         ("sources.dclm.unused.budget.tokens", 9, "ledger, source dclm: 12 tokens kept, its lines sum to 11"),
         ("sources.dclm.used.documents", 2, "ledger, source dclm: 2 documents used, 1 drawn"),
+        ("sources.c4.fields.host.known", 2, "ledger, source c4: 2 documents kept, 3 counted by field 'host'"),
+        (
+            "sources.c4.fields",
+            {"url": FIELDS["url"]},
+            "ledger, source c4: counts of the fields ['url'], it has ['host', 'registered_domain', 'url']",
+        ),
         ("phases.b.padding", 3, "phase b: the manifest says 3 padding, the shards have 4"),
         ("phases.b.padding", 3, "phase b: the manifest says 7 positions and padding, the shards have 8"),
         ("phases.b.padding", 3, "ledger, phase b: 3 padding, the shards say 4"),
@@ -299,7 +309,8 @@ def test_what_a_shard_says_has_a_shape_too() -> None:
 
 def test_totals_of_runs() -> None:
     def run(chunk: int, dropped: dict[str, int]) -> RunInfo:
-        return RunInfo("f", "c4", "a.gz", chunk, False, 9, 10, 100, dropped, 2, 7, 90, 30, [])
+        fields = {"url": FieldCounts(4, 3, 0), "host": FieldCounts(2, 3, 2)}
+        return RunInfo("f", "c4", "a.gz", chunk, False, 9, 10, 100, dropped, 2, 7, 90, 30, [], fields=fields)
 
     runs = [run(0, {"empty_text": 3}), run(1, {"empty_text": 1, "malformed": 2})]
     assert dataclasses.asdict(SourceLedger.of(runs, Amount(9, 50), {"budget": Amount(5, 10)})) == {
@@ -309,4 +320,5 @@ def test_totals_of_runs() -> None:
         "used": {"documents": 9, "tokens": 50},
         "unused": {"budget": {"documents": 5, "tokens": 10}},
         "special_text": 4,
+        "fields": {"url": {"known": 8, "null": 6, "unknown": 0}, "host": {"known": 4, "null": 6, "unknown": 4}},
     }

@@ -380,7 +380,7 @@ def test_the_footer_of_a_merged_run_of_a_gib() -> None:
         (lambda content: content[:-3], "not an Arrow IPC file"),
         (lambda content: b"", "not an Arrow IPC file"),
         (
-            lambda content: content.replace(b'"version": 3', b'"version": 7'),
+            lambda content: content.replace(b'"version": 4', b'"version": 7'),
             "found 7.; a newer Byline wrote it",
         ),
         (

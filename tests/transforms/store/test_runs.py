@@ -16,6 +16,7 @@ from byline.errors import BylineError
 from byline.schemas import store
 from byline.schemas.documents import MASKED, info_of
 from byline.schemas.store import RunInfo
+from byline.transforms.store.field_counting import count_fields
 from byline.transforms.store.runs import WriteRuns, cut_for_reading, run_name, sort_by_shuffle_key, write_run
 from tests.reference import hashing
 from tests.support.small import FINGERPRINT, StoredRow, tokenized_batch
@@ -87,7 +88,7 @@ def test_a_run_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert info == RunInfo(
         fingerprint=FINGERPRINT, source="a", path="x.jsonl", chunk=2, last=False, input_size=1000, rows_read=11,
         bytes_read=10, dropped={"empty_text": 1}, special_text=0, rows=10, text_bytes=90, tokens=30,
-        batch_shuffle_keys=firsts, uri=uri,
+        batch_shuffle_keys=firsts, uri=uri, fields=count_fields(batch),
     )  # fmt: skip
     assert len(firsts) == 3
     assert firsts == sorted(firsts)
@@ -123,7 +124,7 @@ def test_names_of_runs() -> None:
 def test_a_file_that_is_no_run(tmp_path: Path) -> None:
     schema = pa.schema([("shuffle_key", pa.uint64())])
     with pytest.raises(
-        BylineError, match=r"x\.arrow: not a run of the token store of version 3 \(found None\); delete it"
+        BylineError, match=r"x\.arrow: not a run of the token store of version 4 \(found None\); delete it"
     ):
         RunInfo.from_schema(schema, str(tmp_path / "x.arrow"))
 
