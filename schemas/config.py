@@ -104,7 +104,8 @@ class Config(Model):
 
     def numbers_of(self, source: str) -> dict[str, str]:
         """Every number of a source's documents, for selections and orders: name -> `float32`, `float` or `int`."""
-        kept = {name: kind for name, kind in self.sources[source].keep.items() if kind in ("int", "float")}
+        keep = self.sources[source].keep
+        kept = {name: field.type for name, field in keep.items() if field.type in ("int", "float")}
         return {**dict.fromkeys(self.scores_of(source), "float32"), **kept, **SIZES}
 
     def columns_of(self, source: str) -> dict[str, str]:
@@ -118,7 +119,7 @@ class Config(Model):
                 columns[f"{name}_score"] = f"classifier {name}"
             else:
                 columns[name] = f"classifier {name}"
-        columns.update({name: f"kept {kind}" for name, kind in self.sources[source].keep.items()})
+        columns.update({name: f"kept {kept.type}" for name, kept in self.sources[source].keep.items()})
         return columns
 
 
@@ -130,9 +131,7 @@ def _check_names(config: Config) -> None:
                 names += [name] if classifier.label is not None else [name, f"{name}_score"]
         for name in names:
             if name in RESERVED_NAMES or name in FIELDS:
-                raise BylineError(
-                    f"sources.{source}: {name!r} is the name of one of Byline's own columns; choose another"
-                )
+                raise BylineError(_own_name(source, settings, name))
         if (twice := first_twice(names)) is not None:
             raise BylineError(f"sources.{source}: two columns are called {twice!r}; give one another name")
     phases = [phase.name for phase in config.phases]
@@ -142,6 +141,19 @@ def _check_names(config: Config) -> None:
             raise BylineError(
                 f"{where}: two {kind} are called {twice!r}; each has a folder of its own, so give one another name"
             )
+
+
+def _own_name(source: str, settings: Source, name: str) -> str:
+    """What to do about a column of a source that is called as one of Byline's own."""
+    where, advice = f"classifiers.{name}", f"call the classifier otherwise, as in my_{name}"
+    if name in settings.score:
+        where = f"sources.{source}.score.{name}"
+        advice = f"give it another name: score: {{my_{name}: {settings.score[name]}}}"
+    elif name in settings.keep:
+        where, kept = f"sources.{source}.keep", settings.keep[name]
+        kind = "" if kept.type == "string" else f", type: {kept.type}"
+        advice = f"keep it under another name: keep: {{my_{name}: {{path: {settings.kept_paths[name]}{kind}}}}}"
+    return f"{where}: {name!r} is the name of a column or template field of Byline's own; {advice}"
 
 
 def _check_shares(config: Config) -> None:

@@ -12,15 +12,17 @@ tokenizer: {file: tokenizer.json, bos: "<|endoftext|>", eos: "<|endoftext|>"}
 """
 
 from enum import Enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_serializer, model_validator
 
 from byline import locations
 from byline.errors import BylineError
 from byline.object_stores import is_object_address, without_secrets
+from byline.schemas.documents import FORMATTED, RECORD_FIELDS
+from byline.schemas.field_paths import FieldPath
 from byline.schemas.filters import FilterRule
-from byline.schemas.formatters import FORMATTERS, FieldName
+from byline.schemas.formatters import FORMATTERS
 from byline.schemas.layouts import LAYOUTS, Layout
 from byline.schemas.model import Location, Model, Name, first_twice
 from byline.schemas.patterns import expand_variables, names_of
@@ -37,6 +39,37 @@ class Malformed(str, Enum):
 
 
 KeptType = Literal["string", "int", "float", "bool"]
+
+
+class Kept(Model):
+    """A raw field that is kept.
+
+    Attributes:
+        path: where it stands in a record; under its own name where that is not said.
+        type: what it is kept as.
+    """
+
+    path: FieldPath | None = None
+    type: KeptType = "string"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _type_alone(cls, value: Any) -> Any:
+        if isinstance(value, (dict, Kept)):
+            return value
+        if value not in get_args(KeptType):
+            raise ValueError(f"expected {', '.join(get_args(KeptType))} or {{path: ..., type: ...}}; found {value!r}")
+        return {"type": value}
+
+    @model_serializer
+    def _written(self) -> Any:
+        return self.type if self.path is None else {"path": self.path, "type": self.type}
+
+
+def _record_field(name: str) -> str:
+    if name not in RECORD_FIELDS:
+        raise ValueError(f"expected {', '.join(RECORD_FIELDS)}, found {name!r}; any other field goes under `keep`")
+    return name
 
 
 class ArithmeticStyle(str, Enum):
@@ -89,11 +122,11 @@ class Source(Model):
     Attributes:
         format: the layout of its files: one of `LAYOUTS`, or one's own as `package.module:object`.
         path: pattern(s) of its files, as written: `*` within a folder, `**` over folders, `{a,b}`, `~`, `$NAME`.
-        fields: where `text`, `url`, and what a formatter reads stand, for a layout of one's own; a dot goes into a
-            struct (`metadata.url`). Where `messages`, `question` or `answer` is given, a text is read only if `text` is
-            too.
-        keep: raw fields to keep for templates and selection; a list (as text) or a mapping to a type.
-        score: score name -> raw field that holds it.
+        fields: the paths (`byline.schemas.field_paths`) of `text`, `url`, and what a formatter reads, if not those of
+            the layout. Where `messages`, `question` or `answer` is given, a text is read only if `text` is too.
+        keep: raw fields to keep for templates and selection; a list (as text), or a mapping to a type, or to a path and
+            a type.
+        score: score name -> path of the raw field that holds it.
         formatter: its name, or a mapping of `name` and its options.
         arithmetic: of `format: arithmetic` alone.
         filter: rules for this source alone, after those of all sources.
@@ -101,9 +134,9 @@ class Source(Model):
 
     format: str
     path: str | list[str] = Field(default_factory=list)
-    fields: dict[FieldName, str] = Field(default_factory=dict)
-    keep: dict[str, KeptType] = Field(default_factory=dict)
-    score: dict[Name, str] = Field(default_factory=dict)
+    fields: dict[Annotated[str, AfterValidator(_record_field)], FieldPath] = Field(default_factory=dict)
+    keep: dict[str, Kept] = Field(default_factory=dict)
+    score: dict[Name, FieldPath] = Field(default_factory=dict)
     malformed: Malformed = Malformed.ERROR
     formatter: FormatterSettings | None = None
     arithmetic: Arithmetic | None = None
@@ -130,7 +163,12 @@ class Source(Model):
     @field_validator("keep", mode="before")
     @classmethod
     def _keep_list(cls, value: Any) -> Any:
-        return dict.fromkeys(value, "string") if isinstance(value, list) else value
+        if not isinstance(value, list):
+            return value
+        for name in value:
+            if not isinstance(name, str):
+                raise ValueError(f"expected names, as in [license, date]; found {name!r}")
+        return dict.fromkeys(value, "string")
 
     @field_validator("formatter", mode="before")
     @classmethod
@@ -158,7 +196,7 @@ class Source(Model):
     @model_validator(mode="after")
     def _fields_are_read(self) -> "Source":
         if self.formatter is None:
-            for name in ("messages", "question", "answer"):
+            for name in FORMATTED:
                 if name in self.fields:
                     raise ValueError(f"fields.{name}: only a source with a `formatter` reads it; name one")
             return self
@@ -173,6 +211,11 @@ class Source(Model):
     def layout(self) -> Layout:
         """Its layout. Raises: BylineError where one's own cannot be imported."""
         return LAYOUTS.named("format", self.format)
+
+    @property
+    def kept_paths(self) -> dict[str, str]:
+        """Where each kept field stands in a record."""
+        return {name: name if kept.path is None else kept.path for name, kept in self.keep.items()}
 
     @property
     def is_made(self) -> bool:

@@ -69,12 +69,40 @@ def tokens_field(id_type: pa.DataType) -> pa.Field:
     return pa.field("tokens", pa.large_list(pa.field("item", id_type, nullable=False)), nullable=False)
 
 
+@dataclass(frozen=True)
+class RecordField:
+    """What `fields` of a source can name, and a formatter read.
+
+    Attributes:
+        column: of a batch.
+        is_content: whether a document's text is made of it, so that no record may have it as another type.
+        is_formatted: whether only a formatter reads it.
+    """
+
+    column: pa.Field
+    is_content: bool = True
+    is_formatted: bool = False
+
+
+RECORD_FIELDS = {
+    record_field.column.name: record_field
+    for record_field in (
+        RecordField(TEXT),
+        RecordField(URL, is_content=False),
+        RecordField(MESSAGES, is_formatted=True),
+        RecordField(QUESTION, is_formatted=True),
+        RecordField(ANSWER, is_formatted=True),
+    )
+}
+# The columns that hold a document's text.
+CONTENTS = tuple(name for name, record_field in RECORD_FIELDS.items() if record_field.is_content)
+FORMATTED = tuple(name for name, record_field in RECORD_FIELDS.items() if record_field.is_formatted)
+
 # Names that a score, label or kept field must not have, besides those of template fields (`byline.schemas.fields`):
-# columns of a batch and of the store.
+# columns of a batch, of a run and of a merged run.
 RESERVED_NAMES = frozenset(
-    {"row", "text", "url", "host", "registered_domain"}
-    | {"shuffle_key", "num_bytes", "num_tokens", "tokens", "epoch"}
-    | {"messages", "question", "answer", "loss_spans", "special_spans", "masked"}
+    {*RECORD_FIELDS, "row", "host", "registered_domain", "loss_spans", "special_spans"}
+    | {"shuffle_key", "file", "num_bytes", "num_tokens", "tokens", "masked", "epoch"}
 )
 
 
@@ -169,11 +197,8 @@ def with_info(batch: pa.RecordBatch, info: BatchInfo) -> pa.RecordBatch:
 # Which step makes a column that another one needs.
 _MADE_BY = {
     "row": "ReadCorpus",
+    **dict.fromkeys(RECORD_FIELDS, "ReadCorpus"),
     "text": "ReadCorpus or FormatDocuments",
-    "url": "ReadCorpus",
-    "messages": "ReadCorpus",
-    "question": "ReadCorpus",
-    "answer": "ReadCorpus",
     "loss_spans": "FormatDocuments",
     "special_spans": "FormatDocuments",
     "num_bytes": "Tokenize",

@@ -12,13 +12,14 @@ docs/formatters.md says what a function is given and what it gives.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
+from byline.errors import BylineError
+from byline.schemas.documents import RECORD_FIELDS
 from byline.schemas.tables import Kinds
 
-FieldName = Literal["text", "url", "messages", "question", "answer"]
 FormatFunction = Callable[..., "pa.RecordBatch | Mapping[str, Any]"]
 
 
@@ -29,14 +30,19 @@ class Formatter:
     Attributes:
         name: as the configuration has it.
         doc: what it is, in a line.
-        reads: columns that a text is made of; a source with the formatter needs them.
+        reads: columns that a text is made of, of `RECORD_FIELDS`; a source with the formatter needs them.
         function: called with a batch, and with the options of the configuration as keyword arguments.
     """
 
     name: str
     doc: str
-    reads: tuple[FieldName, ...]
+    reads: tuple[str, ...]
     function: FormatFunction
+
+    def __post_init__(self) -> None:
+        for name in self.reads:
+            if name not in RECORD_FIELDS:
+                raise BylineError(f"formatter {self.name}: reads {name!r}; it can read {', '.join(RECORD_FIELDS)}")
 
 
 FORMATTERS = Kinds(

@@ -38,10 +38,11 @@ store hold disjoint or nested sets of chunks, unless an input file went away and
 """
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Any, TypeVar
 
 import pyarrow as pa
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from byline.errors import BylineError, of_version
 from byline.schemas.field_counts import FieldCounts
@@ -78,6 +79,10 @@ def _position(field: pa.Field) -> tuple[int, int]:
     return (1, 0) if pa.types.is_primitive(field.type) else (2, field.name not in ("host", "registered_domain"))
 
 
+_ShuffleKey = Annotated[int, Field(ge=0, lt=2**64)]
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
 @dataclass(frozen=True)
 class RunInfo:
     """What a run says about its chunk, and where the run is.
@@ -94,6 +99,8 @@ class RunInfo:
         fields: url, host, registered domain and each configured column -> how many documents have a value.
     """
 
+    __pydantic_config__ = _STRICT
+
     fingerprint: str
     source: str
     path: str
@@ -107,7 +114,7 @@ class RunInfo:
     rows: int
     text_bytes: int
     tokens: int
-    batch_shuffle_keys: list[int]
+    batch_shuffle_keys: list[_ShuffleKey] = field(default_factory=list)
     uri: str = ""
     fields: dict[str, FieldCounts] = field(default_factory=dict)
 
@@ -118,13 +125,7 @@ class RunInfo:
     @classmethod
     def from_schema(cls, schema: pa.Schema, uri: str) -> "RunInfo":
         """Reads the description of a run that is not merged; raises `BylineError` as `RunFile.from_schema`."""
-        return cls.from_json(_from_metadata(schema, uri), uri)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any], uri: str) -> "RunInfo":
-        """What a run says of one of its chunks."""
-        fields = {name: FieldCounts(**counts) for name, counts in values["fields"].items()}
-        return cls(**{**values, "fields": fields}, uri=uri)
+        return replace(_read(_CHUNK, _from_metadata(schema, uri), uri), uri=uri)
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,11 @@ class RunFile:
     def source(self) -> str:
         """The source, the same for all chunks."""
         return self.chunks[0].source
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether it holds several chunks."""
+        return len(self.chunks) > 1
 
     @property
     def tokens(self) -> int:
@@ -175,10 +181,39 @@ class RunFile:
         """
         values = _from_metadata(schema, uri)
         if "chunks" not in values:
-            info = RunInfo.from_json(values, uri)
+            info = replace(_read(_CHUNK, values, uri), uri=uri)
             return cls([info], info.batch_shuffle_keys, size, uri)
-        chunks = [RunInfo.from_json({**chunk, "batch_shuffle_keys": []}, uri) for chunk in values["chunks"]]
-        return cls(chunks, values["batch_shuffle_keys"], values["size"], uri)
+        merged = _read(_MERGED, values, uri)
+        chunks = [replace(chunk, uri=uri) for chunk in merged.chunks]
+        return cls(chunks, merged.batch_shuffle_keys, merged.size, uri)
+
+
+@dataclass(frozen=True)
+class _MergedValues:
+    """What the metadata of a merged run says."""
+
+    __pydantic_config__ = _STRICT
+
+    chunks: Annotated[list[RunInfo], Field(min_length=1)]
+    batch_shuffle_keys: list[_ShuffleKey]
+    size: int
+
+
+_CHUNK = TypeAdapter(RunInfo)
+_MERGED = TypeAdapter(_MergedValues)
+_Values = TypeVar("_Values")
+
+
+def _read(kind: TypeAdapter[_Values], values: dict[str, Any], uri: str) -> _Values:
+    try:
+        # From JSON, where pydantic takes an object for a dataclass and still every value as it is.
+        return kind.validate_json(json.dumps(values))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise BylineError(
+            f"{uri}: its metadata is not that of a run ({where}: {problem['msg']}); delete it and prepare again"
+        ) from None
 
 
 def _values(info: RunInfo) -> dict[str, Any]:
@@ -191,9 +226,12 @@ def _to_metadata(values: dict[str, Any]) -> dict[bytes, bytes]:
 
 def _from_metadata(schema: pa.Schema, uri: str) -> dict[str, Any]:
     encoded = (schema.metadata or {}).get(RUN_KEY)
-    values = json.loads(encoded) if encoded else {}
-    version = values.pop("version", None)
+    try:
+        values = json.loads(encoded) if encoded else {}
+    except (ValueError, RecursionError) as error:
+        raise BylineError(f"{uri}: its metadata is not JSON ({error}); delete it and prepare again") from None
+    version = values.pop("version", None) if isinstance(values, dict) else None
     if version != STORE_VERSION:
-        advice = "delete it or choose another `store`"
+        advice = "delete it and prepare again"
         raise BylineError(f"{uri}: not a run of the token store {of_version(STORE_VERSION, version, advice)}")
     return values

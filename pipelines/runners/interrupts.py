@@ -24,7 +24,8 @@ _KILL_SECONDS = 0.1
 _SHOW_CURSOR = "\x1b[?25h"
 
 _received: list[int] = []
-_workers: list[subprocess.Popen[bytes]] = []
+# By the id that Beam gives a worker, which no two of this process have in common.
+_workers: dict[str, subprocess.Popen[bytes]] = {}
 
 
 def watch() -> None:
@@ -55,9 +56,14 @@ def note_workers() -> None:
     vars(local_job_service)["subprocess"] = SimpleNamespace(Popen=_start_worker)
 
 
+def worker_process(worker: str) -> "subprocess.Popen[bytes] | None":
+    """The process of a worker, by the id that Beam gives it; None if it has not been started."""
+    return _workers.get(worker)
+
+
 def _start_worker(*arguments: Any, **keywords: Any) -> "subprocess.Popen[bytes]":
     process = subprocess.Popen(*arguments, **keywords)
-    _workers[:] = [*(worker for worker in _workers if worker.returncode is None), process]
+    _workers[keywords["env"]["WORKER_ID"]] = process
     return process
 
 
@@ -79,5 +85,6 @@ def _keep_killing() -> None:
 
 
 def _kill_workers() -> None:
-    for worker in list(_workers):
+    for worker in list(_workers.values()):
+        # Of one that has been waited for, nothing is left that could be killed.
         worker.kill()

@@ -20,11 +20,10 @@ main session is pickled.
 import logging
 import os
 import re
-import shlex
 import socket
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import apache_beam as beam
 import grpc
@@ -40,10 +39,10 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.portability.spark_runner import SparkRunner
 from apache_beam.runners.runner import PipelineResult, PipelineRunner
-from apache_beam.transforms import environments
+from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 
 from byline.errors import BylineError
-from byline.pipelines.runners import dataflow, interrupts, worker
+from byline.pipelines.runners import dataflow, interrupts, local_workers, worker
 from byline.pipelines.runners.beam_options import JOB_SERVED, Runner, check_known, check_options, known_names
 
 # Below this, starting worker processes takes longer than they save.
@@ -59,6 +58,8 @@ POOL_MODULE = "byline.pipelines.runners.worker_pool"
 # For one request to a job server that accepts connections; Beam's default of five minutes is a long time to wait.
 REQUEST_SECONDS = 60
 CONNECT_SECONDS = 5.0
+# So often is a job run whose local workers are killed. The second and third time have half as many if memory may lack.
+_TRIES = 3
 # A worker's error arrives as text: a traceback whose last line is the error, with the step added by Beam.
 _USER_ERROR = re.compile(r"BylineError: (?P<message>[^\n]*?)(?: \[while running [^\n]*)?$", re.MULTILINE)
 # What Spark and Flink say when one of their workers finds no pool; Flink gives only the last cause.
@@ -80,12 +81,14 @@ class RunnerSettings:
         verbose: show Beam's own log.
         runner: a name from the table, ours or Beam's.
         options: Beam's options as on a command line: `--name=value`.
+        keeps_processes: whether a single local worker gets a process of its own, too.
     """
 
     workers: int | None = None
     verbose: bool = False
     runner: str = "local"
     options: tuple[str, ...] = ()
+    keeps_processes: bool = False
 
     @property
     def kind(self) -> Runner:
@@ -256,29 +259,6 @@ def _check_complete(kind: Runner, options: PipelineOptions) -> None:
         dataflow.check_options(options.get_all_options())
 
 
-def _environment(settings: RunnerSettings, workers: int) -> environments.Environment:
-    """Where the steps of the local runner run: in this process, or in worker processes."""
-    if workers == 1:
-        return environments.EmbeddedPythonEnvironment.default()
-    module = "apache_beam.runners.worker.sdk_worker_main" if settings.verbose else "byline.pipelines.runners.worker"
-    interrupts.note_workers()
-    # Beam runs it in a shell. Ctrl-C in a terminal reaches workers, too; from the start they leave it to the driver.
-    command = f"trap '' INT; exec {shlex.join(module_command(module))}"
-    return environments.SubprocessSDKEnvironment.from_command_string(command_string=command)
-
-
-def module_command(module: str) -> list[str]:
-    """The command that runs a module as a program, without the current folder on its import path.
-
-    A worker starts in the user's folder, which may contain the user's own `tokenizers.py` or `utils/`. That folder is
-    searched last, for functions that a configuration names as `package.module:function`.
-    """
-    if sys.version_info >= (3, 11):
-        return [sys.executable, "-P", "-m", module]
-    program = f"import runpy, sys; del sys.path[0]; runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
-    return [sys.executable, "-c", program]
-
-
 def make_runner(settings: RunnerSettings, input_bytes: int) -> tuple[PipelineRunner, PipelineOptions]:
     """Beam's runner and all its options.
 
@@ -290,7 +270,9 @@ def make_runner(settings: RunnerSettings, input_bytes: int) -> tuple[PipelineRun
         workers = settings.workers_for(input_bytes)
         # The running mode "in_memory" leaves the given environment as it is.
         options = PipelineOptions(list(settings.options), direct_running_mode="in_memory", direct_num_workers=workers)
-        return FnApiRunner(default_environment=_environment(settings, workers)), options
+        is_here = workers == 1 and not settings.keeps_processes
+        environment = EmbeddedPythonEnvironment.default() if is_here else local_workers.environment(settings.verbose)
+        return FnApiRunner(default_environment=environment), options
     if kind is Runner.DATAFLOW:
         # Imported late: it needs the packages of apache-beam[gcp].
         from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
@@ -307,8 +289,10 @@ def run_pipeline(
 ) -> PipelineResult:
     """Builds a pipeline with `wire` and runs it to its end; an interrupt cancels the job.
 
+    The steps write nothing twice, so a job whose local worker was killed is run again: it goes on with what is missing.
+
     Args:
-        wire: adds the transforms.
+        wire: adds the transforms; called for each run of the job.
         settings: how to run.
         input_bytes: bytes to be read, which decide the number of local processes.
         begun: called when the engine has accepted the job.
@@ -317,8 +301,35 @@ def run_pipeline(
         Beam's result of the finished job.
 
     Raises:
-        BylineError: a worker found a mistake in the input, or the cluster does not answer or failed.
+        BylineError: a worker found a mistake in the input or was lost, or the cluster does not answer or failed.
     """
+    if settings.kind is not Runner.LOCAL or settings.workers_for(input_bytes) == 1:
+        return _run_once(wire, settings, input_bytes, begun)
+    workers = settings.workers_for(input_bytes)
+    for left in reversed(range(_TRIES)):
+        current = replace(settings, workers=workers, keeps_processes=True)
+        try:
+            with local_workers.watching() as watch:
+                return _run_once(wire, current, input_bytes, begun)
+        except Exception as error:
+            if not watch.lost or isinstance(error, BylineError) or interrupts.is_stopped():
+                raise
+            lost = watch.lost[0]
+            fewer = max(workers // 2, 1) if lost.may_lack_memory else workers
+            if left == 0 or not lost.was_killed:
+                raise BylineError(lost.explain(workers, before=_TRIES - 1)) from None
+            workers = fewer
+            amount = "1 worker" if workers == 1 else f"{workers} workers"
+            print(f"note {lost}; what is written is kept, and the work goes on with {amount}", file=sys.stderr)
+    raise AssertionError("unreachable")
+
+
+def _run_once(
+    wire: Callable[[beam.Pipeline], object],
+    settings: RunnerSettings,
+    input_bytes: int,
+    begun: Callable[[PipelineResult, PipelineOptions], None] | None,
+) -> PipelineResult:
     logging.getLogger().setLevel(logging.INFO if settings.verbose else logging.CRITICAL)
     runner, options = make_runner(settings, input_bytes)
     if options.view_as(PortableOptions).environment_type == "LOOPBACK" and not settings.verbose:

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 RUNNERS = "apache_beam.runners"
+FN_RUNNER = f"{RUNNERS}.portability.fn_api_runner"
 # module, name, what its source or signature has to have, and what for
 PRIVATE = [
     # `print` is replaced in both: a traceback goes to the driver anyway (pipelines/runners/worker.py)
@@ -25,7 +26,22 @@ PRIVATE = [
     (f"{RUNNERS}.worker.sdk_worker", "SdkHarness", r"worker_id=.*data_buffer_time_limit_ms="),
     ("apache_beam.portability.api", "beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer", "StartWorker.*StopWorker"),
     # `subprocess` is replaced, to know the workers' processes (pipelines/runners/interrupts.py)
-    (f"{RUNNERS}.portability.local_job_service", "SubprocessSdkWorker", r"subprocess\.Popen\(.*, shell=True"),
+    (
+        f"{RUNNERS}.portability.local_job_service",
+        "SubprocessSdkWorker",
+        r"WORKER_ID.*subprocess\.Popen\(.*, shell=True, env=",
+    ),
+    # a handler that learns of a worker's end, and gives the missing answers (pipelines/runners/local_workers.py)
+    (f"{FN_RUNNER}.worker_handlers", "WorkerHandler.register_environment", r"_registered_environments\[urn\] ="),
+    (
+        f"{FN_RUNNER}.worker_handlers",
+        "SubprocessSdkWorkerHandler.start_worker",
+        "self.worker_thread = .*target=self.worker.run",
+    ),
+    (f"{FN_RUNNER}.worker_handlers", "GrpcWorkerHandler.close", "self.control_conn.close"),
+    (f"{FN_RUNNER}.worker_handlers", "ControlConnection.push", r"self\._futures_by_id\["),
+    (f"{FN_RUNNER}.worker_handlers", "ControlFuture.set", "notify_all"),
+    (f"{FN_RUNNER}.fn_runner", "BundleManager.process_bundle", r"result_future\.get\(\)\.error.*if result\.error:"),
     # the local runner, in this process or several (pipelines/runners/runner.py)
     (f"{RUNNERS}.portability.fn_api_runner", "FnApiRunner.__init__", "default_environment"),
     ("apache_beam.transforms.environments", "EmbeddedPythonEnvironment.default", "def default"),

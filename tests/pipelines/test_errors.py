@@ -116,7 +116,11 @@ def test_no_configuration(byline, tmp_path, command) -> None:
             "topic",
             r"phases\.conditioned\.select\.by: source 'mine' has no number 'topic' \(it has: quality, ",
         ),
-        ("sources.mine.keep", ["tokens"], r"sources\.mine: 'tokens' is the name of one of Byline's own columns"),
+        (
+            "sources.mine.keep",
+            ["tokens"],
+            r"sources\.mine\.keep: 'tokens' is the name of a column or template field of ",
+        ),
         ("sequence.length", 4, r"sequence\.length: input should be greater than or equal to 8; found 4"),
     ],
 )
@@ -314,7 +318,7 @@ def test_a_damaged_run_of_the_token_store(byline, values, tmp_path, start) -> No
     at = start if start < 0 else content.index(b"\xff\xff\xff\xff", start)
     content[at : at + 24] = bytes(24)
     run.write_bytes(content)
-    pattern = rf"{run}: cannot be read as a run .*; delete it or choose another `store`"
+    pattern = rf"{run}: cannot be read as a run .*; delete it and prepare again"
     mistake(byline("build", path, "--set", f"output={tmp_path / 'again'}"), pattern)
     status, out, _ = byline("verify", values["output"])
     assert (status, bool(re.search(pattern, out))) == (0 if start < 0 else 1, True), out

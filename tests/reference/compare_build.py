@@ -99,7 +99,7 @@ def is_refused(raw: documents.RawDocument, config: Config, stored: Mapping[str, 
     """
     source = config.sources[raw.source]
     entries = [*([] if source.is_made else config.filter), *source.filter]
-    fields = {**source.score, **{name: name for name in source.keep}}
+    fields = {**source.score, **source.kept_paths}
     own = {name: documents.value_at(raw.record, field) for name, field in fields.items()}
     values = {"url": raw.url, **dict(zip(("host", "registered_domain"), parse_url(raw.url), strict=False))}
     document = filters.Filtered(raw.text or "", {**own, **stored}, {**own, **stored, **values})
@@ -134,7 +134,7 @@ def _document(
             "url": raw.url,
             **dict(zip(("host", "registered_domain", "path"), parse_url(raw.url), strict=True)),
             **{name: None if value is None else str(value) for name, value in {**texts, **sizes}.items()},
-            **{name: raw.record.get(name) for name, kind in source.keep.items() if kind == "string"},
+            **{name: raw.record.get(name) for name, kept in source.keep.items() if kept.type == "string"},
         },
         numbers={**{name: value for name, value in stored.items() if not isinstance(value, str)}, **sizes},
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
-from byline.schemas.corpora import Malformed
+from byline.schemas.corpora import Kept, Malformed
 from byline.schemas.mixtures.reading import read_mixture
 from byline.schemas.recipe import Shortage
 
@@ -166,13 +166,29 @@ def test_names_stand_for_folders_and_columns_once() -> None:
     assert "two columns are called 'topic_score'" in mistake(classifiers=topic)
 
 
-@pytest.mark.parametrize("name", ["tokens", "shuffle_key", "url", "host_hash", "epoch", "row"])
+@pytest.mark.parametrize(
+    "name",
+    ["tokens", "shuffle_key", "url", "host_hash", "epoch", "row", "file", "masked", "messages", "num_bytes", "source"],
+)
 def test_names_of_own_columns(name: str) -> None:
     source = MINIMAL["sources"]["mine"]
-    message = f"sources.mine: {name!r} is the name of one of Byline's own columns; choose another"
+    message = f"{name!r} is the name of a column or template field of Byline's own; "
     assert message in mistake(sources={"mine": {**source, "keep": [name]}})
     assert message in mistake(sources={"mine": {**source, "score": {name: "x"}}})
     assert message in mistake(classifiers={name: {"model": "q.bin", "label": "l"}})
+
+
+def test_another_name_is_offered_for_that_of_an_own_column() -> None:
+    source = MINIMAL["sources"]["mine"]
+    keep = mistake(sources={"mine": {**source, "keep": {"file": "int"}}})
+    assert "sources.mine.keep: 'file' is the name of a column" in keep
+    assert keep.endswith("keep it under another name: keep: {my_file: {path: file, type: int}}")
+    score = mistake(sources={"mine": {**source, "score": {"row": "r"}}})
+    assert "sources.mine.score.row: 'row' is the name" in score
+    assert score.endswith("give it another name: score: {my_row: r}")
+    assert "classifiers.host: 'host' is the name" in mistake(classifiers={"host": {"model": "q.bin", "label": "l"}})
+    kept = {"my_file": {"path": "file", "type": "int"}}
+    assert config(sources={"mine": {**source, "keep": kept}}).sources["mine"].kept_paths == {"my_file": "file"}
 
 
 # -------------------------------------------------------------------------------------------------------- columns
@@ -215,8 +231,33 @@ def test_columns_of_a_source() -> None:
 
 def test_a_list_of_kept_fields_is_kept_as_text() -> None:
     source = {**SOURCES["bare"], "keep": ["license", "lang"]}
-    assert config(sources={"a": source}).sources["a"].keep == {"license": "string", "lang": "string"}
+    assert config(sources={"a": source}).sources["a"].keep == {"license": Kept(), "lang": Kept()}
     assert "sources.a.keep.n: " in mistake(sources={"a": {**source, "keep": {"n": "date"}}})
+
+
+def test_a_field_is_kept_under_another_name() -> None:
+    keep = {"size": {"path": "meta.file", "type": "int"}, "lang": {"path": "language"}, "n": {"type": "float"}}
+    source = config(sources={"a": {**SOURCES["bare"], "keep": keep}}).sources["a"]
+    assert source.kept_paths == {"size": "meta.file", "lang": "language", "n": "n"}
+    assert [kept.type for kept in source.keep.values()] == ["int", "string", "float"]
+    written = {**keep, "lang": {"path": "language", "type": "string"}, "n": "float"}
+    assert source.model_dump(mode="json")["keep"] == written
+
+
+@pytest.mark.parametrize(
+    ("keep", "told"),
+    [
+        (
+            {"n": {"path": "a", "kind": "int"}},
+            "n.kind: unknown key 'kind'; the keys here are path, type",
+        ),
+        ({"n": 3}, "sources.a.keep.n: expected string, int, float, bool or {path: ..., type: ...}; found 3"),
+        ({"n": {"path": '"a'}}, "sources.a.keep.n.path: the quote at character 0 of the path '\"a' has no end"),
+        ([["n"]], "sources.a.keep: expected names, as in [license, date]; found ['n']"),
+    ],
+)
+def test_kept_fields_that_are_none(keep: Any, told: str) -> None:
+    assert told in mistake(sources={"a": {**SOURCES["bare"], "keep": keep}})
 
 
 def phase(**settings: Any) -> list[dict[str, Any]]:

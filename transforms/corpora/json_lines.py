@@ -41,11 +41,10 @@ import pyarrow.json
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Malformed, Source
-from byline.schemas.documents import InputFile
+from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.layouts import Layout, Records
 from byline.transforms.corpora.decompressing import line_bounds, read_blocks
 from byline.transforms.documents.values import (
-    CONTENTS,
     MESSAGE_KEYS,
     RAW_MESSAGES,
     as_messages,

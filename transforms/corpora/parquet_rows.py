@@ -29,11 +29,10 @@ import pyarrow.parquet as pq
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Malformed, Source
-from byline.schemas.documents import InputFile
+from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.layouts import Layout, Records
 from byline.transforms.documents.values import (
     CONTENT_KEYS,
-    CONTENTS,
     MESSAGE_KEYS,
     ROLE_KEYS,
     as_messages,

@@ -32,10 +32,10 @@ import byline.transforms.documents.coder  # noqa: F401  (registers the coders of
 from byline.errors import BylineError
 from byline.schemas.corpora import KeptType, Source
 from byline.schemas.documents import (
-    ANSWER,
+    CONTENTS,
+    FORMATTED,
     LOSS_SPANS,
-    MESSAGES,
-    QUESTION,
+    RECORD_FIELDS,
     ROW,
     SCORE_TYPE,
     SPECIAL_SPANS,
@@ -47,7 +47,6 @@ from byline.schemas.documents import (
 )
 from byline.schemas.layouts import Records
 from byline.schemas.reasons import DropReason
-from byline.transforms.documents.values import CONTENTS
 
 # One chunk makes one run of the token store: few runs for a corpus, and a worker's memory holds a chunk several times.
 TARGET_BYTES = 64 << 20
@@ -83,15 +82,12 @@ def wanted_columns(source: Source) -> tuple[pa.Schema, dict[str, str]]:
     """The columns to read from a source's files (all but `row`), and where each stands in a record."""
     if source.is_made:
         return pa.schema([TEXT, URL, LOSS_SPANS, SPECIAL_SPANS]), {}
-    others = [field for field in (MESSAGES, QUESTION, ANSWER) if field.name in source.fields]
-    fields = [URL] if others and "text" not in source.fields else [TEXT, URL]
+    formatted = [RECORD_FIELDS[name].column for name in FORMATTED if name in source.fields]
+    fields = [URL] if formatted and "text" not in source.fields else [TEXT, URL]
     fields += [pa.field(name, SCORE_TYPE) for name in source.score]
-    fields += [pa.field(name, _KEPT[kind]) for name, kind in source.keep.items()]
-    fields += others
-    paths: dict[str, str] = {"text": "text", "url": "url", **source.layout.fields}
-    paths.update(source.fields.items())
-    paths.update(source.score)
-    paths.update({name: name for name in source.keep})
+    fields += [pa.field(name, _KEPT[kept.type]) for name, kept in source.keep.items()]
+    fields += formatted
+    paths = {"text": "text", "url": "url", **source.layout.fields, **source.fields, **source.score, **source.kept_paths}
     return pa.schema(fields), {field.name: paths[field.name] for field in fields}
 
 

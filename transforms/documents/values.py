@@ -41,8 +41,6 @@ import pyarrow.compute as pc
 from byline.errors import BylineError
 from byline.schemas.documents import MESSAGES
 
-# The columns that hold a document's text.
-CONTENTS = ("text", "messages", "question", "answer")
 # The keys that are read of a message, in order of precedence.
 ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value")
 MESSAGE_KEYS = (*ROLE_KEYS, *CONTENT_KEYS)

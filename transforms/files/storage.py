@@ -135,6 +135,15 @@ def open_random(uri: str) -> pa.NativeFile:
         raise BylineError(f"{uri}: cannot be opened ({reason(error)})") from None
 
 
+def open_unmapped(uri: str) -> pa.NativeFile:
+    """As `open_random`, never mapped: when a file is cut while it is read, a map of it ends the process."""
+    filesystem, path = resolve(uri)
+    try:
+        return filesystem.open_input_file(path)
+    except OSError as error:
+        raise BylineError(f"{uri}: cannot be opened ({reason(error)})") from None
+
+
 def open_ranges(uri: str) -> object_store.ObjectFile:
     """Opens a file in an object store for small reads, each one request; errors as `open_random`."""
     try:

@@ -37,10 +37,9 @@ import byline.transforms.documents.coder  # noqa: F401  (registers the coder of 
 from byline.errors import BylineError
 from byline.schemas.corpora import FormatterSettings, Malformed
 from byline.schemas.documents import (
-    ANSWER,
+    CONTENTS,
     LOSS_SPANS,
-    MESSAGES,
-    QUESTION,
+    RECORD_FIELDS,
     ROW,
     SPANS_TYPE,
     SPECIAL_SPANS,
@@ -59,7 +58,6 @@ from byline.transforms.formatters.opening import OpenFormatter, open_formatter
 _STEP = "FormatDocuments"
 # What a formatter gives; in a batch that it gives back, other columns are those it was given.
 _TYPES = {"text": TEXT.type, "loss_spans": SPANS_TYPE, "special_spans": SPANS_TYPE, "malformed": pa.string()}
-_READ = {field.name: field for field in (TEXT, MESSAGES, QUESTION, ANSWER)}
 
 
 def format_batch(batch: pa.RecordBatch, opened: OpenFormatter) -> pa.RecordBatch:
@@ -70,19 +68,19 @@ def format_batch(batch: pa.RecordBatch, opened: OpenFormatter) -> pa.RecordBatch
         opened: of the batch's source.
 
     Returns:
-        The columns that were there but `messages`, `question` and `answer`, `text` behind `row`, and behind the others
+        The columns that were there but those of `CONTENTS`, the new `text` behind `row`, and behind the others
         `loss_spans` and `special_spans`.
 
     Raises:
         BylineError: a column is missing, a record is malformed, or what the function gives is not what it should be.
     """
-    batch = with_columns(batch, _STEP, ROW, *(_READ[name] for name in opened.formatter.reads))
+    batch = with_columns(batch, _STEP, ROW, *(RECORD_FIELDS[name].column for name in opened.formatter.reads))
     try:
         given = opened.formatter.function(batch, **opened.options)
     except BylineError as error:
         raise BylineError(f"sources.{opened.source}.formatter: {error}") from None
     columns = _columns(batch, opened, given)
-    kept = [field for field in batch.schema if field.name != "row" and field.name not in _READ]
+    kept = [field for field in batch.schema if field.name != "row" and field.name not in CONTENTS]
     fields = [batch.schema.field("row"), TEXT, *kept, LOSS_SPANS, SPECIAL_SPANS]
     arrays = [columns[field.name] if field.name in columns else batch[field.name] for field in fields]
     formatted = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields, batch.schema.metadata))

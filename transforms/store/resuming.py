@@ -18,7 +18,7 @@ import apache_beam as beam
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the elements)
 from byline.schemas.documents import InputFile
 from byline.transforms.files.storage import exists, join
-from byline.transforms.store.runs import run_name
+from byline.transforms.store.run_names import run_name
 from byline.transforms.store.store_index import read_run_info
 
 

@@ -34,9 +34,9 @@ def reading_run(uri: str) -> Iterator[None]:
     except BylineError:
         # If the object store cannot be reached, nothing is known about the file.
         raise
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())
-        raise BylineError(f"{uri}: cannot be read as a run ({reason}); delete it or choose another `store`") from None
+        raise BylineError(f"{uri}: cannot be read as a run ({reason}); delete it and prepare again") from None
 
 
 class TokenLists(Protocol):

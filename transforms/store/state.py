@@ -18,6 +18,7 @@ from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.files import storage
 from byline.transforms.store import store_index
 from byline.transforms.store.fingerprint import fingerprint, source_settings
+from byline.transforms.store.run_names import check_fingerprints
 
 # Measuring progress reads at most this many new files, so that it takes seconds; the next measurement continues there.
 _MOST_NEW = 1000
@@ -90,6 +91,7 @@ def read_state(config: Config, *, reads_input: bool = True) -> StoreState:
         state.fingerprints[name] = fingerprint(source_settings(config, name))
         state.folders[name] = store_index.source_folder(config.store, name, state.fingerprints[name])
         files = store_index.read_files(state.folders[name])
+        check_fingerprints(files, state.fingerprints[name])
         try:
             inputs = list_inputs(name, config.sources[name])
         except BylineError as error:

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import pyarrow as pa
-
 from byline.schemas.documents import InputFile
 from byline.schemas.store import RunFile, RunInfo
 from byline.transforms.files import storage
+from byline.transforms.files.sealed_files import open_sealed
 from byline.transforms.store.fingerprint import changed_keys
+from byline.transforms.store.run_names import check_name
 from byline.transforms.store.run_pieces import reading_run
 
 SOURCE_FILE = "source.json"
@@ -57,9 +57,15 @@ def read_new_files(folder: str, known: dict[str, RunFile], most: int | None = No
 
 
 def read_run_file(uri: str, size: int) -> RunFile:
-    """Describes one file, from its footer; `size` is its size in bytes, which the listing already told."""
+    """Describes one file, from its footer; `size` is its size in bytes, which the listing already told.
+
+    Raises:
+        BylineError: its footer is damaged, or it is another run than its name says.
+    """
     with storage.open_random(uri) as source, reading_run(uri):
-        return RunFile.from_schema(pa.ipc.open_file(source).schema, uri, size)
+        file = RunFile.from_schema(open_sealed(source).schema, uri, size)
+    check_name(file, uri)
+    return file
 
 
 def read_runs(folder: str) -> list[RunInfo]:
@@ -70,7 +76,7 @@ def read_runs(folder: str) -> list[RunInfo]:
 def read_run_info(uri: str) -> RunInfo:
     """The description of one run that is not merged, from its footer."""
     with storage.open_random(uri) as source, reading_run(uri):
-        return RunInfo.from_schema(pa.ipc.open_file(source).schema, uri)
+        return RunInfo.from_schema(open_sealed(source).schema, uri)
 
 
 def choose_files(files: Iterable[RunFile], sizes: Mapping[tuple[str, str], int] | None) -> list[RunFile]:

@@ -1,0 +1,198 @@
+"""Worker processes of the local runner: how they start, and what becomes of a job when one dies.
+
+```
+worker 2 of 4    killed (SIGKILL)  ->  every call that Beam waits for fails; the other workers are killed
+the job          ends with an error; `run_pipeline` does its work again with fewer workers, or ends with one line
+```
+
+Beam starts a process for each worker and hears from it only through a stream of answers. If the process is gone, the
+answers that are still expected never come; here they are given, as failures, which is how Beam learns of any failure.
+"""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import grpc
+from apache_beam.portability import python_urns
+from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.runners.portability import local_job_service
+from apache_beam.runners.portability.fn_api_runner.worker_handlers import SubprocessSdkWorkerHandler, WorkerHandler
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+from byline.pipelines.runners import interrupts
+
+# What Beam takes for a worker's answer.
+_MESSAGE = "a worker process ended in the middle of its work"
+_AGAIN_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class LostWorker:
+    """A worker process that ended before its work did.
+
+    Attributes:
+        process: its process id.
+        status: as `Popen.returncode`: -9 if it was killed by signal 9, else its exit status.
+    """
+
+    process: int
+    status: int
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended it, so that the work may succeed when it is done again."""
+        return self.status < 0
+
+    @property
+    def may_lack_memory(self) -> bool:
+        """Whether it ended as processes do that the system ends because memory runs out."""
+        return self.status == -signal.SIGKILL
+
+    def explain(self, workers: int, before: int) -> str:
+        """The line for a job that is given up.
+
+        Args:
+            workers: how many there were.
+            before: how often the job was run before, and a worker was lost.
+        """
+        if not self.was_killed:
+            advice = "--verbose shows its log"
+        elif self.may_lack_memory:
+            fewer = f"use fewer workers (--workers {workers // 2}), or " if workers > 1 else ""
+            advice = f"{fewer}make memory free"
+        else:
+            advice = "--workers 1 --verbose shows where"
+        times = f", as {before} before it" if self.was_killed and before else ""
+        return f"{self}{times}; {advice}; what is written is kept, and the same command goes on from there"
+
+    def __str__(self) -> str:
+        if not self.was_killed:
+            return f"worker process {self.process} ended with exit status {self.status}"
+        try:
+            name = signal.Signals(-self.status).name
+        except ValueError:
+            name = "a signal of this system"
+        hint = ", which is what a system does when memory runs out" if self.may_lack_memory else ""
+        return f"worker process {self.process} was killed by signal {-self.status} ({name}){hint}"
+
+
+def environment(verbose: bool) -> SubprocessSDKEnvironment:
+    """Beam's description of worker processes on this machine; `verbose` ones print their log."""
+    words = [*_module_command("byline.pipelines.runners.worker"), str(os.getpid()), *["--verbose"] * verbose]
+    # Beam runs it in a shell. Ctrl-C in a terminal reaches workers, too; from the start they leave it to the driver.
+    return SubprocessSDKEnvironment.from_command_string(command_string=f"trap '' INT; exec {shlex.join(words)}")
+
+
+def _module_command(module: str) -> list[str]:
+    """The command that runs a module as a program, without the current folder on its import path.
+
+    A worker starts in the user's folder, which may contain the user's own `tokenizers.py` or `utils/`. That folder is
+    searched last, for functions that a configuration names as `package.module:function`.
+    """
+    if sys.version_info >= (3, 11):
+        return [sys.executable, "-P", "-m", module]
+    program = f"import runpy, sys; del sys.path[0]; runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    return [sys.executable, "-c", program]
+
+
+class Watch:
+    """The workers of one run of a job.
+
+    Attributes:
+        lost: those that ended before their work did, the first one first.
+    """
+
+    def __init__(self) -> None:
+        self.lost: list[LostWorker] = []
+        self._handlers: set[WatchedWorkerHandler] = set()
+
+    def add(self, handler: "WatchedWorkerHandler") -> None:
+        """Begins to watch a worker."""
+        self._handlers.add(handler)
+
+    def remove(self, handler: "WatchedWorkerHandler") -> None:
+        """Ends it."""
+        self._handlers.discard(handler)
+
+    def lose(self, process: "subprocess.Popen[bytes]") -> None:
+        """Ends the job, whose worker has ended."""
+        self.lost.append(LostWorker(process.pid, process.returncode))
+        # Another thread: Beam waits for this one, which waited for the process, before it closes the handler.
+        threading.Thread(target=self._fail_all, daemon=True).start()
+
+    def _fail_all(self) -> None:
+        # Repeatedly: Beam may be about to start another worker, or to call one.
+        while self._handlers:
+            for handler in list(self._handlers):
+                handler.fail()
+            time.sleep(_AGAIN_SECONDS)
+
+
+# Of the job that runs now.
+_watch = Watch()
+
+
+class WatchedWorkerHandler(SubprocessSdkWorkerHandler):
+    """Beam's handler of a worker process, with an eye on the process."""
+
+    def start_worker(self) -> None:
+        self._watch = _watch
+        self._is_closing = False
+        self.worker = local_job_service.SubprocessSdkWorker(
+            self._worker_command_line, self.control_address, self.provision_info, self.worker_id
+        )
+        self.worker_thread = threading.Thread(name="run_worker", target=self._run, daemon=True)
+        self._watch.add(self)
+        self.worker_thread.start()
+
+    def _run(self) -> None:
+        # The error has the process's exit status as text; the process has it as a number.
+        with suppress(RuntimeError):
+            self.worker.run()
+        process = interrupts.worker_process(self.worker_id)
+        if process is not None and not (self._is_closing or interrupts.is_stopped()):
+            self._watch.lose(process)
+
+    def fail(self) -> None:
+        """Kills the process, and fails every call that Beam waits for."""
+        process = interrupts.worker_process(self.worker_id)
+        if process is not None:
+            process.kill()
+        for future in list(self.control_conn._futures_by_id.values()):
+            future.set(beam_fn_api_pb2.InstructionResponse(instruction_id=future.instruction_id, error=_MESSAGE))
+
+    def close(self) -> None:
+        self._is_closing = True
+        if self._watch.lost:
+            self.fail()
+        super().close()
+        self._watch.remove(self)
+
+
+@contextmanager
+def watching() -> Iterator[Watch]:
+    """Has Beam use `WatchedWorkerHandler` for a job that runs in the block."""
+    global _watch
+    _watch = Watch()
+    interrupts.note_workers()
+    WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)(WatchedWorkerHandler)
+    before = threading.excepthook
+    threading.excepthook = _on_thread_error
+    try:
+        yield _watch
+    finally:
+        threading.excepthook = before
+
+
+def _on_thread_error(error: threading.ExceptHookArgs) -> None:
+    # A thread of Beam's that reads a worker's answers; that the stream broke is told by the process's end.
+    if not isinstance(error.exc_value, grpc.RpcError):
+        threading.__excepthook__(error)
