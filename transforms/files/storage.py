@@ -41,6 +41,7 @@ from pyarrow import fs
 from byline import locations
 from byline.errors import BylineError
 from byline.object_stores import address, is_object_address
+from byline.regular_files import check_regular
 from byline.transforms.files import object_store
 from byline.transforms.files.refusals import Sink, no_scratch, reason, refusal, refusing
 
@@ -133,6 +134,7 @@ def open_random(uri: str) -> pa.NativeFile:
     filesystem, path = resolve(uri)
     try:
         if isinstance(filesystem, fs.LocalFileSystem):
+            check_regular(path)
             return pa.memory_map(path)
         return filesystem.open_input_file(path)
     except OSError as error:
@@ -188,6 +190,8 @@ def read_bytes(uri: str) -> bytes:
     """The whole content of a (small) file; errors as `open_random`."""
     filesystem, path = resolve(uri)
     try:
+        if isinstance(filesystem, fs.LocalFileSystem):
+            check_regular(path)
         with filesystem.open_input_file(path) as file:
             # Given no size, Arrow reads 256 kB at a time, each a request to an object store.
             return file.read(file.size())
