@@ -26,21 +26,22 @@ What a file's bytes and lines are, `byline.transforms.corpora.decompressing` say
 `byline.transforms.corpora.record_values`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
-from byline.errors import BylineError
 from byline.schemas.corpora import Malformed, Source
 from byline.schemas.documents import CONTENTS, InputFile
+from byline.schemas.faults import FaultyFileError
 from byline.schemas.layouts import Layout, Records
 from byline.transforms.corpora.decompressing import line_bounds, read_blocks
 from byline.transforms.corpora.json_objects import BLOCK_BYTES, JsonColumns, has_path, load, parse_lines
 from byline.transforms.corpora.record_names import NAMED_RECORDS, add_names
 from byline.transforms.corpora.record_values import leads_of, wants_of
+from byline.transforms.corpora.returning import Returning
 from byline.transforms.documents.values import malformed_error, malformed_mask, missing_advice
 
 # Of a file, what its fields are told from; records of one file have much the same.
@@ -49,11 +50,11 @@ _NAMED_BYTES = 1 << 20
 
 def read_json_lines(
     file: InputFile, schema: pa.Schema, paths: Mapping[str, str], malformed: Malformed, block_bytes: int = BLOCK_BYTES
-) -> Iterator[Records]:
+) -> Generator[Records, None, str | None]:
     """Reads a file of JSON lines.
 
     Args:
-        file: the file; gzip, zstd, bz2 and lz4 are told by its first bytes.
+        file: the file; gzip, zstd, bz2, xz and lz4 are told by its first bytes.
         schema: the columns to give: those of `schemas/documents.py` as there, others string, int64, float64, float32 or
             bool.
         paths: column -> path (`byline.schemas.field_paths`) of its values.
@@ -63,13 +64,17 @@ def read_json_lines(
     Yields:
         For each block with a record in it, a batch of `schema` and a mask, bool[rows], of its malformed records.
 
+    Returns:
+        The checksum of the file (`RawStream.checksum`).
+
     Raises:
-        BylineError: a malformed record, a file that cannot be read or decompressed, or no record of the first block has
-            the text field, or another that a document is made of.
+        FaultyFileError: a malformed record, a file that cannot be read or decompressed, or no record of the first block
+            has the text field, or another that a document is made of.
     """
     columns = JsonColumns(leads_of(wants_of(schema, paths)))
     row = 0
-    for offset, block in read_blocks(file.uri, block_bytes):
+    blocks: Returning[tuple[int, bytes], str] = Returning(read_blocks(file.uri, block_bytes))
+    for offset, block in blocks:
         lines = line_bounds(block)
         if not len(lines):
             continue
@@ -85,6 +90,7 @@ def read_json_lines(
             raise malformed_error(file.uri, file.source, where, reasons[first])
         yield batch, mask
         row += len(lines)
+    return blocks.value
 
 
 # --- errors
@@ -101,7 +107,7 @@ def _check_field(file: InputFile, block: bytes, lines: np.ndarray, name: str, pa
         if has_path(record, path):
             return
         names = list(record) if names is None and isinstance(record, dict) else names
-    raise BylineError(
+    raise FaultyFileError(
         f"{file.uri}: no record has the {name} field {path!r}; the first has {', '.join(names or ()) or 'no key'}; "
         f"{missing_advice(file.source, name)}"
     )

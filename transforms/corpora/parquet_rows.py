@@ -17,9 +17,12 @@ null              null          null                                         nul
 | a field or score of another type than configured | as `transforms/documents/values.py` makes it, so as in JSON lines |
 
 A path goes into structs, maps, lists, and strings that hold JSON (`byline.transforms.corpora.record_values`).
+
+Batches are cut by what texts are decoded, not by what the file holds of them: a column may name one text of 33 kB in
+each of 66,000 rows and take 2.7 kB. No file is mapped, so one that is cut while it is read is an error.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,10 +31,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from byline.errors import BylineError
+from byline.object_stores import is_object_address
 from byline.schemas.corpora import Malformed, Source
 from byline.schemas.documents import CONTENTS, InputFile
+from byline.schemas.faults import FaultyFileError
 from byline.schemas.layouts import Layout, Records
+from byline.transforms.corpora.decoding import checksum_of
 from byline.transforms.corpora.json_objects import parse_texts
 from byline.transforms.corpora.record_names import NAMED_RECORDS, add_column_names
 from byline.transforms.corpora.record_values import (
@@ -64,11 +69,15 @@ from byline.transforms.files import storage
 BATCH_BYTES = 16 << 20
 # Where texts are tiny, so that the other columns stay small as well.
 _MOST_ROWS = 1 << 16
+# What a batch may decode to if each of its rows has the longest value of its dictionaries.
+_MOST_BYTES = 256 << 20
+# One read of a file on a disk; an object store is asked for the whole columns of a row group.
+_READ_BYTES = 1 << 20
 
 
 def read_parquet(
     file: InputFile, schema: pa.Schema, paths: Mapping[str, str], malformed: Malformed, batch_bytes: int = BATCH_BYTES
-) -> Iterator[Records]:
+) -> Generator[Records, None, str]:
     """Reads a Parquet file.
 
     Args:
@@ -82,27 +91,29 @@ def read_parquet(
     Yields:
         For each batch of rows, a batch of `schema` and a mask, bool[rows], of its malformed records.
 
+    Returns:
+        The checksum of the file (`RawStream.checksum`), which is read once more for it.
+
     Raises:
-        BylineError: a malformed record, no column for the text or another that a document is made of, or a file that is
-            damaged or no Parquet.
+        FaultyFileError: a malformed record, no column for the text or another that a document is made of, or a file
+            that is damaged or no Parquet.
     """
     row = 0
-    with storage.open_random(file.uri) as handle:
+    with storage.open_unmapped(file.uri) as handle:
         with _reading(file, row):
-            parquet = pq.ParquetFile(handle, page_checksum_verification=True)
+            parquet = _open(file, handle)
         wants = wants_of(schema, paths)
         record, leads = pa.struct(list(parquet.schema_arrow)), leads_of(wants)
         for want in wants:
             if want.field.name in CONTENTS:
                 _check_content(file, record, want)
         selected = sorted({column for lead in leads for column in columns_of(record, lead)})
-        contents = [name for lead in leads if lead.want.field.name in CONTENTS for name in columns_of(record, lead)]
-        batches = _batches(parquet, selected, contents, batch_bytes)
+        batches = _batches(parquet, selected, _Dictionaries(file, handle, parquet, selected), batch_bytes)
         while True:
             with _reading(file, row):
                 rows = next(batches, None)
             if rows is None:
-                return
+                break
             batch, reasons = _convert(rows, schema, leads)
             mask = malformed_mask(reasons, len(rows))
             if reasons and malformed is Malformed.ERROR:
@@ -110,6 +121,18 @@ def read_parquet(
                 raise malformed_error(file.uri, file.source, f"row {row + first}", reasons[first])
             yield batch, mask
             row += len(rows)
+    return checksum_of(file.uri)
+
+
+def _open(file: InputFile, handle: pa.NativeFile, **settings: Any) -> pq.ParquetFile:
+    is_remote = is_object_address(file.uri)
+    return pq.ParquetFile(
+        handle,
+        pre_buffer=is_remote,
+        buffer_size=0 if is_remote else _READ_BYTES,
+        page_checksum_verification=True,
+        **settings,
+    )
 
 
 @contextmanager
@@ -118,9 +141,11 @@ def _reading(file: InputFile, row: int) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
-        raise BylineError(
+        raise FaultyFileError(
             f"{file.uri}: cannot be read as Parquet from row {row} on ({reason}); "
-            "if it is Parquet, fetch the file again and compare its checksum"
+            "if it is Parquet, fetch the file again and compare its checksum",
+            f"row {row}",
+            is_damage=True,
         ) from None
 
 
@@ -139,31 +164,75 @@ def _check_content(file: InputFile, record: pa.StructType, want: Want) -> None:
     kinds = [kind for lead in leads_of([want]) for kind in leads_to(record, lead)]
     if not kinds:
         columns = ", ".join(field.name for field in record) or "none"
-        raise BylineError(f"{file.uri}: no {name} column {want.path!r}; the columns are {columns}; {advice}")
+        raise FaultyFileError(f"{file.uri}: no {name} column {want.path!r}; the columns are {columns}; {advice}")
     is_right, expected = is_text, "string"
     if name == "messages":
         is_right, expected = _is_messages, "list<struct<role: string, content: string>>"
     for kind in kinds:
         if not is_right(kind) and not pa.types.is_null(kind):
-            raise BylineError(
+            raise FaultyFileError(
                 f"{file.uri}: the {name} column {want.path!r} is of type {kind}, expected {expected}; {advice}"
             )
 
 
 def _batches(
-    parquet: pq.ParquetFile, paths: list[str], contents: list[str], batch_bytes: int
+    parquet: pq.ParquetFile, paths: list[str], dictionaries: "_Dictionaries", batch_bytes: int
 ) -> Iterator[pa.RecordBatch]:
-    """Decodes one row group after another, so that memory holds one, in batches of about `batch_bytes` of text."""
-    leaves = [
-        index
-        for index in range(len(parquet.schema))
-        if any(f"{parquet.schema.column(index).path}.".startswith(f"{path}.") for path in contents)
-    ]
+    """Decodes one row group after another, in batches of about `batch_bytes` of text."""
+    leaves = _leaves(parquet, paths)
     for index in range(parquet.num_row_groups):
         group = parquet.metadata.row_group(index)
-        size = sum(group.column(leaf).total_uncompressed_size for leaf in leaves)
-        rows = max(1, min(_MOST_ROWS, batch_bytes * group.num_rows // max(1, size)))
-        yield from parquet.iter_batches(rows, row_groups=[index], columns=paths, use_threads=False)
+        size = max(1, sum(group.column(leaf).total_uncompressed_size for leaf in leaves))
+        mean, longest = dictionaries.row_bytes(index)
+        rows = min(_MOST_ROWS, batch_bytes * group.num_rows // size, batch_bytes // mean, _MOST_BYTES // longest)
+        yield from parquet.iter_batches(max(1, rows), row_groups=[index], columns=paths, use_threads=False)
+
+
+def _leaves(parquet: pq.ParquetFile, paths: list[str]) -> list[int]:
+    """Numbers of the columns of values below these paths."""
+    names = [f"{parquet.schema.column(index).path}." for index in range(len(parquet.schema))]
+    return [index for index, name in enumerate(names) if any(name.startswith(f"{path}.") for path in paths)]
+
+
+class _Dictionaries:
+    """What the values of a row group's dictionaries take where they are written out, row for row.
+
+    A second reader decodes the first row of each row group with its dictionaries as such.
+    """
+
+    def __init__(self, file: InputFile, handle: pa.NativeFile, parquet: pq.ParquetFile, paths: list[str]) -> None:
+        self._metadata, self._paths = parquet.metadata, paths
+        self._leaves = [
+            leaf for leaf in _leaves(parquet, paths) if parquet.schema.column(leaf).physical_type == "BYTE_ARRAY"
+        ]
+        names = [parquet.schema.column(leaf).path for leaf in self._leaves]
+        self._parquet = _open(file, handle, metadata=parquet.metadata, read_dictionary=names)
+
+    def row_bytes(self, index: int) -> tuple[int, int]:
+        """Bytes of a row whose values are as long as the dictionaries' mean, and as their longest; at least 1."""
+        group = self._metadata.row_group(index)
+        columns = [group.column(leaf) for leaf in self._leaves]
+        if group.num_rows == 0 or not any(column.has_dictionary_page for column in columns):
+            return 1, 1
+        first = next(self._parquet.iter_batches(1, row_groups=[index], columns=self._paths, use_threads=False))
+        # A list has several values a row.
+        values = max(1, *(column.num_values // group.num_rows for column in columns))
+        sizes = [pc.binary_length(dictionary) for column in first.columns for dictionary in _dictionaries_of(column)]
+        sizes = [lengths for lengths in sizes if len(lengths)]
+        mean = sum(pc.mean(lengths).as_py() for lengths in sizes)
+        longest = sum(pc.max(lengths).as_py() for lengths in sizes)
+        return max(1, round(mean * values)), max(1, longest * values)
+
+
+def _dictionaries_of(values: pa.Array) -> Iterator[pa.Array]:
+    """Every dictionary in a column."""
+    if pa.types.is_dictionary(values.type):
+        yield values.dictionary
+    elif pa.types.is_struct(values.type):
+        for index in range(values.type.num_fields):
+            yield from _dictionaries_of(values.field(index))
+    elif pa.types.is_nested(values.type) and hasattr(values, "values"):
+        yield from _dictionaries_of(values.values)
 
 
 def _convert(rows: pa.RecordBatch, schema: pa.Schema, leads: tuple[Lead, ...]) -> tuple[pa.RecordBatch, dict[int, str]]:
@@ -286,8 +355,8 @@ def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str
 def read_names(file: InputFile) -> dict[str, Any]:
     """The paths of a file's columns and of all that is in its first records, with a value where there is one."""
     values: dict[str, Any] = {}
-    with storage.open_random(file.uri) as handle, _reading(file, 0):
-        parquet = pq.ParquetFile(handle)
+    with storage.open_unmapped(file.uri) as handle, _reading(file, 0):
+        parquet = _open(file, handle)
         rows = next(parquet.iter_batches(NAMED_RECORDS, use_threads=False), None)
         rows = pa.RecordBatch.from_pylist([], schema=parquet.schema_arrow) if rows is None else rows
         add_column_names(parquet.schema_arrow, rows, values)

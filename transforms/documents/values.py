@@ -38,8 +38,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from byline.errors import BylineError
 from byline.schemas.documents import MESSAGES
+from byline.schemas.faults import FaultyFileError
 
 # The keys that are read of a message, in order of precedence.
 ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value")
@@ -142,11 +142,12 @@ def malformed_mask(reasons: Mapping[int, str], rows: int) -> np.ndarray:
     return mask
 
 
-def malformed_error(file: str, source: str, where: str, reason: str) -> BylineError:
+def malformed_error(file: str, source: str, where: str, reason: str) -> FaultyFileError:
     """The error for a malformed record."""
-    return BylineError(
+    return FaultyFileError(
         f"{file}: {where}: {reason}; fix the file, or set `malformed: drop` for source {source!r} "
-        "to drop such records and count them"
+        "to drop such records and count them",
+        where,
     )
 
 
