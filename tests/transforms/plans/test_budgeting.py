@@ -296,8 +296,8 @@ def test_a_selection_of_nothing() -> None:
         "phases.only: it selects no document of source 'b'; change its `select`, check what sources.b.path matches, or "
         "leave the source out of the mixture"
     )
+    branches = [{"name": "cool", "at": 1, "mixture": {"b": 1}}]
     with pytest.raises(BylineError) as error:
-        branches = [{"name": "cool", "at": 1, "mixture": {"b": 1}}]
         budget_of(config_of(tokens=100, branches=branches, allow_empty=["b"]), a=8000, b=0)
     assert str(error.value).startswith("branches.cool: it selects no document of source 'b'; ")
     with pytest.raises(BylineError) as error:
