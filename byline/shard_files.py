@@ -8,6 +8,7 @@ object    -                all of it -                 kept: the last `MAX_HELD`
 ```
 """
 
+import hashlib
 import os
 import threading
 from collections import OrderedDict
@@ -201,6 +202,23 @@ def open_arrow_file(path: str) -> tuple[int, pa.ipc.RecordBatchFileReader]:
         raise BylineError(f"{path}: missing, though the build is finished; copy it anew or build again") from None
     except (OSError, pa.ArrowInvalid) as error:
         raise BylineError(f"{path}: cannot be read as an Arrow file ({error}); copy it anew or build again") from None
+
+
+def read_arrow_file(path: str, sha256: str) -> pa.Table:
+    """All of a small Arrow file.
+
+    Raises:
+        BylineError: it is missing, or has another sha256 (hex).
+    """
+    try:
+        content = locations.read_bytes(path)
+    except FileNotFoundError:
+        raise BylineError(f"{path}: missing, though the build is finished; copy it anew or build again") from None
+    except OSError as error:
+        raise BylineError(f"{path}: cannot be read ({error}); copy it anew or build again") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise BylineError(f"{path}: has another sha256 than the manifest says; copy it anew or build again")
+    return pa.ipc.open_file(content).read_all()
 
 
 def _as_int32(ids: np.ndarray) -> np.ndarray:
