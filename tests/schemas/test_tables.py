@@ -19,7 +19,7 @@ from byline.schemas.tables import Kinds
 from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.corpora.reading import read_batches
 from byline.transforms.fields.template_fields import (
-    check_own_fields,
+    check_fields,
     columns_of_fields,
     field_values,
     own_field_sha256s,
@@ -167,11 +167,11 @@ def test_a_field_of_ones_own(own: str) -> None:
 
 def test_a_field_of_ones_own_is_asked_for_its_columns(own: str, tmp_path: Path) -> None:
     source = {"format": "jsonl", "path": "x"}
-    check_own_fields(config_of(tmp_path, source, template=f"{{{own}:SHOUT}}"))
+    check_fields(config_of(tmp_path, source, template=f"{{{own}:SHOUT}}"))
     config = config_of(tmp_path, source, template=f"{{{own}:TITLE}}")
     with pytest.raises(BylineError, match=rf"^phases.only: field '{own}:TITLE' needs a column 'title', which"):
-        check_own_fields(config)
-    check_own_fields(config_of(tmp_path, {**source, "keep": ["title"]}, template=f"{{{own}:TITLE}}"))
+        check_fields(config)
+    check_fields(config_of(tmp_path, {**source, "keep": ["title"]}, template=f"{{{own}:TITLE}}"))
 
 
 def test_the_module_of_a_field_decides_the_plan(own: str, tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ from byline.transforms.documents.values import (
 
 # One parse of Arrow's: long enough that its fixed costs vanish, short enough to stay small beside a chunk.
 BLOCK_BYTES = 16 << 20
+# Of a file, what its fields are told from; records of one file have much the same.
+_NAMED_BYTES, _NAMED_RECORDS = 1 << 20, 1000
 
 
 def read_json_lines(
@@ -332,6 +334,28 @@ def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str
     return read_json_lines(file, schema, paths, source.malformed)
 
 
-DCLM = Layout("dclm", "JSON lines with `text` and `url`", _read)
-C4 = Layout("c4", "JSON lines with `text`, `timestamp` and `url`", _read)
-JSONL = Layout("jsonl", "any JSON lines, through `fields`", _read)
+def read_names(file: InputFile) -> dict[str, Any]:
+    """The names of the fields of a file's first records, with the first value of each that is not null."""
+    values: dict[str, Any] = {}
+    for _, block in read_blocks(file.uri, _NAMED_BYTES):
+        for start, end in line_bounds(block)[:_NAMED_RECORDS].tolist():
+            try:
+                _add_names(_load(block[start:end]), "", values)
+            except orjson.JSONDecodeError:
+                continue
+        if values:
+            break
+    return values
+
+
+def _add_names(record: Any, prefix: str, values: dict[str, Any]) -> None:
+    for key, value in record.items() if isinstance(record, dict) else ():
+        name = f"{prefix}{key}"
+        if values.setdefault(name, value) is None:
+            values[name] = value
+        _add_names(value, f"{name}.", values)
+
+
+DCLM = Layout("dclm", "JSON lines with `text` and `url`", _read, names=read_names)
+C4 = Layout("c4", "JSON lines with `text`, `timestamp` and `url`", _read, names=read_names)
+JSONL = Layout("jsonl", "any JSON lines, through `fields`", _read, names=read_names)

@@ -19,8 +19,9 @@ null              null          null                                         nul
 A dot in a path always goes into a struct; a null struct has null fields.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -289,10 +290,24 @@ def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str
     return read_parquet(file, schema, paths, source.malformed)
 
 
+def read_names(file: InputFile) -> dict[str, Any]:
+    """The names of the columns of a file, and of what is in its structs; without values."""
+    with storage.open_random(file.uri) as handle, _reading(file, 0):
+        return dict.fromkeys(_names_in(pq.read_schema(handle), ""))
+
+
+def _names_in(fields: Iterable[pa.Field], prefix: str) -> Iterator[str]:
+    for field in fields:
+        yield f"{prefix}{field.name}"
+        if pa.types.is_struct(field.type):
+            yield from _names_in(field.type, f"{prefix}{field.name}.")
+
+
 REFINEDWEB = Layout(
     "refinedweb",
     "Parquet with `content`, `url`, `timestamp`, `dump`, `segment` and `image_urls`",
     _read,
     fields={"text": "content"},
+    names=read_names,
 )
-PARQUET = Layout("parquet", "any Parquet, through `fields`", _read)
+PARQUET = Layout("parquet", "any Parquet, through `fields`", _read, names=read_names)
