@@ -30,7 +30,7 @@ def check_checksum(uri: str) -> None:
     """Checks every byte of a run by the checksums that were written with it.
 
     Raises:
-        BylineError: it is damaged, or there is none.
+        DamagedFileError: it is damaged, or there is none.
     """
     with reading_run(uri):
         check_sealed(uri)
@@ -47,7 +47,7 @@ def check_run(uri: str, fingerprint: str) -> RunFile:
         What it says.
 
     Raises:
-        BylineError: it is damaged, another run than its name says, or of another version.
+        DamagedFileError: it is damaged, another run than its name says, or of another version.
     """
     with fetched(uri) as path:
         with reading_run(uri):
