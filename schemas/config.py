@@ -32,7 +32,7 @@ from byline.schemas.fields import FIELDS
 from byline.schemas.filters import FilterRule
 from byline.schemas.mixtures import Mixture, Natural
 from byline.schemas.mixtures.reading import AnyMixture
-from byline.schemas.model import Exact, Location, Model, Name, TokenCount
+from byline.schemas.model import Exact, Location, Model, Name, TokenCount, first_twice
 from byline.schemas.orders import StageSources
 from byline.schemas.orders.by_number import check_number
 from byline.schemas.own_objects import is_own_name
@@ -65,8 +65,8 @@ class Config(Model):
     tokens: TokenCount = "all"
     mixture: AnyMixture = Natural(method=Natural.kind)
     shortage: Shortage = Shortage.ERROR
-    phases: list[Phase] = Field(min_length=1)
-    branches: list[Branch] = Field(default_factory=list)
+    phases: list[Phase] = Field(min_length=1, max_length=1000)
+    branches: list[Branch] = Field(default_factory=list, max_length=1000)
     min_known: _Share | dict[Name, _Share] = Fraction(1, 2)
     allow_empty: list[Name] = Field(default_factory=list)
     store: Location = "out/store"
@@ -153,16 +153,15 @@ def _check_names(config: Config) -> None:
         for name in names:
             if name in RESERVED_NAMES or name in FIELDS:
                 raise BylineError(_own_name(source, settings, name))
-            if names.count(name) > 1:
-                raise BylineError(f"sources.{source}: two columns are called {name!r}; give one another name")
+        if (twice := first_twice(names)) is not None:
+            raise BylineError(f"sources.{source}: two columns are called {twice!r}; give one another name")
     phases = [phase.name for phase in config.phases]
     branches = [branch.name_at(at) for branch in config.branches for at in branch.at]
     for where, names, kind in (("phases", phases, "phases"), ("branches", phases + branches, "phases or branches")):
-        for name in names:
-            if names.count(name) > 1:
-                raise BylineError(
-                    f"{where}: two {kind} are called {name!r}; each has a folder of its own, so give one another name"
-                )
+        if (twice := first_twice(names)) is not None:
+            raise BylineError(
+                f"{where}: two {kind} are called {twice!r}; each has a folder of its own, so give one another name"
+            )
 
 
 def _check_sources(config: Config) -> None:

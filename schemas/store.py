@@ -23,8 +23,8 @@ The order matters: the columns that every reader of a range needs come first in 
 returns them in one request (`transforms/store/run_ranges.py`). No column is a dictionary, which would have to be read
 whole for every range. Record batches hold 1 MiB of tokens, so that a range of shuffle keys can be read alone;
 `batch_shuffle_keys` gives the first shuffle key of each batch. A run is written under another name and renamed, so a
-run that exists is complete. An input file is done when its chunks 0..last exist with its current size and the
-configuration's current fingerprint.
+run that exists is complete. An input file is done when its chunks 0..last exist with its current size and time of the
+last change, and the configuration's current fingerprint; before that, nothing of it counts.
 
 A merged run has the documents of several chunks, and one more column:
 
@@ -89,7 +89,8 @@ class RunInfo:
 
     Attributes:
         fingerprint: of the configuration that the run was prepared with (64 hex digits).
-        source, path, chunk, last, input_size, rows_read, bytes_read, dropped, special_text: as in `BatchInfo`.
+        source, path, chunk, last, input_size, rows_read, bytes_read, dropped, special_text, input_modified,
+            input_checksum: as in `BatchInfo`.
         rows: documents in the run.
         text_bytes: bytes of their texts.
         tokens: number of their tokens.
@@ -116,7 +117,14 @@ class RunInfo:
     tokens: int
     batch_shuffle_keys: list[_ShuffleKey] = field(default_factory=list)
     uri: str = ""
+    input_modified: int = 0
+    input_checksum: str = ""
     fields: dict[str, FieldCounts] = field(default_factory=dict)
+
+    @property
+    def input_identity(self) -> tuple[int, int]:
+        """`InputFile.identity` of the chunk's file, when it was read."""
+        return self.input_size, self.input_modified
 
     def to_metadata(self) -> dict[bytes, bytes]:
         """Schema metadata of the chunk's own run."""

@@ -10,7 +10,7 @@ from rich.markup import escape
 from byline.errors import BylineError
 from byline.pipelines.console.field_lines import fields_of_sources, show_fields
 from byline.pipelines.console.funnel import funnels_of, show_funnels
-from byline.pipelines.console.notes import show_removed, show_warnings
+from byline.pipelines.console.notes import show_faults, show_removed, show_warnings
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
@@ -31,6 +31,7 @@ from byline.transforms.filters.tables import rules_of
 from byline.transforms.formatters.formatting import FormatDocuments
 from byline.transforms.scores.scoring import ScoreQuality
 from byline.transforms.store import store_index
+from byline.transforms.store.faults import FaultNotes, NotedFault, take_faults
 from byline.transforms.store.fingerprint import source_settings
 from byline.transforms.store.resuming import LeaveOutWritten
 from byline.transforms.store.runs import WriteRuns
@@ -52,6 +53,9 @@ def prepare(config: Config, settings: RunnerSettings, console: Console, *, build
     """
     check_special_tokens(config)
     state = read_state(config)
+    if take_faults(state.folders.values()):
+        # Of a driver that died; its files are read from their start.
+        state = read_state(config)
     pending = state.pending()
     without_url = _check_first_records(config, state, pending)
     if builds and without_url:
@@ -73,11 +77,16 @@ def prepare(config: Config, settings: RunnerSettings, console: Console, *, build
     write_lines(
         list_uri, (file.to_json() for file in sorted(pending, key=lambda file: (-file.size, file.source, file.path)))
     )
+    faults: list[NotedFault] = []
     try:
         with progress_bar(console, "prepare", size, lambda: prepared_bytes(state, pending, known)):
             result = run_pipeline(_wire(config, state, list_uri), settings, size, job_shower(console, settings))
     finally:
         storage.delete_file(list_uri)
+        faults = take_faults(state.folders.values())
+        show_faults("prepare", faults, console)
+    if faults:
+        raise BylineError(_faults_line(faults, len(pending)))
     done = reread_state(state, known)
     assert not done.pending(), f"not prepared after a run without errors: {[file.path for file in done.pending()]}"
     written = total(run_counts(run) for run in done.runs if run.uri not in before)
@@ -130,13 +139,15 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
     rules = {name: rules_of(config, name) for name in config.sources}
     models = store_index.models_folder(config.store)
 
+    note = FaultNotes(state.folders)
+
     def wire(pipeline: beam.Pipeline) -> object:
         return (
             pipeline
             | "ListInputs" >> ListInputs(list_uri)
             | "LeaveOutWritten" >> LeaveOutWritten(state.folders)
-            | "ReadCorpus" >> ReadCorpus(sources)
-            | "FormatDocuments" >> FormatDocuments(formatters, malformed)
+            | "ReadCorpus" >> ReadCorpus(sources, note=note)
+            | "FormatDocuments" >> FormatDocuments(formatters, malformed, note)
             | "ExtractMetadata" >> ExtractMetadata()
             | "ScoreQuality" >> ScoreQuality(dict(config.classifiers), models, given)
             | "FilterDocuments" >> FilterDocuments(rules, models)
@@ -145,6 +156,13 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
         )
 
     return wire
+
+
+def _faults_line(faults: list[NotedFault], files: int) -> str:
+    """The error of a job that has prepared all files but these."""
+    if len(faults) == 1:
+        return faults[0].message
+    return f"{len(faults)} of {files} files cannot be prepared, all others are; the first: {faults[0].message}"
 
 
 def _explain(config: Config, state: StoreState, pending: list[InputFile], console: Console) -> None:
@@ -163,5 +181,7 @@ def _explain(config: Config, state: StoreState, pending: list[InputFile], consol
                 line += f"; prepared before with another configuration, changed: {', '.join(changed)}"
         console.print(line, highlight=False, markup=False)
         store_index.write_settings(state.folders[source], settings)
+    for line in store_index.changed_inputs(state.inputs, state.unused):
+        console.print(f"prepare   {line}; read again", highlight=False, markup=False, soft_wrap=True)
     for note in store_index.merged_in_vain(state.inputs, state.runs, state.unused):
         console.print(f"prepare   {note}", highlight=False, markup=False, soft_wrap=True)

@@ -117,7 +117,8 @@ def test_a_layout_of_ones_own_is_read(own: str, tmp_path: Path) -> None:
     source = Source(format=f"{own}:LINES", path="a.txt", keep=["title"])
     assert isinstance(source.layout, Layout)
     (file,) = list_inputs("mine", source)
-    assert file == InputFile("mine", "a.txt", str(tmp_path / "a.txt"), 14)
+    modified = (tmp_path / "a.txt").stat().st_mtime_ns
+    assert file == InputFile("mine", "a.txt", str(tmp_path / "a.txt"), 14, modified=modified)
     (batch,) = read_batches(file, source)
     assert batch.to_pylist() == [
         {"row": 0, "text": "one", "url": None, "title": None},

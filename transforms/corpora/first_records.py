@@ -20,8 +20,10 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.schemas.corpora import Malformed, Source
 from byline.schemas.documents import CONTENTS, URL, InputFile
-from byline.schemas.field_paths import readings_of
-from byline.transforms.corpora.reading import wanted_columns
+from byline.schemas.field_paths import as_path, ways_of
+from byline.transforms.corpora.folder_keys import folder_keys
+from byline.transforms.corpora.reading import read_records, wanted_columns
+from byline.transforms.corpora.record_names import has_name
 
 # Files of a source that are tried: with the field in one of a hundred files, a user may still have meant it.
 TRIED_FILES = 16
@@ -36,9 +38,8 @@ def first_records(file: InputFile, source: Source) -> pa.RecordBatch | None:
         The columns of `wanted_columns`; None where the file has no record, or cannot be read: preparing says why.
     """
     lenient = source.model_copy(update={"malformed": Malformed.DROP})
-    schema, paths = wanted_columns(source)
     try:
-        read = next(iter(source.layout.read(file, lenient, schema, paths)), None)
+        read = next(iter(read_records(file, lenient)), None)
     except BylineError:
         return None
     return None if read is None else read[0].filter(pa.array(~read[1]))
@@ -84,7 +85,7 @@ def check_named_fields(name: str, source: Source, files: Sequence[InputFile]) ->
     for column, key in missing.items():
         if column in named_columns(source):
             _check_field(f"{tried[0].uri}: sources.{name}.{key}", paths[column], names)
-    return URL.name not in missing or paths[URL.name] in names
+    return URL.name not in missing or has_name(paths[URL.name], names)
 
 
 def _spread(files: Sequence[InputFile]) -> list[InputFile]:
@@ -98,17 +99,18 @@ def _names_of(source: Source, files: Iterable[InputFile]) -> dict[str, Any]:
     assert source.layout.names is not None, source.format
     values: dict[str, Any] = {}
     for file in files:
-        for name, value in source.layout.names(file).items():
+        for name, value in {**folder_keys(file), **source.layout.names(file)}.items():
             if values.setdefault(name, value) is None:
                 values[name] = value
     return values
 
 
 def _check_field(where: str, path: str, names: dict[str, Any]) -> None:
-    if ".".join(part.name for part in readings_of(path)[-1]) not in names:
+    if not has_name(path, names):
         raise BylineError(f"{where}: none of the first records has the field {path!r}; {nearest(path, names)}")
-    if (value := names.get(path)) is not None:
-        shown = repr(value)
+    values = [names[as_path(*way)] for way in ways_of(path) if names.get(as_path(*way)) is not None]
+    if values:
+        shown = repr(values[0])
         shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
         raise BylineError(
             f"{where}: none of the first records has a value in the field {path!r} that can be used; one is {shown}"

@@ -91,7 +91,8 @@ def list_inputs(name: str, source: Source) -> list[InputFile]:
     for split in patterns.values():
         for pattern, folder, info in _find(name, split):
             path = f"/{info.path.lstrip('/')}".removeprefix(root).lstrip("/")
-            files.setdefault(path, InputFile(name, path, _uri(pattern, folder, info), info.size))
+            uri = _uri(pattern, folder, info)
+            files.setdefault(path, InputFile(name, path, uri, info.size, modified=storage.time_of(uri, info)))
     return sorted(files.values(), key=lambda file: file.path.encode())
 
 

@@ -22,6 +22,7 @@ from byline.transforms.plans.budgeting import Budget, Demand, Targets
 from byline.transforms.plans.fitting import Mover, corrected, error_of
 from byline.transforms.plans.intervals import EPOCH, Stream
 from byline.transforms.plans.laying_out import Laid, lay_ordered, lay_shuffled
+from byline.transforms.plans.limits import check_plan_size
 from byline.transforms.plans.simulating import Draws, Outcome, Recipe, SourceSample, simulate
 from byline.transforms.plans.slicing import Slice
 
@@ -155,8 +156,10 @@ class Allotter:
 
     def allot(self) -> Allotment:
         """Learns what a position costs, fixes the targets, then fits one stage after the other."""
-        for _ in range(_ROUNDS):
+        for round_number in range(_ROUNDS):
             demand = self.budget.demand()
+            if round_number == 0:
+                self._check_size(demand)
             starts = dict.fromkeys(self.budget.names, 0)
             for number in range(len(self.config.phases)):
                 slices = self.budget.slices(demand, number)
@@ -170,6 +173,14 @@ class Allotter:
         main = self._fit_main(demand, leaves)
         branches = [self._fit_branch(demand, number, leave, main) for number, leave in leaves]
         return Allotment([*main, *branches], demand.capacity, demand.notes)
+
+    def _check_size(self, demand: Demand) -> None:
+        try:
+            check_plan_size(self.config, demand)
+        except BylineError:
+            # Where the documents are too few anyway, that is what to say.
+            self.budget.check_shortage(demand)
+            raise
 
     def _fit_main(self, demand: Demand, leaves: list[tuple[int, Leave]]) -> list[StageAllotment]:
         starts = dict.fromkeys(self.budget.names, 0)

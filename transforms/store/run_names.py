@@ -17,8 +17,13 @@ from byline.schemas.store import MERGED_PREFIX, RunFile, RunInfo
 
 def run_name(source: str, path: str, chunk: int) -> str:
     """The file name of a run: a hash of the input file's path, so no path from outside becomes part of one here."""
+    return f"{file_hash(source, path)}-{chunk:05d}.arrow"
+
+
+def file_hash(source: str, path: str) -> str:
+    """What the names of an input file's runs begin with: 32 hex digits."""
     high, low = mmh3.hash64(f"{source}/{path}".encode(), seed=0, signed=False)
-    return f"{high:016x}{low:016x}-{chunk:05d}.arrow"
+    return f"{high:016x}{low:016x}"
 
 
 def merged_name(chunks: Iterable[RunInfo]) -> str:

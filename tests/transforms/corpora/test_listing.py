@@ -94,7 +94,8 @@ def test_a_path_may_begin_with_two_slashes(tree):
 
 def test_input_files(tree):
     (file,) = listing.list_inputs("mine", Source(format="jsonl", path=f"{tree}/a/b/*.json"))
-    assert file == InputFile("mine", "2.json", str(tree / "a/b/2.json"), 4)
+    modified = (tree / "a/b/2.json").stat().st_mtime_ns
+    assert file == InputFile("mine", "2.json", str(tree / "a/b/2.json"), 4, modified=modified)
 
 
 def test_relative_to_the_working_folder(tree, monkeypatch):
