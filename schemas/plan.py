@@ -39,7 +39,7 @@ from byline.schemas.recipe import Condition, Selection, Sequence, Shard
 from byline.schemas.tokenizer_info import TokenizerInfo
 
 PLAN_KEY = b"byline.plan"
-PLAN_VERSION = 4
+PLAN_VERSION = 5
 FILE_NAME = "plan.arrow"
 
 PLAN_SCHEMA = pa.schema(
@@ -116,6 +116,7 @@ class StageSource:
         target_positions, expected_positions: asked for, and what packing is expected to fill.
         requested_share, expected_share: of the stage's positions.
         points: where the interval of the source's stream begins and ends; 2^64 is one epoch.
+        expected_discarded: tokens of the framed documents that packing is expected to leave out.
     """
 
     target_positions: int
@@ -123,6 +124,7 @@ class StageSource:
     requested_share: float
     expected_share: float
     points: tuple[_Point, _Point]
+    expected_discarded: int = 0
 
     @property
     def epochs(self) -> tuple[float, float]:
