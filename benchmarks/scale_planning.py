@@ -48,7 +48,7 @@ from byline.transforms.shards.assembling import planned_phases
 from byline.transforms.shards.gathering import RunIndex
 from byline.transforms.shards.output import write_run_index
 from byline.transforms.store.compacting import MAX_OPEN
-from byline.transforms.store.runs import run_name
+from byline.transforms.store.run_names import run_name
 from byline.transforms.store.state import StoreState
 from byline.transforms.store.store_index import choose_files, runs_of, sizes_of
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info

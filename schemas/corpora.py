@@ -25,8 +25,11 @@ from byline.schemas.field_paths import FieldPath
 from byline.schemas.filters import FilterRule
 from byline.schemas.formatters import FORMATTERS
 from byline.schemas.layouts import LAYOUTS, Layout
-from byline.schemas.model import Location, Model, Name
+from byline.schemas.model import Location, Model, Name, first_twice
 from byline.schemas.patterns import expand_variables, names_of
+
+# The longest path that Linux opens.
+_LONGEST_PATTERN = 4096
 
 
 class Malformed(str, Enum):
@@ -158,6 +161,8 @@ class Source(Model):
         patterns = [path] if isinstance(path, str) else path
         addresses = [expand_variables(pattern) for pattern in patterns]
         for address in addresses:
+            if len(address) > _LONGEST_PATTERN:
+                raise ValueError(f"a pattern of {len(address):,} characters; no file has such a path, so shorten it")
             _check_pattern(address)
         if len({address.partition("://")[0] if is_object_address(address) else "" for address in addresses}) > 1:
             raise ValueError("the patterns are on different file systems; make each a source of its own")
@@ -305,7 +310,7 @@ class Tokenizer(Model):
 
     @model_validator(mode="after")
     def _added_once(self) -> "Tokenizer":
-        for name in self.add:
-            if not name or self.add.count(name) > 1:
-                raise ValueError(f"add: {name!r} is empty or given twice; each added token has a name")
+        wrong = "" if "" in self.add else first_twice(self.add)
+        if wrong is not None:
+            raise ValueError(f"add: {wrong!r} is empty or given twice; each added token has a name")
         return self

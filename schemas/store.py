@@ -23,8 +23,8 @@ The order matters: the columns that every reader of a range needs come first in 
 returns them in one request (`transforms/store/run_ranges.py`). No column is a dictionary, which would have to be read
 whole for every range. Record batches hold 1 MiB of tokens, so that a range of shuffle keys can be read alone;
 `batch_shuffle_keys` gives the first shuffle key of each batch. A run is written under another name and renamed, so a
-run that exists is complete. An input file is done when its chunks 0..last exist with its current size and the
-configuration's current fingerprint.
+run that exists is complete. An input file is done when its chunks 0..last exist with its current size and time of the
+last change, and the configuration's current fingerprint; before that, nothing of it counts.
 
 A merged run has the documents of several chunks, and one more column:
 
@@ -38,12 +38,13 @@ store hold disjoint or nested sets of chunks, unless an input file went away and
 """
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Any, TypeVar
 
 import pyarrow as pa
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from byline.errors import BylineError, of_version
+from byline.errors import DamagedFileError, of_version
 from byline.schemas.field_counts import FieldCounts
 
 RUN_KEY = b"byline.run"
@@ -78,13 +79,18 @@ def _position(field: pa.Field) -> tuple[int, int]:
     return (1, 0) if pa.types.is_primitive(field.type) else (2, field.name not in ("host", "registered_domain"))
 
 
+_ShuffleKey = Annotated[int, Field(ge=0, lt=2**64)]
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
 @dataclass(frozen=True)
 class RunInfo:
     """What a run says about its chunk, and where the run is.
 
     Attributes:
         fingerprint: of the configuration that the run was prepared with (64 hex digits).
-        source, path, chunk, last, input_size, rows_read, bytes_read, dropped, special_text: as in `BatchInfo`.
+        source, path, chunk, last, input_size, rows_read, bytes_read, dropped, special_text, input_modified,
+            input_checksum: as in `BatchInfo`.
         rows: documents in the run.
         text_bytes: bytes of their texts.
         tokens: number of their tokens.
@@ -93,6 +99,8 @@ class RunInfo:
         uri: of the run, which all chunks of a merged run share; not stored in it.
         fields: url, host, registered domain and each configured column -> how many documents have a value.
     """
+
+    __pydantic_config__ = _STRICT
 
     fingerprint: str
     source: str
@@ -107,9 +115,16 @@ class RunInfo:
     rows: int
     text_bytes: int
     tokens: int
-    batch_shuffle_keys: list[int]
+    batch_shuffle_keys: list[_ShuffleKey] = field(default_factory=list)
     uri: str = ""
+    input_modified: int = 0
+    input_checksum: str = ""
     fields: dict[str, FieldCounts] = field(default_factory=dict)
+
+    @property
+    def input_identity(self) -> tuple[int, int]:
+        """`InputFile.identity` of the chunk's file, when it was read."""
+        return self.input_size, self.input_modified
 
     def to_metadata(self) -> dict[bytes, bytes]:
         """Schema metadata of the chunk's own run."""
@@ -117,14 +132,8 @@ class RunInfo:
 
     @classmethod
     def from_schema(cls, schema: pa.Schema, uri: str) -> "RunInfo":
-        """Reads the description of a run that is not merged; raises `BylineError` as `RunFile.from_schema`."""
-        return cls.from_json(_from_metadata(schema, uri), uri)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any], uri: str) -> "RunInfo":
-        """What a run says of one of its chunks."""
-        fields = {name: FieldCounts(**counts) for name, counts in values["fields"].items()}
-        return cls(**{**values, "fields": fields}, uri=uri)
+        """Reads the description of a run that is not merged; raises `DamagedFileError` as `RunFile.from_schema`."""
+        return replace(_read(_CHUNK, _from_metadata(schema, uri), uri), uri=uri)
 
 
 @dataclass(frozen=True)
@@ -149,6 +158,11 @@ class RunFile:
         return self.chunks[0].source
 
     @property
+    def is_merged(self) -> bool:
+        """Whether it holds several chunks."""
+        return len(self.chunks) > 1
+
+    @property
     def tokens(self) -> int:
         """Tokens of all documents."""
         return sum(chunk.tokens for chunk in self.chunks)
@@ -171,14 +185,43 @@ class RunFile:
             size: bytes of the file.
 
         Raises:
-            BylineError: the file is not a run of this version.
+            DamagedFileError: the file is not a run of this version.
         """
         values = _from_metadata(schema, uri)
         if "chunks" not in values:
-            info = RunInfo.from_json(values, uri)
+            info = replace(_read(_CHUNK, values, uri), uri=uri)
             return cls([info], info.batch_shuffle_keys, size, uri)
-        chunks = [RunInfo.from_json({**chunk, "batch_shuffle_keys": []}, uri) for chunk in values["chunks"]]
-        return cls(chunks, values["batch_shuffle_keys"], values["size"], uri)
+        merged = _read(_MERGED, values, uri)
+        chunks = [replace(chunk, uri=uri) for chunk in merged.chunks]
+        return cls(chunks, merged.batch_shuffle_keys, merged.size, uri)
+
+
+@dataclass(frozen=True)
+class _MergedValues:
+    """What the metadata of a merged run says."""
+
+    __pydantic_config__ = _STRICT
+
+    chunks: Annotated[list[RunInfo], Field(min_length=1)]
+    batch_shuffle_keys: list[_ShuffleKey]
+    size: int
+
+
+_CHUNK = TypeAdapter(RunInfo)
+_MERGED = TypeAdapter(_MergedValues)
+_Values = TypeVar("_Values")
+
+
+def _read(kind: TypeAdapter[_Values], values: dict[str, Any], uri: str) -> _Values:
+    try:
+        # From JSON, where pydantic takes an object for a dataclass and still every value as it is.
+        return kind.validate_json(json.dumps(values))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise DamagedFileError(
+            f"{uri}: its metadata is not that of a run ({where}: {problem['msg']}); delete it and prepare again"
+        ) from None
 
 
 def _values(info: RunInfo) -> dict[str, Any]:
@@ -191,9 +234,12 @@ def _to_metadata(values: dict[str, Any]) -> dict[bytes, bytes]:
 
 def _from_metadata(schema: pa.Schema, uri: str) -> dict[str, Any]:
     encoded = (schema.metadata or {}).get(RUN_KEY)
-    values = json.loads(encoded) if encoded else {}
-    version = values.pop("version", None)
+    try:
+        values = json.loads(encoded) if encoded else {}
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError(f"{uri}: its metadata is not JSON ({error}); delete it and prepare again") from None
+    version = values.pop("version", None) if isinstance(values, dict) else None
     if version != STORE_VERSION:
-        advice = "delete it or choose another `store`"
-        raise BylineError(f"{uri}: not a run of the token store {of_version(STORE_VERSION, version, advice)}")
+        advice = "delete it and prepare again"
+        raise DamagedFileError(f"{uri}: not a run of the token store {of_version(STORE_VERSION, version, advice)}")
     return values

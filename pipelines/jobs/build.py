@@ -24,7 +24,7 @@ def build(config: Config, settings: RunnerSettings, console: Console, *, overwri
     started = time.monotonic()
     if not storage.exists(storage.join(config.output, manifests.FILE_NAME)):
         storage.check_writable(config.output)
-    state = prepare(config, settings, console)
+    state = prepare(config, settings, console, builds=True)
     prepared = time.monotonic()
     size = sum(run.bytes_read for run in state.runs)
     console.print(
@@ -33,7 +33,7 @@ def build(config: Config, settings: RunnerSettings, console: Console, *, overwri
     plan = make_recipe_plan(config, state, settings)
     planned = time.monotonic()
     console.print(f"plan      {len(plan.shards())} shards, {planned - prepared:.1f} s", highlight=False)
-    plan_report.show(plan, state, console)
+    plan_report.show(plan_report.report(plan, state), console)
     assemble(config, plan, state.runs, settings, console, overwrite=overwrite)
     console.print(f"assemble  {config.output}, {time.monotonic() - planned:.1f} s", highlight=False, markup=False)
     show_result(config.output, console)

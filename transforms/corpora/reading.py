@@ -17,7 +17,7 @@ A file without records is one empty chunk, so that it is counted as well.
 
 How a file is read, and where `text` and `url` stand in its records, the source's layout says
 (`byline.schemas.layouts`); `fields` of the source changes the names, for every layout. A url, score or kept field that
-a file lacks is null.
+a file lacks is that of its folders (`folder_keys.py`), or null.
 """
 
 from collections.abc import Iterable, Iterator
@@ -45,8 +45,12 @@ from byline.schemas.documents import (
     InputFile,
     with_info,
 )
+from byline.schemas.faults import FaultyFileError, NoteFault
 from byline.schemas.layouts import Records
 from byline.schemas.reasons import DropReason
+from byline.transforms.corpora.folder_keys import with_folder_keys
+from byline.transforms.corpora.returning import Returning
+from byline.transforms.files import storage
 
 # One chunk makes one run of the token store: few runs for a corpus, and a worker's memory holds a chunk several times.
 TARGET_BYTES = 64 << 20
@@ -74,8 +78,14 @@ def read_batches(file: InputFile, source: Source, target_bytes: int = TARGET_BYT
     Raises:
         BylineError: a file that cannot be read, or a record that is malformed (see the readers of the layouts).
     """
+    schema, _ = wanted_columns(source)
+    yield from cut_chunks(read_records(file, source), file, schema, target_bytes)
+
+
+def read_records(file: InputFile, source: Source) -> Iterable[Records]:
+    """The records of a file in the blocks that its layout gives: the columns of `wanted_columns`."""
     schema, paths = wanted_columns(source)
-    yield from cut_chunks(source.layout.read(file, source, schema, paths), file, schema, target_bytes)
+    return with_folder_keys(source.layout.read(file, source, schema, paths), file, paths)
 
 
 def wanted_columns(source: Source) -> tuple[pa.Schema, dict[str, str]]:
@@ -116,7 +126,8 @@ def cut_chunks(
     """
     chunk = _Chunk()
     row = total = 0
-    for batch, malformed in blocks:
+    records: Returning[Records, str | None] = Returning(blocks)
+    for batch, malformed in records:
         sizes = _text_bytes(batch)
         ends = total + np.cumsum(sizes)
         quotients = (ends - sizes) // target_bytes
@@ -130,7 +141,17 @@ def cut_chunks(
             if chunk.number not in file.done:
                 chunk.pieces.append(_piece(batch, malformed, row, low, high))
         row, total = row + len(batch), int(ends[-1])
-    yield from _finished(chunk, file, schema, last=True)
+    _check_unchanged(file)
+    yield from _finished(chunk, file, schema, last=True, checksum=records.value or "")
+
+
+def _check_unchanged(file: InputFile) -> None:
+    """Raises for a file that is no longer the one that was listed: the last chunk says that all of it was read."""
+    if file.modified and storage.modified(file.uri) != file.identity:
+        raise FaultyFileError(
+            f"{file.uri}: has changed since it was listed, while it was read or before; prepare it again when nobody "
+            "writes to it"
+        )
 
 
 def _text_bytes(batch: pa.RecordBatch) -> np.ndarray:
@@ -170,10 +191,22 @@ def _piece(batch: pa.RecordBatch, malformed: np.ndarray, row: int, low: int, hig
     return piece.filter(pa.array(~bad)) if bad.any() else piece
 
 
-def _finished(chunk: _Chunk, file: InputFile, schema: pa.Schema, last: bool) -> Iterator[pa.RecordBatch]:
+def _finished(
+    chunk: _Chunk, file: InputFile, schema: pa.Schema, last: bool, checksum: str = ""
+) -> Iterator[pa.RecordBatch]:
     if chunk.number in file.done:
         return
-    info = BatchInfo(file.source, file.path, chunk.number, last, file.size, chunk.rows_read, chunk.bytes_read)
+    info = BatchInfo(
+        source=file.source,
+        path=file.path,
+        chunk=chunk.number,
+        last=last,
+        input_size=file.size,
+        rows_read=chunk.rows_read,
+        bytes_read=chunk.bytes_read,
+        input_modified=file.modified,
+        input_checksum=checksum,
+    )
     info = info.with_dropped({DropReason.MALFORMED.value: chunk.malformed})
     yield with_info(_joined(chunk, file, pa.schema([ROW, *schema])), info)
 
@@ -193,12 +226,18 @@ def _joined(chunk: _Chunk, file: InputFile, schema: pa.Schema) -> pa.RecordBatch
 class _ReadFile(beam.DoFn):
     """`read_batches` for the source that a file is of."""
 
-    def __init__(self, sources: dict[str, Source], target_bytes: int) -> None:
+    def __init__(self, sources: dict[str, Source], target_bytes: int, note: NoteFault | None) -> None:
         self._sources = sources
         self._target_bytes = target_bytes
+        self._note = note
 
     def process(self, file: InputFile) -> Iterator[pa.RecordBatch]:
-        yield from read_batches(file, self._sources[file.source], self._target_bytes)
+        try:
+            yield from read_batches(file, self._sources[file.source], self._target_bytes)
+        except FaultyFileError as fault:
+            if self._note is None:
+                raise
+            self._note(file.source, file.path, fault)
 
 
 @beam.typehints.with_input_types(InputFile)
@@ -209,12 +248,15 @@ class ReadCorpus(beam.PTransform):
     Args:
         sources: the configuration of every source that a file may be of.
         target_bytes: bytes of text in a batch, about.
+        note: called with a file's source, its path and its fault, so that the other files are read; without, a fault
+            ends the job.
     """
 
-    def __init__(self, sources: dict[str, Source], target_bytes: int = TARGET_BYTES) -> None:
+    def __init__(
+        self, sources: dict[str, Source], target_bytes: int = TARGET_BYTES, note: NoteFault | None = None
+    ) -> None:
         super().__init__()
-        self._sources = sources
-        self._target_bytes = target_bytes
+        self._settings = (sources, target_bytes, note)
 
     def expand(self, files: beam.PCollection[InputFile]) -> beam.PCollection[pa.RecordBatch]:
-        return files | "ReadFile" >> beam.ParDo(_ReadFile(self._sources, self._target_bytes))
+        return files | "ReadFile" >> beam.ParDo(_ReadFile(*self._settings))

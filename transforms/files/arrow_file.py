@@ -90,7 +90,10 @@ def footer_size(end: bytes) -> int:
     """
     if len(end) < END_BYTES or not end.endswith(_MAGIC):
         raise ValueError("not an Arrow IPC file")
-    return _int(end, len(end) - END_BYTES, 4) + END_BYTES
+    size = _int(end, len(end) - END_BYTES, 4)
+    if size < 0:
+        raise ValueError(f"its footer has a length of {size}")
+    return size + END_BYTES
 
 
 def read_footer(end: bytes) -> tuple[pa.Schema, np.ndarray]:

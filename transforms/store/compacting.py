@@ -18,15 +18,17 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import apache_beam as beam
-import mmh3
 import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.object_stores import is_object_address
-from byline.schemas.store import FILE, MERGED_PREFIX, RunFile, in_order
+from byline.schemas.store import FILE, RunFile, in_order
 from byline.transforms.documents.list_copying import scatter_lists
-from byline.transforms.files.storage import exists, join, open_random, side_by_side, write_file
+from byline.transforms.files.sealed_files import SealedReader, write_sealed
+from byline.transforms.files.storage import exists, join, side_by_side
+from byline.transforms.store.run_checks import check_batch, check_schema
+from byline.transforms.store.run_names import merged_name
 from byline.transforms.store.run_pieces import reading_run
 from byline.transforms.store.run_ranges import RangedRun, read_directory
 from byline.transforms.store.run_reading import Run
@@ -58,13 +60,6 @@ def group_files(files: Iterable[RunFile], size: int) -> list[list[RunFile]]:
     return [group for group in groups if len(group) > 1]
 
 
-def merged_name(files: Sequence[RunFile]) -> str:
-    """The file name of the merged run of these files."""
-    chunks = [(chunk.path, chunk.chunk, chunk.input_size) for chunk in runs_of(files)]
-    high, low = mmh3.hash64(json.dumps(chunks).encode(), seed=0, signed=False)
-    return f"{MERGED_PREFIX}{high:016x}{low:016x}.arrow"
-
-
 @dataclass(frozen=True)
 class MergeGroup:
     """Files to merge, and the merged file."""
@@ -75,7 +70,7 @@ class MergeGroup:
     @classmethod
     def of(cls, files: Sequence[RunFile], folder: str) -> "MergeGroup":
         """A group of files in one folder."""
-        return cls([file.uri for file in files], join(folder, merged_name(files)))
+        return cls([file.uri for file in files], join(folder, merged_name(runs_of(files))))
 
     def to_json(self) -> str:
         """The group as one line."""
@@ -95,7 +90,7 @@ def merge_runs(uris: Sequence[str], target: str) -> RunFile:
         target: where to write the merged run.
 
     Raises:
-        BylineError: a file cannot be opened.
+        BylineError: a file cannot be opened, or is damaged.
     """
     inputs = _open_inputs(uris)
     order = _Order.of(inputs)
@@ -105,13 +100,15 @@ def merge_runs(uris: Sequence[str], target: str) -> RunFile:
     schema = _with_file(inputs[0].schema).with_metadata(merged.to_metadata())
     with (
         ThreadPoolExecutor(_FETCHED) as pool,
-        write_file(target) as sink,
-        pa.ipc.new_file(sink, schema) as writer,
+        write_sealed(target, schema) as writer,
     ):
         for run in inputs:
             run.start(pool)
         for input_numbers, starts in order.batches():
             writer.write_batch(_merged_batch(inputs, input_numbers, starts, schema))
+        # Before the merged run gets its name.
+        for run in inputs:
+            run.finish()
     return RunFile.from_schema(schema, target)
 
 
@@ -119,12 +116,12 @@ class _Input:
     """One run of a group: the numbers that its chunks get, and how far it has been merged."""
 
     def __init__(self, uri: str) -> None:
-        self._source = open_random(uri)
         self.uri = uri
         with reading_run(uri):
-            self._reader = pa.ipc.open_file(self._source)
+            self._reader = SealedReader(uri)
             self.schema = self._reader.schema
-            self.file = RunFile.from_schema(self.schema, uri, self._source.size())
+            self.file = RunFile.from_schema(self.schema, uri, self._reader.size)
+            check_schema(self.schema)
         self.numbers = np.zeros(0, np.int32)
         self._batch: pa.RecordBatch | None = None
         self._row = 0
@@ -156,7 +153,14 @@ class _Input:
 
     def _read(self, number: int) -> pa.RecordBatch:
         with reading_run(self.uri):
-            return self._reader.get_batch(number)
+            batch = self._reader.read_next()
+            check_batch(batch, self.file.batch_shuffle_keys[number], len(self.file.chunks))
+            return batch
+
+    def finish(self) -> None:
+        """Called after the last `take`: checks that what was read is what was written."""
+        with reading_run(self.uri):
+            self._reader.finish()
 
     def take(self, count: int) -> Iterator[pa.RecordBatch]:
         """The next `count` documents, with the columns of a merged run in any order."""

@@ -17,6 +17,7 @@ from idna import idnadata
 from byline.schemas.config import Config
 from byline.schemas.layouts import LAYOUTS
 from byline.schemas.store import STORE_VERSION
+from byline.transforms.corpora.folder_keys import keys_of_root
 from byline.transforms.corpora.metadata import snapshot_id
 from byline.transforms.corpora.reading import TARGET_BYTES
 from byline.transforms.documents.own_functions import module_sha256
@@ -40,6 +41,8 @@ def source_settings(config: Config, source: str) -> dict[str, Any]:
     kept_text = shared_tokenizer(config.tokenizer).kept_text
     if kept_text:
         runs_depend_on["tokenizer sentinels"] = list(kept_text)
+    if keys := keys_of_root(config.sources[source]):
+        runs_depend_on[f"sources.{source}.path"] = keys
     layout = config.sources[source].format
     if layout not in LAYOUTS:
         digest = module_sha256(f"sources.{source}.format", layout)

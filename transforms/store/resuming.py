@@ -18,7 +18,7 @@ import apache_beam as beam
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the elements)
 from byline.schemas.documents import InputFile
 from byline.transforms.files.storage import exists, join
-from byline.transforms.store.runs import run_name
+from byline.transforms.store.run_names import run_name
 from byline.transforms.store.store_index import read_run_info
 
 
@@ -36,7 +36,7 @@ def without_written(file: InputFile, folder: str) -> InputFile | None:
             if not exists(uri):
                 return replace(file, done=tuple(sorted(done)))
             info = read_run_info(uri)
-            if info.input_size != file.size:
+            if info.input_identity != file.identity:
                 return file
             if info.last:
                 return None

@@ -24,7 +24,9 @@ from byline.transforms.documents.list_copying import copy_lists
 from byline.transforms.files import arrow_file
 from byline.transforms.files.arrow_file import BatchLayout, Column
 from byline.transforms.files.object_store import in_order
+from byline.transforms.files.sealed_files import check_end, sealed_size
 from byline.transforms.files.storage import open_ranges
+from byline.transforms.store.run_checks import check_batch, check_schema
 from byline.transforms.store.run_pieces import Piece, as_one, batches_between, reading_run, rows_between
 
 # Gaps up to this are cheaper to read than to skip: a request takes 30 ms, in which a connection moves 1 MB.
@@ -50,6 +52,7 @@ class Directory:
         schema: of its columns, without metadata.
         shuffle_keys: uint64 [batches], the first shuffle key of each batch.
         starts: int64 [batches], where each batch begins in the file.
+        chunks: how many it holds.
     """
 
     file: ObjectFile
@@ -58,6 +61,7 @@ class Directory:
     schema: pa.Schema
     shuffle_keys: np.ndarray
     starts: np.ndarray
+    chunks: int
 
     @property
     def nbytes(self) -> int:
@@ -74,16 +78,17 @@ def read_directory(uri: str) -> Directory:
     file = open_ranges(uri)
     with reading_run(uri):
         end = file.read_at(max(file.size - TAIL_BYTES, 0), file.size)
-        size = arrow_file.footer_size(end)
+        size = sealed_size(end)
         if size > len(end):
             end = file.read_at(max(file.size - size, 0), file.size - len(end)) + end
+        check_end(end)
         schema, starts = arrow_file.read_footer(end)
         info = RunFile.from_schema(schema, uri)
+        check_schema(schema)
         if len(info.batch_shuffle_keys) != len(starts):
             raise ValueError(f"{len(starts)} record batches and {len(info.batch_shuffle_keys)} first shuffle keys")
-    return Directory(
-        file, uri, info.source, schema.remove_metadata(), np.array(info.batch_shuffle_keys, np.uint64), starts
-    )
+    shuffle_keys = np.array(info.batch_shuffle_keys, np.uint64)
+    return Directory(file, uri, info.source, schema.remove_metadata(), shuffle_keys, starts, len(info.chunks))
 
 
 class Directories:
@@ -217,6 +222,7 @@ class RangedRun:
             head = _Head(self._directory.file, int(self._directory.starts[number]), self._wanted.head)
             layout = head.layout()
             index = self._index(head, layout)
+            check_batch(index, int(self._directory.shuffle_keys[number]), self._directory.chunks)
             return index, self._tokens(head.start, layout, index)
 
     def _index(self, head: "_Head", layout: BatchLayout) -> pa.RecordBatch:

@@ -17,8 +17,10 @@ import pyarrow as pa
 
 from byline.object_stores import is_object_address
 from byline.schemas.store import RunFile
+from byline.transforms.files.sealed_files import open_sealed
 from byline.transforms.files.storage import open_random
 from byline.transforms.store import run_ranges
+from byline.transforms.store.run_checks import check_batch, check_schema
 from byline.transforms.store.run_pieces import (
     MappedTokens,
     Piece,
@@ -41,11 +43,15 @@ class Run:
         self._uri = uri
         source = open_random(uri)
         with reading_run(uri):
-            schema = pa.ipc.open_file(source).schema
+            schema = open_sealed(source).schema
             self.info = RunFile.from_schema(schema, uri)
+            check_schema(schema)
             self._starts = np.array(self.info.batch_shuffle_keys, np.uint64)
             wanted = [number for number, name in enumerate(schema.names) if name in columns]
             self._reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted))
+            if self._reader.num_record_batches != len(self._starts):
+                raise ValueError(f"{self._reader.num_record_batches} record batches, {len(self._starts)} shuffle keys")
+        self._checked: set[int] = set()
 
     @property
     def source(self) -> str:
@@ -73,7 +79,11 @@ class Run:
 
     def _batch(self, number: int) -> pa.RecordBatch:
         with reading_run(self._uri):
-            return self._reader.get_batch(number)
+            batch = self._reader.get_batch(number)
+            if number not in self._checked:
+                check_batch(batch, int(self._starts[number]), len(self.info.chunks))
+                self._checked.add(number)
+            return batch
 
 
 @lru_cache(maxsize=_OPEN_RUNS)

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import apache_beam as beam
-import mmh3
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,16 +24,12 @@ from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, ROW, origin_of, toke
 from byline.transforms.documents.counters import batch_counts, count, count_retries
 from byline.transforms.documents.list_copying import copy_lists
 from byline.transforms.documents.shuffle_keys import shuffle_keys
-from byline.transforms.files.storage import join, write_file
+from byline.transforms.files.sealed_files import write_sealed
+from byline.transforms.files.storage import join
 from byline.transforms.store.field_counting import count_fields
+from byline.transforms.store.run_names import run_name
 
 _STEP = "WriteRuns"
-
-
-def run_name(source: str, path: str, chunk: int) -> str:
-    """The file name of a run: a hash of the input file's path, so no path from outside becomes part of one here."""
-    high, low = mmh3.hash64(f"{source}/{path}".encode(), seed=0, signed=False)
-    return f"{high:016x}{low:016x}-{chunk:05d}.arrow"
 
 
 def sort_by_shuffle_key(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -119,6 +114,8 @@ def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str) -> str:
         bytes_read=info.bytes_read,
         dropped=info.dropped,
         special_text=info.special_text,
+        input_modified=info.input_modified,
+        input_checksum=info.input_checksum,
         rows=batch.num_rows,
         text_bytes=pc.sum(batch["num_bytes"]).as_py() or 0,
         tokens=pc.sum(batch["num_tokens"]).as_py() or 0,
@@ -127,7 +124,7 @@ def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str) -> str:
     )
     schema = ordered.schema.with_metadata(run_info.to_metadata())
     uri = join(folder, run_name(info.source, info.path, info.chunk))
-    with write_file(uri) as sink, pa.ipc.new_file(sink, schema) as writer:
+    with write_sealed(uri, schema) as writer:
         for piece in batches:
             writer.write_batch(piece.replace_schema_metadata(schema.metadata))
     return uri

@@ -145,4 +145,6 @@ def fast_tokenizer_of(settings: Mapping[str, Any]) -> gigatoken.Tokenizer | str:
         raise
     # Among others a panic of pyo3, which is no Exception.
     except BaseException as error:
-        return f"gigatoken cannot read it: {' '.join(str(error).split())[:200]}"
+        # Its messages end with the place in its own source.
+        message = " ".join(str(error).split("Location:")[0].split())
+        return f"gigatoken cannot read it: {message[:200]}"

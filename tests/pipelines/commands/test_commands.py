@@ -90,9 +90,12 @@ def test_the_steps_one_by_one_are_the_build(path: Path, tmp_path: Path, built: P
     ]
     assert not (tmp_path / "shards").exists()
     again = run("prepare", path)
-    first, *funnel = again.output.splitlines()
+    first, *rest = again.output.splitlines()
+    funnel, fields = rest[:-4], rest[-4:]
     assert first == f"prepare   nothing to do: 10 files are in {tmp_path}/store"
-    assert [line.split()[0] for line in funnel if line[0] != " "] == ["source", "c4", "dclm", "mine", "refinedweb"]
+    sources = ["c4", "dclm", "mine", "refinedweb"]
+    assert [line.split()[0] for line in funnel if line[0] != " "] == ["source", *sources]
+    assert [line.partition(":")[0] for line in fields] == [f"fields of {name}" for name in sources]
 
     before = files(tmp_path)
     planned = run("plan", path)

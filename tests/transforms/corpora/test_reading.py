@@ -4,6 +4,7 @@ import gzip
 import json
 
 import apache_beam as beam
+import mmh3
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -150,7 +151,8 @@ def test_parquet_layouts(tmp_path, format, text):
     pq.write_table(pa.table({text: ["a", None], "url": ["x", None], "dump": ["d", "d"]}), path)
     rows, infos = rows_of(InputFile("mine", "a.parquet", str(path), 9), Source(format=format, path="x"))
     assert rows == [{"row": 0, "text": "a", "url": "x"}, {"row": 1, "text": None, "url": None}]
-    assert infos == [BatchInfo("mine", "a.parquet", 0, True, 9, 2, 1)]
+    checksum = mmh3.mmh3_x64_128_digest(path.read_bytes()).hex()
+    assert infos == [BatchInfo("mine", "a.parquet", 0, True, 9, 2, 1, input_checksum=checksum)]
 
 
 @pytest.mark.parametrize("format", ["c4", "refinedweb"])
@@ -187,7 +189,8 @@ def test_empty_files(tmp_path):
         (batch,) = reading.read_batches(InputFile("mine", "a", str(tmp_path / "a"), len(content)), source)
         assert batch.num_rows == 0
         assert batch.schema.names == ["row", "text", "url", "lang"]
-        assert info_of(batch) == BatchInfo("mine", "a", 0, True, len(content), 0, 0)
+        checksum = mmh3.mmh3_x64_128_digest(content).hex()
+        assert info_of(batch) == BatchInfo("mine", "a", 0, True, len(content), 0, 0, input_checksum=checksum)
 
 
 def test_malformed(tmp_path):

@@ -23,7 +23,8 @@ from byline.transforms.plans.planning import make_plan
 from byline.transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
 from byline.transforms.shards.gathering import RunIndex
 from byline.transforms.store import compacting
-from byline.transforms.store.compacting import MergeGroup, MergeRuns, group_files, merge_runs, merged_name
+from byline.transforms.store.compacting import MergeGroup, MergeRuns, group_files, merge_runs
+from byline.transforms.store.run_names import merged_name
 from byline.transforms.store.runs import write_run
 from byline.transforms.store.store_index import read_files, run_uris, runs_of
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
@@ -283,15 +284,19 @@ def test_groups_that_are_merged_leave_the_others_as_they_are(sizes: list[int], d
         assert all(one.size + other.size > 10 for one, other in pairwise(after))
 
 
+def named(files: list[RunFile]) -> str:
+    return merged_name(runs_of(files))
+
+
 def test_the_name_is_of_the_parts() -> None:
     one, two, three = files_of(1, 2, 3)
-    name = merged_name([one, two, three])
+    name = named([one, two, three])
     both = RunFile([*one.chunks, *two.chunks], [0], 9, "elsewhere")
-    assert name == merged_name([both, three]) == merged_name([three, two, one])
+    assert name == named([both, three]) == named([three, two, one])
     assert name.startswith("merged-")
-    assert len({name, merged_name([one, two]), merged_name([one, three])}) == 3
+    assert len({name, named([one, two]), named([one, three])}) == 3
     changed = RunFile([replace(three.chunks[0], input_size=2)], [0], 3, "")
-    assert merged_name([one, two, changed]) != name
+    assert named([one, two, changed]) != name
 
 
 # --------------------------------------------------------------------------------------------------------- the step

@@ -26,6 +26,7 @@ from byline.transforms.store.run_reading import Run
 from byline.transforms.store.runs import write_run
 from tests.support.object_server import BUCKET, ObjectServer, no_fault, object_server
 from tests.support.range_read_cost import RangeReadCost
+from tests.support.seals import rewrite_run, seal_again
 from tests.support.small import FINGERPRINT, StoredRow, tokenized_batch
 
 COLUMNS = (
@@ -119,16 +120,17 @@ def stored(draw: st.DrawFn) -> tuple[list[int], list[StoredRow]]:
     has_spans = draw(st.booleans())
     rows = []
     for row in range(draw(st.integers(0, 14))):
+        tokens = draw(st.integers(0, 6))
         rows.append(
             StoredRow(
                 row,
-                [row] * draw(st.integers(0, 6)),
+                [row] * tokens,
                 host=draw(st.sampled_from((None, "", "a.org", "x" * 40))),
                 license=draw(st.sampled_from((None, "cc"))),
                 year=draw(st.sampled_from((None, 2**62))),
                 ratio=draw(st.sampled_from((None, 0.5))),
                 topic=draw(st.sampled_from((None, "news"))),
-                masked=[(0, row % 3)] if has_spans else None,
+                masked=[(0, min(row % 3, tokens))] if has_spans else None,
             )
         )
     return [draw(shuffle_keys) for _ in rows], rows
@@ -392,7 +394,7 @@ def test_the_footer_of_a_merged_run_of_a_gib() -> None:
 def test_a_file_that_is_no_run(folder: Path, change: Any, message: str) -> None:
     rows = [StoredRow(row, [row] * 2) for row in range(4)]
     file = Path(write(folder / "broken", [1, 2, 3, 4], rows, 8))
-    file.write_bytes(change(file.read_bytes()))
+    file.write_bytes(seal_again(change(file.read_bytes())))
     with pytest.raises(BylineError, match=f"{file.name}: .*{message}"):
         read_directory(str(file))
 
@@ -401,13 +403,12 @@ def test_a_run_with_a_column_that_cannot_be_read_in_parts(folder: Path) -> None:
     uri = write(folder / "dictionary", [1], [StoredRow(0, [1])], 8)
     with pa.memory_map(uri) as source:
         table = pa.ipc.open_file(source).read_all()
-    table = table.set_column(0, "shuffle_key", table["shuffle_key"].dictionary_encode()).replace_schema_metadata(
-        table.schema.metadata
-    )
-    with pa.ipc.new_file(uri, table.schema) as writer:
-        writer.write_table(table)
+    table = table.set_column(
+        table.schema.names.index("host"), "host", table["host"].dictionary_encode()
+    ).replace_schema_metadata(table.schema.metadata)
+    rewrite_run(uri, table)
     with pytest.raises(BylineError, match=r"\.arrow: cannot be read as a run .columns of type dictionary"):
-        RangedRun(read_directory(uri), CORE)
+        RangedRun(read_directory(uri), (*CORE, "host"))
 
 
 @settings(deadline=None, max_examples=50)

@@ -143,4 +143,4 @@ def test_a_damaged_run_is_named(tmp_path: Path) -> None:
             told.append(str(error))
     assert len(told) > len(content) // 8 // 4
     assert [line for line in told if not line.startswith(f"{path}: ")] == []
-    assert [line for line in told if "delete it or choose another `store`" not in line] == []
+    assert [line for line in told if "delete it and prepare again" not in line] == []
