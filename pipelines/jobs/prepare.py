@@ -10,11 +10,7 @@ from rich.markup import escape
 from byline.errors import BylineError
 from byline.pipelines.console.field_lines import fields_of_sources, show_fields
 from byline.pipelines.console.funnel import funnels_of, show_funnels
-<<<<<<< HEAD
-from byline.pipelines.console.notes import show_notes, show_removed
-=======
-from byline.pipelines.console.notes import show_faults, show_removed, show_warnings
->>>>>>> main
+from byline.pipelines.console.notes import show_faults, show_notes, show_removed, show_warnings
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
@@ -101,7 +97,6 @@ def prepare(config: Config, settings: RunnerSettings, console: Console, *, build
     return done
 
 
-<<<<<<< HEAD
 def _compare_libraries(config: Config, console: Console) -> None:
     """Finds out what gigatoken may tokenize, for the workers to read it, and says what is not as in the file."""
     tokenizer = shared_tokenizer(config.tokenizer)
@@ -113,7 +108,8 @@ def _compare_libraries(config: Config, console: Console) -> None:
             [f"{tokenizer.file}: model.dropout {tokenizer.dropout:g} is not used for the ids"],
             console,
         )
-=======
+
+
 def _show_documents(config: Config, state: StoreState, console: Console) -> None:
     """What became of the documents, and what is known of them."""
     fields = fields_of_sources(state.runs)
@@ -147,7 +143,6 @@ def _check_first_records(config: Config, state: StoreState, pending: list[InputF
         for name, has_url in zip(files, have_urls, strict=True)
         if not has_url and name in urls and not config.sources[name].is_made
     ]
->>>>>>> main
 
 
 def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pipeline], object]:
