@@ -293,6 +293,10 @@ class Tokenizer(Model):
     _named: frozenset[str] = PrivateAttr(frozenset())
     _folder: str | None = PrivateAttr(None)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the section says the same, whatever the rest of the configuration does."""
+        return isinstance(other, Tokenizer) and self.model_dump() == other.model_dump()
+
     @property
     def text_only(self) -> tuple[str, ...]:
         """Names of all tokens that no text becomes, whether the tokenizer calls them special or not; sorted."""

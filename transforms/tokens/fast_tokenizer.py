@@ -7,7 +7,7 @@ added tokens of the file                                       gigatoken gets   
 Acme            single_word                                    no               to the reference
 ```
 
-gigatoken reads what it knows and passes over the rest of a file: flags of added tokens, pre-tokenizers beside those it
+gigatoken reads what it knows and ignores the rest of a file: flags of added tokens, pre-tokenizers beside those it
 looks for, settings of the model. So a file is given to it only if it consists of what gigatoken is known to understand;
 whether it then gives the same ids is found by comparing (`comparing`).
 """
@@ -145,6 +145,6 @@ def fast_tokenizer_of(settings: Mapping[str, Any]) -> gigatoken.Tokenizer | str:
         raise
     # Among others a panic of pyo3, which is no Exception.
     except BaseException as error:
-        # Its messages end with the place in its own source.
+        # Its messages end with a line of its own source.
         message = " ".join(str(error).split("Location:")[0].split())
         return f"gigatoken cannot read it: {message[:200]}"

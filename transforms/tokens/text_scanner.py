@@ -6,9 +6,8 @@ text         "abc"   "a U+323B0 b"   "an Acmeist"   "<p>"
 contains     False   True            True           False
 ```
 
-Of each character its first byte is watched for, and of each string the byte that is rarest in ordinary text. Text is
-looked at in blocks of 64 bytes: vector instructions skip a block without such a byte, the others are looked at byte by
-byte.
+Of each character its first byte is watched for, and of each string the byte that is rarest in ordinary text. Vector
+instructions skip every block of 64 bytes without such a byte; in the others each byte is looked up.
 """
 
 from collections.abc import Iterable
@@ -20,7 +19,7 @@ import pyarrow as pa
 from byline.transforms.documents.text_parts import text_buffers
 
 _BLOCK = 64
-# So many bytes are compared at once; where more are watched for, every block is looked at byte by byte.
+# So many bytes are compared at once; where more are watched for, each byte of the text is looked up.
 _AT_ONCE = 8
 # Bytes of web text, the frequent ones first; a byte that is not listed is rarer than all of these.
 _FREQUENT = b" etaoinsrhldcumpfgybw.v,kTSAIC0-1M)(BPDE2RHNLFWG/:'OxU9354j8Y76JqVKz\"\n_=;?\t!<>|"
