@@ -303,16 +303,23 @@ def read_plan(content: bytes, name: str) -> Plan:
     """
     try:
         table = pa.ipc.open_file(content).read_all()
-    except pa.ArrowInvalid as error:
-        raise BylineError(f"{name}: not an Arrow IPC file ({error}); build again") from None
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BylineError(f"{name}: not an Arrow IPC file ({reason}); build again") from None
     encoded = (table.schema.metadata or {}).get(PLAN_KEY)
-    values = json.loads(encoded) if encoded else {}
-    version = values.pop("version", None)
+    try:
+        values = json.loads(encoded) if encoded else {}
+    except (ValueError, RecursionError):
+        values = {}
+    version = values.pop("version", None) if isinstance(values, dict) else None
     if version != PLAN_VERSION:
         raise BylineError(f"{name}: not a plan {of_version(PLAN_VERSION, version, BUILD_ANEW)}")
+    if not table.schema.equals(PLAN_SCHEMA, check_metadata=False):
+        raise BylineError(f"{name}: its columns are not those of a plan; {BUILD_ANEW}")
     try:
         header = PlanHeader.from_json(values)
-    except (ValueError, KeyError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BylineError(f"{name}: its header is not a plan's ({reason}); {BUILD_ANEW}") from None
     return Plan(table.replace_schema_metadata(None), header)
