@@ -36,7 +36,7 @@ def check_regular(path: str | os.PathLike[str]) -> None:
         NotRegularError: it is a folder, a pipe, a device or a socket.
         OSError: there is nothing of that name, or it may not be known.
     """
-    _check_mode(os.stat(_system_path(path)).st_mode)
+    check_mode(os.stat(_system_path(path)).st_mode)
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
@@ -45,7 +45,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     # Without waiting, should the file have become a pipe since.
     descriptor = os.open(_system_path(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     try:
-        _check_mode(os.fstat(descriptor).st_mode)
+        check_mode(os.fstat(descriptor).st_mode)
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -81,6 +81,7 @@ def _system_path(path: str | os.PathLike[str]) -> str:
     raise OSError("no file has such a name")
 
 
-def _check_mode(mode: int) -> None:
+def check_mode(mode: int) -> None:
+    """Refuses the mode of what is no file. Raises: NotRegularError."""
     if not stat.S_ISREG(mode):
         raise NotRegularError(f"{_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")

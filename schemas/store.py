@@ -44,7 +44,7 @@ from typing import Annotated, Any, TypeVar
 import pyarrow as pa
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from byline.errors import BylineError, of_version
+from byline.errors import DamagedFileError, of_version
 from byline.schemas.field_counts import FieldCounts
 
 RUN_KEY = b"byline.run"
@@ -132,7 +132,7 @@ class RunInfo:
 
     @classmethod
     def from_schema(cls, schema: pa.Schema, uri: str) -> "RunInfo":
-        """Reads the description of a run that is not merged; raises `BylineError` as `RunFile.from_schema`."""
+        """Reads the description of a run that is not merged; raises `DamagedFileError` as `RunFile.from_schema`."""
         return replace(_read(_CHUNK, _from_metadata(schema, uri), uri), uri=uri)
 
 
@@ -185,7 +185,7 @@ class RunFile:
             size: bytes of the file.
 
         Raises:
-            BylineError: the file is not a run of this version.
+            DamagedFileError: the file is not a run of this version.
         """
         values = _from_metadata(schema, uri)
         if "chunks" not in values:
@@ -219,7 +219,7 @@ def _read(kind: TypeAdapter[_Values], values: dict[str, Any], uri: str) -> _Valu
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(map(str, problem["loc"]))
-        raise BylineError(
+        raise DamagedFileError(
             f"{uri}: its metadata is not that of a run ({where}: {problem['msg']}); delete it and prepare again"
         ) from None
 
@@ -237,9 +237,9 @@ def _from_metadata(schema: pa.Schema, uri: str) -> dict[str, Any]:
     try:
         values = json.loads(encoded) if encoded else {}
     except (ValueError, RecursionError) as error:
-        raise BylineError(f"{uri}: its metadata is not JSON ({error}); delete it and prepare again") from None
+        raise DamagedFileError(f"{uri}: its metadata is not JSON ({error}); delete it and prepare again") from None
     version = values.pop("version", None) if isinstance(values, dict) else None
     if version != STORE_VERSION:
         advice = "delete it and prepare again"
-        raise BylineError(f"{uri}: not a run of the token store {of_version(STORE_VERSION, version, advice)}")
+        raise DamagedFileError(f"{uri}: not a run of the token store {of_version(STORE_VERSION, version, advice)}")
     return values

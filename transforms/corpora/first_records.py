@@ -21,7 +21,8 @@ from byline.errors import BylineError
 from byline.schemas.corpora import Malformed, Source
 from byline.schemas.documents import CONTENTS, URL, InputFile
 from byline.schemas.field_paths import as_path, ways_of
-from byline.transforms.corpora.reading import wanted_columns
+from byline.transforms.corpora.folder_keys import folder_keys
+from byline.transforms.corpora.reading import read_records, wanted_columns
 from byline.transforms.corpora.record_names import has_name
 
 # Files of a source that are tried: with the field in one of a hundred files, a user may still have meant it.
@@ -37,9 +38,8 @@ def first_records(file: InputFile, source: Source) -> pa.RecordBatch | None:
         The columns of `wanted_columns`; None where the file has no record, or cannot be read: preparing says why.
     """
     lenient = source.model_copy(update={"malformed": Malformed.DROP})
-    schema, paths = wanted_columns(source)
     try:
-        read = next(iter(source.layout.read(file, lenient, schema, paths)), None)
+        read = next(iter(read_records(file, lenient)), None)
     except BylineError:
         return None
     return None if read is None else read[0].filter(pa.array(~read[1]))
@@ -99,7 +99,7 @@ def _names_of(source: Source, files: Iterable[InputFile]) -> dict[str, Any]:
     assert source.layout.names is not None, source.format
     values: dict[str, Any] = {}
     for file in files:
-        for name, value in source.layout.names(file).items():
+        for name, value in {**folder_keys(file), **source.layout.names(file)}.items():
             if values.setdefault(name, value) is None:
                 values[name] = value
     return values

@@ -2,10 +2,10 @@
 
 What a chunk is, `chunks.py` says. How a file is read, and where `text` and `url` stand in its records, the source's
 layout says (`byline.schemas.layouts`); `fields` of the source changes the names, for every layout. A url, score or kept
-field that a file lacks is null.
+field that a file lacks is that of its folders (`folder_keys.py`), or null.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 import pyarrow as pa
@@ -23,7 +23,9 @@ from byline.schemas.documents import (
     InputFile,
 )
 from byline.schemas.faults import FaultyFileError, NoteFault
+from byline.schemas.layouts import Records
 from byline.transforms.corpora.chunks import TARGET_BYTES, cut_chunks
+from byline.transforms.corpora.folder_keys import with_folder_keys
 
 _KEPT: dict[KeptType, pa.DataType] = {
     "string": pa.string(),
@@ -48,8 +50,14 @@ def read_batches(file: InputFile, source: Source, target_bytes: int = TARGET_BYT
     Raises:
         BylineError: a file that cannot be read, or a record that is malformed (see the readers of the layouts).
     """
+    schema, _ = wanted_columns(source)
+    yield from cut_chunks(read_records(file, source), file, source, schema, target_bytes)
+
+
+def read_records(file: InputFile, source: Source) -> Iterable[Records]:
+    """The records of a file in the blocks that its layout gives: the columns of `wanted_columns`."""
     schema, paths = wanted_columns(source)
-    yield from cut_chunks(source.layout.read(file, source, schema, paths), file, source, schema, target_bytes)
+    return with_folder_keys(source.layout.read(file, source, schema, paths), file, paths)
 
 
 def wanted_columns(source: Source) -> tuple[pa.Schema, dict[str, str]]:

@@ -67,6 +67,7 @@ class StageAllotment:
         target: source -> positions asked for.
         filled: source -> positions that packing is expected to fill, for each slice.
         rows: sequences expected.
+        framed: source -> tokens of the framed documents that are expected to be packed.
         costs: source -> framed document tokens to a position, where enough documents were packed to tell.
         leave: of a branch.
     """
@@ -80,6 +81,7 @@ class StageAllotment:
     target: dict[str, int]
     filled: dict[str, list[int]]
     rows: int
+    framed: dict[str, int]
     costs: dict[str, Fraction]
     leave: Leave | None = None
 
@@ -261,6 +263,7 @@ class Allotter:
             target={source: sum(counts) for source, counts in task.target.items()},
             filled=filled,
             rows=self._rows(task, filled, outcome),
+            framed={source: self._framed(task, source, laid[source], outcome) for source in task.target},
             costs=self._costs(task, outcome),
             leave=task.leave,
         )
@@ -275,12 +278,18 @@ class Allotter:
         filled: list[int] = outcome.positions[:, column].tolist()
         if self.sampled == 1:
             return filled
-        stream = self.streams[task.number][source]
-        tokens = stream.tokens_before(laid.end) - stream.tokens_before(task.starts[source])
+        tokens = self._framed(task, source, laid, outcome)
         if outcome.framed[column] > _TELLING_ROWS * self.length:
             return [count * tokens // int(outcome.framed[column]) for count in filled]
         positions = tokens / self.budget.costs[task.number][source]
         return [int(positions * count / max(sum(asked), 1)) for count in asked]
+
+    def _framed(self, task: _Task, source: str, laid: Laid, outcome: Outcome) -> int:
+        """Tokens of the framed documents of a source's interval."""
+        if self.sampled == 1:
+            return int(outcome.framed[self.budget.names.index(source)])
+        stream = self.streams[task.number][source]
+        return stream.tokens_before(laid.end) - stream.tokens_before(task.starts[source])
 
     def _lay(self, task: _Task, source: str, positions: list[int], end: int) -> Laid:
         # Where packing gave more than was asked, though an end is fixed, the asking may have come down to nothing.

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import mmh3
 
-from byline.errors import BylineError
+from byline.errors import DamagedFileError
 from byline.schemas.store import MERGED_PREFIX, RunFile, RunInfo
 
 
@@ -41,26 +41,28 @@ def check_name(file: RunFile, uri: str) -> None:
         uri: where it is.
 
     Raises:
-        BylineError: it is another.
+        DamagedFileError: it is another.
     """
     first = file.chunks[0]
     name = merged_name(file.chunks) if file.is_merged else run_name(first.source, first.path, first.chunk)
     if uri.rpartition("/")[2] != name:
         own = f"chunk {first.chunk} of {first.source}/{first.path}"
         what = "a merged run of other chunks" if file.is_merged else own
-        raise BylineError(f"{uri}: holds {what}, whose name is {name}; move it back, or delete it and prepare again")
+        raise DamagedFileError(
+            f"{uri}: holds {what}, whose name is {name}; move it back, or delete it and prepare again"
+        )
 
 
 def check_fingerprints(files: Iterable[RunFile], fingerprint: str) -> None:
     """Checks that files in a source's folder were prepared with the settings that the folder is for.
 
     Raises:
-        BylineError: one was not.
+        DamagedFileError: one was not.
     """
     for file in files:
         others = {chunk.fingerprint for chunk in file.chunks} - {fingerprint}
         if others:
-            raise BylineError(
+            raise DamagedFileError(
                 f"{file.uri}: was prepared with other settings than its folder is for ({min(others)[:16]}); "
                 "move it back, or delete it and prepare again"
             )

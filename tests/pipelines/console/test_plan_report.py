@@ -128,6 +128,7 @@ def test_json_has_everything_exact() -> None:
         "packing": "document_start",
         "expected_rows": 900,
         "expected_tokens": 900_000,
+        "expected_padding": 0,
         "shards": 3,
         "slices": 1,
     }
@@ -136,6 +137,7 @@ def test_json_has_everything_exact() -> None:
         "tokens": 350_000,
         "target_positions": 360_000,
         "expected_positions": 360_000,
+        "expected_discarded": 0,
         "requested_share": 0.4,
         "expected_share": 0.4,
         "epochs": [0.0, 0.5],
