@@ -9,8 +9,8 @@ offset   block                    lines (begin, end)
 ```
 
 A line ends with a newline. Its `\\r` before that is no part of it, and a line of nothing but spaces, tabs and carriage
-returns is left out. Offsets count bytes of the decompressed file. What the file is, its first bytes say, whatever its
-name:
+returns is left out; a JSON array, and objects over several lines, are put on lines first (`json_framing.py`). Offsets
+count bytes of the decompressed file. What the file is, its first bytes say, whatever its name:
 
 | first bytes | the file is |
 |---|---|
@@ -29,6 +29,7 @@ import numpy as np
 
 from byline.schemas.faults import FaultyFileError
 from byline.transforms.corpora.decoding import MAGIC, RawStream, decoded
+from byline.transforms.corpora.json_framing import as_lines
 from byline.transforms.corpora.signatures import HEAD_BYTES, foreign_format
 from byline.transforms.files import storage
 
@@ -71,7 +72,7 @@ def read_blocks(
     raw = RawStream(uri)
     cutter = _Cutter(uri, block_bytes, line_limit, long_lines)
     try:
-        for piece in _pieces(uri, raw, min(_PIECE_BYTES, block_bytes)):
+        for piece in as_lines(_pieces(uri, raw, min(_PIECE_BYTES, block_bytes)), uri):
             yield from cutter.cut(piece)
     except FaultyFileError as fault:
         if fault.is_damage:
