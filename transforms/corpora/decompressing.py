@@ -9,8 +9,8 @@ offset   block                    lines (begin, end)
 ```
 
 A line ends with a newline. Its `\\r` before that is no part of it, and a line of nothing but spaces, tabs and carriage
-returns is left out. Offsets count bytes of the decompressed file. What the file is, its first bytes say, whatever its
-name:
+returns is left out; a JSON array, and objects over several lines, are put on lines first (`json_framing.py`). Offsets
+count bytes of the decompressed file. What the file is, its first bytes say, whatever its name:
 
 | first bytes | the file is |
 |---|---|
@@ -28,6 +28,7 @@ import numpy as np
 
 from byline.schemas.faults import FaultyFileError
 from byline.transforms.corpora.decoding import MAGIC, RawStream, decoded
+from byline.transforms.corpora.json_framing import as_lines
 from byline.transforms.corpora.signatures import HEAD_BYTES, foreign_format
 from byline.transforms.files import storage
 
@@ -61,7 +62,7 @@ def read_blocks(uri: str, block_bytes: int) -> Generator[tuple[int, bytes], None
     offset, size, parts = 0, 0, []
     raw = RawStream(uri)
     try:
-        for piece in _pieces(uri, raw, min(_PIECE_BYTES, block_bytes)):
+        for piece in as_lines(_pieces(uri, raw, min(_PIECE_BYTES, block_bytes)), uri):
             parts.append(piece)
             size += len(piece)
             end = piece.rfind(b"\n") + 1 if size >= block_bytes else 0

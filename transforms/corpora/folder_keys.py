@@ -7,9 +7,10 @@ in/language=__HIVE_DEFAULT_PARTITION__/0.parquet    language   null
 
 A key is a field of every layout, for `url`, kept fields and scores. What a record itself has goes before it: the key
 counts where the record has no value. Of a key that two folders have the inner one counts. Names and values are
-percent-decoded where that gives UTF-8.
+percent-decoded where that gives UTF-8. A number may begin with zeros.
 """
 
+import re
 from collections.abc import Generator, Iterable, Mapping
 from urllib.parse import unquote_to_bytes
 
@@ -29,6 +30,8 @@ from byline.transforms.files import storage
 
 # What Hive writes for a partition without a value.
 _NULL = "__HIVE_DEFAULT_PARTITION__"
+# `month=05` is 5, though no number of JSON.
+_LEADING_ZEROS = re.compile(r"^0+(?=[0-9])")
 
 
 def folder_keys(file: InputFile) -> dict[str, str | None]:
@@ -109,7 +112,8 @@ def _filled(batch: pa.RecordBatch, malformed: np.ndarray, texts: Mapping[str, st
 def _as_value(text: str, field: pa.Field) -> pa.Scalar:
     if field.name == "url":
         return pa.scalar(text, field.type)
-    value = converter(field.type)(text)
+    is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+    value = converter(field.type)(_LEADING_ZEROS.sub("", text) if is_number else text)
     if pa.types.is_floating(field.type):
         return finite(pa.array([value], pa.float64()), field.type)[0]
     return pa.scalar(value, field.type)

@@ -7,8 +7,8 @@
 {"body": "B", "meta": "{\\"link\\": \\"http://b.org\\"}"}             B       http://b.org   null
 ```
 
-A record is a line that is not blank (only spaces, tabs, carriage returns), and is one JSON object in UTF-8. What it
-means depends on that line alone:
+A record is a line that is not blank (only spaces, tabs, carriage returns), and is one JSON object in UTF-8; or an
+object of one JSON array, or one over several lines (`json_framing.py`). What it means depends on that line alone:
 
 | in the line | result |
 |---|---|
@@ -26,6 +26,7 @@ What a file's bytes and lines are, `byline.transforms.corpora.decompressing` say
 `byline.transforms.corpora.record_values`.
 """
 
+import json
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
@@ -42,6 +43,7 @@ from byline.transforms.corpora.json_objects import BLOCK_BYTES, JsonColumns, has
 from byline.transforms.corpora.record_names import NAMED_RECORDS, add_names
 from byline.transforms.corpora.record_values import leads_of, wants_of
 from byline.transforms.corpora.returning import Returning
+from byline.transforms.corpora.signatures import HEAD_BYTES, likely_format
 from byline.transforms.documents.values import malformed_error, malformed_mask, missing_advice
 
 # Of a file, what its fields are told from; records of one file have much the same.
@@ -86,6 +88,8 @@ def read_json_lines(
         mask = malformed_mask(reasons, len(lines))
         if reasons and malformed is Malformed.ERROR:
             first = int(mask.argmax())
+            if row + first == 0:
+                _check_kind(file, block, lines)
             where = f"row {row + first} (byte {offset + lines[first, 0]} of the decompressed file)"
             raise malformed_error(file.uri, file.source, where, reasons[first])
         yield batch, mask
@@ -98,7 +102,7 @@ def read_json_lines(
 
 def _check_field(file: InputFile, block: bytes, lines: np.ndarray, name: str, path: str) -> None:
     """Raises where no record of the first block has the field: the configuration is wrong, not each record."""
-    names: list[str] | None = None
+    first: dict[str, Any] | None = None
     for start, end in lines.tolist():
         try:
             record = load(block[start:end])
@@ -106,11 +110,31 @@ def _check_field(file: InputFile, block: bytes, lines: np.ndarray, name: str, pa
             continue
         if has_path(record, path):
             return
-        names = list(record) if names is None and isinstance(record, dict) else names
+        first = record if first is None and isinstance(record, dict) else first
+    array = next((key for key, value in (first or {}).items() if _is_array_of_objects(value)), None)
+    if len(lines) == 1 and array is not None:
+        raise FaultyFileError(
+            f"{file.uri}: is one JSON object, whose {array!r} is an array of objects; if those are the records, write "
+            f"them as JSON lines, with `jq -c '.[{json.dumps(array)}][]' FILE` for example"
+        )
     raise FaultyFileError(
-        f"{file.uri}: no record has the {name} field {path!r}; the first has {', '.join(names or ()) or 'no key'}; "
+        f"{file.uri}: no record has the {name} field {path!r}; the first has {', '.join(first or ()) or 'no key'}; "
         f"{missing_advice(file.source, name)}"
     )
+
+
+def _check_kind(file: InputFile, block: bytes, lines: np.ndarray) -> None:
+    """Raises where not only the first record is wrong."""
+    try:
+        load(block[lines[0, 0] : lines[0, 1]])
+    except orjson.JSONDecodeError:
+        kind = likely_format(block[:HEAD_BYTES])
+        if kind is not None:
+            raise FaultyFileError(f"{file.uri}: expected JSON lines, found {kind}") from None
+
+
+def _is_array_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(item, dict) for item in value)
 
 
 def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str, str]) -> Iterator[Records]:

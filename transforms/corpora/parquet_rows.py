@@ -52,6 +52,7 @@ from byline.transforms.corpora.record_values import (
     leads_to,
     wants_of,
 )
+from byline.transforms.corpora.signatures import HEAD_BYTES, format_of
 from byline.transforms.documents.values import (
     CONTENT_KEYS,
     MESSAGE_KEYS,
@@ -141,9 +142,13 @@ def _reading(file: InputFile, row: int) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
+        with storage.open_unmapped(file.uri) as handle:
+            head = handle.read(HEAD_BYTES)
+        if not head.startswith(b"PAR1"):
+            raise FaultyFileError(f"{file.uri}: expected Parquet, found {format_of(head)}") from None
         raise FaultyFileError(
             f"{file.uri}: cannot be read as Parquet from row {row} on ({reason}); "
-            "if it is Parquet, fetch the file again and compare its checksum",
+            "fetch the file again and compare its checksum",
             f"row {row}",
             is_damage=True,
         ) from None

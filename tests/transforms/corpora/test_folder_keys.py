@@ -62,7 +62,7 @@ def read(source):
 @pytest.mark.parametrize("layout", ["jsonl", "parquet"])
 def test_keys_are_fields(tmp_path, layout):
     rows = [{"text": "a", "own": "x"}, {"text": "b", "own": None}]
-    write(tmp_path / "lang=de" / "own=folder" / "n=3", layout, rows)
+    write(tmp_path / "lang=de" / "own=folder" / "n=03", layout, rows)
     write(tmp_path / "lang=__HIVE_DEFAULT_PARTITION__" / "n=many", layout, rows)
     keep = {"lang": "string", "n": "int", "own": "string", "other": {"path": "n", "type": "float"}}
     source = Source.model_validate(
