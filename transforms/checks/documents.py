@@ -242,7 +242,7 @@ class DocumentChecker:
         # One more for BOS, and one before whose text a tokenizer may have put a space.
         first = 2 + (longest if is_before else 0) if has_head else 0
         last = len(segment.ids) - 1 - (0 if is_before else longest)
-        return segment.ids[first:last]
+        return segment.ids[first : max(last, 0)]
 
     def _own_tokens(self, document: pa.RecordBatch) -> Tokens:
         """One document's own tokens, with their loss mask."""
