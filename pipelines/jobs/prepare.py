@@ -104,7 +104,7 @@ def _show_documents(config: Config, state: StoreState, console: Console) -> None
 
 
 def _check_first_records(config: Config, state: StoreState, pending: list[InputFile]) -> list[str]:
-    """Looks at the first records of sources of which nothing is prepared.
+    """Reads the first records of sources of which nothing is prepared.
 
     Returns:
         One line for each source that has no URLs though a template asks for what comes of them.
