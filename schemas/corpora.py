@@ -11,14 +11,16 @@ tokenizer: {file: tokenizer.json, bos: "<|endoftext|>", eos: "<|endoftext|>"}
 ```
 """
 
+import re
 from enum import Enum
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, field_validator, model_serializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_serializer, model_validator
 
 from byline import locations
 from byline.errors import BylineError
 from byline.object_stores import is_object_address, without_secrets
+from byline.printable import shown
 from byline.schemas.documents import FORMATTED, RECORD_FIELDS
 from byline.schemas.field_paths import FieldPath
 from byline.schemas.filters import FilterRule
@@ -64,6 +66,19 @@ class Kept(Model):
     @model_serializer
     def _written(self) -> Any:
         return self.type if self.path is None else {"path": self.path, "type": self.type}
+
+
+# A longer text takes a worker's memory: several times its size, with its tokens. Web corpora have none.
+MAX_DOCUMENT = 32 << 20
+_BYTE_UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def _byte_count(value: Any) -> Any:
+    """A number of bytes, or one with a unit as text: `32MiB`."""
+    match = re.fullmatch(r"([0-9]{1,12}) ?([kMG]?B|[KMG]iB)?", value) if isinstance(value, str) else None
+    if match is None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise ValueError(f"expected a number of bytes, or one with a unit such as 32MiB; found {shown(value)}")
+    return value if match is None else int(match[1]) * _BYTE_UNITS[match[2] or ""]
 
 
 def _record_field(name: str) -> str:
@@ -127,6 +142,8 @@ class Source(Model):
         keep: raw fields to keep for templates and selection; a list (as text), or a mapping to a type, or to a path and
             a type.
         score: score name -> path of the raw field that holds it.
+        malformed: what a record that is not of the layout does, and one that is too long.
+        max_document: the most bytes of a text in UTF-8 (of messages, question and answer together).
         formatter: its name, or a mapping of `name` and its options.
         arithmetic: of `format: arithmetic` alone.
         filter: rules for this source alone, after those of all sources.
@@ -138,6 +155,7 @@ class Source(Model):
     keep: dict[str, Kept] = Field(default_factory=dict)
     score: dict[Name, FieldPath] = Field(default_factory=dict)
     malformed: Malformed = Malformed.ERROR
+    max_document: Annotated[int, BeforeValidator(_byte_count), Field(ge=1, le=1 << 30)] = MAX_DOCUMENT
     formatter: FormatterSettings | None = None
     arithmetic: Arithmetic | None = None
     filter: list[FilterRule] = Field(default_factory=list)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from byline.schemas.corpora import Source
 
 # Columns as configured, and a mask, bool[rows], of the malformed records, whose values are null.
-Records = tuple[pa.RecordBatch, np.ndarray]
+# A third one may say which are too long: read no further than the source's `max_document` needs.
+Records = tuple[pa.RecordBatch, np.ndarray] | tuple[pa.RecordBatch, np.ndarray, np.ndarray]
 ReadFile = Callable[[InputFile, "Source", pa.Schema, Mapping[str, str]], Iterable[Records]]
 ReadNames = Callable[[InputFile], Mapping[str, Any]]
 ListFiles = Callable[[str, "Source"], list[InputFile]]

@@ -13,7 +13,7 @@ from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.faults import FaultyFileError
-from byline.transforms.corpora import reading
+from byline.transforms.corpora import chunks, reading
 from byline.transforms.corpora.decoding import checksum_of
 from byline.transforms.store.faults import note_fault, take_faults
 from tests.support import small
@@ -22,7 +22,7 @@ from tests.support import small
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """Three files of several chunks each."""
-    monkeypatch.setattr(reading.ReadCorpus.__init__, "__defaults__", (500, None))
+    monkeypatch.setattr(reading.ReadCorpus.__init__, "__defaults__", (2000, None))
     small.tokenizer_file(tmp_path)
     for name in "abc":
         write(tmp_path, name)
@@ -52,7 +52,7 @@ def test_a_damaged_file_leaves_nothing_and_one_that_is_fetched_again_at_the_same
 ) -> None:
     small.prepare_quietly(config)
     whole = runs(config)
-    assert len(whole) == 24
+    assert len(whole) == 27
     for file in Path(config.store).rglob("*.arrow"):
         file.unlink()
     file = tmp_path / "web/b.jsonl.gz"
@@ -61,7 +61,7 @@ def test_a_damaged_file_leaves_nothing_and_one_that_is_fetched_again_at_the_same
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
     with pytest.raises(BylineError, match=r"b\.jsonl\.gz: the gzip data is damaged or cut short behind byte \d+"):
         small.prepare_quietly(config)
-    assert len(runs(config)) == 16
+    assert len(runs(config)) == 18
     assert runs(config).items() <= whole.items()
     write(tmp_path, "b")
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -77,7 +77,7 @@ def test_all_faulty_files_are_listed(config: Config, tmp_path: Path) -> None:
         prepare(config, RunnerSettings(workers=1), console)
     table = console.file.getvalue().partition("2 files cannot be prepared")[2].splitlines()[1:]
     assert [line.split()[:2] for line in table] == [["web/a.jsonl.gz", "byte"], ["web/c.jsonl.gz", "byte"]]
-    assert len(runs(config)) == 8
+    assert len(runs(config)) == 9
 
 
 def test_what_a_driver_that_died_has_left_of_a_damaged_file_is_removed(config: Config, tmp_path: Path) -> None:
@@ -102,23 +102,23 @@ def test_a_file_that_was_touched_is_prepared_again_and_the_line_says_why(config:
     line = "web: 1 file has changed since it was prepared (first: a.jsonl.gz: another modification time, the same size)"
     assert line in console.file.getvalue()
     changed = {name for name, time in before.items() if Path(config.store, name).stat().st_mtime_ns != time}
-    assert len(changed) == 8
+    assert len(changed) == 9
     assert {run.input_modified for run in state.runs if run.path == "a.jsonl.gz"} == {10**18}
 
 
 def test_a_file_that_grows_while_it_is_read_is_not_prepared(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    modified = reading.storage.modified
+    modified = chunks.storage.modified
 
     def growing(uri: str) -> tuple[int, int]:
         size, time = modified(uri)
         return (size + 1, time) if "b.jsonl" in uri else (size, time)
 
-    monkeypatch.setattr(reading.storage, "modified", growing)
+    monkeypatch.setattr(chunks.storage, "modified", growing)
     with pytest.raises(BylineError, match=r"b\.jsonl\.gz: has changed since it was listed, while it was"):
         small.prepare_quietly(config)
-    assert len(runs(config)) == 16
+    assert len(runs(config)) == 18
 
 
 def test_the_last_chunk_has_the_checksum_of_the_file(config: Config, tmp_path: Path) -> None:

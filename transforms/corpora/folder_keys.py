@@ -82,8 +82,8 @@ def with_folder_keys(
         if column not in CONTENTS and (text := keys.get(_name_of(path))) is not None
     }
     records: Returning[Records, str] = Returning(blocks)
-    for batch, malformed in records:
-        yield _filled(batch, malformed, texts) if texts else batch, malformed
+    for batch, malformed, *others in records:
+        yield _filled(batch, malformed, texts) if texts else batch, malformed, *others
     return records.value
 
 

@@ -28,30 +28,38 @@ What a file's bytes and lines are, `byline.transforms.corpora.decompressing` say
 
 import json
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
-from byline.schemas.corpora import Malformed, Source
+from byline.schemas.corpora import MAX_DOCUMENT, Malformed, Source
 from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.faults import FaultyFileError
 from byline.schemas.layouts import Layout, Records
-from byline.transforms.corpora.decompressing import line_bounds, read_blocks
+from byline.transforms.corpora.decompressing import LINE_LIMIT, line_bounds, read_blocks
 from byline.transforms.corpora.json_objects import BLOCK_BYTES, JsonColumns, has_path, load, parse_lines
 from byline.transforms.corpora.record_names import NAMED_RECORDS, add_names
 from byline.transforms.corpora.record_values import leads_of, wants_of
 from byline.transforms.corpora.returning import Returning
 from byline.transforms.corpora.signatures import HEAD_BYTES, likely_format
-from byline.transforms.documents.values import malformed_error, malformed_mask, missing_advice
+from byline.transforms.documents.values import malformed_error, malformed_mask, missing_advice, too_long_error
 
 # Of a file, what its fields are told from; records of one file have much the same.
 _NAMED_BYTES = 1 << 20
+# How many times as long as a document a line may be: its text may be escaped, and other fields stand beside it.
+LINES_OF_DOCUMENT = 4
 
 
 def read_json_lines(
-    file: InputFile, schema: pa.Schema, paths: Mapping[str, str], malformed: Malformed, block_bytes: int = BLOCK_BYTES
+    file: InputFile,
+    schema: pa.Schema,
+    paths: Mapping[str, str],
+    malformed: Malformed,
+    block_bytes: int = BLOCK_BYTES,
+    max_document: int = MAX_DOCUMENT,
 ) -> Generator[Records, None, str | None]:
     """Reads a file of JSON lines.
 
@@ -62,9 +70,11 @@ def read_json_lines(
         paths: column -> path (`byline.schemas.field_paths`) of its values.
         malformed: whether a malformed record is an error.
         block_bytes: about how much to parse at once; no result depends on it.
+        max_document: a line of more than `LINES_OF_DOCUMENT` times these bytes is too long, whatever is in it.
 
     Yields:
-        For each block with a record in it, a batch of `schema` and a mask, bool[rows], of its malformed records.
+        For each block with a record in it, a batch of `schema`, and masks, bool[rows], of its malformed records and of
+        lines that are too long.
 
     Returns:
         The checksum of the file (`RawStream.checksum`).
@@ -75,26 +85,76 @@ def read_json_lines(
     """
     columns = JsonColumns(leads_of(wants_of(schema, paths)))
     row = 0
-    blocks: Returning[tuple[int, bytes], str] = Returning(read_blocks(file.uri, block_bytes))
+    limit = min(LINES_OF_DOCUMENT * max_document, LINE_LIMIT)
+    long_lines: dict[int, int] = {}
+    blocks: Returning[tuple[int, bytes], str] = Returning(read_blocks(file.uri, block_bytes, limit, long_lines))
     for offset, block in blocks:
         lines = line_bounds(block)
         if not len(lines):
             continue
-        arrays, reasons = parse_lines(block, lines, columns)
+        sizes = lines[:, 1] - lines[:, 0]
+        if offset in long_lines:
+            sizes[0] = long_lines[offset]
+        arrays, bad = _parse_possible(block, lines, sizes > limit, columns)
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
         for name in CONTENTS:
-            if row == 0 and name in schema.names and batch[name].null_count == len(lines) > len(reasons):
+            if row == 0 and name in schema.names and batch[name].null_count == len(lines) > bad.dropped.sum():
                 _check_field(file, block, lines, name, paths[name])
-        mask = malformed_mask(reasons, len(lines))
-        if reasons and malformed is Malformed.ERROR:
-            first = int(mask.argmax())
+        if malformed is Malformed.ERROR and bad.dropped.any():
+            first = int(bad.dropped.argmax())
             if row + first == 0:
                 _check_kind(file, block, lines)
             where = f"row {row + first} (byte {offset + lines[first, 0]} of the decompressed file)"
-            raise malformed_error(file.uri, file.source, where, reasons[first])
-        yield batch, mask
+            if bad.too_long[first]:
+                raise too_long_error(file.uri, file.source, where, int(sizes[first]), max_document)
+            raise malformed_error(file.uri, file.source, where, bad.reason(first, block, lines, columns))
+        yield batch, bad.dropped & ~bad.too_long, bad.too_long
         row += len(lines)
     return blocks.value
+
+
+@dataclass(frozen=True)
+class _Bad:
+    """Which lines of a block are dropped.
+
+    Attributes:
+        dropped: bool[lines].
+        too_long: bool[lines], some of these.
+        reasons: why others are malformed, where they were parsed.
+    """
+
+    dropped: np.ndarray
+    too_long: np.ndarray
+    reasons: dict[int, str]
+
+    def reason(self, line: int, block: bytes, lines: np.ndarray, columns: JsonColumns) -> str:
+        """Why a line is malformed."""
+        if line in self.reasons:
+            return self.reasons[line]
+        start, end = lines[line].tolist()
+        _, reasons = parse_lines(block[start:end] + b"\n", np.array([[0, end - start]]), columns)
+        return reasons[0]
+
+
+def _parse_possible(
+    block: bytes, lines: np.ndarray, too_long: np.ndarray, columns: JsonColumns
+) -> tuple[list[pa.Array], _Bad]:
+    """Parses the lines that can be objects: one that begins otherwise is none, however many of them there are."""
+    first = np.frombuffer(block, np.uint8)[lines[:, 0]]
+    # White space before an object is left to the parser.
+    is_other = ~np.isin(first, np.frombuffer(b"{ \t\r", np.uint8)) | too_long
+    if not is_other.any():
+        arrays, reasons = parse_lines(block, lines, columns)
+        return arrays, _Bad(malformed_mask(reasons, len(lines)), too_long, reasons)
+    rows = np.flatnonzero(~is_other)
+    parts = [block[start:end] for start, end in lines[rows].tolist()]
+    ends = np.cumsum([len(part) + 1 for part in parts], dtype=np.int64)
+    bounds = np.stack([ends - np.diff(lines[rows])[:, 0] - 1, ends - 1], axis=1)
+    arrays, reasons = parse_lines(b"\n".join([*parts, b""]), bounds, columns)
+    reasons = {int(rows[line]): reason for line, reason in reasons.items()}
+    places = pa.array(np.cumsum(~is_other) - 1, mask=is_other)
+    dropped = is_other | malformed_mask(reasons, len(lines))
+    return [array.take(places) for array in arrays], _Bad(dropped, too_long, reasons)
 
 
 # --- errors
@@ -138,7 +198,7 @@ def _is_array_of_objects(value: Any) -> bool:
 
 
 def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str, str]) -> Iterator[Records]:
-    return read_json_lines(file, schema, paths, source.malformed)
+    return read_json_lines(file, schema, paths, source.malformed, max_document=source.max_document)
 
 
 def read_names(file: InputFile) -> dict[str, Any]:

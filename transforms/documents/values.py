@@ -151,6 +151,15 @@ def malformed_error(file: str, source: str, where: str, reason: str) -> FaultyFi
     )
 
 
+def too_long_error(file: str, source: str, where: str, size: int, limit: int) -> FaultyFileError:
+    """The error for a record that is longer than the source's `max_document`."""
+    return FaultyFileError(
+        f"{file}: {where}: {size:,} bytes, and sources.{source}.max_document allows {limit:,}; raise it, or set "
+        f"`malformed: drop` for source {source!r} to drop such records and count them",
+        where,
+    )
+
+
 def missing_advice(source: str, name: str) -> str:
     """What to do if a file lacks one of `CONTENTS`."""
     return f"name the right one in sources.{source}.fields.{name}"

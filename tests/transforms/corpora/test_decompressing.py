@@ -86,11 +86,28 @@ def test_line_longer_than_a_block(tmp_path):
     assert [line for _, block in blocks_of(uri, 1 << 20) for line in block.splitlines()] == [b"a", long, b"b"]
 
 
-def test_line_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(decompressing, "_LINE_LIMIT", 100)
+def test_line_without_end(tmp_path):
     uri = write(tmp_path, b'{"text": "a"}\n' + b"x" * 200)
     with pytest.raises(BylineError, match=r"a line of more than 100 bytes behind byte 14; expected one JSON object"):
-        blocks_of(uri, 14)
+        list(decompressing.read_blocks(uri, 14, 100))
+
+
+def test_lines_that_are_too_long_are_not_held(tmp_path):
+    long_lines = {}
+    content = b"ab\n" + b"x" * 500 + b"\ncd\n" + b"y" * 600 + b"\nz\n" + b"w" * 999
+    blocks = list(decompressing.read_blocks(write(tmp_path, content), 8, 300, long_lines))
+    assert blocks == [
+        (0, b"ab\n"), (3, b"x" * 200 + b"\n"), (504, b"cd\n"),
+        (507, b"y" * 200 + b"\n"), (1108, b"z\n"), (1110, b"w" * 200 + b"\n"),
+    ]  # fmt: skip
+    assert long_lines == {3: 500, 507: 600, 1110: 999}
+
+
+def test_a_block_has_so_many_lines_at_most(tmp_path, monkeypatch):
+    monkeypatch.setattr(decompressing, "_BLOCK_LINES", 10)
+    monkeypatch.setattr(decompressing, "_PIECE_BYTES", 6)
+    blocks = blocks_of(write(tmp_path, b"{}\n" * 35))
+    assert [block.count(b"{}") for _, block in blocks] == [10, 10, 10, 5]
 
 
 @pytest.mark.parametrize("content", [b"", gzip.compress(b"")])

@@ -24,7 +24,7 @@ def texts(folder, content, malformed=Malformed.ERROR, block_bytes=1 << 24):
     paths = {"text": "text", "url": "m.url"}
     return [
         None if bad else row["text"]
-        for batch, mask in read_json_lines(file, SCHEMA, paths, malformed, block_bytes)
+        for batch, mask, *_ in read_json_lines(file, SCHEMA, paths, malformed, block_bytes)
         for row, bad in zip(batch.to_pylist(), mask, strict=True)
     ]
 

@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
 )
 PATHS = {"text": "text", "url": "m.u", "score": "score", "i": "i", "f": "f", "s": "s", "b": "b", "deep": "m.i"}
 TEXT_ONLY = pa.schema([("text", pa.large_string()), ("url", pa.large_string())])
+TEXT = pa.schema([("text", pa.large_string())])
 BROKEN = b'{"text": 1}'
 
 
@@ -47,7 +48,7 @@ def columns_of(schema, paths):
 def read(file, schema=SCHEMA, paths=PATHS, malformed=Malformed.DROP, block_bytes=1 << 24):
     """All records: a dictionary of what is not null, or None where malformed."""
     rows = []
-    for batch, mask in json_lines.read_json_lines(file, schema, paths, malformed, block_bytes):
+    for batch, mask, *_ in json_lines.read_json_lines(file, schema, paths, malformed, block_bytes):
         batch.validate(full=True)
         assert batch.schema == schema
         values = [{key: value for key, value in row.items() if value is not None} for row in batch.to_pylist()]
@@ -439,3 +440,30 @@ chats = st.lists(
 @settings(max_examples=200, deadline=None)
 def test_parsers_agree_on_messages(lines):
     hold_parsers_together(lines, columns_of(CHATS, CHAT_PATHS))
+
+
+def test_lines_that_cannot_be_objects_are_not_parsed_one_by_one(tmp_path):
+    lines = [b"x", b'{"text": "a"}', b"null", b'[{"text": "b"}]', b' {"text": "c"}', b"{x", BROKEN, b"\xef\xbb\xbf{}"]
+    file = write(tmp_path, b"\n".join(lines))
+    ((batch, malformed, too_long),) = json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.DROP)
+    assert batch["text"].to_pylist() == [None, "a", None, None, "c", None, None, None]
+    assert malformed.tolist() == [True, False, True, True, False, True, True, True]
+    assert not too_long.any()
+    with pytest.raises(BylineError, match=r"row 0 \(byte 0 of .*found: .*character 0"):
+        list(json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.ERROR))
+
+
+def test_lines_of_several_times_a_document_are_too_long_wherever_they_are_cut(tmp_path):
+    fields = [b'"text": "a"', b'"x": "' + b"b" * 3000 + b'"', b'"text": "c"', b'"x": "' + b"d" * 390 + b'"']
+    lines = [*(b"{" + field + b"}" for field in fields), b"y" * 500]
+    file = write(tmp_path, b"\n".join(lines))
+    for block_bytes in (20, 600, 1 << 20):
+        found = list(
+            json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.DROP, block_bytes, max_document=100)
+        )
+        assert [text for batch, *_ in found for text in batch["text"].to_pylist()] == ["a", None, "c", None, None]
+        assert [bool(long) for *_, mask in found for long in mask] == [False, True, False, False, True]
+    with pytest.raises(
+        BylineError, match=r"row 1 \(byte 14 of the decompressed file\): 3,009 bytes, and .* allows 100"
+    ):
+        list(json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.ERROR, 20, max_document=100))

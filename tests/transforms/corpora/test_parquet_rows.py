@@ -156,7 +156,7 @@ def test_values_are_as_in_json_lines(tmp_path_factory, values):
     expected = []
     for name, kind in KINDS.items():  # one at a time, so that Arrow's JSON parser can take part
         only = pa.schema([*TEXT_ONLY, (name, kind)])
-        ((batch, _),) = json_lines.read_json_lines(
+        ((batch, *_),) = json_lines.read_json_lines(
             InputFile("mine", "a.jsonl", str(lines), 0), only, paths, Malformed.ERROR
         )
         expected.append(batch.column(name).to_pylist())

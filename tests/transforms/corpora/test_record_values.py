@@ -31,7 +31,7 @@ def write_parquet(folder, columns):
 def values(batches, name="url"):
     """One column, None also where the record is malformed, which is checked to be null."""
     found = []
-    for batch, mask in batches:
+    for batch, mask, *_ in batches:
         batch.validate(full=True)
         assert not any(value for value, bad in zip(batch[name].to_pylist(), mask, strict=True) if bad)
         found += batch[name].to_pylist()
@@ -209,7 +209,7 @@ def test_several_columns_of_one_string(tmp_path):
         parquet_rows.read_parquet(file, schema, paths, Malformed.ERROR),
         json_lines.read_json_lines(lines, schema, paths, Malformed.ERROR),
     ):
-        rows = [row for batch, _ in batches for row in batch.to_pylist()]
+        rows = [row for batch, *_ in batches for row in batch.to_pylist()]
         assert rows == expected * 1000
 
 
@@ -233,7 +233,7 @@ def test_a_text_in_a_string_that_is_none_is_malformed(tmp_path, text, told):
         assert "fix the file, or set `malformed: drop`" in str(error.value)
         assert told in str(error.value) or read is json_lines.read_json_lines
         batches = list(read(of, URL, paths, Malformed.DROP))
-        assert [mask.tolist() for _, mask in batches] == [[False, True, False]]
+        assert [mask.tolist() for _, mask, *_ in batches] == [[False, True, False]]
         assert values(batches, "text") == ["a", None, None]
 
 
