@@ -48,7 +48,8 @@ def _alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(256 + number): byte for number, byte in enumerate(others)}
 
 
-_BYTE_OF = _alphabet()
+# Character -> byte.
+ALPHABET = _alphabet()
 
 
 def token_bytes(vocabulary: Mapping[str, int], added: AbstractSet[str]) -> TokenBytes:
@@ -69,7 +70,7 @@ def token_bytes(vocabulary: Mapping[str, int], added: AbstractSet[str]) -> Token
 
 def _spelled(name: str) -> bytes:
     try:
-        return bytes([_BYTE_OF[character] for character in name])
+        return bytes([ALPHABET[character] for character in name])
     except KeyError:
         return b""
 
