@@ -75,6 +75,15 @@ def _spelled(name: str) -> bytes:
         return b""
 
 
+def spelled_bytes(ids: np.ndarray, tokens: TokenBytes) -> bytes | None:
+    """The bytes of some tokens in a row (ids: any integers [n]); None if those of one of them are not known."""
+    if (ids < 0).any() or (ids >= len(tokens.sizes)).any() or not tokens.sizes[ids].all():
+        return None
+    words = tokens.words.tobytes()
+    starts = tokens.firsts[ids] * WORD
+    return b"".join(words[start : start + size] for start, size in zip(starts, tokens.sizes[ids], strict=True))
+
+
 def words_at(data: np.ndarray) -> np.ndarray:
     """The word that begins at each byte of uint8 [n], padded with zeros: uint64 [n + 1], a view of a copy."""
     padded = np.concatenate([data, np.zeros(WORD, np.uint8)])
