@@ -90,7 +90,7 @@ class RunInfo:
     Attributes:
         fingerprint: of the configuration that the run was prepared with (64 hex digits).
         source, path, chunk, last, input_size, rows_read, bytes_read, dropped, special_text, input_modified,
-            input_checksum: as in `BatchInfo`.
+            input_checksum, damage: as in `BatchInfo`.
         rows: documents in the run.
         text_bytes: bytes of their texts.
         tokens: number of their tokens.
@@ -119,6 +119,7 @@ class RunInfo:
     uri: str = ""
     input_modified: int = 0
     input_checksum: str = ""
+    damage: str = ""
     fields: dict[str, FieldCounts] = field(default_factory=dict)
 
     @property

@@ -33,6 +33,7 @@ from byline.transforms.scores.scoring import ScoreQuality
 from byline.transforms.store import store_index
 from byline.transforms.store.faults import FaultNotes, NotedFault, take_faults
 from byline.transforms.store.fingerprint import source_settings
+from byline.transforms.store.rejects import check_rejected
 from byline.transforms.store.resuming import LeaveOutWritten
 from byline.transforms.store.runs import WriteRuns
 from byline.transforms.store.state import StoreState, prepared_bytes, read_state, remove_stale_runs, reread_state
@@ -96,10 +97,19 @@ def prepare(config: Config, settings: RunnerSettings, console: Console, *, build
 
 
 def _show_documents(config: Config, state: StoreState, console: Console) -> None:
-    """What became of the documents, and what is known of them."""
+    """What became of the documents, and what is known of them.
+
+    Raises:
+        BylineError: too many are rejects.
+    """
     fields = fields_of_sources(state.runs)
     show_funnels(funnels_of(config, state.runs), console)
     show_fields(fields, console)
+    for run in state.runs:
+        if run.damage:
+            line = f"prepare   {run.source}: used up to its damage: {run.damage}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    check_rejected(config.sources, state.runs)
     show_warnings(known_warnings(config, fields), console)
 
 

@@ -45,6 +45,7 @@ from byline.transforms.corpora.record_names import NAMED_RECORDS, add_names
 from byline.transforms.corpora.record_values import leads_of, wants_of
 from byline.transforms.corpora.returning import Returning
 from byline.transforms.corpora.signatures import HEAD_BYTES, likely_format
+from byline.transforms.documents.rejects import HEAD_BYTES as HEAD_BYTES_OF_REJECT
 from byline.transforms.documents.values import malformed_error, malformed_mask, missing_advice, too_long_error
 
 # Of a file, what its fields are told from; records of one file have much the same.
@@ -73,8 +74,8 @@ def read_json_lines(
         max_document: a line of more than `LINES_OF_DOCUMENT` times these bytes is too long, whatever is in it.
 
     Yields:
-        For each block with a record in it, a batch of `schema`, and masks, bool[rows], of its malformed records and of
-        lines that are too long.
+        For each block with a record in it, a batch of `schema`, a mask, bool[rows], of its malformed records, and what
+        the lines were.
 
     Returns:
         The checksum of the file (`RawStream.checksum`).
@@ -98,7 +99,8 @@ def read_json_lines(
         arrays, bad = _parse_possible(block, lines, sizes > limit, columns)
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
         for name in CONTENTS:
-            if row == 0 and name in schema.names and batch[name].null_count == len(lines) > bad.dropped.sum():
+            is_without = name in schema.names and batch[name].null_count == len(lines) > bad.dropped.sum()
+            if row == 0 and is_without and malformed is Malformed.ERROR:
                 _check_field(file, block, lines, name, paths[name])
         if malformed is Malformed.ERROR and bad.dropped.any():
             first = int(bad.dropped.argmax())
@@ -108,7 +110,7 @@ def read_json_lines(
             if bad.too_long[first]:
                 raise too_long_error(file.uri, file.source, where, int(sizes[first]), max_document)
             raise malformed_error(file.uri, file.source, where, bad.reason(first, block, lines, columns))
-        yield batch, bad.dropped & ~bad.too_long, bad.too_long
+        yield batch, bad.dropped & ~bad.too_long, LineOrigins(block, offset, lines, bad)
         row += len(lines)
     return blocks.value
 
@@ -136,6 +138,43 @@ class _Bad:
         return reasons[0]
 
 
+@dataclass(frozen=True)
+class LineOrigins:
+    """The lines of a block; an `Origins`.
+
+    Attributes:
+        block: the lines.
+        offset: of the block in the decompressed file.
+        lines: int64[rows, 2], where they begin and end in it.
+        bad: which of them are dropped.
+    """
+
+    block: bytes
+    offset: int
+    lines: np.ndarray
+    bad: _Bad
+
+    def too_long(self) -> np.ndarray:
+        return self.bad.too_long
+
+    def of(self, rows: np.ndarray) -> tuple[pa.Array, pa.Array, pa.Array]:
+        starts = self.lines[rows, 0]
+        sizes = np.minimum(self.lines[rows, 1] - starts, HEAD_BYTES_OF_REJECT)
+        ends = np.concatenate([[0], np.cumsum(sizes)])
+        into = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], sizes)
+        heads = np.frombuffer(self.block, np.uint8)[into]
+        buffers = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(heads)]
+        parsed = self.bad.reasons
+        no_object = "expected a JSON object"
+        is_bad = self.bad.dropped & ~self.bad.too_long
+        whys = [parsed.get(row, no_object) if is_bad[row] else None for row in rows.tolist()]
+        return (
+            pa.array(self.offset + starts),
+            pa.array(whys, pa.string()),
+            pa.Array.from_buffers(pa.binary(), len(rows), buffers),
+        )
+
+
 def _parse_possible(
     block: bytes, lines: np.ndarray, too_long: np.ndarray, columns: JsonColumns
 ) -> tuple[list[pa.Array], _Bad]:
@@ -152,9 +191,9 @@ def _parse_possible(
     bounds = np.stack([ends - np.diff(lines[rows])[:, 0] - 1, ends - 1], axis=1)
     arrays, reasons = parse_lines(b"\n".join([*parts, b""]), bounds, columns)
     reasons = {int(rows[line]): reason for line, reason in reasons.items()}
-    places = pa.array(np.cumsum(~is_other) - 1, mask=is_other)
+    numbers = pa.array(np.cumsum(~is_other) - 1, mask=is_other)
     dropped = is_other | malformed_mask(reasons, len(lines))
-    return [array.take(places) for array in arrays], _Bad(dropped, too_long, reasons)
+    return [array.take(numbers) for array in arrays], _Bad(dropped, too_long, reasons)
 
 
 # --- errors
