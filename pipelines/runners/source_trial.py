@@ -19,6 +19,7 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.pipelines.console.doctor_lines import Check, State, one_line
 from byline.schemas.config import Config
+from byline.schemas.corpora import Source
 from byline.schemas.documents import ROW, BatchInfo, InputFile, info_of, with_info
 from byline.schemas.field_counts import FieldCounts
 from byline.schemas.plan import FieldValues
@@ -41,6 +42,8 @@ from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 from byline.transforms.tokens.tokenizing import tokenize_batch
 
 TRIED_RECORDS = 100
+# So many files are opened at most until one has a record.
+TRIED_FILES = 20
 _SHOWN = 60
 
 
@@ -86,7 +89,7 @@ def try_sources(config: Config, path: str, cache_folder: str) -> Iterator[Check]
 
 
 def try_source(config: Config, name: str, scorers: Sequence[Scorer], cache_folder: str) -> Tried:
-    """Reads, formats, scores, filters and tokenizes the first records of a source's first file.
+    """Reads, formats, scores, filters and tokenizes the first records of a source's first file that has any.
 
     Raises:
         BylineError: whatever preparing would raise for them.
@@ -94,16 +97,29 @@ def try_source(config: Config, name: str, scorers: Sequence[Scorer], cache_folde
     source = config.sources[name]
     files = list_inputs(name, source)
     check_named_fields(name, source, files)
-    records = next(iter(read_records(files[0], source)), None)
-    if records is None:
-        raise BylineError(f"{files[0].uri}: has no record")
-    batch = _as_batch(files[0], *records)
+    file, records, malformed = _first_records(name, source, files)
+    batch = _as_batch(file, records, malformed)
     if source.formatter is not None:
         batch = format_batch(batch, open_formatter(name, source.formatter, source.malformed))
     batch = score_batch(extract_metadata(batch), [scorer for scorer in scorers if scorer.name not in source.score])
     batch = filter_documents(batch, open_rules(rules_of(config, name), cache_folder))
     text = batch["text"][0].as_py() if len(batch) else None
-    return Tried(files[0], tokenize_batch(batch, shared_tokenizer(config.tokenizer)), text)
+    return Tried(file, tokenize_batch(batch, shared_tokenizer(config.tokenizer)), text)
+
+
+def _first_records(
+    name: str, source: Source, files: Sequence[InputFile]
+) -> tuple[InputFile, pa.RecordBatch, np.ndarray]:
+    """The first file that has records, its first ones, and which of them are malformed.
+
+    Raises:
+        BylineError: none of the first files has a record, or one cannot be read.
+    """
+    for file in files[:TRIED_FILES]:
+        for records, malformed in read_records(file, source):
+            if len(records):
+                return file, records, malformed
+    raise BylineError(f"sources.{name}.path: the first {len(files[:TRIED_FILES])} files have no record")
 
 
 def _as_batch(file: InputFile, records: pa.RecordBatch, malformed: np.ndarray) -> pa.RecordBatch:
