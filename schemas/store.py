@@ -2,6 +2,8 @@
 
 ```
 STORE/<source>/<fingerprint>/source.json              the fingerprint's settings, so that a changed key can be named
+STORE/<source>/<fingerprint>/versions.json            which versions of the libraries have written its runs
+STORE/<source>/<fingerprint>/rejects/                 what was dropped of each chunk (transforms/store/rejects.py)
 STORE/<source>/<fingerprint>/<file hash>-00000.arrow  run of chunk 0
 STORE/<source>/<fingerprint>/merged-<hash>.arrow      merged run (`byline compact`)
 ```

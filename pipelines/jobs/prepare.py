@@ -10,7 +10,7 @@ from rich.markup import escape
 from byline.errors import BylineError
 from byline.pipelines.console.field_lines import fields_of_sources, show_fields
 from byline.pipelines.console.funnel import funnels_of, show_funnels
-from byline.pipelines.console.notes import show_faults, show_removed, show_warnings
+from byline.pipelines.console.notes import show_faults, show_notes, show_removed, show_warnings
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
@@ -37,6 +37,7 @@ from byline.transforms.store.rejects import check_rejected
 from byline.transforms.store.resuming import LeaveOutWritten
 from byline.transforms.store.runs import WriteRuns
 from byline.transforms.store.state import StoreState, prepared_bytes, read_state, remove_stale_runs, reread_state
+from byline.transforms.store.versions import note_versions
 from byline.transforms.tokens.tokenizing import Tokenize
 
 
@@ -61,6 +62,7 @@ def prepare(config: Config, settings: RunnerSettings, console: Console, *, build
     without_url = _check_first_records(config, state, pending)
     if builds and without_url:
         raise BylineError(without_url[0])
+    show_notes(state.notes, console)
     show_warnings(without_url, console)
     show_removed("prepare", clean_store(config.store, writes=bool(pending)), console)
     if not pending:
@@ -191,6 +193,7 @@ def _explain(config: Config, state: StoreState, pending: list[InputFile], consol
                 line += f"; prepared before with another configuration, changed: {', '.join(changed)}"
         console.print(line, highlight=False, markup=False)
         store_index.write_settings(state.folders[source], settings)
+        note_versions(state.folders[source])
     for line in store_index.changed_inputs(state.inputs, state.unused):
         console.print(f"prepare   {line}; read again", highlight=False, markup=False, soft_wrap=True)
     for note in store_index.merged_in_vain(state.inputs, state.runs, state.unused):

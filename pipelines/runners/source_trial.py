@@ -116,7 +116,7 @@ def _first_records(
         BylineError: none of the first files has a record, or one cannot be read.
     """
     for file in files[:TRIED_FILES]:
-        for records, malformed in read_records(file, source):
+        for records, malformed, *_ in read_records(file, source):
             if len(records):
                 return file, records, malformed
     raise BylineError(f"sources.{name}.path: the first {len(files[:TRIED_FILES])} files have no record")

@@ -61,6 +61,7 @@ def read_json_lines(
     malformed: Malformed,
     block_bytes: int = BLOCK_BYTES,
     max_document: int = MAX_DOCUMENT,
+    tells_kind: bool = True,
 ) -> Generator[Records, None, str | None]:
     """Reads a file of JSON lines.
 
@@ -72,6 +73,7 @@ def read_json_lines(
         malformed: whether a malformed record is an error.
         block_bytes: about how much to parse at once; no result depends on it.
         max_document: a line of more than `LINES_OF_DOCUMENT` times these bytes is too long, whatever is in it.
+        tells_kind: whether a file whose first records are all malformed is an error that says what it looks like.
 
     Yields:
         For each block with a record in it, a batch of `schema`, a mask, bool[rows], of its malformed records, and what
@@ -102,10 +104,10 @@ def read_json_lines(
             is_without = name in schema.names and batch[name].null_count == len(lines) > bad.dropped.sum()
             if row == 0 and is_without and malformed is Malformed.ERROR:
                 _check_field(file, block, lines, name, paths[name])
+        if row == 0 and tells_kind and (bad.dropped[0] if malformed is Malformed.ERROR else bad.dropped.all()):
+            _check_kind(file, block, lines)
         if malformed is Malformed.ERROR and bad.dropped.any():
             first = int(bad.dropped.argmax())
-            if row + first == 0:
-                _check_kind(file, block, lines)
             where = f"row {row + first} (byte {offset + lines[first, 0]} of the decompressed file)"
             if bad.too_long[first]:
                 raise too_long_error(file.uri, file.source, where, int(sizes[first]), max_document)
@@ -237,7 +239,10 @@ def _is_array_of_objects(value: Any) -> bool:
 
 
 def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str, str]) -> Iterator[Records]:
-    return read_json_lines(file, schema, paths, source.malformed, max_document=source.max_document)
+    tells_kind = source.max_rejected < 1
+    return read_json_lines(
+        file, schema, paths, source.malformed, max_document=source.max_document, tells_kind=tells_kind
+    )
 
 
 def read_names(file: InputFile) -> dict[str, Any]:

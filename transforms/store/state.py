@@ -21,6 +21,7 @@ from byline.transforms.store import store_index
 from byline.transforms.store.fingerprint import fingerprint, source_settings
 from byline.transforms.store.rejects import rejected, rejects_uri
 from byline.transforms.store.run_names import check_fingerprints
+from byline.transforms.store.versions import other_versions
 
 # Measuring progress reads at most this many new files, so that it takes seconds; the next measurement continues there.
 _MOST_NEW = 1000
@@ -37,7 +38,8 @@ class StoreState:
         files: the files that hold these chunks: runs of one chunk, and merged ones.
         unused: files of the store that hold other chunks, or the same ones again.
         takes_damaged: sources that take what can be read of a damaged file.
-        notes: one line for each source whose raw corpus is gone, so that the token store is used instead.
+        notes: one line for each source whose raw corpus is gone, so that the token store is used instead, and for each
+            whose runs other versions of Byline or its libraries have written.
     """
 
     folders: dict[str, str]
@@ -101,6 +103,9 @@ def read_state(config: Config, *, reads_input: bool = True) -> StoreState:
         state.folders[name] = store_index.source_folder(config.store, name, state.fingerprints[name])
         files = store_index.read_files(state.folders[name])
         check_fingerprints(files, state.fingerprints[name])
+        others = other_versions(state.folders[name]) if files else []
+        if others:
+            state.notes.append(f"{name}: its runs in the token store were written with {', '.join(others)}")
         try:
             inputs = list_inputs(name, config.sources[name])
         except BylineError as error:
