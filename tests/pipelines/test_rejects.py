@@ -33,7 +33,8 @@ def write(folder: Path, lines: list[str], name: str = "a.jsonl") -> Path:
 
 def config_of(folder: Path, **settings: Any) -> Config:
     small.tokenizer_file(folder)
-    web = {"format": "jsonl", "path": str(folder / "web/*"), "malformed": "drop", "max_document": 200, **settings}
+    web = {"format": "jsonl", "path": str(folder / "web/*"), "malformed": "drop", "max_document": 200}
+    web |= {"max_rejected": "1%", **settings}
     tokenizer = {"file": str(folder / "tokenizer.json"), "bos": small.BOS, "pad": small.PAD}
     return small.small_config(folder, sources={"web": web}, tokenizer=tokenizer)
 
