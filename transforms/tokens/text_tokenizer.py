@@ -257,6 +257,6 @@ def shared_tokenizer(settings: corpora.Tokenizer) -> TextTokenizer:
 
 
 def _unmasked(texts: pa.Array) -> pa.Array:
-    """Texts of which none is null without a bitmap that says so: of a slice with one, gigatoken reads beyond the end."""
+    """Texts, none of them null, without a bitmap that says so: of a slice with one, gigatoken reads beyond its end."""
     _, offsets, data = texts.buffers()
     return pa.Array.from_buffers(texts.type, len(texts), [None, offsets, data], null_count=0, offset=texts.offset)
