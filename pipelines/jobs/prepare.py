@@ -8,7 +8,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 from byline.pipelines.console.funnel import funnels_of, show_funnels
-from byline.pipelines.console.notes import show_removed
+from byline.pipelines.console.notes import locked, show_removed
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
@@ -33,8 +33,27 @@ from byline.transforms.tokens.tokenizing import Tokenize
 
 
 def prepare(config: Config, settings: RunnerSettings, console: Console) -> StoreState:
-    """Prepares what is missing and returns the whole store's state."""
+    """Prepares what is missing and returns the whole store's state.
+
+    Raises:
+        BylineError: a mistake in the configuration or the input, or another command prepares the same.
+    """
     state = read_state(config)
+    if not state.pending():
+        return _prepare(config, state, settings, console)
+    with locked("prepare", _pending_folders(state), console):
+        # Again: another command may have prepared them just now.
+        state = reread_state(state, {file.uri: file for file in (*state.files, *state.unused)})
+        with locked("prepare", _pending_folders(state), console):
+            return _prepare(config, state, settings, console)
+
+
+def _pending_folders(state: StoreState) -> set[str]:
+    """The folders that runs will be written to."""
+    return {state.folders[file.source] for file in state.pending()}
+
+
+def _prepare(config: Config, state: StoreState, settings: RunnerSettings, console: Console) -> StoreState:
     pending = state.pending()
     show_removed("prepare", clean_store(config.store, writes=bool(pending)), console)
     if not pending:
@@ -101,6 +120,11 @@ def _explain(config: Config, state: StoreState, pending: list[InputFile], consol
             f"{size:,} additions" if config.sources[source].is_made else f"{len(files)} files, {decimal(size)} on disk"
         )
         line = f"prepare   {source}: {amount}"
+        inputs = sum(file.source == source for file in state.inputs)
+        begun = sum(bool(file.done) for file in files)
+        if len(files) < inputs or begun:
+            line += f"; {inputs - len(files):,} of {inputs:,} files are there already"
+            line += f", and parts of {begun:,} more" if begun else ""
         if not any(run.source == source for run in state.runs):
             changed = store_index.nearest_change(config.store, source, settings)
             if changed:

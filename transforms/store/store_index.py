@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from pyarrow import fs
+
 from byline.schemas.documents import InputFile
 from byline.schemas.store import RunFile, RunInfo
 from byline.transforms.files import storage
@@ -216,13 +218,24 @@ def _is_whole(runs: list[RunInfo]) -> bool:
 
 def write_settings(folder: str, settings: dict[str, Any]) -> None:
     """Writes the settings that a source's fingerprint was made from, beside its runs."""
-    if not storage.exists(storage.join(folder, SOURCE_FILE)):
-        with storage.write_file(storage.join(folder, SOURCE_FILE)) as sink:
-            sink.write(json.dumps(settings, indent=1, sort_keys=True).encode())
+    uri, content = storage.join(folder, SOURCE_FILE), json.dumps(settings, indent=1, sort_keys=True).encode()
+    # One of another size was not written to its end.
+    if storage.file_size(uri) != len(content):
+        with storage.write_file(uri) as sink:
+            sink.write(content)
 
 
 def nearest_change(store: str, source: str, settings: dict[str, Any]) -> list[str]:
     """The keys whose values differ from the source's most similar settings in the token store; none if it has none."""
     infos = [info for info in storage.list_files(storage.join(store, source)) if info.base_name == SOURCE_FILE]
-    changes = [changed_keys(json.loads(storage.read_bytes(info.path)), settings) for info in infos]
+    changes = [changed_keys(before, settings) for before in map(_read_settings, infos) if before is not None]
     return min(changes, key=len, default=[])
+
+
+def _read_settings(info: fs.FileInfo) -> dict[str, Any] | None:
+    """The settings in a file beside runs; None if it is damaged, which costs a hint."""
+    try:
+        settings = json.loads(storage.read_bytes(info.path))
+    except ValueError:
+        return None
+    return settings if isinstance(settings, dict) else None
