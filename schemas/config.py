@@ -22,7 +22,10 @@ Paths are relative to the folder the command runs in. `byline.schemas.config_fil
 
 from pydantic import Field, model_validator
 
+from byline import manifest
 from byline.errors import BylineError
+from byline.reader import INPUTS_NAME
+from byline.schemas import plan
 from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
 from byline.schemas.fields import FIELDS
@@ -36,6 +39,8 @@ from byline.schemas.own_objects import is_own_name
 from byline.schemas.recipe import Branch, Phase, Selection, Sequence, Shard, Shortage, Stage
 from byline.template import Template
 
+# Files beside the folders of phases (those of Byline's own begin with a dot, and no name does).
+_OUTPUT_NAMES = (manifest.FILE_NAME, plan.FILE_NAME, INPUTS_NAME)
 # Numbers that every document has.
 SIZES = {"num_tokens": "int", "num_bytes": "int"}
 
@@ -137,10 +142,18 @@ def _check_names(config: Config) -> None:
     phases = [phase.name for phase in config.phases]
     branches = [branch.name_at(at) for branch in config.branches for at in branch.at]
     for where, names, kind in (("phases", phases, "phases"), ("branches", phases + branches, "phases or branches")):
+        folders: dict[str, str] = {}
         for name in names:
-            if names.count(name) > 1:
+            if name.lower() in _OUTPUT_NAMES:
+                raise BylineError(f"{where}: {name!r} is the name of a file that a build writes; give it another name")
+            # Some disks take `Main` and `main` for one folder.
+            other = folders.setdefault(name.lower(), name)
+            if other != name or names.count(name) > 1:
+                called = (
+                    f"called {name!r}" if other == name else f"called {other!r} and {name!r}, one name on some disks"
+                )
                 raise BylineError(
-                    f"{where}: two {kind} are called {name!r}; each has a folder of its own, so give one another name"
+                    f"{where}: two {kind} are {called}; each has a folder of its own, so give one another name"
                 )
 
 
