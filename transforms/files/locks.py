@@ -205,7 +205,7 @@ class _FileLock:
 
     def take(self) -> Owner | None:
         """Takes the lock; returns the owner that it was taken over from."""
-        with refusing(lambda error: refusal(self._uri, "written", error)):
+        with refusing(lambda error: refusal(self._uri.rpartition("/")[0], "written", error)):
             self._made = make_folder(os.path.dirname(self._path))
             while True:
                 descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -289,7 +289,7 @@ class _ObjectLock:
         content = storage.read_bytes(self._uri) if storage.exists(self._uri) else b""
         owner = Owner.read(content)
         if content:
-            age = max(time.time() - storage.modified(self._uri), 0.0)
+            age = max(time.time() - storage.modified(self._uri) / 1e9, 0.0)
             if not _is_gone(owner, age, here=owner is not None and not owner.is_alive_here):
                 raise _refused(self._uri, owner, age)
         self._write()

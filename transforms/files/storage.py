@@ -120,10 +120,10 @@ def file_size(uri: str) -> int | None:
     return info.size if info.type == fs.FileType.File else None
 
 
-def modified(uri: str) -> float:
-    """When a file was last written, in seconds since 1970; 0 if there is none. Errors as `exists`."""
+def modified(uri: str) -> int:
+    """When a file was last written, in nanoseconds since 1970; 0 if there is none. Errors as `exists`."""
     info = _info(uri)
-    return info.mtime_ns / 1e9 if info.type == fs.FileType.File else 0.0
+    return info.mtime_ns or 0 if info.type == fs.FileType.File else 0
 
 
 def file_sha256(uri: str) -> str:

@@ -10,7 +10,6 @@ of OUT/plan.arrow, which each worker reads once: lists of a million hosts never 
 """
 
 import hashlib
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +60,7 @@ class AssembleJob:
         settings: of the tokenizer, which each worker loads for prefixes.
         tokenizer: special ids, for rows and metadata.
         maker: the plan that the shards belong to, and the version of Byline.
-        hashed_from: seconds since 1970; a shard whose record is as young or younger was perhaps not all on the disk
+        hashed_from: nanoseconds since 1970; a shard whose record is as young or younger was perhaps not all on the disk
             when the build before lost its power, so its sha256 is compared before it is taken over.
     """
 
@@ -72,11 +71,11 @@ class AssembleJob:
     settings: corpora.Tokenizer
     tokenizer: TokenizerInfo
     maker: ShardMaker
-    hashed_from: float = math.inf
+    hashed_from: int | None = None
 
     @classmethod
     def of(
-        cls, config: Config, tokenizer: TokenizerInfo, maker: ShardMaker, hashed_from: float = math.inf
+        cls, config: Config, tokenizer: TokenizerInfo, maker: ShardMaker, hashed_from: int | None = None
     ) -> "AssembleJob":
         """What assembling needs of a recipe besides its plan."""
         return cls(

@@ -92,13 +92,13 @@ def open_output(output: str, plan: Plan, *, overwrite: bool = False) -> OutputSt
                 "give --overwrite to replace it"
             )
         storage.delete_file(manifest_uri)
-        damaged = [f"{manifests.FILE_NAME} cannot be read; it is made again"]
+        damaged = [f"{manifests.FILE_NAME} cannot be read"]
     if content is None or is_of_plan:
         return OutputState(damaged=damaged)
     shards = _shards_of(content, plan_uri)
     if shards is None:
         # The records of shards say which plan they are of.
-        return OutputState(damaged=[*damaged, f"{plans.FILE_NAME} cannot be read; it is written again"])
+        return OutputState(damaged=[*damaged, f"{plans.FILE_NAME} cannot be read"])
     storage.delete_folder(storage.join(output, WORK_FOLDER))
     storage.side_by_side(storage.delete_file, (storage.join(output, shard) for shard in shards))
     return OutputState(damaged=damaged)

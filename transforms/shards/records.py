@@ -26,7 +26,7 @@ from byline.transforms.files import storage
 WORK_FOLDER = ".byline"
 CURRENT_NAME = "current.txt"
 # Before the youngest record; see above.
-_SUSPECT_SECONDS = 600.0
+_SUSPECT_NS = 600 * 10**9
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class KeptShards:
 
     records: dict[str, int]
     damaged: list[str]
-    hashed_from: float
+    hashed_from: int | None
 
 
 def record_path(work: str, phase: str, shard: int) -> str:
@@ -84,14 +84,14 @@ def read_record(uri: str) -> ShardRecord | None:
         return None
 
 
-def finished_record(record_uri: str, shard_uri: str, maker: ShardMaker, hashed_from: float) -> ShardRecord | None:
+def finished_record(record_uri: str, shard_uri: str, maker: ShardMaker, hashed_from: int | None) -> ShardRecord | None:
     """The record of a shard that is whole and was made by `maker`."""
     if not storage.exists(record_uri):
         return None
     record = read_record(record_uri)
     if record is None or not maker.made(record) or storage.file_size(shard_uri) != record.entry.bytes:
         return None
-    is_suspect = hashed_from < float("inf") and storage.modified(record_uri) >= hashed_from
+    is_suspect = hashed_from is not None and storage.modified(record_uri) >= hashed_from
     return None if is_suspect and storage.file_sha256(shard_uri) != record.entry.sha256 else record
 
 
@@ -128,7 +128,7 @@ def kept_shards(output: str, plan: Plan, maker: ShardMaker) -> KeptShards:
     records = {storage.resolve(info.path)[1]: info for info in storage.list_files(work)}
     listed = [path for path in shards if path in records]
     if not listed:
-        return KeptShards({}, [], float("inf"))
+        return KeptShards({}, [], None)
     sizes = {storage.resolve(info.path)[1]: info.size for info in storage.list_files(output)}
     folder = storage.resolve(output)[1]
     kept: dict[str, int] = {}
@@ -147,17 +147,17 @@ def kept_shards(output: str, plan: Plan, maker: ShardMaker) -> KeptShards:
             kept[uri] = records[path].mtime_ns or 0
             continue
         storage.delete_file(uri)
-    is_on_disk = bool(kept) and not is_object_address(output)
-    hashed_from = max(kept.values()) / 1e9 - _SUSPECT_SECONDS if is_on_disk else float("inf")
+    # An object is whole or not there.
+    hashed_from = max(kept.values()) - _SUSPECT_NS if kept and not is_object_address(output) else None
     return KeptShards(kept, damaged, hashed_from)
 
 
 def written_again(kept: KeptShards) -> list[str]:
     """The names of shards that were to be kept and were written again by now, because of their sha256."""
-    if kept.hashed_from == float("inf"):
+    if kept.hashed_from is None:
         return []
     return [
         uri.rpartition("/")[2].removesuffix(".json")
         for uri, time in kept.records.items()
-        if round(storage.modified(uri) * 1e9) // 1000 != time // 1000
+        if storage.modified(uri) != time
     ]
