@@ -24,10 +24,11 @@ import pyarrow.compute as pc
 
 from byline.schemas import store
 from byline.schemas.store import RunFile, RunInfo
-from byline.transforms.corpora.reading import TARGET_BYTES
+from byline.transforms.corpora.chunks import TARGET_BYTES
 from byline.transforms.documents.shuffle_keys import shuffle_keys, splitmix64
 from byline.transforms.fields.ranking import next_digits, number_keys
 from byline.transforms.fields.selecting import predicate_columns
+from byline.transforms.files.sealed_files import write_sealed
 from byline.transforms.scans.counting import RunCounter, one_batch
 from byline.transforms.scans.digit_counting import DigitCounter, Question
 from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter
@@ -180,7 +181,7 @@ def write_prototypes(population: Population, folder: Path) -> list[str]:
     for number in range(population.prototypes):
         uris.append(str(folder / f"{population.source}-{number:05d}.arrow"))
         batch = make_documents(population, f"prototype {number}", population.rows)
-        _write([batch], batch.schema, describe(population.source, uris[-1], batch.num_rows), uris[-1])
+        _write([batch], batch.schema, describe(population.source, uris[-1], batch), uris[-1])
     return uris
 
 
@@ -196,7 +197,7 @@ def write_whole_run(population: Population, rows: int, merged: int, uri: str) ->
     schema = pa.schema([*index.schema, pa.field("tokens", kind, nullable=False)])
     borders = batch_borders(batch["num_tokens"].to_numpy(), 2)
     starts = [batch["shuffle_key"][first].as_py() for first in borders[:-1]]
-    chunks = [describe(population.source, f"{uri}-{chunk}", rows // merged) for chunk in range(merged)]
+    chunks = [describe(population.source, f"{uri}-{chunk}", batch) for chunk in range(merged)]
     info = replace(chunks[0], batch_shuffle_keys=starts).to_metadata()
     if merged > 1:
         info = RunFile(chunks, starts, 0, "").to_metadata()
@@ -212,15 +213,16 @@ def _with_tokens(index: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([*index.columns, lists], schema=schema)
 
 
-def describe(source: str, path: str, rows: int) -> RunInfo:
-    """A run's description, as far as it matters here."""
-    return RunInfo(FINGERPRINT, source, path, 0, True, 10**8, rows, 10**8, {"empty": 3}, 7, rows, 10**8, 10**8, [0])
+def describe(source: str, path: str, batch: pa.RecordBatch) -> RunInfo:
+    """The description of a run of one record batch, as far as it matters here."""
+    rows, first = batch.num_rows, batch["shuffle_key"][:1].to_pylist()
+    return RunInfo(FINGERPRINT, source, path, 0, True, 10**8, rows, 10**8, {"empty": 3}, 7, rows, 10**8, 10**8, first)
 
 
 def _write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, info: RunInfo | dict[bytes, bytes], uri: str) -> None:
     full_schema = schema.with_metadata(info if isinstance(info, dict) else info.to_metadata())
-    with pa.OSFile(uri, "wb") as sink, pa.ipc.new_file(sink, full_schema) as writer:
-        for batch in batches:
+    with write_sealed(uri, full_schema) as writer:
+        for batch in (batch for batch in batches if batch.num_rows):
             writer.write_batch(batch.replace_schema_metadata(full_schema.metadata))
 
 
@@ -312,8 +314,8 @@ def _write_copies(counter: DigitCounter, source: str, group: Prototypes, uri: st
     column = repeated.schema.get_field_index("shuffle_key")
     # A different name for each head, since runs stay open.
     uri = f"{uri}-{question.number.field}-{'-'.join(map(str, question.heads[0]))}.arrow"
-    copied = repeated.set_column(column, "shuffle_key", pa.array(shuffle_key))
-    _write([copied], copied.schema, describe(source, uri, copied.num_rows), uri)
+    copied = repeated.set_column(column, "shuffle_key", pa.array(shuffle_key)).take(pa.array(np.argsort(shuffle_key)))
+    _write([copied], copied.schema, describe(source, uri, copied), uri)
     return uri
 
 

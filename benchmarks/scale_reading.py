@@ -18,6 +18,7 @@ from byline.schemas.plan import Plan
 from byline.schemas.predicates import Predicate
 from byline.transforms.fields.conditioning import store_columns
 from byline.transforms.fields.selecting import holds, predicate_columns
+from byline.transforms.files import storage
 from byline.transforms.shards.assembling import planned_phases
 from byline.transforms.store import compacting, run_ranges
 from byline.transforms.store.run_ranges import Directory, RangedRun
@@ -121,11 +122,11 @@ def merge_cost(uri: str, target: str) -> Cost:
         opened.append(CountedFile(uri))
         return opened[-1]
 
-    def open_random(uri: str) -> pa.PythonFile:
+    def open_unmapped(uri: str) -> pa.PythonFile:
         return pa.PythonFile(RangeFile(open_ranges(uri)), mode="r")
 
     with (
-        mock.patch.object(compacting, "open_random", open_random),
+        mock.patch.object(storage, "open_unmapped", open_unmapped),
         mock.patch.object(run_ranges, "open_ranges", open_ranges),
     ):
         compacting.merge_runs([_BUCKET + uri], target)

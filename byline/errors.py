@@ -12,6 +12,10 @@ class BylineError(ValueError):
     """
 
 
+class DamagedFileError(BylineError):
+    """A file that Byline wrote is not what was written: damaged, edited, or another file under its name."""
+
+
 def of_version(expected: int, found: Any, otherwise: str) -> str:
     """The end of a message about a file of another version.
 

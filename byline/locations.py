@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.object_stores import SCHEMES, is_object_address, open_object, split_address, without_secrets
+from byline.regular_files import check_regular, read_regular
 
 # Other spellings of a scheme, and the one that is meant.
 _MEANT = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs"}
@@ -79,7 +80,10 @@ def open_file(location: str) -> pa.NativeFile:
         OSError: it cannot be opened; FileNotFoundError if there is none.
         BylineError: it is in an object store and cannot be opened there.
     """
-    return open_object(location) if is_object_address(location) else pa.memory_map(location)
+    if is_object_address(location):
+        return open_object(location)
+    check_regular(location)
+    return pa.memory_map(location)
 
 
 def read_bytes(location: str) -> bytes:
@@ -87,5 +91,4 @@ def read_bytes(location: str) -> bytes:
     if is_object_address(location):
         with open_object(location) as file:
             return file.read(file.size())
-    with open(location, "rb") as plain:
-        return plain.read()
+    return read_regular(location)

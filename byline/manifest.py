@@ -4,12 +4,16 @@
 manifest.json
   format "byline-shards"   version 3   sequence_length 2048   ids "int32"   plan_sha256   code_version   config {...}
   tokenizer   name  sha256  vocab_size  bos_id  eos_id  pad_id  added {name: id}  markers {name: id}
-  inputs      rows of inputs.arrow
+  inputs      rows of inputs.arrow      inputs_sha256 of the file
   phases      name  template  packing  rows  tokens  loss_tokens  mixture {source: {requested, achieved}}
               shards  path  rows  loss_tokens  bytes  sha256
               branch  values
   ledger      sources {...}  phases {...}             (docs/ledger.md)
+  digests     config  inputs  ledger  ...
 ```
+
+`digests` has the sha256 of each of these keys, so an edit of any of them is found, whoever reads the manifest: of its
+value as JSON with sorted keys, no spaces, and other characters than ASCII escaped.
 
 `phases` lists the timeline in training order, then the branches, each with its own folder:
 
@@ -22,8 +26,10 @@ read for it   conditioned  shard 0  1  2             cooldown-50  shard 0
 The last row is what a model trained on the branch reads.
 """
 
+import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +92,7 @@ class Manifest:
     plan_sha256: str
     code_version: str
     inputs: int
+    inputs_sha256: str
     phases: list[PhaseEntry]
     ledger: dict[str, Any]
 
@@ -142,7 +149,7 @@ def parse_manifest(content: bytes, path: str) -> Manifest:
     """
     try:
         values = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BylineError(f"{path}: cannot be read as JSON ({error}); build again or copy it anew") from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise BylineError(f'{path}: expected "format": "{FORMAT}"; this is another kind of file')
@@ -150,20 +157,50 @@ def parse_manifest(content: bytes, path: str) -> Manifest:
     if version != MANIFEST_VERSION:
         raise BylineError(f"{path}: not a manifest {of_version(MANIFEST_VERSION, version, BUILD_ANEW)}")
     try:
+        edited = _edited(values)
+    except RecursionError:
+        edited = "it nests too deep"
+    if edited is not None:
+        raise BylineError(f"{path}: {edited}; copy it anew or build again")
+    try:
         phases = [
             PhaseEntry(**{**phase, "shards": [ShardEntry(**shard) for shard in phase["shards"]]})
             for phase in values.pop("phases")
         ]
-        del values["format"], values["version"]
+        del values["format"], values["version"], values["digests"]
         manifest = Manifest(phases=phases, **values)
         stray_branch = _stray_branch(manifest)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BylineError(f"{path}: a key is missing or unknown ({error}); build again or copy it anew") from None
     if stray_branch is not None:
         raise BylineError(
             f"{path}: branch {stray_branch!r} leaves no phase of the timeline; build again or copy it anew"
         )
     return manifest
+
+
+def digests_of(values: Mapping[str, Any]) -> dict[str, str]:
+    """The `digests` of a manifest's keys: all but itself, `format` and `version`."""
+    return {
+        key: hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        for key, value in sorted(values.items())
+        if key not in ("format", "version", "digests")
+    }
+
+
+def _edited(values: Mapping[str, Any]) -> str | None:
+    """Which key is not as it was written, or that one is missing or new."""
+    said, digests = values.get("digests"), digests_of(values)
+    if not isinstance(said, dict):
+        return "it has no digests of its keys"
+    for key in sorted({*said, *digests}):
+        if key not in digests:
+            return f"no key {key!r}, of which it has a digest"
+        if key not in said:
+            return f"unknown key {key!r}, of which it has no digest"
+        if said[key] != digests[key]:
+            return f"its {key} is not what the build wrote: it has another sha256"
+    return None
 
 
 def _stray_branch(manifest: Manifest) -> str | None:

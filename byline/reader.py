@@ -34,7 +34,7 @@ import numpy as np
 from byline import locations
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry, read_manifest
-from byline.shard_files import Files, Row, ShardFile, open_arrow_file
+from byline.shard_files import Files, Row, ShardFile, read_arrow_file
 from byline.shards import PADDING_DOC_ID
 
 INPUTS_NAME = "inputs.arrow"
@@ -226,7 +226,7 @@ class _Build:
     @cached_property
     def inputs(self) -> dict[int, tuple[str, str]]:
         path = locations.join(self.directory, INPUTS_NAME)
-        table = open_arrow_file(path)[1].read_all()
+        table = read_arrow_file(path, self.manifest.inputs_sha256)
         if table.num_rows != self.manifest.inputs:
             raise BylineError(f"{path}: {table.num_rows} files, the manifest says {self.manifest.inputs}; copy it anew")
         pairs = zip(table["source"].to_pylist(), table["path"].to_pylist(), strict=True)

@@ -8,10 +8,12 @@ object    -                all of it -                 kept: the last `MAX_HELD`
 ```
 """
 
+import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypedDict
 
 import numpy as np
@@ -124,10 +126,23 @@ class ShardFile:
         return columns
 
     def _read(self, number: int) -> Columns:
-        batch = self._reader.get_batch(number)
+        with self._reading():
+            batch = self._reader.get_batch(number)
+            # A damaged offset would be a read of foreign memory.
+            batch.validate(full=True)
         expected_rows = min(self.rows_per_batch, self._rows - number * self.rows_per_batch)
         self._expect("rows in record batch", batch.num_rows, expected_rows)
         return Columns(batch, self._length)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
+            if isinstance(error, BylineError):
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise BylineError(f"{self._path}: damaged ({reason}); copy it anew or build again") from None
 
     def _check(self, manifest: Manifest, entry: ShardEntry) -> int:
         """Compares the file with the manifest without reading tokens; returns the rows of a record batch."""
@@ -137,14 +152,17 @@ class ShardFile:
         self._expect("schema", schema.remove_metadata(), shard_schema(self._length, manifest.ids))
         self._expect("plan_sha256", metadata.get("plan_sha256"), manifest.plan_sha256)
         self._expect("phase", metadata.get("phase"), self._phase)
-        rows_per_batch = int(metadata["rows_per_batch"])
+        rows_per_batch = metadata.get("rows_per_batch")
+        if type(rows_per_batch) is not int or rows_per_batch < 1:
+            raise BylineError(f"{self._path}: rows_per_batch {rows_per_batch!r}; copy it anew or build again")
         self._check_rows(rows_per_batch)
         return rows_per_batch
 
     def _check_rows(self, rows_per_batch: int) -> None:
         batches = self._reader.num_record_batches
         full_batches = max(batches - 1, 0)
-        last_rows = self._reader.get_batch(full_batches).num_rows if batches else 0
+        with self._reading():
+            last_rows = self._reader.get_batch(full_batches).num_rows if batches else 0
         self._expect("rows", full_batches * rows_per_batch + last_rows, self._rows)
 
     def _expect(self, what: str, found: Any, expected: Any) -> None:
@@ -199,8 +217,26 @@ def open_arrow_file(path: str) -> tuple[int, pa.ipc.RecordBatchFileReader]:
         return file.size(), pa.ipc.open_file(file)
     except FileNotFoundError:
         raise BylineError(f"{path}: missing, though the build is finished; copy it anew or build again") from None
-    except (OSError, pa.ArrowInvalid) as error:
-        raise BylineError(f"{path}: cannot be read as an Arrow file ({error}); copy it anew or build again") from None
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BylineError(f"{path}: cannot be read as an Arrow file ({reason}); copy it anew or build again") from None
+
+
+def read_arrow_file(path: str, sha256: str) -> pa.Table:
+    """All of a small Arrow file.
+
+    Raises:
+        BylineError: it is missing, or has another sha256 (hex).
+    """
+    try:
+        content = locations.read_bytes(path)
+    except FileNotFoundError:
+        raise BylineError(f"{path}: missing, though the build is finished; copy it anew or build again") from None
+    except OSError as error:
+        raise BylineError(f"{path}: cannot be read ({error}); copy it anew or build again") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise BylineError(f"{path}: has another sha256 than the manifest says; copy it anew or build again")
+    return pa.ipc.open_file(content).read_all()
 
 
 def _as_int32(ids: np.ndarray) -> np.ndarray:

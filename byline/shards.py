@@ -59,8 +59,11 @@ def shard_metadata(schema: pa.Schema, path: str) -> dict[str, Any]:
     encoded = (schema.metadata or {}).get(SHARD_KEY)
     if encoded is None:
         raise BylineError(f"{path}: not a Byline shard (its schema has no {SHARD_KEY.decode()!r})")
-    values = json.loads(encoded)
-    version = values.get("version")
+    try:
+        values = json.loads(encoded)
+    except (ValueError, RecursionError) as error:
+        raise BylineError(f"{path}: its metadata is not JSON ({error}); copy it anew or build again") from None
+    version = values.get("version") if isinstance(values, dict) else None
     if version != SHARD_VERSION:
         raise BylineError(f"{path}: not a shard {of_version(SHARD_VERSION, version, BUILD_ANEW)}")
     return values

@@ -22,6 +22,7 @@ from typing import Annotated
 
 from byline.errors import BylineError
 from byline.pipelines.runners import interrupts
+from byline.printable import printable, shortened
 
 try:
     import typer
@@ -99,7 +100,8 @@ def main() -> None:
             raise
         from byline.pipelines.commands.options import error_console
 
-        error_console().print(f"[bold red]error[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        message = shortened(printable(str(error)))
+        error_console().print(f"[bold red]error[/] {escape(message)}", soft_wrap=True, highlight=False)
         sys.exit(1)
 
 

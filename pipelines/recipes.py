@@ -7,7 +7,7 @@ from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.config_file import load_config
 from byline.schemas.layouts import LAYOUTS
-from byline.transforms.fields.template_fields import check_own_fields
+from byline.transforms.fields.template_fields import check_fields
 from byline.transforms.filters.tables import check_filters
 from byline.transforms.formatters.opening import open_formatters
 from byline.transforms.packing import check_packings
@@ -29,7 +29,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Config:
             LAYOUTS.named(f"sources.{name}.format", source.format)
         check_filters(config)
         check_packings(config)
-        check_own_fields(config)
+        check_fields(config)
         open_formatters(config.sources)
     except BylineError as error:
         raise BylineError(f"{path}: {error}") from None

@@ -20,6 +20,9 @@ output: out/shards
 Paths are relative to the folder the command runs in. `byline.schemas.config_file` reads the file.
 """
 
+from fractions import Fraction
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
 from byline import manifest
@@ -32,7 +35,7 @@ from byline.schemas.fields import FIELDS
 from byline.schemas.filters import FilterRule
 from byline.schemas.mixtures import Mixture, Natural
 from byline.schemas.mixtures.reading import AnyMixture
-from byline.schemas.model import Location, Model, Name, TokenCount
+from byline.schemas.model import Exact, Location, Model, Name, TokenCount, first_twice
 from byline.schemas.orders import StageSources
 from byline.schemas.orders.by_number import check_number
 from byline.schemas.own_objects import is_own_name
@@ -45,7 +48,18 @@ _OUTPUT_NAMES = (manifest.FILE_NAME, plan.FILE_NAME, INPUTS_NAME)
 SIZES = {"num_tokens": "int", "num_bytes": "int"}
 
 
+_Share = Annotated[Exact, Field(ge=0, le=1)]
+
+
 class Config(Model):
+    """The whole of it.
+
+    Attributes:
+        min_known: share of a source's documents that should have a field which the recipe uses, one number or by
+            source; below it there is a warning, and 0 lets a template have a field that no document has.
+        allow_empty: sources of which no document may be left, by filters or a selection.
+    """
+
     seed: int = Field(default=0, ge=0, lt=2**32)
     sources: dict[Name, Source] = Field(min_length=1)
     classifiers: dict[Name, Classifier] = Field(default_factory=dict)
@@ -56,14 +70,17 @@ class Config(Model):
     tokens: TokenCount = "all"
     mixture: AnyMixture = Natural(method=Natural.kind)
     shortage: Shortage = Shortage.ERROR
-    phases: list[Phase] = Field(min_length=1)
-    branches: list[Branch] = Field(default_factory=list)
+    phases: list[Phase] = Field(min_length=1, max_length=1000)
+    branches: list[Branch] = Field(default_factory=list, max_length=1000)
+    min_known: _Share | dict[Name, _Share] = Fraction(1, 2)
+    allow_empty: list[Name] = Field(default_factory=list)
     store: Location = "out/store"
     output: Location = "out/shards"
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         _check_names(self)
+        _check_sources(self)
         _check_shares(self)
         for where, stage in self.located_stages():
             _check_mixture(self, f"{where}.mixture" if stage.mixture else "mixture", self.mixture_of(stage))
@@ -94,6 +111,10 @@ class Config(Model):
         """The sources that a stage may draw from, sorted."""
         named = self.mixture_of(stage).named
         return sorted(name for name in self.sources if named is None or name in named)
+
+    def least_known(self, source: str) -> Fraction:
+        """`min_known` of a source."""
+        return self.min_known.get(source, Fraction(1, 2)) if isinstance(self.min_known, dict) else self.min_known
 
     @property
     def marker_names(self) -> list[str]:
@@ -137,23 +158,31 @@ def _check_names(config: Config) -> None:
         for name in names:
             if name in RESERVED_NAMES or name in FIELDS:
                 raise BylineError(_own_name(source, settings, name))
-            if names.count(name) > 1:
-                raise BylineError(f"sources.{source}: two columns are called {name!r}; give one another name")
+        if (twice := first_twice(names)) is not None:
+            raise BylineError(f"sources.{source}: two columns are called {twice!r}; give one another name")
     phases = [phase.name for phase in config.phases]
     branches = [branch.name_at(at) for branch in config.branches for at in branch.at]
     for where, names, kind in (("phases", phases, "phases"), ("branches", phases + branches, "phases or branches")):
-        folders: dict[str, str] = {}
         for name in names:
             if name.lower() in _OUTPUT_NAMES:
                 raise BylineError(f"{where}: {name!r} is the name of a file that a build writes; give it another name")
-            # Some disks take `Main` and `main` for one folder.
-            other = folders.setdefault(name.lower(), name)
-            if other != name or names.count(name) > 1:
-                called = (
-                    f"called {name!r}" if other == name else f"called {other!r} and {name!r}, one name on some disks"
-                )
+        # Some disks take `Main` and `main` for one folder.
+        if (twice := first_twice([name.lower() for name in names])) is not None:
+            same = sorted({name for name in names if name.lower() == twice})
+            called = repr(same[0]) if len(same) == 1 else f"{same[0]!r} and {same[1]!r}, one name on some disks"
+            raise BylineError(
+                f"{where}: two {kind} are called {called}; each has a folder of its own, so give one another name"
+            )
+
+
+def _check_sources(config: Config) -> None:
+    """Keys that name sources."""
+    least = config.min_known if isinstance(config.min_known, dict) else {}
+    for key, names in (("min_known", least), ("allow_empty", config.allow_empty)):
+        for name in names:
+            if name not in config.sources:
                 raise BylineError(
-                    f"{where}: two {kind} are {called}; each has a folder of its own, so give one another name"
+                    f"{key}: there is no source {name!r}; the sources are {', '.join(sorted(config.sources))}"
                 )
 
 

@@ -7,24 +7,30 @@ base.yaml     tokens: 10M            child.yaml   extends: base.yaml        reso
 
 Mappings are merged key by key; any other value is replaced, and so is `mixture`, which means something only as a whole.
 `null` drops the key that the other file gave. `overrides` are `a.b=value`, with the value in YAML (`null` drops the
-key), and are applied last. Only plain YAML values are read: no tags that build objects.
+key), and are applied last. `byline.schemas.yaml_text` says which YAML is read.
 """
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from byline.errors import BylineError
+from byline.printable import printable, shortened, shown
 from byline.schemas.config import Config
 from byline.schemas.kinds import fields_of
 from byline.schemas.mixture_file import inline_files
+from byline.schemas.yaml_text import MOST_DEPTH, YamlError, check_text, load_yaml, parse_yaml
 
 # Values that mean something only as a whole.
 _REPLACED = ("mixture",)
+# Files that extend one another: more are a mistake.
+_MOST_FILES = 32
+# Names that a message lists.
+_LISTED = 30
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -37,10 +43,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         BylineError: one line that says which key or value is wrong and what would work.
     """
-    values = _read(Path(path), seen=())
+    values = _read(Path(path))
     for override in overrides:
         _set(values, override)
-    inline_files(values, lambda file: _read(Path(file), seen=()))
+    inline_files(values, lambda file: _read(Path(file)))
     return parse_config(values, str(path))
 
 
@@ -52,40 +58,36 @@ def parse_config(values: Mapping[str, Any], name: str) -> Config:
         raise BylineError(f"{name}: {_explain(error)}") from None
 
 
-def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path.resolve() in seen:
-        raise BylineError(f"{path}: `extends` leads back to this file; remove one link of the circle")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        hint = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise BylineError(f"{path}: the configuration cannot be read ({hint})") from None
-    try:
-        values = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise BylineError(f"{path}{where}: not valid YAML: {problem}") from None
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+def _read(path: Path) -> dict[str, Any]:
+    """A file on top of those that it extends, the last of them first."""
+    layers: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    file: Path | None = path
+    while file is not None:
+        location = os.path.realpath(file)
+        if location in seen:
+            raise BylineError(f"{file}: `extends` leads back to this file; remove one link of the circle")
+        if len(seen) == _MOST_FILES:
+            raise BylineError(f"{file}: `extends` leads through more than {_MOST_FILES} files; write fewer")
+        seen.add(location)
+        values, base = _read_one(file)
+        layers.append(values)
+        file = None if base is None else file.parent / base
+    merged = layers.pop()
+    while layers:
+        merged = merge(merged, layers.pop())
+    return merged
+
+
+def _read_one(path: Path) -> tuple[dict[str, Any], str | None]:
+    """The values of one file, and the path that it extends."""
+    values = load_yaml(path)
+    if not isinstance(values, dict):
         raise BylineError(f"{path}: expected keys and values, as in `seed: 0`")
     base = values.pop("extends", None)
-    if base is None:
-        return values
-    if not isinstance(base, str):
-        raise BylineError(f"{path}: extends: expected the path of one YAML file, found {base!r}")
-    return merge(_read(path.parent / base, (*seen, path.resolve())), values)
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice, where plain YAML would silently keep the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if key != "<<" and keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep=deep)
+    if base is not None and not isinstance(base, str):
+        raise BylineError(f"{path}: extends: expected the path of one YAML file, found {shown(base)}")
+    return values, base
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,41 +106,50 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _set(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
+    option = f"--set {shortened(printable(override), 200)}"
     if not equals or not key.strip():
-        raise BylineError(f"--set {override}: expected key=value, as in sequence.length=512")
+        raise BylineError(f"{option}: expected key=value, as in sequence.length=512")
     try:
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError:
-        raise BylineError(f"--set {override}: the value is not valid YAML; put quotes around it") from None
+        check_text(key)
+        value = parse_yaml(text)
+    except YamlError as error:
+        is_syntax = error.problem.startswith("not valid YAML")
+        problem = "the value is not valid YAML; put quotes around it" if is_syntax else error.problem
+        raise BylineError(f"{option}: {problem}") from None
     *parents, last = key.strip().split(".")
+    if len(parents) > MOST_DEPTH:
+        raise BylineError(f"{option}: keys stand in at most {MOST_DEPTH} others")
     parent: Any = values
     for parent_key in parents:
-        parent = _child(parent, parent_key, override)
+        parent = _child(parent, parent_key, option)
     if isinstance(parent, list):
-        parent[_index(parent, last, override)] = value
+        parent[_index(parent, last, option)] = value
     elif value is None:
         parent.pop(last, None)
     else:
         parent[last] = value
 
 
-def _child(parent: Any, key: str, override: str) -> Any:
-    if isinstance(parent, list):
-        return parent[_index(parent, key, override)]
-    child = parent.setdefault(key, {})
+def _child(parent: Any, key: str, option: str) -> Any:
+    child = parent[_index(parent, key, option)] if isinstance(parent, list) else parent.setdefault(key, {})
     if not isinstance(child, (dict, list)):
-        raise BylineError(f"--set {override}: {key!r} is {child!r}, which has no keys below it")
+        raise BylineError(f"{option}: {shown(key)} is {shown(child)}, which has no keys below it")
     return child
 
 
-def _index(items: list[Any], key: str, override: str) -> int:
+def _index(items: list[Any], key: str, option: str) -> int:
     for number, item in enumerate(items):
         if key == str(number) or (isinstance(item, dict) and item.get("name") == key):
             return number
     names = [
         str(item.get("name", number)) if isinstance(item, dict) else str(number) for number, item in enumerate(items)
     ]
-    raise BylineError(f"--set {override}: no {key!r} here; there are {', '.join(names)}")
+    raise BylineError(f"{option}: no {shown(key)} here; there are {_listed(names)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - _LISTED} more"] if len(names) > _LISTED else []
+    return ", ".join([*(shortened(name, 200) for name in names[:_LISTED]), *more])
 
 
 def _explain(error: ValidationError) -> str:
@@ -146,22 +157,23 @@ def _explain(error: ValidationError) -> str:
     problems = error.errors()
     # A union reports an error for each of its types; an unknown key is the likeliest mistake, so it comes first.
     first = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
-    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("constrained-", "function-", "[")))
+    parts = [str(part) for part in first["loc"] if not str(part).startswith(("constrained-", "function-", "["))]
+    where = shortened(".".join(parts), 200)
     if first["type"] == "extra_forbidden":
         parent, key = first["loc"][:-1], str(first["loc"][-1])
         known = list(_known_keys(Config, parent))
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"the keys here are {', '.join(known)}"
-        return f"{where}: unknown key {key!r}; {hint}"
+        return f"{where}: unknown key {shown(key)}; {hint}"
     if first["type"] == "missing":
         return f"{where}: this key is needed"
     if first["type"] == "model_type":
         known = list(_known_keys(Config, first["loc"]))
-        return f"{where}: expected keys and values ({', '.join(known)}); found {first['input']!r}"
+        return f"{where}: expected keys and values ({', '.join(known)}); found {shown(first['input'])}"
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{where}: {message}" if where else message
-    return f"{where}: {message[0].lower()}{message[1:]}; found {first['input']!r}"
+    return f"{where}: {message[0].lower()}{message[1:]}; found {shown(first['input'])}"
 
 
 def _known_keys(model: Any, location: Iterable[Any]) -> Iterable[str]:

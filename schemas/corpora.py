@@ -11,21 +11,26 @@ tokenizer: {file: tokenizer.json, bos: "<|endoftext|>", eos: "<|endoftext|>"}
 ```
 """
 
+import re
 from enum import Enum
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, field_validator, model_serializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_serializer, model_validator
 
 from byline import locations
 from byline.errors import BylineError
 from byline.object_stores import is_object_address, without_secrets
+from byline.printable import shown
 from byline.schemas.documents import FORMATTED, RECORD_FIELDS
 from byline.schemas.field_paths import FieldPath
 from byline.schemas.filters import FilterRule
 from byline.schemas.formatters import FORMATTERS
 from byline.schemas.layouts import LAYOUTS, Layout
-from byline.schemas.model import Location, Model, Name
+from byline.schemas.model import Location, Model, Name, first_twice
 from byline.schemas.patterns import expand_variables, names_of
+
+# The longest path that Linux opens.
+_LONGEST_PATTERN = 4096
 
 
 class Malformed(str, Enum):
@@ -61,6 +66,19 @@ class Kept(Model):
     @model_serializer
     def _written(self) -> Any:
         return self.type if self.path is None else {"path": self.path, "type": self.type}
+
+
+# A longer text takes a worker's memory: several times its size, with its tokens. Web corpora have none.
+MAX_DOCUMENT = 32 << 20
+_BYTE_UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def _byte_count(value: Any) -> Any:
+    """A number of bytes, or one with a unit as text: `32MiB`."""
+    match = re.fullmatch(r"([0-9]{1,12}) ?([kMG]?B|[KMG]iB)?", value) if isinstance(value, str) else None
+    if match is None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise ValueError(f"expected a number of bytes, or one with a unit such as 32MiB; found {shown(value)}")
+    return value if match is None else int(match[1]) * _BYTE_UNITS[match[2] or ""]
 
 
 def _record_field(name: str) -> str:
@@ -124,6 +142,8 @@ class Source(Model):
         keep: raw fields to keep for templates and selection; a list (as text), or a mapping to a type, or to a path and
             a type.
         score: score name -> path of the raw field that holds it.
+        malformed: what a record that is not of the layout does, and one that is too long.
+        max_document: the most bytes of a text in UTF-8 (of messages, question and answer together).
         formatter: its name, or a mapping of `name` and its options.
         arithmetic: of `format: arithmetic` alone.
         filter: rules for this source alone, after those of all sources.
@@ -135,6 +155,7 @@ class Source(Model):
     keep: dict[str, Kept] = Field(default_factory=dict)
     score: dict[Name, FieldPath] = Field(default_factory=dict)
     malformed: Malformed = Malformed.ERROR
+    max_document: Annotated[int, BeforeValidator(_byte_count), Field(ge=1, le=1 << 30)] = MAX_DOCUMENT
     formatter: FormatterSettings | None = None
     arithmetic: Arithmetic | None = None
     filter: list[FilterRule] = Field(default_factory=list)
@@ -150,6 +171,8 @@ class Source(Model):
         patterns = [path] if isinstance(path, str) else path
         addresses = [expand_variables(pattern) for pattern in patterns]
         for address in addresses:
+            if len(address) > _LONGEST_PATTERN:
+                raise ValueError(f"a pattern of {len(address):,} characters; no file has such a path, so shorten it")
             _check_pattern(address)
         if len({address.partition("://")[0] if is_object_address(address) else "" for address in addresses}) > 1:
             raise ValueError("the patterns are on different file systems; make each a source of its own")
@@ -277,7 +300,7 @@ class Tokenizer(Model):
 
     @model_validator(mode="after")
     def _added_once(self) -> "Tokenizer":
-        for name in self.add:
-            if not name or self.add.count(name) > 1:
-                raise ValueError(f"add: {name!r} is empty or given twice; each added token has a name")
+        wrong = "" if "" in self.add else first_twice(self.add)
+        if wrong is not None:
+            raise ValueError(f"add: {wrong!r} is empty or given twice; each added token has a name")
         return self

@@ -116,6 +116,7 @@ class InputFile:
         uri: where to open it.
         size: bytes of the file, compressed; for made arithmetic, its number of additions.
         done: chunks that the token store already has, in ascending order.
+        modified: when the file was last changed, in nanoseconds since 1970; 0 if nobody can say.
     """
 
     source: str
@@ -123,6 +124,12 @@ class InputFile:
     uri: str
     size: int
     done: tuple[int, ...] = ()
+    modified: int = 0
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """What tells this file from another one of its path: size and time of the last change."""
+        return self.size, self.modified
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -146,6 +153,8 @@ class BatchInfo:
         bytes_read: bytes of their texts in UTF-8.
         dropped: `DropReason` value -> documents.
         special_text: occurrences of text that looks like a special token, in kept documents.
+        input_modified: `modified` of the input file.
+        input_checksum: of the bytes of the input file (`RawStream.checksum`), in its last batch; else empty.
     """
 
     source: str = ""
@@ -157,6 +166,8 @@ class BatchInfo:
     bytes_read: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     special_text: int = 0
+    input_modified: int = 0
+    input_checksum: str = ""
 
     def with_dropped(self, counts: dict[str, int]) -> "BatchInfo":
         """Adds counts by reason; zero counts leave no key."""

@@ -34,6 +34,9 @@ _PART = re.compile(
 _INDEX = re.compile(r"\[(?P<index>[0-9]+)\]")
 _QUOTE = re.compile(r'(?:^|\.)"')
 _MOST_PARTS = 64
+_MOST_WAYS = 100
+# No list is as long.
+_MOST_DIGITS = 9
 
 
 class Part(NamedTuple):
@@ -46,6 +49,12 @@ class Part(NamedTuple):
 
     name: str
     follows_dot: bool = False
+
+    @property
+    def number(self) -> int | None:
+        """The number of an item that the name may be."""
+        is_number = self.name.isascii() and self.name.isdecimal() and len(self.name) <= _MOST_DIGITS
+        return int(self.name) if is_number else None
 
 
 Parts = tuple[Part, ...]
@@ -103,6 +112,19 @@ def heads(parts: Parts) -> Iterator[tuple[str, Parts]]:
         length += 1
     for size in range(length, 0, -1):
         yield ".".join(part.name for part in parts[:size]), parts[size:]
+
+
+def ways_of(path: str) -> Iterator[tuple[str, ...]]:
+    """All ways to read a path, as names; of a path with many dots no more than a hundred."""
+    return itertools.islice((way for parts in readings_of(path) for way in _ways(parts)), _MOST_WAYS)
+
+
+def _ways(parts: Parts) -> Iterator[tuple[str, ...]]:
+    if not parts:
+        yield ()
+    for name, rest in heads(parts) if parts else ():
+        for way in _ways(rest):
+            yield (name, *way)
 
 
 def as_path(*names: str) -> str:

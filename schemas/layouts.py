@@ -8,9 +8,9 @@ arithmetic   made              stretches of it       nothing: it makes its docum
 ```
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from byline.schemas.corpora import Source
 
 # Columns as configured, and a mask, bool[rows], of the malformed records, whose values are null.
-Records = tuple[pa.RecordBatch, np.ndarray]
-ReadFile = Callable[[InputFile, "Source", pa.Schema, Mapping[str, str]], Iterator[Records]]
+# A third one may say which are too long: read no further than the source's `max_document` needs.
+Records = tuple[pa.RecordBatch, np.ndarray] | tuple[pa.RecordBatch, np.ndarray, np.ndarray]
+ReadFile = Callable[[InputFile, "Source", pa.Schema, Mapping[str, str]], Iterable[Records]]
+ReadNames = Callable[[InputFile], Mapping[str, Any]]
 ListFiles = Callable[[str, "Source"], list[InputFile]]
 
 
@@ -35,8 +37,12 @@ class Layout:
         name: as the configuration has it.
         doc: what it is, in a line.
         read: called with an input file, its source, the columns to give (all but `row`), and for each where it stands
-            in a record; yields batches of these columns in the order of the file, and masks of malformed records.
+            in a record; yields batches of these columns in the order of the file, and masks of malformed records. A
+            generator may return the checksum of the file. Raises `FaultyFileError` for a file that cannot be used.
         fields: where `text` and `url` stand, if not under these names; the source's own `fields` go before.
+        names: called with an input file; gives the name of each field of its first records, a dot before what is inside
+            of another, with a value that is not null if it has found one. None where that cannot be told: then a field
+            that no record has is not told from one without values.
         list_files: called with the source's name and the source; None for the files that `path` matches.
         is_made: whether it makes its documents: then it has no files, and brings `loss_spans` and `special_spans`.
     """
@@ -45,6 +51,7 @@ class Layout:
     doc: str
     read: ReadFile
     fields: Mapping[str, str] = field(default_factory=dict)
+    names: ReadNames | None = None
     list_files: ListFiles | None = None
     is_made: bool = False
 

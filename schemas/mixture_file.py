@@ -12,13 +12,19 @@ select: {deny: {host: blocked.txt}}       resolved   select: {deny: {host: [a.ex
 So a finished build contains every value that decided it, and needs none of these files again.
 """
 
+import io
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
 from byline.errors import BylineError
+from byline.printable import shown
+from byline.regular_files import read_regular
 from byline.schemas.mixtures.reading import as_mixture
+from byline.schemas.model import exact_number
 
+# A list of some ten million hosts.
+_MOST_LIST_BYTES = 256 << 20
 ReadYaml = Callable[[str], Mapping[str, Any]]
 
 
@@ -51,17 +57,24 @@ def _from_file(mixture: dict[str, Any], read_yaml: ReadYaml) -> Any:
     loaded = as_mixture(dict(read_yaml(file)))
     # Keys given beside `file` replace those in the file, so `names` need not match these.
     loaded = {key: value for key, value in loaded.items() if key not in settings}
-    if not isinstance(names, dict):
-        raise BylineError(f"mixture.names: expected names of {file} and their sources, found {names!r}")
+    if not isinstance(names, dict) or not all(isinstance(source, str | None) for source in names.values()):
+        raise BylineError(f"mixture.names: expected names of {file} and their sources, found {shown(names)}")
+    weights = [loaded[key] for key in ("weights", "epochs") if key in loaded]
+    points = loaded.get("points", [])
+    if not isinstance(points, list) or not all(isinstance(point, dict) and "weights" in point for point in points):
+        raise BylineError(f"{file}: points: expected a list of points, each with its weights, found {shown(points)}")
+    for section in [*weights, *(point["weights"] for point in points)]:
+        if not isinstance(section, dict):
+            raise BylineError(f"{file}: expected names and their weights, found {shown(section)}")
     mentioned = {
         *loaded.get("weights", ()),
         *loaded.get("epochs", ()),
         *(loaded["max_epochs"] if isinstance(loaded.get("max_epochs"), dict) else ()),
-        *(name for point in loaded.get("points", ()) for name in point.get("weights", ())),
+        *(name for point in points for name in point["weights"]),
     }
     for name in names:
         if name not in mentioned:
-            raise BylineError(f"mixture.names: {file} has no {name!r}; it has {', '.join(sorted(mentioned))}")
+            raise BylineError(f"mixture.names: {file} has no {shown(name)}; it has {', '.join(sorted(mentioned))}")
     if "weights" in loaded:
         loaded["weights"] = _renamed(loaded["weights"], names, file)
     if "points" in loaded:
@@ -98,9 +111,9 @@ def _renamed_epochs(epochs: Mapping[str, Any], names: Mapping[str, str | None], 
 
 def _fraction(value: Any, where: str) -> Fraction:
     try:
-        return Fraction(str(value))
-    except (ValueError, ZeroDivisionError):
-        raise BylineError(f"{where}: expected a number, found {value!r}") from None
+        return exact_number(value)
+    except ValueError as error:
+        raise BylineError(f"{where}: {error}") from None
 
 
 def _inline_lists(step: Any) -> None:
@@ -117,9 +130,14 @@ def _inline_lists(step: Any) -> None:
 def _read_list(file: str) -> list[str]:
     """The lines of a file, stripped; empty lines and those that begin with # are left out."""
     try:
-        with open(file, encoding="utf-8") as lines:
-            values = [line.strip() for line in lines]
-    except (OSError, UnicodeDecodeError) as error:
-        hint = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise BylineError(f"select: {file}: the list cannot be read ({hint}); one value a line is expected") from None
+        text = read_regular(file, _MOST_LIST_BYTES).decode("utf-8")
+    except UnicodeDecodeError:
+        raise _unreadable(file, "not UTF-8 text") from None
+    except OSError as error:
+        raise _unreadable(file, error.strerror or str(error)) from None
+    values = [line.strip() for line in io.StringIO(text, newline=None)]
     return [value for value in values if value and not value.startswith("#")]
+
+
+def _unreadable(file: str, problem: str) -> BylineError:
+    return BylineError(f"select: {file}: the list cannot be read ({problem}); one value a line is expected")

@@ -1,14 +1,23 @@
 """The building blocks of the configuration: strict models, names, and numbers kept exactly as written."""
 
 import re
+from collections.abc import Hashable, Iterable
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from byline import locations
+from byline.printable import shown
 
+Value = TypeVar("Value", bound=Hashable)
+# The longest name: one of a folder or file may have 255 bytes.
+_LONGEST_NAME = 200
+# A number as a person writes it; the power of an exponent is what makes a short text a number without end.
+_DIGITS = "[0-9_]{0,400}"
+_NUMBER = re.compile(rf"\s*[-+]?(?=[0-9.]){_DIGITS}(?:/{_DIGITS}|(?:\.{_DIGITS})?(?:[eE][-+]?[0-9]{{1,3}})?)\s*")
+_LARGEST = 10**300
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
@@ -21,8 +30,10 @@ class Model(BaseModel):
 def _safe_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         raise ValueError(
-            f"{name!r} is not a usable name: letters, digits, '_', '.' and '-', not beginning with '.' or '-'"
+            f"{shown(name)} is not a usable name: letters, digits, '_', '.' and '-', not beginning with '.' or '-'"
         )
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"{shown(name)} is not a usable name: it has more than {_LONGEST_NAME} characters")
     return name
 
 
@@ -31,14 +42,36 @@ def _location(location: str) -> str:
     return location
 
 
-def _exact(value: Any) -> Any:
-    """Keeps a share as the decimal that was written: 0.1 is 1/10, not the nearest binary fraction."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal, Fraction)):
-        raise ValueError(f"expected a number, found {value!r}")
+def first_twice(values: Iterable[Value]) -> Value | None:
+    """The first value that stands there a second time."""
+    seen = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
+
+
+def exact_number(value: Any) -> Fraction:
+    """Keeps a number as the decimal that was written: 0.1 is 1/10, not the nearest binary fraction.
+
+    Raises:
+        ValueError: it is no number, or none of a size that anything here has.
+    """
+    if isinstance(value, Fraction):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        raise ValueError(f"expected a number, found {shown(value)}")
+    text = value if isinstance(value, str) else str(value)
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"expected a number, found {shown(value)}")
     try:
-        return Fraction(str(value))
+        number = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"expected a number, found {value!r}") from None
+        raise ValueError(f"expected a number, found {shown(value)}") from None
+    if abs(number) > _LARGEST:
+        raise ValueError(f"expected a number of at most 1e300, found {shown(value)}")
+    return number
 
 
 def _write_exact(value: Fraction) -> float | str:
@@ -49,17 +82,18 @@ def _write_exact(value: Fraction) -> float | str:
 def _token_count(value: Any) -> Any:
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool)):
         return value
-    match = re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?)\s*([KMBT]?)", str(value).strip())
+    text = str(value).strip() if isinstance(value, (str, float)) else ""
+    match = re.fullmatch(r"([0-9][0-9_]{0,40}(?:\.[0-9]{1,40})?)\s*([KMBT]?)", text)
     if not match:
-        raise ValueError(f"expected a number of tokens such as 160B, 2.5M or 1_000_000, or all; found {value!r}")
+        raise ValueError(f"expected a number of tokens such as 160B, 2.5M or 1_000_000, or all; found {shown(value)}")
     count = Fraction(match[1].replace("_", "")) * _UNITS[match[2]]
     if count.denominator != 1:
-        raise ValueError(f"{value!r} is not a whole number of tokens")
+        raise ValueError(f"{shown(value)} is not a whole number of tokens")
     return int(count)
 
 
 Name = Annotated[str, AfterValidator(_safe_name)]
 # A path, or an address in an object store.
 Location = Annotated[str, AfterValidator(_location)]
-Exact = Annotated[Fraction, BeforeValidator(_exact), PlainSerializer(_write_exact)]
+Exact = Annotated[Fraction, BeforeValidator(exact_number), PlainSerializer(_write_exact)]
 TokenCount = Annotated[int | Literal["all"], BeforeValidator(_token_count)]

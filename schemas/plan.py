@@ -39,7 +39,7 @@ from byline.schemas.recipe import Condition, Selection, Sequence, Shard
 from byline.schemas.tokenizer_info import TokenizerInfo
 
 PLAN_KEY = b"byline.plan"
-PLAN_VERSION = 4
+PLAN_VERSION = 5
 FILE_NAME = "plan.arrow"
 
 PLAN_SCHEMA = pa.schema(
@@ -116,6 +116,7 @@ class StageSource:
         target_positions, expected_positions: asked for, and what packing is expected to fill.
         requested_share, expected_share: of the stage's positions.
         points: where the interval of the source's stream begins and ends; 2^64 is one epoch.
+        expected_discarded: tokens of the framed documents that packing is expected to leave out.
     """
 
     target_positions: int
@@ -123,6 +124,7 @@ class StageSource:
     requested_share: float
     expected_share: float
     points: tuple[_Point, _Point]
+    expected_discarded: int = 0
 
     @property
     def epochs(self) -> tuple[float, float]:
@@ -301,16 +303,23 @@ def read_plan(content: bytes, name: str) -> Plan:
     """
     try:
         table = pa.ipc.open_file(content).read_all()
-    except pa.ArrowInvalid as error:
-        raise BylineError(f"{name}: not an Arrow IPC file ({error}); build again") from None
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BylineError(f"{name}: not an Arrow IPC file ({reason}); build again") from None
     encoded = (table.schema.metadata or {}).get(PLAN_KEY)
-    values = json.loads(encoded) if encoded else {}
-    version = values.pop("version", None)
+    try:
+        values = json.loads(encoded) if encoded else {}
+    except (ValueError, RecursionError):
+        values = {}
+    version = values.pop("version", None) if isinstance(values, dict) else None
     if version != PLAN_VERSION:
         raise BylineError(f"{name}: not a plan {of_version(PLAN_VERSION, version, BUILD_ANEW)}")
+    if not table.schema.equals(PLAN_SCHEMA, check_metadata=False):
+        raise BylineError(f"{name}: its columns are not those of a plan; {BUILD_ANEW}")
     try:
         header = PlanHeader.from_json(values)
-    except (ValueError, KeyError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BylineError(f"{name}: its header is not a plan's ({reason}); {BUILD_ANEW}") from None
     return Plan(table.replace_schema_metadata(None), header)

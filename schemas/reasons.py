@@ -16,6 +16,7 @@ class DropReason(str, Enum):
     """Why a document that was read is not in the token store, beside the rules of a filter."""
 
     MALFORMED = "malformed"  # not a record of the layout; only where the source says `malformed: drop`
+    TOO_LONG = "too_long"  # longer than the source's `max_document`; likewise
     MISSING_TEXT = "missing_text"  # the text is null or absent
     EMPTY_TEXT = "empty_text"  # the text is empty or only white space
     NO_TOKENS = "no_tokens"  # the tokenizer gives no token for the text

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from byline.schemas.mixtures.reading import AnyMixture
-from byline.schemas.model import Exact, Model, Name
+from byline.schemas.model import Exact, Model, Name, first_twice
 from byline.schemas.orders import Order, Shuffled
 from byline.schemas.orders.reading import AnyOrder
 from byline.template import Template
@@ -172,7 +172,7 @@ class Condition(Model):
 
 
 def _is_percentage(text: str) -> bool:
-    return bool(re.fullmatch(r"[0-9]+(\.[0-9]+)?%", text)) and Fraction(text.removesuffix("%")) <= 100
+    return bool(re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,40})?%", text)) and Fraction(text.removesuffix("%")) <= 100
 
 
 class Stage(Model):
@@ -219,7 +219,7 @@ class Branch(Stage):
         share: the branch's part of the tokens up to its point.
     """
 
-    at: list[Annotated[Exact, Field(gt=0, le=1)]] = Field(min_length=1)
+    at: list[Annotated[Exact, Field(gt=0, le=1)]] = Field(min_length=1, max_length=1000)
     share: Annotated[Exact, Field(gt=0, lt=1)] = Fraction(1, 10)
 
     @field_validator("at", mode="before")
@@ -229,9 +229,8 @@ class Branch(Stage):
 
     @model_validator(mode="after")
     def _each_point_once(self) -> "Branch":
-        for point in self.at:
-            if self.at.count(point) > 1:
-                raise ValueError(f"at: {float(point):g} stands in it twice; each point has a folder of its own")
+        if (twice := first_twice(self.at)) is not None:
+            raise ValueError(f"at: {float(twice):g} stands in it twice; each point has a folder of its own")
         return self
 
     def name_at(self, at: Fraction) -> str:

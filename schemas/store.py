@@ -23,8 +23,8 @@ The order matters: the columns that every reader of a range needs come first in 
 returns them in one request (`transforms/store/run_ranges.py`). No column is a dictionary, which would have to be read
 whole for every range. Record batches hold 1 MiB of tokens, so that a range of shuffle keys can be read alone;
 `batch_shuffle_keys` gives the first shuffle key of each batch. A run is written under another name and renamed, so a
-run that exists is complete. An input file is done when its chunks 0..last exist with its current size and the
-configuration's current fingerprint.
+run that exists is complete. An input file is done when its chunks 0..last exist with its current size and time of the
+last change, and the configuration's current fingerprint; before that, nothing of it counts.
 
 A merged run has the documents of several chunks, and one more column:
 
@@ -44,7 +44,7 @@ from typing import Annotated, Any, TypeVar
 import pyarrow as pa
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from byline.errors import BylineError, of_version
+from byline.errors import DamagedFileError, of_version
 from byline.schemas.field_counts import FieldCounts
 
 RUN_KEY = b"byline.run"
@@ -89,7 +89,8 @@ class RunInfo:
 
     Attributes:
         fingerprint: of the configuration that the run was prepared with (64 hex digits).
-        source, path, chunk, last, input_size, rows_read, bytes_read, dropped, special_text: as in `BatchInfo`.
+        source, path, chunk, last, input_size, rows_read, bytes_read, dropped, special_text, input_modified,
+            input_checksum: as in `BatchInfo`.
         rows: documents in the run.
         text_bytes: bytes of their texts.
         tokens: number of their tokens.
@@ -116,7 +117,14 @@ class RunInfo:
     tokens: int
     batch_shuffle_keys: list[_ShuffleKey] = field(default_factory=list)
     uri: str = ""
+    input_modified: int = 0
+    input_checksum: str = ""
     fields: dict[str, FieldCounts] = field(default_factory=dict)
+
+    @property
+    def input_identity(self) -> tuple[int, int]:
+        """`InputFile.identity` of the chunk's file, when it was read."""
+        return self.input_size, self.input_modified
 
     def to_metadata(self) -> dict[bytes, bytes]:
         """Schema metadata of the chunk's own run."""
@@ -124,7 +132,7 @@ class RunInfo:
 
     @classmethod
     def from_schema(cls, schema: pa.Schema, uri: str) -> "RunInfo":
-        """Reads the description of a run that is not merged; raises `BylineError` as `RunFile.from_schema`."""
+        """Reads the description of a run that is not merged; raises `DamagedFileError` as `RunFile.from_schema`."""
         return replace(_read(_CHUNK, _from_metadata(schema, uri), uri), uri=uri)
 
 
@@ -177,7 +185,7 @@ class RunFile:
             size: bytes of the file.
 
         Raises:
-            BylineError: the file is not a run of this version.
+            DamagedFileError: the file is not a run of this version.
         """
         values = _from_metadata(schema, uri)
         if "chunks" not in values:
@@ -211,7 +219,7 @@ def _read(kind: TypeAdapter[_Values], values: dict[str, Any], uri: str) -> _Valu
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(map(str, problem["loc"]))
-        raise BylineError(
+        raise DamagedFileError(
             f"{uri}: its metadata is not that of a run ({where}: {problem['msg']}); delete it and prepare again"
         ) from None
 
@@ -229,9 +237,9 @@ def _from_metadata(schema: pa.Schema, uri: str) -> dict[str, Any]:
     try:
         values = json.loads(encoded) if encoded else {}
     except (ValueError, RecursionError) as error:
-        raise BylineError(f"{uri}: its metadata is not JSON ({error}); delete it and prepare again") from None
+        raise DamagedFileError(f"{uri}: its metadata is not JSON ({error}); delete it and prepare again") from None
     version = values.pop("version", None) if isinstance(values, dict) else None
     if version != STORE_VERSION:
         advice = "delete it and prepare again"
-        raise BylineError(f"{uri}: not a run of the token store {of_version(STORE_VERSION, version, advice)}")
+        raise DamagedFileError(f"{uri}: not a run of the token store {of_version(STORE_VERSION, version, advice)}")
     return values

@@ -30,15 +30,19 @@ def plan(
 ) -> None:
     """Show which documents go where, and what they come to; writes nothing to the output."""
     from byline.pipelines.console import plan_report
+    from byline.pipelines.console.field_lines import fields_of_sources
     from byline.pipelines.console.funnel import funnels_of
     from byline.pipelines.jobs import plan as job
+    from byline.transforms.fields.known_fields import known_warnings
 
     console = error_console() if as_json else output_console()
     how_to_run = runner_settings(workers, verbose, runner, options)
     recipe = load_config(config, settings, how_to_run, dataflow.PLANNING)
     made, state = job.plan(recipe, how_to_run, console)
-    funnels = funnels_of(recipe, state.runs)
+    fields = fields_of_sources(state.runs)
+    warnings = known_warnings(recipe, fields)
+    report = plan_report.report(made, state, funnels_of(recipe, state.runs), fields, warnings)
     if as_json:
-        typer.echo(plan_report.as_json(made, state, funnels))
+        typer.echo(plan_report.as_json(report))
     else:
-        plan_report.show(made, state, console, funnels)
+        plan_report.show(report, console)

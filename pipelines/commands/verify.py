@@ -22,15 +22,30 @@ def verify(
     no_store: Annotated[
         bool, typer.Option("--no-store", help="do not assemble every shard again from the token store")
     ] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="exit status 0 though the store or corpora are gone (else 2)")
+    ] = False,
     tokenizer: TokenizerFile = None,
     workers: Workers = None,
     runner: RunnerName = "local",
     options: BeamOptions = None,
     verbose: Verbose = False,
 ) -> None:
-    """Recount every invariant, checksum and line of the ledger from the files."""
+    """Recount every invariant, checksum and line of the ledger from the files.
+
+    Exit status: 0 verified, 1 something is wrong, 2 nothing is wrong but not all could be compared.
+    """
     from byline.pipelines.jobs import verify as job
 
     how_to_run = runner_settings(workers, verbose, runner, options)
     how_to_run.check_locations([("OUT", out), *([("--tokenizer", tokenizer)] if tokenizer else [])])
-    raise typer.Exit(job.verify(out, documents, tokenizer, how_to_run, output_console(), with_store=not no_store))
+    status = job.verify(
+        out,
+        documents,
+        tokenizer,
+        how_to_run,
+        output_console(),
+        with_store=not no_store,
+        allow_missing=allow_missing,
+    )
+    raise typer.Exit(status)

@@ -2,11 +2,12 @@
 
 ```
 note c4: no file at c4/*.json.gz; using the 12 files of it in the token store
+warning source web: host is known for 12.00% of the documents (12 known, 88 null), and phases.main.condition uses ...
 prepare   removed 3 unfinished files of builds that were killed, 124.2 MB
 ```
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
@@ -14,12 +15,22 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 from byline.transforms.files.locks import folder_lock
+from byline.transforms.store.faults import NotedFault
+
+# Rows of a table of faulty files; the same mistake may be in each.
+_MOST_SHOWN = 50
 
 
 def show_notes(notes: Iterable[str], console: Console) -> None:
     """One line for each note."""
     for note in notes:
-        console.print(f"[yellow]note[/] {escape(note)}", highlight=False)
+        console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
+
+
+def show_warnings(warnings: Iterable[str], console: Console) -> None:
+    """One line for each warning."""
+    for warning in warnings:
+        console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -51,3 +62,17 @@ def show_removed(step: str, removed: tuple[int, int], console: Console) -> None:
     if count:
         amount = "1 unfinished file" if count == 1 else f"{count:,} unfinished files"
         console.print(f"{step:<9} removed {amount} of builds that were killed, {decimal(size)}", highlight=False)
+
+
+def show_faults(step: str, faults: Sequence[NotedFault], console: Console) -> None:
+    """A table of the files that could not be prepared; none of a single one, which the error itself names."""
+    if len(faults) < 2:
+        return
+    console.print(f"{step:<9} {len(faults)} files cannot be prepared, and nothing of them is in the store:")
+    rows = [(f"{fault.source}/{fault.path}", fault.where, fault.message) for fault in faults[:_MOST_SHOWN]]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for file, where, message in rows:
+        line = f"  {file:<{widths[0]}}  {where:<{widths[1]}}  {message}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if len(faults) > len(rows):
+        console.print(f"  and {len(faults) - len(rows)} more", highlight=False)

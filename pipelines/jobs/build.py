@@ -33,7 +33,7 @@ def build(config: Config, settings: RunnerSettings, console: Console, *, overwri
 
 def _build(config: Config, settings: RunnerSettings, console: Console, *, overwrite: bool) -> None:
     started = time.monotonic()
-    state = prepare(config, settings, console)
+    state = prepare(config, settings, console, builds=True)
     prepared = time.monotonic()
     size = sum(run.bytes_read for run in state.runs)
     console.print(
@@ -42,7 +42,7 @@ def _build(config: Config, settings: RunnerSettings, console: Console, *, overwr
     plan = make_recipe_plan(config, state, settings)
     planned = time.monotonic()
     console.print(f"plan      {len(plan.shards())} shards, {planned - prepared:.1f} s", highlight=False)
-    plan_report.show(plan, state, console)
+    plan_report.show(plan_report.report(plan, state), console)
     assemble(config, plan, state.runs, settings, console, overwrite=overwrite)
     console.print(f"assemble  {config.output}, {time.monotonic() - planned:.1f} s", highlight=False, markup=False)
     show_result(config.output, console)

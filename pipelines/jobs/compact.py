@@ -88,9 +88,9 @@ def _compact(config: Config, state: StoreState, size: int, settings: RunnerSetti
 
 def _used_files(state: StoreState, known: dict[str, RunFile]) -> dict[str, list[RunFile]]:
     """The files of each source that are in use now; `known` gets those that are new."""
-    sizes = store_index.sizes_of(state.inputs)
+    identities = store_index.identities_of(state.inputs)
     return {
-        source: store_index.choose_files(store_index.read_files(folder, known), sizes)
+        source: store_index.choose_files(store_index.read_files(folder, known), identities)
         for source, folder in state.folders.items()
     }
 

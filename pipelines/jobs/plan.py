@@ -10,14 +10,17 @@ import apache_beam as beam
 import pyarrow as pa
 from rich.console import Console
 
+from byline.pipelines.console.field_lines import fields_of_sources
 from byline.pipelines.console.notes import show_notes
 from byline.pipelines.runners.runner import RunnerSettings, is_worth_a_job, run_pipeline
 from byline.schemas.config import Config
 from byline.schemas.plan import Plan
 from byline.schemas.store import RunFile
 from byline.transforms.documents.work_lists import ListRuns, write_lines
+from byline.transforms.fields.known_fields import check_known
 from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
+from byline.transforms.plans.empty_sources import check_kept
 from byline.transforms.plans.planning import make_plan
 from byline.transforms.scans.count_runs import CountRuns, count_here, write_counter
 from byline.transforms.scans.counting import RunCounter, Scan
@@ -47,6 +50,8 @@ def plan(config: Config, settings: RunnerSettings, console: Console) -> tuple[Pl
 
 def make_recipe_plan(config: Config, state: StoreState, settings: RunnerSettings) -> Plan:
     """Plans from the state of a token store that is whole."""
+    check_kept(config, state.runs)
+    check_known(config, fields_of_sources(state.runs))
     forget_runs()
     tokenizer = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
     return make_plan(config, tokenizer, state.runs, _scans(config, state, settings))

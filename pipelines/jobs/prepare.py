@@ -7,17 +7,23 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 
+from byline.errors import BylineError
+from byline.pipelines.console.field_lines import fields_of_sources, show_fields
 from byline.pipelines.console.funnel import funnels_of, show_funnels
-from byline.pipelines.console.notes import locked, show_removed
+from byline.pipelines.console.notes import locked, show_faults, show_removed, show_warnings
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.schemas.config import Config
 from byline.schemas.documents import InputFile
+from byline.transforms.corpora.first_records import check_named_fields
 from byline.transforms.corpora.metadata import ExtractMetadata
 from byline.transforms.corpora.reading import ReadCorpus
 from byline.transforms.documents.counters import run_counts, total
 from byline.transforms.documents.work_lists import ListInputs, write_lines
+from byline.transforms.fields.conditioning import check_special_tokens
+from byline.transforms.fields.field_use import field_uses
+from byline.transforms.fields.known_fields import FROM_URL, known_warnings, unknown_message
 from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_store
 from byline.transforms.filters.filtering import FilterDocuments
@@ -25,6 +31,7 @@ from byline.transforms.filters.tables import rules_of
 from byline.transforms.formatters.formatting import FormatDocuments
 from byline.transforms.scores.scoring import ScoreQuality
 from byline.transforms.store import store_index
+from byline.transforms.store.faults import FAULTS_FOLDER, FaultNotes, NotedFault, take_faults
 from byline.transforms.store.fingerprint import source_settings
 from byline.transforms.store.resuming import LeaveOutWritten
 from byline.transforms.store.runs import WriteRuns
@@ -32,20 +39,30 @@ from byline.transforms.store.state import StoreState, prepared_bytes, read_state
 from byline.transforms.tokens.tokenizing import Tokenize
 
 
-def prepare(config: Config, settings: RunnerSettings, console: Console) -> StoreState:
+def prepare(config: Config, settings: RunnerSettings, console: Console, *, builds: bool = False) -> StoreState:
     """Prepares what is missing and returns the whole store's state.
+
+    Args:
+        config: the configuration.
+        settings: how to run.
+        console: for progress.
+        builds: whether the recipe is assembled next, so that what makes it impossible is an error now.
 
     Raises:
         BylineError: a mistake in the configuration or the input, or another command prepares the same.
     """
+    check_special_tokens(config)
     state = read_state(config)
-    if not state.pending():
-        return _prepare(config, state, settings, console)
-    with locked("prepare", _pending_folders(state), console):
+    faulty = {folder for folder in state.folders.values() if storage.list_files(storage.join(folder, FAULTS_FOLDER))}
+    if not (faulty or state.pending()):
+        return _prepare(config, state, settings, console, builds=builds)
+    with locked("prepare", faulty | _pending_folders(state), console):
+        # Notes of a driver that died; its files are read from their start.
+        take_faults(faulty)
         # Again: another command may have prepared them just now.
         state = reread_state(state, {file.uri: file for file in (*state.files, *state.unused)})
         with locked("prepare", _pending_folders(state), console):
-            return _prepare(config, state, settings, console)
+            return _prepare(config, state, settings, console, builds=builds)
 
 
 def _pending_folders(state: StoreState) -> set[str]:
@@ -53,14 +70,20 @@ def _pending_folders(state: StoreState) -> set[str]:
     return {state.folders[file.source] for file in state.pending()}
 
 
-def _prepare(config: Config, state: StoreState, settings: RunnerSettings, console: Console) -> StoreState:
+def _prepare(
+    config: Config, state: StoreState, settings: RunnerSettings, console: Console, *, builds: bool
+) -> StoreState:
     pending = state.pending()
+    without_url = _check_first_records(config, state, pending)
+    if builds and without_url:
+        raise BylineError(without_url[0])
+    show_warnings(without_url, console)
     show_removed("prepare", clean_store(config.store, writes=bool(pending)), console)
     if not pending:
         console.print(
             f"prepare   nothing to do: {len(state.inputs)} files are in {escape(config.store)}", highlight=False
         )
-        show_funnels(funnels_of(config, state.runs), console)
+        _show_documents(config, state, console)
         return state
     _explain(config, state, pending, console)
     known = remove_stale_runs(state)
@@ -71,17 +94,57 @@ def _prepare(config: Config, state: StoreState, settings: RunnerSettings, consol
     write_lines(
         list_uri, (file.to_json() for file in sorted(pending, key=lambda file: (-file.size, file.source, file.path)))
     )
+    faults: list[NotedFault] = []
     try:
         with progress_bar(console, "prepare", size, lambda: prepared_bytes(state, pending, known)):
             result = run_pipeline(_wire(config, state, list_uri), settings, size, job_shower(console, settings))
     finally:
         storage.delete_file(list_uri)
+        faults = take_faults(state.folders.values())
+        show_faults("prepare", faults, console)
+    if faults:
+        raise BylineError(_faults_line(faults, len(pending)))
     done = reread_state(state, known)
     assert not done.pending(), f"not prepared after a run without errors: {[file.path for file in done.pending()]}"
     written = total(run_counts(run) for run in done.runs if run.uri not in before)
     show_counts(console, "prepare", settings, result, written)
-    show_funnels(funnels_of(config, done.runs), console)
+    _show_documents(config, done, console)
     return done
+
+
+def _show_documents(config: Config, state: StoreState, console: Console) -> None:
+    """What became of the documents, and what is known of them."""
+    fields = fields_of_sources(state.runs)
+    show_funnels(funnels_of(config, state.runs), console)
+    show_fields(fields, console)
+    show_warnings(known_warnings(config, fields), console)
+
+
+def _check_first_records(config: Config, state: StoreState, pending: list[InputFile]) -> list[str]:
+    """Reads the first records of sources of which nothing is prepared.
+
+    Returns:
+        One line for each source that has no URLs though a template asks for what comes of them.
+
+    Raises:
+        BylineError: no record has a field that its source names.
+    """
+    prepared = {run.source for run in state.runs}
+    files: dict[str, list[InputFile]] = {}
+    for file in pending:
+        if file.source not in prepared:
+            files.setdefault(file.source, []).append(file)
+    have_urls = storage.side_by_side(lambda name: check_named_fields(name, config.sources[name], files[name]), files)
+    urls = {
+        use.source: use
+        for use in field_uses(config)
+        if use.is_conditioned and use.column in FROM_URL and config.least_known(use.source) > 0
+    }
+    return [
+        f"{urls[name].where}: {unknown_message(config, urls[name], 'none of the first records has a field url')}"
+        for name, has_url in zip(files, have_urls, strict=True)
+        if not has_url and name in urls and not config.sources[name].is_made
+    ]
 
 
 def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pipeline], object]:
@@ -93,13 +156,15 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
     rules = {name: rules_of(config, name) for name in config.sources}
     models = store_index.models_folder(config.store)
 
+    note = FaultNotes(state.folders)
+
     def wire(pipeline: beam.Pipeline) -> object:
         return (
             pipeline
             | "ListInputs" >> ListInputs(list_uri)
             | "LeaveOutWritten" >> LeaveOutWritten(state.folders)
-            | "ReadCorpus" >> ReadCorpus(sources)
-            | "FormatDocuments" >> FormatDocuments(formatters, malformed)
+            | "ReadCorpus" >> ReadCorpus(sources, note=note)
+            | "FormatDocuments" >> FormatDocuments(formatters, malformed, note)
             | "ExtractMetadata" >> ExtractMetadata()
             | "ScoreQuality" >> ScoreQuality(dict(config.classifiers), models, given)
             | "FilterDocuments" >> FilterDocuments(rules, models)
@@ -108,6 +173,13 @@ def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pi
         )
 
     return wire
+
+
+def _faults_line(faults: list[NotedFault], files: int) -> str:
+    """The error of a job that has prepared all files but these."""
+    if len(faults) == 1:
+        return faults[0].message
+    return f"{len(faults)} of {files} files cannot be prepared, all others are; the first: {faults[0].message}"
 
 
 def _explain(config: Config, state: StoreState, pending: list[InputFile], console: Console) -> None:
@@ -131,5 +203,7 @@ def _explain(config: Config, state: StoreState, pending: list[InputFile], consol
                 line += f"; prepared before with another configuration, changed: {', '.join(changed)}"
         console.print(line, highlight=False, markup=False)
         store_index.write_settings(state.folders[source], settings)
+    for line in store_index.changed_inputs(state.inputs, state.unused):
+        console.print(f"prepare   {line}; read again", highlight=False, markup=False, soft_wrap=True)
     for note in store_index.merged_in_vain(state.inputs, state.runs, state.unused):
         console.print(f"prepare   {note}", highlight=False, markup=False, soft_wrap=True)

@@ -1,10 +1,12 @@
 """The job of `byline verify`: recounts a finished build from its files, and says what it could compare it with.
 
-Shards are checked by workers, each shard by itself: `ListShards | CheckShards`. Sums and comparisons between shards are
-made here, from one small report of each (transforms/checks/findings.py).
+Runs are checked by workers, each by itself (`ListRuns | CheckRuns`), and then shards (`ListShards | CheckShards`).
+Sums and comparisons between shards are made here, from one small report of each (transforms/checks/findings.py).
 """
 
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import apache_beam as beam
@@ -19,25 +21,33 @@ from byline.schemas.inputs import input_table
 from byline.transforms.checks.builds import Build, open_build
 from byline.transforms.checks.findings import (
     ComparedStore,
+    Finding,
     check_ledger,
     check_output,
     check_phases,
     check_raw,
+    check_runs,
     check_store,
+    left_out_for,
+    no_store,
     open_store,
     sample_threshold,
 )
 from byline.transforms.checks.reports import ShardReport, read_report
+from byline.transforms.checks.runs import CheckRuns, RunToCheck, problems_of, read_problems, runs_to_check
 from byline.transforms.checks.shards import CheckJob, CheckShards, ShardChecker
-from byline.transforms.documents.work_lists import ListShards, write_lines
+from byline.transforms.documents.work_lists import ListRuns, ListShards, write_lines
 from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
 from byline.transforms.shards.assembling import INDEX_NAME
 from byline.transforms.shards.output import write_run_index
 from byline.transforms.shards.records import WORK_FOLDER
 from byline.transforms.store.run_reading import forget_runs
+from byline.transforms.store.state import StoreState
 
-_LIST_NAME = "shards.txt"
+_LIST_NAME, _RUNS_NAME = "shards.txt", "runs.jsonl"
+# Of an object store each is copied to a disk, and may have 16 GiB.
+_RUNS_AT_ONCE = min(4, os.cpu_count() or 1)
 
 
 def verify(
@@ -48,6 +58,7 @@ def verify(
     console: Console,
     *,
     with_store: bool = True,
+    allow_missing: bool = False,
 ) -> int:
     """Checks a build and prints one line for each kind of check.
 
@@ -57,31 +68,38 @@ def verify(
         tokenizer: where the tokenizer.json is now; None for where it was.
         settings: how to run.
         console: where to.
-        with_store: whether every shard is assembled once more from the token store, if that is there.
+        with_store: whether the token store, if it is there, is checked and every shard assembled once more from it.
+        allow_missing: whether what cannot be compared, because it is gone, counts as verified.
 
     Returns:
-        0, or 1 where anything was wrong.
+        0; 1 where anything is wrong; 2 where nothing is, but not all could be compared.
 
     Raises:
         BylineError: there is no finished build of this version, or its lists are too damaged to check anything by.
     """
     forget_runs()
     build = open_build(out, tokenizer)
-    store = open_store(build) if with_store else ComparedStore(None, "not compared: --no-store")
+    store = open_store(build) if with_store else no_store()
     # Workers may run in another folder.
     location = locations.absolute(out)
+    findings: list[Finding] = []
     with _work_folder(location, settings) as work:
+        if store.state is not None:
+            runs = _check_runs(store.state, work, settings, console)
+            if runs.problems:
+                # What is assembled from them would only tell the same again.
+                store = ComparedStore(None, left_out_for(runs))
+            findings += show_findings([runs], console)
         job = CheckJob(location, tokenizer, work, sample_threshold(build, documents), store.state is not None)
         shards = _check_shards(build, job, store, settings, console)
-        problems = show_findings(check_output(build, shards), console)
-        problems += show_findings(check_ledger(build, shards), console)
-        problems += show_findings(check_phases(build, job, shards), console)
-    problems += show_findings([check_store(store, shards)], console)
+        findings += show_findings(check_output(build, shards), console)
+        findings += show_findings(check_ledger(build, shards), console)
+        findings += show_findings(check_phases(build, job, shards), console)
+    findings += show_findings([check_store(store, shards)], console)
     samples = [sample for shard in shards for sample in shard.samples]
-    problems += show_findings(check_raw(build, samples, documents), console)
+    findings += show_findings(check_raw(build, samples, documents), console)
     has_wrong_shards = any(shard.problems or shard.row_problems or shard.store_problems for shard in shards)
-    show_outcome(out, problems, has_wrong_shards, console)
-    return 1 if problems else 0
+    return show_outcome(out, findings, has_wrong_shards, console, allow_missing=allow_missing)
 
 
 @contextmanager
@@ -97,6 +115,36 @@ def _work_folder(out: str, settings: RunnerSettings) -> Iterator[str]:
         yield folder
     finally:
         storage.delete_folder(folder)
+
+
+def _check_runs(state: StoreState, work: str, settings: RunnerSettings, console: Console) -> Finding:
+    """Every run that the plan draws from."""
+    runs = runs_to_check(state.files, state.fingerprints)
+    size = sum(file.size for file in state.files)
+    if settings.is_on_this_machine:
+        # Threads: most of it is reading and hashing, which take no part in Python.
+        done: list[int] = []
+
+        def check(run: RunToCheck) -> list[str]:
+            problems = problems_of(run)
+            done.append(run.number)
+            return problems
+
+        threads = ThreadPoolExecutor(_RUNS_AT_ONCE)
+        with progress_bar(console, "verify", len(runs), lambda: len(done), unit="runs"), threads:
+            return check_runs(state.files, [problem for problems in threads.map(check, runs) for problem in problems])
+    list_uri = storage.join(work, _RUNS_NAME)
+    write_lines(list_uri, (run.to_json() for run in runs))
+
+    def wire(pipeline: beam.Pipeline) -> object:
+        return pipeline | "ListRuns" >> ListRuns(list_uri) | "CheckRuns" >> CheckRuns(work)
+
+    with progress_bar(console, "verify", len(runs), lambda: len(storage.list_files(work)) - 1, unit="runs"):
+        run_pipeline(wire, settings, size, job_shower(console, settings))
+    problems = read_problems(work, runs)
+    storage.delete_folder(storage.join(work, "runs"))
+    storage.delete_file(list_uri)
+    return check_runs(state.files, problems)
 
 
 def _check_shards(

@@ -8,7 +8,7 @@ import importlib.metadata
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.filesize import decimal
@@ -37,16 +37,23 @@ PACKAGES = {
     "tldextract": "tldextract",
     "tokenizers": "tokenizers",
     "typer": "typer",
+    "zstandard": "zstandard",
 }
 
 
-def check_all(config_path: Path | None, runner: str | None = None, options: tuple[str, ...] = ()) -> list[Check]:
+def check_all(
+    config_path: Path | None,
+    runner: str | None = None,
+    options: tuple[str, ...] = (),
+    settings: Sequence[str] = (),
+) -> list[Check]:
     """Every check, in the order of the table.
 
     Args:
         config_path: a recipe to check as well, or None.
         runner: one whose job server, workers, image and credentials are checked as well, or None.
         options: of Beam, for that runner.
+        settings: values of `--set`, for the recipe.
     """
     checks = [*check_python(), *(check_package(name, module) for name, module in PACKAGES.items())]
     is_whole = all(check.state is State.OK for check in checks)
@@ -56,7 +63,7 @@ def check_all(config_path: Path | None, runner: str | None = None, options: tupl
     elif options and runner is None:
         checks.append(Check("options", State.FAILED, "--option without --runner: not checked", "give --runner, too"))
     if config_path is not None and is_whole:
-        checks += check_recipe(str(config_path), runner)
+        checks += check_recipe(str(config_path), runner, settings)
     elif config_path is not None:
         checks.append(Check("configuration", State.FAILED, "not checked while a package is missing", INSTALL))
     return checks

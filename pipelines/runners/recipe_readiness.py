@@ -5,7 +5,7 @@ What needs the packages is imported late, as `byline doctor` has to start withou
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,31 +23,41 @@ if TYPE_CHECKING:
 FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")
 
 
-def check_recipe(path: str, runner: str | None = None) -> Iterator[Check]:
-    """Whether a configuration is valid, and all that it names can be opened. Needs the packages.
+def check_recipe(path: str, runner: str | None = None, settings: Sequence[str] = ()) -> Iterator[Check]:
+    """Whether a configuration is valid, all that it names can be opened, and some records work. Needs the packages.
 
     Args:
         path: the configuration.
         runner: whose workers are to open it, too; None for this machine.
+        settings: values of `--set`.
     """
     from byline.pipelines.recipes import load_recipe
 
     try:
-        config = load_recipe(path)
+        config = load_recipe(path, settings)
     except BylineError as error:
         yield Check("configuration", State.FAILED, one_line(error), f"edit {path}")
         return
     yield Check("configuration", State.OK, path)
-    for name, source in config.sources.items():
-        yield _check_source(name, source, path)
-    for name, classifier in config.classifiers.items():
-        yield check_model(name, classifier.model, path)
-    yield from _check_filters(config, path)
-    yield _check_tokenizer(config, path)
+    opened = [_check_source(name, source, path) for name, source in config.sources.items()]
+    opened += [check_model(name, classifier.model, path) for name, classifier in config.classifiers.items()]
+    opened += [*_check_filters(config, path), _check_tokenizer(config, path)]
+    yield from opened
+    if all(check.state is State.OK for check in opened):
+        yield from _try_records(config, path)
     for key in ("store", "output"):
         yield from _check_folder(key, getattr(config, key))
     if runner is not None:
         yield from check_reach(runner, config, path)
+
+
+def _try_records(config: "Config", path: str) -> Iterator[Check]:
+    from byline.pipelines.runners.source_trial import try_sources
+    from byline.transforms.files.refusals import scratch_folder
+
+    # Nothing is written to the store, not even folded models.
+    with scratch_folder("doctor") as folder:
+        yield from try_sources(config, path, folder)
 
 
 def _check_source(name: str, source: "Source", path: str) -> Check:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from byline.errors import BylineError
 from byline.schemas.mixtures.blend import Blend
-from byline.schemas.model import Name
+from byline.schemas.model import Name, first_twice
 from byline.schemas.orders.order import Order, StageSources
 
 
@@ -40,7 +40,6 @@ class SourceSequence(Order):
 
     @model_validator(mode="after")
     def _each_once(self) -> "SourceSequence":
-        for name in self.sources:
-            if self.sources.count(name) > 1:
-                raise ValueError(f"sources: {name!r} stands in it twice")
+        if (twice := first_twice(self.sources)) is not None:
+            raise ValueError(f"sources: {twice!r} stands in it twice")
         return self

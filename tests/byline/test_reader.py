@@ -12,6 +12,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 import byline
 from byline import shard_files
 from byline.errors import BylineError
-from tests.support.shards import PackedRow, numbered_build, numbered_row, rewrite_metadata, write_build
+from tests.support.shards import PackedRow, numbered_build, numbered_row, rewrite_metadata, write_build, write_manifest
 
 SHARDS = {"conditioned": [5, 0, 4], "cooldown": [3, 0]}
 ARRAYS = ("input_ids", "loss_mask", "seq_lengths", "doc_ids", "doc_offsets")
@@ -283,12 +284,54 @@ def test_another_version(build, values, message):
         byline.open(build[0])
 
 
+def without(values: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: {**v, "config": {**v["config"], "seed": 1}}, "its config is not what the build wrote"),
+        (lambda v: {**v, "ledger": {"sources": float("nan")}}, "its ledger is not what the build wrote"),
+        (lambda v: {**v, "phases": v["phases"][::-1]}, "its phases is not what the build wrote"),
+        (lambda v: {**v, "phases": 10**4000}, "its phases is not what the build wrote"),
+        (lambda v: {**v, "inputs": True}, "its inputs is not what the build wrote"),
+        (lambda v: {**v, "sequence_length": float(v["sequence_length"])}, "its sequence_length is not what the build"),
+        (lambda v: {**v, "more": 1}, "unknown key 'more', of which it has no digest"),
+        (lambda v: without(v, "plan_sha256"), "no key 'plan_sha256', of which it has a digest"),
+        (lambda v: without(v, "digests"), "it has no digests of its keys"),
+        (lambda v: {**v, "digests": [1]}, "it has no digests of its keys"),
+        (lambda v: {**v, "digests": without(v["digests"], "config")}, "unknown key 'config', of which it has no"),
+    ],
+)
+def test_an_edited_manifest(build, change, message):
+    path = build[0] / "manifest.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(BylineError, match=message) as error:
+        byline.open(build[0])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["[" * 10**5, "{", "[]", "null", '{"a": 1' + "0" * 5000 + "}", "\x00", "\ud800"])
+def test_a_manifest_that_is_none(build, content):
+    (build[0] / "manifest.json").write_text(content, errors="surrogatepass")
+    with pytest.raises(BylineError, match=r"^[^\n]*manifest\.json: (cannot be read as JSON|expected)[^\n]*$"):
+        byline.open(build[0])
+
+
+def test_an_edited_list_of_inputs(build):
+    path = build[0] / "inputs.arrow"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(BylineError, match=r"inputs\.arrow: has another sha256 than the manifest says"):
+        byline.open(build[0]).origin(0)
+
+
 def edit_manifest(directory: Path, **changes) -> None:
     """Changes the entry of the first shard."""
     path = directory / "manifest.json"
     values = json.loads(path.read_text())
     values["phases"][0]["shards"][0].update(changes)
-    path.write_text(json.dumps(values))
+    write_manifest(directory, values)
 
 
 @pytest.mark.parametrize(
@@ -350,7 +393,7 @@ def test_unequal_record_batches(tmp_path):
 
 def test_a_list_of_inputs_of_another_build(build):
     path = build[0] / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "inputs": 3}))
+    write_manifest(build[0], {**json.loads(path.read_text()), "inputs": 3})
     with pytest.raises(BylineError, match=r"inputs\.arrow: 2 files, the manifest says 3"):
         byline.open(build[0]).origin(0)
 

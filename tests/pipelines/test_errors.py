@@ -135,9 +135,9 @@ def test_yaml_that_is_none(byline, tmp_path) -> None:
     path.write_text("sources: {a: [\nphases:\n")
     mistake(byline("plan", path), r"r\.yaml, line 3, column 1: not valid YAML: ")
     path.write_text("seed: 1\nseed: 2\n")
-    mistake(byline("plan", path), r"r\.yaml, line 1, column 1: not valid YAML: the key 'seed' is given twice")
+    mistake(byline("plan", path), r"r\.yaml, line 2, column 1: not valid YAML: the key 'seed' is given twice")
     path.write_bytes(b"seed: \xff")
-    mistake(byline("plan", path), r"r\.yaml: the configuration cannot be read \(not UTF-8 text\)")
+    mistake(byline("plan", path), r"r\.yaml: the configuration cannot be read \(not UTF-8 text, byte 6\)")
     path.write_text("- a\n")
     mistake(byline("plan", path), r"r\.yaml: expected keys and values")
 

@@ -127,10 +127,10 @@ def test_prepare_and_plan_show_the_funnel(built: Config) -> None:
     assert funnel["dropped"] == {"malformed": 0, "missing_text": 0, **dropped, "no_tokens": 0}
     assert [*funnel["dropped"]][2:6] == order
     plan = small.make_recipe_plan(built, state, RunnerSettings(workers=1))
-    report = json.loads(plan_report.as_json(plan, state, funnels_of(built, state.runs)))
+    report = json.loads(plan_report.as_json(plan_report.report(plan, state, funnels_of(built, state.runs))))
     assert report["funnel"]["a"] == funnel
     console = Console(file=io.StringIO(), width=200)
-    plan_report.show(plan, state, console, funnels_of(built, state.runs))
+    plan_report.show(plan_report.report(plan, state, funnels_of(built, state.runs)), console)
     said = ", ".join(f"{name} {dropped[name]}" for name in order)
     share = f"{sum(dropped.values()) / 64:.2%}"
     assert f"dropped of a: {sum(dropped.values())} of 64 documents ({share}): {said}" in console.file.getvalue()

@@ -216,10 +216,13 @@ def test_a_key_that_is_needed(path: Path) -> None:
         ("a: [1\nb: 2\n", "not valid YAML: "),
         ("a: 1\n\tb: 2\n", "line 2"),
         ("seed: 1\nsources: {a: {path: x, path: y}}\n", "the key 'path' is given twice"),
-        ("!!python/object/apply:os.system ['true']\n", "not valid YAML: could not determine a constructor for the tag"),
+        (
+            "!!python/object/apply:os.system ['true']\n",
+            ", line 1, column 1: the tag !!python/object/apply:os.system is not",
+        ),
         ("", "expected keys and values, as in `seed: 0`"),
         ("just text", "expected keys and values"),
-        ("1: 2\n", "expected keys and values"),
+        ("1: 2\n", "the key 1 is not a text; put quotes around it"),
     ],
 )
 def test_yaml_that_is_no_configuration(path: Path, text: str, message: str) -> None:
@@ -237,10 +240,10 @@ def test_a_merge_key_of_yaml_is_no_key_twice(path: Path) -> None:
 
 def test_a_file_that_is_no_text(path: Path) -> None:
     path.write_bytes(b"seed: \xff\n")
-    assert "the configuration cannot be read (not UTF-8 text)" in mistake(path)
+    assert "the configuration cannot be read (not UTF-8 text, byte " in mistake(path)
     path.unlink()
     path.mkdir()
-    assert "the configuration cannot be read (Is a directory)" in mistake(path)
+    assert "the configuration cannot be read (a folder, not a file)" in mistake(path)
 
 
 def test_values_that_are_no_text_keys_are_told_by_their_place() -> None:

@@ -2,18 +2,11 @@
 
 import pytest
 
-from byline.schemas.field_paths import Parts, as_path, heads, readings_of
+from byline.schemas.field_paths import as_path, readings_of, ways_of
 
 
 def names(path: str) -> list[list[str]]:
-    """All ways to read a path, each as names, in order."""
-    return [list(way) for reading in readings_of(path) for way in ways(reading)]
-
-
-def ways(parts: Parts) -> list[tuple[str, ...]]:
-    if not parts:
-        return [()]
-    return [(name, *way) for name, rest in heads(parts) for way in ways(rest)]
+    return [list(way) for way in ways_of(path)]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from byline.schemas.tables import Kinds
 from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.corpora.reading import read_batches
 from byline.transforms.fields.template_fields import (
-    check_own_fields,
+    check_fields,
     columns_of_fields,
     field_values,
     own_field_sha256s,
@@ -117,7 +117,8 @@ def test_a_layout_of_ones_own_is_read(own: str, tmp_path: Path) -> None:
     source = Source(format=f"{own}:LINES", path="a.txt", keep=["title"])
     assert isinstance(source.layout, Layout)
     (file,) = list_inputs("mine", source)
-    assert file == InputFile("mine", "a.txt", str(tmp_path / "a.txt"), 14)
+    modified = (tmp_path / "a.txt").stat().st_mtime_ns
+    assert file == InputFile("mine", "a.txt", str(tmp_path / "a.txt"), 14, modified=modified)
     (batch,) = read_batches(file, source)
     assert batch.to_pylist() == [
         {"row": 0, "text": "one", "url": None, "title": None},
@@ -167,11 +168,11 @@ def test_a_field_of_ones_own(own: str) -> None:
 
 def test_a_field_of_ones_own_is_asked_for_its_columns(own: str, tmp_path: Path) -> None:
     source = {"format": "jsonl", "path": "x"}
-    check_own_fields(config_of(tmp_path, source, template=f"{{{own}:SHOUT}}"))
+    check_fields(config_of(tmp_path, source, template=f"{{{own}:SHOUT}}"))
     config = config_of(tmp_path, source, template=f"{{{own}:TITLE}}")
     with pytest.raises(BylineError, match=rf"^phases.only: field '{own}:TITLE' needs a column 'title', which"):
-        check_own_fields(config)
-    check_own_fields(config_of(tmp_path, {**source, "keep": ["title"]}, template=f"{{{own}:TITLE}}"))
+        check_fields(config)
+    check_fields(config_of(tmp_path, {**source, "keep": ["title"]}, template=f"{{{own}:TITLE}}"))
 
 
 def test_the_module_of_a_field_decides_the_plan(own: str, tmp_path: Path) -> None:

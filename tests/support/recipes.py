@@ -218,7 +218,7 @@ def recipes(draw: st.DrawFn, names: Sequence[str], tokens: int) -> dict[str, Any
 def config_of(folder: Path, names: Iterable[str], recipe: Mapping[str, Any]) -> Config:
     source = {"format": "jsonl", "keep": KEEP, "score": {"quality": "quality"}}
     sources = {name: {**source, "path": f"{name}/*.jsonl"} for name in names}
-    return small.small_config(folder, **{"sources": sources, **recipe})
+    return small.small_config(folder, **{"sources": sources, "allow_empty": list(names), **recipe})
 
 
 # --------------------------------------------------------------------------------------------------- the slow planner

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from byline.manifest import FILE_NAME, MANIFEST_VERSION, PhaseEntry, ShardEntry
+from byline.manifest import FILE_NAME, MANIFEST_VERSION, PhaseEntry, ShardEntry, digests_of
 from byline.shards import FORMAT, SHARD_KEY, SHARD_VERSION, shard_schema
 
 PLAN = "ab" * 32
@@ -119,10 +119,16 @@ def write_build(
         "plan_sha256": PLAN,
         "code_version": "0",
         "inputs": len(inputs),
+        "inputs_sha256": hashlib.sha256((directory / "inputs.arrow").read_bytes()).hexdigest(),
         "phases": [asdict(entry) for entry in entries],
         "ledger": {},
     }
-    (directory / FILE_NAME).write_text(json.dumps(manifest))
+    write_manifest(directory, manifest)
+
+
+def write_manifest(directory: Path, values: Mapping[str, Any]) -> None:
+    """Writes a manifest with the digests of its keys."""
+    (directory / FILE_NAME).write_text(json.dumps({**values, "digests": digests_of(values)}))
 
 
 def _branch_of(name: str, branches: Mapping[str, tuple[str, int]]) -> dict[str, Any] | None:

@@ -371,6 +371,11 @@ def quiet() -> Console:
     return Console(file=io.StringIO(), force_terminal=False)
 
 
+def with_kept_fields(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with every field that the sources of `small_config` name, null where it gives none."""
+    return {**dict.fromkeys(("license", "year", "ratio", "quality")), **record}
+
+
 def write_jsonl(file: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Writes one record a line."""
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -85,12 +85,15 @@ def open_build(out: str, tokenizer: str | None) -> Build:
     if mixed:
         raise BylineError(f"{out}: {mixed[0]}; copy it anew or build again")
     rows = {(batch["phase"][0].as_py(), batch["shard"][0].as_py()): batch for batch in plans.rows_by_shard(plan.table)}
-    return Build(out, manifest, config, plan, rows, *_read_inputs(storage.join(out, INPUTS_NAME)))
+    return Build(out, manifest, config, plan, rows, *_read_inputs(out, manifest.inputs_sha256))
 
 
-def _read_inputs(uri: str) -> tuple[InputNames, np.ndarray]:
+def _read_inputs(out: str, sha256: str) -> tuple[InputNames, np.ndarray]:
     """Names and records of the input files."""
+    uri = storage.join(out, INPUTS_NAME)
     content = storage.read_bytes(uri)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise BylineError(f"{uri}: has another sha256 than the manifest says; copy it anew or build again")
     try:
         with pa.BufferReader(content) as source:
             table = pa.ipc.open_file(source).read_all()

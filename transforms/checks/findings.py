@@ -5,6 +5,7 @@ files        every shard: bytes, sha256, columns, what its metadata says
 rows         every row: segments, doc ids, tokens, padding, loss mask
 ledger       every sum, and every line from the rows
 phases       no document twice in the timeline, nor in a branch and the timeline before it
+runs         every byte by its checksum, every document counted and hashed again  where the store is there
 token store  every shard assembled once more in memory, every value compared     where the store is there
 raw corpus   sampled documents, token by token, tokenized by `tokenizers`        where the corpus is there
 ```
@@ -12,14 +13,16 @@ raw corpus   sampled documents, token by token, tokenized by `tokenizers`       
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from enum import Enum
 
 import numpy as np
 
-from byline.errors import BylineError
+from byline.errors import BylineError, DamagedFileError
 from byline.reader import INPUTS_NAME
 from byline.schemas.documents import InputFile
 from byline.schemas.inputs import input_table
 from byline.schemas.ledger import Ledger, SourceLedger
+from byline.schemas.store import RunFile
 from byline.template import Template
 from byline.transforms.checks.builds import Build
 from byline.transforms.checks.disjoint import check_disjoint
@@ -37,6 +40,18 @@ from byline.transforms.store import store_index
 from byline.transforms.store.state import StoreState, read_state
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
+_STORE, _RAW = "token store", "raw corpus"
+
+
+class Extent(Enum):
+    """Whether a check was made."""
+
+    COMPARED = "compared"
+    # The user asked for that, or another check decides the same.
+    LEFT_OUT = "left out"
+    # What it is compared with is gone, or cannot be read.
+    MISSING = "missing"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -46,17 +61,21 @@ class Finding:
         name: of the kind of check.
         summary: what was compared and is right, or why nothing was compared.
         problems: one line for each.
-        is_compared: whether anything was compared.
+        extent: whether anything was compared.
     """
 
     name: str
     summary: str
     problems: list[str] = field(default_factory=list)
-    is_compared: bool = True
+    extent: Extent = Extent.COMPARED
 
 
-def _skipped(name: str, why: str) -> Finding:
-    return Finding(name, why, is_compared=False)
+def _left_out(name: str, why: str) -> Finding:
+    return Finding(name, why, extent=Extent.LEFT_OUT)
+
+
+def _missing(name: str, why: str) -> Finding:
+    return Finding(name, why, extent=Extent.MISSING)
 
 
 @dataclass(frozen=True)
@@ -65,12 +84,12 @@ class ComparedStore:
 
     Attributes:
         state: of it; None where no shard is compared.
-        why_not: why nothing is compared with it.
+        why_not: the finding that says why nothing is compared with it.
         problems: where it differs from the build's lists. Doc ids are numbers of these, so then no shard is compared.
     """
 
     state: StoreState | None
-    why_not: str | None = None
+    why_not: Finding | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -78,12 +97,31 @@ def open_store(build: Build) -> ComparedStore:
     """The token store of a build, if it is there and holds what the build was planned with."""
     try:
         state = read_state(build.config, reads_input=False)
+    except DamagedFileError as error:
+        return ComparedStore(None, problems=[str(error)])
     except BylineError as error:
-        return ComparedStore(None, f"not compared: {error}")
+        return ComparedStore(None, _missing(_STORE, f"not compared: {error}"))
     if inputs_sha256(state.runs) != build.plan.header.inputs:
-        return ComparedStore(None, f"not compared: {build.config.store} has other runs than the build was planned with")
+        why = f"not compared: {build.config.store} has other runs than the build was planned with"
+        return ComparedStore(None, _missing(_STORE, why))
     problems = _check_totals(build, state)
     return ComparedStore(None if problems else state, None, problems)
+
+
+def no_store() -> ComparedStore:
+    """None, because the user asked for that."""
+    return ComparedStore(None, _left_out(_STORE, "not compared: --no-store"))
+
+
+def left_out_for(runs: Finding) -> Finding:
+    """Why no shard is compared with runs that are wrong."""
+    return _left_out(_STORE, f"not compared: {len(runs.problems)} of its runs are wrong")
+
+
+def check_runs(files: list[RunFile], problems: list[str]) -> Finding:
+    """The runs that were checked, and what is wrong with them."""
+    size = sum(file.size for file in files)
+    return Finding("runs", f"{len(files)} runs, {size / 1e6:,.1f} MB: checksums, documents, shuffle keys", problems)
 
 
 def _check_totals(build: Build, state: StoreState) -> list[str]:
@@ -137,7 +175,7 @@ def check_ledger(build: Build, shards: list[ShardReport]) -> Iterator[Finding]:
             # Without one of its shards, the sums of a phase say nothing new.
             skipped.append(f"{phase.name} ({len(counts)} of its {len(said)} shards can be read)")
     if skipped:
-        yield _skipped("ledger", f"not recounted: {', '.join(skipped)}")
+        yield _missing("ledger", f"not recounted: {', '.join(skipped)}")
     if problems or not skipped:
         tokens = sum(phase.tokens for phase in build.manifest.phases)
         yield Finding("ledger", f"closes to the token: {tokens:,} positions", problems)
@@ -163,7 +201,8 @@ def check_phases(build: Build, job: CheckJob, shards: list[ShardReport]) -> Iter
         total, problems = check_disjoint(build.manifest, documents, build.rows)
         yield Finding("phases", f"{total:,} documents{_but_for(shards)}, none read twice", problems)
     if repeated:
-        yield _skipped(
+        # Each shuffle key lies in a range of its shard, and `check_ranges` compares the ranges.
+        yield _left_out(
             "phases", f"not compared: {', '.join(repeated)}, drawn in several epochs, so phases may share some"
         )
 
@@ -171,23 +210,27 @@ def check_phases(build: Build, job: CheckJob, shards: list[ShardReport]) -> Iter
 def check_store(store: ComparedStore, shards: list[ShardReport]) -> Finding:
     """Whether the token store gives the same shards."""
     if store.why_not is not None:
-        return _skipped("token store", store.why_not)
+        return store.why_not
     problems = store.problems + [problem for shard in shards for problem in shard.store_problems]
     number = sum(shard.is_whole for shard in shards)
-    return Finding("token store", f"{number} shards assembled again: every value the same", problems)
+    return Finding(_STORE, f"{number} shards assembled again: every value the same", problems)
 
 
 def check_raw(build: Build, samples: list[SegmentSample], documents: int) -> Iterator[Finding]:
     """Whether sampled segments are what the raw corpora give; `documents` is how many were asked for."""
     if documents == 0:
-        yield _skipped("raw corpus", "not compared: --documents 0")
+        yield _left_out(_RAW, "not compared: --documents 0")
         return
     files: dict[tuple[str, str], InputFile] = {}
     for name, source in build.config.sources.items():
         try:
             files.update({(name, file.path): file for file in list_inputs(name, source)})
         except BylineError as error:
-            yield _skipped("raw corpus", f"source {name} is not compared: {error}")
+            yield _missing(_RAW, f"source {name} is not compared: {error}")
+            continue
+        gone = [path for source_name, path in build.inputs.names if source_name == name and (name, path) not in files]
+        if gone:
+            yield _missing(_RAW, f"not compared: {len(gone)} input files of source {name} are gone (first: {gone[0]})")
     located = [files.get(name) for name in build.inputs.names]
     segments = [
         sample
@@ -195,15 +238,17 @@ def check_raw(build: Build, samples: list[SegmentSample], documents: int) -> Ite
         # One that names no input file is a problem of its row.
         if sample.file < len(located) and located[sample.file] is not None
     ]
+    if not samples:
+        yield _left_out(_RAW, "not compared: no segment of a whole shard")
     if not segments:
         return
     try:
         checker = _document_checker(build, located)
     except BylineError as error:
-        yield _skipped("raw corpus", f"not compared: {error}")
+        yield _missing(_RAW, f"not compared: {error}")
         return
     summary = f"{len(segments)} sampled segments: every token and mask the same"
-    yield Finding("raw corpus", summary, checker.check(segments))
+    yield Finding(_RAW, summary, checker.check(segments))
 
 
 def _document_checker(build: Build, files: list[InputFile | None]) -> DocumentChecker:

@@ -140,6 +140,9 @@ class ShardChecker:
         rules = row_rules(build.manifest, build.config, phase, planned, build.inputs, build.rows)
         with fetched(uri) as path:
             problems = _check_file(path, entry)
+            if problems:
+                # Not opened: what a damaged file makes Arrow do cannot be foreseen.
+                return _unreadable(entry, problems)
             try:
                 with open_random(path) as source:
                     said, counts = _read_shard(pa.ipc.open_file(source), build, phase, number, rules, problems)

@@ -15,6 +15,8 @@ InputFile.path             a/0.jsonl.zst                  (hidden: not taken)   
 | `~`, `$NAME`, `${NAME}` | the home folder, at the start alone; a variable of the environment, if it is set |
 | no wildcard | that one file; characters of its name may then not be `*`, `?` or `[` |
 
+On a disk links are followed, and each file is taken once (`disk_files.py`).
+
 `{` is a wildcard where its braces stand for several, and one of those at least has to match a file. Several patterns
 are one list with one root, their common folder; a file that two of them match is in it once. Names
 that begin with `.` or `_` (hidden and half-written files, `_SUCCESS`) are taken only where that part of the pattern
@@ -23,6 +25,7 @@ error where a pattern matches it, because Arrow lists such objects and cannot op
 patterns; its "files" are stretches of what is made.
 """
 
+import itertools
 import os
 import re
 from dataclasses import dataclass
@@ -35,10 +38,9 @@ from byline.object_stores import is_object_address
 from byline.schemas.corpora import Source
 from byline.schemas.documents import InputFile
 from byline.schemas.patterns import WILDCARD, expand_braces, head_of, unset_variables
+from byline.transforms.corpora.disk_files import ListedFile, each_once, matching_files, named_file
+from byline.transforms.corpora.matching import Names, whole_regex
 from byline.transforms.files import storage
-
-# What Arrow's and Hadoop's readers leave out too.
-_NOT_HIDDEN = "(?![._])"
 
 
 @dataclass(frozen=True)
@@ -87,17 +89,17 @@ def list_inputs(name: str, source: Source) -> list[InputFile]:
     # Braces may lead out of a root: {a,../b}.
     roots += [folder for split in patterns.values() for _, folder in split]
     root = os.path.commonpath([f"/{folder.path.lstrip('/')}" for folder in roots])
+    found = itertools.chain.from_iterable(_find(name, split) for split in patterns.values())
     files: dict[str, InputFile] = {}
-    for split in patterns.values():
-        for pattern, folder, info in _find(name, split):
-            path = f"/{info.path.lstrip('/')}".removeprefix(root).lstrip("/")
-            files.setdefault(path, InputFile(name, path, _uri(pattern, folder, info), info.size))
+    for file in each_once(found):
+        path = f"/{file.path.lstrip('/')}".removeprefix(root).lstrip("/")
+        files.setdefault(path, InputFile(name, path, file.uri, file.size, modified=file.modified))
     return sorted(files.values(), key=lambda file: file.path.encode())
 
 
-def _find(name: str, split: list[tuple[_Pattern, _Folder]]) -> list[tuple[_Pattern, _Folder, fs.FileInfo]]:
+def _find(name: str, split: list[tuple[_Pattern, _Folder]]) -> list[ListedFile]:
     """The files of one pattern as it was written. Raises: BylineError: there are none."""
-    files = [(pattern, folder, info) for pattern, folder in split for info in _matches(name, pattern, folder)]
+    files = [file for pattern, folder in split for file in _matches(name, pattern, folder)]
     if not files:
         pattern, folder = split[0]
         unset = "".join(f"${variable} is not set; " for variable in unset_variables(pattern.text))
@@ -123,44 +125,48 @@ def _resolve(head: str) -> _Folder:
     return _Folder(filesystem, path.rstrip("/"))
 
 
-def _uri(pattern: _Pattern, folder: _Folder, info: fs.FileInfo) -> str:
-    """Where to open a file: its absolute path on a local disk, else its address, special characters escaped."""
-    if not is_object_address(pattern.head):
-        return info.path
-    return pattern.head + quote(info.path[len(folder.path) + 1 :])
+def _matches(name: str, pattern: _Pattern, folder: _Folder) -> list[ListedFile]:
+    paths = [f"{folder.path}/{tail}" for tail in pattern.tails if not WILDCARD.search(tail)]
+    tails = [tail for tail in pattern.tails if WILDCARD.search(tail)]
+    try:
+        if is_object_address(pattern.head):
+            return _objects(name, pattern, folder, paths, tails)
+        if any(map(os.path.isdir, paths)):
+            raise _is_folder(name, pattern)
+        named = [file for path in paths if (file := named_file(path)) is not None]
+        return [*named, *(matching_files(folder.path or "/", Names(tails)) if tails else ())]
+    except re.error as error:
+        raise BylineError(f"sources.{name}.path: {pattern.text!r} is not a pattern ({error.msg})") from None
 
 
-def _matches(name: str, pattern: _Pattern, folder: _Folder) -> list[fs.FileInfo]:
-    infos = [*_named(name, pattern, folder), *_matching(name, pattern, folder)]
-    files = [info for info in infos if info.type == fs.FileType.File]
-    unnamed = next((info.path for info in files if "//" in info.path), None)
-    # A path on a disk may begin with two slashes.
-    if unnamed is not None and is_object_address(pattern.head):
+def _is_folder(name: str, pattern: _Pattern) -> BylineError:
+    advice = f"{pattern.text.rstrip('/')}/**"
+    return BylineError(f"sources.{name}.path: {pattern.text!r} is a folder; write {advice!r} for all files in it")
+
+
+def _objects(name: str, pattern: _Pattern, folder: _Folder, paths: list[str], tails: list[str]) -> list[ListedFile]:
+    """The objects of these paths, and those that match a pattern below the folder."""
+    infos = folder.filesystem.get_file_info(paths)
+    if any(info.type == fs.FileType.Directory for info in infos):
+        raise _is_folder(name, pattern)
+    if tails:
+        regex, start = re.compile("|".join(map(whole_regex, tails)), re.DOTALL), len(folder.path) + 1
+        deep = any("/" in tail or tail == "**" for tail in tails)
+        infos += [info for info in _list(pattern, folder, deep) if regex.fullmatch(info.path[start:])]
+    infos = [info for info in infos if info.type == fs.FileType.File]
+    unnamed = next((info.path for info in infos if "//" in info.path), None)
+    if unnamed is not None:
         raise BylineError(
             f"sources.{name}.path: {pattern.text!r} matches the object {_shown(pattern, unnamed)!r}, and one with an "
             "empty name between two slashes cannot be read; copy it to another key, or write a pattern without it"
         )
-    return files
+    return [_object(pattern, folder, info) for info in infos]
 
 
-def _named(name: str, pattern: _Pattern, folder: _Folder) -> list[fs.FileInfo]:
-    """What has no wildcard."""
-    paths = [f"{folder.path}/{tail}" for tail in pattern.tails if not WILDCARD.search(tail)]
-    infos = folder.filesystem.get_file_info(paths)
-    if any(info.type == fs.FileType.Directory for info in infos):
-        advice = f"{pattern.text.rstrip('/')}/**"
-        raise BylineError(f"sources.{name}.path: {pattern.text!r} is a folder; write {advice!r} for all files in it")
-    return infos
-
-
-def _matching(name: str, pattern: _Pattern, folder: _Folder) -> list[fs.FileInfo]:
-    """What matches wildcards."""
-    tails = [tail for tail in pattern.tails if WILDCARD.search(tail)]
-    if not tails:
-        return []
-    regex, start = _compile(name, pattern, tails), len(folder.path) + 1
-    deep = any("/" in tail or tail == "**" for tail in tails)
-    return [info for info in _list(pattern, folder, deep) if regex.fullmatch(info.path[start:])]
+def _object(pattern: _Pattern, folder: _Folder, info: fs.FileInfo) -> ListedFile:
+    # Special characters are escaped in an address.
+    uri = pattern.head + quote(info.path[len(folder.path) + 1 :])
+    return ListedFile(info.path, uri, info.size, storage.time_of(uri, info), (info.path,))
 
 
 def _list(pattern: _Pattern, folder: _Folder, deep: bool) -> list[fs.FileInfo]:
@@ -191,42 +197,3 @@ def _nearest(pattern: _Pattern, folder: _Folder) -> str:
 def _shown(pattern: _Pattern, path: str) -> str:
     """A path as messages have it; that of an object as its address, with nothing escaped."""
     return f"{pattern.head.partition('://')[0]}://{path}" if is_object_address(pattern.head) else path
-
-
-def _compile(name: str, pattern: _Pattern, tails: list[str]) -> re.Pattern[str]:
-    try:
-        return re.compile("|".join(map(_regex, tails)), re.DOTALL)
-    except re.error as error:
-        raise BylineError(f"sources.{name}.path: {pattern.text!r} is not a pattern ({error.msg})") from None
-
-
-def _regex(tail: str) -> str:
-    """The regular expression of a pattern below its head.
-
-    ```
-    *.json      (?![._])[^/]*\\.json
-    **/a?.json  (?:(?![._])[^/]*/)*a[^/]\\.json      folders without a name are told of, not left out
-    ```
-    """
-    *folders, last = tail.split("/")
-    parts = [f"(?:{_NOT_HIDDEN}[^/]*/)*" if part == "**" else _part_regex(part) + "/" for part in folders]
-    if last == "**":
-        return "".join(parts) + f"(?:{_NOT_HIDDEN}[^/]*/)*{_NOT_HIDDEN}[^/]+"
-    return "".join(parts) + _part_regex(last)
-
-
-def _part_regex(part: str) -> str:
-    """One part between slashes; a bracket that is never closed stands for itself."""
-    pieces = [_NOT_HIDDEN if WILDCARD.match(part) else ""]
-    for token in re.findall(r"\*+|\?|\[!?\]?[^\]]*\]|.", part, re.DOTALL):
-        if token[0] == "*":
-            pieces.append("[^/]*")
-        elif token == "?":
-            pieces.append("[^/]")
-        elif token[0] == "[" and len(token) > 2 and token != "[!]":
-            negated = token[1] == "!"
-            members = re.sub(r"([\\\[\]&~|^])", r"\\\1", token[2 if negated else 1 : -1])
-            pieces.append(f"(?!/)[{'^' if negated else ''}{members}]")
-        else:
-            pieces.append(re.escape(token))
-    return "".join(pieces)

@@ -16,28 +16,49 @@ null              null          null                                         nul
 | a string or binary value of a field asked for is not UTF-8 | the record is malformed |
 | a field or score of another type than configured | as `transforms/documents/values.py` makes it, so as in JSON lines |
 
-A dot in a path always goes into a struct; a null struct has null fields.
+A path goes into structs, maps, lists, and strings that hold JSON (`byline.transforms.corpora.record_values`).
+
+Batches are cut by what texts are decoded, not by what the file holds of them: a column may name one text of 33 kB in
+each of 66,000 rows and take 2.7 kB. No file is mapped, so one that is cut while it is read is an error.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from byline.errors import BylineError
+from byline.object_stores import is_object_address
 from byline.schemas.corpora import Malformed, Source
 from byline.schemas.documents import CONTENTS, InputFile
+from byline.schemas.faults import FaultyFileError
 from byline.schemas.layouts import Layout, Records
+from byline.transforms.corpora.decoding import checksum_of
+from byline.transforms.corpora.json_objects import parse_texts
+from byline.transforms.corpora.record_names import NAMED_RECORDS, add_column_names
+from byline.transforms.corpora.record_values import (
+    Columns,
+    Lead,
+    Reader,
+    Want,
+    columns_of,
+    follow,
+    is_list,
+    is_text,
+    leads_of,
+    leads_to,
+    wants_of,
+)
+from byline.transforms.corpora.signatures import HEAD_BYTES, format_of
 from byline.transforms.documents.values import (
     CONTENT_KEYS,
     MESSAGE_KEYS,
     ROLE_KEYS,
     as_messages,
     converter,
-    field_at,
     finite,
     malformed_error,
     malformed_mask,
@@ -49,50 +70,70 @@ from byline.transforms.files import storage
 BATCH_BYTES = 16 << 20
 # Where texts are tiny, so that the other columns stay small as well.
 _MOST_ROWS = 1 << 16
+# What a batch may decode to if each of its rows has the longest value of its dictionaries.
+_MOST_BYTES = 256 << 20
+# One read of a file on a disk; an object store is asked for the whole columns of a row group.
+_READ_BYTES = 1 << 20
 
 
 def read_parquet(
     file: InputFile, schema: pa.Schema, paths: Mapping[str, str], malformed: Malformed, batch_bytes: int = BATCH_BYTES
-) -> Iterator[Records]:
+) -> Generator[Records, None, str]:
     """Reads a Parquet file.
 
     Args:
         file: the file.
         schema: the columns to give: those of `schemas/documents.py` as there, others string, int64, float64, float32 or
             bool.
-        paths: column -> where it stands; a dot goes into a struct.
+        paths: column -> path (`byline.schemas.field_paths`) of its values.
         malformed: whether a malformed record is an error.
         batch_bytes: about how much text to decode at once; no result depends on it.
 
     Yields:
         For each batch of rows, a batch of `schema` and a mask, bool[rows], of its malformed records.
 
+    Returns:
+        The checksum of the file (`RawStream.checksum`), which is read once more for it.
+
     Raises:
-        BylineError: a malformed record, no column for the text or another that a document is made of, or a file that is
-            damaged or no Parquet.
+        FaultyFileError: a malformed record, no column for the text or another that a document is made of, or a file
+            that is damaged or no Parquet.
     """
     row = 0
-    with storage.open_random(file.uri) as handle:
+    with storage.open_unmapped(file.uri) as handle:
         with _reading(file, row):
-            parquet = pq.ParquetFile(handle, page_checksum_verification=True)
-        found = {name: _find(parquet.schema_arrow, paths[name]) for name in schema.names}
-        contents = [name for name in CONTENTS if name in found]
-        for name in contents:
-            _check_content(file, parquet.schema_arrow, name, paths[name], found[name])
-        selected = sorted({paths[name] for name, field in found.items() if field is not None})
-        batches = _batches(parquet, selected, [paths[name] for name in contents], batch_bytes)
+            parquet = _open(file, handle)
+        wants = wants_of(schema, paths)
+        record, leads = pa.struct(list(parquet.schema_arrow)), leads_of(wants)
+        for want in wants:
+            if want.field.name in CONTENTS:
+                _check_content(file, record, want)
+        selected = sorted({column for lead in leads for column in columns_of(record, lead)})
+        batches = _batches(parquet, selected, _Dictionaries(file, handle, parquet, selected), batch_bytes)
         while True:
             with _reading(file, row):
                 rows = next(batches, None)
             if rows is None:
-                return
-            batch, reasons = _convert(rows, schema, paths, found)
+                break
+            batch, reasons = _convert(rows, schema, leads)
             mask = malformed_mask(reasons, len(rows))
             if reasons and malformed is Malformed.ERROR:
                 first = int(mask.argmax())
                 raise malformed_error(file.uri, file.source, f"row {row + first}", reasons[first])
             yield batch, mask
             row += len(rows)
+    return checksum_of(file.uri)
+
+
+def _open(file: InputFile, handle: pa.NativeFile, **settings: Any) -> pq.ParquetFile:
+    is_remote = is_object_address(file.uri)
+    return pq.ParquetFile(
+        handle,
+        pre_buffer=is_remote,
+        buffer_size=0 if is_remote else _READ_BYTES,
+        page_checksum_verification=True,
+        **settings,
+    )
 
 
 @contextmanager
@@ -101,96 +142,110 @@ def _reading(file: InputFile, row: int) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
-        raise BylineError(
+        with storage.open_unmapped(file.uri) as handle:
+            head = handle.read(HEAD_BYTES)
+        if not head.startswith(b"PAR1"):
+            raise FaultyFileError(f"{file.uri}: expected Parquet, found {format_of(head)}") from None
+        raise FaultyFileError(
             f"{file.uri}: cannot be read as Parquet from row {row} on ({reason}); "
-            "if it is Parquet, fetch the file again and compare its checksum"
+            "fetch the file again and compare its checksum",
+            f"row {row}",
+            is_damage=True,
         ) from None
-
-
-def _find(schema: pa.Schema, path: str) -> pa.Field | None:
-    """The field a path leads to; a name that a struct has twice leads nowhere."""
-    field: pa.Field | None = None
-    inside: pa.Schema | pa.StructType = schema
-    for key in path.split("."):
-        if field is not None:
-            if not pa.types.is_struct(field.type):
-                return None
-            inside = field.type
-        index = inside.get_field_index(key)
-        if index < 0:
-            return None
-        field = inside.field(index)
-    return field
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    checks = [
-        pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
-        pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary,
-    ]  # fmt: skip
-    return any(check(kind) for check in checks)
 
 
 def _is_messages(kind: pa.DataType) -> bool:
     """Whether a type is a list of structs with a role and a content, of which all that is there is text."""
-    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    if not any(check(kind) for check in lists) or not pa.types.is_struct(kind.value_type):
+    if not is_list(kind) or not pa.types.is_struct(kind.value_type):
         return False
     message = kind.value_type
     have = [key for key in MESSAGE_KEYS if message.get_field_index(key) >= 0]
     is_whole = all(any(key in have for key in keys) for keys in (ROLE_KEYS, CONTENT_KEYS))
-    return is_whole and all(_is_text(message.field(key).type) for key in have)
+    return is_whole and all(is_text(message.field(key).type) for key in have)
 
 
-def _check_content(file: InputFile, schema: pa.Schema, name: str, path: str, found: pa.Field | None) -> None:
-    advice = missing_advice(file.source, name)
-    if found is None:
-        columns = ", ".join(schema.names) or "none"
-        raise BylineError(f"{file.uri}: no {name} column {path!r}; the columns are {columns}; {advice}")
-    is_right, expected = _is_text(found.type), "string"
+def _check_content(file: InputFile, record: pa.StructType, want: Want) -> None:
+    name, advice = want.field.name, missing_advice(file.source, want.field.name)
+    kinds = [kind for lead in leads_of([want]) for kind in leads_to(record, lead)]
+    if not kinds:
+        columns = ", ".join(field.name for field in record) or "none"
+        raise FaultyFileError(f"{file.uri}: no {name} column {want.path!r}; the columns are {columns}; {advice}")
+    is_right, expected = is_text, "string"
     if name == "messages":
-        is_right, expected = _is_messages(found.type), "list<struct<role: string, content: string>>"
-    if not is_right and not pa.types.is_null(found.type):
-        raise BylineError(
-            f"{file.uri}: the {name} column {path!r} is of type {found.type}, expected {expected}; {advice}"
-        )
+        is_right, expected = _is_messages, "list<struct<role: string, content: string>>"
+    for kind in kinds:
+        if not is_right(kind) and not pa.types.is_null(kind):
+            raise FaultyFileError(
+                f"{file.uri}: the {name} column {want.path!r} is of type {kind}, expected {expected}; {advice}"
+            )
 
 
 def _batches(
-    parquet: pq.ParquetFile, paths: list[str], contents: list[str], batch_bytes: int
+    parquet: pq.ParquetFile, paths: list[str], dictionaries: "_Dictionaries", batch_bytes: int
 ) -> Iterator[pa.RecordBatch]:
-    """Decodes one row group after another, so that memory holds one, in batches of about `batch_bytes` of text."""
-    leaves = [
-        index
-        for index in range(len(parquet.schema))
-        if any(f"{parquet.schema.column(index).path}.".startswith(f"{path}.") for path in contents)
-    ]
+    """Decodes one row group after another, in batches of about `batch_bytes` of text."""
+    leaves = _leaves(parquet, paths)
     for index in range(parquet.num_row_groups):
         group = parquet.metadata.row_group(index)
-        size = sum(group.column(leaf).total_uncompressed_size for leaf in leaves)
-        rows = max(1, min(_MOST_ROWS, batch_bytes * group.num_rows // max(1, size)))
-        yield from parquet.iter_batches(rows, row_groups=[index], columns=paths, use_threads=False)
+        size = max(1, sum(group.column(leaf).total_uncompressed_size for leaf in leaves))
+        mean, longest = dictionaries.row_bytes(index)
+        rows = min(_MOST_ROWS, batch_bytes * group.num_rows // size, batch_bytes // mean, _MOST_BYTES // longest)
+        yield from parquet.iter_batches(max(1, rows), row_groups=[index], columns=paths, use_threads=False)
 
 
-def _convert(
-    rows: pa.RecordBatch, schema: pa.Schema, paths: Mapping[str, str], found: Mapping[str, pa.Field | None]
-) -> tuple[pa.RecordBatch, dict[int, str]]:
+def _leaves(parquet: pq.ParquetFile, paths: list[str]) -> list[int]:
+    """Numbers of the columns of values below these paths."""
+    names = [f"{parquet.schema.column(index).path}." for index in range(len(parquet.schema))]
+    return [index for index, name in enumerate(names) if any(name.startswith(f"{path}.") for path in paths)]
+
+
+class _Dictionaries:
+    """What the values of a row group's dictionaries take where they are written out, row for row.
+
+    A second reader decodes the first row of each row group with its dictionaries as such.
+    """
+
+    def __init__(self, file: InputFile, handle: pa.NativeFile, parquet: pq.ParquetFile, paths: list[str]) -> None:
+        self._metadata, self._paths = parquet.metadata, paths
+        self._leaves = [
+            leaf for leaf in _leaves(parquet, paths) if parquet.schema.column(leaf).physical_type == "BYTE_ARRAY"
+        ]
+        names = [parquet.schema.column(leaf).path for leaf in self._leaves]
+        self._parquet = _open(file, handle, metadata=parquet.metadata, read_dictionary=names)
+
+    def row_bytes(self, index: int) -> tuple[int, int]:
+        """Bytes of a row whose values are as long as the dictionaries' mean, and as their longest; at least 1."""
+        group = self._metadata.row_group(index)
+        columns = [group.column(leaf) for leaf in self._leaves]
+        if group.num_rows == 0 or not any(column.has_dictionary_page for column in columns):
+            return 1, 1
+        first = next(self._parquet.iter_batches(1, row_groups=[index], columns=self._paths, use_threads=False))
+        # A list has several values a row.
+        values = max(1, *(column.num_values // group.num_rows for column in columns))
+        sizes = [pc.binary_length(dictionary) for column in first.columns for dictionary in _dictionaries_of(column)]
+        sizes = [lengths for lengths in sizes if len(lengths)]
+        mean = sum(pc.mean(lengths).as_py() for lengths in sizes)
+        longest = sum(pc.max(lengths).as_py() for lengths in sizes)
+        return max(1, round(mean * values)), max(1, longest * values)
+
+
+def _dictionaries_of(values: pa.Array) -> Iterator[pa.Array]:
+    """Every dictionary in a column."""
+    if pa.types.is_dictionary(values.type):
+        yield values.dictionary
+    elif pa.types.is_struct(values.type):
+        for index in range(values.type.num_fields):
+            yield from _dictionaries_of(values.field(index))
+    elif pa.types.is_nested(values.type) and hasattr(values, "values"):
+        yield from _dictionaries_of(values.values)
+
+
+def _convert(rows: pa.RecordBatch, schema: pa.Schema, leads: tuple[Lead, ...]) -> tuple[pa.RecordBatch, dict[int, str]]:
     """The columns as configured, and why records are malformed."""
-    arrays, reasons = [], {}
-    for field in schema:
-        if found[field.name] is None:
-            arrays.append(pa.nulls(len(rows), field.type))
-            continue
-        values = field_at(rows, paths[field.name].split("."))
-        bad: dict[int, str] = {}
-        if field.name == "messages" and _is_messages(values.type):
-            values, bad = decode_messages(values)
-        elif _is_text(values.type):
-            values, bad = decode(values)
-        reasons.update({index: f"{paths[field.name]!r} is not UTF-8 ({what})" for index, what in bad.items()})
-        arrays.append(as_configured(values, field))
+    made = Columns()
+    follow(rows.to_struct_array(), leads, _READER, made)
+    wants = dict.fromkeys(lead.want for lead in leads)
+    arrays, reasons = [made.column(want, len(rows)) for want in wants], made.reasons
     batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
     if reasons:
         nothing = pa.nulls(len(rows))
@@ -198,6 +253,16 @@ def _convert(
         arrays = [pc.if_else(mask, nothing.cast(array.type), array) for array in batch.columns]
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
     return batch, reasons
+
+
+def _leaf(values: pa.Array, want: Want) -> tuple[pa.Array, dict[int, str]]:
+    bad: dict[int, str] = {}
+    if want.field.name == "messages" and _is_messages(values.type):
+        values, bad = decode_messages(values)
+    elif is_text(values.type):
+        values, bad = decode(values)
+    reasons = {index: f"{want.path!r} is not UTF-8 ({what})" for index, what in bad.items()}
+    return as_configured(values, want.field), reasons
 
 
 def decode(values: pa.Array) -> tuple[pa.LargeStringArray, dict[int, str]]:
@@ -239,6 +304,9 @@ def _invalid(data: pa.LargeBinaryArray) -> dict[int, str]:
         except UnicodeDecodeError as error:
             bad[index] = f"{error.reason} at byte {error.start} of it"
     return bad
+
+
+_READER = Reader(_leaf, parse_texts, decode)
 
 
 def as_configured(values: pa.Array, field: pa.Field) -> pa.Array:
@@ -289,10 +357,22 @@ def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str
     return read_parquet(file, schema, paths, source.malformed)
 
 
+def read_names(file: InputFile) -> dict[str, Any]:
+    """The paths of a file's columns and of all that is in its first records, with a value where there is one."""
+    values: dict[str, Any] = {}
+    with storage.open_unmapped(file.uri) as handle, _reading(file, 0):
+        parquet = _open(file, handle)
+        rows = next(parquet.iter_batches(NAMED_RECORDS, use_threads=False), None)
+        rows = pa.RecordBatch.from_pylist([], schema=parquet.schema_arrow) if rows is None else rows
+        add_column_names(parquet.schema_arrow, rows, values)
+    return values
+
+
 REFINEDWEB = Layout(
     "refinedweb",
     "Parquet with `content`, `url`, `timestamp`, `dump`, `segment` and `image_urls`",
     _read,
     fields={"text": "content"},
+    names=read_names,
 )
-PARQUET = Layout("parquet", "any Parquet, through `fields`", _read)
+PARQUET = Layout("parquet", "any Parquet, through `fields`", _read, names=read_names)

@@ -38,8 +38,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from byline.errors import BylineError
 from byline.schemas.documents import MESSAGES
+from byline.schemas.faults import FaultyFileError
 
 # The keys that are read of a message, in order of precedence.
 ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value")
@@ -108,12 +108,6 @@ def _number(text: str) -> int | float | None:
 # --- one column
 
 
-def field_at(record: pa.RecordBatch, path: list[str]) -> pa.Array:
-    """The column that a path leads to; null where a struct on the way is null."""
-    values = record.column(path[0])
-    return pc.struct_field(values, path[1:]) if len(path) > 1 else values
-
-
 def finite(values: pa.Array, kind: pa.DataType) -> pa.Array:
     """Rounds doubles to `kind`; NaN and infinities become null, -0 becomes 0."""
     rounded = pc.add(values.cast(kind), pa.scalar(0, kind))
@@ -148,11 +142,21 @@ def malformed_mask(reasons: Mapping[int, str], rows: int) -> np.ndarray:
     return mask
 
 
-def malformed_error(file: str, source: str, where: str, reason: str) -> BylineError:
+def malformed_error(file: str, source: str, where: str, reason: str) -> FaultyFileError:
     """The error for a malformed record."""
-    return BylineError(
+    return FaultyFileError(
         f"{file}: {where}: {reason}; fix the file, or set `malformed: drop` for source {source!r} "
-        "to drop such records and count them"
+        "to drop such records and count them",
+        where,
+    )
+
+
+def too_long_error(file: str, source: str, where: str, size: int, limit: int) -> FaultyFileError:
+    """The error for a record that is longer than the source's `max_document`."""
+    return FaultyFileError(
+        f"{file}: {where}: {size:,} bytes, and sources.{source}.max_document allows {limit:,}; raise it, or set "
+        f"`malformed: drop` for source {source!r} to drop such records and count them",
+        where,
     )
 
 

@@ -17,12 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
+from byline.schemas.config import Config
 from byline.schemas.plan import FieldValues
 from byline.schemas.recipe import Condition
 from byline.template import Template
 from byline.transforms.documents.shuffle_keys import dropped_out, left_empty
 from byline.transforms.fields.template_fields import columns_of_fields, filled_prefixes, unknown_prefix
-from byline.transforms.tokens.text_tokenizer import TextTokenizer, token_id
+from byline.transforms.tokens.text_tokenizer import TextTokenizer, shared_tokenizer, token_id, tokenizer_info
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,21 @@ def marker_ids(condition: Condition, tokenizer: TextTokenizer) -> tuple[list[int
         for key, name in (("begin", condition.begin), ("end", condition.end))
     )
     return begin, end
+
+
+def check_special_tokens(config: Config) -> None:
+    """Refuses a recipe that names tokens which its tokenizer does not have; loads the tokenizer.
+
+    Raises:
+        BylineError: names the key.
+    """
+    tokenizer = shared_tokenizer(config.tokenizer)
+    tokenizer_info(tokenizer, config.tokenizer)
+    for where, stage in config.located_stages():
+        for key in ("begin", "end") if stage.condition is not None else ():
+            name = getattr(stage.condition, key)
+            if name is not None:
+                token_id(tokenizer, f"{where}.condition.{key}", name)
 
 
 def no_prefixes(count: int, tokenizer: TextTokenizer) -> Prefixes:

@@ -41,29 +41,30 @@ def template_field(name: str) -> TemplateField:
     return FIELDS.named("template", name) if name in FIELDS or is_own_name(name) else column_field(name)
 
 
-def check_own_fields(config: Config) -> None:
-    """Refuses fields of the user's own that cannot be imported, or that need columns which a source does not have.
+def check_fields(config: Config) -> None:
+    """Refuses fields that cannot be imported, or that need columns which a source does not have.
 
     Raises:
         BylineError: names the key.
     """
     for where, stage in config.located_stages():
-        for name in _own_fields(stage):
+        for name in _names_of_fields(stage):
             for source in config.sources_of(stage):
-                _check_columns(FIELDS.named(where, name), f"{where}: field {name!r}", config, source)
+                if name in FIELDS or is_own_name(name):
+                    _check_columns(FIELDS.named(where, name), f"{where}: field {name!r}", config, source)
 
 
 def own_field_sha256s(stage: Stage) -> dict[str, str]:
     """The SHA-256 of the file of each field of the user's own that a stage asks for, by name. Raises: BylineError."""
-    return {name: module_sha256("template", name) for name in _own_fields(stage)}
+    return {name: module_sha256("template", name) for name in _names_of_fields(stage) if is_own_name(name)}
 
 
-def _own_fields(stage: Stage) -> list[str]:
-    """Names, sorted."""
+def _names_of_fields(stage: Stage) -> list[str]:
+    """What a stage's templates and lists name, sorted."""
     names = {name for step in stage.select for name in (*step.allow, *step.deny)}
     if stage.condition is not None:
         names.update(Template(stage.condition.template).fields)
-    return sorted(filter(is_own_name, names))
+    return sorted(names)
 
 
 def _check_columns(field: TemplateField, where: str, config: Config, source: str) -> None:

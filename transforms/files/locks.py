@@ -289,7 +289,7 @@ class _ObjectLock:
         content = storage.read_bytes(self._uri) if storage.exists(self._uri) else b""
         owner = Owner.read(content)
         if content:
-            age = max(time.time() - storage.modified(self._uri) / 1e9, 0.0)
+            age = max(time.time() - storage.modified(self._uri)[1] / 1e9, 0.0)
             if not _is_gone(owner, age, here=owner is not None and not owner.is_alive_here):
                 raise _refused(self._uri, owner, age)
         self._write()

@@ -78,7 +78,7 @@ def refusing(refused: Callable[[OSError], BylineError]) -> Iterator[None]:
 
 
 @contextmanager
-def scratch_folder(step: Literal["plan", "sample", "verify"]) -> Iterator[str]:
+def scratch_folder(step: Literal["plan", "sample", "verify", "doctor"]) -> Iterator[str]:
     """A folder on this machine for the block, deleted afterwards.
 
     Args:

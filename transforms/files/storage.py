@@ -43,6 +43,7 @@ from pyarrow import fs
 from byline import locations
 from byline.errors import BylineError
 from byline.object_stores import address, is_object_address
+from byline.regular_files import check_regular
 from byline.transforms.files import durable, object_store
 from byline.transforms.files.durable import WriteBehind
 from byline.transforms.files.refusals import Sink, is_scratch, no_scratch, reason, refusal, refusing
@@ -55,6 +56,8 @@ _WRITTEN_SECONDS = 24 * 3600
 # A list does not change while a job reads it, and a job that an engine restarts, perhaps long after its driver was
 # killed, reads it again. Lists are small, so there is no hurry.
 _LIST_SECONDS = 14 * 24 * 3600
+# Of a stream, one read: a request to an object store.
+_STREAM_BYTES = 1 << 20
 # store/source/fingerprint, output/phase: anything deeper is the user's own, and may be large.
 _DEPTH = 2
 _HASHED_BYTES = 4 << 20
@@ -80,8 +83,12 @@ def join(folder: str, *parts: str) -> str:
     return "/".join([folder.rstrip("/"), *parts])
 
 
-def list_files(folder: str) -> list[fs.FileInfo]:
+def list_files(folder: str, *, recursive: bool = True) -> list[fs.FileInfo]:
     """All files below a folder except temporary ones, in order of path; none if the folder does not exist.
+
+    Args:
+        folder: the folder.
+        recursive: whether files in folders of it are listed, too.
 
     Returns:
         One `FileInfo` a file; its `path` is what the other functions here open: a path, or an address in an object
@@ -92,7 +99,7 @@ def list_files(folder: str) -> list[fs.FileInfo]:
     """
     filesystem, path = resolve(folder)
     try:
-        infos = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+        infos = filesystem.get_file_info(fs.FileSelector(path, recursive=recursive, allow_not_found=True))
     except OSError as error:
         raise BylineError(f"{folder}: cannot be listed ({reason(error)})") from None
     files = [
@@ -118,12 +125,6 @@ def file_size(uri: str) -> int | None:
     """The size of a file in bytes; None if there is none. Errors as `exists`."""
     info = _info(uri)
     return info.size if info.type == fs.FileType.File else None
-
-
-def modified(uri: str) -> int:
-    """When a file was last written, in nanoseconds since 1970; 0 if there is none. Errors as `exists`."""
-    info = _info(uri)
-    return info.mtime_ns or 0 if info.type == fs.FileType.File else 0
 
 
 def file_sha256(uri: str) -> str:
@@ -157,6 +158,7 @@ def open_random(uri: str) -> pa.NativeFile:
     filesystem, path = resolve(uri)
     try:
         if isinstance(filesystem, fs.LocalFileSystem):
+            check_regular(path)
             return pa.memory_map(path)
         return filesystem.open_input_file(path)
     except OSError as error:
@@ -172,6 +174,34 @@ def open_unmapped(uri: str) -> pa.NativeFile:
         raise BylineError(f"{uri}: cannot be opened ({reason(error)})") from None
 
 
+def open_stream(uri: str) -> pa.NativeFile:
+    """Opens a file to be read from its first byte to its last; errors as `open_random`."""
+    filesystem, path = resolve(uri)
+    try:
+        return filesystem.open_input_stream(path, compression=None, buffer_size=_STREAM_BYTES)
+    except OSError as error:
+        raise BylineError(f"{uri}: cannot be opened ({reason(error)})") from None
+
+
+def modified(uri: str) -> tuple[int, int]:
+    """Size in bytes, and time of the last change in nanoseconds since 1970, of a file; (-1, 0) if there is none."""
+    filesystem, path = resolve(uri)
+    try:
+        info = filesystem.get_file_info(path)
+    except OSError as error:
+        raise BylineError(f"{uri}: cannot be looked up ({reason(error)})") from None
+    return (info.size, time_of(uri, info)) if info.type == fs.FileType.File else (-1, 0)
+
+
+def time_of(uri: str, info: fs.FileInfo) -> int:
+    """When a file was last changed, in nanoseconds since 1970; 0 if nobody can say.
+
+    An object store tells the time of one object in seconds, and in a listing in milliseconds: there, seconds count.
+    """
+    time_ns = info.mtime_ns or 0
+    return time_ns // 10**9 * 10**9 if is_object_address(uri) else time_ns
+
+
 def open_ranges(uri: str) -> object_store.ObjectFile:
     """Opens a file in an object store for small reads, each one request; errors as `open_random`."""
     try:
@@ -184,6 +214,8 @@ def read_bytes(uri: str) -> bytes:
     """The whole content of a (small) file; errors as `open_random`."""
     filesystem, path = resolve(uri)
     try:
+        if isinstance(filesystem, fs.LocalFileSystem):
+            check_regular(path)
         with filesystem.open_input_file(path) as file:
             # Given no size, Arrow reads 256 kB at a time, each a request to an object store.
             return file.read(file.size())

@@ -14,6 +14,7 @@ from typing import Any
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.filters import FilterEntry
+from byline.schemas.model import first_twice
 from byline.schemas.reasons import DropReason, DropReasons
 from byline.transforms.filters import c4, fineweb, gopher, sizes
 from byline.transforms.filters.functions import Function
@@ -73,11 +74,8 @@ def rules_of(config: Config, source: str) -> list[Rule]:
     columns = columns_of(config, source)
     rules = common_rules(config, columns) + own_rules(config, columns)
     reasons = [rule.reason for rule in rules]
-    for rule in rules:
-        if reasons.count(rule.reason) > 1:
-            raise BylineError(
-                f"sources.{source}: two rules of its filter count as {rule.reason!r}; give one a `name` of its own"
-            )
+    if (twice := first_twice(reasons)) is not None:
+        raise BylineError(f"sources.{source}: two rules of its filter count as {twice!r}; give one a `name` of its own")
     return rules
 
 

@@ -49,6 +49,7 @@ from byline.schemas.documents import (
     with_columns,
     with_info,
 )
+from byline.schemas.faults import FaultyFileError, NoteFault
 from byline.schemas.reasons import DropReason
 from byline.transforms.documents.counters import count
 from byline.transforms.documents.text_parts import characters, flat_lists
@@ -163,8 +164,13 @@ def _check_spans(where: str, batch: pa.RecordBatch, name: str, text: pa.Array, s
 
 
 class _FormatFn(beam.DoFn):
-    def __init__(self, formatters: Mapping[str, FormatterSettings], malformed: Mapping[str, Malformed]) -> None:
-        self._formatters, self._malformed = formatters, malformed
+    def __init__(
+        self,
+        formatters: Mapping[str, FormatterSettings],
+        malformed: Mapping[str, Malformed],
+        note: NoteFault | None = None,
+    ) -> None:
+        self._formatters, self._malformed, self._note = formatters, malformed, note
 
     def setup(self) -> None:
         self._open_formatters = {
@@ -178,7 +184,13 @@ class _FormatFn(beam.DoFn):
             yield batch
             return
         started = time.monotonic()
-        formatted = format_batch(batch, opened)
+        try:
+            formatted = format_batch(batch, opened)
+        except FaultyFileError as fault:
+            if self._note is None:
+                raise
+            self._note(opened.source, info_of(batch).path, fault)
+            return
         milliseconds = round(1000 * (time.monotonic() - started))
         count({"documents_formatted": len(formatted), "format_milliseconds": milliseconds})
         yield formatted
@@ -190,13 +202,17 @@ class FormatDocuments(beam.PTransform):
     Args:
         formatters: source -> its formatter; batches of other sources stay as they are.
         malformed: source -> what a record that cannot be formatted does; an error for those that it leaves out.
+        note: as of `ReadCorpus`.
     """
 
     def __init__(
-        self, formatters: Mapping[str, FormatterSettings], malformed: Mapping[str, Malformed] | None = None
+        self,
+        formatters: Mapping[str, FormatterSettings],
+        malformed: Mapping[str, Malformed] | None = None,
+        note: NoteFault | None = None,
     ) -> None:
         super().__init__()
-        self._settings = (dict(formatters), dict(malformed or {}))
+        self._settings = (dict(formatters), dict(malformed or {}), note)
 
     def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[pa.RecordBatch]:
         return batches | "FormatTexts" >> beam.ParDo(_FormatFn(*self._settings))

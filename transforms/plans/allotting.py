@@ -22,6 +22,7 @@ from byline.transforms.plans.budgeting import Budget, Demand, Targets
 from byline.transforms.plans.fitting import Mover, corrected, error_of
 from byline.transforms.plans.intervals import EPOCH, Stream
 from byline.transforms.plans.laying_out import Laid, lay_ordered, lay_shuffled
+from byline.transforms.plans.limits import check_plan_size
 from byline.transforms.plans.simulating import Draws, Outcome, Recipe, SourceSample, simulate
 from byline.transforms.plans.slicing import Slice
 
@@ -66,6 +67,7 @@ class StageAllotment:
         target: source -> positions asked for.
         filled: source -> positions that packing is expected to fill, for each slice.
         rows: sequences expected.
+        framed: source -> tokens of the framed documents that are expected to be packed.
         costs: source -> framed document tokens to a position, where enough documents were packed to tell.
         leave: of a branch.
     """
@@ -79,6 +81,7 @@ class StageAllotment:
     target: dict[str, int]
     filled: dict[str, list[int]]
     rows: int
+    framed: dict[str, int]
     costs: dict[str, Fraction]
     leave: Leave | None = None
 
@@ -155,8 +158,10 @@ class Allotter:
 
     def allot(self) -> Allotment:
         """Learns what a position costs, fixes the targets, then fits one stage after the other."""
-        for _ in range(_ROUNDS):
+        for round_number in range(_ROUNDS):
             demand = self.budget.demand()
+            if round_number == 0:
+                self._check_size(demand)
             starts = dict.fromkeys(self.budget.names, 0)
             for number in range(len(self.config.phases)):
                 slices = self.budget.slices(demand, number)
@@ -170,6 +175,14 @@ class Allotter:
         main = self._fit_main(demand, leaves)
         branches = [self._fit_branch(demand, number, leave, main) for number, leave in leaves]
         return Allotment([*main, *branches], demand.capacity, demand.notes)
+
+    def _check_size(self, demand: Demand) -> None:
+        try:
+            check_plan_size(self.config, demand)
+        except BylineError:
+            # Where the documents are too few anyway, that is what to say.
+            self.budget.check_shortage(demand)
+            raise
 
     def _fit_main(self, demand: Demand, leaves: list[tuple[int, Leave]]) -> list[StageAllotment]:
         starts = dict.fromkeys(self.budget.names, 0)
@@ -250,6 +263,7 @@ class Allotter:
             target={source: sum(counts) for source, counts in task.target.items()},
             filled=filled,
             rows=self._rows(task, filled, outcome),
+            framed={source: self._framed(task, source, laid[source], outcome) for source in task.target},
             costs=self._costs(task, outcome),
             leave=task.leave,
         )
@@ -264,12 +278,18 @@ class Allotter:
         filled: list[int] = outcome.positions[:, column].tolist()
         if self.sampled == 1:
             return filled
-        stream = self.streams[task.number][source]
-        tokens = stream.tokens_before(laid.end) - stream.tokens_before(task.starts[source])
+        tokens = self._framed(task, source, laid, outcome)
         if outcome.framed[column] > _TELLING_ROWS * self.length:
             return [count * tokens // int(outcome.framed[column]) for count in filled]
         positions = tokens / self.budget.costs[task.number][source]
         return [int(positions * count / max(sum(asked), 1)) for count in asked]
+
+    def _framed(self, task: _Task, source: str, laid: Laid, outcome: Outcome) -> int:
+        """Tokens of the framed documents of a source's interval."""
+        if self.sampled == 1:
+            return int(outcome.framed[self.budget.names.index(source)])
+        stream = self.streams[task.number][source]
+        return stream.tokens_before(laid.end) - stream.tokens_before(task.starts[source])
 
     def _lay(self, task: _Task, source: str, positions: list[int], end: int) -> Laid:
         # Where packing gave more than was asked, though an end is fixed, the asking may have come down to nothing.

@@ -19,7 +19,8 @@ from itertools import pairwise
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.mixtures.blend import Blend
-from byline.schemas.recipe import Shortage, Stage
+from byline.schemas.recipe import Shortage
+from byline.transforms.plans.empty_sources import sources_with_documents
 from byline.transforms.plans.intervals import EPOCH, Stream
 from byline.transforms.plans.mixing import cap_weights
 from byline.transforms.plans.slicing import Slice, cut_slices
@@ -84,7 +85,7 @@ class Budget:
         self.streams = streams
         self.length = config.sequence.length
         self.sources = [
-            _sources_with_documents(config, where, stage, streams[number])
+            sources_with_documents(config, where, stage, streams[number])
             for number, (where, stage) in enumerate(config.located_stages())
         ]
         self.names = sorted({source for sources in self.sources for source in sources})
@@ -356,19 +357,3 @@ def _largest(holds: Callable[[int], bool]) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
-
-
-def _sources_with_documents(config: Config, where: str, stage: Stage, streams: dict[str, Stream]) -> list[str]:
-    sources = []
-    for name in config.sources_of(stage):
-        if streams[name].total == 0:
-            if config.mixture_of(stage).named is None:
-                continue
-            raise BylineError(
-                f"{where}: it selects no document of source {name!r}; change its `select`, check what "
-                f"sources.{name}.path matches, or leave the source out of the mixture"
-            )
-        sources.append(name)
-    if not sources:
-        raise BylineError(f"{where}: it selects no document of any source; check the paths and its `select`")
-    return sources

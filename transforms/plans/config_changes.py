@@ -161,6 +161,8 @@ def effect_of(change: Change, both: Comparison) -> Effect:
             return Effect(half, f"prepares {_names(stale)} again", Level.ASSEMBLE, stale)
     if change.key == "shortage":
         return Effect(half, "plans; assembles only if a source is short", Level.PLAN)
+    if change.path[0] in ("min_known", "allow_empty"):
+        return Effect(half, "nothing: it says what is an error or a warning")
     is_used = any(stage.mixture is None for config in (both.before, both.after) for stage in config.stages)
     if change.path[0] == "mixture" and not is_used:
         return Effect(half, "nothing: every phase has a mixture of its own")

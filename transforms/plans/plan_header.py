@@ -20,7 +20,7 @@ from byline.schemas.plan import BranchPoint, Drawn, PlannedStage, StageSource, S
 from byline.schemas.recipe import Branch, Stage
 from byline.schemas.store import RunInfo
 from byline.transforms.fields.template_fields import own_field_sha256s
-from byline.transforms.packing import own_sha256
+from byline.transforms.packing import own_sha256, policy_of
 from byline.transforms.plans.allotting import StageAllotment
 from byline.transforms.scans.measuring import StageView
 
@@ -66,6 +66,7 @@ def _planned_stage(
                 requested_share=target / total,
                 expected_share=allotted.expected[source] / filled,
                 points=allotted.points[source],
+                expected_discarded=_discarded(allotted, source, config.packing_of(stage)),
             )
             for source, target in sorted(allotted.target.items())
         },
@@ -73,6 +74,12 @@ def _planned_stage(
         packing_sha256=own_sha256(config.packing_of(stage)),
         field_sha256s=own_field_sha256s(stage),
     )
+
+
+def _discarded(allotted: StageAllotment, source: str, packing: str) -> int:
+    """Tokens that packing is expected to leave out."""
+    left = allotted.framed[source] - allotted.expected[source]
+    return max(left, 0) if policy_of(packing).discards else 0
 
 
 def _branch_point(stage: Stage, allotted: StageAllotment, stages: Sequence[StageAllotment]) -> BranchPoint | None:

@@ -21,11 +21,14 @@ from byline.schemas.store import RunInfo
 from byline.shards import FORMAT
 from byline.transforms.files import storage
 from byline.transforms.shards.assembling import AssembleJob
+from byline.transforms.shards.output import InputList
 from byline.transforms.shards.records import read_record, record_path
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 
-def write_manifest(config: Config, plan: Plan, runs: list[RunInfo], job: AssembleJob, inputs: int) -> list[ShardRecord]:
+def write_manifest(
+    config: Config, plan: Plan, runs: list[RunInfo], job: AssembleJob, inputs: InputList
+) -> list[ShardRecord]:
     """Writes the manifest of a build whose shards are all whole, and deletes what was only needed until then.
 
     Args:
@@ -33,7 +36,7 @@ def write_manifest(config: Config, plan: Plan, runs: list[RunInfo], job: Assembl
         plan: whose shards they are.
         runs: of the token store, all of them.
         job: that wrote the shards.
-        inputs: how many input files there are.
+        inputs: the list of input files.
 
     Returns:
         The records of the shards, in the order of the plan.
@@ -60,10 +63,13 @@ def write_manifest(config: Config, plan: Plan, runs: list[RunInfo], job: Assembl
         "config": config.model_dump(mode="json"),
         "plan_sha256": job.maker.plan_sha256,
         "code_version": job.maker.code_version,
-        "inputs": inputs,
+        "inputs": inputs.files,
+        "inputs_sha256": inputs.sha256,
         "phases": [asdict(entry) for entry in entries],
         "ledger": Ledger(_source_ledgers(config, plan, runs), phases).to_json(),
     }
+    # Of what a reader gets from JSON.
+    manifest["digests"] = manifests.digests_of(json.loads(json.dumps(manifest)))
     with storage.write_file(storage.join(config.output, manifests.FILE_NAME)) as sink:
         sink.write(json.dumps(manifest, indent=1, ensure_ascii=False).encode())
     storage.delete_folder(job.work)

@@ -196,23 +196,30 @@ def _restore_record(output: str, shard: ShardEntry) -> None:
     write_record(storage.join(output, WORK_FOLDER), record)
 
 
-def write_lists(output: str, plan: Plan, runs: list[RunInfo], maker: ShardMaker) -> int:
+@dataclass(frozen=True)
+class InputList:
+    """The list of input files: how many there are, and the sha256 of its file (hex)."""
+
+    files: int
+    sha256: str
+
+
+def write_lists(output: str, plan: Plan, runs: list[RunInfo], maker: ShardMaker) -> InputList:
     """Writes the plan, the list of input files, where the runs are, and whose build it is, for the workers.
 
     Returns:
-        How many input files there are.
+        What the manifest says of the list of input files.
     """
     table = input_table(runs)
     with storage.write_file(storage.join(output, plans.FILE_NAME)) as sink:
         sink.write(plan.to_bytes())
-    with (
-        storage.write_file(storage.join(output, INPUTS_NAME)) as sink,
-        pa.ipc.new_file(sink, table.schema) as writer,
-    ):
-        writer.write_table(table)
+    with storage.write_file(storage.join(output, INPUTS_NAME)) as sink:
+        digested = storage.DigestedSink(sink)
+        with pa.PythonFile(digested, "w") as out, pa.ipc.new_file(out, table.schema) as writer:
+            writer.write_table(table)
     write_run_index(storage.join(output, WORK_FOLDER, INDEX_NAME), table, runs)
     write_current(output, maker)
-    return table.num_rows
+    return InputList(table.num_rows, digested.sha256)
 
 
 def write_run_index(uri: str, inputs: pa.Table, runs: list[RunInfo]) -> None:

@@ -91,7 +91,7 @@ def finished_record(record_uri: str, shard_uri: str, maker: ShardMaker, hashed_f
     record = read_record(record_uri)
     if record is None or not maker.made(record) or storage.file_size(shard_uri) != record.entry.bytes:
         return None
-    is_suspect = hashed_from is not None and storage.modified(record_uri) >= hashed_from
+    is_suspect = hashed_from is not None and storage.modified(record_uri)[1] >= hashed_from
     return None if is_suspect and storage.file_sha256(shard_uri) != record.entry.sha256 else record
 
 
@@ -159,5 +159,5 @@ def written_again(kept: KeptShards) -> list[str]:
     return [
         uri.rpartition("/")[2].removesuffix(".json")
         for uri, time in kept.records.items()
-        if storage.modified(uri) != time
+        if storage.modified(uri)[1] != time
     ]

@@ -121,7 +121,7 @@ class _Input:
             self._reader = SealedReader(uri)
             self.schema = self._reader.schema
             self.file = RunFile.from_schema(self.schema, uri, self._reader.size)
-            check_schema(self.schema, self.file)
+            check_schema(self.schema)
         self.numbers = np.zeros(0, np.int32)
         self._batch: pa.RecordBatch | None = None
         self._row = 0

@@ -17,8 +17,9 @@ from idna import idnadata
 from byline.schemas.config import Config
 from byline.schemas.layouts import LAYOUTS
 from byline.schemas.store import STORE_VERSION
+from byline.transforms.corpora.chunks import RECORD_BYTES, TARGET_BYTES
+from byline.transforms.corpora.folder_keys import keys_of_root
 from byline.transforms.corpora.metadata import snapshot_id
-from byline.transforms.corpora.reading import TARGET_BYTES
 from byline.transforms.documents.own_functions import module_sha256
 from byline.transforms.filters.rules import Rule
 from byline.transforms.filters.tables import columns_of, common_rules, own_rules
@@ -36,6 +37,8 @@ def source_settings(config: Config, source: str) -> dict[str, Any]:
     runs_depend_on["tokenizer.file"] = f"sha256 {shared_tokenizer(config.tokenizer).sha256}"
     # Added tokens come from no text, so they change a run only if they widen its ids.
     runs_depend_on["tokenizer ids"] = str(shared_tokenizer(config.tokenizer).id_type)
+    if keys := keys_of_root(config.sources[source]):
+        runs_depend_on[f"sources.{source}.path"] = keys
     layout = config.sources[source].format
     if layout not in LAYOUTS:
         digest = module_sha256(f"sources.{source}.format", layout)
@@ -47,7 +50,8 @@ def source_settings(config: Config, source: str) -> dict[str, Any]:
     runs_depend_on["public suffix list"] = snapshot_id()
     runs_depend_on["IDNA tables"] = idnadata.__version__
     # It decides where chunks end, so chunks still to be read of a file must be cut like those already in the store.
-    runs_depend_on["bytes of text in a run"] = TARGET_BYTES
+    runs_depend_on["bytes of a run"] = TARGET_BYTES
+    runs_depend_on["bytes of a record"] = RECORD_BYTES
     runs_depend_on["store version"] = STORE_VERSION
     return runs_depend_on
 

@@ -36,7 +36,7 @@ def without_written(file: InputFile, folder: str) -> InputFile | None:
             if not exists(uri):
                 return replace(file, done=tuple(sorted(done)))
             info = read_run_info(uri)
-            if info.input_size != file.size:
+            if info.input_identity != file.identity:
                 return file
             if info.last:
                 return None

@@ -30,7 +30,7 @@ def check_checksum(uri: str) -> None:
     """Checks every byte of a run by the checksums that were written with it.
 
     Raises:
-        BylineError: it is damaged, or there is none.
+        DamagedFileError: it is damaged, or there is none.
     """
     with reading_run(uri):
         check_sealed(uri)
@@ -47,7 +47,7 @@ def check_run(uri: str, fingerprint: str) -> RunFile:
         What it says.
 
     Raises:
-        BylineError: it is damaged, another run than its name says, or of another version.
+        DamagedFileError: it is damaged, another run than its name says, or of another version.
     """
     with fetched(uri) as path:
         with reading_run(uri):
@@ -57,27 +57,28 @@ def check_run(uri: str, fingerprint: str) -> RunFile:
             file = RunFile.from_schema(reader.schema, uri, source.size())
             check_name(file, uri)
             check_fingerprints([file], fingerprint)
-            check_schema(reader.schema, file)
+            check_schema(reader.schema)
+            missing = {"tokens", *(field.name for field in _NUMBERS), *([FILE.name] if file.is_merged else [])}
+            missing -= set(reader.schema.names)
+            if missing:
+                raise ValueError(f"no column {min(missing)}")
             _recount(reader, file)
     return file
 
 
-def check_schema(schema: pa.Schema, file: RunFile) -> None:
-    """Checks that the columns that every run has are there, and of their types.
+def check_schema(schema: pa.Schema) -> None:
+    """Checks that no column that readers stand on is of another type than it should be.
 
     Raises:
-        ValueError: one is not.
+        ValueError: one is.
     """
-    expected = [*_NUMBERS, *([FILE] if file.is_merged else [])]
-    for field in expected:
-        if field.name not in schema.names or schema.field(field.name).type != field.type:
-            raise ValueError(f"no column {field.name} of type {field.type}")
-    if "masked" in schema.names and schema.field("masked").type != MASKED.type:
-        raise ValueError(f"its column masked is not of type {MASKED.type}")
-    if "tokens" not in schema.names or schema.field("tokens").type not in _TOKENS:
-        raise ValueError("no column tokens of lists of uint16 or int32")
     if len(set(schema.names)) < len(schema.names):
         raise ValueError("two columns of one name")
+    for field in (*_NUMBERS, FILE, MASKED):
+        if field.name in schema.names and schema.field(field.name).type != field.type:
+            raise ValueError(f"its column {field.name} is {schema.field(field.name).type}, not {field.type}")
+    if "tokens" in schema.names and schema.field("tokens").type not in _TOKENS:
+        raise ValueError(f"its column tokens is {schema.field('tokens').type}, not lists of uint16 or int32")
 
 
 def check_batch(batch: pa.RecordBatch, first: int, chunks: int) -> None:

@@ -11,14 +11,19 @@ from collections.abc import Iterable
 
 import mmh3
 
-from byline.errors import BylineError
+from byline.errors import DamagedFileError
 from byline.schemas.store import MERGED_PREFIX, RunFile, RunInfo
 
 
 def run_name(source: str, path: str, chunk: int) -> str:
     """The file name of a run: a hash of the input file's path, so no path from outside becomes part of one here."""
+    return f"{file_hash(source, path)}-{chunk:05d}.arrow"
+
+
+def file_hash(source: str, path: str) -> str:
+    """What the names of an input file's runs begin with: 32 hex digits."""
     high, low = mmh3.hash64(f"{source}/{path}".encode(), seed=0, signed=False)
-    return f"{high:016x}{low:016x}-{chunk:05d}.arrow"
+    return f"{high:016x}{low:016x}"
 
 
 def merged_name(chunks: Iterable[RunInfo]) -> str:
@@ -36,26 +41,28 @@ def check_name(file: RunFile, uri: str) -> None:
         uri: where it is.
 
     Raises:
-        BylineError: it is another.
+        DamagedFileError: it is another.
     """
     first = file.chunks[0]
     name = merged_name(file.chunks) if file.is_merged else run_name(first.source, first.path, first.chunk)
     if uri.rpartition("/")[2] != name:
         own = f"chunk {first.chunk} of {first.source}/{first.path}"
         what = "a merged run of other chunks" if file.is_merged else own
-        raise BylineError(f"{uri}: holds {what}, whose name is {name}; move it back, or delete it and prepare again")
+        raise DamagedFileError(
+            f"{uri}: holds {what}, whose name is {name}; move it back, or delete it and prepare again"
+        )
 
 
 def check_fingerprints(files: Iterable[RunFile], fingerprint: str) -> None:
     """Checks that files in a source's folder were prepared with the settings that the folder is for.
 
     Raises:
-        BylineError: one was not.
+        DamagedFileError: one was not.
     """
     for file in files:
         others = {chunk.fingerprint for chunk in file.chunks} - {fingerprint}
         if others:
-            raise BylineError(
+            raise DamagedFileError(
                 f"{file.uri}: was prepared with other settings than its folder is for ({min(others)[:16]}); "
                 "move it back, or delete it and prepare again"
             )

@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from byline.errors import BylineError
+from byline.errors import BylineError, DamagedFileError
 from byline.transforms.documents.list_copying import copy_lists
 
 
@@ -27,7 +27,7 @@ def reading_run(uri: str) -> Iterator[None]:
     """Wraps code that reads a file of the token store.
 
     Raises:
-        BylineError: the file is damaged or not a run; a `BylineError` of the block is passed on.
+        DamagedFileError: the file is damaged or not a run; a `BylineError` of the block is passed on.
     """
     try:
         yield
@@ -36,7 +36,7 @@ def reading_run(uri: str) -> Iterator[None]:
         raise
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())
-        raise BylineError(f"{uri}: cannot be read as a run ({reason}); delete it and prepare again") from None
+        raise DamagedFileError(f"{uri}: cannot be read as a run ({reason}); delete it and prepare again") from None
 
 
 class TokenLists(Protocol):

@@ -84,7 +84,7 @@ def read_directory(uri: str) -> Directory:
         check_end(end)
         schema, starts = arrow_file.read_footer(end)
         info = RunFile.from_schema(schema, uri)
-        check_schema(schema, info)
+        check_schema(schema)
         if len(info.batch_shuffle_keys) != len(starts):
             raise ValueError(f"{len(starts)} record batches and {len(info.batch_shuffle_keys)} first shuffle keys")
     shuffle_keys = np.array(info.batch_shuffle_keys, np.uint64)

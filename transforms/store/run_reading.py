@@ -45,7 +45,7 @@ class Run:
         with reading_run(uri):
             schema = open_sealed(source).schema
             self.info = RunFile.from_schema(schema, uri)
-            check_schema(schema, self.info)
+            check_schema(schema)
             self._starts = np.array(self.info.batch_shuffle_keys, np.uint64)
             wanted = [number for number, name in enumerate(schema.names) if name in columns]
             self._reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted))

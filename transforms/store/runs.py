@@ -116,6 +116,8 @@ def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str, behind: Writ
         bytes_read=info.bytes_read,
         dropped=info.dropped,
         special_text=info.special_text,
+        input_modified=info.input_modified,
+        input_checksum=info.input_checksum,
         rows=batch.num_rows,
         text_bytes=pc.sum(batch["num_bytes"]).as_py() or 0,
         tokens=pc.sum(batch["num_tokens"]).as_py() or 0,

@@ -61,14 +61,15 @@ class StoreState:
         """
         pending = self.pending()
         if pending:
+            changed = "".join(f"{line}; " for line in store_index.changed_inputs(self.inputs, self.unused))
             raise BylineError(
                 f"{store}: {len(pending)} of {len(self.inputs)} input files are not prepared with this configuration "
-                f"(first: {pending[0].source}/{pending[0].path}); {advice}"
+                f"(first: {pending[0].source}/{pending[0].path}); {changed}{advice}"
             )
 
     def _add_source(self, inputs: Iterable[InputFile], files: Iterable[RunFile]) -> None:
         inputs, files = list(inputs), list(files)
-        used = store_index.choose_files(files, store_index.sizes_of(inputs))
+        used = store_index.choose_files(files, store_index.identities_of(inputs))
         used_uris = {file.uri for file in used}
         self.inputs.extend(inputs)
         self.runs.extend(store_index.runs_of(used))
@@ -106,8 +107,9 @@ def read_state(config: Config, *, reads_input: bool = True) -> StoreState:
 def _prepared_inputs(files: list[RunFile]) -> list[InputFile]:
     """The input files of a source of which the store has every chunk, by path."""
     runs = store_index.runs_of(store_index.choose_files(files, None))
-    sizes = {store_index.input_of(run): run.input_size for run in runs}
-    return [InputFile(*key, "", sizes[key]) for key in sorted(store_index.whole_files(runs))]
+    identities = {store_index.input_of(run): run.input_identity for run in runs}
+    whole = {key: identities[key] for key in sorted(store_index.whole_files(runs))}
+    return [InputFile(*key, "", size, modified=modified) for key, (size, modified) in whole.items()]
 
 
 def reread_state(state: StoreState, known: dict[str, RunFile]) -> StoreState:
@@ -125,7 +127,7 @@ def reread_state(state: StoreState, known: dict[str, RunFile]) -> StoreState:
 
 
 def remove_stale_runs(state: StoreState) -> dict[str, RunFile]:
-    """Deletes runs of input files whose size has changed; returns all other files of the store, by uri."""
+    """Deletes runs of input files that have changed; returns all other files of the store, by uri."""
     stale = {file.uri for file in store_index.stale_files(state.inputs, state.unused)}
     storage.side_by_side(storage.delete_file, stale)
     return {file.uri: file for file in (*state.files, *state.unused) if file.uri not in stale}
@@ -142,7 +144,7 @@ def prepared_bytes(state: StoreState, pending: list[InputFile], known: dict[str,
         pending: the input files that are read.
         known: uri -> files of the store that need not be read again; those that are read are added.
     """
-    sizes, current = store_index.sizes_of(pending), store_index.sizes_of(state.inputs)
+    sizes, current = store_index.sizes_of(pending), store_index.identities_of(state.inputs)
     runs: list[RunInfo] = []
     for source in sorted({file.source for file in pending}):
         store_index.read_new_files(state.folders[source], known, _MOST_NEW)

@@ -9,7 +9,7 @@ files         c-00000  c-00001  merged (c-00000, c-00001)                       
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,9 @@ from byline.transforms.files.sealed_files import open_sealed
 from byline.transforms.store.fingerprint import changed_keys
 from byline.transforms.store.run_names import check_name
 from byline.transforms.store.run_pieces import reading_run
+
+# (source, path) -> `InputFile.identity`.
+Identities = dict[tuple[str, str], tuple[int, int]]
 
 SOURCE_FILE = "source.json"
 MODELS_FOLDER = "models"
@@ -50,7 +53,7 @@ def read_files(folder: str, known: dict[str, RunFile] | None = None) -> list[Run
 
 def read_new_files(folder: str, known: dict[str, RunFile], most: int | None = None) -> list[str]:
     """Adds at most `most` files of a folder to `known` (by uri) that it lacks; returns the uris of all its files."""
-    infos = [info for info in storage.list_files(folder) if info.base_name.endswith(".arrow")]
+    infos = [info for info in storage.list_files(folder, recursive=False) if info.base_name.endswith(".arrow")]
     sizes = {storage.join(folder, info.base_name): info.size for info in infos}
     new = [(uri, size) for uri, size in sizes.items() if uri not in known][:most]
     for file in storage.side_by_side(lambda item: read_run_file(*item), new):
@@ -81,15 +84,15 @@ def read_run_info(uri: str) -> RunInfo:
         return RunInfo.from_schema(open_sealed(source).schema, uri)
 
 
-def choose_files(files: Iterable[RunFile], sizes: Mapping[tuple[str, str], int] | None) -> list[RunFile]:
+def choose_files(files: Iterable[RunFile], identities: Identities | None) -> list[RunFile]:
     """The files that are used.
 
-    A file qualifies if all its chunks come from current input files whose sizes have not changed. Of files that share a
-    chunk, such as a merged run and its inputs, the one with the most chunks is used.
+    A file qualifies if all its chunks come from current input files that have not changed. Of files that share a chunk,
+    such as a merged run and its inputs, the one with the most chunks is used.
 
     Args:
         files: of one folder.
-        sizes: (source, path) -> bytes of the current input files; None if they are not known, and all files qualify.
+        identities: of the current input files; None if they are not known, and all files qualify.
 
     Returns:
         Files that share no chunk, in order of their first chunk.
@@ -98,27 +101,27 @@ def choose_files(files: Iterable[RunFile], sizes: Mapping[tuple[str, str], int] 
     taken: set[tuple[str, int]] = set()
     for file in sorted(files, key=lambda file: (-len(file.chunks), file.uri)):
         chunks = {(chunk.path, chunk.chunk) for chunk in file.chunks}
-        if is_current(file, sizes) and taken.isdisjoint(chunks):
+        if is_current(file, identities) and taken.isdisjoint(chunks):
             taken |= chunks
             chosen.append(file)
     return sorted(chosen, key=_order_of_file)
 
 
-def is_current(file: RunFile, sizes: Mapping[tuple[str, str], int] | None) -> bool:
-    """Whether all chunks of a file come from input files of these sizes; always true if the sizes are not known."""
-    return sizes is None or all(sizes.get(input_of(chunk)) == chunk.input_size for chunk in file.chunks)
+def is_current(file: RunFile, identities: Identities | None) -> bool:
+    """Whether all chunks of a file come from these input files; always true if they are not known."""
+    return identities is None or all(identities.get(input_of(chunk)) == chunk.input_identity for chunk in file.chunks)
 
 
 def superseded(files: Iterable[RunFile], used: Iterable[RunFile]) -> list[str]:
     """The uris of unused files whose chunks are all in used ones."""
     used = list(used)
     used_uris = {file.uri for file in used}
-    used_chunks = {(*input_of(chunk), chunk.chunk, chunk.input_size) for chunk in runs_of(used)}
+    used_chunks = {(*input_of(chunk), chunk.chunk, chunk.input_identity) for chunk in runs_of(used)}
     return [
         file.uri
         for file in files
         if file.uri not in used_uris
-        and all((*input_of(chunk), chunk.chunk, chunk.input_size) in used_chunks for chunk in file.chunks)
+        and all((*input_of(chunk), chunk.chunk, chunk.input_identity) in used_chunks for chunk in file.chunks)
     ]
 
 
@@ -151,51 +154,75 @@ def sizes_of(inputs: Iterable[InputFile]) -> dict[tuple[str, str], int]:
     return {(file.source, file.path): file.size for file in inputs}
 
 
+def identities_of(inputs: Iterable[InputFile]) -> Identities:
+    """(source, path) -> what tells each input file from another one of its path."""
+    return {(file.source, file.path): file.identity for file in inputs}
+
+
 def pending_files(inputs: Iterable[InputFile], runs: Iterable[RunInfo]) -> list[InputFile]:
     """The input files with missing chunks, each with the chunks that exist."""
     by_file = _runs_by_file(runs)
     pending = []
     for file in inputs:
-        current = [run for run in by_file[file.source, file.path] if run.input_size == file.size]
+        current = [run for run in by_file[file.source, file.path] if run.input_identity == file.identity]
         if not _is_whole(current):
             pending.append(replace(file, done=tuple(run.chunk for run in current)))
     return pending
 
 
 def stale_files(inputs: Iterable[InputFile], files: Iterable[RunFile]) -> list[RunFile]:
-    """Files of the token store with a chunk of an input file whose size has changed."""
-    sizes = sizes_of(inputs)
-    return [
-        file
-        for file in files
-        if any(sizes.get(input_of(chunk), chunk.input_size) != chunk.input_size for chunk in file.chunks)
-    ]
+    """Files of the token store with a chunk of an input file that has changed."""
+    current = identities_of(inputs)
+    return [file for file in files if any(_has_changed(chunk, current) for chunk in file.chunks)]
+
+
+def _has_changed(chunk: RunInfo, current: Identities) -> bool:
+    """Whether a chunk's input file is there and another one now."""
+    return current.get(input_of(chunk), chunk.input_identity) != chunk.input_identity
+
+
+def changed_inputs(inputs: Iterable[InputFile], files: Iterable[RunFile]) -> list[str]:
+    """Which input files have changed since they were prepared, in order, and how: one line for each source."""
+    inputs = list(inputs)
+    current = identities_of(inputs)
+    before = {
+        input_of(chunk): chunk.input_identity for file in files for chunk in file.chunks if _has_changed(chunk, current)
+    }
+    lines = []
+    for source in sorted({source for source, _ in before}):
+        paths = [file.path for file in inputs if file.source == source and (source, file.path) in before]
+        is_touched = before[source, paths[0]][0] == current[source, paths[0]][0]
+        how = "another modification time, the same size" if is_touched else "another size"
+        one, several = "1 file has changed since it was", f"{len(paths):,} files have changed since they were"
+        changed = one if len(paths) == 1 else several
+        lines.append(f"{source}: {changed} prepared (first: {paths[0]}: {how})")
+    return lines
 
 
 def merged_in_vain(inputs: Iterable[InputFile], runs: Iterable[RunInfo], unused: Iterable[RunFile]) -> list[str]:
     """Why chunks that are in a merged run have to be prepared again: one line for each such run."""
-    sizes, available = sizes_of(inputs), {(*input_of(run), run.chunk) for run in runs}
+    identities, available = identities_of(inputs), {(*input_of(run), run.chunk) for run in runs}
     notes = []
     for file in unused:
-        current = [chunk for chunk in file.chunks if sizes.get(input_of(chunk)) == chunk.input_size]
+        current = [chunk for chunk in file.chunks if identities.get(input_of(chunk)) == chunk.input_identity]
         missing = [chunk for chunk in current if (*input_of(chunk), chunk.chunk) not in available]
         if missing:
             # If all chunks are current, the file is unused because it shares a chunk with a used one.
             culprit = next((chunk for chunk in file.chunks if chunk not in current), None)
             culprit = culprit or next(chunk for chunk in file.chunks if chunk not in missing)
-            why, count = _why_not(culprit, sizes), len(missing)
+            why, count = _why_not(culprit, identities), len(missing)
             notes.append(
                 f"{file.source}: {culprit.path} {why}; {count} other chunks that were merged with it are prepared again"
             )
     return notes
 
 
-def _why_not(chunk: RunInfo, sizes: Mapping[tuple[str, str], int]) -> str:
+def _why_not(chunk: RunInfo, identities: Identities) -> str:
     """Why a chunk keeps its merged run from being used."""
-    size = sizes.get(input_of(chunk))
-    if size is None:
+    identity = identities.get(input_of(chunk))
+    if identity is None:
         return "is no longer an input file"
-    return "has another size now" if size != chunk.input_size else "is in another merged run, too"
+    return "has changed" if identity != chunk.input_identity else "is in another merged run, too"
 
 
 def whole_files(runs: Iterable[RunInfo]) -> set[tuple[str, str]]:

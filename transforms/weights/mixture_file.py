@@ -25,6 +25,8 @@ import yaml
 from numpy.typing import NDArray
 
 from byline.errors import BylineError
+from byline.printable import shown
+from byline.schemas.yaml_text import load_yaml
 
 Array = NDArray[np.float64]
 
@@ -44,16 +46,15 @@ def read_weights(path: Path, domains: Sequence[str]) -> Array:
         BylineError: no such file, no such key, other domains, or weights that do not sum to one.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or "not YAML text"
-        raise BylineError(f"{path}: cannot be read ({reason}); expected `weights: {{NAME: SHARE, ...}}`") from None
+        values = load_yaml(path)
+    except BylineError as error:
+        raise BylineError(f"{error}; expected `weights: {{NAME: SHARE, ...}}`") from None
     weights = values.get("weights") if isinstance(values, dict) else None
     if not isinstance(weights, dict) or {*weights} != {*domains}:
         raise BylineError(f"{path}: expected `weights:` with one share for each of {', '.join(domains)}")
     for name, weight in weights.items():
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= 1:
-            raise BylineError(f"{path}: weights.{name}: expected a share from 0 to 1, found {weight!r}")
+            raise BylineError(f"{path}: weights.{name}: expected a share from 0 to 1, found {shown(weight)}")
     shares = np.array([weights[name] for name in domains], np.float64)
     if abs(shares.sum() - 1) > _SUM_TOLERANCE:
         raise BylineError(f"{path}: the weights sum to {shares.sum():g}; expected 1, so change one")

@@ -1,6 +1,7 @@
 """`byline doctor`: the lines of its table, and its exit status."""
 
 import io
+import json
 import re
 import socket
 from pathlib import Path
@@ -17,6 +18,7 @@ from byline.pipelines.runners.readiness import check_engine, check_reach, check_
 from byline.pipelines.runners.recipe_readiness import FASTTEXT_MAGIC, check_model, check_recipe
 from byline.schemas.config_file import parse_config
 from tests.pipelines.console.test_prompt_lines import byte_tokenizer
+from tests.support.corpora import write_model
 
 RECIPE = """
 sources:
@@ -37,7 +39,7 @@ def recipe(tmp_path: Path) -> Path:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/a.jsonl").write_text('{"body": "a"}\n')
     (tmp_path / "data/b.jsonl").write_text('{"body": "b"}\n' * 99)
-    (tmp_path / "quality.bin").write_bytes(FASTTEXT_MAGIC + b"rest")
+    write_model(tmp_path / "quality.bin")
     byte_tokenizer(tmp_path / "tokenizer.json")
     path = tmp_path / "recipe.yaml"
     path.write_text(RECIPE.replace("DIR", str(tmp_path)))
@@ -51,7 +53,8 @@ def states(path: Path) -> dict[str, tuple[State, str, str]]:
 def test_a_recipe_of_which_all_is_there(recipe, tmp_path):
     found = states(recipe)
     assert {state for state, _, _ in found.values()} == {State.OK}
-    assert list(found) == ["configuration", "source mine", "model quality", "tokenizer", "store", "output"]
+    tried = [f"mine {what}" for what in ("records", "url", "host", "registered_domain", "quality")]
+    assert list(found) == ["configuration", "source mine", "model quality", "tokenizer", *tried, "store", "output"]
     assert found["source mine"][1] == "2 files, 1.4 kB"
     assert found["tokenizer"][1] == f"{tmp_path}/tokenizer.json, 259 ids, BOS 257, EOS 258"
     assert re.fullmatch(rf"{tmp_path}/store/deep, [0-9.,]+ [MGT]B free", found["store"][1])
@@ -354,3 +357,69 @@ def test_optional_runners_do_not_fail(monkeypatch):
     code, text = run(None)
     assert code == 0
     assert re.search(r"^- +Spark +needs Java", text, re.MULTILINE)
+
+
+# ------------------------------------------------------------------------------------------------------- some records
+
+
+def found_of(path: Path, *settings: str) -> dict[str, tuple[State, str, str]]:
+    return {check.name: (check.state, check.found, check.mend) for check in check_recipe(str(path), None, settings)}
+
+
+def test_some_records_are_tried(recipe, tmp_path):
+    records = [
+        {"body": "a\x1b[2Jb", "url": "http://a.org/\x1b", "stars": 3},
+        {"body": "", "url": None},
+        {"body": "c", "url": "mailto:a@b.org"},
+    ]
+    lines = "".join(json.dumps(record) + "\n" for record in records) + "no JSON\n" + '{"body": "d"}\n' * 200
+    (tmp_path / "data/a.jsonl").write_text(lines)
+    settings = [
+        "sources.mine.malformed=drop",
+        "sources.mine.keep={stars: int}",
+        'phases.all.condition={template: "{url} {quality}", bins: {quality: 3}}',
+        "filter=[{words: {at_least: 1}}]",
+    ]
+    found = found_of(recipe, *settings)
+    assert found["mine records"] == (
+        State.OK,
+        f"100 of {tmp_path}/data/a.jsonl: 98 kept, 2 dropped (empty_text 1, malformed 1); the first has 6 tokens: "
+        r"'a\x1b[2Jb'",
+        "",
+    )
+    assert found["mine url"][:2] == (State.ABSENT, r"2 known, 96 null; 'http://a.org/\x1b'")
+    assert found["mine url"][2].startswith("name where it stands in a record in sources.mine.fields.url, or lower ")
+    assert found["mine host"][:2] == (State.OK, "1 known, 96 null, 1 unknown; 'a.org'")
+    assert found["mine stars"][:2] == (State.OK, "1 known, 97 null; '3'")
+    assert found["mine quality"][1].startswith("98 known; '0.")
+    assert re.fullmatch(r"\d+ tokens: 'http://a\.org/\\x1b 0\.\d+'", found["mine phases.all.condition"][1])
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "message"),
+    [
+        ("sources.mine.fields.url=link", "mine records", "none of the first records has the field 'link'"),
+        ("sources.mine.score={hq: score}", "mine records", "none of the first records has the field 'score'"),
+        ("filter=[{words: {at_least: 5}}]", "mine records", "1 of .*: 0 kept, 1 dropped .filter_words 1."),
+        ("sources.mine.formatter=re:compile", "mine records", "^TypeError: "),
+        ("sequence.length=many", "configuration", "sequence.length"),
+        ("classifiers.quality.label=__label__no", "models", "has no label '__label__no'"),
+    ],
+)
+def test_records_that_do_not_work(recipe, setting, name, message):
+    failed = {label: found for label, (state, found, _) in found_of(recipe, setting).items() if state is State.FAILED}
+    assert len(failed) == 1
+    (label, found), *_ = failed.items()
+    assert re.fullmatch(name, label)
+    assert re.search(message, found), found
+
+
+def test_a_label_that_the_model_does_not_have(recipe, tmp_path):
+    settings = ["classifiers.quality.label=null", "phases.all.select={allow: {quality: [hq, news]}}"]
+    found = found_of(recipe, *settings)
+    assert found["label quality"][:2] == (
+        State.FAILED,
+        "phases.all.select: classifier quality has no label 'news'",
+    )
+    assert found["mine quality"][1] in ("1 known; 'hq'", "1 known; 'lq'")

@@ -36,7 +36,7 @@ def state_of(size: int = 1 << 30, **runs: int) -> StoreState:
 
 def lines_of(plan: Plan, state: StoreState, width: int = 80) -> list[str]:
     console = Console(file=io.StringIO(), width=width, soft_wrap=True)
-    plan_report.show(plan, state, console)
+    plan_report.show(plan_report.report(plan, state), console)
     return console.file.getvalue().splitlines()
 
 
@@ -103,7 +103,7 @@ def test_every_line_of_a_plan() -> None:
 
 
 def test_json_has_everything_exact() -> None:
-    found = json.loads(plan_report.as_json(PLAN, state_of(c4=1, dclm=3)))
+    found = json.loads(plan_report.as_json(plan_report.report(PLAN, state_of(c4=1, dclm=3))))
     assert list(found) == [
         "plan_sha256",
         "seed",
@@ -113,6 +113,7 @@ def test_json_has_everything_exact() -> None:
         "phases",
         "sources",
         "funnel",
+        "fields",
         "reads",
         "notes",
         "warnings",
@@ -127,6 +128,7 @@ def test_json_has_everything_exact() -> None:
         "packing": "document_start",
         "expected_rows": 900,
         "expected_tokens": 900_000,
+        "expected_padding": 0,
         "shards": 3,
         "slices": 1,
     }
@@ -135,6 +137,7 @@ def test_json_has_everything_exact() -> None:
         "tokens": 350_000,
         "target_positions": 360_000,
         "expected_positions": 360_000,
+        "expected_discarded": 0,
         "requested_share": 0.4,
         "expected_share": 0.4,
         "epochs": [0.0, 0.5],
@@ -191,7 +194,7 @@ def test_a_plan_of_a_small_store(tmp_path: Path) -> None:
     state = StoreState(
         {}, {}, [], store.runs, [RunFile([run], run.batch_shuffle_keys, 1, run.uri) for run in store.runs]
     )
-    found = json.loads(plan_report.as_json(plan, state))
+    found = json.loads(plan_report.as_json(plan_report.report(plan, state)))
     drawn = small.drawn_by(plan, store.documents)
     for stage in found["phases"]:
         for source, counts in stage["sources"].items():

@@ -248,8 +248,7 @@ def test_after_a_file_has_changed_what_was_merged_with_it_is_prepared_again(
     text = io.StringIO()
     state = prepare(parse_config(done, "test"), ALONE, Console(file=text, width=200))
     assert (
-        "mine: part-1.jsonl has another size now; 5 other chunks that were merged with it are prepared again"
-        in text.getvalue()
+        "mine: part-1.jsonl has changed; 5 other chunks that were merged with it are prepared again" in text.getvalue()
     )
     assert Counter(file.source for file in state.files) == {"c4": 1, "dclm": 1, "mine": 6, "refinedweb": 1}
     # The merged run of it is deleted, and no other is touched.

@@ -36,8 +36,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     folder = tmp_path_factory.mktemp("prepared")
     small.tokenizer_file(folder)
     for source in "ab":
-        texts = [{"text": f"the quick fox {source} {number}", "quality": number / 7} for number in range(60)]
-        small.write_jsonl(folder / source / "x.jsonl", texts)
+        records = [{"text": f"the quick fox {source} {number}", "quality": number / 7} for number in range(60)]
+        small.write_jsonl(folder / source / "x.jsonl", map(small.with_kept_fields, records))
     select = {"top": 0.5, "by": "quality"}
     config = small.small_config(
         folder, tokens=256, shard={"sequences": 4}, phases=[{"name": "only", "share": 1, "select": select}]

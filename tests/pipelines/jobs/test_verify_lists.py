@@ -1,5 +1,6 @@
 """`byline verify` finds what is false in the manifest, the plan, the list of input files, the store and the corpora."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -7,13 +8,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import pyarrow as pa
 import pytest
 
 from byline.errors import BylineError
+from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
+from byline.transforms.checks.runs import CheckRuns, read_problems, runs_to_check
+from byline.transforms.documents.work_lists import ListRuns, write_lines
+from byline.transforms.store.store_index import read_run_file
 from tests.support.builds import copy_build, manifest_of, verify, write_manifest
 from tests.support.corpora import Corpus
 from tests.support.false_builds import Make, assert_found
+from tests.support.seals import rewrite_run
 
 
 @pytest.fixture(params=["whole", "bare"])
@@ -175,7 +182,7 @@ def test_a_missing_list(damaged: Path, name: str) -> None:
 def test_a_truncated_list_of_inputs(damaged: Path, size: int) -> None:
     path = damaged / "inputs.arrow"
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(BylineError, match=r"inputs\.arrow: cannot be read \("):
+    with pytest.raises(BylineError, match=r"inputs\.arrow: has another sha256 than the manifest says"):
         verify(damaged)
 
 
@@ -186,6 +193,7 @@ def edit_inputs(out: Path, change: Callable[[list[dict[str, Any]]], object]) -> 
     change(rows)
     with pa.ipc.new_file(str(path), table.schema) as writer:
         writer.write_table(pa.Table.from_pylist(rows, table.schema))
+    write_manifest(out, {**manifest_of(out), "inputs_sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
 
 
 def test_another_path_in_the_list_of_inputs(damaged: Path) -> None:
@@ -235,21 +243,79 @@ def test_another_tokenizer_in_its_place(built: Path, corpus: Corpus, tmp_path: P
     assert "has other runs than the build was planned with" in text
 
 
-def test_a_damaged_run_of_the_token_store(make_build: Make, corpus: Corpus, tmp_path: Path) -> None:
-    """A token changed in the store itself: the shards are what the raw corpora give, the store is not."""
+@pytest.fixture
+def own_store(make_build: Make, tmp_path: Path) -> tuple[Path, list[Path]]:
+    """A build with a token store to damage, and the runs of one source."""
     built = make_build()
     shutil.copytree(built.parent / "store", tmp_path / "store")
     out = copy_build(built, tmp_path / "shards")
     values = manifest_of(out)
     values["config"]["store"] = str(tmp_path / "store")
     write_manifest(out, values)
-    assert verify(out)[0] == 0
-    for path in sorted((tmp_path / "store" / "dclm").rglob("*.arrow")):
-        table = pa.ipc.open_file(path.read_bytes()).read_all()
-        tokens = [[7] * len(tokens) for tokens in table["tokens"].to_pylist()]
-        index = table.schema.get_field_index("tokens")
-        table = table.set_column(index, table.schema.field("tokens"), pa.array(tokens, table.schema.types[index]))
-        with pa.ipc.new_file(str(path), table.schema) as writer:
-            writer.write_table(table)
+    assert verify(out, allow_missing=False)[0] == 0
+    return out, sorted((tmp_path / "store" / "dclm").rglob("*.arrow"))
+
+
+def with_other_tokens(path: Path) -> pa.Table:
+    table = pa.ipc.open_file(path.read_bytes()).read_all()
+    tokens = [[7] * len(tokens) for tokens in table["tokens"].to_pylist()]
+    index = table.schema.get_field_index("tokens")
+    return table.set_column(index, table.schema.field("tokens"), pa.array(tokens, table.schema.types[index]))
+
+
+def test_a_damaged_run_of_the_token_store(own_store: tuple[Path, list[Path]]) -> None:
+    """A byte of a token, far from all that Arrow looks at."""
+    out, runs = own_store
+    content = bytearray(runs[0].read_bytes())
+    content[-len(content) // 3] ^= 4
+    runs[0].write_bytes(content)
+    assert_found(
+        out,
+        "wrong runs         1 problems",
+        f"{runs[0]}: cannot be read as a run (its contents are damaged: the checksum in its seal is another)",
+        "not   token store  not compared: 1 of its runs are wrong",
+        "ok    raw corpus",
+    )
+
+
+def test_a_run_changed_with_its_checksums(own_store: tuple[Path, list[Path]]) -> None:
+    """A token changed in the store itself: the shards are what the raw corpora give, the store is not."""
+    out, runs = own_store
+    for path in runs:
+        rewrite_run(str(path), with_other_tokens(path))
         os.utime(path)
-    assert_found(out, "input_ids is not what the token store gives for it", "ok    raw corpus")
+    assert_found(out, "ok    runs", "input_ids is not what the token store gives for it", "ok    raw corpus")
+
+
+def test_runs_swapped(own_store: tuple[Path, list[Path]]) -> None:
+    out, runs = own_store
+    first, second = runs[0].read_bytes(), runs[1].read_bytes()
+    runs[0].write_bytes(second)
+    runs[1].write_bytes(first)
+    assert_found(out, "wrong token store", ": holds chunk 0 of dclm/", "move it back, or delete it and prepare again")
+
+
+def test_a_run_that_is_gone(own_store: tuple[Path, list[Path]]) -> None:
+    out, runs = own_store
+    runs[0].unlink()
+    status, text = verify(out, allow_missing=False)
+    assert status == 2
+    assert "has other runs than the build was planned with" in text
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_runs_are_checked_by_workers(own_store: tuple[Path, list[Path]], tmp_path: Path, workers: int) -> None:
+    _, runs = own_store
+    runs[0].write_bytes(runs[0].read_bytes()[:200] + b"7" + runs[0].read_bytes()[201:])
+    listed = runs_to_check([read_run_file(str(path), 0) for path in runs], {"dclm": runs[0].parent.name + "x"})
+    list_uri = str(tmp_path / "runs.jsonl")
+    write_lines(list_uri, (run.to_json() for run in listed))
+
+    def wire(pipeline: beam.Pipeline) -> object:
+        return pipeline | ListRuns(list_uri) | CheckRuns(str(tmp_path / "work"))
+
+    run_pipeline(wire, RunnerSettings(workers=workers), 10**9)
+    damaged, *others = read_problems(str(tmp_path / "work"), listed)
+    assert damaged.startswith(f"{runs[0]}: cannot be read as a run (")
+    assert len(others) == len(runs) - 1
+    assert all("was prepared with other settings" in problem for problem in others)

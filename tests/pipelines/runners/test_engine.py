@@ -48,10 +48,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
 
 def recipe(folder: Path) -> Config:
     small.tokenizer_file(folder)
-    texts = [{"text": f"the quick fox number {number} jumps"} for number in range(40)]
+    texts = [small.with_kept_fields({"text": f"the quick fox number {number} jumps"}) for number in range(40)]
     small.write_jsonl(folder / "a/x.jsonl", [*texts, {"text": ""}, {"text": None}, {"text": " "}])
     small.write_jsonl(folder / "a/y.jsonl", texts)
-    small.write_jsonl(folder / "b/z.jsonl", [{"text": f"é {number}"} for number in range(30)] + [{"no": "text"}])
+    small.write_jsonl(
+        folder / "b/z.jsonl",
+        [*(small.with_kept_fields({"text": f"é {number}"}) for number in range(30)), {"no": "text"}],
+    )
     return small.small_config(folder, tokens=512, shard={"sequences": 4}, sequence={"length": 32})
 
 

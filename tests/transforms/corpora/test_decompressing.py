@@ -2,8 +2,11 @@
 
 import bz2
 import gzip
+import lzma
 import struct
+import tarfile
 
+import mmh3
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -12,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
+from byline.schemas.faults import FaultyFileError
 from byline.transforms.corpora import decompressing
+from byline.transforms.corpora.returning import Returning
 
 BOM = b"\xef\xbb\xbf"
 LINES = b"\n".join(b"line %d" % number for number in range(5000))
@@ -26,7 +31,13 @@ def lz4(data):
     return sink.getvalue().to_pybytes()
 
 
-CODECS = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress, "bz2": bz2.compress, "lz4": lz4}
+CODECS = {
+    "gzip": gzip.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "lz4": lz4,
+}
 
 
 def write(folder, content, name="a.jsonl"):
@@ -75,11 +86,28 @@ def test_line_longer_than_a_block(tmp_path):
     assert [line for _, block in blocks_of(uri, 1 << 20) for line in block.splitlines()] == [b"a", long, b"b"]
 
 
-def test_line_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(decompressing, "_LINE_LIMIT", 100)
+def test_line_without_end(tmp_path):
     uri = write(tmp_path, b'{"text": "a"}\n' + b"x" * 200)
     with pytest.raises(BylineError, match=r"a line of more than 100 bytes behind byte 14; expected one JSON object"):
-        blocks_of(uri, 14)
+        list(decompressing.read_blocks(uri, 14, 100))
+
+
+def test_lines_that_are_too_long_are_not_held(tmp_path):
+    long_lines = {}
+    content = b"ab\n" + b"x" * 500 + b"\ncd\n" + b"y" * 600 + b"\nz\n" + b"w" * 999
+    blocks = list(decompressing.read_blocks(write(tmp_path, content), 8, 300, long_lines))
+    assert blocks == [
+        (0, b"ab\n"), (3, b"x" * 200 + b"\n"), (504, b"cd\n"),
+        (507, b"y" * 200 + b"\n"), (1108, b"z\n"), (1110, b"w" * 200 + b"\n"),
+    ]  # fmt: skip
+    assert long_lines == {3: 500, 507: 600, 1110: 999}
+
+
+def test_a_block_has_so_many_lines_at_most(tmp_path, monkeypatch):
+    monkeypatch.setattr(decompressing, "_BLOCK_LINES", 10)
+    monkeypatch.setattr(decompressing, "_PIECE_BYTES", 6)
+    blocks = blocks_of(write(tmp_path, b"{}\n" * 35))
+    assert [block.count(b"{}") for _, block in blocks] == [10, 10, 10, 5]
 
 
 @pytest.mark.parametrize("content", [b"", gzip.compress(b"")])
@@ -174,12 +202,84 @@ def test_offset_of_damage(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("head", "message"), [(b"PAR1", "format: parquet"), (b"\xfd7zXZ\0", "with xz"), (b"PK\x03\x04", "zip archive")]
+    ("head", "message"),
+    [
+        (b"PAR1", "format: parquet"),
+        (b"PK\x03\x04", "zip archive"),
+        (b"WARC/1.0\r\nWARC-Type: warcinfo", "a WARC file; extract"),
+        (b"\x02\x21\x4c\x18\x10\0\0\0", "lz4's legacy format; recompress it, with `lz4 -dc FILE"),
+        (b"\xff\x06\0\0sNaPpY", "snappy"),
+        (b"\x25\xb5\x2f\xfd", "zstd before 0.8"),
+        (tarfile.TarInfo("a.jsonl").tobuf(), "a tar archive; unpack it"),
+    ],
 )
 def test_other_kinds_of_file(tmp_path, head, message):
-    uri = write(tmp_path, head + bytes(100))
-    with pytest.raises(BylineError, match=message):
-        blocks_of(uri)
+    with pytest.raises(BylineError, match=rf"expected JSON lines, found .*{message}"):
+        blocks_of(write(tmp_path, head + bytes(600)))
+    with pytest.raises(BylineError, match=rf"expected JSON lines, found in the gzip data .*{message}"):
+        blocks_of(write(tmp_path, gzip.compress(head + bytes(600))))
+
+
+def long_window(data, log=31):
+    """zstd as `zstd --long=31` writes it, from a pipe: a window of 2 GiB."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=log, write_content_size=False)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return compressor.compress(data) + compressor.flush()
+
+
+def test_zstd_of_the_longest_window(tmp_path):
+    assert content_of(write(tmp_path, long_window(LINES)), 4096) == LINES
+    plain = CODECS["zstd"](LINES)
+    assert content_of(write(tmp_path, plain + SKIPPED + long_window(LINES) + plain)) == LINES * 3
+    with pytest.raises(BylineError, match=r"zstd data is damaged .*the file ends at byte \d+, within its data"):
+        blocks_of(write(tmp_path, long_window(LINES)[:-3]))
+
+
+def test_zstd_with_a_dictionary(tmp_path):
+    trained = zstandard.train_dictionary(1024, [b"%d some lines of text %d" % (n, n * n) for n in range(1000)])
+    assert content_of(write(tmp_path, CODECS["zstd"](LINES))) == LINES
+    data = zstandard.ZstdCompressor(dict_data=trained).compress(LINES)
+    with pytest.raises(BylineError, match=rf"a dictionary \(number {trained.dict_id()}\), which is not in the file"):
+        blocks_of(write(tmp_path, data))
+    with pytest.raises(BylineError, match="a dictionary"):
+        blocks_of(write(tmp_path, CODECS["zstd"](LINES) + data))
+
+
+@pytest.mark.parametrize("codec", ["gzip", "bz2", "xz", "zstd"])
+def test_zeros_behind_and_between_members_are_padding(tmp_path, codec):
+    member = CODECS[codec](LINES)
+    assert content_of(write(tmp_path, member + bytes(3) + member + bytes(200_000))) == LINES * 2
+    with pytest.raises(BylineError, match=rf"{codec} data is damaged .* behind its data, is no more of it"):
+        blocks_of(write(tmp_path, member + bytes(3) + b"garbage"))
+
+
+def test_members_of_a_few_bytes(tmp_path):
+    pieces = [LINES[at : at + 2] for at in range(0, 10_000, 2)]
+    assert content_of(write(tmp_path, b"".join(map(gzip.compress, pieces)))) == LINES[:10_000]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "bz2", "xz", "zstd"])
+def test_a_wrong_checksum_at_the_end_is_damage_and_the_lines_before_it_are_given(tmp_path, codec):
+    compressed = {**CODECS, "zstd": zstandard.ZstdCompressor(write_checksum=True).compress}[codec](LINES)
+    at = {"gzip": -6, "bz2": -3, "xz": -20, "zstd": -2}[codec]
+    broken = bytearray(compressed)
+    broken[at] ^= 0x10
+    blocks, given = decompressing.read_blocks(write(tmp_path, bytes(broken)), 4096), []
+    with pytest.raises(FaultyFileError, match=rf"the {codec} data is damaged or cut short behind byte") as caught:
+        given.extend(block for _, block in blocks)
+    assert caught.value.is_damage
+    assert caught.value.where.startswith("byte ")
+    assert LINES.startswith(b"".join(given))
+    assert b"".join(given).endswith(b"\n") or not given
+
+
+@pytest.mark.parametrize("codec", [None, *CODECS])
+def test_the_checksum_is_of_the_bytes_of_the_file(tmp_path, codec):
+    content = LINES if codec is None else CODECS[codec](LINES)
+    content += bytes(10) if codec == "gzip" else b""
+    blocks = Returning(decompressing.read_blocks(write(tmp_path, content), 1000))
+    assert len(list(blocks)) > 10
+    assert blocks.value == mmh3.mmh3_x64_128_digest(content).hex()
 
 
 def test_no_file(tmp_path):

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from byline.errors import BylineError
 from byline.schemas.corpora import Malformed
 from byline.schemas.documents import ANSWER, MESSAGES, QUESTION, InputFile
-from byline.transforms.corpora import json_lines
+from byline.transforms.corpora import json_lines, json_objects
 from byline.transforms.corpora.decompressing import line_bounds
+from byline.transforms.corpora.record_values import leads_of, wants_of
 
 SCHEMA = pa.schema(
     [
@@ -30,6 +31,7 @@ SCHEMA = pa.schema(
 )
 PATHS = {"text": "text", "url": "m.u", "score": "score", "i": "i", "f": "f", "s": "s", "b": "b", "deep": "m.i"}
 TEXT_ONLY = pa.schema([("text", pa.large_string()), ("url", pa.large_string())])
+TEXT = pa.schema([("text", pa.large_string())])
 BROKEN = b'{"text": 1}'
 
 
@@ -39,10 +41,14 @@ def write(folder, content, name="a.jsonl"):
     return InputFile("mine", name, str(path), len(content))
 
 
+def columns_of(schema, paths):
+    return json_objects.JsonColumns(leads_of(wants_of(schema, paths)))
+
+
 def read(file, schema=SCHEMA, paths=PATHS, malformed=Malformed.DROP, block_bytes=1 << 24):
     """All records: a dictionary of what is not null, or None where malformed."""
     rows = []
-    for batch, mask in json_lines.read_json_lines(file, schema, paths, malformed, block_bytes):
+    for batch, mask, *_ in json_lines.read_json_lines(file, schema, paths, malformed, block_bytes):
         batch.validate(full=True)
         assert batch.schema == schema
         values = [{key: value for key, value in row.items() if value is not None} for row in batch.to_pylist()]
@@ -137,9 +143,9 @@ def test_record(tmp_path, line, expected):
 
 
 def test_both_parsers_are_tested():
-    columns = json_lines._columns(SCHEMA, PATHS)
+    columns = columns_of(SCHEMA, PATHS)
     blocks = [line + b"\n" for line, _ in RECORDS]
-    taken = sum(json_lines._parse_block(block, line_bounds(block), columns) is not None for block in blocks)
+    taken = sum(json_objects._parse_block(block, line_bounds(block), columns) is not None for block in blocks)
     assert 12 <= taken <= len(RECORDS) - 30
 
 
@@ -155,22 +161,22 @@ def test_both_parsers_are_tested():
     ],
 )
 def test_objects_that_are_not_one_a_line_are_not_taken(block):
-    columns = json_lines._columns(SCHEMA, PATHS)
-    assert json_lines._parse_block(block, line_bounds(block), columns) is None
+    columns = columns_of(SCHEMA, PATHS)
+    assert json_objects._parse_block(block, line_bounds(block), columns) is None
 
 
 def test_arrow_reads_ordinary_blocks():
-    columns = json_lines._columns(SCHEMA, PATHS)
+    columns = columns_of(SCHEMA, PATHS)
     for block in (b'{"text": "a"}\n' * 3, b'{"text": "a"}\r\n' * 3, b'\n{"text": "a"}\n \n\r\n{"text": "a"}\n{}\n'):
-        batch = json_lines._parse_block(block, line_bounds(block), columns)
-        assert batch is not None
-        assert batch.num_rows == 3
+        arrays = json_objects._parse_block(block, line_bounds(block), columns)
+        assert arrays is not None
+        assert [len(array) for array in arrays] == [3] * len(PATHS)
 
 
 def test_a_nul_never_reaches_arrow():
     block = b'{"text": "a"}\0{"text": "b"}\n'
-    assert not json_lines._one_object_a_line(block, line_bounds(block))
-    assert json_lines._one_object_a_line(block.replace(b"\0", b" "), line_bounds(block))
+    assert not json_objects._one_object_a_line(block, line_bounds(block))
+    assert json_objects._one_object_a_line(block.replace(b"\0", b" "), line_bounds(block))
 
 
 KEYS = ['"text"', '"m"', '"score"', '"i"', '"f"', '"s"', '"b"', '"z"', '"u"', r'"t\u0065xt"']
@@ -227,17 +233,17 @@ record = st.one_of(fitting, fitting, fitting, anything, joined).map(str.encode)
 @given(st.lists(record, min_size=1, max_size=3))
 @settings(max_examples=300, deadline=None)
 def test_parsers_agree(lines):
-    hold_parsers_together(lines, json_lines._columns(SCHEMA, PATHS))
+    hold_parsers_together(lines, columns_of(SCHEMA, PATHS))
 
 
 def hold_parsers_together(lines, columns):
     block = b"\n".join([*lines, b""])
     bounds = line_bounds(block)
-    fast = json_lines._parse_block(block, bounds, columns)
-    slow, reasons = json_lines._read_lines(block, bounds, columns)
+    fast = json_objects._parse_block(block, bounds, columns)
+    slow, reasons = json_objects._read_lines(block, bounds, columns)
     if fast is not None:
         assert not reasons
-        assert fast.equals(slow)
+        assert all(array.equals(other) for array, other in zip(fast, slow, strict=True))
 
 
 def obvious(content):
@@ -373,9 +379,9 @@ def test_chat_record(tmp_path, line, expected):
 
 
 def test_both_parsers_read_chats():
-    columns = json_lines._columns(CHATS, CHAT_PATHS)
+    columns = columns_of(CHATS, CHAT_PATHS)
     blocks = [line + b"\n" for line, _ in CHAT_RECORDS]
-    assert sum(json_lines._parse_block(block, line_bounds(block), columns) is not None for block in blocks) >= 5
+    assert sum(json_objects._parse_block(block, line_bounds(block), columns) is not None for block in blocks) >= 5
 
 
 @pytest.mark.parametrize(
@@ -433,4 +439,31 @@ chats = st.lists(
 )
 @settings(max_examples=200, deadline=None)
 def test_parsers_agree_on_messages(lines):
-    hold_parsers_together(lines, json_lines._columns(CHATS, CHAT_PATHS))
+    hold_parsers_together(lines, columns_of(CHATS, CHAT_PATHS))
+
+
+def test_lines_that_cannot_be_objects_are_not_parsed_one_by_one(tmp_path):
+    lines = [b"x", b'{"text": "a"}', b"null", b'[{"text": "b"}]', b' {"text": "c"}', b"{x", BROKEN, b"\xef\xbb\xbf{}"]
+    file = write(tmp_path, b"\n".join(lines))
+    ((batch, malformed, too_long),) = json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.DROP)
+    assert batch["text"].to_pylist() == [None, "a", None, None, "c", None, None, None]
+    assert malformed.tolist() == [True, False, True, True, False, True, True, True]
+    assert not too_long.any()
+    with pytest.raises(BylineError, match=r"row 0 \(byte 0 of .*found: .*character 0"):
+        list(json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.ERROR))
+
+
+def test_lines_of_several_times_a_document_are_too_long_wherever_they_are_cut(tmp_path):
+    fields = [b'"text": "a"', b'"x": "' + b"b" * 3000 + b'"', b'"text": "c"', b'"x": "' + b"d" * 390 + b'"']
+    lines = [*(b"{" + field + b"}" for field in fields), b"y" * 500]
+    file = write(tmp_path, b"\n".join(lines))
+    for block_bytes in (20, 600, 1 << 20):
+        found = list(
+            json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.DROP, block_bytes, max_document=100)
+        )
+        assert [text for batch, *_ in found for text in batch["text"].to_pylist()] == ["a", None, "c", None, None]
+        assert [bool(long) for *_, mask in found for long in mask] == [False, True, False, False, True]
+    with pytest.raises(
+        BylineError, match=r"row 1 \(byte 14 of the decompressed file\): 3,009 bytes, and .* allows 100"
+    ):
+        list(json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.ERROR, 20, max_document=100))

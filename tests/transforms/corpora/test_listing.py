@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from byline.errors import BylineError
 from byline.schemas.corpora import Source
 from byline.schemas.documents import InputFile
-from byline.transforms.corpora import listing
+from byline.transforms.corpora import listing, matching
 from byline.transforms.files import storage
 
 TREE = [
@@ -94,7 +94,8 @@ def test_a_path_may_begin_with_two_slashes(tree):
 
 def test_input_files(tree):
     (file,) = listing.list_inputs("mine", Source(format="jsonl", path=f"{tree}/a/b/*.json"))
-    assert file == InputFile("mine", "2.json", str(tree / "a/b/2.json"), 4)
+    modified = (tree / "a/b/2.json").stat().st_mtime_ns
+    assert file == InputFile("mine", "2.json", str(tree / "a/b/2.json"), 4, modified=modified)
 
 
 def test_relative_to_the_working_folder(tree, monkeypatch):
@@ -138,10 +139,10 @@ def test_names_with_braces_that_are_none(tree):
 
 def test_a_folder_is_listed_once_for_all_braces(tree, monkeypatch):
     listed = []
-    monkeypatch.setattr(listing, "_list", lambda pattern, folder, deep: listed.append(pattern.head) or [])
+    monkeypatch.setattr(listing, "matching_files", lambda folder, names: listed.append(folder) or [])
     with pytest.raises(BylineError):
         paths(tree, "a/**/*.{json,json.gz}")
-    assert listed == [f"{tree}/a/"]
+    assert listed == [f"{tree}/a"]
 
 
 def test_links_are_followed(tree):
@@ -187,12 +188,12 @@ def test_not_a_pattern(tree):
 @example("[!]", "[!]")
 def test_parts_match_as_the_shell_has_it(part, name):
     if part != "**":
-        assert bool(re.fullmatch(listing._regex(part), name)) == fnmatch.fnmatchcase(name, part)
+        assert bool(re.fullmatch(matching.part_regex(part), name)) == fnmatch.fnmatchcase(name, part)
 
 
 def test_a_bracket_never_matches_a_slash():
-    assert not re.fullmatch(listing._regex("a[+-9]b"), "a/b")
-    assert not re.fullmatch(listing._regex("a[!x]b"), "a/b")
+    assert not re.fullmatch(matching.whole_regex("a[+-9]b"), "a/b")
+    assert not re.fullmatch(matching.whole_regex("a[!x]b"), "a/b")
 
 
 def test_a_source_that_is_made_has_stretches_for_files():

@@ -156,7 +156,7 @@ def test_values_are_as_in_json_lines(tmp_path_factory, values):
     expected = []
     for name, kind in KINDS.items():  # one at a time, so that Arrow's JSON parser can take part
         only = pa.schema([*TEXT_ONLY, (name, kind)])
-        ((batch, _),) = json_lines.read_json_lines(
+        ((batch, *_),) = json_lines.read_json_lines(
             InputFile("mine", "a.jsonl", str(lines), 0), only, paths, Malformed.ERROR
         )
         expected.append(batch.column(name).to_pylist())
@@ -236,13 +236,11 @@ def test_damaged_file(tmp_path):
     path = tmp_path / "a.parquet"
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"number 55", b"nummer 55", 1))
-    with pytest.raises(
-        BylineError, match=r"a\.parquet: cannot be read as Parquet from row 50 on \(.*CRC.*\); if it is"
-    ):
+    with pytest.raises(BylineError, match=r"a\.parquet: cannot be read as Parquet from row 50 on \(.*CRC.*\); fetch"):
         read(file)
     for content in (b"", whole[:-20], whole[:4] + whole[200:], b'{"text": "a"}\n' * 10):
         path.write_bytes(content)
-        with pytest.raises(BylineError, match=r"cannot be read as Parquet from row 0 on \("):
+        with pytest.raises(BylineError, match=r"cannot be read as Parquet from row 0 on \(|expected Parquet, found "):
             read(file)
     path.unlink()
     with pytest.raises(BylineError, match=r"cannot be opened"):

@@ -4,124 +4,31 @@ import gzip
 import json
 
 import apache_beam as beam
+import mmh3
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Source
 from byline.schemas.documents import BatchInfo, InputFile, info_of
-from byline.transforms.corpora import json_lines, reading
+from byline.transforms.corpora import chunks, json_lines, reading
 from byline.transforms.documents.coder import InputFileCoder, RecordBatchCoder
 
-SCHEMA = pa.schema([("text", pa.large_string()), ("url", pa.large_string())])
+
+@pytest.fixture(autouse=True)
+def texts_alone(monkeypatch):
+    """Chunks are cut by texts alone, so that a test can count."""
+    monkeypatch.setattr(chunks, "RECORD_BYTES", 0)
 
 
 def write_lines(folder, records, name="a.jsonl"):
     content = "".join(json.dumps(record) + "\n" for record in records).encode()
     (folder / name).write_bytes(content)
     return InputFile("mine", name, str(folder / name), len(content))
-
-
-def block(texts):
-    """A block of the readers; a text `None` is null, and `0` is a malformed record."""
-    values = [text if isinstance(text, str) else None for text in texts]
-    batch = pa.record_batch(
-        [pa.array(values, pa.large_string()), pa.nulls(len(texts), pa.large_string())], schema=SCHEMA
-    )
-    return batch, np.array([text == 0 for text in texts], bool)
-
-
-def chunks(blocks, target, done=()):
-    file = InputFile("mine", "a", "/a", 7, done)
-    batches = list(reading.cut_chunks(blocks, file, SCHEMA, target))
-    for batch in batches:
-        batch.validate(full=True)
-        assert batch.schema.remove_metadata() == pa.schema([pa.field("row", pa.int64(), nullable=False), *SCHEMA])
-    return [(info_of(batch), batch["row"].to_pylist(), batch["text"].to_pylist()) for batch in batches]
-
-
-def info(chunk, last, rows, size, malformed=0):
-    return BatchInfo("mine", "a", chunk, last, 7, rows, size, {"malformed": malformed} if malformed else {})
-
-
-def test_cut():
-    texts = ["a" * 4, "b" * 5, "c" * 7, "d" * 25, None, "e" * 3, 0]
-    expected = [
-        (info(0, False, 3, 16), [0, 1, 2], ["a" * 4, "b" * 5, "c" * 7]),
-        (info(1, False, 1, 25), [3], ["d" * 25]),
-        (info(2, True, 3, 3, malformed=1), [4, 5], [None, "e" * 3]),
-    ]
-    assert chunks([block(texts)], 10) == expected
-    assert chunks([block([text]) for text in texts], 10) == expected
-    assert chunks([block(texts)], 10, done=(0, 2)) == expected[1:2]
-    assert chunks([block(texts)], 10, done=(2,)) == expected[:2]
-
-
-def test_bytes_are_counted_in_utf_8():
-    assert [rows for _, rows, _ in chunks([block(["é", "é", "é"])], 3)] == [[0, 1], [2]]
-
-
-def test_no_records_are_one_empty_chunk():
-    assert chunks([], 10) == [(info(0, True, 0, 0), [], [])]
-    assert chunks([], 10, done=(0,)) == []
-
-
-def test_only_malformed_records():
-    assert chunks([block([0, 0])], 10) == [(info(0, True, 2, 0, malformed=2), [], [])]
-
-
-def cut_slowly(texts, target):
-    """The rule, record by record: (rows read, bytes, malformed, rows kept) of each chunk."""
-    found, quotient, before = [[0, 0, 0, []]], 0, 0
-    for row, text in enumerate(texts):
-        if before // target != quotient:
-            found.append([0, 0, 0, []])
-        quotient = before // target
-        size = len(text.encode()) if isinstance(text, str) else 0
-        found[-1][0] += 1
-        found[-1][1] += size
-        found[-1][2] += text == 0
-        found[-1][3] += [] if text == 0 else [row]
-        before += size
-    return found
-
-
-@given(
-    st.lists(st.one_of(st.text("aé", max_size=9), st.none(), st.just(0)), max_size=30),
-    st.integers(1, 20),
-    st.lists(st.integers(1, 6), min_size=30, max_size=30),
-    st.sets(st.integers(0, 8)),
-)
-@settings(max_examples=300, deadline=None)
-def test_cut_depends_on_the_records_alone(texts, target, sizes, done):
-    blocks, at = [], 0
-    for size in sizes:
-        if texts[at : at + size]:
-            blocks.append(block(texts[at : at + size]))
-        at += size
-    expected = cut_slowly(texts, target)
-    found = chunks(blocks, target)
-    assert [
-        [info.rows_read, info.bytes_read, info.dropped.get("malformed", 0), rows] for info, rows, _ in found
-    ] == expected
-    assert [info.chunk for info, _, _ in found] == list(range(len(expected)))
-    assert [info.last for info, _, _ in found] == [False] * (len(expected) - 1) + [True]
-    assert [text for _, rows, column in found for text in column] == [text for text in texts if text != 0]
-    assert chunks(blocks, target, tuple(sorted(done))) == [chunk for chunk in found if chunk[0].chunk not in done]
-
-
-def test_a_chunk_is_sent_without_the_rest_of_its_block():
-    blocks = [block(["a" * 5000, "b" * 5000])]
-    _, second = reading.cut_chunks(blocks, InputFile("mine", "a", "/a", 7), SCHEMA, 5000)
-    encoded = RecordBatchCoder().encode(second)
-    assert len(encoded) < 7000
-    assert RecordBatchCoder().decode(encoded).equals(second)
 
 
 # --- layouts
@@ -150,7 +57,8 @@ def test_parquet_layouts(tmp_path, format, text):
     pq.write_table(pa.table({text: ["a", None], "url": ["x", None], "dump": ["d", "d"]}), path)
     rows, infos = rows_of(InputFile("mine", "a.parquet", str(path), 9), Source(format=format, path="x"))
     assert rows == [{"row": 0, "text": "a", "url": "x"}, {"row": 1, "text": None, "url": None}]
-    assert infos == [BatchInfo("mine", "a.parquet", 0, True, 9, 2, 1)]
+    checksum = mmh3.mmh3_x64_128_digest(path.read_bytes()).hex()
+    assert infos == [BatchInfo("mine", "a.parquet", 0, True, 9, 2, 1, input_checksum=checksum)]
 
 
 @pytest.mark.parametrize("format", ["c4", "refinedweb"])
@@ -187,7 +95,8 @@ def test_empty_files(tmp_path):
         (batch,) = reading.read_batches(InputFile("mine", "a", str(tmp_path / "a"), len(content)), source)
         assert batch.num_rows == 0
         assert batch.schema.names == ["row", "text", "url", "lang"]
-        assert info_of(batch) == BatchInfo("mine", "a", 0, True, len(content), 0, 0)
+        checksum = mmh3.mmh3_x64_128_digest(content).hex()
+        assert info_of(batch) == BatchInfo("mine", "a", 0, True, len(content), 0, 0, input_checksum=checksum)
 
 
 def test_malformed(tmp_path):
@@ -205,10 +114,10 @@ def test_chunks_come_while_the_file_is_read(tmp_path, monkeypatch):
     asked = []
     read = json_lines.read_json_lines
 
-    def small_blocks(*arguments):
-        for batch, mask in read(*arguments, block_bytes=300):
+    def small_blocks(*arguments, **named):
+        for batch, *masks in read(*arguments, **{**named, "block_bytes": 300}):
             asked.append(len(batch))
-            yield batch, mask
+            yield batch, *masks
 
     monkeypatch.setattr(json_lines, "read_json_lines", small_blocks)
     next(iter(reading.read_batches(file, Source(format="jsonl", path="x"), 500)))

@@ -91,13 +91,6 @@ def test_finite():
         assert math.copysign(1, rounded[1].as_py()) == 1
 
 
-def test_field_at():
-    rows = [{"m": {"n": {"i": 1}}, "s": "a"}, {"m": None, "s": None}, {"m": {"n": None}, "s": "b"}]
-    batch = pa.RecordBatch.from_pylist(rows)
-    assert values.field_at(batch, ["s"]).to_pylist() == ["a", None, "b"]
-    assert values.field_at(batch, ["m", "n", "i"]).to_pylist() == [1, None, None]
-
-
 def test_malformed():
     np.testing.assert_array_equal(values.malformed_mask({2: "why", 0: "so"}, 4), [True, False, True, False])
     assert values.malformed_mask({}, 2).tolist() == [False, False]

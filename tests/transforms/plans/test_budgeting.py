@@ -296,22 +296,29 @@ def test_a_selection_of_nothing() -> None:
         "phases.only: it selects no document of source 'b'; change its `select`, check what sources.b.path matches, or "
         "leave the source out of the mixture"
     )
+    branches = [{"name": "cool", "at": 1, "mixture": {"b": 1}}]
     with pytest.raises(BylineError) as error:
-        budget_of(config_of(tokens=100, branches=[{"name": "cool", "at": 1, "mixture": {"b": 1}}]), a=8000, b=0)
+        budget_of(config_of(tokens=100, branches=branches, allow_empty=["b"]), a=8000, b=0)
     assert str(error.value).startswith("branches.cool: it selects no document of source 'b'; ")
+    with pytest.raises(BylineError) as error:
+        budget_of(config_of(), a=8000, b=0)
+    assert str(error.value) == (
+        "phases.only: it selects no document of source 'b'; change its `select`, or allow it: allow_empty: [b]"
+    )
     with pytest.raises(BylineError) as error:
         budget_of(config_of(), a=0, b=0)
     assert str(error.value) == ("phases.only: it selects no document of any source; check the paths and its `select`")
 
 
 def test_a_natural_mixture_leaves_out_a_source_without_documents() -> None:
-    budget = budget_of(config_of(), a=8000, b=0)
+    budget = budget_of(config_of(allow_empty=["b"]), a=8000, b=0)
     assert budget.sources == [["a"]]
     assert shares(budget.demand()) == {"a": 1}
 
 
 def test_phases_may_select_other_sources_of_a_capped_mixture() -> None:
-    config = config_of(tokens=4000, mixture={"method": "natural", "max_epochs": 1}, phases=phases_of("0.5", "0.5"))
+    mixture = {"method": "natural", "max_epochs": 1}
+    config = config_of(tokens=4000, mixture=mixture, phases=phases_of("0.5", "0.5"), allow_empty=["b"])
     for number in (0, 1):
         streams = [{"a": line_of(8000), "b": line_of(1000)} for _ in range(2)]
         streams[number]["b"] = line_of(0)

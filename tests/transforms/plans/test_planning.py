@@ -57,7 +57,7 @@ def store(folder: Path) -> SmallStore:
 
 
 def config_of(folder: Path, **changes: Any) -> Config:
-    values = {"sequence": {"length": LENGTH}, "shard": {"sequences": 16}, "phases": TWO_PHASES}
+    values = {"sequence": {"length": LENGTH}, "shard": {"sequences": 16}, "phases": TWO_PHASES, "allow_empty": ["b"]}
     return small.small_config(folder, **{**values, **changes})
 
 

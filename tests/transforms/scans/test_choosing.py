@@ -21,6 +21,7 @@ from byline.schemas.config_file import parse_config
 from byline.schemas.predicates import Predicate, RankRange, ValueList, predicate_from_json
 from byline.schemas.store import RunInfo
 from byline.transforms.fields.selecting import holds
+from byline.transforms.files.sealed_files import write_sealed
 from byline.transforms.scans import digit_counting
 from byline.transforms.scans.choosing import find_bin_borders, find_predicates
 from byline.transforms.scans.counting import RunCounter
@@ -50,9 +51,10 @@ def batch_of(documents: Sequence[Candidate]) -> pa.RecordBatch:
 
 
 def write_run(uri: str, source: str, documents: Sequence[Candidate]) -> None:
-    info = RunInfo("0" * 64, source, "x", 0, True, 1, 1, 1, {}, 0, len(documents), 1, 1, [])
     batch = batch_of(sorted(documents, key=lambda one: one.shuffle_key))
-    with pa.OSFile(uri, "wb") as sink, pa.ipc.new_file(sink, batch.schema.with_metadata(info.to_metadata())) as writer:
+    firsts = batch["shuffle_key"][:1].to_pylist()
+    info = RunInfo("0" * 64, source, "x", 0, True, 1, 1, 1, {}, 0, len(documents), 1, 1, firsts)
+    with write_sealed(uri, batch.schema.with_metadata(info.to_metadata())) as writer:
         if documents:
             writer.write_batch(batch)
 

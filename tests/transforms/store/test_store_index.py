@@ -48,6 +48,20 @@ def test_what_is_of_a_file_that_has_another_size_now_is_stale() -> None:
     assert store_index.stale_files([file(size=11)], [old, new, with_old]) == [old, with_old]
 
 
+def test_a_file_of_another_time_is_another_one() -> None:
+    touched = replace(file(size=10), modified=7)
+    assert store_index.pending_files([touched], [run(size=10)]) == [touched]
+    assert store_index.pending_files([touched], [replace(run(size=10), input_modified=7)]) == []
+    assert store_index.stale_files([touched], [merged(run())]) == [merged(run())]
+    assert store_index.changed_inputs([touched, file("y", size=2)], [merged(run()), merged(run("y", size=1))]) == [
+        "a: 2 files have changed since they were prepared (first: x: another modification time, the same size)"
+    ]
+    assert store_index.changed_inputs([file("y", size=2)], [merged(run("y", size=1))]) == [
+        "a: 1 file has changed since it was prepared (first: y: another size)"
+    ]
+    assert store_index.changed_inputs([file()], [merged(run()), merged(run("gone"))]) == []
+
+
 def test_runs_of_files_that_are_gone_are_not_stale() -> None:
     assert store_index.stale_files([file("x")], [merged(run("y", size=3)), merged(run("x"), run("y"))]) == []
 
@@ -56,7 +70,7 @@ def test_runs_of_files_that_are_gone_are_not_stale() -> None:
 
 
 def used(files: list[RunFile], *inputs: InputFile) -> list[RunFile]:
-    return store_index.choose_files(files, store_index.sizes_of(inputs))
+    return store_index.choose_files(files, store_index.identities_of(inputs))
 
 
 def test_of_files_that_share_chunks_the_largest_is_used() -> None:
@@ -85,7 +99,7 @@ def test_says_which_file_makes_others_be_prepared_again() -> None:
     merged_run = merged(run("x"), run("y"), run("z", chunk=1))
     files = [file("x"), file("y", size=11), file("z")]
     assert store_index.merged_in_vain(files, [], [merged_run]) == [
-        "a: y has another size now; 2 other chunks that were merged with it are prepared again"
+        "a: y has changed; 2 other chunks that were merged with it are prepared again"
     ]
     assert store_index.merged_in_vain([file("x"), file("z")], [run("x")], [merged_run]) == [
         "a: y is no longer an input file; 1 other chunks that were merged with it are prepared again"

@@ -1,0 +1,195 @@
+"""Cuts a file's records, however they come in blocks, into chunks, each of which makes one run of the token store.
+
+A chunk is about 64 MiB of records. Where it begins is decided by the records alone, never by how the file was read, so
+a chunk has the same records however often and wherever it is read again. A record has the bytes of its text (and of
+messages, questions and answers, where a formatter makes a text of those), of its URL and its kept texts, and
+`RECORD_BYTES` for all else that memory holds of it; one that is malformed or too long has only these. With c(r) the
+bytes before record r, records of equal `floor(c / target)` are one chunk, and chunks are numbered from 0 without gaps:
+
+```
+target = 100     row        0   1   2    3    4    5
+                 text       4  40  10  125    -    3         (- is null or malformed: no bytes)
+                 bytes     68 104  74  189   64   67
+                 c          0  68 172  246  435  499
+                 c // 100   0   0   1    2    4    4
+                 chunk      0   0   1    2    3    3 (last)
+```
+
+A file without records is one empty chunk, so that it is counted as well.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from byline.errors import BylineError
+from byline.schemas.corpora import Malformed, Source
+from byline.schemas.documents import CONTENTS, ROW, BatchInfo, InputFile, with_info
+from byline.schemas.faults import FaultyFileError
+from byline.schemas.layouts import Records
+from byline.schemas.reasons import DropReason
+from byline.transforms.corpora.returning import Returning
+from byline.transforms.documents.values import too_long_error
+from byline.transforms.files import storage
+
+# One chunk makes one run of the token store: few runs for a corpus, and a worker's memory holds a chunk several times.
+TARGET_BYTES = 64 << 20
+# What memory holds of a record beside its texts: numbers, offsets, hashes. A chunk has at most a million records.
+RECORD_BYTES = 64
+
+
+@dataclass
+class _Chunk:
+    """A chunk in the making: its rows so far, and what they are."""
+
+    number: int = 0
+    quotient: int = 0
+    pieces: list[pa.RecordBatch] = field(default_factory=list)
+    rows_read: int = 0
+    bytes_read: int = 0
+    malformed: int = 0
+    too_long: int = 0
+
+
+def cut_chunks(
+    blocks: Iterable[Records], file: InputFile, source: Source, schema: pa.Schema, target_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    """Cuts a file's records into chunks.
+
+    Args:
+        blocks: batches of `schema`, each with a mask of its malformed records; those are counted and dropped.
+        file: where they come from.
+        source: of the file; a record longer than its `max_document` is counted and dropped, or an error.
+        schema: of the blocks, all columns but `row`.
+        target_bytes: bytes of a chunk, about.
+
+    Raises:
+        FaultyFileError: a record is too long, or the file is no longer the one that was listed.
+    """
+    chunk = _Chunk()
+    row = total = 0
+    records: Returning[Records, str | None] = Returning(blocks)
+    for batch, malformed, *others in records:
+        sizes = text_bytes(batch)
+        too_long = sizes > source.max_document
+        for unread in others:
+            too_long |= unread
+        if too_long.any() and source.malformed is Malformed.ERROR:
+            first = int(too_long.argmax())
+            raise too_long_error(file.uri, file.source, f"row {row + first}", int(sizes[first]), source.max_document)
+        dropped = malformed | too_long
+        sizes[dropped] = 0
+        weights = np.where(dropped, RECORD_BYTES, RECORD_BYTES + sizes + _other_bytes(batch))
+        ends = total + np.cumsum(weights)
+        quotients = (ends - weights) // target_bytes
+        for low, high in _equal(quotients):
+            if quotients[low] != chunk.quotient:
+                yield from _finished(chunk, file, schema, last=False)
+                chunk = _Chunk(chunk.number + 1, int(quotients[low]))
+            chunk.rows_read += high - low
+            chunk.bytes_read += int(sizes[low:high].sum())
+            chunk.malformed += int(malformed[low:high].sum())
+            chunk.too_long += int((too_long & ~malformed)[low:high].sum())
+            if chunk.number not in file.done:
+                chunk.pieces.append(_piece(batch, dropped, row, low, high))
+        row, total = row + len(batch), int(ends[-1])
+    _check_unchanged(file)
+    yield from _finished(chunk, file, schema, last=True, checksum=records.value or "")
+
+
+def _check_unchanged(file: InputFile) -> None:
+    """Raises for a file that is no longer the one that was listed: the last chunk says that all of it was read."""
+    if file.modified and storage.modified(file.uri) != file.identity:
+        raise FaultyFileError(
+            f"{file.uri}: has changed since it was listed, while it was read or before; prepare it again when nobody "
+            "writes to it"
+        )
+
+
+# --- sizes
+
+
+def text_bytes(batch: pa.RecordBatch) -> np.ndarray:
+    """Bytes of what each document is made of, in UTF-8, int64[rows]; a null has none."""
+    sizes = np.zeros(len(batch), np.int64)
+    for name in CONTENTS:
+        if name == "messages" and name in batch.schema.names:
+            sizes += _message_bytes(batch[name])
+        elif name in batch.schema.names:
+            sizes += _sizes(batch[name])
+    return sizes
+
+
+def _other_bytes(batch: pa.RecordBatch) -> np.ndarray:
+    """Bytes of each record's other texts, and what memory holds of its messages, int64[rows]."""
+    sizes = np.zeros(len(batch), np.int64)
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if name == "messages":
+            sizes += RECORD_BYTES * _lengths(column)
+        elif name not in CONTENTS and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            sizes += _sizes(column)
+    return sizes
+
+
+def _sizes(texts: pa.Array) -> np.ndarray:
+    return pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _lengths(lists: pa.ListArray) -> np.ndarray:
+    return pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _message_bytes(messages: pa.ListArray) -> np.ndarray:
+    """Bytes of the contents of each row's messages."""
+    ends = np.concatenate([[0], np.cumsum(_sizes(pc.struct_field(messages.flatten(), "content")))])
+    return np.diff(ends[np.concatenate([[0], np.cumsum(_lengths(messages))])])
+
+
+def _equal(values: np.ndarray) -> list[tuple[int, int]]:
+    """Where stretches of equal values begin and end."""
+    cuts = (np.flatnonzero(np.diff(values)) + 1).tolist()
+    return list(zip([0, *cuts], [*cuts, len(values)], strict=True))
+
+
+def _piece(batch: pa.RecordBatch, dropped: np.ndarray, row: int, low: int, high: int) -> pa.RecordBatch:
+    """Rows `low` to `high` of a batch whose first record is number `row`, without the dropped ones."""
+    rows = pa.array(np.arange(row + low, row + high, dtype=np.int64))
+    arrays = [rows, *batch.slice(low, high - low).columns]
+    piece = pa.RecordBatch.from_arrays(arrays, schema=pa.schema([ROW, *batch.schema]))
+    bad = dropped[low:high]
+    return piece.filter(pa.array(~bad)) if bad.any() else piece
+
+
+def _finished(
+    chunk: _Chunk, file: InputFile, schema: pa.Schema, last: bool, checksum: str = ""
+) -> Iterator[pa.RecordBatch]:
+    if chunk.number in file.done:
+        return
+    info = BatchInfo(
+        source=file.source,
+        path=file.path,
+        chunk=chunk.number,
+        last=last,
+        input_size=file.size,
+        rows_read=chunk.rows_read,
+        bytes_read=chunk.bytes_read,
+        input_modified=file.modified,
+        input_checksum=checksum,
+    )
+    info = info.with_dropped({DropReason.MALFORMED.value: chunk.malformed, DropReason.TOO_LONG.value: chunk.too_long})
+    yield with_info(_joined(chunk, file, pa.schema([ROW, *schema])), info)
+
+
+def _joined(chunk: _Chunk, file: InputFile, schema: pa.Schema) -> pa.RecordBatch:
+    """The chunk's rows as one batch; the pieces are let go."""
+    batches = pa.Table.from_batches(chunk.pieces, schema).combine_chunks().to_batches()
+    chunk.pieces.clear()
+    if len(batches) > 1:
+        raise BylineError(
+            f"{file.uri}: chunk {chunk.number}: the kept fields of {chunk.rows_read} records take more than 2 GiB as "
+            f"strings; keep fewer in sources.{file.source}.keep"
+        )
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=schema)

@@ -1,0 +1,77 @@
+"""Sources of which nothing is left: by their filters, or by what a stage selects.
+
+```
+web     100 documents read, all dropped (filter_words 100)       an error, unless allow_empty has it
+code    none is selected by phases.main                          likewise, unless the stage leaves it out by name
+weights {web: 0.5, code: 0.5} and nothing of code                always an error
+```
+"""
+
+from collections.abc import Iterable, Mapping
+
+from byline.errors import BylineError
+from byline.schemas.config import Config
+from byline.schemas.ledger import Amount, SourceLedger
+from byline.schemas.recipe import Stage
+from byline.schemas.store import RunInfo
+from byline.transforms.plans.intervals import Stream
+
+
+def check_kept(config: Config, runs: Iterable[RunInfo]) -> None:
+    """Refuses a source that a stage may draw from, and of which no document is in the token store.
+
+    Raises:
+        BylineError: says why they were dropped, and what to do.
+    """
+    drawn = {name for stage in config.stages for name in config.sources_of(stage)}
+    runs = list(runs)
+    for name in sorted(drawn - set(config.allow_empty)):
+        ledger = SourceLedger.of([run for run in runs if run.source == name], Amount(), {})
+        if ledger.kept.documents:
+            continue
+        dropped = ", ".join(f"{reason} {number:,}" for reason, number in ledger.dropped.items())
+        why = f"all {ledger.read.documents:,} that were read are dropped ({dropped})" if dropped else "it has no record"
+        raise BylineError(
+            f"sources.{name}: no document is left: {why}; change its `filter` or `path`, leave it out, or allow it: "
+            f"allow_empty: [{name}]"
+        )
+
+
+def sources_with_documents(config: Config, where: str, stage: Stage, streams: Mapping[str, Stream]) -> list[str]:
+    """The sources that a stage draws from.
+
+    Args:
+        config: the recipe.
+        where: the stage's key.
+        stage: one of the recipe's.
+        streams: source -> what the stage selects of it.
+
+    Raises:
+        BylineError: nothing is selected of a source, or of all sources.
+    """
+    names = config.sources_of(stage)
+    empty = [name for name in names if streams[name].total == 0]
+    has_weights = config.mixture_of(stage).named is not None
+    if len(empty) == len(names) and not has_weights:
+        raise BylineError(f"{where}: it selects no document of any source; check the paths and its `select`")
+    for name in empty:
+        if has_weights:
+            raise BylineError(
+                f"{where}: it selects no document of source {name!r}; change its `select`, check what "
+                f"sources.{name}.path matches, or leave the source out of the mixture"
+            )
+        if name not in config.allow_empty and not _is_left_out_by_name(stage, name):
+            raise BylineError(
+                f"{where}: it selects no document of source {name!r}; change its `select`, or allow it: "
+                f"allow_empty: [{name}]"
+            )
+    return [name for name in names if name not in empty]
+
+
+def _is_left_out_by_name(stage: Stage, source: str) -> bool:
+    """Whether a list of sources leaves one out, so that it is meant."""
+    return any(
+        source not in step.allow.get("source", [source]) or source in step.deny.get("source", ())
+        for step in stage.select
+        if step.sources is None or source in step.sources
+    )

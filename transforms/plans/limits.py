@@ -1,0 +1,47 @@
+"""What a plan may hold: a number that is a slip of the pen is told at once, not laid out until the memory is full.
+
+```
+tokens: 99T     sequence.length 128     shard.sequences 16      48,339,843,750 shards, at most 1,000,000
+tokens: 1T      a source of 400 tokens  shortage: repeat        2,500,000,000 epochs, at most 100,000
+```
+"""
+
+from byline.errors import BylineError
+from byline.schemas.config import Config
+from byline.transforms.plans.budgeting import Demand
+
+# Ten times the shards of 4 T tokens in shards of 4096 sequences of 8192.
+MOST_SHARDS = 1_000_000
+MOST_EPOCHS = 100_000
+
+
+def check_plan_size(config: Config, demand: Demand) -> None:
+    """Holds what a recipe asks for against what a plan may hold.
+
+    Args:
+        config: the recipe.
+        demand: what it asks for.
+
+    Raises:
+        BylineError: it would be more; says how much.
+    """
+    length, most = config.sequence.length, config.shard.sequences
+    rows = [-(-positions // length) for positions in demand.positions]
+    rows += [int(branch.share * at * sum(rows)) for branch in config.branches for at in branch.at]
+    shards = sum(-(-count // most) for count in rows)
+    if shards > MOST_SHARDS:
+        raise BylineError(
+            f"tokens: {demand.total:,} tokens are {shards:,} shards of {most:,} sequences of {length:,}; a plan holds "
+            f"at most {MOST_SHARDS:,}, so ask for fewer `tokens` or raise `shard.sequences`"
+        )
+    for source, capacity in demand.capacity.items():
+        asked = sum(
+            int(positions * blend.shares().get(source, 0))
+            for positions, blend in zip(demand.positions, demand.blends, strict=False)
+        )
+        epochs = asked // max(capacity, 1)
+        if epochs > MOST_EPOCHS:
+            raise BylineError(
+                f"tokens: {asked:,} tokens of source {source} are {epochs:,} epochs of its {capacity:,}; a plan "
+                f"holds at most {MOST_EPOCHS:,}, so ask for fewer `tokens` or change the mixture"
+            )
