@@ -160,7 +160,7 @@ def test_names_stand_for_folders_and_columns_once() -> None:
     phases = [{"name": "a", "share": 0.5}, {"name": "a", "share": 0.5}]
     assert "phases: two phases are called 'a'; each has a folder of its own" in mistake(phases=phases)
     phases[1]["name"] = "A"
-    assert "phases: two phases are called 'a' and 'A', one name on some disks; each" in mistake(phases=phases)
+    assert "phases: two phases are called 'A' and 'a', one name on some disks; each" in mistake(phases=phases)
     for name in ("manifest.json", "Plan.arrow", "inputs.arrow"):
         phases[1]["name"] = name
         assert f"phases: {name!r} is the name of a file that a build writes; give it another" in mistake(phases=phases)
