@@ -126,12 +126,12 @@ class Trial:
             write_jsonl(folder / f"in/{number}.jsonl", records)
         write_tokenizer(folder / "tokenizer.json", texts[:100])
         self.values = self._recipe()
-        self.reference = self._place("reference")
+        self.reference = self._prepared("reference")
         started = time.monotonic()
         self.run(self.reference, "build", workers=1)
         self.seconds = time.monotonic() - started
         self.expected = digests(self.reference / "out")
-        self.place = self._place("faulty")
+        self.faulty = self._prepared("faulty")
 
     def _recipe(self) -> dict[str, Any]:
         chance = self.chance
@@ -159,29 +159,29 @@ class Trial:
             ],
         }
 
-    def _place(self, name: str) -> Path:
-        place = self.folder / name
-        place.mkdir()
-        write_recipe(place / "c.yaml", {**self.values, "store": str(place / "store"), "output": str(place / "out")})
-        return place
+    def _prepared(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir()
+        write_recipe(folder / "c.yaml", {**self.values, "store": str(folder / "store"), "output": str(folder / "out")})
+        return folder
 
-    def command(self, place: Path, step: str, workers: int = 2, most_bytes: int | None = None) -> Command:
-        """Starts a step in a place."""
-        what = str(place / "out") if step == "verify" else str(place / "c.yaml")
+    def command(self, folder: Path, step: str, workers: int = 2, most_bytes: int | None = None) -> Command:
+        """Starts a step of the build in a folder."""
+        what = str(folder / "out") if step == "verify" else str(folder / "c.yaml")
         return Command(self.folder, [step, what, "--workers", str(workers)], most_bytes)
 
-    def run(self, place: Path, step: str, workers: int = 2) -> str:
+    def run(self, folder: Path, step: str, workers: int = 2) -> str:
         """Runs a step that has to end well."""
-        status, text = self.command(place, step, workers).end()
+        status, text = self.command(folder, step, workers).end()
         if status != 0:
             raise WrongError(f"{step}: rc {status}; {text[-3000:]}")
         return text
 
     def compare(self) -> None:
         """The same bytes, and verified."""
-        if digests(self.place / "out") != self.expected:
+        if digests(self.faulty / "out") != self.expected:
             raise WrongError("other bytes than without a fault")
-        left = [path.name for path in self.place.rglob(".*") if path.name in (".byline", ".byline-lock")]
+        left = [path.name for path in self.faulty.rglob(".*") if path.name in (".byline", ".byline-lock")]
         if left:
             raise WrongError(f"left over: {left}")
 
@@ -190,13 +190,13 @@ class Trial:
         step = self.chance.choice(self.steps)
         for before in STEPS[: STEPS.index(step)]:
             if before != "plan":
-                self.run(self.place, before, 1)
+                self.run(self.faulty, before, 1)
         return step
 
     def kill(self, of_worker: bool) -> str:
         """Kills the driver or a worker of a step at a random moment."""
         step = self.ready()
-        command = self.command(self.place, step)
+        command = self.command(self.faulty, step)
         at = time.monotonic() + self.chance.random() * self.seconds
         while command.process.poll() is None and (time.monotonic() < at or (of_worker and not command.workers())):
             time.sleep(0.01)
@@ -209,15 +209,15 @@ class Trial:
         note = "went on by itself" if "note worker process" in text else "no matter"
         outcome = {0: note, 1: "one line", -9: "killed"}[status]
         if step.startswith("verify"):
-            self.run(self.place, "verify")
-        self.run(self.place, "build")
+            self.run(self.faulty, "verify")
+        self.run(self.faulty, "build")
         self.compare()
         return f"{step}: {outcome}, then the same bytes"
 
     def full_disk(self) -> str:
         """Runs a build that may not write large files."""
-        status, text = self.command(self.place, "build", most_bytes=self.chance.choice([2000, 10_000, 40_000])).end()
-        self.run(self.place, "build")
+        status, text = self.command(self.faulty, "build", most_bytes=self.chance.choice([2000, 10_000, 40_000])).end()
+        self.run(self.faulty, "build")
         self.compare()
         if status == 1 and "ulimit" not in text:
             raise WrongError(text)
@@ -225,11 +225,11 @@ class Trial:
 
     def damage(self) -> str:
         """Damages a file of a build that is finished, or not yet."""
-        self.run(self.place, "build", 1)
+        self.run(self.faulty, "build", 1)
         is_finished = self.chance.random() < 0.5
         if not is_finished:
-            (self.place / "out/manifest.json").unlink()
-        paths = sorted(path for name in ("store", "out") for path in (self.place / name).rglob("*") if path.is_file())
+            (self.faulty / "out/manifest.json").unlink()
+        paths = sorted(path for name in ("store", "out") for path in (self.faulty / name).rglob("*") if path.is_file())
         path = self.chance.choice(paths)
         how = self.chance.choice(["emptied", "cut", "zeroed", "flipped", "deleted"])
         content = bytearray(path.read_bytes())
@@ -239,15 +239,15 @@ class Trial:
         path.unlink()
         if how != "deleted":
             path.write_bytes(new)
-        status, text = self.command(self.place, "build").end()
+        status, text = self.command(self.faulty, "build").end()
         name = re.sub(r"[0-9a-f]{16,}|\d+", "#", path.name)
         outcome = "made again"
         if status == 1:
             outcome = "named in one line, made again without it"
             path.unlink(missing_ok=True)
-            self.run(self.place, "build")
-        elif digests(self.place / "out") != self.expected:
-            status, text = self.command(self.place, "verify").end()
+            self.run(self.faulty, "build")
+        elif digests(self.faulty / "out") != self.expected:
+            status, text = self.command(self.faulty, "verify").end()
             if status == 0:
                 raise WrongError(f"{path} {how}: verify finds nothing; {text}")
             return f"{name} {how}: found by verify"
@@ -256,14 +256,14 @@ class Trial:
 
     def two_builds(self) -> str:
         """Runs one build twice at once."""
-        first = self.command(self.place, "build", 1)
+        first = self.command(self.faulty, "build", 1)
         time.sleep(self.chance.random() * self.seconds)
-        second = self.command(self.place, "build", 1)
+        second = self.command(self.faulty, "build", 1)
         ends = [first.end(), second.end()]
         refused = sum(status != 0 for status, _ in ends)
         if refused == 2 or any(status and "writes here" not in text for status, text in ends):
             raise WrongError("\n".join(text[-1500:] for _, text in ends))
-        self.run(self.place, "build")
+        self.run(self.faulty, "build")
         self.compare()
         return f"{'one refused in one line' if refused else 'one after the other'}, the same bytes"
 
