@@ -155,9 +155,9 @@ def _parse_possible(
     bounds = np.stack([ends - np.diff(lines[rows])[:, 0] - 1, ends - 1], axis=1)
     arrays, reasons = parse_lines(b"\n".join([*parts, b""]), bounds, columns)
     reasons = {int(rows[line]): reason for line, reason in reasons.items()}
-    places = pa.array(np.cumsum(~is_other) - 1, mask=is_other)
+    parsed_rows = pa.array(np.cumsum(~is_other) - 1, mask=is_other)
     dropped = is_other | malformed_mask(reasons, len(lines))
-    return [array.take(places) for array in arrays], _Bad(dropped, too_long, reasons)
+    return [array.take(parsed_rows) for array in arrays], _Bad(dropped, too_long, reasons)
 
 
 # --- errors

@@ -27,10 +27,11 @@ from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.tokens.comparing import Differences
 from byline.transforms.tokens.fast_tokenizer import fast_tokenizer
 from byline.transforms.tokens.known_differences import known_differences
-from byline.transforms.tokens.reference_tokenizer import load_reference
+from byline.transforms.tokens.reference_tokenizer import encode, encodings, load_reference
 from byline.transforms.tokens.text_scanner import TextScanner
 from byline.transforms.tokens.token_bytes import TokenBytes, token_bytes
 from byline.transforms.tokens.tokenizer_file import read_tokenizer_file
+from byline.transforms.tokens.trial import try_out
 
 # tokenizers builds Python objects for every token, so it gets a few documents at a time.
 _SLOW_SLICE = 256
@@ -61,6 +62,7 @@ class TextTokenizer:
         self.file = file
         checked = read_tokenizer_file(file, text_only)
         self.sha256, self.dropout = checked.sha256, checked.dropout
+        try_out(checked, folder)
         loaded = load_reference(checked, text_only)
         self.reference, self.vocabulary = loaded.tokenizer, loaded.vocabulary
         self.vocab_size = max(self.vocabulary.values()) + 1
@@ -138,12 +140,11 @@ class TextTokenizer:
 
     def encode_by_reference(self, text: str) -> list[int]:
         """The ids that `tokenizers` gives for one text, which `encode` must agree with."""
-        return self.reference.encode(text, add_special_tokens=False).ids
+        return encode(self.file, self.reference, [text])[0]
 
     def encode_all_by_reference(self, texts: pa.Array) -> list[list[int]]:
         """Likewise, for each of some texts."""
-        encodings = self.reference.encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+        return encode(self.file, self.reference, texts.to_pylist())
 
     def encode_marked_by_reference(
         self, text: str, loss: list[int] | None, special: list[int] | None
@@ -158,7 +159,7 @@ class TextTokenizer:
         characters = [np.zeros((0, 2), np.int64)]
         for number, (start, stop) in enumerate(pairwise([0, *(special or ()), len(text)])):
             if number % 2 == 0:
-                encoding = self.reference.encode(text[start:stop], add_special_tokens=False)
+                (encoding,) = encodings(self.file, self.reference, [text[start:stop]], with_offsets=True)
                 ids += encoding.ids
                 characters.append(np.array(encoding.offsets, np.int64).reshape(-1, 2) + start)
             elif stop > start:
@@ -181,9 +182,9 @@ class TextTokenizer:
         parts, lengths = [], []
         for start in range(0, len(texts), _SLOW_SLICE):
             documents = texts.slice(start, _SLOW_SLICE).to_pylist()
-            for encoding in self.reference.encode_batch_fast(documents, add_special_tokens=False):
-                parts.append(np.array(encoding.ids, self.id_dtype))
-                lengths.append(len(parts[-1]))
+            for ids in encode(self.file, self.reference, documents):
+                parts.append(np.array(ids, self.id_dtype))
+                lengths.append(len(ids))
         return np.concatenate(parts), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
     def count_special_text(self, texts: pa.Array) -> int:
