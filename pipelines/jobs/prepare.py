@@ -102,7 +102,8 @@ def _prepare(
             result = run_pipeline(_wire(config, state, list_uri), settings, size, job_shower(console, settings))
     finally:
         storage.delete_file(list_uri)
-        faults = take_faults(state.folders.values())
+        # Of these folders alone: the others may be another command's.
+        faults = take_faults(sorted(_pending_folders(state)))
         show_faults("prepare", faults, console)
     if faults:
         raise BylineError(_faults_line(faults, len(pending)))
