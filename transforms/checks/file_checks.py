@@ -71,7 +71,7 @@ def raw_files_to_check(state: StoreState, first: int) -> tuple[list[FileToCheck]
     """
     uris = {(file.source, file.path): file.uri for file in state.inputs}
     files: list[FileToCheck] = []
-    missing: list[str] = []
+    missing = []
     for run in (run for run in state.runs if run.last):
         uri = uris.get(input_of(run))
         if uri and run.input_checksum:
