@@ -47,8 +47,9 @@ from byline.transforms.checks.shards import CheckJob, CheckShards, ShardChecker
 from byline.transforms.documents.work_lists import ListFiles, ListShards, write_lines
 from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
-from byline.transforms.shards.assembling import INDEX_NAME, WORK_FOLDER
+from byline.transforms.shards.assembling import INDEX_NAME
 from byline.transforms.shards.output import write_run_index
+from byline.transforms.shards.records import WORK_FOLDER
 from byline.transforms.store.run_reading import forget_runs
 
 _LIST_NAME, _FILES_NAME = "shards.txt", "files.jsonl"

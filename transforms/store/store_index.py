@@ -245,9 +245,11 @@ def _is_whole(runs: list[RunInfo]) -> bool:
 
 def write_settings(folder: str, settings: dict[str, Any]) -> None:
     """Writes the settings that a source's fingerprint was made from, beside its runs."""
-    if not storage.exists(storage.join(folder, SOURCE_FILE)):
-        with storage.write_file(storage.join(folder, SOURCE_FILE)) as sink:
-            sink.write(json.dumps(settings, indent=1, sort_keys=True).encode())
+    uri, content = storage.join(folder, SOURCE_FILE), json.dumps(settings, indent=1, sort_keys=True).encode()
+    # One of another size was not written to its end.
+    if storage.file_size(uri) != len(content):
+        with storage.write_file(uri) as sink:
+            sink.write(content)
 
 
 def nearest_change(store: str, source: str, settings: dict[str, Any]) -> list[str]:
