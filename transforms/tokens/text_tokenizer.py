@@ -126,7 +126,7 @@ class TextTokenizer:
         doubtful = np.flatnonzero(self.goes_to_reference(texts))
         if 2 * len(doubtful) > len(texts):
             return self._encode_slowly(texts)
-        layout = ak.to_packed(self.fast.encode_batch(ak.from_arrow(texts), parallel=False)).layout
+        layout = ak.to_packed(self.fast.encode_batch(ak.from_arrow(_unmasked(texts)), parallel=False)).layout
         offsets = np.asarray(layout.offsets.data, np.int64)
         values = np.asarray(layout.content.data).astype(self.id_dtype)
         return (values, offsets) if len(doubtful) == 0 else self._replace(values, offsets, texts, doubtful)
@@ -258,3 +258,9 @@ def _load(
 def shared_tokenizer(settings: corpora.Tokenizer) -> TextTokenizer:
     """The process's only copy of a tokenizer: loading takes a second, and its word cache warms up with use."""
     return _load(settings.file, settings.library, tuple(settings.add), settings.text_only, settings.folder)
+
+
+def _unmasked(texts: pa.Array) -> pa.Array:
+    """Texts, none of them null, without a bitmap that says so: of a slice with one, gigatoken reads beyond its end."""
+    _, offsets, data = texts.buffers()
+    return pa.Array.from_buffers(texts.type, len(texts), [None, offsets, data], null_count=0, offset=texts.offset)
