@@ -39,7 +39,7 @@ from byline.transforms.tokens.fast_tokenizer import (
     not_understood,
     routed_by_names,
 )
-from byline.transforms.tokens.reference_tokenizer import tokenizer_of
+from byline.transforms.tokens.reference_tokenizer import encode, tokenizer_of
 from byline.transforms.tokens.text_scanner import TextScanner
 from byline.transforms.tokens.token_bytes import ALPHABET
 from byline.transforms.tokens.tokenizer_file import TokenizerFile
@@ -114,8 +114,8 @@ class _Pair:
     def differ(self, texts: Sequence[str]) -> Iterator[int]:
         """Numbers of the texts of which the two give other ids."""
         fast = self.fast.encode_batch_list(list(texts), parallel=False)
-        expected = self.reference.encode_batch_fast(list(texts), add_special_tokens=False)
-        return (at for at, (ids, one) in enumerate(zip(fast, expected, strict=True)) if ids != one.ids)
+        expected = encode("a tokenizer that is compared", self.reference, texts)
+        return (at for at, (ids, other) in enumerate(zip(fast, expected, strict=True)) if ids != other)
 
 
 # ---------------------------------------------------------------------------------------------------- characters

@@ -11,7 +11,7 @@ Unigram pieces ▁a, </s>, x    text "a</s>"    ids ▁a, </s>       eos: </s> i
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,12 +78,47 @@ def tokenizer_of(uri: str, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
     return tokenizer
 
 
+def encode(uri: str, tokenizer: tokenizers.Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """The ids of some texts, without special tokens; arguments and errors as `encodings`."""
+    return [encoding.ids for encoding in encodings(uri, tokenizer, texts)]
+
+
+def encodings(
+    uri: str, tokenizer: tokenizers.Tokenizer, texts: Sequence[str], *, with_offsets: bool = False
+) -> list[tokenizers.Encoding]:
+    """What the reference makes of some texts, without special tokens.
+
+    Args:
+        uri: of its file, for messages.
+        tokenizer: the reference.
+        texts: any.
+        with_offsets: whether the characters of each token are needed, which takes longer.
+
+    Raises:
+        BylineError: `tokenizers` gives up on a text, as a regular expression may make it do.
+    """
+    try:
+        if with_offsets:
+            return tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        if len(texts) > 1:
+            # Finds the text, or gives the ids after all.
+            return [encodings(uri, tokenizer, [text], with_offsets=with_offsets)[0] for text in texts]
+        raise BylineError(
+            f"{uri}: tokenizers gives up on a text of {len(texts[0]):,} characters that begins with {texts[0][:40]!r} "
+            f"({' '.join(str(error).split())[:120]}); correct its normalizer or pre_tokenizer, or drop the text"
+        ) from None
+
+
 def _is_reached(file: TokenizerFile, tokenizer: tokenizers.Tokenizer, vocabulary: Mapping[str, int], name: str) -> bool:
     """Whether a text that spells the name becomes the token; that of unknown text is one that texts must become."""
     if name not in vocabulary or vocabulary[name] == file.unknown_id:
         return False
     texts = [name, f" {name} ", f"a{name}b", f".{name}."]
-    return any(vocabulary[name] in tokenizer.encode(text, add_special_tokens=False).ids for text in texts)
+    return any(vocabulary[name] in ids for ids in encode(file.uri, tokenizer, texts))
 
 
 def _no_text(name: str) -> str:

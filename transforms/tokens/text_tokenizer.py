@@ -27,10 +27,11 @@ from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.tokens.comparing import Differences
 from byline.transforms.tokens.fast_tokenizer import fast_tokenizer
 from byline.transforms.tokens.known_differences import known_differences
-from byline.transforms.tokens.reference_tokenizer import load_reference
+from byline.transforms.tokens.reference_tokenizer import encode, encodings, load_reference
 from byline.transforms.tokens.text_scanner import TextScanner
 from byline.transforms.tokens.token_bytes import TokenBytes, token_bytes
 from byline.transforms.tokens.tokenizer_file import read_tokenizer_file
+from byline.transforms.tokens.trial import try_out
 
 # tokenizers builds Python objects for every token, so it gets a few documents at a time.
 _SLOW_SLICE = 256
@@ -61,6 +62,7 @@ class TextTokenizer:
         self.file = file
         checked = read_tokenizer_file(file, text_only)
         self.sha256, self.dropout = checked.sha256, checked.dropout
+        try_out(checked, folder)
         loaded = load_reference(checked, text_only)
         self.reference, self.vocabulary = loaded.tokenizer, loaded.vocabulary
         self.vocab_size = max(self.vocabulary.values()) + 1
@@ -120,7 +122,7 @@ class TextTokenizer:
         doubtful = np.flatnonzero(self._doubtful.contains(texts))
         if 2 * len(doubtful) > len(texts):
             return self._encode_slowly(texts)
-        layout = ak.to_packed(self.fast.encode_batch(ak.from_arrow(texts), parallel=False)).layout
+        layout = ak.to_packed(self.fast.encode_batch(ak.from_arrow(_unmasked(texts)), parallel=False)).layout
         offsets = np.asarray(layout.offsets.data, np.int64)
         values = np.asarray(layout.content.data).astype(self.id_dtype)
         return (values, offsets) if len(doubtful) == 0 else self._replace(values, offsets, texts, doubtful)
@@ -138,12 +140,11 @@ class TextTokenizer:
 
     def encode_by_reference(self, text: str) -> list[int]:
         """The ids that `tokenizers` gives for one text, which `encode` must agree with."""
-        return self.reference.encode(text, add_special_tokens=False).ids
+        return encode(self.file, self.reference, [text])[0]
 
     def encode_all_by_reference(self, texts: pa.Array) -> list[list[int]]:
         """Likewise, for each of some texts."""
-        encodings = self.reference.encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+        return encode(self.file, self.reference, texts.to_pylist())
 
     def encode_marked_by_reference(
         self, text: str, loss: list[int] | None, special: list[int] | None
@@ -158,7 +159,7 @@ class TextTokenizer:
         characters = [np.zeros((0, 2), np.int64)]
         for number, (start, stop) in enumerate(pairwise([0, *(special or ()), len(text)])):
             if number % 2 == 0:
-                encoding = self.reference.encode(text[start:stop], add_special_tokens=False)
+                (encoding,) = encodings(self.file, self.reference, [text[start:stop]], with_offsets=True)
                 ids += encoding.ids
                 characters.append(np.array(encoding.offsets, np.int64).reshape(-1, 2) + start)
             elif stop > start:
@@ -181,9 +182,9 @@ class TextTokenizer:
         parts, lengths = [], []
         for start in range(0, len(texts), _SLOW_SLICE):
             documents = texts.slice(start, _SLOW_SLICE).to_pylist()
-            for encoding in self.reference.encode_batch_fast(documents, add_special_tokens=False):
-                parts.append(np.array(encoding.ids, self.id_dtype))
-                lengths.append(len(parts[-1]))
+            for ids in encode(self.file, self.reference, documents):
+                parts.append(np.array(ids, self.id_dtype))
+                lengths.append(len(ids))
         return np.concatenate(parts), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
     def count_special_text(self, texts: pa.Array) -> int:
@@ -253,3 +254,9 @@ def _load(
 def shared_tokenizer(settings: corpora.Tokenizer) -> TextTokenizer:
     """The process's only copy of a tokenizer: loading takes a second, and its word cache warms up with use."""
     return _load(settings.file, settings.library, tuple(settings.add), settings.text_only, settings.folder)
+
+
+def _unmasked(texts: pa.Array) -> pa.Array:
+    """Texts, none of them null, without a bitmap that says so: of a slice with one, gigatoken reads beyond its end."""
+    _, offsets, data = texts.buffers()
+    return pa.Array.from_buffers(texts.type, len(texts), [None, offsets, data], null_count=0, offset=texts.offset)

@@ -9,6 +9,7 @@ import pytest
 
 from byline.errors import BylineError
 from byline.schemas.config_file import parse_config
+from byline.transforms.tokens import trial
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
 from byline.transforms.tokens.tokenizer_file import checked_file
 from tests.support import small, tokenizers
@@ -168,3 +169,52 @@ def test_names_of_a_configuration(tmp_path: Path) -> None:
     assert config.tokenizer.text_only == names
     assert config.tokenizer.folder == f"{config.store}/tokenizers"
     assert parse_config(config.model_dump(mode="json"), "again").tokenizer.text_only == names
+
+
+def split_by(pattern: str) -> dict[str, Any]:
+    settings = tokenizers.llama_3()
+    steps = settings["pre_tokenizer"]["pretokenizers"]
+    split = {**steps[0], "pattern": {"Regex": pattern}}
+    return {**settings, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, steps[1]]}}
+
+
+GROWING = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 1000}
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (split_by("(a+)+$"), "gives up on a short text: Onig: Regex search error: retry-limit-in-match over)"),
+        (
+            {**tokenizers.gpt_2(), "normalizer": {"type": "Sequence", "normalizers": [GROWING] * 4}},
+            "brings tokenizers down, or takes more than 4 GiB, for a few short texts)",
+        ),
+    ],
+)
+def test_what_fails_for_short_texts_is_refused(settings: Any, reason: str, tmp_path: Path) -> None:
+    file = tokenizers.write(settings, tmp_path)
+    with pytest.raises(BylineError) as error:
+        TextTokenizer(file)
+    assert str(error.value).endswith(f"not a Hugging Face tokenizer.json (its normalizer or pre_tokenizer {reason}")
+
+
+def test_what_was_tried_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, folder = tokenizers.write(tokenizers.mistral(), tmp_path), tmp_path / "kept"
+    monkeypatch.setattr(trial, "_TRIED", set())
+    TextTokenizer(file, folder=str(folder))
+    assert [path.suffix for path in folder.iterdir()] == [".tried"]
+    monkeypatch.setattr(trial, "_TRIED", set())
+    monkeypatch.setattr(trial, "_tried", lambda settings: pytest.fail("tried again"))
+    TextTokenizer(file, folder=str(folder))
+    # There is nothing to try in it.
+    TextTokenizer(tokenizers.write(tokenizers.gpt_2(), tmp_path))
+
+
+def test_a_text_on_which_the_reference_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "_tried", lambda settings: None)
+    tokenizer = TextTokenizer(tokenizers.write(split_by("(x+)+$"), tmp_path), "tokenizers")
+    with pytest.raises(BylineError) as error:
+        tokenizer.encode(pa.array(["fine", "x" * 100 + "!"], pa.large_string()))
+    assert str(error.value).startswith(
+        f"{tokenizer.file}: tokenizers gives up on a text of 101 characters that begins with '{'x' * 40}' (Onig: Regex"
+    )
