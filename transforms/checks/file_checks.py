@@ -70,7 +70,8 @@ def raw_files_to_check(state: StoreState, first: int) -> tuple[list[FileToCheck]
         The files; and `source/path` of those that are gone, or whose checksum the store does not have.
     """
     uris = {(file.source, file.path): file.uri for file in state.inputs}
-    files, missing = [], []
+    files: list[FileToCheck] = []
+    missing = []
     for run in (run for run in state.runs if run.last):
         uri = uris.get(input_of(run))
         if uri and run.input_checksum:
