@@ -33,9 +33,11 @@ from byline.transforms.scores.scoring import ScoreQuality
 from byline.transforms.store import store_index
 from byline.transforms.store.faults import FAULTS_FOLDER, FaultNotes, NotedFault, take_faults
 from byline.transforms.store.fingerprint import source_settings
+from byline.transforms.store.rejects import check_rejected
 from byline.transforms.store.resuming import LeaveOutWritten
 from byline.transforms.store.runs import WriteRuns
 from byline.transforms.store.state import StoreState, prepared_bytes, read_state, remove_stale_runs, reread_state
+from byline.transforms.store.versions import note_versions
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 from byline.transforms.tokens.tokenizing import Tokenize
 
@@ -78,6 +80,7 @@ def _prepare(
     without_url = _check_first_records(config, state, pending)
     if builds and without_url:
         raise BylineError(without_url[0])
+    show_notes(state.notes, console)
     show_warnings(without_url, console)
     show_removed("prepare", clean_store(config.store, writes=bool(pending)), console)
     if not pending:
@@ -129,10 +132,19 @@ def _compare_libraries(config: Config, console: Console) -> None:
 
 
 def _show_documents(config: Config, state: StoreState, console: Console) -> None:
-    """What became of the documents, and what is known of them."""
+    """What became of the documents, and what is known of them.
+
+    Raises:
+        BylineError: too many are rejects.
+    """
     fields = fields_of_sources(state.runs)
     show_funnels(funnels_of(config, state.runs), console)
     show_fields(fields, console)
+    for run in state.runs:
+        if run.damage:
+            line = f"prepare   {run.source}: used up to its damage: {run.damage}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    check_rejected(config.sources, state.runs)
     show_warnings(known_warnings(config, fields), console)
 
 
@@ -219,6 +231,7 @@ def _explain(config: Config, state: StoreState, pending: list[InputFile], consol
                 line += f"; prepared before with another configuration, changed: {', '.join(changed)}"
         console.print(line, highlight=False, markup=False)
         store_index.write_settings(state.folders[source], settings)
+        note_versions(state.folders[source])
     for line in store_index.changed_inputs(state.inputs, state.unused):
         console.print(f"prepare   {line}; read again", highlight=False, markup=False, soft_wrap=True)
     for note in store_index.merged_in_vain(state.inputs, state.runs, state.unused):

@@ -23,11 +23,13 @@ from byline.schemas import store
 from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, ROW, origin_of, tokens_field, with_columns
 from byline.transforms.documents.counters import batch_counts, count, count_retries
 from byline.transforms.documents.list_copying import copy_lists
+from byline.transforms.documents.rejects import rejects_of
 from byline.transforms.documents.shuffle_keys import shuffle_keys
 from byline.transforms.files.durable import WriteBehind
 from byline.transforms.files.sealed_files import write_sealed
 from byline.transforms.files.storage import join
 from byline.transforms.store.field_counting import count_fields
+from byline.transforms.store.rejects import rejects_uri, write_rejects
 from byline.transforms.store.run_names import run_name
 
 _STEP = "WriteRuns"
@@ -118,12 +120,14 @@ def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str, behind: Writ
         special_text=info.special_text,
         input_modified=info.input_modified,
         input_checksum=info.input_checksum,
+        damage=info.damage,
         rows=batch.num_rows,
         text_bytes=pc.sum(batch["num_bytes"]).as_py() or 0,
         tokens=pc.sum(batch["num_tokens"]).as_py() or 0,
         batch_shuffle_keys=[piece["shuffle_key"][0].as_py() for piece in batches],
         fields=count_fields(batch),
     )
+    write_rejects(rejects_of(batch), rejects_uri(folder, run_info))
     schema = ordered.schema.with_metadata(run_info.to_metadata())
     uri = join(folder, run_name(info.source, info.path, info.chunk))
     with write_sealed(uri, schema, behind) as writer:

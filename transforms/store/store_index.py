@@ -209,7 +209,10 @@ def merged_in_vain(inputs: Iterable[InputFile], runs: Iterable[RunInfo], unused:
         if missing:
             # If all chunks are current, the file is unused because it shares a chunk with a used one.
             culprit = next((chunk for chunk in file.chunks if chunk not in current), None)
-            culprit = culprit or next(chunk for chunk in file.chunks if chunk not in missing)
+            culprit = culprit or next((chunk for chunk in file.chunks if chunk not in missing), None)
+            if culprit is None:
+                # Its source takes no damaged files any more.
+                continue
             why, count = _why_not(culprit, identities), len(missing)
             notes.append(
                 f"{file.source}: {culprit.path} {why}; {count} other chunks that were merged with it are prepared again"

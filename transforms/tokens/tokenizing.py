@@ -75,7 +75,7 @@ def tokenize_batch(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> pa.Record
     if is_marked:
         fields.append(documents.MASKED)
         columns.append(encoded.masked)
-    tokenized = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+    tokenized = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields, batch.schema.metadata))
     kept = apply_reasons(
         with_info(tokenized, info),
         pc.if_else(pa.array(lengths == 0), DropReason.NO_TOKENS.value, pa.scalar(None, pa.string())),
