@@ -102,6 +102,10 @@ class TextTokenizer:
         fast = fast_tokenizer(self._file, ids, self.differences.strings)
         return None if isinstance(fast, str) else fast
 
+    def goes_to_reference(self, texts: pa.Array) -> np.ndarray:
+        """bool [n]: which texts have something that the libraries differ about, if not all go to tokenizers."""
+        return self._doubtful.contains(texts)
+
     @cached_property
     def _doubtful(self) -> TextScanner:
         return TextScanner(self.differences.characters, self.differences.strings)
@@ -119,7 +123,7 @@ class TextTokenizer:
             return np.zeros(0, self.id_dtype), np.zeros(1, np.int64)
         if self.fast is None:
             return self._encode_slowly(texts)
-        doubtful = np.flatnonzero(self._doubtful.contains(texts))
+        doubtful = np.flatnonzero(self.goes_to_reference(texts))
         if 2 * len(doubtful) > len(texts):
             return self._encode_slowly(texts)
         layout = ak.to_packed(self.fast.encode_batch(ak.from_arrow(_unmasked(texts)), parallel=False)).layout
