@@ -40,7 +40,8 @@ LIMIT_SECONDS = 120.0
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM)
 # A program that runs a command with every plan's scans as jobs, as those of a large store are.
 PROGRAM = """
-import sys
+import logging, sys
+logging.getLogger().setLevel(logging.CRITICAL)
 from byline.pipelines.runners import runner
 from byline.pipelines.jobs import plan
 plan.is_worth_a_job = lambda size: "--workers" in sys.argv
