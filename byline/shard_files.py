@@ -92,6 +92,21 @@ class Columns:
         self.loss_mask = mask.values.to_numpy().reshape(-1, length)
         self.lists = [(column.values.to_numpy(), column.offsets.to_numpy()) for column in lists]
 
+    def check(self, length: int) -> None:
+        """Checks that the segments of each row cover it, since what a trainer makes of them stands on that.
+
+        Raises:
+            ValueError: those of a row do not.
+        """
+        (lengths, ends), *others = self.lists
+        counts = np.diff(ends)
+        if any(not np.array_equal(counts, np.diff(other)) for _, other in others) or not counts.all():
+            raise ValueError("a row whose segments, doc ids and doc offsets are not as many")
+        lengths = lengths[ends[0] : ends[-1]]
+        sums = np.add.reduceat(lengths, ends[:-1] - ends[0], dtype=np.int64) if len(counts) else lengths
+        if (lengths < 1).any() or (sums != length).any():
+            raise ValueError(f"a row whose segments do not cover its {length} positions")
+
     def row(self, number: int, phase: str) -> Row:
         lengths, ids, offsets = (values[ends[number] : ends[number + 1]] for values, ends in self.lists)
         return {
@@ -132,7 +147,10 @@ class ShardFile:
             batch.validate(full=True)
         expected_rows = min(self.rows_per_batch, self._rows - number * self.rows_per_batch)
         self._expect("rows in record batch", batch.num_rows, expected_rows)
-        return Columns(batch, self._length)
+        with self._reading():
+            columns = Columns(batch, self._length)
+            columns.check(self._length)
+        return columns
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

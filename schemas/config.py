@@ -82,6 +82,9 @@ class Config(Model):
             _check_stage(self, where, stage)
         if isinstance(self.tokens, int) and self.tokens < self.sequence.length:
             raise BylineError(f"tokens: {self.tokens} is less than one sequence of {self.sequence.length}")
+        formatters = [source.formatter for source in self.sources.values() if source.formatter is not None]
+        names = {name for formatter in formatters for name in formatter.token_names}
+        self.tokenizer.belong_to(self.store, names.union(self.marker_names))
         return self
 
     @property

@@ -158,7 +158,7 @@ def _explain(error: ValidationError) -> str:
     # A union reports an error for each of its types; an unknown key is the likeliest mistake, so it comes first.
     first = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
     parts = [str(part) for part in first["loc"] if not str(part).startswith(("constrained-", "function-", "["))]
-    where = shortened(".".join(parts), 200)
+    where = shortened(printable(".".join(parts)), 200)
     if first["type"] == "extra_forbidden":
         parent, key = first["loc"][:-1], str(first["loc"][-1])
         known = list(_known_keys(Config, parent))

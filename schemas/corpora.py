@@ -12,10 +12,19 @@ tokenizer: {file: tokenizer.json, bos: "<|endoftext|>", eos: "<|endoftext|>"}
 """
 
 import re
+from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from byline import locations
 from byline.errors import BylineError
@@ -129,6 +138,13 @@ class FormatterSettings(Model):
     @classmethod
     def _known(cls, name: str) -> str:
         return FORMATTERS.check(name)
+
+    @property
+    def token_names(self) -> set[str]:
+        """Names of tokens in its options; of a formatter of one's own they are not known before it is imported."""
+        if self.name not in FORMATTERS:
+            return set()
+        return FORMATTERS.named("formatter", self.name).token_names(self.options)
 
 
 class Source(Model):
@@ -289,6 +305,8 @@ class Tokenizer(Model):
         pad: fills what is left of a row; without it, `eos` or `bos` does.
         add: names of further tokens, which get the ids behind the last one of the file, in this order.
         library: `fastest` takes gigatoken where it can read the file, `tokenizers` never; the ids are the same.
+        sentinels: names of further tokens that no text becomes, though the tokenizer does not call them special; those
+            that the configuration names elsewhere need not be listed.
     """
 
     file: Location
@@ -297,6 +315,28 @@ class Tokenizer(Model):
     pad: str | None = None
     add: list[str] = Field(default_factory=list)
     library: Literal["fastest", "tokenizers"] = "fastest"
+    sentinels: list[str] = Field(default_factory=list)
+    _named: frozenset[str] = PrivateAttr(frozenset())
+    _folder: str | None = PrivateAttr(None)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the section says the same, whatever the rest of the configuration does."""
+        return isinstance(other, Tokenizer) and self.model_dump() == other.model_dump()
+
+    @property
+    def text_only(self) -> tuple[str, ...]:
+        """Names of all tokens that no text becomes, whether the tokenizer calls them special or not; sorted."""
+        own = (self.bos, self.eos, self.pad, *self.sentinels)
+        return tuple(sorted({name for name in own if name is not None} | self._named))
+
+    @property
+    def folder(self) -> str | None:
+        """Where it is kept what is found out about the tokenizer once; None for a tokenizer without a token store."""
+        return self._folder
+
+    def belong_to(self, store: str, names: Iterable[str]) -> None:
+        """Tells it what the rest of its configuration says: where the token store is, and which tokens are named."""
+        self._folder, self._named = f"{store.rstrip('/')}/tokenizers", frozenset(names)
 
     @model_validator(mode="after")
     def _added_once(self) -> "Tokenizer":

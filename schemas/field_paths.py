@@ -116,14 +116,15 @@ def heads(parts: Parts) -> Iterator[tuple[str, Parts]]:
 
 def ways_of(path: str) -> Iterator[tuple[str, ...]]:
     """All ways to read a path, as names; of a path with many dots no more than a hundred."""
-    return itertools.islice((way for parts in readings_of(path) for way in _ways(parts)), _MOST_WAYS)
+    return itertools.islice((way for parts in readings_of(path) for way in ways_through(parts)), _MOST_WAYS)
 
 
-def _ways(parts: Parts) -> Iterator[tuple[str, ...]]:
+def ways_through(parts: Parts) -> Iterator[tuple[str, ...]]:
+    """All ways to read parts of a path, as names, in the order of `heads`."""
     if not parts:
         yield ()
     for name, rest in heads(parts) if parts else ():
-        for way in _ways(rest):
+        for way in ways_through(rest):
             yield (name, *way)
 
 

@@ -12,6 +12,7 @@ docs/formatters.md says what a function is given and what it gives.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import pyarrow as pa
@@ -32,12 +33,19 @@ class Formatter:
         doc: what it is, in a line.
         reads: columns that a text is made of, of `RECORD_FIELDS`; a source with the formatter needs them.
         function: called with a batch, and with the options of the configuration as keyword arguments.
+        tokens: options that name tokens. No text becomes such a token, whether the tokenizer calls it special or not.
     """
 
     name: str
     doc: str
     reads: tuple[str, ...]
     function: FormatFunction
+    tokens: tuple[str, ...] = ()
+
+    def token_names(self, options: Mapping[str, Any]) -> set[str]:
+        """The names of tokens in its options, with those that its function takes where none is given."""
+        given = {name: option.default for name, option in signature(self.function).parameters.items()} | dict(options)
+        return {given[option] for option in self.tokens if isinstance(given.get(option), str)}
 
     def __post_init__(self) -> None:
         for name in self.reads:

@@ -27,6 +27,9 @@ from pyarrow import csv
 from pyarrow import json as json_lines
 
 from byline.errors import BylineError
+from byline.printable import shown
+from byline.regular_files import read_regular
+from byline.schemas.model import first_twice
 
 # Whole numbers are read as float64, because many trainers write `3.0`; above this, float64 is not exact.
 _LARGEST_STEP = 2**53
@@ -34,6 +37,11 @@ _NAMES = ("domain", "from", "to")
 _NUMBERS = ("step", "round", "loss", "reference_loss", "excess_loss", "weight")
 _SCHEMA = pa.schema([(name, pa.string()) for name in _NAMES] + [(name, pa.float64()) for name in _NUMBERS])
 _SHOWN = 8
+# A table of a hundred domains at a hundred thousand steps.
+_MOST_BYTES = 1 << 30
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# A line that does not begin with an object, or has something behind it.
+_NO_OBJECT = re.compile(rb"(?m)^[ \t\r]*(?:[^{ \t\r\n]|[^\r\n]*[^} \t\r\n][ \t\r]*$)")
 
 
 @dataclass(frozen=True)
@@ -216,7 +224,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _missing(path: Path, table: pa.Table, needed: str) -> BylineError:
-    present = ", ".join(map(repr, table.schema.names)) or "none of them"
+    names = [shown(name, 60) for name in table.schema.names]
+    present = ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])]) or "none of them"
     return BylineError(f"{path}: expected the columns {needed}; found {present}; write what is missing in every row")
 
 
@@ -226,22 +235,21 @@ def _read_table(path: Path) -> pa.Table:
     if reader is None:
         raise BylineError(f"{path}: expected a name that ends in {', '.join(_READERS)}; rename the file or convert it")
     try:
-        data = path.read_bytes()
+        data = read_regular(path, _MOST_BYTES).removeprefix(_BYTE_ORDER_MARK)
         data.decode("utf-8")
     except OSError as error:
-        raise BylineError(f"{path}: cannot be read ({error.strerror}); give the path of a table") from None
+        raise BylineError(f"{path}: cannot be read ({error.strerror or error}); give the path of a table") from None
     except UnicodeDecodeError as error:
         raise BylineError(f"{path}: byte {error.start}: not UTF-8 text; write the table as UTF-8") from None
     if not data.strip():
         raise BylineError(f"{path}: the table is empty; expected one row for each step and domain")
     try:
         table = reader(data)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:  # the latter where Arrow's own message cuts a character
         kind = "CSV with a header" if reader is _read_csv else "one JSON object a line"
         raise BylineError(f"{path}: {_explain(str(error), reader is _read_csv)}; expected {kind}") from None
-    for name in table.column_names:
-        if table.column_names.count(name) > 1:
-            raise BylineError(f"{path}: two columns are called {name!r}; rename one")
+    if (twice := first_twice(table.column_names)) is not None:
+        raise BylineError(f"{path}: two columns are called {shown(twice)}; rename one")
     if not table.num_rows:
         raise BylineError(f"{path}: the table has no rows; expected one for each step and domain")
     return table.select([name for name in table.column_names if table[name].null_count < table.num_rows])
@@ -259,6 +267,10 @@ def _read_csv(data: bytes) -> pa.Table:
 
 
 def _read_json(data: bytes) -> pa.Table:
+    # A first line `null` would make Arrow's parser crash; from other values it makes rows of nothing.
+    if match := _NO_OBJECT.search(data):
+        row = data.count(b"\n", 0, match.start())
+        raise pa.ArrowInvalid(f"row {row} is no object")
     # One block, because Arrow counts an error's row within its block.
     return json_lines.read_json(
         io.BytesIO(data),

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from byline.errors import BylineError
+from byline.printable import shown
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 Kind = TypeVar("Kind")
@@ -79,12 +80,14 @@ def find_own(where: str, name: str, table: Mapping[str, Any]) -> Any:
     Raises:
         BylineError: there is no such object.
     """
+    if not isinstance(name, str):
+        raise BylineError(f"{where}: expected {', '.join(table)} or package.module:object, found {shown(name)}")
     if name in table:
         return table[name]
     if not is_own_name(name):
         near = difflib.get_close_matches(name, table, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise BylineError(f"{where}: expected {', '.join(table)} or package.module:object, found {name!r}{hint}")
+        raise BylineError(f"{where}: expected {', '.join(table)} or package.module:object, found {shown(name)}{hint}")
     return import_own(where, name)
 
 

@@ -225,6 +225,7 @@ class PlanHeader:
         inputs: sha256 of the list of input files.
         capacity: source -> positions in one epoch.
         notes: for a reader of the plan.
+        warnings: what the user may not have meant, as far as a scan tells.
     """
 
     seed: int
@@ -240,6 +241,7 @@ class PlanHeader:
     inputs: str
     capacity: dict[str, int]
     notes: list[str]
+    warnings: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The header as values that `json` writes."""

@@ -113,7 +113,7 @@ class PlanReport:
             if epochs > MANY_EPOCHS
         ]
         warnings += [_reads_warning(self.reads, self.merged)] if _are_slow(self.reads) else []
-        return [*warnings, *self.field_warnings]
+        return [*warnings, *self.plan.header.warnings, *self.field_warnings]
 
     def to_json(self) -> dict[str, Any]:
         """Everything that `byline plan` says, as plain values; docs/plan.md lists the keys."""

@@ -10,7 +10,7 @@ from rich.markup import escape
 from byline.errors import BylineError
 from byline.pipelines.console.field_lines import fields_of_sources, show_fields
 from byline.pipelines.console.funnel import funnels_of, show_funnels
-from byline.pipelines.console.notes import show_faults, show_removed, show_warnings
+from byline.pipelines.console.notes import show_faults, show_notes, show_removed, show_warnings
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
@@ -36,6 +36,7 @@ from byline.transforms.store.fingerprint import source_settings
 from byline.transforms.store.resuming import LeaveOutWritten
 from byline.transforms.store.runs import WriteRuns
 from byline.transforms.store.state import StoreState, prepared_bytes, read_state, remove_stale_runs, reread_state
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 from byline.transforms.tokens.tokenizing import Tokenize
 
 
@@ -71,6 +72,7 @@ def prepare(config: Config, settings: RunnerSettings, console: Console, *, build
     _explain(config, state, pending, console)
     known = remove_stale_runs(state)
     before = set(known)
+    _compare_libraries(config, console)
     size = sum(file.size for file in pending)
     list_uri = storage.join(config.store, storage.temporary_name("inputs.jsonl"))
     # Large files first, so that no worker starts on the largest one last; the bytes do not depend on it.
@@ -93,6 +95,19 @@ def prepare(config: Config, settings: RunnerSettings, console: Console, *, build
     show_counts(console, "prepare", settings, result, written)
     _show_documents(config, done, console)
     return done
+
+
+def _compare_libraries(config: Config, console: Console) -> None:
+    """Finds out what gigatoken may tokenize, for the workers to read it, and says what is not as in the file."""
+    tokenizer = shared_tokenizer(config.tokenizer)
+    reason = tokenizer.differences.whole
+    if reason is not None and config.tokenizer.library != "tokenizers":
+        show_notes([f"{tokenizer.file}: tokenized by the slower library, tokenizers, because {reason}"], console)
+    if tokenizer.dropout:
+        show_notes(
+            [f"{tokenizer.file}: model.dropout {tokenizer.dropout:g} is not used for the ids"],
+            console,
+        )
 
 
 def _show_documents(config: Config, state: StoreState, console: Console) -> None:

@@ -55,7 +55,7 @@ def _try_records(config: "Config", path: str) -> Iterator[Check]:
     from byline.pipelines.runners.source_trial import try_sources
     from byline.transforms.files.refusals import scratch_folder
 
-    # Nothing is written to the store, not even folded models.
+    # Folded models do not belong in the store before anything is prepared with them.
     with scratch_folder("doctor") as folder:
         yield from try_sources(config, path, folder)
 

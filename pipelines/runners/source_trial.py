@@ -1,4 +1,4 @@
-r"""Some records of each source, tried as preparing and assembling would treat them; nothing is written.
+r"""Some records of each source, tried as preparing and assembling would treat them; no run is written.
 
 ```
 ok  web records                    100 of data/a.jsonl: 97 kept, 3 dropped (empty_text 3); the first has 312 tokens
@@ -23,6 +23,7 @@ from byline.schemas.corpora import Source
 from byline.schemas.documents import ROW, BatchInfo, InputFile, info_of, with_info
 from byline.schemas.field_counts import FieldCounts
 from byline.schemas.plan import FieldValues
+from byline.schemas.reasons import DropReason
 from byline.schemas.recipe import Condition, Stage
 from byline.transforms.corpora.first_records import check_named_fields
 from byline.transforms.corpora.listing import list_inputs
@@ -97,8 +98,8 @@ def try_source(config: Config, name: str, scorers: Sequence[Scorer], cache_folde
     source = config.sources[name]
     files = list_inputs(name, source)
     check_named_fields(name, source, files)
-    file, records, malformed = _first_records(name, source, files)
-    batch = _as_batch(file, records, malformed)
+    file, records, dropped = _first_records(name, source, files)
+    batch = _as_batch(file, records, dropped)
     if source.formatter is not None:
         batch = format_batch(batch, open_formatter(name, source.formatter, source.malformed))
     batch = score_batch(extract_metadata(batch), [scorer for scorer in scorers if scorer.name not in source.score])
@@ -109,27 +110,29 @@ def try_source(config: Config, name: str, scorers: Sequence[Scorer], cache_folde
 
 def _first_records(
     name: str, source: Source, files: Sequence[InputFile]
-) -> tuple[InputFile, pa.RecordBatch, np.ndarray]:
-    """The first file that has records, its first ones, and which of them are malformed.
+) -> tuple[InputFile, pa.RecordBatch, dict[str, np.ndarray]]:
+    """The first file that has records, its first ones, and which of them are dropped for which reason.
 
     Raises:
         BylineError: none of the first files has a record, or one cannot be read.
     """
     for file in files[:TRIED_FILES]:
-        for records, malformed in read_records(file, source):
+        for records, *masks in read_records(file, source):
             if len(records):
-                return file, records, malformed
+                reasons = (DropReason.MALFORMED.value, DropReason.TOO_LONG.value)
+                return file, records, dict(zip(reasons, masks, strict=False))
     raise BylineError(f"sources.{name}.path: the first {len(files[:TRIED_FILES])} files have no record")
 
 
-def _as_batch(file: InputFile, records: pa.RecordBatch, malformed: np.ndarray) -> pa.RecordBatch:
+def _as_batch(file: InputFile, records: pa.RecordBatch, dropped: dict[str, np.ndarray]) -> pa.RecordBatch:
     """The first of a file's records as a document batch."""
     first = records.slice(0, TRIED_RECORDS)
     rows = pa.array(np.arange(len(first)), ROW.type)
     batch = pa.RecordBatch.from_arrays([rows, *first.columns], schema=pa.schema([ROW, *first.schema]))
     info = BatchInfo(source=file.source, path=file.path, rows_read=len(first))
-    bad = malformed[:TRIED_RECORDS]
-    return with_info(batch.filter(pa.array(~bad)), info.with_dropped({"malformed": int(bad.sum())}))
+    counts = {reason: int(mask[:TRIED_RECORDS].sum()) for reason, mask in dropped.items()}
+    bad = np.logical_or.reduce([mask[:TRIED_RECORDS] for mask in dropped.values()])
+    return with_info(batch.filter(pa.array(~bad)), info.with_dropped(counts))
 
 
 def _records_check(name: str, tried: Tried, mend: str) -> Check:

@@ -255,7 +255,7 @@ def test_other_recipes_verify(make_build: Make, corpus: Corpus, name: str) -> No
     out = make_build(**changes)
     status, text = verify(out)
     assert status == 0, text
-    assert text.count("ok ") == (5 if "epochs" in name else 6), text
+    assert text.count("ok ") == (6 if "epochs" in name else 7), text
 
 
 def test_all_tokens_uses_every_selected_document_once(make_build: Make) -> None:

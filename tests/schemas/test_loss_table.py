@@ -174,9 +174,9 @@ ROW = '{"step": 1, "domain": "a", "excess_loss": 1}\n'
         ("\n \n", "losses.jsonl: the table is empty"),
         (
             f"[{ROW}]",
-            "losses.jsonl: JSON parse error: Column() changed from object to array in row 1; expected one JSON",
+            "losses.jsonl: row 1 is no object; expected one JSON",
         ),
-        (ROW + "x", "losses.jsonl: JSON parse error: Invalid value. in row 2; expected one JSON object a line"),
+        (ROW + "x", "losses.jsonl: row 2 is no object; expected one JSON object a line"),
         (
             ROW + ROW.replace('"a"', "5"),
             "losses.jsonl: JSON parse error: Column(/domain) changed from string to number in row 2",
@@ -193,6 +193,15 @@ ROW = '{"step": 1, "domain": "a", "excess_loss": 1}\n'
             "losses.jsonl: expected the columns step, domain, excess_loss or loss and reference_loss; found none",
         ),
         (ROW + ROW, "losses.jsonl: row 2 has the same step and domain as row 1"),
+        # The first of these crashed the process.
+        ("null\n", "losses.jsonl: row 1 is no object; expected one JSON object a line"),
+        ("\n \tnull\n", "losses.jsonl: row 2 is no object; expected one JSON object a line"),
+        ("null\n" + ROW, "losses.jsonl: row 1 is no object; expected one JSON object a line"),
+        (ROW + "null\n", "losses.jsonl: row 2 is no object; expected one JSON object a line"),
+        (ROW.strip() + " null\n", "losses.jsonl: row 1 is no object; expected one JSON object a line"),
+        ("1\n", "losses.jsonl: row 1 is no object; expected one JSON object a line"),
+        ("[]\n", "losses.jsonl: row 1 is no object; expected one JSON object a line"),
+        ("nulll", "losses.jsonl: row 1 is no object; expected one JSON object a line"),
     ],
 )
 def test_faults_of_json(write, text, message):
@@ -290,3 +299,8 @@ def test_faults_of_graphs(write, text, message):
     with pytest.raises(BylineError) as error:
         read_graph(path, ("dclm", "c4"))
     assert fault(error, path).startswith(message)
+
+
+def test_a_byte_order_mark_is_no_content(write):
+    path = write("\ufeff" + ROW, "losses.jsonl")
+    assert read_losses(path, DOREMI).domains == ("a",)

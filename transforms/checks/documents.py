@@ -5,6 +5,10 @@ segment   doc id 4294967299 = file 1, row 3     offset 0     ids 0 22428 27 ... 
 raw       file 1, row 3  ->  text, url  ->  BOS prefix tokens EOS and mask  ->  the part that the segment should be
 ```
 
+A document of more than `LONGEST_BYTES` of text is not tokenized again: `tokenizers` needs seconds for a MB of some
+scripts, and memory for every token. Of a byte-level tokenizer the bytes that the segment's tokens stand for must be in
+the text; whether they could be compared is counted (`Compared`).
+
 A record of a source with a `formatter` is formatted again, and the loss mask of its own tokens follows from its spans.
 If the condition has `dropout` or `empty`, a document may also have no prefix or an empty one.
 """
@@ -19,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from tokenizers.decoders import ByteLevel
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
@@ -34,9 +39,12 @@ from byline.transforms.formatters.opening import open_formatters
 from byline.transforms.scores.scoring import Scorer, score_batch
 from byline.transforms.shards.assembling import PlannedPhase
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
+from byline.transforms.tokens.token_bytes import spelled_bytes
 
 # Files read at the same time; each holds a batch of 64 MiB of text.
 _FILES_AT_ONCE = min(4, os.cpu_count() or 1)
+# Of text: about 64,000 tokens, which `tokenizers` gives in 0.1 s, or in 3 s if it takes all of them for one word.
+LONGEST_BYTES = 256 << 10
 # (id, loss mask) of each token.
 Tokens = list[tuple[int, int]]
 
@@ -85,6 +93,21 @@ def sample_segments(
         )
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What came of comparing segments.
+
+    Attributes:
+        problems: one line for each that differs.
+        by_bytes: how many are of documents too long to tokenize again, and were compared by the bytes of their tokens.
+        not_at_all: how many are of such documents, and could not be compared.
+    """
+
+    problems: list[str]
+    by_bytes: int
+    not_at_all: int
+
+
 class DocumentChecker:
     """Compares segments with what the raw corpus gives.
 
@@ -117,16 +140,20 @@ class DocumentChecker:
         self.scorers = scorers
         names = {file.source for file in files if file is not None}
         self._comparing = threading.Lock()
+        # Of segments of documents that are too long, whether each has its document's bytes; None where nobody can say.
+        self._long: list[bool | None] = []
         self.open_formatters = open_formatters({name: config.sources[name] for name in names})
 
-    def check(self, segments: list[SegmentSample]) -> list[str]:
-        """One line for each segment that differs from what its document gives."""
+    def check(self, segments: list[SegmentSample]) -> Compared:
+        """Compares segments with what their documents give."""
         by_file: dict[int, list[SegmentSample]] = defaultdict(list)
         for segment in segments:
             by_file[segment.file].append(segment)
         with ThreadPoolExecutor(_FILES_AT_ONCE) as threads:
             problems_by_file = threads.map(lambda item: self._check_file(*item), sorted(by_file.items()))
-            return [problem for problems in problems_by_file for problem in problems]
+            problems = [problem for problems in problems_by_file for problem in problems]
+        unknown = self._long.count(None)
+        return Compared(problems, len(self._long) - unknown, unknown)
 
     def _check_file(self, number: int, segments: list[SegmentSample]) -> list[str]:
         file = self.files[number]
@@ -164,6 +191,9 @@ class DocumentChecker:
         documents = documents.filter(documents["text"].is_valid())
         for row in sorted(set(by_row) - set(documents["row"].to_pylist())):
             yield f"{by_row[row][0].where}: {file.source}/{file.path}, row {row} has no text"
+        is_long = pc.greater(pc.binary_length(documents["text"]), LONGEST_BYTES)
+        yield from self._compare_long(documents.filter(is_long), file, by_row)
+        documents = documents.filter(pc.invert(is_long))
         own = [self._own_tokens(documents.slice(number, 1)) for number in range(documents.num_rows)]
         documents = self._with_fields(documents, file.source, own)
         for phase in sorted({segment.phase for row in documents["row"].to_pylist() for segment in by_row[row]}):
@@ -175,6 +205,44 @@ class DocumentChecker:
                             f"{segment.where}: the segment at offset {segment.offset} is not what "
                             f"{file.source}/{file.path}, row {row} gives"
                         )
+
+    def _compare_long(
+        self, documents: pa.RecordBatch, file: InputFile, by_row: dict[int, list[SegmentSample]]
+    ) -> Iterator[str]:
+        """Compares segments of documents that are too long to tokenize again by their bytes."""
+        for row, text in zip(documents["row"].to_pylist(), documents["text"], strict=True):
+            content = text.as_buffer().to_pybytes()
+            for segment in by_row[row]:
+                fits = self._spells(segment, content)
+                self._long.append(fits)
+                if fits is False:
+                    yield (
+                        f"{segment.where}: the tokens of the segment at offset {segment.offset} do not spell a part of "
+                        f"{file.source}/{file.path}, row {row}"
+                    )
+
+    def _spells(self, segment: SegmentSample, content: bytes) -> bool | None:
+        """Whether a document has the bytes of a segment's tokens; None where its tokens do not tell them."""
+        reference = self.tokenizer.reference
+        spelled = spelled_bytes(self._surely_own(segment), self.tokenizer.token_bytes)
+        if not isinstance(reference.decoder, ByteLevel) or not spelled:
+            return None
+        if spelled in content:
+            return True
+        # A normalizer may have changed them.
+        return False if reference.normalizer is None else None
+
+    def _surely_own(self, segment: SegmentSample) -> np.ndarray:
+        """The tokens of a segment that are no BOS, EOS or part of a prefix, whatever its prefix is."""
+        phase = self.phases[segment.phase]
+        condition = phase.gathering.condition
+        longest = 0 if condition is None else self.config.sequence.length // 2
+        is_before = condition is not None and condition.position == "before"
+        has_head = segment.offset == 0 or (is_before and phase.policy.repeats_prefix)
+        # One more for BOS, and one before whose text a tokenizer may have put a space.
+        first = 2 + (longest if is_before else 0) if has_head else 0
+        last = len(segment.ids) - 1 - (0 if is_before else longest)
+        return segment.ids[first : max(last, 0)]
 
     def _own_tokens(self, document: pa.RecordBatch) -> Tokens:
         """One document's own tokens, with their loss mask."""

@@ -26,7 +26,7 @@ from byline.schemas.store import RunFile
 from byline.template import Template
 from byline.transforms.checks.builds import Build
 from byline.transforms.checks.disjoint import check_disjoint
-from byline.transforms.checks.documents import DocumentChecker, SegmentSample
+from byline.transforms.checks.documents import LONGEST_BYTES, Compared, DocumentChecker, SegmentSample
 from byline.transforms.checks.ledger import check_phase, check_sources
 from byline.transforms.checks.plan import check_drawn
 from byline.transforms.checks.reports import ShardReport, read_documents
@@ -247,8 +247,22 @@ def check_raw(build: Build, samples: list[SegmentSample], documents: int) -> Ite
     except BylineError as error:
         yield _missing(_RAW, f"not compared: {error}")
         return
-    summary = f"{len(segments)} sampled segments: every token and mask the same"
-    yield Finding(_RAW, summary, checker.check(segments))
+    compared = checker.check(segments)
+    yield from _raw_findings(compared, len(segments) - compared.by_bytes - compared.not_at_all)
+
+
+def _raw_findings(compared: Compared, token_by_token: int) -> Iterator[Finding]:
+    """What came of comparing sampled segments."""
+    too_long = f"sampled segments of documents with over {LONGEST_BYTES >> 10} KiB of text, too long to compare"
+    if token_by_token or compared.by_bytes or compared.problems:
+        summary = f"{token_by_token} sampled segments: every token and mask the same"
+        if compared.by_bytes:
+            summary += f"; {compared.by_bytes} {too_long}: their bytes are in the text"
+        yield Finding(_RAW, summary, compared.problems)
+    if compared.not_at_all:
+        why = f"{compared.not_at_all} {too_long}; nor do their tokens tell their bytes"
+        is_sampled = token_by_token + compared.by_bytes > 0
+        yield _left_out(_RAW, why) if is_sampled else _missing(_RAW, why)
 
 
 def _document_checker(build: Build, files: list[InputFile | None]) -> DocumentChecker:

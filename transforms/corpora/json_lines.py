@@ -26,7 +26,7 @@ What a file's bytes and lines are, `byline.transforms.corpora.decompressing` say
 `byline.transforms.corpora.record_values`.
 """
 
-import json
+import re
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +49,9 @@ from byline.transforms.documents.values import malformed_error, malformed_mask, 
 
 # Of a file, what its fields are told from; records of one file have much the same.
 _NAMED_BYTES = 1 << 20
+# Of a longer record only the first bytes are known, when it lacks a text.
+_MOST_READ, _HEAD_BYTES = 16 << 20, 1 << 16
+_ARRAY_OF_OBJECTS = re.compile(rb'(?P<key>"(?:[^"\\]|\\.)*")\s*:\s*\[\s*\{')
 # How many times as long as a document a line may be: its text may be escaped, and other fields stand beside it.
 LINES_OF_DOCUMENT = 4
 
@@ -152,9 +155,9 @@ def _parse_possible(
     bounds = np.stack([ends - np.diff(lines[rows])[:, 0] - 1, ends - 1], axis=1)
     arrays, reasons = parse_lines(b"\n".join([*parts, b""]), bounds, columns)
     reasons = {int(rows[line]): reason for line, reason in reasons.items()}
-    places = pa.array(np.cumsum(~is_other) - 1, mask=is_other)
+    parsed_rows = pa.array(np.cumsum(~is_other) - 1, mask=is_other)
     dropped = is_other | malformed_mask(reasons, len(lines))
-    return [array.take(places) for array in arrays], _Bad(dropped, too_long, reasons)
+    return [array.take(parsed_rows) for array in arrays], _Bad(dropped, too_long, reasons)
 
 
 # --- errors
@@ -164,6 +167,8 @@ def _check_field(file: InputFile, block: bytes, lines: np.ndarray, name: str, pa
     """Raises where no record of the first block has the field: the configuration is wrong, not each record."""
     first: dict[str, Any] | None = None
     for start, end in lines.tolist():
+        if end - start > _MOST_READ:
+            continue
         try:
             record = load(block[start:end])
         except orjson.JSONDecodeError:
@@ -171,11 +176,12 @@ def _check_field(file: InputFile, block: bytes, lines: np.ndarray, name: str, pa
         if has_path(record, path):
             return
         first = record if first is None and isinstance(record, dict) else first
-    array = next((key for key, value in (first or {}).items() if _is_array_of_objects(value)), None)
+    array = _ARRAY_OF_OBJECTS.search(block[:_HEAD_BYTES])
     if len(lines) == 1 and array is not None:
+        key = array["key"].decode(errors="replace")
         raise FaultyFileError(
-            f"{file.uri}: is one JSON object, whose {array!r} is an array of objects; if those are the records, write "
-            f"them as JSON lines, with `jq -c '.[{json.dumps(array)}][]' FILE` for example"
+            f"{file.uri}: is one JSON object, whose {key} is an array of objects; if those are the records, write "
+            f"them as JSON lines, with `jq -c '.[{key}][]' FILE` for example"
         )
     raise FaultyFileError(
         f"{file.uri}: no record has the {name} field {path!r}; the first has {', '.join(first or ()) or 'no key'}; "
@@ -191,10 +197,6 @@ def _check_kind(file: InputFile, block: bytes, lines: np.ndarray) -> None:
         kind = likely_format(block[:HEAD_BYTES])
         if kind is not None:
             raise FaultyFileError(f"{file.uri}: expected JSON lines, found {kind}") from None
-
-
-def _is_array_of_objects(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > 0 and all(isinstance(item, dict) for item in value)
 
 
 def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str, str]) -> Iterator[Records]:

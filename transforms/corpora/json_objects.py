@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from byline.schemas.documents import CONTENTS
-from byline.schemas.field_paths import Parts, readings_of
+from byline.schemas.field_paths import Parts, readings_of, ways_through
 from byline.transforms.corpora.json_types import ValueType, parsed_type
 from byline.transforms.corpora.record_values import Columns, Lead, Reader, Want, follow, values_at
 from byline.transforms.documents.values import (
@@ -43,6 +43,8 @@ from byline.transforms.documents.values import (
 BLOCK_BYTES = 16 << 20
 # So many lines of a refused block cost about as much line by line as one more try with Arrow.
 _FEW_LINES = 256
+# Of a path with more, values are searched for name by name.
+_MOST_WAYS = 16
 # Records of a refused block that are read for what stands on the way to values.
 _SAMPLED = 32
 
@@ -67,6 +69,7 @@ class JsonColumns:
         self._readings = [
             [lead.parts for lead in sorted(ways[want], key=lambda lead: lead.rank)] for want in self.wants
         ]
+        self._ways = [_few_ways(readings) for readings in self._readings]
         self._root = ValueType()
         for lead in self.leads:
             self._root.grow(lead)
@@ -81,15 +84,30 @@ class JsonColumns:
 
     def values(self, record: Any) -> list[Any]:
         """The values of a record as orjson gives it, by column. Raises: MalformedError."""
-        return [
-            self._value(record, want, convert, readings)
-            for want, convert, readings in zip(self.wants, self._converters, self._readings, strict=True)
-        ]
+        return [self._value(number, record) for number in range(len(self.wants))]
 
-    def _value(self, record: Any, want: Want, convert: Callable[[Any], Any], readings: list[Parts]) -> Any:
-        for parts in readings:
-            for value in values_at(record, parts, partial(_open_text, want)):
-                converted = convert(value)
+    def _value(self, number: int, record: Any) -> Any:
+        """The first value that is one of the column's type."""
+        ways, convert = self._ways[number], self._converters[number]
+        for names in ways:
+            value = record
+            for name in names:
+                if value.__class__ is not dict:
+                    break
+                value = value.get(name)
+            else:
+                if value is not None and (converted := convert(value)) is not None:
+                    return converted
+                continue
+            if value.__class__ is str or value.__class__ is list:
+                return self._value_inside(number, record)
+        return None if ways else self._value_inside(number, record)
+
+    def _value_inside(self, number: int, record: Any) -> Any:
+        """Likewise, inside of strings and lists, too."""
+        for parts in self._readings[number]:
+            for value in values_at(record, parts, partial(_open_text, self.wants[number])):
+                converted = self._converters[number](value)
                 if converted is not None:
                     return converted
         return None
@@ -104,6 +122,12 @@ class JsonColumns:
         kinds = [parsed_type(want.field) for want in self.wants]
         values = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
         return [_finished(array, want) for array, want in zip(values, self.wants, strict=True)]
+
+
+def _few_ways(readings: list[Parts]) -> list[tuple[str, ...]]:
+    """All ways to read paths; none where they are many."""
+    ways = list(itertools.islice((way for parts in readings for way in ways_through(parts)), _MOST_WAYS + 1))
+    return ways if len(ways) <= _MOST_WAYS else []
 
 
 def has_path(record: Any, path: str) -> bool:
@@ -134,18 +158,30 @@ def parse_lines(block: bytes, lines: np.ndarray, columns: JsonColumns) -> tuple[
     """
     if not len(lines):
         return columns.empty(), {}
+    arrays, reasons, _ = _parse_halves(block, lines, columns)
+    return arrays, reasons
+
+
+def _parse_halves(block: bytes, lines: np.ndarray, columns: JsonColumns) -> tuple[list[pa.Array], dict[int, str], bool]:
+    """The columns, the reasons, and whether Arrow's parser took any of the lines."""
     arrays = _parse_block(block, lines, columns)
     if arrays is None and columns.learn(_some_records(block, lines)):
         arrays = _parse_block(block, lines, columns)
     if arrays is not None:
-        return arrays, {}
+        return arrays, {}, True
     if len(lines) <= _FEW_LINES or columns.explicit is None:
-        return _read_lines(block, lines, columns)
+        return *_read_lines(block, lines, columns), False
     middle = len(lines) // 2
-    first, first_reasons = parse_lines(*_part(block, lines[:middle]), columns)
-    second, second_reasons = parse_lines(*_part(block, lines[middle:]), columns)
+    first, first_reasons, is_taken = _parse_halves(*_part(block, lines[:middle]), columns)
+    rest = _part(block, lines[middle:])
+    # Where it took nothing of a long half, it would hardly take the other.
+    is_tried = is_taken or middle <= 4 * _FEW_LINES
+    second, second_reasons, is_second_taken = (
+        _parse_halves(*rest, columns) if is_tried else (*_read_lines(*rest, columns), False)
+    )
     joined = [pa.concat_arrays(pair) for pair in zip(first, second, strict=True)]
-    return joined, {**first_reasons, **{middle + row: reason for row, reason in second_reasons.items()}}
+    reasons = {**first_reasons, **{middle + row: reason for row, reason in second_reasons.items()}}
+    return joined, reasons, is_taken or is_second_taken
 
 
 def _part(block: bytes, lines: np.ndarray) -> tuple[bytes, np.ndarray]:

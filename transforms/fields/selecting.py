@@ -88,8 +88,13 @@ def _in_range(predicate: RankRange, batch: pa.RecordBatch) -> np.ndarray:
     return inside
 
 
+def listed_field(predicate: ValueList, batch: pa.RecordBatch, source: str) -> pa.DictionaryArray:
+    """The values of a list's field: dictionary<int32, string> [rows]; see `template_fields.field_values`."""
+    return field_values(batch, source, predicate.field, _SALT)
+
+
 def _in_list(predicate: ValueList, batch: pa.RecordBatch, source: str) -> np.ndarray:
-    values = field_values(batch, source, predicate.field, _SALT)
+    values = listed_field(predicate, batch, source)
     listed = predicate.lookup
     # The last entry is that of documents without a value, which are in no list.
     is_listed = np.array([*(value in listed for value in values.dictionary.to_pylist()), False])

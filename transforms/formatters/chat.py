@@ -170,4 +170,4 @@ def _spans(
     return found
 
 
-CHAT = Formatter("chat", "messages one after another; the answers are trained", ("messages",), chat)
+CHAT = Formatter("chat", "messages one after another; the answers are trained", ("messages",), chat, ("begin", "end"))

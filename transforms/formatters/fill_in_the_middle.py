@@ -119,4 +119,10 @@ def _special_spans(is_cut: np.ndarray, is_spm: np.ndarray, lengths: list[np.ndar
     return span_lists(rows, starts[used], ends[used], len(is_cut), ~is_cut)
 
 
-FIM = Formatter("fim", "some texts are cut in three, so that a model learns to fill in the middle", ("text",), fim)
+FIM = Formatter(
+    "fim",
+    "some texts are cut in three, so that a model learns to fill in the middle",
+    ("text",),
+    fim,
+    tokens=("prefix", "middle", "suffix"),
+)

@@ -6,6 +6,7 @@ values      commonest values, borders of bins                -> values          
 lengths     SampleCounter                                    -> packing, simulated
 keys        ShuffleKeyCounter, where the sample is not everything -> a stream for each stage and source
             Allotter                                         -> intervals, shards, slices
+lists       ListCounter                                      -> warnings of values that no document has
 drawn       DrawCounter                                      -> exact documents and tokens, used and unused
 ```
 """
@@ -32,6 +33,7 @@ from byline.transforms.plans.plan_header import drawn_of, inputs_sha256, planned
 from byline.transforms.plans.simulating import Draw, Recipe, SourceSample, no_sample, split_sample
 from byline.transforms.scans.choosing import find_bin_borders, find_predicates
 from byline.transforms.scans.counting import Scan
+from byline.transforms.scans.list_matches import find_unmatched
 from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
 from byline.transforms.scans.value_counts import find_top_values
 
@@ -86,6 +88,7 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], sca
         inputs=inputs_sha256(runs),
         capacity=allotment.capacity,
         notes=allotment.notes,
+        warnings=find_unmatched(config, scan),
     )
     return Plan(table, header)
 

@@ -16,7 +16,8 @@ uint8        1 if the output matrix is quantized too
 
 All numbers are little-endian. Every count is checked against the file's length, as are the order of words before labels
 and the shapes of the matrices, and nothing may follow them: given a file that is cut short, the library crashes the
-process, runs out of memory, or returns different scores.
+process, runs out of memory, or returns different scores. The same holds for what a library divides by or uses as an
+index without a check: buckets, the sizes of a product quantizer, the rows that pruning leaves, the counts of labels.
 
 Source of the format: fastText's `saveModel` and `loadModel` (`src/fasttext.cc`) and the `save` and `load` of `args.cc`,
 `dictionary.cc`, `densematrix.cc`, `quantmatrix.cc` and `productquantizer.cc`.
@@ -29,6 +30,8 @@ import numpy as np
 from pyarrow import fs
 
 from byline.errors import BylineError
+from byline.printable import shown
+from byline.schemas.model import first_twice
 from byline.transforms.files.local_copies import local_copy
 from byline.transforms.files.storage import open_random, resolve
 from byline.transforms.scores.fasttext_kernels import scan_entries
@@ -38,6 +41,10 @@ _MAGIC, _NEWEST = 793712314, 12
 _LOSSES = {1: HIERARCHICAL_SOFTMAX, 2: "ns", 3: SOFTMAX, 4: "ova"}
 _SUPERVISED, _LABEL = 3, 1
 _CENTROIDS = 256
+# Of words in an n-gram, and of characters in a subword: more are none of a model that was trained.
+_LONGEST_NGRAM, _LONGEST_SUBWORD = 100, 100
+# The library builds its tree of labels with this number where no node is yet.
+_NO_NODE = 10**15
 _DIGEST_STEP = 16 << 20
 
 
@@ -92,6 +99,13 @@ class _Cursor:
         self.position += size
         return self.position - size
 
+    def flag(self) -> bool:
+        """One byte that is 0 or 1."""
+        value = self.numbers(np.uint8, 1)[0]
+        if value > 1:
+            raise self.error(f"has {value} where 0 or 1 stands, at byte {self.position - 1}")
+        return value == 1
+
     def numbers(self, dtype: type, count: int) -> list[int]:
         return [int(number) for number in self.array(dtype, count)]
 
@@ -105,18 +119,34 @@ class _Cursor:
             raise self.error(f"has a matrix of {rows} x {columns} at byte {self.position - 16}")
         return self.array(np.float32, rows * columns).reshape(rows, columns)
 
-    def skip_quantized_matrix(self) -> None:
-        normed = self.numbers(np.uint8, 1)[0]
-        rows, _ = self.numbers(np.int64, 2)
-        self.skip(self.numbers(np.int32, 1)[0])
-        self._skip_quantizer()
-        if normed:
+    def skip_quantized_matrix(self) -> tuple[int, int]:
+        """Skips a quantized matrix; returns its rows and columns."""
+        begin = self.position
+        is_normed = self.flag()
+        rows, columns = self.numbers(np.int64, 2)
+        if rows < 0 or columns <= 0:
+            raise self.error(f"has a matrix of {rows} x {columns} at byte {begin}")
+        codes = self.numbers(np.int32, 1)[0]
+        self.skip(codes)
+        parts = self._skip_quantizer(columns)
+        if codes != rows * parts:
+            raise self.error(f"has {codes} codes for {rows} rows of {parts} parts at byte {begin}")
+        if is_normed:
             self.skip(rows)
-            self._skip_quantizer()
+            self._skip_quantizer(1)
+        return rows, columns
 
-    def _skip_quantizer(self) -> None:
-        dim = self.numbers(np.int32, 4)[0]
-        self.skip(4 * dim * _CENTROIDS)
+    def _skip_quantizer(self, columns: int) -> int:
+        """Skips a product quantizer of rows of so many columns; returns in how many parts it has a row."""
+        begin = self.position
+        dim, parts, width, last = self.numbers(np.int32, 4)
+        if dim != columns or width <= 0 or parts != -(-dim // width) or last != dim - (parts - 1) * width:
+            raise self.error(
+                f"has a quantizer of {parts} parts of {width} and {last} numbers for {columns} columns at byte {begin}"
+            )
+        if not np.isfinite(self.array(np.float32, dim * _CENTROIDS)).all():
+            raise self.error(f"has centroids that are not finite numbers behind byte {begin}")
+        return parts
 
 
 def read_model_file(path: str) -> ModelFile:
@@ -131,39 +161,88 @@ def read_model_file(path: str) -> ModelFile:
     if len(data) < 8 or cursor.numbers(np.int32, 1)[0] != _MAGIC:
         raise cursor.error("does not begin like a fastText model")
     version = cursor.numbers(np.int32, 1)[0]
-    if version > _NEWEST:
+    if not 1 <= version <= _NEWEST:
         raise cursor.error(f"has version {version}, the newest known is {_NEWEST}")
     dim, _, _, _, _, word_ngrams, loss, kind, bucket, _, maxn, _ = cursor.numbers(np.int32, 12)
+    maxn = 0 if version == 11 else maxn  # as the library reads models that old
     cursor.skip(8)
     if kind != _SUPERVISED:
         raise BylineError(f"{path}: is a model of word vectors; expected a classifier (fastText's `supervised`)")
     if loss not in _LOSSES:
         raise cursor.error(f"has an unknown loss {loss}")
-    if word_ngrams > 1 and bucket <= 0:
-        raise cursor.error(f"has n-grams of {word_ngrams} words, but {bucket} buckets for them")
-    bounds, words, labels = _read_dictionary(cursor)
-    quantized, matrices = _read_matrices(cursor)
+    _check_sizes(cursor, dim, word_ngrams, maxn, bucket)
+    dictionary = _read_dictionary(cursor)
+    matrices = _read_matrices(cursor)
     model = ModelFile(
         path=path,
         dim=dim,
         word_ngrams=max(word_ngrams, 1),
         bucket=bucket,
-        maxn=0 if version == 11 else maxn,  # as the library reads models that old
+        maxn=maxn,
         loss=_LOSSES[loss],
-        quantized=quantized,
-        bounds=bounds,
+        quantized=matrices.is_quantized,
+        bounds=dictionary.bounds,
         data=data,
-        words=words,
-        labels=labels,
-        input=matrices[0],
-        output=matrices[1],
+        words=dictionary.words,
+        labels=dictionary.labels,
+        input=matrices.input,
+        output=matrices.output,
     )
-    _check_shapes(cursor, model)
+    _check_shapes(cursor, model, dictionary, matrices)
     return model
 
 
-def _read_dictionary(cursor: _Cursor) -> tuple[np.ndarray, int, list[str]]:
-    """The bounds of the entries, the number of words, and the labels."""
+def _check_sizes(cursor: _Cursor, dim: int, word_ngrams: int, maxn: int, bucket: int) -> None:
+    if dim <= 0:
+        raise cursor.error(f"has {dim} dimensions")
+    if word_ngrams > _LONGEST_NGRAM:
+        raise cursor.error(f"has n-grams of {word_ngrams} words, more than {_LONGEST_NGRAM}")
+    # A negative length is none to the library, but the largest of all.
+    if not 0 <= maxn <= _LONGEST_SUBWORD:
+        raise cursor.error(f"has subwords of {maxn} characters, not of 0 to {_LONGEST_SUBWORD}")
+    for kind, is_used in (
+        (f"n-grams of {word_ngrams} words", word_ngrams > 1),
+        (f"subwords of up to {maxn} characters", maxn > 0),
+    ):
+        if is_used and bucket <= 0:
+            raise cursor.error(f"has {kind}, but {bucket} buckets for them")
+
+
+@dataclass(frozen=True)
+class _Dictionary:
+    """The dictionary of a model.
+
+    Attributes:
+        bounds: int64 [entries, 2], begin and end of each word and label in the file.
+        words: how many of the entries are words.
+        labels: the other entries.
+        pruned: int32 [prunings, 2], which rows of the n-grams are left, and where; None for all.
+    """
+
+    bounds: np.ndarray
+    words: int
+    labels: list[str]
+    pruned: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Matrices:
+    """The matrices of a model.
+
+    Attributes:
+        is_quantized: whether the input matrix is.
+        input, output: float32 [rows, columns]; None where the input matrix is quantized.
+        input_shape, output_shape: rows and columns.
+    """
+
+    is_quantized: bool
+    input: np.ndarray | None
+    output: np.ndarray | None
+    input_shape: tuple[int, int]
+    output_shape: tuple[int, int]
+
+
+def _read_dictionary(cursor: _Cursor) -> _Dictionary:
     size, words, labels = cursor.numbers(np.int32, 3)
     _, pruned = cursor.numbers(np.int64, 2)
     # An entry takes ten bytes or more.
@@ -171,40 +250,57 @@ def _read_dictionary(cursor: _Cursor) -> tuple[np.ndarray, int, list[str]]:
         raise cursor.error(f"has a dictionary of {size} entries, {words} words and {labels} labels")
     if labels == 0:
         raise cursor.error("has no labels")
+    if pruned < -1:
+        raise cursor.error(f"has {pruned} prunings")
     bounds, types, end = scan_entries(cursor.data, cursor.position, size)
     if end < 0:
         raise cursor.error(f"ends at byte {len(cursor.data)} within its dictionary")
-    if not np.array_equal(types == _LABEL, np.arange(size) >= words):
+    if not np.array_equal(types == _LABEL, np.arange(size) >= words) or types.max(initial=0) > _LABEL:
         raise cursor.error("has words and labels in another order than it says")
     cursor.position = int(end)
-    cursor.skip(8 * max(pruned, 0))
-    return bounds, words, [bytes(cursor.data[a:b]).decode(errors="replace") for a, b in bounds[words:]]
+    _check_label_counts(cursor, bounds[words:])
+    rows = None if pruned < 0 else cursor.array(np.int32, 2 * pruned).reshape(-1, 2)
+    names = [bytes(cursor.data[a:b]).decode(errors="replace") for a, b in bounds[words:]]
+    if (twice := first_twice(names)) is not None:
+        raise cursor.error(f"has the label {shown(twice)} twice")
+    return _Dictionary(bounds, words, names, rows)
 
 
-def _read_matrices(cursor: _Cursor) -> tuple[bool, tuple[np.ndarray | None, np.ndarray | None]]:
-    """Whether the input matrix is quantized, and the input and output matrices if it is not."""
-    quantized = bool(cursor.numbers(np.uint8, 1)[0])
-    if quantized:
-        cursor.skip_quantized_matrix()
-    read_input = None if quantized else cursor.matrix()
-    quantized_output = bool(cursor.numbers(np.uint8, 1)[0])
-    if quantized and quantized_output:
-        cursor.skip_quantized_matrix()
-        return quantized, (None, None)
-    read_output = cursor.matrix()
-    return quantized, (read_input, None if quantized else read_output)
+def _check_label_counts(cursor: _Cursor, bounds: np.ndarray) -> None:
+    """Refuses counts that lead the library out of its tree of labels."""
+    # Behind each label stand a NUL and its count.
+    counts = cursor.data[bounds[:, 1, None] + np.arange(1, 9)].view("<i8")
+    if counts.min() < 0 or counts.max() >= _NO_NODE // len(counts):
+        raise cursor.error("has counts of labels that no training file has")
 
 
-def _check_shapes(cursor: _Cursor, model: ModelFile) -> None:
+def _read_matrices(cursor: _Cursor) -> _Matrices:
+    if not cursor.flag():
+        read_input = cursor.matrix()
+        if cursor.flag():
+            raise cursor.error("has a quantized output matrix behind an input matrix that is not")
+        read_output = cursor.matrix()
+        return _Matrices(False, read_input, read_output, read_input.shape, read_output.shape)
+    input_shape = cursor.skip_quantized_matrix()
+    output_shape = cursor.skip_quantized_matrix() if cursor.flag() else cursor.matrix().shape
+    return _Matrices(True, None, None, input_shape, output_shape)
+
+
+def _check_shapes(cursor: _Cursor, model: ModelFile, dictionary: _Dictionary, matrices: _Matrices) -> None:
     if cursor.position != len(cursor.data):
         raise cursor.error(f"has {len(cursor.data) - cursor.position} bytes too many after byte {cursor.position}")
-    if model.input is None or model.output is None:
-        return
-    rows = model.words + (model.bucket if model.word_ngrams > 1 or model.maxn > 0 else 0)
-    if len(model.input) < rows or model.input.shape[1] != model.dim:
-        raise cursor.error(f"has an input matrix of {model.input.shape}, not {(rows, model.dim)}")
-    if model.output.shape != (len(model.labels), model.dim):
-        raise cursor.error(f"has an output matrix of {model.output.shape}, not {(len(model.labels), model.dim)}")
+    hashed = model.bucket if model.word_ngrams > 1 or model.maxn > 0 else 0
+    if dictionary.pruned is not None:
+        if not model.quantized:
+            raise cursor.error("is pruned but not quantized")
+        hashed = len(dictionary.pruned)
+        if hashed and (dictionary.pruned[:, 1].min() < 0 or dictionary.pruned[:, 1].max() >= hashed):
+            raise cursor.error("has prunings that lead to no row")
+    rows, columns = matrices.input_shape
+    if rows < model.words + hashed or columns != model.dim:
+        raise cursor.error(f"has an input matrix of {matrices.input_shape}, not {(model.words + hashed, model.dim)}")
+    if matrices.output_shape != (len(model.labels), model.dim):
+        raise cursor.error(f"has an output matrix of {matrices.output_shape}, not {(len(model.labels), model.dim)}")
 
 
 _digests: dict[tuple[str, int, int | None], str] = {}

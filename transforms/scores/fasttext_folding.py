@@ -27,7 +27,7 @@ import json
 import math
 import threading
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import fasttext
 import numpy as np
@@ -48,6 +48,7 @@ from byline.transforms.scores.fasttext_kernels import Vocabulary, build_slots, j
 LIBRARY_SHIFT = 1e-5
 FOLDED_VERSION = 1
 _KEY = b"byline.fasttext"
+_ARRAYS = ("folded", "slots", "offsets", "spelling")
 # Rows folded at a time: 13 MB of float64 at 100 dimensions.
 _FOLD_ROWS = 16384
 _NO_BYTES = np.frombuffer(b"\0", np.uint8)  # read-only like Arrow's buffers, or numba would compile once more
@@ -101,7 +102,7 @@ def _fold_rows(model: ModelFile) -> np.ndarray:
         end = min(begin + _FOLD_ROWS, rows)
         folded[begin:end] = model.input[begin:end].astype(np.float64) @ difference
     if not np.isfinite(folded).all():
-        raise BylineError(f"{model.path}: has values that are not finite numbers; train the model again")
+        raise _not_finite(model)
     return folded
 
 
@@ -209,17 +210,54 @@ def load_folded(path: str) -> FoldedModel:
         raise BylineError(
             f"{path}: version {metadata['version']}, expected {FOLDED_VERSION}; delete it, it is made again"
         )
-    arrays = {name: batch.column(name).values.to_numpy() for name in batch.schema.names}
-    labels, words = metadata["labels"], metadata["words"]
-    rows = words + (metadata["bucket"] if metadata["word_ngrams"] > 1 else 0)
-    vocabulary = Vocabulary(arrays["slots"].reshape(-1, 2), arrays["offsets"], arrays["spelling"], words)
-    folded = arrays["folded"].reshape(rows, len(labels) - 1)
-    return FoldedModel(labels, folded, vocabulary, metadata["bucket"], metadata["word_ngrams"])
+    model = _folded_of(batch, metadata)
+    if model is None:
+        raise BylineError(f"{path}: a damaged folded fastText model; delete it, it is made again")
+    return model
+
+
+def _folded_of(batch: pa.RecordBatch, metadata: dict[str, Any]) -> FoldedModel | None:
+    """The model of a file; None where following its numbers would lead out of an array, or nowhere."""
+    try:
+        folded, slots, offsets, spelling = (batch.column(name).values.to_numpy() for name in _ARRAYS)
+        labels, words, bucket, ngrams = (metadata[key] for key in ("labels", "words", "bucket", "word_ngrams"))
+        rows = words + (bucket if ngrams > 1 else 0)
+        slots, folded = slots.reshape(-1, 2), folded.reshape(rows, len(labels) - 1)
+    except (pa.ArrowInvalid, KeyError, TypeError, ValueError, AttributeError):
+        return None
+    types = (folded.dtype, slots.dtype, offsets.dtype, spelling.dtype)
+    entries = len(offsets) - 1
+    is_whole = (
+        types == (np.float32, np.uint64, np.int64, np.uint8)
+        and 0 <= words <= entries
+        and (ngrams <= 1 or bucket > 0)
+        and len(slots) & (len(slots) - 1) == 0
+        and not slots[:, 0].all()
+        and (slots[:, 0] & np.uint64(0xFFFFFFFF)).max() <= entries
+        and offsets[0] == 0
+        and offsets[-1] == len(spelling)
+        and (np.diff(offsets) >= 0).all()
+    )
+    return (
+        FoldedModel(labels, folded, Vocabulary(slots, offsets, spelling, words), bucket, ngrams) if is_whole else None
+    )
 
 
 def prepare(text: str) -> str:
     """The single line that a classifier is given: stripped of white space, line breaks replaced by spaces."""
     return " ".join(text.strip().splitlines())
+
+
+def _check_finite(model: ModelFile) -> None:
+    """Refuses values that the library only notices when they reach a text."""
+    for matrix in (model.input, model.output):
+        for begin in range(0, 0 if matrix is None else len(matrix), _FOLD_ROWS):
+            if matrix is not None and not np.isfinite(matrix[begin : begin + _FOLD_ROWS]).all():
+                raise _not_finite(model)
+
+
+def _not_finite(model: ModelFile) -> BylineError:
+    return BylineError(f"{model.path}: has values that are not finite numbers; train the model again")
 
 
 class LibraryModel:
@@ -229,8 +267,12 @@ class LibraryModel:
         self.labels, self._path = model.labels, model.path
         self._shift = 0.0 if model.loss == HIERARCHICAL_SOFTMAX else LIBRARY_SHIFT
         self._index = {label: number for number, label in enumerate(model.labels)}
-        # The C++ object itself: `fasttext.load_model` wraps it with a check that copies every text.
-        self._library = fasttext.load_model(local_copy(model.path)).f
+        _check_finite(model)
+        try:
+            # The C++ object itself: `fasttext.load_model` wraps it with a check that copies every text.
+            self._library = fasttext.load_model(local_copy(model.path)).f
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise BylineError(f"{model.path}: fastText cannot load it ({error}); get the file again") from None
 
     def probabilities(self, texts: pa.Array) -> np.ndarray:
         """See `Model.probabilities`; a label that the library omits (hierarchical softmax, below 1e-5) gets 0."""

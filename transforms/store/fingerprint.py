@@ -37,6 +37,10 @@ def source_settings(config: Config, source: str) -> dict[str, Any]:
     runs_depend_on["tokenizer.file"] = f"sha256 {shared_tokenizer(config.tokenizer).sha256}"
     # Added tokens come from no text, so they change a run only if they widen its ids.
     runs_depend_on["tokenizer ids"] = str(shared_tokenizer(config.tokenizer).id_type)
+    # Tokens that texts would become, as the file does not call them special, if the configuration did not name them.
+    kept_text = shared_tokenizer(config.tokenizer).kept_text
+    if kept_text:
+        runs_depend_on["tokenizer sentinels"] = list(kept_text)
     if keys := keys_of_root(config.sources[source]):
         runs_depend_on[f"sources.{source}.path"] = keys
     layout = config.sources[source].format

@@ -221,24 +221,29 @@ class RangedRun:
         with reading_run(self._directory.uri):
             head = _Head(self._directory.file, int(self._directory.starts[number]), self._wanted.head)
             layout = head.layout()
-            index = self._index(head, layout)
-            check_batch(index, int(self._directory.shuffle_keys[number]), self._directory.chunks)
+            index = self._index(number, head, layout)
             return index, self._tokens(head.start, layout, index)
 
-    def _index(self, head: "_Head", layout: BatchLayout) -> pa.RecordBatch:
+    def _index(self, number: int, head: "_Head", layout: BatchLayout) -> pa.RecordBatch:
         columns = self._wanted.columns
         spans = merge_spans([layout.extent(column) for column in columns])
         contents = [head.read(layout.body + start, layout.body + end) for start, end in spans]
+
+        def read(start: int, end: int) -> pa.Buffer:
+            for span, content in zip(spans, contents, strict=True):
+                if span[0] <= start <= end <= span[1]:
+                    return pa.py_buffer(content).slice(start - span[0], end - start)
+            raise ValueError(f"a buffer from byte {start} to {end} of a record batch, outside its column")
+
+        index = pa.RecordBatch.from_arrays(
+            [layout.array(column, read) for column in columns], schema=self._wanted.schema
+        )
+        # Before the size of its head is taken for that of the next.
+        check_batch(index, int(self._directory.shuffle_keys[number]), self._directory.chunks)
         # Up to the end of the first span; columns further on take a request of their own.
         needed = layout.body + (spans[0][1] if spans else 0)
         self._wanted.head = needed + needed // HEAD_MARGIN
-
-        def read(start: int, end: int) -> pa.Buffer:
-            number = next(number for number, span in enumerate(spans) if span[0] <= start and end <= span[1])
-            return pa.py_buffer(contents[number]).slice(start - spans[number][0], end - start)
-
-        arrays = [layout.array(column, read) for column in columns]
-        return pa.RecordBatch.from_arrays(arrays, schema=self._wanted.schema)
+        return index
 
     def _tokens(self, start: int, layout: BatchLayout, index: pa.RecordBatch) -> RangedTokens | None:
         column = self._wanted.tokens

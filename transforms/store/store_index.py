@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from pyarrow.fs import FileInfo
+
 from byline.schemas.documents import InputFile
 from byline.schemas.store import RunFile, RunInfo
 from byline.transforms.files import storage
@@ -251,5 +253,14 @@ def write_settings(folder: str, settings: dict[str, Any]) -> None:
 def nearest_change(store: str, source: str, settings: dict[str, Any]) -> list[str]:
     """The keys whose values differ from the source's most similar settings in the token store; none if it has none."""
     infos = [info for info in storage.list_files(storage.join(store, source)) if info.base_name == SOURCE_FILE]
-    changes = [changed_keys(json.loads(storage.read_bytes(info.path)), settings) for info in infos]
+    changes = [changed_keys(earlier, settings) for earlier in map(_read_settings, infos) if earlier is not None]
     return min(changes, key=len, default=[])
+
+
+def _read_settings(info: FileInfo) -> dict[str, Any] | None:
+    """The settings in a file; None for a damaged one, on which nothing depends but the explanation."""
+    try:
+        settings = json.loads(storage.read_bytes(info.path))
+    except (ValueError, RecursionError):
+        return None
+    return settings if isinstance(settings, dict) else None

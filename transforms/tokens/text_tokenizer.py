@@ -1,75 +1,78 @@
-"""A tokenizer file as Byline uses it: with gigatoken if possible, else with tokenizers; one is checked by the other.
+"""A tokenizer file as Byline uses it: with gigatoken where that gives the same ids, else with tokenizers.
 
 ```
 text    "a <|endoftext|> b"                     a special token's name in a text stays text:
 ids     a, Ġ<, |, end, of, text, |, >, Ġb       never the id of <|endoftext|>
 ```
 
-gigatoken always turns the name of a special token into the token. So it gets the tokenizer without its special tokens
-(added tokens that are not special, such as runs of spaces, stay); tokenizers gets all of it, and is told to treat the
-names as text. Texts with characters that only gigatoken's Unicode tables know go to tokenizers (see `new_characters`).
-When they are loaded, both must give the same ids for a set of awkward texts.
+The ids are those of `tokenizers`, always. gigatoken is fifty times as fast and gives the same ones for most tokenizers
+and most texts; which texts must go to `tokenizers` is found by comparing the two, once for a file (`comparing`). Both
+leave the names of special tokens text, and those of the tokens that the configuration names: gigatoken gets a tokenizer
+without them, `tokenizers` is told so.
 """
 
-import hashlib
-import json
 import re
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import awkward as ak
 import gigatoken
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import tokenizers
 
 from byline.errors import BylineError
 from byline.schemas import corpora
 from byline.schemas.tokenizer_info import TokenizerInfo
-from byline.transforms.files.storage import read_bytes
-from byline.transforms.tokens.new_characters import has_new_characters
+from byline.transforms.tokens.comparing import Differences
+from byline.transforms.tokens.fast_tokenizer import fast_tokenizer
+from byline.transforms.tokens.known_differences import known_differences
+from byline.transforms.tokens.reference_tokenizer import encode, encodings, load_reference
+from byline.transforms.tokens.text_scanner import TextScanner
 from byline.transforms.tokens.token_bytes import TokenBytes, token_bytes
+from byline.transforms.tokens.tokenizer_file import read_tokenizer_file
+from byline.transforms.tokens.trial import try_out
 
 # tokenizers builds Python objects for every token, so it gets a few documents at a time.
 _SLOW_SLICE = 256
-_AWKWARD = (
-    "Hello world, it's 1,234.5 o'clock\n\n\n  def f(x):\n\t\treturn x  \r\n",
-    "e\u0301 \u00e9 \ufb01 \u212b \U0001f468\u200d\U0001f469\u200d\U0001f467 \u0e01\u0e33 \u4e2d\u6587 \u0410\u0301",
-    "\u00a0\u2003x",
-    " leading, trailing ",
-    "      ",
-    "\x00\x01\ufeff\ufffd <s> </s> [INST] <|im_start|> ▁x ##y Ġz",
-)
 
 
 class TextTokenizer:
     """Tokenizes texts of documents and prefixes without adding special tokens.
 
+    Args:
+        file: the location of a `tokenizer.json`.
+        library: as `byline.schemas.corpora.Tokenizer` has it, like the other arguments.
+        add: names of further tokens.
+        text_only: names of tokens that no text becomes, beside the special ones.
+        folder: where it is kept what comparing the libraries found; None to compare in every process.
+
     Raises:
-        BylineError: the file is not a `tokenizer.json`.
+        BylineError: the file is not a `tokenizer.json`, or names in `text_only` an ordinary piece of texts.
     """
 
-    def __init__(self, file: str, library: str = "fastest", add: tuple[str, ...] = ()) -> None:
-        content = read_bytes(file)
+    def __init__(
+        self,
+        file: str,
+        library: str = "fastest",
+        add: tuple[str, ...] = (),
+        text_only: tuple[str, ...] = (),
+        folder: str | None = None,
+    ) -> None:
         self.file = file
-        self.sha256 = hashlib.sha256(content).hexdigest()
-        try:
-            settings = json.loads(content)
-            self.reference = tokenizers.Tokenizer.from_str(content.decode())
-        # tokenizers raises a bare Exception for a file it cannot use.
-        except Exception as error:
-            raise BylineError(f"{file}: not a Hugging Face tokenizer.json ({' '.join(str(error).split())})") from None
-        self.reference.encode_special_tokens = True
-        self.reference.no_truncation()
-        self.reference.no_padding()
-        self.vocabulary: dict[str, int] = self.reference.get_vocab(with_added_tokens=True)
+        checked = read_tokenizer_file(file, text_only)
+        self.sha256, self.dropout = checked.sha256, checked.dropout
+        try_out(checked, folder)
+        loaded = load_reference(checked, text_only)
+        self.reference, self.vocabulary = loaded.tokenizer, loaded.vocabulary
         self.vocab_size = max(self.vocabulary.values()) + 1
         self.added = self._add(add)
-        self.special_names = [token["content"] for token in settings.get("added_tokens", ()) if token["special"]]
-        self.fast = None if library == "tokenizers" else _fast_tokenizer(settings, self.reference)
+        # Names that stay text, and those that a text becomes.
+        self.special_names = [token["content"] for token in checked.added if token["special"] and token["content"]]
+        self.plain_names = frozenset(token["content"] for token in checked.added if not token["special"])
+        # Those of them that are text only because the configuration names them.
+        self.kept_text = tuple(sorted(checked.kept_text))
+        self._file, self._library, self._folder = loaded.file, library, folder
         self.id_type = pa.uint16() if self.vocab_size <= 2**16 else pa.int32()
         self.id_dtype = np.dtype(np.uint16 if self.vocab_size <= 2**16 else np.int32)
 
@@ -82,6 +85,26 @@ class TextTokenizer:
         self.vocabulary.update(added)
         self.vocab_size += len(names)
         return added
+
+    @cached_property
+    def differences(self) -> Differences:
+        """Which texts go to tokenizers; comparing takes some seconds, once for a file in a token store."""
+        if self._library == "tokenizers":
+            return Differences(whole="tokenizer.library: tokenizers")
+        return known_differences(self._file, self.reference, self._folder)
+
+    @cached_property
+    def fast(self) -> gigatoken.Tokenizer | None:
+        """gigatoken, for all texts without one of the differences; None if it is of no use for this file."""
+        if self.differences.whole is not None:
+            return None
+        ids = self.reference.get_vocab(with_added_tokens=True)
+        fast = fast_tokenizer(self._file, ids, self.differences.strings)
+        return None if isinstance(fast, str) else fast
+
+    @cached_property
+    def _doubtful(self) -> TextScanner:
+        return TextScanner(self.differences.characters, self.differences.strings)
 
     def encode(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         """Tokenizes texts.
@@ -96,10 +119,12 @@ class TextTokenizer:
             return np.zeros(0, self.id_dtype), np.zeros(1, np.int64)
         if self.fast is None:
             return self._encode_slowly(texts)
+        doubtful = np.flatnonzero(self._doubtful.contains(texts))
+        if 2 * len(doubtful) > len(texts):
+            return self._encode_slowly(texts)
         layout = ak.to_packed(self.fast.encode_batch(ak.from_arrow(texts), parallel=False)).layout
         offsets = np.asarray(layout.offsets.data, np.int64)
         values = np.asarray(layout.content.data).astype(self.id_dtype)
-        doubtful = np.flatnonzero(has_new_characters(texts))
         return (values, offsets) if len(doubtful) == 0 else self._replace(values, offsets, texts, doubtful)
 
     def _replace(
@@ -115,7 +140,11 @@ class TextTokenizer:
 
     def encode_by_reference(self, text: str) -> list[int]:
         """The ids that `tokenizers` gives for one text, which `encode` must agree with."""
-        return self.reference.encode(text, add_special_tokens=False).ids
+        return encode(self.file, self.reference, [text])[0]
+
+    def encode_all_by_reference(self, texts: pa.Array) -> list[list[int]]:
+        """Likewise, for each of some texts."""
+        return encode(self.file, self.reference, texts.to_pylist())
 
     def encode_marked_by_reference(
         self, text: str, loss: list[int] | None, special: list[int] | None
@@ -130,7 +159,7 @@ class TextTokenizer:
         characters = [np.zeros((0, 2), np.int64)]
         for number, (start, stop) in enumerate(pairwise([0, *(special or ()), len(text)])):
             if number % 2 == 0:
-                encoding = self._with_offsets.encode(text[start:stop], add_special_tokens=False)
+                (encoding,) = encodings(self.file, self.reference, [text[start:stop]], with_offsets=True)
                 ids += encoding.ids
                 characters.append(np.array(encoding.offsets, np.int64).reshape(-1, 2) + start)
             elif stop > start:
@@ -145,57 +174,34 @@ class TextTokenizer:
         return ids, (before[ends] > before[starts]).astype(int).tolist()
 
     @cached_property
-    def _with_offsets(self) -> tokenizers.Tokenizer:
-        """The reference without its post-processor, which may leave the spaces before a word out of its offsets."""
-        tokenizer = tokenizers.Tokenizer.from_str(
-            json.dumps({**json.loads(self.reference.to_str()), "post_processor": None})
-        )
-        tokenizer.encode_special_tokens = True
-        return tokenizer
-
-    @cached_property
     def token_bytes(self) -> TokenBytes:
         """The bytes that each token stands for; takes a fifth of a second, and only loss spans need it."""
-        added = {token.content for token in self.reference.get_added_tokens_decoder().values()}
-        return token_bytes(self.vocabulary, added)
+        return token_bytes(self.vocabulary, {*self.special_names, *self.plain_names})
 
     def _encode_slowly(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         parts, lengths = [], []
         for start in range(0, len(texts), _SLOW_SLICE):
             documents = texts.slice(start, _SLOW_SLICE).to_pylist()
-            for encoding in self.reference.encode_batch_fast(documents, add_special_tokens=False):
-                parts.append(np.array(encoding.ids, self.id_dtype))
-                lengths.append(len(parts[-1]))
+            for ids in encode(self.file, self.reference, documents):
+                parts.append(np.array(ids, self.id_dtype))
+                lengths.append(len(ids))
         return np.concatenate(parts), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
     def count_special_text(self, texts: pa.Array) -> int:
         """How often the names of special tokens occur in the texts."""
-        if not self.special_names:
+        names = tuple(self.special_names)
+        if not names:
             return 0
-        pattern = "|".join(
-            re.sub(r"([^A-Za-z0-9_])", r"\\\1", name) for name in sorted(self.special_names, reverse=True)
-        )
-        # Finding the few texts that have one first is ten times faster than counting in all of them.
-        matching = texts.filter(pc.match_substring_regex(texts, pattern))
-        return pc.sum(pc.count_substring_regex(matching, pattern)).as_py() or 0
+        scanner, pattern = _special_text(names)
+        # Finding the few texts that have one first is far faster than counting in all of them.
+        matching = texts.filter(pa.array(scanner.contains(texts)))
+        return sum(len(pattern.findall(text)) for text in matching.to_pylist())
 
 
-def _fast_tokenizer(settings: dict[str, Any], reference: tokenizers.Tokenizer) -> gigatoken.Tokenizer | None:
-    """The tokenizer in gigatoken, or None if it cannot read it or disagrees about the awkward texts."""
-    plain = {
-        **settings,
-        "added_tokens": [token for token in settings.get("added_tokens", ()) if not token["special"]],
-        "post_processor": None,
-        "truncation": None,
-        "padding": None,
-    }
-    try:
-        fast = gigatoken.Tokenizer.from_json(json.dumps(plain))
-        ids = fast.encode_batch_list(list(_AWKWARD), parallel=False)
-    except (ValueError, RuntimeError, NotImplementedError, KeyError, TypeError):
-        return None
-    expected = [encoding.ids for encoding in reference.encode_batch(list(_AWKWARD), add_special_tokens=False)]
-    return fast if ids == expected else None
+@lru_cache(maxsize=4)
+def _special_text(names: tuple[str, ...]) -> tuple[TextScanner, re.Pattern[str]]:
+    """What finds texts with one of the names, and each of these from left to right, the longest first."""
+    return TextScanner(strings=names), re.compile("|".join(map(re.escape, sorted(names, reverse=True))))
 
 
 def tokenizer_info(tokenizer: TextTokenizer, settings: corpora.Tokenizer) -> TokenizerInfo:
@@ -239,10 +245,12 @@ def token_id(tokenizer: TextTokenizer, where: str, name: str) -> int:
 
 
 @lru_cache(maxsize=4)
-def _load(file: str, library: str, add: tuple[str, ...]) -> TextTokenizer:
-    return TextTokenizer(file, library, add)
+def _load(
+    file: str, library: str, add: tuple[str, ...], text_only: tuple[str, ...], folder: str | None
+) -> TextTokenizer:
+    return TextTokenizer(file, library, add, text_only, folder)
 
 
 def shared_tokenizer(settings: corpora.Tokenizer) -> TextTokenizer:
     """The process's only copy of a tokenizer: loading takes a second, and its word cache warms up with use."""
-    return _load(settings.file, settings.library, tuple(settings.add))
+    return _load(settings.file, settings.library, tuple(settings.add), settings.text_only, settings.folder)

@@ -48,7 +48,8 @@ def _alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(256 + number): byte for number, byte in enumerate(others)}
 
 
-_BYTE_OF = _alphabet()
+# Character -> byte.
+ALPHABET = _alphabet()
 
 
 def token_bytes(vocabulary: Mapping[str, int], added: AbstractSet[str]) -> TokenBytes:
@@ -69,9 +70,18 @@ def token_bytes(vocabulary: Mapping[str, int], added: AbstractSet[str]) -> Token
 
 def _spelled(name: str) -> bytes:
     try:
-        return bytes([_BYTE_OF[character] for character in name])
+        return bytes([ALPHABET[character] for character in name])
     except KeyError:
         return b""
+
+
+def spelled_bytes(ids: np.ndarray, tokens: TokenBytes) -> bytes | None:
+    """The bytes of some tokens in a row (ids: any integers [n]); None if those of one of them are not known."""
+    if (ids < 0).any() or (ids >= len(tokens.sizes)).any() or not tokens.sizes[ids].all():
+        return None
+    words = tokens.words.tobytes()
+    starts = tokens.firsts[ids] * WORD
+    return b"".join(words[start : start + size] for start, size in zip(starts, tokens.sizes[ids], strict=True))
 
 
 def words_at(data: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ def branched(**shards: int) -> Manifest:
         entries = [ShardEntry("", 0, 0, 0, "")] * count
         branch = {"of": "c", "at": 0.5, "phase": "a", "shards": int(name[-1])} if name.startswith("c-") else None
         phases.append(PhaseEntry(name, None, 0, 0, 0, {}, entries, branch=branch))
-    return Manifest(8, "int32", TOKENIZER, {}, "00", "0", 2, phases, {})
+    return Manifest(8, "int32", TOKENIZER, {}, "00", "0", 2, "00", phases, {})
 
 
 Shards = dict[str, list[np.ndarray]]

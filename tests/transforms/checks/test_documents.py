@@ -20,12 +20,13 @@ from byline.schemas.plan import FieldValues
 from byline.schemas.recipe import Condition
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.shards import shard_schema
-from byline.transforms.checks.documents import DocumentChecker, SegmentSample, sample_segments
+from byline.transforms.checks import documents as checked_documents
+from byline.transforms.checks.documents import Compared, DocumentChecker, SegmentSample, sample_segments
 from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.packing import POLICIES
 from byline.transforms.shards.assembling import PlannedPhase
 from byline.transforms.shards.gathering import GatherPhase
-from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
+from byline.transforms.tokens.text_tokenizer import TextTokenizer, shared_tokenizer, tokenizer_info
 from tests.reference import layout, packing
 from tests.support.small import BOS, PAD, reference_tokenizer, small_config, tokenizer_file
 
@@ -153,7 +154,7 @@ ALL = [(document, "full") for document in (0, 3, 1, 4, 2, 5)]
 def test_what_the_reference_packs_is_what_the_raw_files_give(config: Config, condition: str, policy: str) -> None:
     segments = segments_of(config, condition, policy, ALL)
     assert len(segments) >= 6
-    assert checker_of(config, condition, policy).check(segments) == []
+    assert checker_of(config, condition, policy).check(segments).problems == []
 
 
 def test_a_prefix_that_is_too_long_is_the_unknown_one(config: Config) -> None:
@@ -194,7 +195,7 @@ def test_a_changed_segment_is_told(config: Config, shard: Any, data: st.DataObje
     """Any token and any bit of the mask, but those of a lone token: it may be a beginning of another form."""
     condition, policy, documents = shard
     segments, checker = segments_of(config, condition, policy, documents), checker_of(config, condition, policy)
-    assert checker.check(segments) == []
+    assert checker.check(segments).problems == []
     number = data.draw(st.integers(0, len(segments) - 1))
     assume(len(segments[number].ids) > 1)
     segment, at = segments[number], data.draw(st.integers(0, len(segments[number].ids) - 1))
@@ -203,7 +204,33 @@ def test_a_changed_segment_is_told(config: Config, shard: Any, data: st.DataObje
         ids[at] = (ids[at] + 1) % 400
     else:
         mask[at] ^= 1
-    assert len(checker.check([replace(segment, ids=ids, mask=mask)])) == 1
+    assert len(checker.check([replace(segment, ids=ids, mask=mask)]).problems) == 1
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_long_documents_are_compared_by_bytes(
+    config: Config, condition: str, policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checked_documents, "LONGEST_BYTES", 0)
+    monkeypatch.setattr(TextTokenizer, "encode_by_reference", None)
+    segments = segments_of(config, condition, policy, ALL)
+    compared = checker_of(config, condition, policy).check(segments)
+    assert compared.problems == []
+    assert compared.by_bytes + compared.not_at_all == len(segments)
+    assert compared.by_bytes >= 2
+
+
+def test_another_token_in_a_long_document_is_told(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checked_documents, "LONGEST_BYTES", 100)
+    segment, *others = segments_of(config, "none", "concat", [(0, "full"), (1, "full")])
+    ids = segment.ids.copy()
+    ids[9] = (ids[9] + 1) % 400
+    assert checker_of(config, "none", "concat").check([replace(segment, ids=ids), *others]) == Compared(
+        ["p/0.arrow, row 0: the tokens of the segment at offset 0 do not spell a part of a/x.jsonl, row 0"],
+        by_bytes=1,
+        not_at_all=0,
+    )
 
 
 @pytest.mark.parametrize("policy", ["concat", "repeat_prefix", "best_fit"])
@@ -212,30 +239,32 @@ def test_another_offset_is_told(config: Config, policy: str) -> None:
     checker = checker_of(config, "before", policy)
     assert [segment.offset > 0 for segment in segments] == [False, True]
     for step in (-1, 1):
-        assert checker.check([replace(segments[1], offset=segments[1].offset + step)]) == [
+        assert checker.check([replace(segments[1], offset=segments[1].offset + step)]).problems == [
             f"p/0.arrow, row 1: the segment at offset {segments[1].offset + step} is not what a/x.jsonl, row 0 gives"
         ]
 
 
 def test_only_the_policy_that_repeats_prefixes_may(config: Config) -> None:
     segments = segments_of(config, "before", "repeat_prefix", [(0, "full")])
-    assert checker_of(config, "before", "repeat_prefix").check(segments) == []
-    assert len(checker_of(config, "before", "concat").check(segments)) == 1
+    assert checker_of(config, "before", "repeat_prefix").check(segments).problems == []
+    assert len(checker_of(config, "before", "concat").check(segments).problems) == 1
     segments = segments_of(config, "before", "concat", [(0, "full")])
-    assert len(checker_of(config, "before", "repeat_prefix").check(segments)) == 1
+    assert len(checker_of(config, "before", "repeat_prefix").check(segments).problems) == 1
 
 
 @pytest.mark.parametrize("form", ["bare", EMPTY])
 def test_only_a_condition_that_leaves_prefixes_out_may(config: Config, form: str) -> None:
     segments = segments_of(config, "markers", "concat", [(1, form)])
     checker = checker_of(config, "markers", "concat")
-    assert checker.check(segments) == []
+    assert checker.check(segments).problems == []
     condition = CONDITIONS["markers"]
     assert condition is not None
     strict = condition.model_copy(update={"empty": 0, "dropout": 0})
     phase = checker.phases["p"]
     checker.phases = {"p": replace(phase, gathering=replace(phase.gathering, condition=strict))}
-    assert checker.check(segments) == ["p/0.arrow, row 0: the segment at offset 0 is not what a/x.jsonl, row 1 gives"]
+    assert checker.check(segments).problems == [
+        "p/0.arrow, row 0: the segment at offset 0 is not what a/x.jsonl, row 1 gives"
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------ changed files
@@ -250,7 +279,7 @@ def changed(config: Config, tmp_path: Path) -> tuple[DocumentChecker, list[Segme
         assert file is not None
         copy = tmp_path / f"{file.source}.jsonl"
         copy.write_bytes(Path(file.uri).read_bytes())
-        files.append(replace(file, uri=str(copy)))
+        files.append(replace(file, uri=str(copy), modified=0))
         copies.append(copy)
     checker.files = [*files]
     return checker, segments_of(config, "none", "concat", [(1, "full"), (4, "full")]), copies[0], copies[1]
@@ -259,19 +288,19 @@ def changed(config: Config, tmp_path: Path) -> tuple[DocumentChecker, list[Segme
 def test_a_record_that_is_gone(changed: Any) -> None:
     checker, segments, plain, _ = changed
     plain.write_text(plain.read_text().splitlines()[0] + "\n")
-    assert checker.check(segments) == ["p/0.arrow, row 0: a/x.jsonl has no row 1"]
+    assert checker.check(segments).problems == ["p/0.arrow, row 0: a/x.jsonl has no row 1"]
 
 
 def test_a_record_without_text(changed: Any) -> None:
     checker, segments, plain, _ = changed
     plain.write_text('{"text": "a"}\n{"text": null}\n')
-    assert checker.check(segments) == ["p/0.arrow, row 0: a/x.jsonl, row 1 has no text"]
+    assert checker.check(segments).problems == ["p/0.arrow, row 0: a/x.jsonl, row 1 has no text"]
 
 
 def test_another_text(changed: Any) -> None:
     checker, segments, _, chats = changed
     chats.write_text(chats.read_text().replace("far", "near"))
-    assert {problem.partition(": ")[2] for problem in checker.check(segments)} == {
+    assert {problem.partition(": ")[2] for problem in checker.check(segments).problems} == {
         f"the segment at offset {segment.offset} is not what chats/x.jsonl, row 1 gives" for segment in segments[1:]
     }
 
@@ -279,6 +308,6 @@ def test_another_text(changed: Any) -> None:
 def test_a_record_that_cannot_be_formatted_any_more(changed: Any) -> None:
     checker, segments, _, chats = changed
     chats.write_text(chats.read_text().replace("assistant", "stranger"))
-    (problem,) = checker.check(segments)
+    (problem,) = checker.check(segments).problems
     assert problem.startswith("chats/x.jsonl cannot be compared: ")
     assert "stranger" in problem

@@ -81,7 +81,7 @@ def phase(name: str, source: str, loss: int) -> PhaseEntry:
 
 def manifest() -> Manifest:
     phases = [phase("a", "c4", 5), phase("b", "dclm", 4)]
-    return Manifest(8, "int32", TOKENIZER, {}, "00", "0", 2, phases, copy.deepcopy(LEDGER))
+    return Manifest(8, "int32", TOKENIZER, {}, "00", "0", 2, "00", phases, copy.deepcopy(LEDGER))
 
 
 @pytest.fixture

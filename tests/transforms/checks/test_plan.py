@@ -67,7 +67,7 @@ def manifest() -> Manifest:
         shares = {source: {"requested": 1.0, "achieved": 1.0}}
         template = "{host}" if name == "a" else None
         phases.append(PhaseEntry(name, template, 1, 8, 5, shares, [shard], packing, branch, NO_VALUES))
-    return Manifest(8, "int32", TOKENIZER, {}, "00", "0", 2, phases, copy.deepcopy(LEDGER))
+    return Manifest(8, "int32", TOKENIZER, {}, "00", "0", 2, "00", phases, copy.deepcopy(LEDGER))
 
 
 def plan_of(config: Config, **changes: Any) -> Plan:

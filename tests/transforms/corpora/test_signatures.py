@@ -94,9 +94,9 @@ def test_one_object_around_all_records(tmp_path):
     content = b'{"version": 1, "data": [{"text": "a"}, {"text": "b"}]}'
     for malformed in Malformed:
         message = mistake(tmp_path, content, "jsonl", malformed)
-        assert "is one JSON object, whose 'data' is an array of objects; if those are the records" in message
+        assert 'is one JSON object, whose "data" is an array of objects; if those are the records' in message
         assert """`jq -c '.["data"][]' FILE`""" in message
-    assert "whose 'data' is an array" in mistake(tmp_path, content.replace(b", ", b",\n"), "jsonl")
+    assert 'whose "data" is an array' in mistake(tmp_path, content.replace(b", ", b",\n"), "jsonl")
 
 
 def test_a_record_that_is_wrong_is_told_as_a_record(tmp_path):

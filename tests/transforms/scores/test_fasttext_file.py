@@ -66,6 +66,82 @@ def test_damaged_files_are_refused(tmp_path, plain):
         assert "\n" not in str(error.value)
 
 
+KEYS = ["dim", "ws", "epoch", "min", "neg", "ngrams", "loss", "model", "bucket", "minn", "maxn"]
+HEADER = {name: 8 + 4 * number for number, name in enumerate(KEYS)}
+
+
+def quantizers_of(content, model):
+    """Where the quantizer of the input matrix, and that of its norms, begin in a quantized file without prunings."""
+    at = int(model.bounds[-1, 1]) + 10 + 1 + 1
+    rows, _, codes = struct.unpack_from("<qqi", content, at)
+    first = at + 20 + codes
+    (dim,) = struct.unpack_from("<i", content, first)
+    return at, first, first + 16 + 4 * dim * 256 + rows
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("bucket", 0, "has subwords of up to 3 characters, but 0 buckets for them"),
+        ("bucket", -5, "has subwords of up to 3 characters, but -5 buckets for them"),
+        ("maxn", 2**31 - 1, "has subwords of 2147483647 characters, not of 0 to 100"),
+        ("maxn", -1, "has subwords of -1 characters, not of 0 to 100"),
+        ("ngrams", 2**31 - 1, "has n-grams of 2147483647 words, more than 100"),
+        ("dim", 0, "has 0 dimensions"),
+        ("dim", -1, "has -1 dimensions"),
+    ],
+)
+def test_headers_that_would_crash_the_library(tmp_path, key, value, problem):
+    whole = Path(train(tmp_path, "whole", dim=4, minn=2, maxn=3)).read_bytes()
+    path = tmp_path / "bad.bin"
+    path.write_bytes(changed(whole, HEADER[key], value))
+    with pytest.raises(BylineError, match=rf"bad\.bin: {problem}; expected a fastText model"):
+        read_model_file(str(path))
+
+
+def test_quantizers_that_would_crash_the_library(tmp_path):
+    name = train(tmp_path, "whole", dim=4, wordNgrams=2, quantize={"qnorm": True})
+    whole, path = Path(name).read_bytes(), tmp_path / "bad.bin"
+    matrix, first, second = quantizers_of(whole, read_model_file(name))
+    for at, numbers in ((first, 4), (second, 2)):
+        for number in range(numbers):  # dim, parts, their width, the last one's
+            for value in (0, -1, 3, 2**31 - 1):
+                path.write_bytes(changed(whole, at + 4 * number, value))
+                with pytest.raises(BylineError, match="expected a fastText model"):
+                    read_model_file(str(path))
+    for content in (
+        changed(whole, matrix, 7),  # rows
+        changed(whole, matrix + 8, 5),  # columns
+        changed(whole, first + 16, struct.unpack("<i", struct.pack("<f", float("nan")))[0]),
+        whole[: matrix - 1] + b"\2" + whole[matrix:],  # whether it has norms
+    ):
+        path.write_bytes(content)
+        with pytest.raises(BylineError, match="expected a fastText model"):
+            read_model_file(str(path))
+
+
+def test_prunings_that_lead_out_of_the_matrix(tmp_path):
+    name = train(tmp_path, "whole", dim=4, wordNgrams=2, quantize={"cutoff": 300})
+    whole, path = Path(name).read_bytes(), tmp_path / "bad.bin"
+    at = int(read_model_file(name).bounds[-1, 1]) + 10
+    for value in (-1, 2**31 - 1, 301):
+        path.write_bytes(changed(whole, at + 4, value))
+        with pytest.raises(BylineError, match="has prunings that lead to no row"):
+            read_model_file(str(path))
+
+
+def test_labels_that_no_training_file_has(tmp_path, plain):
+    whole, path = Path(plain).read_bytes(), tmp_path / "bad.bin"
+    end = int(read_model_file(plain).bounds[-1, 1])
+    for count in (-1, 2**62):
+        path.write_bytes(whole[: end + 1] + struct.pack("<q", count) + whole[end + 9 :])
+        with pytest.raises(BylineError, match="has counts of labels that no training file has"):
+            read_model_file(str(path))
+    path.write_bytes(whole[: end - 1] + b"1" + whole[end:])
+    with pytest.raises(BylineError, match="has the label '__label__1' twice"):
+        read_model_file(str(path))
+
+
 def test_every_cut_of_a_quantized_file_is_refused(tmp_path):
     whole = Path(train(tmp_path, "whole", dim=4, quantize={"qnorm": True}, wordNgrams=2)).read_bytes()
     path = tmp_path / "cut.bin"

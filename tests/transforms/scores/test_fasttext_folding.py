@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.transforms.scores import fasttext_folding
+from byline.transforms.scores.fasttext_file import read_model_file
 from byline.transforms.scores.fasttext_folding import FoldedModel, LibraryModel
 from tests.reference.fasttext_reference import SHIFT, PlainModel, fnv, library_probabilities, prepared
 from tests.support.fasttext_models import WORDS, train
@@ -254,13 +255,25 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path, shaped):
         fasttext_folding.open_model(str(path), str(tmp_path / "cache"))
 
 
-def test_library_failure_is_one_line(tmp_path, folder):
-    path = train(folder, "nan-ova", loss="ova")
-    whole = Path(path).read_bytes()
+def test_numbers_that_are_not_finite_never_reach_the_library(tmp_path, folder):
+    whole = Path(train(folder, "nan-ova", loss="ova")).read_bytes()
     broken = tmp_path / "nan-ova.bin"
-    broken.write_bytes(whole[:-4] + struct.pack("<f", float("nan")))
-    model = fasttext_folding.open_model(str(broken), str(tmp_path / "cache"))
-    with pytest.raises(BylineError, match=r"nan-ova\.bin: fastText failed"):
+    for number in ("nan", "inf"):
+        broken.write_bytes(whole[:-4] + struct.pack("<f", float(number)))
+        with pytest.raises(BylineError, match=r"nan-ova\.bin: has values that are not finite numbers"):
+            fasttext_folding.open_model(str(broken), str(tmp_path / "cache"))
+
+
+def test_library_failure_is_one_line(tmp_path, folder, monkeypatch):
+    class Failing:
+        def multilinePredict(self, *_):  # noqa: N802 (the library's name)
+            raise RuntimeError("Encountered NaN.")
+
+    model = LibraryModel(read_model_file(train(folder, "failing", loss="ova")))
+    monkeypatch.setattr(model, "_library", Failing())
+    with pytest.raises(
+        BylineError, match=r"failing\.bin: fastText failed \(Encountered NaN\.\); train the model again"
+    ):
         model.probabilities(column(["good"]))
 
 

@@ -399,6 +399,21 @@ def test_a_file_that_is_no_run(folder: Path, change: Any, message: str) -> None:
         read_directory(str(file))
 
 
+def test_a_damaged_run_is_named_and_spoils_no_other(folder: Path) -> None:
+    """Whatever eight bytes of its record batches are lost, it is read or named, and the next one is read as ever."""
+    rows = [StoredRow(row, [row] * 2, host="a.org") for row in range(6)]
+    whole, damaged = (write(folder / name, range(6), rows, 8) for name in ("whole", "damaged"))
+    content, told = Path(damaged).read_bytes(), 0
+    for start in range(0, len(content) - footer_size(content) - 48, 8):
+        Path(damaged).write_bytes(content[:start] + b"\xff" * 8 + content[start + 8 :])
+        try:
+            RangedRun(read_directory(damaged), (*CORE, "host")).whole()
+        except BylineError as error:
+            told += str(error).startswith(f"{damaged}: cannot be read as a run (")
+        assert RangedRun(read_directory(whole), (*CORE, "host")).whole()["row"].to_pylist() == list(range(6))
+    assert told > 50
+
+
 def test_a_run_with_a_column_that_cannot_be_read_in_parts(folder: Path) -> None:
     uri = write(folder / "dictionary", [1], [StoredRow(0, [1])], 8)
     with pa.memory_map(uri) as source:

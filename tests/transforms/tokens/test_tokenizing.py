@@ -19,7 +19,7 @@ from tokenizers import AddedToken, models, normalizers, pre_tokenizers, processo
 from byline.errors import BylineError
 from byline.schemas import corpora
 from byline.schemas.documents import BatchInfo, info_of, with_info
-from byline.transforms.tokens import text_tokenizer, tokenizing
+from byline.transforms.tokens import comparing, fast_tokenizer, text_tokenizer, tokenizing
 from byline.transforms.tokens.text_tokenizer import TextTokenizer, tokenizer_info
 from byline.transforms.tokens.tokenizing import Tokenize, tokenize_batch
 from tests.support import small
@@ -156,7 +156,7 @@ def test_the_slow_library_on_demand_gives_the_same(
     assert encoded(slow, []) == encoded(fast, []) == []
 
 
-def test_a_tokenizer_that_disagrees_on_awkward_texts_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_disagrees_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Disagreeing:
         @staticmethod
         def from_json(content: str) -> "Disagreeing":
@@ -165,9 +165,14 @@ def test_a_tokenizer_that_disagrees_on_awkward_texts_is_not_used(folder: Path, m
         def encode_batch_list(self, given_texts: list[str], parallel: bool) -> list[list[int]]:
             return [[0] for _ in given_texts]
 
-    monkeypatch.setattr(text_tokenizer.gigatoken, "Tokenizer", Disagreeing)
-    tokenizer = load(byte_level(), folder, "disagreeing")
+    monkeypatch.setattr(fast_tokenizer.gigatoken, "Tokenizer", Disagreeing)
+    comparing._byte_level_characters.cache_clear()
+    made = byte_level()
+    made.add_tokens(["<disagreeing>"])
+    tokenizer = load(made, folder, "disagreeing")
     assert tokenizer.fast is None
+    assert tokenizer.differences.whole == "the libraries differ about '\\x01'"
+    comparing._byte_level_characters.cache_clear()
     assert encoded(tokenizer, ["the fox"]) == [byte_level().encode("the fox").ids]
 
 
@@ -218,9 +223,9 @@ def test_a_tokenizer_without_special_tokens_counts_none(fast: TextTokenizer) -> 
 def test_ids_take_two_bytes_where_they_fit(folder: Path) -> None:
     made = byte_level()
     made.add_tokens([AddedToken(f"<extra {n}>") for n in range(2**16 - made.get_vocab_size())])
-    narrow = load(made, folder, "narrow")
+    narrow = load(made, folder, "narrow", "tokenizers")
     made.add_tokens([AddedToken("<one more>")])
-    wide = load(made, folder, "wide")
+    wide = load(made, folder, "wide", "tokenizers")
     assert (narrow.vocab_size, narrow.id_type, narrow.id_dtype) == (2**16, pa.uint16(), np.uint16)
     assert (wide.vocab_size, wide.id_type, wide.id_dtype) == (2**16 + 1, pa.int32(), np.int32)
     assert encoded(wide, ["<one more>"]) == [[2**16]]
@@ -280,7 +285,8 @@ class Sabotaged(TextTokenizer):
 
     def encode(self, given_texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         values, offsets = super().encode(given_texts)
-        values[offsets[self.document] + 1] += 1
+        if len(given_texts) > self.document:
+            values[offsets[self.document] + 1] += 1
         return values, offsets
 
 
@@ -297,7 +303,7 @@ def test_the_first_document_of_a_batch_is_checked(fast: TextTokenizer) -> None:
 
 def test_a_fixed_share_of_the_others_is_checked(fast: TextTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(tokenizing, "CHECKED_SHARE", 4)
+    monkeypatch.setattr(tokenizing, "WHOLE_SHARE", 4)
     reference = fast.encode_by_reference
     monkeypatch.setattr(fast, "encode_by_reference", lambda text: asked.append(text) or reference(text))
     given_texts = [f"fox {number}" for number in range(200)]
@@ -309,6 +315,26 @@ def test_a_fixed_share_of_the_others_is_checked(fast: TextTokenizer, monkeypatch
     document = given_texts.index(first[-1])
     with pytest.raises(BylineError, match=f"row {document}: gigatoken and tokenizers disagree from token 1 on"):
         tokenize_batch(batch_of(given_texts), Sabotaged(fast.file, document))
+
+
+def test_a_piece_of_more_documents_is_checked(fast: TextTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizing, "PIECE_SHARE", 4)
+    monkeypatch.setattr(tokenizing, "PIECE_CHARACTERS", 5)
+    asked: list[list[str]] = []
+    reference = fast.encode_all_by_reference
+    monkeypatch.setattr(
+        fast, "encode_all_by_reference", lambda texts: asked.append(texts.to_pylist()) or reference(texts)
+    )
+    given_texts = [f"{number} é中文 {number}" if number % 3 else "é" for number in range(200)]
+    tokenize_batch(batch_of(given_texts), fast)
+    (pieces,) = asked
+    assert 25 < len(pieces) < 80
+    assert {len(piece) for piece in pieces} == {1, 5}
+    assert all(any(piece in text for text in given_texts) for piece in pieces)
+    assert len({text.index(piece) for piece in pieces for text in given_texts if piece in text}) > 3
+    monkeypatch.setattr(fast, "encode_all_by_reference", lambda texts: [*reference(texts)[:-1], [1, 2]])
+    with pytest.raises(BylineError, match=r"^x\.jsonl of source a, row \d+: gigatoken and tokenizers disagree"):
+        tokenize_batch(batch_of(given_texts), fast)
 
 
 def test_a_text_of_too_many_or_too_few_tokens_is_found(fast: TextTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
