@@ -24,6 +24,7 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.schemas import corpora
 from byline.schemas.tokenizer_info import TokenizerInfo
+from byline.transforms.documents.text_parts import text_buffers, texts_of
 from byline.transforms.tokens.comparing import Differences
 from byline.transforms.tokens.fast_tokenizer import fast_tokenizer
 from byline.transforms.tokens.known_differences import known_differences
@@ -122,7 +123,9 @@ class TextTokenizer:
         doubtful = np.flatnonzero(self._doubtful.contains(texts))
         if 2 * len(doubtful) > len(texts):
             return self._encode_slowly(texts)
-        layout = ak.to_packed(self.fast.encode_batch(ak.from_arrow(texts), parallel=False)).layout
+        # Without a bitmap of nulls, whose bits awkward takes from the wrong place where the array is a slice.
+        without_bitmap = ak.from_arrow(texts_of(*text_buffers(texts)))
+        layout = ak.to_packed(self.fast.encode_batch(without_bitmap, parallel=False)).layout
         offsets = np.asarray(layout.offsets.data, np.int64)
         values = np.asarray(layout.content.data).astype(self.id_dtype)
         return (values, offsets) if len(doubtful) == 0 else self._replace(values, offsets, texts, doubtful)
