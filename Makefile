@@ -9,13 +9,14 @@ SAMPLE := out/sample
 SHARDS := out/quickstart/shards
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-clusters lint clean check-python spark-up spark-down flink-up flink-down
+.PHONY: help setup demo test test-clusters soak lint clean check-python spark-up spark-down flink-up flink-down
 
 help:
 	@echo 'make demo    a whole build on a small corpus made here: shards, a check of every count, a sequence in colour'
 	@echo 'make test    style, types and tests'
 	@echo 'make lint    style and types alone'
 	@echo 'make test-clusters   tests on a Spark and a Flink cluster of processes on this machine; needs Java 17 and Maven'
+	@echo 'make soak    random builds with random faults for MINUTES=30, from SEED=1; each has to end in the same bytes'
 	@echo 'make spark-up, spark-down, flink-up, flink-down   such a cluster for builds of your own (docs/clusters.md)'
 	@echo 'make setup   a virtual environment in $(VENV) with all that the others need (they call it)'
 	@echo 'make clean   removes what these made: $(VENV), $(SAMPLE), out/quickstart, out/clusters and caches'
@@ -74,6 +75,10 @@ lint: setup
 test-clusters: setup
 	@printf '\n== Tests on a Spark and a Flink cluster\n'
 	$(BIN)/python -m pytest -m cluster tests/clusters
+
+soak: setup
+	@printf '\n== Random builds with random faults\n'
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1)
 
 spark-up flink-up: setup
 	@$(BIN)/python docker/cluster.py up $(@:-up=)

@@ -7,6 +7,7 @@ byline prepare CONFIG           byline prompt OUT host=example.org TEXT
 byline plan CONFIG              byline doctor [CONFIG]
 byline assemble CONFIG          byline weights doremi|skillit TABLE
 byline diff A.yaml B.yaml       byline compact CONFIG
+byline rejects CONFIG
 ```
 
 A command is a module of `byline.pipelines.commands` with a function, or an app with commands of its own, that bears its
@@ -18,6 +19,7 @@ import importlib.metadata
 import logging
 import sys
 import traceback
+from types import TracebackType
 from typing import Annotated
 
 from byline.errors import BylineError
@@ -42,6 +44,7 @@ COMMANDS = (
     "verify",
     "inspect",
     "prompt",
+    "rejects",
     "doctor",
     "weights",
 )
@@ -83,18 +86,24 @@ def make_app() -> typer.Typer:
 app = make_app()
 
 
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A fault of Byline's own, whose message may hold a name from anywhere."""
+    sys.stderr.write(printable("".join(traceback.format_exception(kind, error, trace)), keep="\n"))
+
+
 def main() -> None:
     """Runs a command; a user's mistake ends it with one line and exit status 1."""
     # Beam warns, when it is imported, about parts that only other runners need.
     logging.getLogger().setLevel(logging.INFO if "--verbose" in sys.argv else logging.CRITICAL)
     interrupts.watch()
+    sys.excepthook = _show_traceback
     try:
         app()
     except BaseException as error:
         # Before anything else: an interrupt comes out of Beam as an error, and of typer as an exit.
         if interrupts.is_stopped():
             if "--verbose" in sys.argv:
-                traceback.print_exc()
+                _show_traceback(type(error), error, error.__traceback__)
             interrupts.end_process()
         if not isinstance(error, BylineError) or "--verbose" in sys.argv:
             raise

@@ -25,7 +25,10 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from byline import manifest
 from byline.errors import BylineError
+from byline.reader import INPUTS_NAME
+from byline.schemas import plan
 from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
 from byline.schemas.fields import FIELDS
@@ -39,6 +42,8 @@ from byline.schemas.own_objects import is_own_name
 from byline.schemas.recipe import Branch, Phase, Selection, Sequence, Shard, Shortage, Stage
 from byline.template import Template
 
+# Files beside the folders of phases (those of Byline's own begin with a dot, and no name does).
+_OUTPUT_NAMES = (manifest.FILE_NAME, plan.FILE_NAME, INPUTS_NAME)
 # Numbers that every document has.
 SIZES = {"num_tokens": "int", "num_bytes": "int"}
 
@@ -161,9 +166,15 @@ def _check_names(config: Config) -> None:
     phases = [phase.name for phase in config.phases]
     branches = [branch.name_at(at) for branch in config.branches for at in branch.at]
     for where, names, kind in (("phases", phases, "phases"), ("branches", phases + branches, "phases or branches")):
-        if (twice := first_twice(names)) is not None:
+        for name in names:
+            if name.lower() in _OUTPUT_NAMES:
+                raise BylineError(f"{where}: {name!r} is the name of a file that a build writes; give it another name")
+        # Some disks take `Main` and `main` for one folder.
+        if (twice := first_twice([name.lower() for name in names])) is not None:
+            same = sorted({name for name in names if name.lower() == twice})
+            called = repr(same[0]) if len(same) == 1 else f"{same[0]!r} and {same[1]!r}, one name on some disks"
             raise BylineError(
-                f"{where}: two {kind} are called {twice!r}; each has a folder of its own, so give one another name"
+                f"{where}: two {kind} are called {called}; each has a folder of its own, so give one another name"
             )
 
 

@@ -14,6 +14,7 @@ tokenizer: {file: tokenizer.json, bos: "<|endoftext|>", eos: "<|endoftext|>"}
 import re
 from collections.abc import Iterable
 from enum import Enum
+from fractions import Fraction
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -35,7 +36,7 @@ from byline.schemas.field_paths import FieldPath
 from byline.schemas.filters import FilterRule
 from byline.schemas.formatters import FORMATTERS
 from byline.schemas.layouts import LAYOUTS, Layout
-from byline.schemas.model import Location, Model, Name, first_twice
+from byline.schemas.model import Exact, Location, Model, Name, first_twice
 from byline.schemas.patterns import expand_variables, names_of
 
 # The longest path that Linux opens.
@@ -47,6 +48,13 @@ class Malformed(str, Enum):
 
     ERROR = "error"  # stop, and name the file and row
     DROP = "drop"  # drop it, and count it
+
+
+class Damaged(str, Enum):
+    """What a file that is damaged or cut short does."""
+
+    ERROR = "error"  # nothing of it is used, and the build stops when all other files are prepared
+    USE_READABLE = "use_readable"  # what stands before the damage is used, and the ledger says so
 
 
 KeptType = Literal["string", "int", "float", "bool"]
@@ -80,6 +88,12 @@ class Kept(Model):
 # A longer text takes a worker's memory: several times its size, with its tokens. Web corpora have none.
 MAX_DOCUMENT = 32 << 20
 _BYTE_UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def _share(value: Any) -> Any:
+    """A share, or one in per cent as text: `1%`."""
+    match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,9})?) ?%", value) if isinstance(value, str) else None
+    return value if match is None else Fraction(match[1]) / 100
 
 
 def _byte_count(value: Any) -> Any:
@@ -159,6 +173,8 @@ class Source(Model):
             a type.
         score: score name -> path of the raw field that holds it.
         malformed: what a record that is not of the layout does, and one that is too long.
+        max_rejected: the most of its records that may be dropped as no documents, a share.
+        damaged: what a file does that is damaged or cut short.
         max_document: the most bytes of a text in UTF-8 (of messages, question and answer together).
         formatter: its name, or a mapping of `name` and its options.
         arithmetic: of `format: arithmetic` alone.
@@ -171,6 +187,8 @@ class Source(Model):
     keep: dict[str, Kept] = Field(default_factory=dict)
     score: dict[Name, FieldPath] = Field(default_factory=dict)
     malformed: Malformed = Malformed.ERROR
+    max_rejected: Annotated[Exact, BeforeValidator(_share), Field(ge=0, le=1)] = Fraction(1, 100)
+    damaged: Damaged = Damaged.ERROR
     max_document: Annotated[int, BeforeValidator(_byte_count), Field(ge=1, le=1 << 30)] = MAX_DOCUMENT
     formatter: FormatterSettings | None = None
     arithmetic: Arithmetic | None = None

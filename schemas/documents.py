@@ -34,6 +34,7 @@ Only batches of a source with a `formatter` or `format: arithmetic` have `loss_s
 
 What a batch is, and what has happened to its rows so far, is kept in the schema's metadata as a `BatchInfo`. A
 batch from another pipeline needs none until its run is written, which is named by its source and file (`with_info`).
+Its rejects are there, too (`transforms/documents/rejects.py`).
 """
 
 import json
@@ -45,6 +46,7 @@ import pyarrow as pa
 from byline.errors import BylineError
 
 INFO_KEY = b"byline.batch"
+REJECTS_KEY = b"byline.rejects"
 
 ROW = pa.field("row", pa.int64(), nullable=False)
 TEXT = pa.field("text", pa.large_string())
@@ -155,6 +157,7 @@ class BatchInfo:
         special_text: occurrences of text that looks like a special token, in kept documents.
         input_modified: `modified` of the input file.
         input_checksum: of the bytes of the input file (`RawStream.checksum`), in its last batch; else empty.
+        damage: why the file could be read no further, in the last batch of one that is used up to there; else empty.
     """
 
     source: str = ""
@@ -168,6 +171,7 @@ class BatchInfo:
     special_text: int = 0
     input_modified: int = 0
     input_checksum: str = ""
+    damage: str = ""
 
     def with_dropped(self, counts: dict[str, int]) -> "BatchInfo":
         """Adds counts by reason; zero counts leave no key."""
@@ -201,7 +205,8 @@ def origin_of(batch: pa.RecordBatch, step: str) -> BatchInfo:
 
 def with_info(batch: pa.RecordBatch, info: BatchInfo) -> pa.RecordBatch:
     """The batch with another `BatchInfo`, without a copy."""
-    metadata: dict[bytes, Any] = {INFO_KEY: json.dumps(asdict(info), sort_keys=True).encode()}
+    encoded = json.dumps(asdict(info), sort_keys=True).encode()
+    metadata: dict[bytes, Any] = {**(batch.schema.metadata or {}), INFO_KEY: encoded}
     return batch.replace_schema_metadata(metadata)
 
 

@@ -10,7 +10,7 @@ arithmetic   made              stretches of it       nothing: it makes its docum
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -22,11 +22,22 @@ if TYPE_CHECKING:
     from byline.schemas.corpora import Source
 
 # Columns as configured, and a mask, bool[rows], of the malformed records, whose values are null.
-# A third one may say which are too long: read no further than the source's `max_document` needs.
-Records = tuple[pa.RecordBatch, np.ndarray] | tuple[pa.RecordBatch, np.ndarray, np.ndarray]
+# Behind them, where the layout knows it, what the records looked like.
+Records = tuple[pa.RecordBatch, np.ndarray] | tuple[pa.RecordBatch, np.ndarray, "Origins"]
 ReadFile = Callable[[InputFile, "Source", pa.Schema, Mapping[str, str]], Iterable[Records]]
 ReadNames = Callable[[InputFile], Mapping[str, Any]]
 ListFiles = Callable[[str, "Source"], list[InputFile]]
+
+
+class Origins(Protocol):
+    """What the records of a batch looked like in their file."""
+
+    def too_long(self) -> np.ndarray:
+        """Records too long to be looked into, bool[rows]; none of them is among the malformed."""
+
+    def of(self, rows: np.ndarray) -> tuple[pa.Array, pa.Array, pa.Array]:
+        """For these rows: where each begins (a byte of the decompressed file, int64), why it is malformed (string), and
+        its first bytes (binary); null where that is not known."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ As JSON, in the manifest:
 
 ```
 sources: {name: {read: {documents, bytes}, dropped: {reason: documents}, kept: {documents, tokens, bytes},
-                 used: {documents, tokens}, unused: {reason: {documents, tokens}}, special_text,
+                 used: {documents, tokens}, unused: {reason: {documents, tokens}}, special_text, damaged,
                  fields: {name: {known, null, unknown}}}}
 phases:  {name: {sources: {name: DrawCounts}, padding}}
 ```
@@ -89,6 +89,7 @@ class SourceLedger:
         used: documents that any phase draws, each once.
         unused: `UnusedReason` value -> the others.
         special_text: kept documents whose text has the name of a special token in it.
+        damaged: files that were read only up to their damage.
         fields: name of a field -> how many of the kept documents have a value of it.
     """
 
@@ -98,6 +99,7 @@ class SourceLedger:
     used: Amount
     unused: dict[str, Amount]
     special_text: int
+    damaged: int
     fields: dict[str, FieldCounts]
 
     @classmethod
@@ -117,6 +119,7 @@ class SourceLedger:
             used=used,
             unused=dict(unused),
             special_text=sum(run.special_text for run in runs),
+            damaged=sum(bool(run.damage) for run in runs),
             fields=total_fields(run.fields for run in runs),
         )
 

@@ -22,6 +22,13 @@ class DropReason(str, Enum):
     NO_TOKENS = "no_tokens"  # the tokenizer gives no token for the text
 
 
+# Those whose records are rejects: no documents, whatever the recipe wants of documents.
+REJECT_REASONS = tuple(
+    reason.value
+    for reason in (DropReason.MALFORMED, DropReason.TOO_LONG, DropReason.MISSING_TEXT, DropReason.EMPTY_TEXT)
+)
+
+
 @dataclass(frozen=True)
 class DropReasons:
     """Every reason for which a document of one source may be dropped.

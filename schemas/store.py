@@ -2,6 +2,8 @@
 
 ```
 STORE/<source>/<fingerprint>/source.json              the fingerprint's settings, so that a changed key can be named
+STORE/<source>/<fingerprint>/versions.json            which versions of the libraries have written its runs
+STORE/<source>/<fingerprint>/rejects/                 what was dropped of each chunk (transforms/store/rejects.py)
 STORE/<source>/<fingerprint>/<file hash>-00000.arrow  run of chunk 0
 STORE/<source>/<fingerprint>/merged-<hash>.arrow      merged run (`byline compact`)
 ```
@@ -90,7 +92,7 @@ class RunInfo:
     Attributes:
         fingerprint: of the configuration that the run was prepared with (64 hex digits).
         source, path, chunk, last, input_size, rows_read, bytes_read, dropped, special_text, input_modified,
-            input_checksum: as in `BatchInfo`.
+            input_checksum, damage: as in `BatchInfo`.
         rows: documents in the run.
         text_bytes: bytes of their texts.
         tokens: number of their tokens.
@@ -119,6 +121,7 @@ class RunInfo:
     uri: str = ""
     input_modified: int = 0
     input_checksum: str = ""
+    damage: str = ""
     fields: dict[str, FieldCounts] = field(default_factory=dict)
 
     @property

@@ -3,9 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from byline.pipelines.commands.options import OutPath, TokenizerFile
+from byline.pipelines.console.safe_console import SafeConsole
 
 
 def inspect(
@@ -19,5 +19,5 @@ def inspect(
     """Show one sequence: masked, trained and padding tokens, and where each document came from."""
     from byline.pipelines.console.sequence_view import show_sequence
 
-    console = Console(force_terminal=True, color_system="256") if color else Console()
+    console = SafeConsole(force_terminal=True, color_system="256") if color else SafeConsole()
     show_sequence(out, row, phase, tokenizer, console, full)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from byline.pipelines.console.safe_console import SafeConsole
+
 if TYPE_CHECKING:
     from byline.pipelines.runners.runner import RunnerSettings
     from byline.schemas.config import Config
@@ -33,12 +35,12 @@ TokenizerFile = Annotated[str | None, typer.Option("--tokenizer", help="the buil
 
 def output_console() -> Console:
     """Standard output; in a pipe, lines are not broken at 80 columns."""
-    return Console(soft_wrap=not sys.stdout.isatty())
+    return SafeConsole(soft_wrap=not sys.stdout.isatty())
 
 
 def error_console() -> Console:
     """Standard error."""
-    return Console(stderr=True)
+    return SafeConsole(stderr=True)
 
 
 def beam_options(options: list[str] | None) -> tuple[str, ...]:

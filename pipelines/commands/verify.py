@@ -22,6 +22,9 @@ def verify(
     no_store: Annotated[
         bool, typer.Option("--no-store", help="do not assemble every shard again from the token store")
     ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="compare every raw file with its checksum of when it was prepared")
+    ] = False,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="exit status 0 though the store or corpora are gone (else 2)")
     ] = False,
@@ -46,6 +49,7 @@ def verify(
         how_to_run,
         output_console(),
         with_store=not no_store,
+        raw=raw,
         allow_missing=allow_missing,
     )
     raise typer.Exit(status)

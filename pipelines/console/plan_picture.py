@@ -158,7 +158,8 @@ def _columns(phases: Sequence[PlannedStage], scale: _Scale, layers: list[set[str
                 columns.append(" " * HEIGHT)
                 continue
             # Kept while they are nearly right, or a share between two heights would flicker from column to column.
-            if max(abs(size * HEIGHT - had) for size, had in zip(sizes, heights, strict=True)) > _NEAR:
+            is_far = max(abs(size * HEIGHT - had) for size, had in zip(sizes, heights, strict=True)) > _NEAR
+            if is_far or sum(heights) == 0:
                 heights = spread(sizes, HEIGHT)
             columns.append("".join(fill * height for fill, height in zip(_FILLS, heights, strict=False)))
     return columns

@@ -7,7 +7,7 @@ import apache_beam as beam
 from rich.console import Console
 
 from byline import manifest as manifests
-from byline.pipelines.console.notes import show_removed
+from byline.pipelines.console.notes import locked, show_removed
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
@@ -22,7 +22,8 @@ from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_output
 from byline.transforms.shards.assembling import AssembleJob, AssembleShards
 from byline.transforms.shards.manifest_writing import write_manifest
-from byline.transforms.shards.output import OutputState, open_output, write_lists
+from byline.transforms.shards.output import OutputState, is_whole, open_output, write_lists
+from byline.transforms.shards.records import KeptShards, ShardMaker, kept_shards, written_again
 from byline.transforms.store.run_reading import forget_runs
 
 
@@ -48,6 +49,17 @@ def assemble(
     Raises:
         BylineError: the output holds another build, or the token store is not the planned one.
     """
+    if is_whole(config.output, plan):
+        show_removed("assemble", clean_output(config.output), console)
+        console.print(f"assemble  nothing to do: {config.output} is finished", highlight=False, markup=False)
+        return
+    with locked("assemble", [config.output], console):
+        _assemble(config, plan, runs, settings, console, overwrite=overwrite)
+
+
+def _assemble(
+    config: Config, plan: Plan, runs: list[RunInfo], settings: RunnerSettings, console: Console, *, overwrite: bool
+) -> None:
     state = open_output(config.output, plan, overwrite=overwrite)
     _show_lost(state, console)
     show_removed("assemble", clean_output(config.output), console)
@@ -55,11 +67,15 @@ def assemble(
         console.print(f"assemble  nothing to do: {config.output} is finished", highlight=False, markup=False)
         return
     forget_runs()
-    job = AssembleJob.of(config, plan.header.tokenizer, plan.sha256, version("byline"))
-    inputs = write_lists(config.output, plan, runs)
+    maker = ShardMaker(plan.sha256, version("byline"))
+    kept = kept_shards(config.output, plan, maker)
+    _show_kept(kept, len(plan.shards()), [*state.damaged, *kept.damaged], console)
+    job = AssembleJob.of(config, plan.header.tokenizer, maker, kept.hashed_from)
+    inputs = write_lists(config.output, plan, runs, maker)
     expected = sum(source.expected_positions for stage in plan.header.stages for source in stage.sources.values())
     with progress_bar(console, "assemble", len(plan.shards()), _follow(job), unit="shards"):
         result = run_pipeline(_wire(config, job), settings, 2 * expected, job_shower(console, settings))
+    _show_damaged([f"{shard} had another sha256" for shard in written_again(kept)], console)
     show_removed("assemble", clean_output(config.output, is_finished=True), console)
     records = write_manifest(config, plan, runs, job, inputs)
     show_counts(console, "assemble", settings, result, total(map(shard_counts, records)))
@@ -74,6 +90,20 @@ def _show_lost(state: OutputState, console: Console) -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def _show_kept(kept: KeptShards, shards: int, damaged: list[str], console: Console) -> None:
+    """Says what a build that was not finished goes on from."""
+    _show_damaged(damaged, console)
+    if kept.records:
+        console.print(f"assemble  {len(kept.records):,} of {shards:,} shards are there already", highlight=False)
+
+
+def _show_damaged(damaged: list[str], console: Console) -> None:
+    if damaged:
+        first = "" if len(damaged) == 1 else f"{len(damaged):,} files, first: "
+        line = f"assemble  damaged: {first}{damaged[0]}; made again"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def show_result(output: str, console: Console) -> None:

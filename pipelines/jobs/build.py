@@ -7,6 +7,7 @@ from rich.filesize import decimal
 
 from byline import manifest as manifests
 from byline.pipelines.console import plan_report
+from byline.pipelines.console.notes import locked
 from byline.pipelines.jobs.assemble import assemble, show_result
 from byline.pipelines.jobs.plan import make_recipe_plan
 from byline.pipelines.jobs.prepare import prepare
@@ -21,9 +22,17 @@ def build(config: Config, settings: RunnerSettings, console: Console, *, overwri
     Raises:
         BylineError: a mistake in the configuration or the input.
     """
+    if storage.exists(storage.join(config.output, manifests.FILE_NAME)):
+        _build(config, settings, console, overwrite=overwrite)
+        return
+    storage.check_writable(config.output)
+    # From the start: what another command writes there would be noticed hours later.
+    with locked("build", [config.output], console):
+        _build(config, settings, console, overwrite=overwrite)
+
+
+def _build(config: Config, settings: RunnerSettings, console: Console, *, overwrite: bool) -> None:
     started = time.monotonic()
-    if not storage.exists(storage.join(config.output, manifests.FILE_NAME)):
-        storage.check_writable(config.output)
     state = prepare(config, settings, console, builds=True)
     prepared = time.monotonic()
     size = sum(run.bytes_read for run in state.runs)

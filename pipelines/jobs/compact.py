@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from byline.errors import BylineError
-from byline.pipelines.console.notes import show_notes, show_removed
+from byline.pipelines.console.notes import locked, show_notes, show_removed
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.schemas.config import Config
@@ -68,6 +68,11 @@ def compact(config: Config, size: int, settings: RunnerSettings, console: Consol
     state = read_state(config, reads_input=False)
     show_notes(state.notes, console)
     state.check_whole(config.store, "run `byline prepare`, then compact")
+    with locked("compact", state.folders.values(), console):
+        _compact(config, state, size, settings, console)
+
+
+def _compact(config: Config, state: StoreState, size: int, settings: RunnerSettings, console: Console) -> None:
     show_removed("compact", clean_store(config.store, writes=True), console)
     known = {file.uri: file for file in (*state.files, *state.unused)}
     before = after = _used_files(state, known)

@@ -10,7 +10,7 @@ from rich.markup import escape
 from byline.errors import BylineError
 from byline.pipelines.console.field_lines import fields_of_sources, show_fields
 from byline.pipelines.console.funnel import funnels_of, show_funnels
-from byline.pipelines.console.notes import show_faults, show_notes, show_removed, show_warnings
+from byline.pipelines.console.notes import locked, show_faults, show_notes, show_removed, show_warnings
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
@@ -31,11 +31,13 @@ from byline.transforms.filters.tables import rules_of
 from byline.transforms.formatters.formatting import FormatDocuments
 from byline.transforms.scores.scoring import ScoreQuality
 from byline.transforms.store import store_index
-from byline.transforms.store.faults import FaultNotes, NotedFault, take_faults
+from byline.transforms.store.faults import FAULTS_FOLDER, FaultNotes, NotedFault, take_faults
 from byline.transforms.store.fingerprint import source_settings
+from byline.transforms.store.rejects import check_rejected
 from byline.transforms.store.resuming import LeaveOutWritten
 from byline.transforms.store.runs import WriteRuns
 from byline.transforms.store.state import StoreState, prepared_bytes, read_state, remove_stale_runs, reread_state
+from byline.transforms.store.versions import note_versions
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 from byline.transforms.tokens.tokenizing import Tokenize
 
@@ -50,17 +52,35 @@ def prepare(config: Config, settings: RunnerSettings, console: Console, *, build
         builds: whether the recipe is assembled next, so that what makes it impossible is an error now.
 
     Raises:
-        BylineError: a mistake in the configuration or the input.
+        BylineError: a mistake in the configuration or the input, or another command prepares the same.
     """
     check_special_tokens(config)
     state = read_state(config)
-    if take_faults(state.folders.values()):
-        # Of a driver that died; its files are read from their start.
-        state = read_state(config)
+    faulty = {folder for folder in state.folders.values() if storage.list_files(storage.join(folder, FAULTS_FOLDER))}
+    if not (faulty or state.pending()):
+        return _prepare(config, state, settings, console, builds=builds)
+    with locked("prepare", faulty | _pending_folders(state), console):
+        # Notes of a driver that died; its files are read from their start.
+        take_faults(faulty)
+        # Again: another command may have prepared them just now.
+        state = reread_state(state, {file.uri: file for file in (*state.files, *state.unused)})
+        with locked("prepare", _pending_folders(state), console):
+            return _prepare(config, state, settings, console, builds=builds)
+
+
+def _pending_folders(state: StoreState) -> set[str]:
+    """The folders that runs will be written to."""
+    return {state.folders[file.source] for file in state.pending()}
+
+
+def _prepare(
+    config: Config, state: StoreState, settings: RunnerSettings, console: Console, *, builds: bool
+) -> StoreState:
     pending = state.pending()
     without_url = _check_first_records(config, state, pending)
     if builds and without_url:
         raise BylineError(without_url[0])
+    show_notes(state.notes, console)
     show_warnings(without_url, console)
     show_removed("prepare", clean_store(config.store, writes=bool(pending)), console)
     if not pending:
@@ -85,7 +105,8 @@ def prepare(config: Config, settings: RunnerSettings, console: Console, *, build
             result = run_pipeline(_wire(config, state, list_uri), settings, size, job_shower(console, settings))
     finally:
         storage.delete_file(list_uri)
-        faults = take_faults(state.folders.values())
+        # Of these folders alone: the others may be another command's.
+        faults = take_faults(sorted(_pending_folders(state)))
         show_faults("prepare", faults, console)
     if faults:
         raise BylineError(_faults_line(faults, len(pending)))
@@ -111,10 +132,19 @@ def _compare_libraries(config: Config, console: Console) -> None:
 
 
 def _show_documents(config: Config, state: StoreState, console: Console) -> None:
-    """What became of the documents, and what is known of them."""
+    """What became of the documents, and what is known of them.
+
+    Raises:
+        BylineError: too many are rejects.
+    """
     fields = fields_of_sources(state.runs)
     show_funnels(funnels_of(config, state.runs), console)
     show_fields(fields, console)
+    for run in state.runs:
+        if run.damage:
+            line = f"prepare   {run.source}: used up to its damage: {run.damage}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    check_rejected(config.sources, state.runs)
     show_warnings(known_warnings(config, fields), console)
 
 
@@ -190,12 +220,18 @@ def _explain(config: Config, state: StoreState, pending: list[InputFile], consol
             f"{size:,} additions" if config.sources[source].is_made else f"{len(files)} files, {decimal(size)} on disk"
         )
         line = f"prepare   {source}: {amount}"
+        inputs = sum(file.source == source for file in state.inputs)
+        begun = sum(bool(file.done) for file in files)
+        if len(files) < inputs or begun:
+            line += f"; {inputs - len(files):,} of {inputs:,} files are there already"
+            line += f", and parts of {begun:,} more" if begun else ""
         if not any(run.source == source for run in state.runs):
             changed = store_index.nearest_change(config.store, source, settings)
             if changed:
                 line += f"; prepared before with another configuration, changed: {', '.join(changed)}"
         console.print(line, highlight=False, markup=False)
         store_index.write_settings(state.folders[source], settings)
+        note_versions(state.folders[source])
     for line in store_index.changed_inputs(state.inputs, state.unused):
         console.print(f"prepare   {line}; read again", highlight=False, markup=False, soft_wrap=True)
     for note in store_index.merged_in_vain(state.inputs, state.runs, state.unused):

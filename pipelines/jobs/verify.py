@@ -1,6 +1,6 @@
 """The job of `byline verify`: recounts a finished build from its files, and says what it could compare it with.
 
-Runs are checked by workers, each by itself (`ListRuns | CheckRuns`), and then shards (`ListShards | CheckShards`).
+Runs are checked by workers, each by itself (`ListFiles | CheckFiles`), and then shards (`ListShards | CheckShards`).
 Sums and comparisons between shards are made here, from one small report of each (transforms/checks/findings.py).
 """
 
@@ -19,34 +19,42 @@ from byline.pipelines.runners.engine import job_shower
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.schemas.inputs import input_table
 from byline.transforms.checks.builds import Build, open_build
+from byline.transforms.checks.file_checks import (
+    CheckFiles,
+    FileToCheck,
+    problems_of,
+    raw_files_to_check,
+    read_problems,
+    runs_to_check,
+)
 from byline.transforms.checks.findings import (
     ComparedStore,
     Finding,
+    check_files,
     check_ledger,
     check_output,
     check_phases,
     check_raw,
-    check_runs,
     check_store,
     left_out_for,
     no_store,
     open_store,
+    raw_not_checked,
     sample_threshold,
 )
 from byline.transforms.checks.reports import ShardReport, read_report
-from byline.transforms.checks.runs import CheckRuns, RunToCheck, problems_of, read_problems, runs_to_check
 from byline.transforms.checks.shards import CheckJob, CheckShards, ShardChecker
-from byline.transforms.documents.work_lists import ListRuns, ListShards, write_lines
+from byline.transforms.documents.work_lists import ListFiles, ListShards, write_lines
 from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
-from byline.transforms.shards.assembling import INDEX_NAME, WORK_FOLDER
+from byline.transforms.shards.assembling import INDEX_NAME
 from byline.transforms.shards.output import write_run_index
+from byline.transforms.shards.records import WORK_FOLDER
 from byline.transforms.store.run_reading import forget_runs
-from byline.transforms.store.state import StoreState
 
-_LIST_NAME, _RUNS_NAME = "shards.txt", "runs.jsonl"
+_LIST_NAME, _FILES_NAME = "shards.txt", "files.jsonl"
 # Of an object store each is copied to a disk, and may have 16 GiB.
-_RUNS_AT_ONCE = min(4, os.cpu_count() or 1)
+_FILES_AT_ONCE = min(4, os.cpu_count() or 1)
 
 
 def verify(
@@ -57,6 +65,7 @@ def verify(
     console: Console,
     *,
     with_store: bool = True,
+    raw: bool = False,
     allow_missing: bool = False,
 ) -> int:
     """Checks a build and prints one line for each kind of check.
@@ -68,6 +77,7 @@ def verify(
         settings: how to run.
         console: where to.
         with_store: whether the token store, if it is there, is checked and every shard assembled once more from it.
+        raw: whether the raw files are compared with the checksums that the token store has of them.
         allow_missing: whether what cannot be compared, because it is gone, counts as verified.
 
     Returns:
@@ -84,11 +94,18 @@ def verify(
     findings: list[Finding] = []
     with _work_folder(location, settings) as work:
         if store.state is not None:
-            runs = _check_runs(store.state, work, settings, console)
+            files = runs_to_check(store.state.files, store.state.fingerprints)
+            runs = _check_files(files, work, settings, console)
+            findings += show_findings([runs], console)
+            if raw:
+                raw_files, missing = raw_files_to_check(store.state, len(files))
+                findings += show_findings([_check_files(raw_files, work, settings, console)] * bool(raw_files), console)
+                findings += show_findings(raw_not_checked(store, missing), console)
             if runs.problems:
                 # What is assembled from them would only tell the same again.
                 store = ComparedStore(None, left_out_for(runs))
-            findings += show_findings([runs], console)
+        elif raw:
+            findings += show_findings(raw_not_checked(store, []), console)
         job = CheckJob(location, tokenizer, work, sample_threshold(build, documents), store.state is not None)
         shards = _check_shards(build, job, store, settings, console)
         findings += show_findings(check_output(build, shards), console)
@@ -116,34 +133,32 @@ def _work_folder(out: str, settings: RunnerSettings) -> Iterator[str]:
         storage.delete_folder(folder)
 
 
-def _check_runs(state: StoreState, work: str, settings: RunnerSettings, console: Console) -> Finding:
-    """Every run that the plan draws from."""
-    runs = runs_to_check(state.files, state.fingerprints)
-    size = sum(file.size for file in state.files)
+def _check_files(files: list[FileToCheck], work: str, settings: RunnerSettings, console: Console) -> Finding:
+    """Checks runs, or raw files."""
+    done: list[int] = []
+
+    def check(file: FileToCheck) -> list[str]:
+        problems = problems_of(file)
+        done.append(file.number)
+        return problems
+
     if settings.is_on_this_machine:
-        # Threads: most of it is reading and hashing, which take no part in Python.
-        done: list[int] = []
-
-        def check(run: RunToCheck) -> list[str]:
-            problems = problems_of(run)
-            done.append(run.number)
-            return problems
-
-        threads = ThreadPoolExecutor(_RUNS_AT_ONCE)
-        with progress_bar(console, "verify", len(runs), lambda: len(done), unit="runs"), threads:
-            return check_runs(state.files, [problem for problems in threads.map(check, runs) for problem in problems])
-    list_uri = storage.join(work, _RUNS_NAME)
-    write_lines(list_uri, (run.to_json() for run in runs))
+        # Threads: most of it is reading and hashing.
+        threads = ThreadPoolExecutor(_FILES_AT_ONCE)
+        with progress_bar(console, "verify", len(files), lambda: len(done), unit="files"), threads:
+            return check_files(files, list(threads.map(check, files)))
+    list_uri = storage.join(work, _FILES_NAME)
+    write_lines(list_uri, (file.to_json() for file in files))
 
     def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | "ListRuns" >> ListRuns(list_uri) | "CheckRuns" >> CheckRuns(work)
+        return pipeline | "ListFiles" >> ListFiles(list_uri) | "CheckFiles" >> CheckFiles(work)
 
-    with progress_bar(console, "verify", len(runs), lambda: len(storage.list_files(work)) - 1, unit="runs"):
-        run_pipeline(wire, settings, size, job_shower(console, settings))
-    problems = read_problems(work, runs)
-    storage.delete_folder(storage.join(work, "runs"))
+    with progress_bar(console, "verify", len(files), lambda: len(storage.list_files(work)) - 1, unit="files"):
+        run_pipeline(wire, settings, sum(file.size for file in files), job_shower(console, settings))
+    found = check_files(files, read_problems(work, files))
+    storage.delete_folder(storage.join(work, "files"))
     storage.delete_file(list_uri)
-    return check_runs(state.files, problems)
+    return found
 
 
 def _check_shards(

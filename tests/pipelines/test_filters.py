@@ -124,8 +124,8 @@ def test_prepare_and_plan_show_the_funnel(built: Config) -> None:
     assert shown == [[name, str(dropped[name]), f"{dropped[name] / 64:.2%}"] for name in order]
     assert lines[7].split()[0] == "kept"
     funnel = funnels_of(built, state.runs)[0].to_json()
-    assert funnel["dropped"] == {"malformed": 0, "missing_text": 0, **dropped, "no_tokens": 0}
-    assert [*funnel["dropped"]][2:6] == order
+    assert funnel["dropped"] == {"malformed": 0, "too_long": 0, "missing_text": 0, **dropped, "no_tokens": 0}
+    assert [*funnel["dropped"]][3:7] == order
     plan = small.make_recipe_plan(built, state, RunnerSettings(workers=1))
     report = json.loads(plan_report.as_json(plan_report.report(plan, state, funnels_of(built, state.runs))))
     assert report["funnel"]["a"] == funnel
@@ -290,7 +290,7 @@ def test_doctor_opens_what_rules_name(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_rules_of_a_made_source_are_its_own(tmp_path: Path) -> None:
     config = config_of(tmp_path)
     assert rules_of(config, "add") == []
-    assert drop_reasons_of(config, "add").names == ["malformed", "missing_text", "empty_text", "no_tokens"]
+    assert drop_reasons_of(config, "add").names == ["malformed", "too_long", "missing_text", "empty_text", "no_tokens"]
     own = {"format": "arithmetic", "filter": [{"characters": {"at_most": 5}}]}
     config = config_of(tmp_path, sources={**config.model_dump()["sources"], "add": own})
     assert [rule.reason for rule in rules_of(config, "add")] == ["filter_characters"]

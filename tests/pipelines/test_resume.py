@@ -4,6 +4,7 @@ The killed ones are the real command in a process group of its own, ended by SIG
 waited for are there.
 """
 
+import hashlib
 import io
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,8 +22,9 @@ from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import parse_config
 from byline.schemas.plan import PLAN_VERSION
 from byline.schemas.store import RunInfo
+from byline.transforms.files.locks import LOCK_NAME
 from byline.transforms.store.store_index import read_runs
-from tests.support.builds import build, digests, kill_when, manifest_of, quiet, verify
+from tests.support.builds import build, digests, kill_when, manifest_of, quiet, verify, write_manifest
 from tests.support.corpora import Corpus, make_records, recipe, write_c4, write_jsonl
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +66,7 @@ def test_killed_at_three_moments_and_started_again(many: Corpus, uninterrupted: 
     kill_when(lambda: len(arrow_files(store)) >= 3, "build", values, tmp_path)
     first = {path: path.stat().st_mtime_ns for path in arrow_files(store)}
     assert 3 <= len(first) < FILES
-    assert not out.exists()
+    assert [path.name for path in out.iterdir()] == [LOCK_NAME]
 
     kill_when(lambda: len(arrow_files(store)) == FILES, "build", values, tmp_path)
     assert not (out / "plan.arrow").exists()
@@ -185,7 +187,7 @@ def test_what_a_finished_build_has_lost_is_written_again(
         change(out / name)
     text = io.StringIO()
     run_build(parse_config(done, "test"), RunnerSettings(workers=1), Console(file=text, width=200))
-    line = f"{len(changes)} of {len(shards) + 1} files (first: {next(iter(changes))}); written again"
+    line = f"{len(changes)} of {len(shards) + 2} files (first: {next(iter(changes))}); written again"
     assert line in text.getvalue()
     assert digests(out) == before
     assert [name for name, time in shards.items() if (out / name).stat().st_mtime_ns != time] == written
@@ -229,6 +231,9 @@ def test_a_build_with_a_plan_of_another_version_is_not_touched(done: dict[str, A
     plan_file = Path(done["output"]) / "plan.arrow"
     content = plan_file.read_bytes()
     plan_file.write_bytes(content.replace(f'"version": {PLAN_VERSION}'.encode(), b'"version": 1'))
+    manifest = manifest_of(Path(done["output"]))
+    manifest["plan_sha256"] = hashlib.sha256(plan_file.read_bytes()).hexdigest()
+    write_manifest(Path(done["output"]), manifest)
     before = times(Path(done["output"]))
     with pytest.raises(BylineError, match=r"plan\.arrow: not a plan of version .* choose another `output`, and build"):
         build(done, overwrite=True)

@@ -159,6 +159,14 @@ def test_a_name_that_would_be_no_folder(name: str) -> None:
 def test_names_stand_for_folders_and_columns_once() -> None:
     phases = [{"name": "a", "share": 0.5}, {"name": "a", "share": 0.5}]
     assert "phases: two phases are called 'a'; each has a folder of its own" in mistake(phases=phases)
+    phases[1]["name"] = "A"
+    assert "phases: two phases are called 'A' and 'a', one name on some disks; each" in mistake(phases=phases)
+    for name in ("manifest.json", "Plan.arrow", "inputs.arrow"):
+        phases[1]["name"] = name
+        assert f"phases: {name!r} is the name of a file that a build writes; give it another" in mistake(phases=phases)
+    for name in (".byline", "a/b", "a\0b", "..", "-a", "a\n", "é"):
+        phases[1]["name"] = name
+        assert f"{name!r} is not a usable name" in mistake(phases=phases)
     source = {**MINIMAL["sources"]["mine"], "keep": ["quality"]}
     quality = {"quality": {"model": "q.bin", "label": "l"}}
     assert "sources.mine: two columns are called 'quality'" in mistake(sources={"mine": source}, classifiers=quality)

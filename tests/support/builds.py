@@ -67,12 +67,16 @@ def kill_when(is_time: Callable[[], bool], command: str, values: dict[str, Any],
 
 
 def verify(
-    out: Path | str, documents: int = 10_000, settings: RunnerSettings = ALONE, allow_missing: bool = True
+    out: Path | str,
+    documents: int = 10_000,
+    settings: RunnerSettings = ALONE,
+    raw: bool = False,
+    allow_missing: bool = True,
 ) -> tuple[int, str]:
     """Exit status and text of `byline verify`; most tests do without the token store or the corpora."""
     text = io.StringIO()
     console = Console(file=text, width=200)
-    status = run_verify(str(out), documents, None, settings, console, allow_missing=allow_missing)
+    status = run_verify(str(out), documents, None, settings, console, raw=raw, allow_missing=allow_missing)
     return status, text.getvalue()
 
 

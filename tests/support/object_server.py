@@ -33,6 +33,7 @@ from moto.s3.models import s3_backends
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from byline import object_stores
+from byline.transforms.files import locks
 
 BUCKET = "corpus"
 SLOW_SECONDS = 0.2
@@ -160,9 +161,11 @@ def object_server() -> Iterator[ObjectServer]:
     server = ObjectServer()
     before = {name: os.environ.get(name) for name in [*ENVIRONMENT, "AWS_ENDPOINT_URL"]}
     os.environ.update(ENVIRONMENT, AWS_ENDPOINT_URL=server.url)
+    pause, locks._PAUSE_SECONDS = locks._PAUSE_SECONDS, 0.0
     try:
         yield server
     finally:
+        locks._PAUSE_SECONDS = pause
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

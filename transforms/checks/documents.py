@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from tokenizers.decoders import ByteLevel
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
@@ -225,7 +224,9 @@ class DocumentChecker:
         """Whether a document has the bytes of a segment's tokens; None where its tokens do not tell them."""
         reference = self.tokenizer.reference
         spelled = spelled_bytes(self._surely_own(segment), self.tokenizer.token_bytes)
-        if not isinstance(reference.decoder, ByteLevel) or not spelled:
+        # Its state is its section of the tokenizer.json.
+        is_byte_level = reference.pre_tokenizer is not None and b'"ByteLevel"' in reference.pre_tokenizer.__getstate__()
+        if not is_byte_level or not spelled:
             return None
         if spelled in content:
             return True

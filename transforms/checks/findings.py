@@ -6,12 +6,13 @@ rows         every row: segments, doc ids, tokens, padding, loss mask
 ledger       every sum, and every line from the rows
 phases       no document twice in the timeline, nor in a branch and the timeline before it
 runs         every byte by its checksum, every document counted and hashed again  where the store is there
+raw files    their bytes are those that were prepared     asked for (`--raw`), where corpus and store are there
 token store  every shard assembled once more in memory, every value compared     where the store is there
 raw corpus   sampled documents, token by token, tokenized by `tokenizers`        where the corpus is there
 ```
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 
@@ -22,11 +23,11 @@ from byline.reader import INPUTS_NAME
 from byline.schemas.documents import InputFile
 from byline.schemas.inputs import input_table
 from byline.schemas.ledger import Ledger, SourceLedger
-from byline.schemas.store import RunFile
 from byline.template import Template
 from byline.transforms.checks.builds import Build
 from byline.transforms.checks.disjoint import check_disjoint
 from byline.transforms.checks.documents import LONGEST_BYTES, Compared, DocumentChecker, SegmentSample
+from byline.transforms.checks.file_checks import FileToCheck
 from byline.transforms.checks.ledger import check_phase, check_sources
 from byline.transforms.checks.plan import check_drawn
 from byline.transforms.checks.reports import ShardReport, read_documents
@@ -118,10 +119,22 @@ def left_out_for(runs: Finding) -> Finding:
     return _left_out(_STORE, f"not compared: {len(runs.problems)} of its runs are wrong")
 
 
-def check_runs(files: list[RunFile], problems: list[str]) -> Finding:
-    """The runs that were checked, and what is wrong with them."""
-    size = sum(file.size for file in files)
-    return Finding("runs", f"{len(files)} runs, {size / 1e6:,.1f} MB: checksums, documents, shuffle keys", problems)
+def check_files(files: Sequence[FileToCheck], problems: Sequence[list[str]]) -> Finding:
+    """Runs, or raw files, that were checked, and what is wrong with each."""
+    is_raw = any(file.is_raw for file in files)
+    size = f"{sum(file.size for file in files) / 1e6:,.1f} MB"
+    summary = f"{len(files)} runs, {size}: checksums, documents, shuffle keys"
+    if is_raw:
+        summary = f"{len(files)} raw files, {size}: the checksums of when they were read"
+    return Finding("raw files" if is_raw else "runs", summary, [line for lines in problems for line in lines])
+
+
+def raw_not_checked(store: ComparedStore, missing: list[str]) -> Iterator[Finding]:
+    """Which raw files could not be checked, for which the user asked; `missing` are those of the store."""
+    if store.state is None:
+        yield _missing("raw files", "not compared: the token store, which has their checksums, is not compared")
+    elif missing:
+        yield _missing("raw files", f"not compared: {len(missing)} are gone (first: {missing[0]})")
 
 
 def _check_totals(build: Build, state: StoreState) -> list[str]:

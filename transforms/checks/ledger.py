@@ -38,6 +38,7 @@ _SOURCE = {
     "used": _PAIR,
     "unused": {str: _PAIR},
     "special_text": int,
+    "damaged": int,
     "fields": {str: {"known": int, "null": int, "unknown": int}},
 }
 _MANIFEST = {

@@ -39,6 +39,7 @@ from byline.transforms.files.storage import exists, join, open_random
 from byline.transforms.packing import policy_of
 from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, PlannedPhase, planned_phases, shard_batches
 from byline.transforms.shards.gathering import RunIndex
+from byline.transforms.shards.records import ShardMaker
 
 _BLOCK_BYTES = 16 << 20
 # What reading a damaged Arrow file, or damaged JSON in its footer, raises.
@@ -180,7 +181,7 @@ class ShardChecker:
         if self.index is None or planned is None:
             return []
         manifest, tokenizer = self.build.manifest, self.build.plan.header.tokenizer
-        job = AssembleJob.of(self.build.config, tokenizer, manifest.plan_sha256, manifest.code_version)
+        job = AssembleJob.of(self.build.config, tokenizer, ShardMaker(manifest.plan_sha256, manifest.code_version))
         try:
             return compare_with_store(reader, entry, planned, job, self.phases[phase.name], self.index)
         except BylineError as error:

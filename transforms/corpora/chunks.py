@@ -26,12 +26,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.errors import BylineError
-from byline.schemas.corpora import Malformed, Source
+from byline.schemas.corpora import Damaged, Malformed, Source
 from byline.schemas.documents import CONTENTS, ROW, BatchInfo, InputFile, with_info
 from byline.schemas.faults import FaultyFileError
-from byline.schemas.layouts import Records
+from byline.schemas.layouts import Origins, Records
 from byline.schemas.reasons import DropReason
 from byline.transforms.corpora.returning import Returning
+from byline.transforms.documents.rejects import reject_batch, with_rejects
+from byline.transforms.documents.text_parts import is_blank
 from byline.transforms.documents.values import too_long_error
 from byline.transforms.files import storage
 
@@ -39,6 +41,8 @@ from byline.transforms.files import storage
 TARGET_BYTES = 64 << 20
 # What memory holds of a record beside its texts: numbers, offsets, hashes. A chunk has at most a million records.
 RECORD_BYTES = 64
+# A file is given up when more of its first chunk than this share are rejects, if the chunk has so many records.
+_MOST_REJECTED, _TRIED_RECORDS = 0.5, 10_000
 
 
 @dataclass
@@ -52,6 +56,8 @@ class _Chunk:
     bytes_read: int = 0
     malformed: int = 0
     too_long: int = 0
+    rejected: int = 0
+    rejects: list[pa.RecordBatch] = field(default_factory=list)
 
 
 def cut_chunks(
@@ -72,32 +78,50 @@ def cut_chunks(
     chunk = _Chunk()
     row = total = 0
     records: Returning[Records, str | None] = Returning(blocks)
-    for batch, malformed, *others in records:
+    damage: list[str] = []
+    for batch, malformed, *others in _readable(records, source, damage):
+        origins = others[0] if others else None
         sizes = text_bytes(batch)
         too_long = sizes > source.max_document
-        for unread in others:
-            too_long |= unread
+        if origins is not None:
+            too_long |= origins.too_long()
         if too_long.any() and source.malformed is Malformed.ERROR:
             first = int(too_long.argmax())
             raise too_long_error(file.uri, file.source, f"row {row + first}", int(sizes[first]), source.max_document)
         dropped = malformed | too_long
         sizes[dropped] = 0
+        rejects = _rejects(batch, row, malformed, too_long, origins, source)
         weights = np.where(dropped, RECORD_BYTES, RECORD_BYTES + sizes + _other_bytes(batch))
         ends = total + np.cumsum(weights)
         quotients = (ends - weights) // target_bytes
         for low, high in _equal(quotients):
             if quotients[low] != chunk.quotient:
+                _check_usable(chunk, file, source)
                 yield from _finished(chunk, file, schema, last=False)
                 chunk = _Chunk(chunk.number + 1, int(quotients[low]))
             chunk.rows_read += high - low
             chunk.bytes_read += int(sizes[low:high].sum())
             chunk.malformed += int(malformed[low:high].sum())
             chunk.too_long += int((too_long & ~malformed)[low:high].sum())
+            first, end = np.searchsorted(rejects["row"].to_numpy(), [row + low, row + high]).tolist()
+            chunk.rejected += end - first
             if chunk.number not in file.done:
                 chunk.pieces.append(_piece(batch, dropped, row, low, high))
+                chunk.rejects.append(rejects.slice(first, end - first))
         row, total = row + len(batch), int(ends[-1])
     _check_unchanged(file)
-    yield from _finished(chunk, file, schema, last=True, checksum=records.value or "")
+    _check_usable(chunk, file, source)
+    yield from _finished(chunk, file, schema, last=True, checksum=records.value or "", damage="".join(damage))
+
+
+def _readable(records: Iterable[Records], source: Source, damage: list[str]) -> Iterator[Records]:
+    """The records that stand before any damage; `damage` gets what it is, where the source takes such files."""
+    try:
+        yield from records
+    except FaultyFileError as fault:
+        if not fault.is_damage or source.damaged is not Damaged.USE_READABLE:
+            raise
+        damage.append(str(fault))
 
 
 def _check_unchanged(file: InputFile) -> None:
@@ -107,6 +131,47 @@ def _check_unchanged(file: InputFile) -> None:
             f"{file.uri}: has changed since it was listed, while it was read or before; prepare it again when nobody "
             "writes to it"
         )
+
+
+def _check_usable(chunk: _Chunk, file: InputFile, source: Source) -> None:
+    """Raises for a file of whose first records most are rejects: all of it would be read in vain."""
+    share = max(_MOST_REJECTED, float(source.max_rejected))
+    if chunk.number == 0 and chunk.rows_read >= _TRIED_RECORDS and chunk.rejected > share * chunk.rows_read:
+        raise FaultyFileError(
+            f"{file.uri}: {chunk.rejected:,} of its first {chunk.rows_read:,} records are no documents "
+            f"(malformed {chunk.malformed:,}, too long {chunk.too_long:,}, without text "
+            f"{chunk.rejected - chunk.malformed - chunk.too_long:,}); mend or remove it, or correct "
+            f"sources.{file.source}.fields; `max_rejected: 100%` takes it as it is"
+        )
+
+
+# --- rejects
+
+
+def _rejects(
+    batch: pa.RecordBatch,
+    row: int,
+    malformed: np.ndarray,
+    too_long: np.ndarray,
+    origins: Origins | None,
+    source: Source,
+) -> pa.RecordBatch:
+    """The rejects among records, the first of which is number `row`; a formatter's texts are not known yet."""
+    reasons = np.select(
+        [malformed, too_long], [DropReason.MALFORMED.value, DropReason.TOO_LONG.value], default=""
+    ).astype(object)
+    is_rejected = malformed | too_long
+    if "text" in batch.schema.names and not source.is_formatted:
+        text = batch["text"]
+        is_empty = is_blank(text).to_numpy(zero_copy_only=False) & ~is_rejected
+        if is_empty.any():
+            is_missing = text.is_null().to_numpy(zero_copy_only=False)
+            reasons[is_empty] = DropReason.EMPTY_TEXT.value
+            reasons[is_empty & is_missing] = DropReason.MISSING_TEXT.value
+            is_rejected = is_rejected | is_empty
+    rows = np.flatnonzero(is_rejected)
+    known = (None, None, None) if origins is None or not len(rows) else origins.of(rows)
+    return reject_batch(pa.array(reasons[rows], pa.string()), pa.array(rows + row, pa.int64()), *known)
 
 
 # --- sizes
@@ -164,7 +229,7 @@ def _piece(batch: pa.RecordBatch, dropped: np.ndarray, row: int, low: int, high:
 
 
 def _finished(
-    chunk: _Chunk, file: InputFile, schema: pa.Schema, last: bool, checksum: str = ""
+    chunk: _Chunk, file: InputFile, schema: pa.Schema, last: bool, checksum: str = "", damage: str = ""
 ) -> Iterator[pa.RecordBatch]:
     if chunk.number in file.done:
         return
@@ -178,9 +243,10 @@ def _finished(
         bytes_read=chunk.bytes_read,
         input_modified=file.modified,
         input_checksum=checksum,
+        damage=damage,
     )
     info = info.with_dropped({DropReason.MALFORMED.value: chunk.malformed, DropReason.TOO_LONG.value: chunk.too_long})
-    yield with_info(_joined(chunk, file, pa.schema([ROW, *schema])), info)
+    yield with_rejects(with_info(_joined(chunk, file, pa.schema([ROW, *schema])), info), chunk.rejects)
 
 
 def _joined(chunk: _Chunk, file: InputFile, schema: pa.Schema) -> pa.RecordBatch:

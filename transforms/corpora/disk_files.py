@@ -59,11 +59,11 @@ def matching_files(folder: str, names: Names) -> Iterator[ListedFile]:
     waiting = [(False, os.fsencode(folder), folder, names.start)] if os.path.isdir(folder) else []
     while waiting:
         is_linked, _, path, states = heapq.heappop(waiting)
-        key = (*_identity(path, os.stat(path)), states)
-        if key in opened:
+        identity, entries = _opened(path)
+        if (*identity, states) in opened:
             continue
-        opened.add(key)
-        for entry in _entries(path):
+        opened.add((*identity, states))
+        for entry in entries:
             after = names.after(states, entry.name)
             status = _status(entry, names, after) if after else None
             if status is None:
@@ -99,10 +99,11 @@ def each_once(files: Iterable[ListedFile]) -> list[ListedFile]:
     return list(chosen.values())
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
+def _opened(folder: str) -> tuple[tuple[object, ...], list[os.DirEntry[str]]]:
+    """What a folder is known by, and what is in it."""
     try:
         with os.scandir(folder) as entries:
-            return list(entries)
+            return _identity(folder, os.stat(folder)), list(entries)
     except OSError as error:
         raise BylineError(f"{_shown(folder)}: cannot be listed ({error.strerror}); check its permissions") from None
 

@@ -45,6 +45,7 @@ from byline.transforms.corpora.record_names import NAMED_RECORDS, add_names
 from byline.transforms.corpora.record_values import leads_of, wants_of
 from byline.transforms.corpora.returning import Returning
 from byline.transforms.corpora.signatures import HEAD_BYTES, likely_format
+from byline.transforms.documents.rejects import HEAD_BYTES as HEAD_BYTES_OF_REJECT
 from byline.transforms.documents.values import malformed_error, malformed_mask, missing_advice, too_long_error
 
 # Of a file, what its fields are told from; records of one file have much the same.
@@ -63,6 +64,7 @@ def read_json_lines(
     malformed: Malformed,
     block_bytes: int = BLOCK_BYTES,
     max_document: int = MAX_DOCUMENT,
+    tells_kind: bool = True,
 ) -> Generator[Records, None, str | None]:
     """Reads a file of JSON lines.
 
@@ -74,10 +76,11 @@ def read_json_lines(
         malformed: whether a malformed record is an error.
         block_bytes: about how much to parse at once; no result depends on it.
         max_document: a line of more than `LINES_OF_DOCUMENT` times these bytes is too long, whatever is in it.
+        tells_kind: whether a file whose first records are all malformed is an error that says what it looks like.
 
     Yields:
-        For each block with a record in it, a batch of `schema`, and masks, bool[rows], of its malformed records and of
-        lines that are too long.
+        For each block with a record in it, a batch of `schema`, a mask, bool[rows], of its malformed records, and what
+        the lines were.
 
     Returns:
         The checksum of the file (`RawStream.checksum`).
@@ -101,17 +104,18 @@ def read_json_lines(
         arrays, bad = _parse_possible(block, lines, sizes > limit, columns)
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
         for name in CONTENTS:
-            if row == 0 and name in schema.names and batch[name].null_count == len(lines) > bad.dropped.sum():
+            is_without = name in schema.names and batch[name].null_count == len(lines) > bad.dropped.sum()
+            if row == 0 and is_without and malformed is Malformed.ERROR:
                 _check_field(file, block, lines, name, paths[name])
+        if row == 0 and tells_kind and (bad.dropped[0] if malformed is Malformed.ERROR else bad.dropped.all()):
+            _check_kind(file, block, lines)
         if malformed is Malformed.ERROR and bad.dropped.any():
             first = int(bad.dropped.argmax())
-            if row + first == 0:
-                _check_kind(file, block, lines)
             where = f"row {row + first} (byte {offset + lines[first, 0]} of the decompressed file)"
             if bad.too_long[first]:
                 raise too_long_error(file.uri, file.source, where, int(sizes[first]), max_document)
             raise malformed_error(file.uri, file.source, where, bad.reason(first, block, lines, columns))
-        yield batch, bad.dropped & ~bad.too_long, bad.too_long
+        yield batch, bad.dropped & ~bad.too_long, LineOrigins(block, offset, lines, bad)
         row += len(lines)
     return blocks.value
 
@@ -137,6 +141,43 @@ class _Bad:
         start, end = lines[line].tolist()
         _, reasons = parse_lines(block[start:end] + b"\n", np.array([[0, end - start]]), columns)
         return reasons[0]
+
+
+@dataclass(frozen=True)
+class LineOrigins:
+    """The lines of a block; an `Origins`.
+
+    Attributes:
+        block: the lines.
+        offset: of the block in the decompressed file.
+        lines: int64[rows, 2], where they begin and end in it.
+        bad: which of them are dropped.
+    """
+
+    block: bytes
+    offset: int
+    lines: np.ndarray
+    bad: _Bad
+
+    def too_long(self) -> np.ndarray:
+        return self.bad.too_long
+
+    def of(self, rows: np.ndarray) -> tuple[pa.Array, pa.Array, pa.Array]:
+        starts = self.lines[rows, 0]
+        sizes = np.minimum(self.lines[rows, 1] - starts, HEAD_BYTES_OF_REJECT)
+        ends = np.concatenate([[0], np.cumsum(sizes)])
+        into = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], sizes)
+        heads = np.frombuffer(self.block, np.uint8)[into]
+        buffers = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(heads)]
+        parsed = self.bad.reasons
+        no_object = "expected a JSON object"
+        is_bad = self.bad.dropped & ~self.bad.too_long
+        whys = [parsed.get(row, no_object) if is_bad[row] else None for row in rows.tolist()]
+        return (
+            pa.array(self.offset + starts),
+            pa.array(whys, pa.string()),
+            pa.Array.from_buffers(pa.binary(), len(rows), buffers),
+        )
 
 
 def _parse_possible(
@@ -200,7 +241,10 @@ def _check_kind(file: InputFile, block: bytes, lines: np.ndarray) -> None:
 
 
 def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str, str]) -> Iterator[Records]:
-    return read_json_lines(file, schema, paths, source.malformed, max_document=source.max_document)
+    tells_kind = source.max_rejected < 1
+    return read_json_lines(
+        file, schema, paths, source.malformed, max_document=source.max_document, tells_kind=tells_kind
+    )
 
 
 def read_names(file: InputFile) -> dict[str, Any]:

@@ -24,6 +24,7 @@ each of 66,000 rows and take 2.7 kB. No file is mapped, so one that is cut while
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -120,9 +121,24 @@ def read_parquet(
             if reasons and malformed is Malformed.ERROR:
                 first = int(mask.argmax())
                 raise malformed_error(file.uri, file.source, f"row {row + first}", reasons[first])
-            yield batch, mask
+            yield batch, mask, _RowOrigins(len(rows), reasons)
             row += len(rows)
     return checksum_of(file.uri)
+
+
+@dataclass(frozen=True)
+class _RowOrigins:
+    """Why rows are malformed; an `Origins`."""
+
+    rows: int
+    reasons: dict[int, str]
+
+    def too_long(self) -> np.ndarray:
+        return np.zeros(self.rows, bool)
+
+    def of(self, rows: np.ndarray) -> tuple[pa.Array, pa.Array, pa.Array]:
+        whys = pa.array([self.reasons.get(row) for row in rows.tolist()], pa.string())
+        return pa.nulls(len(rows), pa.int64()), whys, pa.nulls(len(rows), pa.binary())
 
 
 def _open(file: InputFile, handle: pa.NativeFile, **settings: Any) -> pq.ParquetFile:

@@ -77,6 +77,12 @@ class ListRuns(_ReadList):
     fn = _ReadTextsFn
 
 
+class ListFiles(_ReadList):
+    """A list of files to check as JSON lines -> the lines."""
+
+    fn = _ReadTextsFn
+
+
 class ListGroups(_ReadList):
     """A list of groups of runs as JSON lines -> the lines."""
 

@@ -44,9 +44,14 @@ def reason(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else " ".join(str(error).split())
 
 
+def is_scratch(path: str) -> bool:
+    """Whether a path is in a `scratch_folder`, of which nobody needs anything when its step has ended."""
+    return _IN_SCRATCH.search(path) is not None
+
+
 def refusal(uri: str, what: str, error: OSError) -> BylineError:
     """The error for a file or folder that cannot be `what` (written, deleted)."""
-    advice = _SCRATCH if _IN_SCRATCH.search(uri) else _ADVICE.get(error.errno or 0, _NOT_ALLOWED)
+    advice = _SCRATCH if is_scratch(uri) else _ADVICE.get(error.errno or 0, _NOT_ALLOWED)
     return BylineError(f"{uri}: cannot be {what} ({reason(error)}); {advice}")
 
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from byline.transforms.files import storage
 from byline.transforms.files.arrow_file import END_BYTES, footer_size, read_footer
+from byline.transforms.files.durable import WriteBehind
 from byline.transforms.files.refusals import Sink
 
 _MAGIC = b"byline seal 1\n\0\0"
@@ -79,13 +80,18 @@ def _checksum(content: Any) -> bytes:
 
 
 @contextmanager
-def write_sealed(uri: str, schema: pa.Schema) -> Iterator[pa.RecordBatchFileWriter]:
+def write_sealed(uri: str, schema: pa.Schema, behind: WriteBehind | None = None) -> Iterator[pa.RecordBatchFileWriter]:
     """Writes an Arrow IPC file with a seal, which appears under its name when the block ends without an error.
+
+    Args:
+        uri: of the file.
+        schema: of its record batches.
+        behind: what ends the file while the caller goes on.
 
     Raises:
         BylineError: it cannot be written; the old file is as it was.
     """
-    with storage.write_file(uri) as sink:
+    with storage.write_file(uri, behind) as sink:
         sealed = _SealedSink(sink)
         with pa.PythonFile(sealed, "w") as out:
             writer = pa.ipc.new_file(out, schema)

@@ -8,6 +8,8 @@ with write_file("out/store/a.arrow") as sink:     out/store/.tmp-91c3...-a.arrow
     ...                                           (an error removes the temporary file and leaves the old one)
 ```
 
+A loss of power leaves no such half file either (transforms/files/durable.py).
+
 An object store has no rename and needs none: the file is written to a local disk and uploaded when it is complete
 (transforms/files/object_store.py).
 
@@ -42,8 +44,9 @@ from byline import locations
 from byline.errors import BylineError
 from byline.object_stores import address, is_object_address
 from byline.regular_files import check_regular
-from byline.transforms.files import object_store
-from byline.transforms.files.refusals import Sink, no_scratch, reason, refusal, refusing
+from byline.transforms.files import durable, object_store
+from byline.transforms.files.durable import WriteBehind
+from byline.transforms.files.refusals import Sink, is_scratch, no_scratch, reason, refusal, refusing
 
 TEMPORARY_PREFIX = ".tmp-"
 # Names as `temporary_name` makes them; any other with the prefix is not ours.
@@ -57,6 +60,7 @@ _LIST_SECONDS = 14 * 24 * 3600
 _STREAM_BYTES = 1 << 20
 # store/source/fingerprint, output/phase: anything deeper is the user's own, and may be large.
 _DEPTH = 2
+_HASHED_BYTES = 4 << 20
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -117,10 +121,30 @@ def exists(uri: str) -> bool:
     return _type(uri) == fs.FileType.File
 
 
+def file_size(uri: str) -> int | None:
+    """The size of a file in bytes; None if there is none. Errors as `exists`."""
+    info = _info(uri)
+    return info.size if info.type == fs.FileType.File else None
+
+
+def file_sha256(uri: str) -> str:
+    """The sha256 of a file's content (hex), a few MB of it in memory at a time; errors as `open_random`."""
+    digest = hashlib.sha256()
+    # Not mapped: a file that is cut while it is read would end the process.
+    with open_unmapped(uri) as source:
+        while content := source.read(_HASHED_BYTES):
+            digest.update(content)
+    return digest.hexdigest()
+
+
 def _type(uri: str) -> fs.FileType:
+    return _info(uri).type
+
+
+def _info(uri: str) -> fs.FileInfo:
     filesystem, path = resolve(uri)
     try:
-        return filesystem.get_file_info(path).type
+        return filesystem.get_file_info(path)
     except OSError as error:
         raise BylineError(f"{uri}: cannot be looked up ({reason(error)})") from None
 
@@ -205,8 +229,14 @@ def temporary_name(name: str) -> str:
 
 
 @contextmanager
-def write_file(uri: str) -> Iterator[Sink]:
+def write_file(uri: str, behind: WriteBehind | None = None) -> Iterator[Sink]:
     """Opens a file for writing that appears under its name only when the block ends without an error.
+
+    On a disk its bytes are synced first, unless it only serves a step that runs (a list, a file of a scratch folder).
+
+    Args:
+        uri: of the file.
+        behind: what ends the file while the caller goes on; None to end it here. An object is always ended here.
 
     Raises:
         BylineError: it cannot be written; the old file is as it was.
@@ -220,20 +250,32 @@ def write_file(uri: str) -> Iterator[Sink]:
     # A list keeps such a name, which means nothing to a user, so a message names its folder.
     refused = partial(refusal, uri.rpartition("/")[0] if _TEMPORARY.match(name) else uri, "written")
     with refusing(refused):
-        filesystem.create_dir(folder or "/", recursive=True)
+        durable.make_folder(folder)
         file = filesystem.open_output_stream(temporary, compression=None)
     sink = Sink(file, refused)
+    give_name = os.replace if _TEMPORARY.match(name) or is_scratch(path) else durable.give_name
+
+    def end() -> None:
+        try:
+            with refusing(refused):
+                give_name(temporary, path)
+        except BaseException:
+            _is_deleted(filesystem, temporary)
+            raise
+
     try:
         yield sink
         sink.close()
-        with refusing(refused):
-            filesystem.move(temporary, path)
     except BaseException:
         # Neither step may hide the original error.
         with suppress(OSError):
             file.close()
         _is_deleted(filesystem, temporary)
         raise
+    if behind is None:
+        end()
+    else:
+        behind.submit(end)
 
 
 class DigestedSink:

@@ -17,6 +17,7 @@ import byline.transforms.documents.coder  # noqa: F401  (registers the coder of 
 from byline.schemas.documents import TEXT, info_of, origin_of, with_columns, with_info
 from byline.schemas.reasons import DropReason
 from byline.transforms.documents.counters import count
+from byline.transforms.documents.rejects import reject_batch, with_rejects
 from byline.transforms.documents.text_parts import is_blank
 from byline.transforms.filters.applying import OpenRule, open_rules, refusals
 from byline.transforms.filters.rules import Rule
@@ -56,8 +57,17 @@ def filter_documents(batch: pa.RecordBatch, rules: Sequence[OpenRule] = ()) -> p
         BylineError: there is no column `text`.
     """
     batch = with_columns(batch, _STEP, TEXT)
-    kept = apply_reasons(batch, drop_reasons(batch["text"]))
+    reasons = drop_reasons(batch["text"])
+    kept = apply_reasons(_with_rejects(batch, reasons), reasons)
     return apply_reasons(kept, refusals(kept, rules)) if rules else kept
+
+
+def _with_rejects(batch: pa.RecordBatch, reasons: pa.Array) -> pa.RecordBatch:
+    """Notes documents whose formatter gave no text; others were noted where they were read."""
+    if "loss_spans" not in batch.schema.names or "row" not in batch.schema.names:
+        return batch
+    is_dropped = reasons.is_valid()
+    return with_rejects(batch, [reject_batch(reasons.filter(is_dropped), batch["row"].filter(is_dropped))])
 
 
 class _FilterDocumentsFn(beam.DoFn):

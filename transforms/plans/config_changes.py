@@ -179,6 +179,10 @@ def _store_effect(change: Change, both: Comparison) -> Effect:
             return Effect(half, f"prepares {source}", Level.ASSEMBLE, frozenset([source]))
         if path[2] == "filter" and not _stale_by(f"sources.{source}.filter", both):
             return Effect(half, "nothing: the same rules")
+        if path[2] == "max_rejected":
+            return Effect(half, "nothing: it says what is an error")
+        if path[2] == "damaged":
+            return Effect(half, f"reads the damaged files of {source}", Level.PLAN, reads=frozenset([source]))
         if path[2] == "path":
             return Effect(half, f"reads what is new of {source}", Level.PLAN, reads=frozenset([source]))
         return Effect(half, f"prepares {source} again", Level.ASSEMBLE, frozenset([source]))

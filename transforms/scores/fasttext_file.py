@@ -195,9 +195,9 @@ def read_model_file(path: str) -> ModelFile:
 def _check_sizes(cursor: _Cursor, dim: int, word_ngrams: int, maxn: int, bucket: int) -> None:
     if dim <= 0:
         raise cursor.error(f"has {dim} dimensions")
-    if word_ngrams > _LONGEST_NGRAM:
-        raise cursor.error(f"has n-grams of {word_ngrams} words, more than {_LONGEST_NGRAM}")
-    # A negative length is none to the library, but the largest of all.
+    # A negative length is not none to the library, but the largest of all.
+    if not 0 <= word_ngrams <= _LONGEST_NGRAM:
+        raise cursor.error(f"has n-grams of {word_ngrams} words, not of 0 to {_LONGEST_NGRAM}")
     if not 0 <= maxn <= _LONGEST_SUBWORD:
         raise cursor.error(f"has subwords of {maxn} characters, not of 0 to {_LONGEST_SUBWORD}")
     for kind, is_used in (

@@ -9,7 +9,7 @@ from, and what a build that was stopped goes on from. Condition, values, packing
 of OUT/plan.arrow, which each worker reads once: lists of a million hosts never travel in the pipeline's graph.
 """
 
-import json
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
+from byline.errors import BylineError
 from byline.manifest import ShardEntry
 from byline.schemas import corpora
 from byline.schemas.config import Config
@@ -27,15 +28,23 @@ from byline.schemas.plan import FILE_NAME, Plan, read_plan, shard_path
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.shards import PADDING_DOC_ID, SHARD_VERSION, shard_schema
 from byline.transforms.documents.counters import count, count_retries, shard_counts
-from byline.transforms.files.storage import DigestedSink, exists, join, read_bytes, write_file
+from byline.transforms.files.durable import WriteBehind
+from byline.transforms.files.storage import DigestedSink, join, read_bytes, write_file
 from byline.transforms.packing import PackingPolicy, Segments, policy_of
 from byline.transforms.shards.filling import Layout, count_draws, fill_rows, lay_out
 from byline.transforms.shards.gathering import Documents, GatherPhase, RunIndex, gather
+from byline.transforms.shards.records import (
+    WORK_FOLDER,
+    ShardMaker,
+    check_current,
+    finished_record,
+    record_path,
+    write_record,
+)
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 # Large enough to be read at full speed, small enough that a worker holds few of them.
 BATCH_BYTES = 16 << 20
-WORK_FOLDER = ".byline"
 INDEX_NAME = "runs.arrow"
 
 
@@ -50,8 +59,9 @@ class AssembleJob:
         ids: type of the ids in shards, `int32` or `uint16`.
         settings: of the tokenizer, which each worker loads for prefixes.
         tokenizer: special ids, for rows and metadata.
-        plan_sha256: of the plan that the shards belong to.
-        code_version: of Byline.
+        maker: the plan that the shards belong to, and the version of Byline.
+        hashed_from: nanoseconds since 1970; a shard whose record is as young or younger was perhaps not all on the disk
+            when the build before lost its power, so its sha256 is compared before it is taken over.
     """
 
     output: str
@@ -60,11 +70,13 @@ class AssembleJob:
     ids: str
     settings: corpora.Tokenizer
     tokenizer: TokenizerInfo
-    plan_sha256: str
-    code_version: str
+    maker: ShardMaker
+    hashed_from: int | None = None
 
     @classmethod
-    def of(cls, config: Config, tokenizer: TokenizerInfo, plan_sha256: str, code_version: str) -> "AssembleJob":
+    def of(
+        cls, config: Config, tokenizer: TokenizerInfo, maker: ShardMaker, hashed_from: int | None = None
+    ) -> "AssembleJob":
         """What assembling needs of a recipe besides its plan."""
         return cls(
             output=config.output,
@@ -73,8 +85,8 @@ class AssembleJob:
             ids=config.shard.ids,
             settings=config.tokenizer,
             tokenizer=tokenizer,
-            plan_sha256=plan_sha256,
-            code_version=code_version,
+            maker=maker,
+            hashed_from=hashed_from,
         )
 
     @property
@@ -116,17 +128,14 @@ def planned_phases(plan: Plan) -> dict[str, PlannedPhase]:
     }
 
 
-def record_path(work: str, phase: str, shard: int) -> str:
-    """Where it is said that a shard is whole."""
-    return join(work, f"{phase}-{shard:05d}.json")
-
-
 def rows_per_batch(length: int, ids: str) -> int:
     """Rows of a record batch, the same for every shard of a build; `ids` is `int32` or `uint16`."""
     return max(BATCH_BYTES // (length * (np.dtype(ids).itemsize + 1)), 1)
 
 
-def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex) -> ShardRecord:
+def assemble_shard(
+    rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex, behind: WriteBehind | None = None
+) -> ShardRecord:
     """Writes one shard unless it is written already; returns its record.
 
     Args:
@@ -134,42 +143,37 @@ def assemble_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, 
         job: what to make.
         phase: the shard's.
         index: where the runs are.
+        behind: what ends the shard's file, and then writes its record, while the caller goes on.
+
+    Raises:
+        BylineError: the output no longer belongs to the job, or cannot be written.
     """
     shard = rows["shard"][0].as_py()
     path = shard_path(phase.name, shard, phase.shards)
     uri, record_uri = join(job.output, path), record_path(job.work, phase.name, shard)
-    finished = _finished(record_uri, uri, job)
+    check_current(job.output, job.maker)
+    finished = finished_record(record_uri, uri, job.maker, job.hashed_from)
     if finished is not None:
         return finished
     packed = pack_shard(rows, job, phase, index)
     counts, padding = packed.counts(job), packed.padding
     metadata = _metadata(job, phase, shard, {name: count.to_json() for name, count in counts.items()}, padding)
     schema = shard_schema(job.length, job.ids, metadata)
-    with write_file(uri) as sink:
+    with write_file(uri, behind) as sink:
         # On the way: reading a shard back from an object store costs as much as writing it.
         digested = DigestedSink(sink)
         with pa.PythonFile(digested, "w") as out, pa.ipc.new_file(out, schema) as writer:
             for batch in packed.batches(job, schema):
                 writer.write_batch(batch)
+        # Again: minutes may have passed.
+        check_current(job.output, job.maker)
     loss_tokens = sum(count.loss_tokens for count in counts.values())
     entry = ShardEntry(path, packed.segments.rows, loss_tokens, digested.size, digested.sha256)
-    return write_record(job.work, entry, metadata)
-
-
-def write_record(work: str, entry: ShardEntry, metadata: dict[str, Any]) -> ShardRecord:
-    """Says that a shard is whole.
-
-    Args:
-        work: the folder for it.
-        entry: the shard's in the manifest.
-        metadata: the shard's own.
-
-    Returns:
-        The record: what both say of plan, shuffle key, size and counts.
-    """
     record = ShardRecord.of(metadata, entry)
-    with write_file(record_path(work, record.phase, record.shard)) as sink:
-        sink.write(json.dumps(record.to_json(), sort_keys=True).encode())
+    if behind is None:
+        write_record(job.work, record)
+    else:
+        behind.then(lambda: write_record(job.work, record))
     return record
 
 
@@ -213,14 +217,6 @@ def shard_batches(
     yield from pack_shard(rows, job, phase, index).batches(job, shard_schema(job.length, job.ids))
 
 
-def _finished(record_uri: str, shard_uri: str, job: AssembleJob) -> ShardRecord | None:
-    """The record of a shard that was written for this plan before, by the same version."""
-    if not exists(record_uri) or not exists(shard_uri):
-        return None
-    record = ShardRecord.from_json(json.loads(read_bytes(record_uri)))
-    return record if (record.plan_sha256, record.code_version) == (job.plan_sha256, job.code_version) else None
-
-
 def _metadata(
     job: AssembleJob, phase: PlannedPhase, shard: int, counts: dict[str, Any], padding: int
 ) -> dict[str, Any]:
@@ -236,8 +232,8 @@ def _metadata(
         "tokenizer": job.tokenizer.to_json(),
         "packing": phase.packing,
         "seed": job.seed,
-        "plan_sha256": job.plan_sha256,
-        "code_version": job.code_version,
+        "plan_sha256": job.maker.plan_sha256,
+        "code_version": job.maker.code_version,
         "counts": counts,
         "padding": padding,
     }
@@ -328,13 +324,23 @@ class _AssembleShardFn(beam.DoFn):
     def setup(self) -> None:
         self.index = RunIndex.read(join(self.job.work, INDEX_NAME))
         plan_uri = join(self.job.output, FILE_NAME)
-        self.phases = planned_phases(read_plan(read_bytes(plan_uri), plan_uri))
+        content = read_bytes(plan_uri)
+        if hashlib.sha256(content).hexdigest() != self.job.maker.plan_sha256:
+            raise BylineError(f"{plan_uri}: is not the plan of this job; another build writes to this output")
+        self.phases = planned_phases(read_plan(content, plan_uri))
+
+    def start_bundle(self) -> None:
+        self.behind = WriteBehind()
 
     def process(self, rows: pa.RecordBatch) -> Iterator[str]:
-        record = assemble_shard(rows, self.job, self.phases[rows["phase"][0].as_py()], self.index)
+        record = assemble_shard(rows, self.job, self.phases[rows["phase"][0].as_py()], self.index, self.behind)
         count(shard_counts(record))
         count_retries()
         yield record.entry.path
+
+    def finish_bundle(self) -> None:
+        # What a bundle wrote counts as done when it ends.
+        self.behind.finish()
 
 
 class AssembleShards(beam.PTransform):

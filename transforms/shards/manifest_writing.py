@@ -9,6 +9,7 @@ runs of the token store, plan                   ->   ledger   by source: read, d
 
 import json
 from dataclasses import asdict
+from functools import partial
 
 from byline import manifest as manifests
 from byline.errors import BylineError
@@ -19,8 +20,9 @@ from byline.schemas.plan import Plan, PlannedStage
 from byline.schemas.store import RunInfo
 from byline.shards import FORMAT
 from byline.transforms.files import storage
-from byline.transforms.shards.assembling import AssembleJob, record_path
+from byline.transforms.shards.assembling import AssembleJob
 from byline.transforms.shards.output import InputList
+from byline.transforms.shards.records import read_record, record_path
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 
@@ -43,8 +45,7 @@ def write_manifest(
         BylineError: the shards hold other documents than the plan draws.
     """
     uris = [record_path(job.work, stage, shard) for stage, shard, _ in plan.shards()]
-    contents = storage.side_by_side(storage.read_bytes, uris)
-    records = [ShardRecord.from_json(json.loads(content)) for content in contents]
+    records = list(map(partial(_checked, job), uris, storage.side_by_side(read_record, uris)))
     entries, phases = [], {}
     for stage in plan.header.stages:
         own = [record for record in records if record.phase == stage.name]
@@ -60,8 +61,8 @@ def write_manifest(
         "ids": config.shard.ids,
         "tokenizer": {**job.tokenizer.to_json(), "markers": _markers(config)},
         "config": config.model_dump(mode="json"),
-        "plan_sha256": job.plan_sha256,
-        "code_version": job.code_version,
+        "plan_sha256": job.maker.plan_sha256,
+        "code_version": job.maker.code_version,
         "inputs": inputs.files,
         "inputs_sha256": inputs.sha256,
         "phases": [asdict(entry) for entry in entries],
@@ -73,6 +74,21 @@ def write_manifest(
         sink.write(json.dumps(manifest, indent=1, ensure_ascii=False).encode())
     storage.delete_folder(job.work)
     return records
+
+
+def _checked(job: AssembleJob, uri: str, record: ShardRecord | None) -> ShardRecord:
+    """The record of a shard of this job.
+
+    Raises:
+        BylineError: it is damaged, or another build's.
+    """
+    if record is None:
+        raise BylineError(f"{uri}: cannot be read as the record of a shard; run the same command again")
+    if not job.maker.made(record):
+        raise BylineError(
+            f"{uri}: is of another plan or version, so another build wrote to this output; run the same command again"
+        )
+    return record
 
 
 def check_draws(plan: Plan, stage: str, source: str, drawn: Amount) -> None:

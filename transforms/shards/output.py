@@ -3,13 +3,15 @@
 ```
 there is                               becomes
 nothing, or an unfinished build        the folder of this plan; shards of the same plan that are whole stay
-the finished build of this plan        as it is; shards that are gone or of another size are written again
+the finished build of this plan        as it is; files that are gone or of another size are written again
 the finished build of another plan     an error, or with `overwrite` the folder of this plan
+a plan or a manifest that is damaged   written again, if it is this plan's or the build was not finished
 
 OUT/plan.arrow   inputs.arrow   .byline/runs.arrow        for the workers, before the first shard
 ```
 """
 
+import json
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -20,12 +22,14 @@ from byline.manifest import ShardEntry
 from byline.reader import INPUTS_NAME
 from byline.schemas import plan as plans
 from byline.schemas.inputs import input_table
+from byline.schemas.ledger import ShardRecord
 from byline.schemas.plan import Plan
 from byline.schemas.store import RunInfo
 from byline.shards import shard_metadata
 from byline.transforms.files import storage
-from byline.transforms.shards.assembling import INDEX_NAME, WORK_FOLDER, write_record
+from byline.transforms.shards.assembling import INDEX_NAME
 from byline.transforms.shards.gathering import write_index
+from byline.transforms.shards.records import WORK_FOLDER, ShardMaker, write_current, write_record
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,30 @@ class OutputState:
 
     Attributes:
         is_finished: whether all of its build is there.
-        lost: files of its finished build that are gone or of another size, by path in the output.
+        lost: files of its finished build that are gone, damaged or of another size, by path in the output.
         files: how many files the finished build had, where any are lost.
+        damaged: a damaged file of an unfinished build, and what becomes of it.
     """
 
     is_finished: bool = False
     lost: list[str] = field(default_factory=list)
     files: int = 0
+    damaged: list[str] = field(default_factory=list)
+
+
+def is_whole(output: str, plan: Plan) -> bool:
+    """Whether an output has the finished build of a plan and nothing else to be seen to; changes nothing.
+
+    Raises:
+        BylineError: the manifest is of another version.
+    """
+    manifest = _read_manifest(output)
+    return (
+        manifest is not None
+        and manifest.plan_sha256 == plan.sha256
+        and not _lost_files(output, plan, manifest)
+        and not storage.list_files(storage.join(output, WORK_FOLDER))
+    )
 
 
 def open_output(output: str, plan: Plan, *, overwrite: bool = False) -> OutputState:
@@ -52,51 +73,116 @@ def open_output(output: str, plan: Plan, *, overwrite: bool = False) -> OutputSt
         overwrite: whether a finished build of another plan may be deleted.
 
     Raises:
-        BylineError: there is a finished build of another plan, or a manifest that no plan belongs to.
+        BylineError: there is a finished build of another plan or version, or a damaged one that may be.
     """
     manifest_uri, plan_uri = storage.join(output, manifests.FILE_NAME), storage.join(output, plans.FILE_NAME)
-    if not storage.exists(plan_uri):
-        if storage.exists(manifest_uri):
+    content = storage.read_bytes(plan_uri) if storage.exists(plan_uri) else None
+    is_of_plan = content == plan.to_bytes()
+    damaged = []
+    if storage.exists(manifest_uri):
+        manifest = _read_manifest(output)
+        if manifest is not None and manifest.plan_sha256 == plan.sha256:
+            return _reopen(output, plan, manifest)
+        if manifest is not None:
+            _replace(output, content, manifest, overwrite=overwrite)
+            return OutputState()
+        if not (is_of_plan or overwrite):
             raise BylineError(
-                f"{output}: has a {manifests.FILE_NAME} but no {plans.FILE_NAME}; choose another `output`"
+                f"{manifest_uri}: is damaged, and what it belongs to is another plan's; choose another `output`, or "
+                "give --overwrite to replace it"
             )
-        return OutputState()
-    content = storage.read_bytes(plan_uri)
-    is_finished = storage.exists(manifest_uri)
-    if content == plan.to_bytes():
-        return _reopen(output) if is_finished else OutputState()
-    if is_finished and not overwrite:
+        storage.delete_file(manifest_uri)
+        damaged = [f"{manifests.FILE_NAME} cannot be read"]
+    if content is None or is_of_plan:
+        return OutputState(damaged=damaged)
+    shards = _shards_of(content, plan_uri)
+    if shards is None:
+        # The records of shards say which plan they are of.
+        return OutputState(damaged=[*damaged, f"{plans.FILE_NAME} cannot be read"])
+    storage.delete_folder(storage.join(output, WORK_FOLDER))
+    storage.side_by_side(storage.delete_file, (storage.join(output, shard) for shard in shards))
+    return OutputState(damaged=damaged)
+
+
+def _read_manifest(output: str) -> manifests.Manifest | None:
+    """The manifest of an output; None if there is none, or it is no JSON.
+
+    Raises:
+        BylineError: it is of another version, or has other keys.
+    """
+    uri = storage.join(output, manifests.FILE_NAME)
+    if not storage.exists(uri):
+        return None
+    content = storage.read_bytes(uri)
+    try:
+        json.loads(content)
+    except ValueError:
+        return None
+    return manifests.parse_manifest(content, uri)
+
+
+def _shards_of(content: bytes, uri: str) -> list[str] | None:
+    """The paths of a plan's shards; None if the plan is damaged.
+
+    Raises:
+        BylineError: it is of another version.
+    """
+    try:
+        version = json.loads(pa.ipc.open_file(content).schema.metadata[plans.PLAN_KEY])["version"]
+        if version == plans.PLAN_VERSION:
+            return [plans.shard_path(*shard) for shard in plans.read_plan(content, uri).shards()]
+    except (BylineError, pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    plans.read_plan(content, uri)
+    raise AssertionError(f"a plan of version {version} was read")
+
+
+def _replace(output: str, content: bytes | None, manifest: manifests.Manifest, *, overwrite: bool) -> None:
+    """Deletes the finished build of another plan."""
+    if not overwrite:
         raise BylineError(
             f"{output}: holds a finished build of another plan; choose another `output`, "
             f"or give --overwrite to replace it"
         )
-    shards = [plans.shard_path(*shard) for shard in plans.read_plan(content, plan_uri).shards()]
-    storage.delete_file(manifest_uri)
+    uri = storage.join(output, plans.FILE_NAME)
+    planned = _shards_of(content, uri) if content is not None else None
+    shards = {*(planned or []), *(shard.path for phase in manifest.phases for shard in phase.shards)}
+    storage.delete_file(storage.join(output, manifests.FILE_NAME))
     storage.delete_folder(storage.join(output, WORK_FOLDER))
-    storage.side_by_side(storage.delete_file, (storage.join(output, shard) for shard in shards))
-    return OutputState()
+    storage.side_by_side(storage.delete_file, (storage.join(output, shard) for shard in sorted(shards)))
 
 
-def _reopen(output: str) -> OutputState:
+def _lost_files(output: str, plan: Plan, manifest: manifests.Manifest) -> list[str]:
+    """Files of a finished build that are gone or of another size, by path; of the plan, every byte counts."""
+    sizes = {storage.resolve(info.path)[1]: info.size for info in storage.list_files(output)}
+    folder = storage.resolve(output)[1]
+    lost = [
+        shard.path
+        for phase in manifest.phases
+        for shard in phase.shards
+        if sizes.get(f"{folder}/{shard.path}") != shard.bytes
+    ]
+    lost += [INPUTS_NAME] * (f"{folder}/{INPUTS_NAME}" not in sizes)
+    plan_uri = storage.join(output, plans.FILE_NAME)
+    is_there = f"{folder}/{plans.FILE_NAME}" in sizes and storage.read_bytes(plan_uri) == plan.to_bytes()
+    return lost + [plans.FILE_NAME] * (not is_there)
+
+
+def _reopen(output: str, plan: Plan, manifest: manifests.Manifest) -> OutputState:
     """Looks for the files of a finished build; if any is lost, the build is unfinished again.
 
     Each shard that is as it was then gets its record back, so that it is not written again.
     """
-    uri = storage.join(output, manifests.FILE_NAME)
-    manifest = manifests.parse_manifest(storage.read_bytes(uri), uri)
-    sizes = {storage.resolve(info.path)[1]: info.size for info in storage.list_files(output)}
-    folder = storage.resolve(output)[1]
-    shards = [shard for phase in manifest.phases for shard in phase.shards]
-    lost = [shard.path for shard in shards if sizes.get(f"{folder}/{shard.path}") != shard.bytes]
-    lost += [INPUTS_NAME] * (f"{folder}/{INPUTS_NAME}" not in sizes)
+    lost = _lost_files(output, plan, manifest)
     if not lost:
         # A build that was killed after it wrote the manifest leaves this.
         storage.delete_folder(storage.join(output, WORK_FOLDER))
         return OutputState(is_finished=True)
-    storage.delete_file(uri)
+    storage.delete_file(storage.join(output, manifests.FILE_NAME))
+    shards = [shard for phase in manifest.phases for shard in phase.shards]
     kept = [shard for shard in shards if shard.path not in set(lost)]
     storage.side_by_side(lambda shard: _restore_record(output, shard), kept)
-    return OutputState(lost=lost, files=len(shards) + 1)
+    return OutputState(lost=lost, files=len(shards) + 2)
 
 
 def _restore_record(output: str, shard: ShardEntry) -> None:
@@ -104,9 +190,10 @@ def _restore_record(output: str, shard: ShardEntry) -> None:
     with storage.open_random(storage.join(output, shard.path)) as source:
         try:
             metadata = shard_metadata(pa.ipc.open_file(source).schema, shard.path)
-        except (pa.ArrowException, OSError, ValueError):
+            record = ShardRecord.of(metadata, shard)
+        except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
             return
-    write_record(storage.join(output, WORK_FOLDER), shard, metadata)
+    write_record(storage.join(output, WORK_FOLDER), record)
 
 
 @dataclass(frozen=True)
@@ -117,8 +204,8 @@ class InputList:
     sha256: str
 
 
-def write_lists(output: str, plan: Plan, runs: list[RunInfo]) -> InputList:
-    """Writes the plan, the list of input files, and where the runs are, for the workers.
+def write_lists(output: str, plan: Plan, runs: list[RunInfo], maker: ShardMaker) -> InputList:
+    """Writes the plan, the list of input files, where the runs are, and whose build it is, for the workers.
 
     Returns:
         What the manifest says of the list of input files.
@@ -131,6 +218,7 @@ def write_lists(output: str, plan: Plan, runs: list[RunInfo]) -> InputList:
         with pa.PythonFile(digested, "w") as out, pa.ipc.new_file(out, table.schema) as writer:
             writer.write_table(table)
     write_run_index(storage.join(output, WORK_FOLDER, INDEX_NAME), table, runs)
+    write_current(output, maker)
     return InputList(table.num_rows, digested.sha256)
 
 

@@ -62,7 +62,7 @@ def source_settings(config: Config, source: str) -> dict[str, Any]:
 
 def settings_by_path(config: Config, source: str) -> dict[str, Any]:
     """Those of the settings that the configuration contains, with paths instead of hashes of files; reads no file."""
-    settings = config.sources[source].model_dump(mode="json", exclude={"path", "filter"})
+    settings = config.sources[source].model_dump(mode="json", exclude={"path", "filter", "max_rejected", "damaged"})
     runs_depend_on: dict[str, Any] = {f"sources.{source}.{key}": value for key, value in settings.items()}
     for name, classifier in config.classifiers.items():
         if name not in config.sources[source].score:

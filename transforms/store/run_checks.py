@@ -3,7 +3,6 @@
 ```
 every opening               footer by its seal, before Arrow sees it; columns, types      microseconds
 every record batch, once    offsets, nulls, text, order, ranges of numbers                microseconds
-`check_checksum`            every byte, by its seal                                       0.25 s a GB
 `check_run`                 all of these; rows, tokens, bytes and shuffle keys recounted  0.5 s a GB
 ```
 """
@@ -24,16 +23,6 @@ _NUMBERS = (SHUFFLE_KEY, ROW, NUM_TOKENS, NUM_BYTES)
 _TOKENS = (tokens_field(pa.uint16()).type, tokens_field(pa.int32()).type)
 # Doc ids have 32 bits for a row.
 _MOST_ROWS = 2**32
-
-
-def check_checksum(uri: str) -> None:
-    """Checks every byte of a run by the checksums that were written with it.
-
-    Raises:
-        DamagedFileError: it is damaged, or there is none.
-    """
-    with reading_run(uri):
-        check_sealed(uri)
 
 
 def check_run(uri: str, fingerprint: str) -> RunFile:

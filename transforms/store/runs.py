@@ -23,10 +23,13 @@ from byline.schemas import store
 from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, ROW, origin_of, tokens_field, with_columns
 from byline.transforms.documents.counters import batch_counts, count, count_retries
 from byline.transforms.documents.list_copying import copy_lists
+from byline.transforms.documents.rejects import rejects_of
 from byline.transforms.documents.shuffle_keys import shuffle_keys
+from byline.transforms.files.durable import WriteBehind
 from byline.transforms.files.sealed_files import write_sealed
 from byline.transforms.files.storage import join
 from byline.transforms.store.field_counting import count_fields
+from byline.transforms.store.rejects import rejects_uri, write_rejects
 from byline.transforms.store.run_names import run_name
 
 _STEP = "WriteRuns"
@@ -85,13 +88,14 @@ def batch_borders(num_tokens: np.ndarray, width: int) -> list[int]:
     return [0, *cuts.tolist(), len(num_tokens)] if len(num_tokens) else [0]
 
 
-def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str) -> str:
+def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str, behind: WriteBehind | None = None) -> str:
     """Sorts and writes one batch as a run.
 
     Args:
         batch: with `row`, `num_bytes`, `num_tokens` and `tokens`, and a `BatchInfo` that names its source and file.
         fingerprint: of what it was prepared with (64 hex digits).
         folder: where the run goes.
+        behind: what ends the file while the caller goes on.
 
     Returns:
         Where the run is.
@@ -116,15 +120,17 @@ def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str) -> str:
         special_text=info.special_text,
         input_modified=info.input_modified,
         input_checksum=info.input_checksum,
+        damage=info.damage,
         rows=batch.num_rows,
         text_bytes=pc.sum(batch["num_bytes"]).as_py() or 0,
         tokens=pc.sum(batch["num_tokens"]).as_py() or 0,
         batch_shuffle_keys=[piece["shuffle_key"][0].as_py() for piece in batches],
         fields=count_fields(batch),
     )
+    write_rejects(rejects_of(batch), rejects_uri(folder, run_info))
     schema = ordered.schema.with_metadata(run_info.to_metadata())
     uri = join(folder, run_name(info.source, info.path, info.chunk))
-    with write_sealed(uri, schema) as writer:
+    with write_sealed(uri, schema, behind) as writer:
         for piece in batches:
             writer.write_batch(piece.replace_schema_metadata(schema.metadata))
     return uri
@@ -141,14 +147,21 @@ class _WriteRunsFn(beam.DoFn):
         self.folders = folders
         self.fingerprints = fingerprints
 
+    def start_bundle(self) -> None:
+        self.behind = WriteBehind()
+
     def process(self, batch: pa.RecordBatch) -> Iterator[str]:
         source = origin_of(batch, _STEP).source
         if source not in self.folders or source not in self.fingerprints:
             raise BylineError(f"{_STEP}: no folder or no fingerprint is given for source {source!r}")
-        uri = write_run(batch, self.fingerprints[source], self.folders[source])
+        uri = write_run(batch, self.fingerprints[source], self.folders[source], self.behind)
         count(batch_counts(batch))
         count_retries()
         yield uri
+
+    def finish_bundle(self) -> None:
+        # What a bundle wrote counts as done when it ends.
+        self.behind.finish()
 
 
 class WriteRuns(beam.PTransform):

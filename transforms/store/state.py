@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
+from byline.schemas.corpora import Damaged
 from byline.schemas.documents import InputFile
 from byline.schemas.store import RunFile, RunInfo
 from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.files import storage
 from byline.transforms.store import store_index
 from byline.transforms.store.fingerprint import fingerprint, source_settings
+from byline.transforms.store.rejects import rejected, rejects_uri
 from byline.transforms.store.run_names import check_fingerprints
+from byline.transforms.store.versions import other_versions
 
 # Measuring progress reads at most this many new files, so that it takes seconds; the next measurement continues there.
 _MOST_NEW = 1000
@@ -34,7 +37,9 @@ class StoreState:
         runs: every chunk of them that the store has, by (source, path, chunk).
         files: the files that hold these chunks: runs of one chunk, and merged ones.
         unused: files of the store that hold other chunks, or the same ones again.
-        notes: one line for each source whose raw corpus is gone, so that the token store is used instead.
+        takes_damaged: sources that take what can be read of a damaged file.
+        notes: one line for each source whose raw corpus is gone, so that the token store is used instead, and for each
+            whose runs other versions of Byline or its libraries have written.
     """
 
     folders: dict[str, str]
@@ -44,6 +49,7 @@ class StoreState:
     files: list[RunFile] = field(default_factory=list)
     unused: list[RunFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    takes_damaged: frozenset[str] = frozenset()
 
     def pending(self) -> list[InputFile]:
         """The input files with missing chunks."""
@@ -67,9 +73,12 @@ class StoreState:
                 f"(first: {pending[0].source}/{pending[0].path}); {changed}{advice}"
             )
 
-    def _add_source(self, inputs: Iterable[InputFile], files: Iterable[RunFile]) -> None:
+    def _add_source(self, inputs: Iterable[InputFile], files: Iterable[RunFile], takes_damaged: bool) -> None:
         inputs, files = list(inputs), list(files)
-        used = store_index.choose_files(files, store_index.identities_of(inputs))
+        # Of a file that is damaged nothing counts, unless its source takes what can be read.
+        faulty = set() if takes_damaged else _damaged(files)
+        whole = [file for file in files if faulty.isdisjoint(map(store_index.input_of, file.chunks))]
+        used = store_index.choose_files(whole, store_index.identities_of(inputs))
         used_uris = {file.uri for file in used}
         self.inputs.extend(inputs)
         self.runs.extend(store_index.runs_of(used))
@@ -87,12 +96,16 @@ def read_state(config: Config, *, reads_input: bool = True) -> StoreState:
     Raises:
         BylineError: a raw corpus, a model, a list of a filter or the tokenizer cannot be read.
     """
-    state = StoreState({}, {}, [])
+    takes = (name for name, source in config.sources.items() if source.damaged is Damaged.USE_READABLE)
+    state = StoreState({}, {}, [], takes_damaged=frozenset(takes))
     for name in sorted(config.sources):
         state.fingerprints[name] = fingerprint(source_settings(config, name))
         state.folders[name] = store_index.source_folder(config.store, name, state.fingerprints[name])
         files = store_index.read_files(state.folders[name])
         check_fingerprints(files, state.fingerprints[name])
+        others = other_versions(state.folders[name]) if files else []
+        if others:
+            state.notes.append(f"{name}: its runs in the token store were written with {', '.join(others)}")
         try:
             inputs = list_inputs(name, config.sources[name])
         except BylineError as error:
@@ -100,8 +113,13 @@ def read_state(config: Config, *, reads_input: bool = True) -> StoreState:
             if reads_input or not inputs:
                 raise
             state.notes.append(f"{error}; using the {len(inputs)} files of it in the token store")
-        state._add_source(inputs, files)
+        state._add_source(inputs, files, takes_damaged=name in state.takes_damaged)
     return state
+
+
+def _damaged(files: Iterable[RunFile]) -> set[tuple[str, str]]:
+    """(source, path) of the input files that were read only up to their damage."""
+    return {store_index.input_of(chunk) for file in files for chunk in file.chunks if chunk.damage}
 
 
 def _prepared_inputs(files: list[RunFile]) -> list[InputFile]:
@@ -119,17 +137,22 @@ def reread_state(state: StoreState, known: dict[str, RunFile]) -> StoreState:
         state: the state before.
         known: uri -> files that need not be read again; those that are read are added.
     """
-    current = StoreState(state.folders, state.fingerprints, [], notes=state.notes)
+    current = StoreState(state.folders, state.fingerprints, [], notes=state.notes, takes_damaged=state.takes_damaged)
     for source, folder in state.folders.items():
         inputs = [file for file in state.inputs if file.source == source]
-        current._add_source(inputs, store_index.read_files(folder, known))
+        files = store_index.read_files(folder, known)
+        current._add_source(inputs, files, takes_damaged=source in state.takes_damaged)
     return current
 
 
 def remove_stale_runs(state: StoreState) -> dict[str, RunFile]:
-    """Deletes runs of input files that have changed; returns all other files of the store, by uri."""
+    """Deletes runs of input files that have changed, or are damaged; returns all other files of the store, by uri."""
     stale = {file.uri for file in store_index.stale_files(state.inputs, state.unused)}
+    faulty = _damaged(state.unused)
+    stale |= {file.uri for file in state.unused if not faulty.isdisjoint(map(store_index.input_of, file.chunks))}
     storage.side_by_side(storage.delete_file, stale)
+    chunks = [chunk for file in state.unused if file.uri in stale for chunk in file.chunks if rejected(chunk)]
+    storage.side_by_side(storage.delete_file, [rejects_uri(state.folders[run.source], run) for run in chunks])
     return {file.uri: file for file in (*state.files, *state.unused) if file.uri not in stale}
 
 

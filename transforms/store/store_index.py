@@ -209,7 +209,10 @@ def merged_in_vain(inputs: Iterable[InputFile], runs: Iterable[RunInfo], unused:
         if missing:
             # If all chunks are current, the file is unused because it shares a chunk with a used one.
             culprit = next((chunk for chunk in file.chunks if chunk not in current), None)
-            culprit = culprit or next(chunk for chunk in file.chunks if chunk not in missing)
+            culprit = culprit or next((chunk for chunk in file.chunks if chunk not in missing), None)
+            if culprit is None:
+                # Its source takes no damaged files any more.
+                continue
             why, count = _why_not(culprit, identities), len(missing)
             notes.append(
                 f"{file.source}: {culprit.path} {why}; {count} other chunks that were merged with it are prepared again"
@@ -245,9 +248,11 @@ def _is_whole(runs: list[RunInfo]) -> bool:
 
 def write_settings(folder: str, settings: dict[str, Any]) -> None:
     """Writes the settings that a source's fingerprint was made from, beside its runs."""
-    if not storage.exists(storage.join(folder, SOURCE_FILE)):
-        with storage.write_file(storage.join(folder, SOURCE_FILE)) as sink:
-            sink.write(json.dumps(settings, indent=1, sort_keys=True).encode())
+    uri, content = storage.join(folder, SOURCE_FILE), json.dumps(settings, indent=1, sort_keys=True).encode()
+    # One of another size was not written to its end.
+    if storage.file_size(uri) != len(content):
+        with storage.write_file(uri) as sink:
+            sink.write(content)
 
 
 def nearest_change(store: str, source: str, settings: dict[str, Any]) -> list[str]:

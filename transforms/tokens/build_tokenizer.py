@@ -6,7 +6,10 @@ from tokenizers import Tokenizer
 
 from byline.errors import BylineError
 from byline.manifest import Manifest
+from byline.schemas.corpora import FormatterSettings
 from byline.transforms.files import storage
+from byline.transforms.tokens.reference_tokenizer import load_reference
+from byline.transforms.tokens.tokenizer_file import read_content
 
 
 def encode(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -24,11 +27,18 @@ def load_tokenizer(manifest: Manifest, file: str | None = None) -> Tokenizer:
         BylineError: there is no such file, or it is not the one that the build was made with.
     """
     content = tokenizer_bytes(manifest, file)
-    tokenizer = Tokenizer.from_str(content.decode())
-    tokenizer.encode_special_tokens = True
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+    names = _text_only(manifest)
+    uri = manifest.config["tokenizer"]["file"] if file is None else file
+    return load_reference(read_content(uri, content, names), names).tokenizer
+
+
+def _text_only(manifest: Manifest) -> set[str]:
+    """Names of the tokens that no text of the build became, as `byline.schemas.corpora.Tokenizer.text_only`."""
+    section = manifest.config["tokenizer"]
+    own = {section.get(key) for key in ("bos", "eos", "pad")} - {None}
+    formatters = [source.get("formatter") for source in manifest.config.get("sources", {}).values()]
+    named = [FormatterSettings.model_validate(one).token_names for one in formatters if one is not None]
+    return own.union(section.get("sentinels", ()), manifest.tokenizer.get("markers", ()), *named)
 
 
 def tokenizer_bytes(manifest: Manifest, file: str | None = None) -> bytes:

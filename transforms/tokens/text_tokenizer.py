@@ -24,7 +24,6 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.schemas import corpora
 from byline.schemas.tokenizer_info import TokenizerInfo
-from byline.transforms.documents.text_parts import text_buffers, texts_of
 from byline.transforms.tokens.comparing import Differences
 from byline.transforms.tokens.fast_tokenizer import fast_tokenizer
 from byline.transforms.tokens.known_differences import known_differences
@@ -103,6 +102,10 @@ class TextTokenizer:
         fast = fast_tokenizer(self._file, ids, self.differences.strings)
         return None if isinstance(fast, str) else fast
 
+    def goes_to_reference(self, texts: pa.Array) -> np.ndarray:
+        """bool [n]: which texts have something that the libraries differ about, if not all go to tokenizers."""
+        return self._doubtful.contains(texts)
+
     @cached_property
     def _doubtful(self) -> TextScanner:
         return TextScanner(self.differences.characters, self.differences.strings)
@@ -120,12 +123,10 @@ class TextTokenizer:
             return np.zeros(0, self.id_dtype), np.zeros(1, np.int64)
         if self.fast is None:
             return self._encode_slowly(texts)
-        doubtful = np.flatnonzero(self._doubtful.contains(texts))
+        doubtful = np.flatnonzero(self.goes_to_reference(texts))
         if 2 * len(doubtful) > len(texts):
             return self._encode_slowly(texts)
-        # Without a bitmap of nulls, whose bits awkward takes from the wrong place where the array is a slice.
-        without_bitmap = ak.from_arrow(texts_of(*text_buffers(texts)))
-        layout = ak.to_packed(self.fast.encode_batch(without_bitmap, parallel=False)).layout
+        layout = ak.to_packed(self.fast.encode_batch(ak.from_arrow(_unmasked(texts)), parallel=False)).layout
         offsets = np.asarray(layout.offsets.data, np.int64)
         values = np.asarray(layout.content.data).astype(self.id_dtype)
         return (values, offsets) if len(doubtful) == 0 else self._replace(values, offsets, texts, doubtful)
@@ -257,3 +258,9 @@ def _load(
 def shared_tokenizer(settings: corpora.Tokenizer) -> TextTokenizer:
     """The process's only copy of a tokenizer: loading takes a second, and its word cache warms up with use."""
     return _load(settings.file, settings.library, tuple(settings.add), settings.text_only, settings.folder)
+
+
+def _unmasked(texts: pa.Array) -> pa.Array:
+    """Texts, none of them null, without a bitmap that says so: of a slice with one, gigatoken reads beyond its end."""
+    _, offsets, data = texts.buffers()
+    return pa.Array.from_buffers(texts.type, len(texts), [None, offsets, data], null_count=0, offset=texts.offset)

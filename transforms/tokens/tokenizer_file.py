@@ -75,7 +75,11 @@ def read_tokenizer_file(uri: str, text_only: Iterable[str] = ()) -> TokenizerFil
     Raises:
         BylineError: it cannot be read, or is no tokenizer.json.
     """
-    content = read_bytes(uri)
+    return read_content(uri, read_bytes(uri), text_only)
+
+
+def read_content(uri: str, content: bytes, text_only: Iterable[str] = ()) -> TokenizerFile:
+    """Likewise, of a file that is read already."""
     try:
         return checked_file(uri, content, frozenset(text_only))
     except (ValueError, RecursionError) as error:

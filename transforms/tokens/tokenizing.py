@@ -35,7 +35,7 @@ from byline.transforms.tokens.text_tokenizer import TextTokenizer, shared_tokeni
 # text of their own (the ids of a part are no part of the ids), and of one in 4,096 all, if they are not too
 # many: together under 2 % of preparing.
 PIECE_SHARE, PIECE_CHARACTERS = 256, 512
-WHOLE_SHARE, WHOLE_BYTES = 4096, 1 << 16
+WHOLE_SHARE, WHOLE_BYTES = 4096, 1 << 14
 _STEP = "Tokenize"
 
 
@@ -75,7 +75,7 @@ def tokenize_batch(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> pa.Record
     if is_marked:
         fields.append(documents.MASKED)
         columns.append(encoded.masked)
-    tokenized = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+    tokenized = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields, batch.schema.metadata))
     kept = apply_reasons(
         with_info(tokenized, info),
         pc.if_else(pa.array(lengths == 0), DropReason.NO_TOKENS.value, pa.scalar(None, pa.string())),

@@ -196,6 +196,16 @@ def test_another_store(compare: Any) -> None:
     ]
 
 
+def test_what_a_source_tolerates(compare: Any) -> None:
+    lines = compare("sources: {c4: {max_rejected: 0.5, damaged: use_readable}}")
+    assert [" ".join(line.split()) for line in lines] == [
+        "token store",
+        "sources.c4.max_rejected 0.01 -> 0.5 nothing: it says what is an error",
+        "sources.c4.damaged error -> use_readable reads the damaged files of c4",
+        f"cost: reading what is new of c4, {MAYBE}",
+    ]
+
+
 def test_other_files_of_a_source(compare: Any) -> None:
     assert compare("sources: {c4: {path: [x/*.gz, y/*.gz]}}") == [
         "token store",

@@ -1,9 +1,10 @@
 """The picture of a plan: its layers, its edges, its names."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from byline.pipelines.console import plan_picture
@@ -121,6 +122,31 @@ def test_every_line_fits_and_every_row_is_full(phases: list[PlannedStage], width
     for column in range(5, end):
         fills = "".join(line[column] for line in reversed(lines[:10]))
         assert fills == " " * 10 or fills == "│" * 10 or list(fills) == sorted(fills, key="█▓▒░#=+:ox".index)
+
+
+@st.composite
+def any_plans(draw: st.DrawFn) -> list[PlannedStage]:
+    """Phases and branches of any size, whose shares are as small as they like."""
+    phases = []
+    for name in draw(NAMES):
+        shares = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=8), st.floats(0, 1), min_size=1, max_size=14)
+        ends = sorted(draw(st.sets(st.floats(0.01, 0.99), max_size=4)))
+        timeline = [Stretch(end, draw(shares)) for end in (*ends, 1.0)]
+        phases.append(phase(name, draw(st.integers(0, 10**9)), draw(shares), timeline))
+    branches = [
+        phase(f"branch{number}", draw(st.integers(0, 10**6)), draw(shares), branch=replace(BRANCH.branch, phase=name))
+        for number, name in enumerate(draw(st.lists(st.sampled_from([stage.name for stage in phases]), max_size=3)))
+    ]
+    return [*phases, *branches]
+
+
+@given(any_plans(), st.integers(0, 300), st.booleans())
+@example([phase("main", 100, {f"s{number}": 0.004 for number in range(9)})], 80, False)
+@example([phase("main", 100, {"a": 0.02}, [Stretch(1.0, {"a": 0.02})])], 80, False)
+def test_no_plan_stops_the_picture(stages: list[PlannedStage], width: int, is_ascii: bool) -> None:
+    lines = picture(stages, width, is_ascii=is_ascii)
+    drawn = sum(stage.expected_rows for stage in stages if stage.branch is None) > 0
+    assert len(lines) >= 12 if drawn else lines == []
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=9), st.integers(0, 200), st.integers(0, 2))

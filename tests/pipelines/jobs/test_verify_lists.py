@@ -14,10 +14,10 @@ import pytest
 
 from byline.errors import BylineError
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
-from byline.transforms.checks.runs import CheckRuns, read_problems, runs_to_check
-from byline.transforms.documents.work_lists import ListRuns, write_lines
+from byline.transforms.checks.file_checks import CheckFiles, read_problems, runs_to_check
+from byline.transforms.documents.work_lists import ListFiles, write_lines
 from byline.transforms.store.store_index import read_run_file
-from tests.support.builds import copy_build, manifest_of, verify, write_manifest
+from tests.support.builds import build, copy_build, manifest_of, verify, write_manifest
 from tests.support.corpora import Corpus
 from tests.support.false_builds import Make, assert_found
 from tests.support.seals import rewrite_run
@@ -312,10 +312,37 @@ def test_runs_are_checked_by_workers(own_store: tuple[Path, list[Path]], tmp_pat
     write_lines(list_uri, (run.to_json() for run in listed))
 
     def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | ListRuns(list_uri) | CheckRuns(str(tmp_path / "work"))
+        return pipeline | ListFiles(list_uri) | CheckFiles(str(tmp_path / "work"))
 
     run_pipeline(wire, RunnerSettings(workers=workers), 10**9)
-    damaged, *others = read_problems(str(tmp_path / "work"), listed)
+    (damaged,), *others = read_problems(str(tmp_path / "work"), listed)
     assert damaged.startswith(f"{runs[0]}: cannot be read as a run (")
     assert len(others) == len(runs) - 1
-    assert all("was prepared with other settings" in problem for problem in others)
+    assert all("was prepared with other settings" in problem for (problem,) in others)
+
+
+def test_raw_files_are_compared_by_checksum_if_asked_to(make_build: Make, corpus: Corpus, tmp_path: Path) -> None:
+    """A byte behind the end of what is read, which no document shows; the file keeps size and time."""
+    root = shutil.copytree(corpus.root, tmp_path / "corpus")
+    values = manifest_of(make_build())["config"]
+    for source in values["sources"].values():
+        if isinstance(source["path"], str):
+            source["path"] = source["path"].replace(str(corpus.root), str(root))
+        else:
+            source["path"] = [path.replace(str(corpus.root), str(root)) for path in source["path"]]
+    values.update(store=str(tmp_path / "store"), output=str(tmp_path / "shards"))
+    out = build(values)
+    status, text = verify(out, raw=True, allow_missing=False)
+    assert status == 0, text
+    assert "ok    raw files" in text
+    file = max((root / "mine").glob("*.jsonl"), key=lambda path: path.stat().st_size)
+    content, times = file.read_bytes(), file.stat()
+    file.write_bytes(content.replace(b'": "', b'":"', 1).replace(b"\n", b" \n", 1))
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert file.stat().st_size == len(content)
+    assert verify(out)[0] == 0
+    status, text = verify(out, raw=True)
+    assert (status, f"{file}: its bytes are not those that were prepared" in text) == (1, True), text
+    shutil.rmtree(tmp_path / "store")
+    status, text = verify(out, raw=True, allow_missing=False)
+    assert (status, "not   raw files" in text) == (2, True), text

@@ -17,7 +17,7 @@ import pytest
 from byline.pipelines.runners.local_workers import LostWorker
 
 ROOT = Path(__file__).parents[3]
-LIMIT_SECONDS = 60.0
+LIMIT_SECONDS = 240.0
 
 COMMAND = """
 import sys

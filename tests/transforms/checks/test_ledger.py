@@ -56,6 +56,7 @@ LEDGER: dict[str, Any] = {
             "used": {"documents": 1, "tokens": 8},
             "unused": {"selection": {"documents": 1, "tokens": 4}},
             "special_text": 0,
+            "damaged": 0,
             "fields": FIELDS,
         },
         "dclm": {
@@ -65,6 +66,7 @@ LEDGER: dict[str, Any] = {
             "used": {"documents": 1, "tokens": 2},
             "unused": {"budget": {"documents": 1, "tokens": 10}},
             "special_text": 0,
+            "damaged": 0,
             "fields": FIELDS,
         },
     },
@@ -320,5 +322,6 @@ def test_totals_of_runs() -> None:
         "used": {"documents": 9, "tokens": 50},
         "unused": {"budget": {"documents": 5, "tokens": 10}},
         "special_text": 4,
+        "damaged": 0,
         "fields": {"url": {"known": 8, "null": 6, "unknown": 0}, "host": {"known": 4, "null": 6, "unknown": 4}},
     }

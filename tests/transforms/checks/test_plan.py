@@ -44,6 +44,7 @@ STORED: dict[str, Any] = {
     "dropped": {},
     "kept": {"documents": 3, "tokens": 12, "bytes": 50},
     "special_text": 0,
+    "damaged": 0,
     "fields": {},
 }
 LEDGER: dict[str, Any] = {

@@ -85,7 +85,7 @@ def test_a_shard_that_is_gone_and_one_that_is_cut(out: Path, tmp_path: Path) -> 
     path.write_bytes(path.read_bytes()[:-20])
     (missing, _), (damaged, documents) = checker.check(*gone), checker.check(*cut)
     assert missing.problems == [f"{missing.path}: missing; build again to write it"]
-    assert [problem.split(" ")[1] for problem in damaged.problems] == [f"{path.stat().st_size:,}", "sha256", "cannot"]
+    assert [problem.split(" ")[1] for problem in damaged.problems] == [f"{path.stat().st_size:,}", "sha256"]
     assert (missing.counts, damaged.counts) == (None, None)
     assert (missing.is_whole, damaged.is_whole, len(documents)) == (False, False, 0)
 

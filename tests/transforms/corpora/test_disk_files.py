@@ -185,15 +185,28 @@ def test_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
 
 def test_a_file_that_vanishes(tmp_path, monkeypatch):
     write(tmp_path, "in/a.jsonl", "in/b.jsonl")
-    entries = disk_files._entries
+    opened = disk_files._opened
 
     def vanish(folder):
-        kept = entries(folder)
+        kept = opened(folder)
         (tmp_path / "in" / "b.jsonl").unlink(missing_ok=True)
         return kept
 
-    monkeypatch.setattr(disk_files, "_entries", vanish)
+    monkeypatch.setattr(disk_files, "_opened", vanish)
     assert f"{tmp_path}/in/b.jsonl: is gone since its folder was listed" in mistake(f"{tmp_path}/in/*.jsonl")
+
+
+def test_a_folder_that_vanishes(tmp_path, monkeypatch):
+    write(tmp_path, "in/a/1.jsonl", "in/b/1.jsonl")
+    opened = disk_files._opened
+
+    def vanish(folder):
+        if folder.endswith("/a"):
+            (tmp_path / "in" / "b").rename(tmp_path / "gone")
+        return opened(folder)
+
+    monkeypatch.setattr(disk_files, "_opened", vanish)
+    assert f"{tmp_path}/in/b: cannot be listed (No such file or directory)" in mistake(f"{tmp_path}/in/*/*.jsonl")
 
 
 # --- names

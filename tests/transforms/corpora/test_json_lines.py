@@ -445,10 +445,10 @@ def test_parsers_agree_on_messages(lines):
 def test_lines_that_cannot_be_objects_are_not_parsed_one_by_one(tmp_path):
     lines = [b"x", b'{"text": "a"}', b"null", b'[{"text": "b"}]', b' {"text": "c"}', b"{x", BROKEN, b"\xef\xbb\xbf{}"]
     file = write(tmp_path, b"\n".join(lines))
-    ((batch, malformed, too_long),) = json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.DROP)
+    ((batch, malformed, origins),) = json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.DROP)
     assert batch["text"].to_pylist() == [None, "a", None, None, "c", None, None, None]
     assert malformed.tolist() == [True, False, True, True, False, True, True, True]
-    assert not too_long.any()
+    assert not origins.too_long().any()
     with pytest.raises(BylineError, match=r"row 0 \(byte 0 of .*found: .*character 0"):
         list(json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.ERROR))
 
@@ -462,7 +462,7 @@ def test_lines_of_several_times_a_document_are_too_long_wherever_they_are_cut(tm
             json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.DROP, block_bytes, max_document=100)
         )
         assert [text for batch, *_ in found for text in batch["text"].to_pylist()] == ["a", None, "c", None, None]
-        assert [bool(long) for *_, mask in found for long in mask] == [False, True, False, False, True]
+        assert [bool(long) for *_, origins in found for long in origins.too_long()] == [False, True, False, False, True]
     with pytest.raises(
         BylineError, match=r"row 1 \(byte 14 of the decompressed file\): 3,009 bytes, and .* allows 100"
     ):

@@ -30,7 +30,7 @@ def read(file, schema=TEXT_ONLY, paths=None, malformed=Malformed.DROP, batch_byt
     """All records as dictionaries, or None where malformed."""
     paths = {name: (paths or {}).get(name, name) for name in schema.names}
     rows = []
-    for batch, mask in parquet_rows.read_parquet(file, schema, paths, malformed, batch_bytes):
+    for batch, mask, *_ in parquet_rows.read_parquet(file, schema, paths, malformed, batch_bytes):
         batch.validate(full=True)
         assert batch.schema == schema
         assert not any(set(row.values()) - {None} for row, bad in zip(batch.to_pylist(), mask, strict=True) if bad)
@@ -182,7 +182,7 @@ def test_batches_hold_about_as_much_text_as_asked(tmp_path):
     file = write(tmp_path, {"text": [str(n) * 200 for n in range(1000, 2000)]}, use_dictionary=False)
     sizes = [
         batch.column("text").nbytes
-        for batch, _ in parquet_rows.read_parquet(
+        for batch, *_ in parquet_rows.read_parquet(
             file, TEXT_ONLY, {"text": "text", "url": "url"}, Malformed.ERROR, batch_bytes=100_000
         )
     ]
@@ -335,6 +335,6 @@ def test_batches_are_of_about_so_much_content(tmp_path):
     messages = [[{"role": "u", "content": "x" * 1000}]] * 50
     file = write(tmp_path, {"messages": messages, "question": ["a"] * 50, "answer": ["b"] * 50}, use_dictionary=False)
     paths = {name: name for name in CHATS.names}
-    sizes = [len(batch) for batch, _ in parquet_rows.read_parquet(file, CHATS, paths, Malformed.ERROR, 10_000)]
+    sizes = [len(batch) for batch, *_ in parquet_rows.read_parquet(file, CHATS, paths, Malformed.ERROR, 10_000)]
     assert sum(sizes) == 50
     assert max(sizes) <= 10

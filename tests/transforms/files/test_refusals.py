@@ -146,14 +146,6 @@ def test_a_folder_that_this_user_may_not_write_to() -> None:
     )
 
 
-def test_a_file_right_below_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        storage, "resolve", lambda uri: (fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), uri)
-    )
-    write("/a.bin", b"one")
-    assert (tmp_path / "a.bin").read_bytes() == b"one"
-
-
 class Refusing(fs.LocalFileSystem):
     """A disk that may only be read, and says so before it looks."""
 

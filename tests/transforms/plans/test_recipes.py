@@ -17,6 +17,7 @@ from byline.schemas.recipe import Shortage
 from byline.transforms.checks.shuffle_keys import check_ranges
 from byline.transforms.plans import planning
 from byline.transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
+from byline.transforms.shards.records import ShardMaker
 from tests.reference import assembly, planner
 from tests.reference.planner import Drawn
 from tests.support import small
@@ -197,7 +198,7 @@ def check_assembled(made: Made) -> None:
     """What is assembled from the plan is what the reference lays out and packs; the plan's own checks find nothing."""
     assert check_ranges(made.plan) == []
     tokenizer = made.plan.header.tokenizer
-    job, phases = AssembleJob.of(made.config, tokenizer, made.plan.sha256, "1"), planned_phases(made.plan)
+    job, phases = AssembleJob.of(made.config, tokenizer, ShardMaker(made.plan.sha256, "1")), planned_phases(made.plan)
     for some in rows_by_shard(made.plan.table):
         name, shard = some["phase"][0].as_py(), some["shard"][0].as_py()
         batches = shard_batches(some, job, phases[name], made.store.index)

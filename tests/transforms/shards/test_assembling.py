@@ -25,10 +25,10 @@ from byline.transforms.shards.assembling import (
     AssembleShards,
     assemble_shard,
     planned_phases,
-    record_path,
     shard_batches,
 )
 from byline.transforms.shards.gathering import write_index
+from byline.transforms.shards.records import ShardMaker, record_path, write_current
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.support import small
 from tests.support.planned import numbered, plan_of, stage_of
@@ -99,7 +99,9 @@ def plan(tmp_path: Path, store: SmallStore) -> Plan:
 
 def job_of(folder: Path, plan: Plan, hosts: int = 1, plan_sha256: str | None = None) -> AssembleJob:
     config = config_of(folder, [f"{number}.org" for number in range(hosts)])
-    return AssembleJob.of(config, plan.header.tokenizer, plan.sha256 if plan_sha256 is None else plan_sha256, "1.2.3")
+    maker = ShardMaker(plan.sha256 if plan_sha256 is None else plan_sha256, "1.2.3")
+    write_current(config.output, maker)
+    return AssembleJob.of(config, plan.header.tokenizer, maker)
 
 
 def write_shards(job: AssembleJob, plan: Plan, store: SmallStore) -> list[ShardRecord]:

@@ -24,6 +24,7 @@ from byline.transforms.packing import POLICIES
 from byline.transforms.shards import assembling
 from byline.transforms.shards.assembling import AssembleJob, PackedShard, pack_shard, planned_phases
 from byline.transforms.shards.gathering import INDEX_SCHEMA, Documents, GatherPhase, RunIndex, gather, write_index
+from byline.transforms.shards.records import ShardMaker
 from byline.transforms.store import run_ranges, run_reading
 from byline.transforms.store.compacting import merge_runs
 from byline.transforms.store.run_reading import Run, forget_runs
@@ -223,7 +224,7 @@ def make(case: Case, folder: Path) -> Made:
     (phase,) = config.phases
     stage = stage_of("only", condition=phase.condition, values=FieldValues(**case.values), packing=case.packing)
     plan = plan_of(stage, rows=rows, tokenizer=info, **numbered(predicates))
-    return Made(config, AssembleJob.of(config, info, "", ""), plan, RunIndex.of(index), documents)
+    return Made(config, AssembleJob.of(config, info, ShardMaker("", "")), plan, RunIndex.of(index), documents)
 
 
 def _plan_rows(case: Case, documents: list[assembly.Document]) -> tuple[list[tuple[Any, ...]], list[Any]]:

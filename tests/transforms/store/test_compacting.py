@@ -22,6 +22,7 @@ from byline.transforms.documents.work_lists import ListGroups, write_lines
 from byline.transforms.plans.planning import make_plan
 from byline.transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
 from byline.transforms.shards.gathering import RunIndex
+from byline.transforms.shards.records import ShardMaker
 from byline.transforms.store import compacting
 from byline.transforms.store.compacting import MergeGroup, MergeRuns, group_files, merge_runs
 from byline.transforms.store.run_names import merged_name
@@ -239,7 +240,7 @@ def test_plan_and_shards_are_the_same_however_runs_are_merged(
 
     numbers = {(run.source, run.path): number for run, number in zip(made.runs, made.files, strict=True)}
     index = RunIndex.of((run.source, numbers[run.source, run.path], run.uri) for run in merged)
-    job = AssembleJob.of(config, plan.header.tokenizer, plan.sha256, "")
+    job = AssembleJob.of(config, plan.header.tokenizer, ShardMaker(plan.sha256, ""))
     for rows in rows_by_shard(plan.table):
         phase = planned_phases(plan)[rows["phase"][0].as_py()]
         before, after = ([*shard_batches(rows, job, phase, some)] for some in (made.index, index))

@@ -13,8 +13,9 @@ import pytest
 from byline.errors import BylineError
 from byline.schemas import store
 from byline.schemas.store import RunFile
+from byline.transforms.files.sealed_files import check_sealed
 from byline.transforms.store.compacting import MergeGroup, merge_runs
-from byline.transforms.store.run_checks import check_batch, check_checksum, check_run
+from byline.transforms.store.run_checks import check_batch, check_run
 from byline.transforms.store.run_names import check_fingerprints, check_name
 from byline.transforms.store.run_reading import Run
 from byline.transforms.store.store_index import read_files, read_run_info
@@ -36,13 +37,13 @@ def read(uri: str) -> pa.Table:
 
 
 def test_whole_runs(uri: str, tmp_path: Path) -> None:
-    check_checksum(uri)
+    check_sealed(uri)
     assert check_run(uri, FINGERPRINT).chunks == [read_run_info(uri)]
     other = write_run_of(tmp_path, "a", "x.jsonl", 0, ROWS[:3], chunk=1)[0]
     empty = write_run_of(tmp_path, "a", "y.jsonl", 0, [])[0]
     group = MergeGroup.of(read_files(str(tmp_path)), str(tmp_path))
     merge_runs([uri, other, empty], group.target)
-    check_checksum(group.target)
+    check_sealed(group.target)
     assert [chunk.rows for chunk in check_run(group.target, FINGERPRINT).chunks] == [12, 3, 0]
 
 
@@ -108,7 +109,7 @@ def put(index: int, value: int) -> Callable[[np.ndarray], np.ndarray]:
 def test_documents_that_are_no_runs(tmp_path: Path, change: Callable[[pa.Table], pa.Table], message: str) -> None:
     uri, _ = write_run_of(tmp_path, "a", "x.jsonl", 0, ROWS)
     rewrite_run(uri, change(read(uri)))
-    check_checksum(uri)
+    check_sealed(uri)
     with pytest.raises(BylineError, match=message):
         check_run(uri, FINGERPRINT)
 

@@ -156,6 +156,15 @@ def test_the_slow_library_on_demand_gives_the_same(
     assert encoded(slow, []) == encoded(fast, []) == []
 
 
+def test_a_slice_of_texts_of_which_others_are_null(fast: TextTokenizer) -> None:
+    texts = [None, *(f"the fox {number} jumps" for number in range(30))]
+    array = pa.array(texts, pa.large_string())
+    for start in (1, 9, 10, 17, 30):
+        values, offsets = fast.encode(array.slice(start))
+        ids = [values[low:high].tolist() for low, high in pairwise(offsets)]
+        assert ids == fast.encode_all_by_reference(array.slice(start))
+
+
 def test_a_library_that_disagrees_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Disagreeing:
         @staticmethod

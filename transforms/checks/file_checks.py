@@ -1,0 +1,137 @@
+"""Checks the runs of the token store, and the raw files that they were made of, each by itself.
+
+```
+FileToCheck as a line of JSON   ->   WORK/files/17.json     [] or ["c4/.../a-00000.arrow: its contents are damaged ..."]
+```
+
+A run is checked by its own checksums (transforms/store/run_checks.py), a raw file by the checksum that its last run has
+of it. `CheckFiles` spreads them over the workers.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import apache_beam as beam
+
+from byline.errors import BylineError, DamagedFileError
+from byline.schemas.store import RunFile
+from byline.transforms.corpora.decoding import checksum_of
+from byline.transforms.documents.counters import count_retries
+from byline.transforms.files.storage import join, read_bytes, side_by_side, write_file
+from byline.transforms.store.run_checks import check_run
+from byline.transforms.store.state import StoreState
+from byline.transforms.store.store_index import input_of
+
+
+@dataclass(frozen=True)
+class FileToCheck:
+    """A file to check.
+
+    Attributes:
+        number: of the file among all that are checked.
+        uri: where it is.
+        expected: the fingerprint that a run must have, or the checksum of a raw file.
+        is_raw: whether it is a raw file.
+        size: in bytes.
+    """
+
+    number: int
+    uri: str
+    expected: str
+    is_raw: bool
+    size: int
+
+    def to_json(self) -> str:
+        """The file as one line."""
+        return json.dumps(list(vars(self).values()))
+
+    @classmethod
+    def from_json(cls, line: str) -> "FileToCheck":
+        """The file from the line that `to_json` made."""
+        return cls(*json.loads(line))
+
+
+def runs_to_check(files: Sequence[RunFile], fingerprints: Mapping[str, str]) -> list[FileToCheck]:
+    """Those files of the token store that a plan draws from; `fingerprints` by source."""
+    return [
+        FileToCheck(number, file.uri, fingerprints[file.source], False, file.size) for number, file in enumerate(files)
+    ]
+
+
+def raw_files_to_check(state: StoreState, first: int) -> tuple[list[FileToCheck], list[str]]:
+    """The raw files of a token store.
+
+    Args:
+        state: of the store.
+        first: the number of the first one.
+
+    Returns:
+        The files; and `source/path` of those that are gone, or whose checksum the store does not have.
+    """
+    uris = {(file.source, file.path): file.uri for file in state.inputs}
+    files: list[FileToCheck] = []
+    missing = []
+    for run in (run for run in state.runs if run.last):
+        uri = uris.get(input_of(run))
+        if uri and run.input_checksum:
+            files.append(FileToCheck(first + len(files), uri, run.input_checksum, True, run.input_size))
+        else:
+            missing.append("/".join(input_of(run)))
+    return files, missing
+
+
+def problems_of(file: FileToCheck) -> list[str]:
+    """What is wrong with a file: nothing, or one line."""
+    try:
+        if file.is_raw:
+            return _problems_of_raw(file)
+        check_run(file.uri, file.expected)
+    except DamagedFileError as error:
+        return [str(error)]
+    return []
+
+
+def _problems_of_raw(file: FileToCheck) -> list[str]:
+    try:
+        checksum = checksum_of(file.uri)
+    except BylineError as error:
+        return [str(error)]
+    if checksum == file.expected:
+        return []
+    return [
+        f"{file.uri}: its bytes are not those that were prepared (another checksum); fetch it again, or prepare it anew"
+    ]
+
+
+def read_problems(work: str, files: Sequence[FileToCheck]) -> list[list[str]]:
+    """What is wrong with each of the files that `CheckFiles` has checked."""
+    return [json.loads(report) for report in side_by_side(lambda file: read_bytes(_report_uri(work, file)), files)]
+
+
+def _report_uri(work: str, file: FileToCheck) -> str:
+    return join(work, "files", f"{file.number}.json")
+
+
+class _CheckFileFn(beam.DoFn):
+    def __init__(self, work: str) -> None:
+        self.work = work
+
+    def process(self, line: str) -> Iterator[str]:
+        file = FileToCheck.from_json(line)
+        uri = _report_uri(self.work, file)
+        with write_file(uri) as sink:
+            sink.write(json.dumps(problems_of(file)).encode())
+        count_retries()
+        yield uri
+
+
+class CheckFiles(beam.PTransform):
+    """Files as lines of JSON (`FileToCheck`) -> paths of the reports written below `work`."""
+
+    def __init__(self, work: str) -> None:
+        super().__init__()
+        self.work = work
+
+    def expand(self, files: beam.PCollection) -> beam.PCollection:
+        return files | "CheckFile" >> beam.ParDo(_CheckFileFn(self.work))
