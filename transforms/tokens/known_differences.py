@@ -19,7 +19,7 @@ from typing import Any
 import tokenizers
 
 from byline.errors import BylineError
-from byline.transforms.files.storage import exists, join, read_bytes, write_file
+from byline.transforms.files.storage import join, read_bytes, write_file
 from byline.transforms.tokens.comparing import Differences, compare
 from byline.transforms.tokens.tokenizer_file import TokenizerFile
 
@@ -37,10 +37,10 @@ def known_differences(file: TokenizerFile, reference: tokenizers.Tokenizer, fold
     """
     key = _key(file)
     uri = None if folder is None else join(folder, f"{key}.json")
-    known = _IN_PROCESS.get(key) or (None if uri is None else _read(uri))
-    differences = known or compare(file, reference)
+    kept = None if uri is None else _read(uri)
+    differences = kept or _IN_PROCESS.get(key) or compare(file, reference)
     _IN_PROCESS[key] = differences
-    if uri is not None and (known is None or not exists(uri)):
+    if uri is not None and kept is None:
         _write(uri, differences)
     return differences
 
@@ -58,8 +58,6 @@ def _key(file: TokenizerFile) -> str:
 def _read(uri: str) -> Differences | None:
     """What a file says; None if it is not there, or not as it was written."""
     try:
-        if not exists(uri):
-            return None
         content = json.loads(read_bytes(uri))
         digest = content.pop("sha256")
         if digest != _digest(content):
