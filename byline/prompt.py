@@ -21,6 +21,7 @@ from typing import Any
 
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry
+from byline.salts import needed_salt
 from byline.template import Template
 
 HASHED = {"host_hash": "host", "url_hash": "url"}
@@ -74,8 +75,12 @@ def prompt_ids(
 
 
 def metadata_hash(value: str, salt: str) -> str:
-    """The salted hash of a value: 16 hex digits of BLAKE2b, keyed with the salt (or its SHA-256 if over 64 bytes)."""
-    key = salt.encode()
+    """The salted hash of a value: 16 hex digits of BLAKE2b, keyed with the salt (or its SHA-256 if over 64 bytes).
+
+    Raises:
+        BylineError: of the salt only its digest is known (`byline.salts`).
+    """
+    key = needed_salt(salt).encode()
     key = key if len(key) <= _MAX_KEY else hashlib.sha256(key).digest()
     return hashlib.blake2b(value.encode(), digest_size=8, key=key).hexdigest()
 

@@ -18,8 +18,9 @@ from enum import Enum
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, field_validator, model_validator
 
+from byline import salts
 from byline.schemas.mixtures.reading import AnyMixture
 from byline.schemas.model import Exact, Model, Name, first_twice
 from byline.schemas.orders import Order, Shuffled
@@ -109,6 +110,17 @@ class Selection(Model):
                 raise ValueError(f"allow.{name}: an empty list takes no document")
 
 
+def _read_salt(salt: str) -> str:
+    """A salt as it is used; one that a recipe gives is kept for the files of a build, which have its digest."""
+    plain = salts.plain_salt(salt)
+    salts.remember_salt(plain)
+    return plain
+
+
+# Plain in a recipe and in memory; a plan or manifest gets the digest.
+Salt = Annotated[str, AfterValidator(_read_salt), PlainSerializer(salts.salt_digest)]
+
+
 class Condition(Model):
     """Metadata put to a document; docs/formats.md has the exact layout.
 
@@ -132,7 +144,7 @@ class Condition(Model):
     dropout: Annotated[Exact, Field(ge=0, lt=1)] = Fraction(0)
     empty: Annotated[Exact, Field(ge=0, lt=1)] = Fraction(0)
     unknown: str = "unknown"
-    salt: str = "byline"
+    salt: Salt = salts.DEFAULT
     top: dict[str, Annotated[int, Field(ge=1)] | str] = Field(default_factory=dict)
     bins: dict[str, Annotated[int, Field(ge=2, le=1000)] | list[Exact]] = Field(default_factory=dict)
 

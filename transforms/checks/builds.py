@@ -17,11 +17,14 @@ import pyarrow as pa
 from byline import manifest as manifests
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, read_manifest
+from byline.prompt import HASHED
 from byline.reader import INPUTS_NAME
+from byline.salts import needed_salt
 from byline.schemas import plan as plans
 from byline.schemas.config import Config
 from byline.schemas.config_file import merge, parse_config
 from byline.schemas.inputs import INPUTS_SCHEMA
+from byline.template import Template
 from byline.transforms.checks.ledger import misfits
 from byline.transforms.checks.plan import check_plan
 from byline.transforms.checks.shuffle_keys import InputNames
@@ -76,6 +79,9 @@ def open_build(out: str, tokenizer: str | None) -> Build:
     if tokenizer is not None:
         values = merge(values, {"tokenizer": {"file": tokenizer}})
     config = parse_config(values, storage.join(out, manifests.FILE_NAME))
+    for condition in (stage.condition for stage in config.stages if stage.condition is not None):
+        if not HASHED.keys().isdisjoint(Template(condition.template).fields):
+            needed_salt(condition.salt)
     uri = storage.join(out, plans.FILE_NAME)
     content = storage.read_bytes(uri)
     if hashlib.sha256(content).hexdigest() != manifest.plan_sha256:

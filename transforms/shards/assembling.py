@@ -21,6 +21,7 @@ import pyarrow as pa
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
 from byline.manifest import ShardEntry
+from byline.salts import remember_salt
 from byline.schemas import corpora
 from byline.schemas.config import Config
 from byline.schemas.ledger import DrawCounts, ShardRecord
@@ -62,6 +63,7 @@ class AssembleJob:
         maker: the plan that the shards belong to, and the version of Byline.
         hashed_from: nanoseconds since 1970; a shard whose record is as young or younger was perhaps not all on the disk
             when the build before lost its power, so its sha256 is compared before it is taken over.
+        salts: of the conditions; the plan has their digests alone.
     """
 
     output: str
@@ -72,6 +74,7 @@ class AssembleJob:
     tokenizer: TokenizerInfo
     maker: ShardMaker
     hashed_from: int | None = None
+    salts: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -80,6 +83,7 @@ class AssembleJob:
         """What assembling needs of a recipe besides its plan."""
         return cls(
             output=config.output,
+            salts=tuple(sorted({stage.condition.salt for stage in config.stages if stage.condition is not None})),
             seed=config.seed,
             length=config.sequence.length,
             ids=config.shard.ids,
@@ -322,6 +326,8 @@ class _AssembleShardFn(beam.DoFn):
         self.job = job
 
     def setup(self) -> None:
+        for salt in self.job.salts:
+            remember_salt(salt)
         self.index = RunIndex.read(join(self.job.work, INDEX_NAME))
         plan_uri = join(self.job.output, FILE_NAME)
         content = read_bytes(plan_uri)
