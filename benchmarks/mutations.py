@@ -18,7 +18,7 @@ run        truncation           14             0         0       0          0   
 | traceback | any error that is not one line; in `verify`, in `byline.open` or in reading the store without `verify` |
 | crash | the process ended by a signal |
 
-Each mutation follows from the seed and its number alone. The file is damaged in place, looked at and restored, by a
+Each mutation follows from the seed and its number alone. The file is damaged in place, read and restored, by a
 child process, so that a crash is one of the counts.
 """
 
@@ -171,8 +171,8 @@ def _deleted(content: bytes, other: bytes, rng: Rng) -> None:
 def _json_edited(content: bytes, other: bytes, rng: Rng) -> bytes:
     """One value of a JSON file: another number or type, a missing or a new key."""
     values = json.loads(content)
-    places = list(_places(values))
-    holder, key = places[int(rng.integers(len(places)))]
+    settings = list(_settings(values))
+    holder, key = settings[int(rng.integers(len(settings)))]
     odd: list[Any] = [None, True, "x", [], {}, float("nan"), 10**30, -1, 1e308, "\ud800", [[]], 0]
     choice = int(rng.integers(len(odd) + 4))
     if choice < len(odd):
@@ -188,11 +188,11 @@ def _json_edited(content: bytes, other: bytes, rng: Rng) -> bytes:
     return json.dumps(values).encode()
 
 
-def _places(values: Any) -> Iterator[tuple[Any, Any]]:
+def _settings(values: Any) -> Iterator[tuple[Any, Any]]:
     items = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
     for key, below in items:
         yield values, key
-        yield from _places(below)
+        yield from _settings(below)
 
 
 _OF_ANY: dict[str, Change] = {
@@ -257,7 +257,7 @@ def make_mutation(files: dict[str, list[Path]], seed: int, number: int) -> Mutat
 
 
 def try_mutation(out: Path, mutation: Mutation) -> tuple[str, str]:
-    """Damages the file, lets every reader look at it and restores it; returns the outcome and what was said."""
+    """Damages the file, lets every reader read it and restores it; returns the outcome and what was said."""
     original, config = mutation.path.read_bytes(), read_manifest(out).config
     try:
         if mutation.content is None:

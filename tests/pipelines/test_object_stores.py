@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from byline.errors import BylineError
 from byline.pipelines import cli
+from byline.schemas.store import RUN_KEY
 from tests.support.builds import digests
 from tests.support.corpora import Corpus, recipe, write_recipe
 from tests.support.google_server import GoogleServer, google_server
@@ -43,14 +45,24 @@ def moved(values: dict[str, Any], corpus: Corpus, root: str) -> dict[str, Any]:
     return {**changed, "store": f"{root}/store", "output": f"{root}/out"}
 
 
-def content_digests(server: Server, prefix: str, folder: Path) -> dict[str, str]:
-    """As `digests` of a copy of what is below a prefix."""
+def copy_of(server: Server, prefix: str, folder: Path) -> Path:
+    """A copy of what is below a prefix."""
     for key in server.list_keys(prefix):
         if key.endswith(".arrow"):
             path = folder / key.removeprefix(prefix)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(server.content(key))
-    return digests(folder)
+    return folder
+
+
+def runs_without_times(store: Path) -> dict[str, tuple[str, pa.Table]]:
+    """Path -> description and documents of each run, without the time when its input file was written."""
+    runs = {}
+    for path in sorted(store.rglob("*.arrow")):
+        table = pa.ipc.open_file(path).read_all()
+        description = re.sub(r'"input_modified": [0-9]+', "", (table.schema.metadata or {}).get(RUN_KEY, b"").decode())
+        runs[str(path.relative_to(store))] = (description, table.replace_schema_metadata())
+    return runs
 
 
 # ------------------------------------------------------------------------------------------------------- the commands
@@ -77,13 +89,16 @@ def test_a_build_on_s3_has_the_bytes_of_one_on_a_disk(s3: ObjectServer, on_s3: d
     check_bytes(s3, on_s3, tmp_path)
     assert min(on_s3["answers"][what] for what in ("busy", "slow", "cut", "lost")) > 5
     assert {key for key in s3.list_keys("out/") if not key.endswith(".arrow")} <= {"out/", "out/manifest.json"}
-    # What Arrow leaves where something was deleted, and no other object that stands for a folder.
-    assert {key for key in s3.list_keys() if key.endswith("/")} <= {"out/", "store/"}
+    # What Arrow leaves where something was deleted (a source's lock is), and no other object that stands for a folder.
+    folders = [key for key in s3.list_keys() if key.endswith("/")]
+    assert [key for key in folders if not re.fullmatch(r"out/|store/|store/[a-z0-9]+/[0-9a-f]{16}/", key)] == []
 
 
 def check_bytes(server: Server, builds: dict[str, Any], scratch: Path) -> None:
-    assert content_digests(server, "out/", scratch / "out") == digests(builds["folder"] / "shards")
-    assert content_digests(server, "store/", scratch / "store") == digests(builds["folder"] / "store")
+    assert digests(copy_of(server, "out/", scratch / "out")) == digests(builds["folder"] / "shards")
+    # A run names the time of its input file, which a store gives anew.
+    there = runs_without_times(copy_of(server, "store/", scratch / "store"))
+    assert there == runs_without_times(builds["folder"] / "store")
 
 
 def result_lines(said: str) -> list[str]:
@@ -112,7 +127,7 @@ def test_verify(s3: ObjectServer, on_s3: dict[str, Any]) -> None:
     assert there.replace(f"s3://{BUCKET}/out/", "OUT") == run("verify", on_s3["folder"] / "shards").replace(
         str(on_s3["folder"] / "shards"), "OUT"
     )
-    assert len([line for line in there.splitlines() if line.startswith("ok ")]) == 6
+    assert len([line for line in there.splitlines() if line.startswith("ok ")]) == 7
 
 
 def test_verify_tells_of_a_shard_that_was_changed(s3: ObjectServer, on_s3: dict[str, Any]) -> None:

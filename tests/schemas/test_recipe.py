@@ -320,9 +320,12 @@ def test_names_of_branches_at_their_points() -> None:
         ),
         (
             {"format": "jsonl", "path": "x", "fields": {"txt": "m"}},
-            "sources.s.fields.txt: input should be 'text', 'url', 'messages', 'question' or 'answer'; found 'txt'",
+            "sources.s.fields.txt: expected text, url, messages, question, answer, found 'txt'; any",
         ),
-        ({"format": "jsonl", "path": "x", "keep": {"a": "date"}}, "sources.s.keep.a: input should be 'string', 'int',"),
+        (
+            {"format": "jsonl", "path": "x", "keep": {"a": "date"}},
+            "sources.s.keep.a: expected string, int, float, bool or {path: ..., type: ...}; found 'date'",
+        ),
     ],
 )
 def test_a_source_that_is_none(source: dict[str, Any], message: str) -> None:

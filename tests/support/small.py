@@ -136,8 +136,9 @@ def tokenized_batch(
     chunk: int = 0,
     last: bool = True,
     ids: pa.DataType | None = None,
+    has_masks: bool = False,
 ) -> pa.RecordBatch:
-    """A document batch as `Tokenize` gives it."""
+    """A document batch as `Tokenize` gives it; with the column `masked` if any row has it, or `has_masks`."""
     tokens_field = documents.tokens_field(ids or pa.uint16())
     columns: dict[pa.Field, list[Any]] = {
         documents.ROW: [row.row for row in rows],
@@ -153,7 +154,7 @@ def tokenized_batch(
         documents.NUM_TOKENS: [len(row.tokens) for row in rows],
         tokens_field: [list(row.tokens) for row in rows],
     }
-    if any(row.masked is not None for row in rows):
+    if has_masks or any(row.masked is not None for row in rows):
         columns[documents.MASKED] = [[border for pair in row.masked or () for border in pair] for row in rows]
     arrays = [pa.array(values, field.type) for field, values in columns.items()]
     batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(list(columns)))

@@ -202,8 +202,9 @@ def make(case: Case, folder: Path) -> Made:
     """Writes the runs of a case into a new folder."""
     runs, documents = folder / f"runs-{len(list(folder.iterdir()))}", []
     index = []
+    has_masks = any(row.masked is not None for _, _, rows in case.files for row in rows)
     for number, (source, path, rows) in enumerate(case.files):
-        uri, some = small.write_run_of(runs / source, source, path, number, rows)
+        uri, some = small.write_run_of(runs / source, source, path, number, rows, has_masks=has_masks)
         index.append((source, number, uri))
         documents += some
     config = small.small_config(
