@@ -18,7 +18,7 @@ from benchmarks.fuzz.targets import TARGETS, Target
 
 # A child reads so many files, so that what a library keeps is not kept for ever.
 _BATCH = 200
-_FAULTS = ("crash", "hang", "memory", "traceback", "message")
+_FAULTS = ("crash", "hang", "memory", "traceback")
 
 
 def main() -> int:
@@ -113,8 +113,7 @@ def _read_case(target: Target, arguments: argparse.Namespace, number: int, work:
         path.write_bytes(content)
         target.read(path, work)
     except BylineError as error:
-        text = str(error)
-        return ("message" if "\n" in text else "refused"), printable(text)
+        return "refused", printable(str(error))
     except MemoryError:
         return "memory", ""
     except BaseException:

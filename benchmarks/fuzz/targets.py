@@ -184,17 +184,16 @@ def _make_plan(chance: random.Random, work: Path) -> tuple[bytes, str]:
 def _read_plan(path: Path, work: Path) -> None:
     from rich.console import Console
 
-    from byline.pipelines.console.plan_report import show_plan
-    from byline.pipelines.jobs.plan import make_recipe_plan
+    from byline.pipelines.console import plan_report
+    from byline.pipelines.jobs import plan as job
     from byline.pipelines.recipes import load_recipe
     from byline.pipelines.runners.runner import RunnerSettings
 
     os.chdir(work)
     config = load_recipe(path)
-    # Another store or output is nothing that a plan reads.
     console = Console(file=io.StringIO())
-    plan = make_recipe_plan(config, RunnerSettings(1), console)
-    show_plan(config, plan, console)
+    made, state = job.plan(config, RunnerSettings(1), console)
+    plan_report.show(plan_report.report(made, state, [], {}, []), console)
 
 
 # --- models
@@ -407,6 +406,7 @@ def _read_build_file(path: Path, work: Path) -> None:
     import byline
     from byline.errors import BylineError
 
+    os.environ["BYLINE_SALT"] = "s"
     name, _, content = path.read_bytes().partition(b"\n")
     copied = work / f"copy-{os.getpid()}"
     shutil.rmtree(copied, ignore_errors=True)
@@ -466,11 +466,9 @@ def _make_tokenizer(chance: random.Random, work: Path) -> tuple[bytes, str]:
 def _read_tokenizer(path: Path, _: Path) -> None:
     import pyarrow as pa
 
-    from byline.schemas.corpora import Tokenizer
-    from byline.transforms.tokens.text_tokenizer import TextTokenizer, tokenizer_info
+    from byline.transforms.tokens.text_tokenizer import TextTokenizer
 
     tokenizer = TextTokenizer(str(path))
-    tokenizer_info(tokenizer, Tokenizer(file=str(path)))
     tokenizer.encode(pa.array(["the fox", "", "é日本 \U0001f600", "<|endoftext|> a", "x" * 3000], pa.large_string()))
 
 
