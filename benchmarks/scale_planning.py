@@ -50,7 +50,7 @@ from byline.transforms.shards.output import write_run_index
 from byline.transforms.store.compacting import MAX_OPEN
 from byline.transforms.store.run_names import run_name
 from byline.transforms.store.state import StoreState
-from byline.transforms.store.store_index import choose_files, runs_of, sizes_of
+from byline.transforms.store.store_index import choose_files, identities_of, runs_of
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 
 Answer = TypeVar("Answer")
@@ -272,7 +272,7 @@ def _state(populations: dict[str, Population], merged: dict[str, int]) -> StoreS
             )
             for file in range(population.files)
         ]
-        files = choose_files(list(_store_files(population, merged[source])), sizes_of(inputs))
+        files = choose_files(list(_store_files(population, merged[source])), identities_of(inputs))
         state.inputs.extend(inputs)
         state.files.extend(files)
         state.runs.extend(runs_of(files))

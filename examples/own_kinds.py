@@ -24,6 +24,7 @@ sources:
   kitchen:
     format: jsonl
     path: {out}/raw/*.jsonl
+    max_rejected: 5%
     keep: [title]
     formatter: {{name: "cookbook:with_title", mark: "# "}}
 filter:

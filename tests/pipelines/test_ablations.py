@@ -18,9 +18,9 @@ def overrides(corpus: Corpus, tmp_path: Path) -> Path:
     """What stands on top of every recipe: the tests' corpus."""
     values = {
         "sources": {
-            "dclm": {"path": f"{corpus.root}/dclm/**/*.zst", "score": {"quality": GIVEN_SCORE}},
-            "c4": {"path": f"{corpus.root}/c4/*.gz"},
-            "refinedweb": {"path": f"{corpus.root}/refinedweb/*.parquet"},
+            "dclm": {"path": f"{corpus.root}/dclm/**/*.zst", "max_rejected": 1, "score": {"quality": GIVEN_SCORE}},
+            "c4": {"path": f"{corpus.root}/c4/*.gz", "max_rejected": 1},
+            "refinedweb": {"path": f"{corpus.root}/refinedweb/*.parquet", "max_rejected": 1},
         },
         "classifiers": {
             "quality": {"model": str(corpus.model), "label": GOOD},

@@ -19,7 +19,7 @@ from tests.support.corpora import GIVEN_SCORE, GOOD, SOURCES, SPECIAL, Corpus, r
 POLICIES = ["document_start", "concat", "repeat_prefix", "best_fit"]
 ROOTS = {"c4": "c4", "dclm": "dclm", "mine": "mine", "refinedweb": "refinedweb"}
 HOSTS = {"www.example.co.uk": "www.example.co.uk", "münchen.example": "xn--mnchen-3ya.example"}
-CHECKS = ["files", "rows", "ledger", "phases", "token store", "raw corpus"]
+CHECKS = ["runs", "files", "rows", "ledger", "phases", "token store", "raw corpus"]
 Make = Callable[..., Path]
 
 
@@ -75,7 +75,7 @@ def ledger_of(out: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("packing", POLICIES)
 def test_a_build_of_all_layouts_verifies(make_build: Make, packing: str) -> None:
     status, text = verify(make_build(sequence={"length": 64, "packing": packing}))
-    assert [line[:5].strip() + " " + line[6:18].strip() for line in text.splitlines()[:6]] == [
+    assert [line[:5].strip() + " " + line[6:18].strip() for line in text.splitlines()[:7]] == [
         f"ok {c}" for c in CHECKS
     ]
     assert (status, text.splitlines()[6:]) == (

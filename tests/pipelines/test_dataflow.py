@@ -272,7 +272,7 @@ def planned(corpus: Corpus, built: Path, tmp_path_factory: pytest.TempPathFactor
         patch.setattr(planning, "SAMPLED_DOCUMENTS", 300)
         plan, state = byline.pipelines.jobs.plan.plan(config, RunnerSettings(), quiet())
     kinds = {type(counter).__name__ for counter in counters}
-    assert kinds == {"DigitCounter", "ValueCounter", "SampleCounter", "ShuffleKeyCounter", "DrawCounter"}
+    assert kinds == {"DigitCounter", "ValueCounter", "SampleCounter", "ShuffleKeyCounter", "DrawCounter", "ListCounter"}
     finished = copy_build(built, tmp_path_factory.mktemp("finished") / "shards")
     return Build(finished, config, state, plan, list({type(counter): counter for counter in counters}.values()))
 

@@ -105,6 +105,8 @@ def read_json_lines(
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
         for name in CONTENTS:
             is_without = name in schema.names and batch[name].null_count == len(lines) > bad.dropped.sum()
+            if row == 0 and is_without and tells_kind:
+                _check_not_wrapped(file, block, lines)
             if row == 0 and is_without and malformed is Malformed.ERROR:
                 _check_field(file, block, lines, name, paths[name])
         if row == 0 and tells_kind and (bad.dropped[0] if malformed is Malformed.ERROR else bad.dropped.all()):
@@ -204,6 +206,17 @@ def _parse_possible(
 # --- errors
 
 
+def _check_not_wrapped(file: InputFile, block: bytes, lines: np.ndarray) -> None:
+    """Raises where the file is one object with an array of objects in it."""
+    array = _ARRAY_OF_OBJECTS.search(block[:_HEAD_BYTES]) if len(lines) == 1 else None
+    if array is not None:
+        key = array["key"].decode(errors="replace")
+        raise FaultyFileError(
+            f"{file.uri}: is one JSON object, whose {key} is an array of objects; if those are the records, write "
+            f"them as JSON lines, with `jq -c '.[{key}][]' FILE` for example"
+        )
+
+
 def _check_field(file: InputFile, block: bytes, lines: np.ndarray, name: str, path: str) -> None:
     """Raises where no record of the first block has the field: the configuration is wrong, not each record."""
     first: dict[str, Any] | None = None
@@ -217,13 +230,6 @@ def _check_field(file: InputFile, block: bytes, lines: np.ndarray, name: str, pa
         if has_path(record, path):
             return
         first = record if first is None and isinstance(record, dict) else first
-    array = _ARRAY_OF_OBJECTS.search(block[:_HEAD_BYTES])
-    if len(lines) == 1 and array is not None:
-        key = array["key"].decode(errors="replace")
-        raise FaultyFileError(
-            f"{file.uri}: is one JSON object, whose {key} is an array of objects; if those are the records, write "
-            f"them as JSON lines, with `jq -c '.[{key}][]' FILE` for example"
-        )
     raise FaultyFileError(
         f"{file.uri}: no record has the {name} field {path!r}; the first has {', '.join(first or ()) or 'no key'}; "
         f"{missing_advice(file.source, name)}"

@@ -17,6 +17,8 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
 
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
@@ -337,16 +339,18 @@ class _AssembleShardFn(beam.DoFn):
 
     def start_bundle(self) -> None:
         self.behind = WriteBehind()
+        self.paths: list[str] = []
 
-    def process(self, rows: pa.RecordBatch) -> Iterator[str]:
+    def process(self, rows: pa.RecordBatch) -> None:
         record = assemble_shard(rows, self.job, self.phases[rows["phase"][0].as_py()], self.index, self.behind)
         count(shard_counts(record))
         count_retries()
-        yield record.entry.path
+        self.paths.append(record.entry.path)
 
-    def finish_bundle(self) -> None:
-        # What a bundle wrote counts as done when it ends.
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        # What a bundle wrote counts as done when it ends; only then every shard has its name.
         self.behind.finish()
+        yield from map(GlobalWindows.windowed_value, self.paths)
 
 
 class AssembleShards(beam.PTransform):

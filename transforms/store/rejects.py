@@ -2,7 +2,7 @@
 
 ```
 STORE/c4/<fingerprint>/91c3...-00000.arrow            a run
-STORE/c4/<fingerprint>/rejects/91c3...-00000.arrow    the rejects of its chunk (documents/rejects.py), by row
+STORE/c4/<fingerprint>/rejects/91c3...-00000.feather  the rejects of its chunk (documents/rejects.py), by row
 ```
 
 A chunk without rejects has no such file. It is written before the run and deleted after it; merging runs leaves it.
@@ -34,7 +34,8 @@ def rejects_uri(folder: str, run: RunInfo) -> str:
         folder: of the source's runs.
         run: the chunk.
     """
-    return storage.join(folder, _FOLDER, run_name(run.source, run.path, run.chunk))
+    name = run_name(run.source, run.path, run.chunk).removesuffix(".arrow")
+    return storage.join(folder, _FOLDER, f"{name}.feather")
 
 
 def write_rejects(rejects: pa.Table, uri: str) -> None:

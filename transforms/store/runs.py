@@ -16,6 +16,8 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
 
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
@@ -149,19 +151,21 @@ class _WriteRunsFn(beam.DoFn):
 
     def start_bundle(self) -> None:
         self.behind = WriteBehind()
+        self.uris: list[str] = []
 
-    def process(self, batch: pa.RecordBatch) -> Iterator[str]:
+    def process(self, batch: pa.RecordBatch) -> None:
         source = origin_of(batch, _STEP).source
         if source not in self.folders or source not in self.fingerprints:
             raise BylineError(f"{_STEP}: no folder or no fingerprint is given for source {source!r}")
         uri = write_run(batch, self.fingerprints[source], self.folders[source], self.behind)
         count(batch_counts(batch))
         count_retries()
-        yield uri
+        self.uris.append(uri)
 
-    def finish_bundle(self) -> None:
-        # What a bundle wrote counts as done when it ends.
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        # What a bundle wrote counts as done when it ends; only then every run has its name.
         self.behind.finish()
+        yield from map(GlobalWindows.windowed_value, self.uris)
 
 
 class WriteRuns(beam.PTransform):

@@ -70,7 +70,7 @@ def test_every_false_number_in_the_manifest(built: Path, tmp_path: Path) -> None
     assert len(shuffle_keys) > 150
 
 
-STORED = [("read", "bytes"), ("kept", "bytes"), ("special_text",)]
+STORED = [("read", "bytes"), ("kept", "bytes"), ("special_text",), ("damaged",)]
 
 
 @pytest.mark.parametrize("line", STORED)

@@ -199,6 +199,7 @@ def spans(request: pytest.FixtureRequest, make_build: Make, corpus: Corpus, chat
         "mine": {
             "format": "jsonl",
             "path": f"{corpus.root}/mine/*.jsonl",
+            "max_rejected": 1,
             "fields": {"text": "body", "url": "metadata.url"},
         },
     }

@@ -76,7 +76,8 @@ def test_what_cannot_be_read_is_left_to_preparing(tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(gzip.compress(b'{"text": "a"}\n' * 9)[:12])
     (tmp_path / "b").write_bytes(b"")
     assert have_urls(tmp_path, {}, keep=["license"])
-    assert have_urls(tmp_path, {"c": [{"body": "no text"}]}, keep=["license"])
+    with pytest.raises(BylineError, match=r"sources\.web\.keep\.license: .*; the fields there are 'body'"):
+        have_urls(tmp_path, {"c": [{"body": "no text"}]}, keep=["license"])
 
 
 def test_names_shown() -> None:

@@ -311,7 +311,8 @@ def test_text_field_that_is_in_no_record(tmp_path):
     paths = {"text": "m.body", "url": "url"}
     file = write(tmp_path, b'{"content": "a", "id": 1}\n{"m": {"b": 1}, "body": "a"}\n')
     with pytest.raises(BylineError, match=r"'m\.body'; the first has content, id; name .* sources\.mine\.fields\.text"):
-        read(file, TEXT_ONLY, paths)
+        read(file, TEXT_ONLY, paths, Malformed.ERROR)
+    assert read(file, TEXT_ONLY, paths) == [{}, {}]
     assert read(write(tmp_path, b'{"id": 1}\n{"m": {"body": null}}\n'), TEXT_ONLY, paths) == [{}, {}]
     assert read(write(tmp_path, b'{"id": 1}\n{"m": {"body": "a"}}\n'), TEXT_ONLY, paths) == [{}, {"text": "a"}]
     # a later block may lack it, and nothing but malformed records says nothing
@@ -408,7 +409,7 @@ def test_fields_of_a_formatter_that_are_in_no_record(tmp_path, name, path):
     with pytest.raises(
         BylineError, match=rf"no record has the {name} field '{path}'; .* sources\.mine\.fields\.{name}"
     ):
-        read_chats(file)
+        read_chats(file, malformed=Malformed.ERROR)
 
 
 message_values = st.recursive(
