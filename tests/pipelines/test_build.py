@@ -78,7 +78,7 @@ def test_a_build_of_all_layouts_verifies(make_build: Make, packing: str) -> None
     assert [line[:5].strip() + " " + line[6:18].strip() for line in text.splitlines()[:7]] == [
         f"ok {c}" for c in CHECKS
     ]
-    assert (status, text.splitlines()[6:]) == (
+    assert (status, text.splitlines()[7:]) == (
         0,
         [f"verified: {make_build(sequence={'length': 64, 'packing': packing})}"],
     )

@@ -205,6 +205,8 @@ class Build:
                 made_inputs(files, list(self.config.sources)),
             )
             patch.setattr(byline.transforms.store.state, "list_inputs", inputs)
+            # The files are not there to be read from.
+            patch.setattr(byline.pipelines.jobs.prepare, "check_named_fields", lambda *_: True)
             sources = {
                 name: source.model_copy(update={"path": [f"{source.path}/{n}" for n in range(files)]})
                 for name, source in self.config.sources.items()
@@ -289,7 +291,7 @@ def jobs(planned: Build, cloud: Google, tmp_path_factory: pytest.TempPathFactory
 
 def test_every_job_of_a_build(jobs: dict[int, dict[str, Job]]) -> None:
     few = jobs[1]
-    counters = ["DigitCounter", "ValueCounter", "SampleCounter", "ShuffleKeyCounter", "DrawCounter"]
+    counters = ["DigitCounter", "ListCounter", "ValueCounter", "SampleCounter", "ShuffleKeyCounter", "DrawCounter"]
     assert sorted(few) == sorted(["prepare", *counters, "assemble", "verify"])
     for name, job in few.items():
         environment = job.template["environment"]
