@@ -56,7 +56,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config_of(corpus: Path, store: Path, output: Path) -> Config:
     """Many small files and shards, and two scans to plan them."""
-    source = {"format": "jsonl", "path": f"{corpus}/mine/*.jsonl", "fields": {"text": "body", "url": "metadata.url"}}
+    fields = {"text": "body", "url": "metadata.url"}
+    source = {"format": "jsonl", "path": f"{corpus}/mine/*.jsonl", "fields": fields, "max_rejected": 1}
     values = {
         "sources": {"mine": source},
         "tokenizer": {"file": str(corpus / "tokenizer.json"), "bos": SPECIAL, "eos": SPECIAL},
