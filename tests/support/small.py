@@ -45,7 +45,7 @@ from tests.reference import assembly, hashing, layout, selection
 BOS, PAD = "<|endoftext|>", "<|padding|>"
 VOCABULARY = 400
 FINGERPRINT = "0" * 64
-_SENTENCES = (
+SENTENCES = (
     "The quick brown fox jumps over the lazy dog, and the other fox watches.",
     "URL: en.example.org\n\nSource: the unknown host of a document.\n",
     "Tokens, rows and documents: every token of every document goes to one row.",
@@ -65,7 +65,7 @@ def tokenizer_json() -> str:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_SENTENCES, trainer)
+    tokenizer.train_from_iterator(SENTENCES, trainer)
     tokenizer.add_tokens([AddedToken("    ", normalized=False)])
     return tokenizer.to_str()
 

@@ -14,11 +14,14 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from byline.transforms.tokens.comparing_characters import splitting_of
+from byline.transforms.tokens.fast_tokenizer import is_byte_level
+from byline.transforms.tokens.tokenizer_file import checked_file
 from tests.support import small
 
 Settings = dict[str, Any]
 SENTENCES = (
-    *small._SENTENCES,
+    *small.SENTENCES,
     "Ein schöner Tag für Größe, naïve café — “quotes” …",
     "Это проверка, как режется текст на слова и числа 12345.",
     "中文字符测试,这是一个例子。日本語のテキストです。한국어 문장입니다.",
@@ -175,5 +178,14 @@ def unigram() -> Settings:
 FAST: dict[str, Callable[[], Settings]] = {
     kind.__name__: kind for kind in (gpt_2, gpt_neox, llama_2, llama_3, mistral, qwen_3, gemma_3, deepseek_v3)
 }
+
+
+def splittings() -> dict[str, str]:
+    """Kind -> what it splits texts by, of the byte-level kinds; one kind for each such splitting."""
+    files = {kind: checked_file(kind, json.dumps(make()).encode()) for kind, make in FAST.items()}
+    kinds = {splitting_of(file.settings): kind for kind, file in files.items() if is_byte_level(file)}
+    return {kind: splitting for splitting, kind in kinds.items()}
+
+
 SLOW: dict[str, Callable[[], Settings]] = {kind.__name__: kind for kind in (word_piece, unigram)}
 KINDS = {**FAST, **SLOW}

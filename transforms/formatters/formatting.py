@@ -102,7 +102,7 @@ def format_batch(batch: pa.RecordBatch, opened: OpenFormatter) -> pa.RecordBatch
 
 def _rejects(records: pa.RecordBatch, why: pa.Array, opened: OpenFormatter) -> pa.RecordBatch:
     """Records that cannot be formatted, with the head of what the formatter reads of each, as JSON."""
-    read = records.select([name for name in opened.formatter.reads if name in records.schema.names])
+    read = records.select(opened.formatter.reads)
     heads = [orjson.dumps(record)[:HEAD_BYTES] for record in read.to_pylist()]
     reasons = [DropReason.MALFORMED.value] * len(records)
     return reject_batch(reasons, records["row"], whys=why, heads=pa.array(heads, pa.binary()))

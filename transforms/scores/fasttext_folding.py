@@ -251,8 +251,10 @@ def prepare(text: str) -> str:
 def _check_finite(model: ModelFile) -> None:
     """Refuses values that the library only notices when they reach a text."""
     for matrix in (model.input, model.output):
-        for begin in range(0, 0 if matrix is None else len(matrix), _FOLD_ROWS):
-            if matrix is not None and not np.isfinite(matrix[begin : begin + _FOLD_ROWS]).all():
+        if matrix is None:
+            continue
+        for begin in range(0, len(matrix), _FOLD_ROWS):
+            if not np.isfinite(matrix[begin : begin + _FOLD_ROWS]).all():
                 raise _not_finite(model)
 
 

@@ -37,7 +37,8 @@ def source_settings(config: Config, source: str) -> dict[str, Any]:
     runs_depend_on["tokenizer.file"] = f"sha256 {shared_tokenizer(config.tokenizer).sha256}"
     # Added tokens come from no text, so they change a run only if they widen its ids.
     runs_depend_on["tokenizer ids"] = str(shared_tokenizer(config.tokenizer).id_type)
-    # Tokens that texts would become, as the file does not call them special, if the configuration did not name them.
+    # Tokens that texts would become if the configuration did not name them: the file does not call them special, or
+    # they are ordinary pieces.
     kept_text = shared_tokenizer(config.tokenizer).kept_text
     if kept_text:
         runs_depend_on["tokenizer sentinels"] = list(kept_text)

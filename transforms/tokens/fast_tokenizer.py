@@ -13,10 +13,11 @@ whether it then gives the same ids is found by comparing (`comparing`).
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gigatoken
+import tokenizers
 
 from byline.transforms.tokens.token_bytes import ALPHABET
 from byline.transforms.tokens.tokenizer_file import TokenizerFile
@@ -71,9 +72,9 @@ def _strange_pre_tokenizer(settings: Any) -> str | None:
     return None
 
 
-def has_normalizer(file: TokenizerFile) -> bool:
+def has_normalizer(settings: Mapping[str, Any]) -> bool:
     """Whether a text may be changed before it is split; a sequence of no normalizers changes nothing."""
-    normalizer = file.settings.get("normalizer")
+    normalizer = settings.get("normalizer")
     return isinstance(normalizer, Mapping) and normalizer.get("normalizers") != []
 
 
@@ -90,7 +91,7 @@ def routed_by_names(file: TokenizerFile) -> tuple[set[str], set[str]] | str:
         content = token["content"]
         has_flags = token["single_word"] or token["lstrip"] or token["rstrip"]
         # Such a token is looked for in the normalized text, which may spell it where the text itself does not.
-        is_changed = token["normalized"] and has_normalizer(file) and not _INERT.issuperset(content)
+        is_changed = token["normalized"] and has_normalizer(file.settings) and not _INERT.issuperset(content)
         if not has_flags and not (is_changed and is_byte_level(file)):
             continue
         strings.add(content)
@@ -117,23 +118,22 @@ def _overlapping(file: TokenizerFile, plain: Sequence[Mapping[str, Any]]) -> set
     return names
 
 
-def fast_tokenizer(file: TokenizerFile, ids: Mapping[str, int], strings: Iterable[str]) -> gigatoken.Tokenizer | str:
+def fast_tokenizer(
+    file: TokenizerFile, reference: tokenizers.Tokenizer, strings: frozenset[str]
+) -> gigatoken.Tokenizer | str:
     """The tokenizer in gigatoken.
 
     Args:
         file: of which `not_understood` says nothing.
-        ids: of the reference's added tokens.
+        reference: made of it.
         strings: names of added tokens that are left out, because texts with them go to the reference.
 
     Returns:
         It, or why gigatoken cannot read the file.
     """
-    left_out = {*strings}
-    added = [
-        {**token, "id": ids[token["content"]]}
-        for token in file.added
-        if not token["special"] and token["content"] not in left_out and token["content"] in ids
-    ]
+    plain = (token for token in file.added if not token["special"] and token["content"] not in strings)
+    with_ids = [{**token, "id": reference.token_to_id(token["content"])} for token in plain]
+    added = [token for token in with_ids if token["id"] is not None]
     return fast_tokenizer_of({**file.settings, "added_tokens": added})
 
 

@@ -12,7 +12,6 @@ versions of both libraries and of the comparison. A file that is damaged is made
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
@@ -20,11 +19,10 @@ import tokenizers
 
 from byline.errors import BylineError
 from byline.transforms.files.storage import join, read_bytes, write_file
+from byline.transforms.tokens.code_points import of_runs, to_runs
 from byline.transforms.tokens.comparing import Differences, compare
+from byline.transforms.tokens.comparing_characters import COMPARISON
 from byline.transforms.tokens.tokenizer_file import TokenizerFile
-
-# Goes up when the comparison finds other differences.
-_COMPARISON = 1
 
 
 def known_differences(file: TokenizerFile, reference: tokenizers.Tokenizer, folder: str | None) -> Differences:
@@ -51,7 +49,7 @@ _IN_PROCESS: dict[str, Differences] = {}
 
 def _key(file: TokenizerFile) -> str:
     special = sorted(token["content"] for token in file.added if token["special"])
-    depends_on = [file.sha256, special, version("gigatoken"), version("tokenizers"), sys.version_info[:2], _COMPARISON]
+    depends_on = [file.sha256, special, version("gigatoken"), version("tokenizers"), sys.version_info[:2], COMPARISON]
     return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]
 
 
@@ -62,8 +60,7 @@ def _read(uri: str) -> Differences | None:
         digest = content.pop("sha256")
         if digest != _digest(content):
             return None
-        points = (point for low, high in content["characters"] for point in range(low, high + 1))
-        return Differences(tuple(points), tuple(content["strings"]), content["whole"])
+        return Differences(of_runs(content["characters"]), tuple(content["strings"]), content["whole"])
     # Whatever is in the file, it is only a copy.
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
@@ -71,7 +68,7 @@ def _read(uri: str) -> Differences | None:
 
 def _write(uri: str, differences: Differences) -> None:
     content: dict[str, Any] = {
-        "characters": _ranges(differences.characters),
+        "characters": to_runs(differences.characters),
         "strings": list(differences.strings),
         "whole": differences.whole,
     }
@@ -85,14 +82,3 @@ def _write(uri: str, differences: Differences) -> None:
 
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _ranges(points: Iterable[int]) -> list[list[int]]:
-    """First and last of each run of code points, which are ascending."""
-    ranges: list[list[int]] = []
-    for point in points:
-        if ranges and ranges[-1][1] == point - 1:
-            ranges[-1][1] = point
-        else:
-            ranges.append([point, point])
-    return ranges

@@ -29,11 +29,13 @@ class Reference:
         file: the file, with names that no text has where that is needed.
         tokenizer: made of it.
         vocabulary: name, as the file has it -> id, as the reference gives it.
+        renamed: names, as the file has them, of the pieces that have another one here, so texts get other ids.
     """
 
     file: TokenizerFile
     tokenizer: tokenizers.Tokenizer
     vocabulary: dict[str, int]
+    renamed: frozenset[str] = frozenset()
 
 
 def load_reference(file: TokenizerFile, text_only: Iterable[str] = ()) -> Reference:
@@ -58,7 +60,8 @@ def load_reference(file: TokenizerFile, text_only: Iterable[str] = ()) -> Refere
     originals = {new: name for name, new in renamed.items()}
     tokenizer = tokenizer_of(file.uri, file.settings)
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-    return Reference(file, tokenizer, {originals.get(name, name): number for name, number in vocabulary.items()})
+    vocabulary = {originals.get(name, name): number for name, number in vocabulary.items()}
+    return Reference(file, tokenizer, vocabulary, frozenset(renamed))
 
 
 def tokenizer_of(uri: str, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:

@@ -134,4 +134,8 @@ def _has_bit(data: np.ndarray, at: int, bits: np.ndarray) -> bool:
 
 @numba.njit(cache=True, nogil=True)
 def _is_same(data: np.ndarray, start: int, spelled: np.ndarray, low: int, high: int) -> bool:
-    return np.array_equal(data[start : start + high - low], spelled[low:high])
+    # Stops at the first byte that differs, where np.array_equal makes an array of all of them.
+    number = 0
+    while number < high - low and data[start + number] == spelled[low + number]:
+        number += 1
+    return number == high - low

@@ -70,8 +70,8 @@ class TextTokenizer:
         # Names that stay text, and those that a text becomes.
         self.special_names = [token["content"] for token in checked.added if token["special"] and token["content"]]
         self.plain_names = frozenset(token["content"] for token in checked.added if not token["special"])
-        # Those of them that are text only because the configuration names them.
-        self.kept_text = tuple(sorted(checked.kept_text))
+        # Those that texts would become if the configuration did not name them.
+        self.kept_text = tuple(sorted(checked.kept_text | loaded.renamed))
         self._file, self._library, self._folder = loaded.file, library, folder
         self.id_type = pa.uint16() if self.vocab_size <= 2**16 else pa.int32()
         self.id_dtype = np.dtype(np.uint16 if self.vocab_size <= 2**16 else np.int32)
@@ -98,8 +98,7 @@ class TextTokenizer:
         """gigatoken, for all texts without one of the differences; None if it is of no use for this file."""
         if self.differences.whole is not None:
             return None
-        ids = self.reference.get_vocab(with_added_tokens=True)
-        fast = fast_tokenizer(self._file, ids, self.differences.strings)
+        fast = fast_tokenizer(self._file, self.reference, frozenset(self.differences.strings))
         return None if isinstance(fast, str) else fast
 
     def goes_to_reference(self, texts: pa.Array) -> np.ndarray:
@@ -108,7 +107,7 @@ class TextTokenizer:
 
     @cached_property
     def _doubtful(self) -> TextScanner:
-        return TextScanner(self.differences.characters, self.differences.strings)
+        return self.differences.scanner()
 
     def encode(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         """Tokenizes texts.

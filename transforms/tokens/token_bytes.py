@@ -61,14 +61,15 @@ def token_bytes(vocabulary: Mapping[str, int], added: AbstractSet[str]) -> Token
     """
     by_id = [b""] * (max(vocabulary.values()) + 1)
     for name, number in vocabulary.items():
-        by_id[number] = name.encode() if name in added else _spelled(name)
+        by_id[number] = name.encode() if name in added else alphabet_bytes(name)
     sizes = np.array([len(spelling) for spelling in by_id], np.int64)
     padded = b"".join(spelling + bytes(-len(spelling) % WORD) for spelling in by_id)
     ends = np.cumsum(-(-sizes // WORD))
     return TokenBytes(sizes, np.frombuffer(padded, np.uint64), np.concatenate([[0], ends[:-1]]))
 
 
-def _spelled(name: str) -> bytes:
+def alphabet_bytes(name: str) -> bytes:
+    """The bytes that a name in GPT-2's alphabet stands for; none if it has other characters."""
     try:
         return bytes([ALPHABET[character] for character in name])
     except KeyError:

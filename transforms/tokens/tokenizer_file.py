@@ -5,6 +5,7 @@ model.vocab {"a": 0, "b": 2147483647}    error: an id far beyond the number of t
 model.dropout 0.1                        null: tokens are drawn at random with it, so there are no ids to agree on
 added_tokens <|fim_middle|>              special: true where the configuration names it as a sentinel
 truncation, padding, post_processor      null: the ids of a text have nothing to do with them
+pre_tokenizer ByteLevel                  trim_offsets: true; use_regex: true where it is left out: one spelling for all
 ```
 
 The libraries are written in Rust and give up on a wrong file in ways that Python cannot catch: they abort, or take all
@@ -117,6 +118,7 @@ def checked_file(uri: str, content: bytes, text_only: frozenset[str] = frozenset
         **top,
         "added_tokens": [{**token, "special": token["special"] or token["content"] in text_only} for token in added],
         "model": {**model, "dropout": None} if kind == "BPE" else model,
+        "pre_tokenizer": _spelled_out(top.get("pre_tokenizer")),
         "truncation": None,
         "padding": None,
         "post_processor": None,
@@ -196,6 +198,18 @@ def _unigram_ids(model: dict[str, Any]) -> dict[str, int]:
     if unknown is not None and not (_is_whole(unknown) and 0 <= unknown < len(pieces)):
         raise ValueError(f"model.unk_id: {_shown(unknown)[:40]} is no number of a piece; there are {len(pieces):,}")
     return ids
+
+
+def _spelled_out(step: Any) -> Any:
+    """A pre-tokenizer, whose ByteLevel may leave out a setting, and has one that is for post-processors alone."""
+    if not isinstance(step, dict):
+        return step
+    if isinstance(steps := step.get("pretokenizers"), list):
+        return {**step, "pretokenizers": [_spelled_out(one) for one in steps]}
+    if step.get("type") != "ByteLevel":
+        return step
+    always = {"trim_offsets": True} if isinstance(step.get("trim_offsets"), bool) else {}
+    return {"use_regex": True, **step, **always}
 
 
 def _added_token(number: int, token: Any) -> dict[str, Any]:

@@ -192,13 +192,6 @@ def test_a_slice_of_texts(fast: TextTokenizer) -> None:
     assert len(offsets) == 3
 
 
-def test_a_slice_with_a_bitmap_of_nulls(fast: TextTokenizer) -> None:
-    texts = [None, *(f"the fox {number}" for number in range(20))]
-    ids, offsets = fast.encode(pa.array(texts, pa.large_string()).slice(11))
-    expected, borders = fast.encode(pa.array(texts[11:], pa.large_string()))
-    assert (ids.tolist(), offsets.tolist()) == (expected.tolist(), borders.tolist())
-
-
 def test_special_looking_text_stays_text(fast: TextTokenizer) -> None:
     specials = {fast.vocabulary[small.BOS], fast.vocabulary[small.PAD]}
     token_lists = encoded(fast, [f"a {small.BOS} b", small.PAD, f"{small.BOS}{small.BOS}"])
