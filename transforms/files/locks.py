@@ -1,7 +1,7 @@
 """A lock on a folder that one command at a time may write to: a small file that says who writes.
 
 ```
-OUT/.byline-lock     {"host": "node-3", "process": 4711, "started": 1732712345.1, "boot": "f3c1...",
+OUT/.byline-lock     {"host": "node-3", "process": 4711, "started": "8127344", "boot": "f3c1...",
                       "command": "byline build c.yaml", "since": "2025-11-27 14:03:05 UTC"}
 
 the lock's owner                                                        another command

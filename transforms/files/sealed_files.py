@@ -8,8 +8,8 @@ seal    b"byline seal 1\\n\\0\\0"   checksum of all before the seal   checksum o
 Readers of a file go by its footer, and so past the seal. The footer can be checked whenever a file is opened, before
 Arrow sees it; the rest is checked by those who read all of a file anyway.
 
-A checksum is MurmurHash3 (x64, 128 bits): it finds damage, at 5 GB/s, where sha256 makes 1.5. Whoever edits a file on
-purpose can write another seal, too.
+A checksum is MurmurHash3 (x64, 128 bits): it finds damage, and is faster than sha256. Whoever edits a file on purpose
+can write another seal, too.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,9 @@
 """Whether a run is what it was when it was written, as far as each reader must know.
 
 ```
-every opening               footer by its seal, before Arrow sees it; columns, types      microseconds
-every record batch, once    offsets, nulls, text, order, ranges of numbers                microseconds
-`check_run`                 all of these; rows, tokens, bytes and shuffle keys recounted  0.5 s a GB
+every opening               footer by its seal, before Arrow sees it; columns, types      the end of the file
+every record batch, once    offsets, nulls, text, order, ranges of numbers                the columns that are asked for
+`check_run`                 all of these; rows, tokens, bytes and shuffle keys recounted  every byte
 ```
 """
 
