@@ -94,7 +94,7 @@ def cut_slowly(texts, target):
     st.lists(st.integers(1, 6), min_size=30, max_size=30),
     st.sets(st.integers(0, 8)),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_cut_depends_on_the_records_alone(texts, target, sizes, done):
     blocks, at = [], 0
     for size in sizes:

@@ -231,7 +231,7 @@ record = st.one_of(fitting, fitting, fitting, anything, joined).map(str.encode)
 
 
 @given(st.lists(record, min_size=1, max_size=3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_parsers_agree(lines):
     hold_parsers_together(lines, columns_of(SCHEMA, PATHS))
 
@@ -265,7 +265,7 @@ any_line = st.one_of(good_line, good_line, st.sampled_from([b"", b" ", b"\t\r", 
     trailing=st.booleans(),
     block_bytes=st.integers(1, 40),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_result_depends_on_blocks(tmp_path_factory, lines, bom, trailing, block_bytes):
     content = b'{"text": "-"}\n' + b"".join(line + end for line, end in lines)
     content = bom + (content if trailing else content.removesuffix(b"\n"))
@@ -438,7 +438,7 @@ chats = st.lists(
         max_size=3,
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_parsers_agree_on_messages(lines):
     hold_parsers_together(lines, columns_of(CHATS, CHAT_PATHS))
 

@@ -146,7 +146,7 @@ columns = st.one_of(
 
 
 @given(columns)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_values_are_as_in_json_lines(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("both")
     lines = folder / "a.jsonl"
@@ -168,7 +168,7 @@ texts = st.lists(st.one_of(st.none(), st.text("aé", max_size=4).map(str.encode)
 
 
 @given(texts, st.integers(1, 5), st.integers(1, 30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_result_depends_on_batches(tmp_path_factory, texts, group_rows, batch_bytes):
     column = pa.array(texts, pa.binary())
     file = write(tmp_path_factory.mktemp("cut"), {"text": column}, row_group_size=group_rows, use_dictionary=False)

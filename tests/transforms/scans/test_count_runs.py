@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -136,7 +136,6 @@ def test_the_file_is_json(tmp_path: Path) -> None:
     }
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.integers(-(2**63), 2**63), st.floats(allow_nan=False)), max_size=4),
     st.lists(st.text(max_size=5), max_size=4),

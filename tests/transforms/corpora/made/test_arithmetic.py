@@ -170,7 +170,7 @@ numbers = st.one_of(st.integers(0, 12), st.integers(0, 10**18 - 1), st.integers(
 
 
 @given(st.lists(st.tuples(numbers, numbers), max_size=5), st.sampled_from(list(ArithmeticStyle)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_styles_are_those_of_the_reference(pairs: list[tuple[int, int]], style: ArithmeticStyle) -> None:
     left, right = (np.array([pair[side] for pair in pairs], np.int64) for side in (0, 1))
     found = zip(*(column.to_pylist() for column in STYLES[style](left, right)), strict=True)
@@ -209,7 +209,7 @@ def test_documents_are_those_of_the_reference(style: ArithmeticStyle, monkeypatc
 
 
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_depends_on_blocks(examples: int, per_document: int, block_rows: int) -> None:
     made = Arithmetic(examples=examples, per_document=per_document)
     (file,) = list_additions("add", made)
