@@ -61,7 +61,7 @@ class _SealedSink:
         start = len(held) - footer_size(held)
         end = held[start:]
         self._pass_on(held[:start])
-        self._sink.write(_MAGIC + self._hasher.digest() + _checksum(end) + end)
+        self._sink.write(_MAGIC + self._hasher.digest() + mmh3.mmh3_x64_128_digest(end) + end)
 
     def tell(self) -> int:
         return self._size
@@ -72,11 +72,6 @@ class _SealedSink:
     def close(self) -> None:
         """Leaves the sink open, for whoever opened it."""
         self.closed = True
-
-
-def _checksum(content: Any) -> bytes:
-    digest: bytes = mmh3.mmh3_x64_128(content).digest()
-    return digest
 
 
 @contextmanager
@@ -114,7 +109,7 @@ def check_end(end: bytes) -> None:
     sealed = end[len(end) - size :]
     if len(sealed) < size or not sealed.startswith(_MAGIC):
         raise ValueError("no seal before its footer: damaged, or written by another version")
-    if sealed[SEAL_BYTES - _CHECKSUM_BYTES : SEAL_BYTES] != _checksum(sealed[SEAL_BYTES:]):
+    if sealed[SEAL_BYTES - _CHECKSUM_BYTES : SEAL_BYTES] != mmh3.mmh3_x64_128_digest(sealed[SEAL_BYTES:]):
         raise ValueError("its footer is damaged: the checksum in its seal is another")
 
 

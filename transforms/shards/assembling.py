@@ -85,7 +85,7 @@ class AssembleJob:
         """What assembling needs of a recipe besides its plan."""
         return cls(
             output=config.output,
-            salts=tuple(sorted({stage.condition.salt for stage in config.stages if stage.condition is not None})),
+            salts=config.salts,
             seed=config.seed,
             length=config.sequence.length,
             ids=config.shard.ids,
