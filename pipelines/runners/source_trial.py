@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from byline import salts
 from byline.errors import BylineError
-from byline.pipelines.console.doctor_lines import Check, State, one_line
+from byline.pipelines.console.doctor_lines import Check, State
+from byline.printable import one_line
 from byline.schemas.config import Config
 from byline.schemas.corpora import Source
 from byline.schemas.documents import ROW, BatchInfo, InputFile, info_of, with_info

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
+from byline.printable import one_line
 from byline.schemas.config import Config
 from byline.schemas.ledger import PhaseLedger
 from byline.shards import shard_metadata, shard_schema
@@ -145,7 +146,7 @@ class ShardChecker:
                 with open_random(path) as source:
                     said, counts = _read_shard(pa.ipc.open_file(source), build, phase, number, rules, problems)
             except _UNREADABLE as error:
-                reason = " ".join(str(error).split())[:200]
+                reason = one_line(error, 200)
                 return _unreadable(entry, [*problems, f"{entry.path}: cannot be read ({reason})"])
             strays = check_shuffle_keys(counts.documents, build.inputs, planned)
             with open_random(path) as source:
