@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import PurePath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
@@ -251,25 +251,25 @@ def write_file(uri: str, behind: WriteBehind | None = None) -> Iterator[Sink]:
         behind.submit(end)
 
 
-class DigestedSink:
-    """Passes what is written on to a sink, counting and hashing it; a file object for `pa.PythonFile`."""
+class HashingSink:
+    """Passes what is written on to a sink, counting and hashing it; a file object for `pa.PythonFile`.
+
+    Args:
+        sink: what it passes on to.
+        hasher: what hashes it (`update`); sha256 if None.
+    """
 
     closed = False
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, hasher: Any = None) -> None:
         self._sink = sink
-        self._sha256 = hashlib.sha256()
+        self.hasher = hashlib.sha256() if hasher is None else hasher
         self.size = 0
-
-    @property
-    def sha256(self) -> str:
-        """Of everything written so far (hex)."""
-        return self._sha256.hexdigest()
 
     def write(self, data: pa.Buffer) -> int:
         """Writes all the bytes of `data`."""
         self._sink.write(data)
-        self._sha256.update(data)
+        self.hasher.update(data)
         self.size += len(data)
         return len(data)
 

@@ -194,4 +194,6 @@ class WriteRuns(beam.PTransform):
         self.fingerprints = fingerprints
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        return batches | "SortAndWrite" >> beam.ParDo(_WriteRunsFn(self.folders, self.fingerprints))
+        write = beam.ParDo(_WriteRunsFn(self.folders, self.fingerprints))
+        # What the end of a bundle gives has no type of its own.
+        return batches | "SortAndWrite" >> write.with_output_types(str)
