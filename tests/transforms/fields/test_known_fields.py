@@ -67,6 +67,8 @@ def test_a_template_with_what_no_document_has() -> None:
         ({"web": 0.9}, (5, 1, 0), True),
         ({"sums": 0.9}, (5, 1, 0), False),
         ({"sums": 0.9}, (1, 5, 0), True),
+        ({"web": "90%"}, (5, 1, 0), True),
+        ("80 %", (5, 1, 0), False),
         (0, (1, 5, 0), False),
     ],
 )
