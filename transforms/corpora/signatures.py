@@ -8,6 +8,7 @@ a,b,c                   CSV, most likely: told only where no record can be read
 ```
 """
 
+import codecs
 import re
 
 from byline.transforms.corpora.decoding import MAGIC
@@ -75,7 +76,7 @@ def foreign_format(head: bytes) -> str | None:
     for encoding, begin in _WIDE:
         if begin.match(head):
             return f"{encoding} text; {_TO_UTF8.format(encoding)}"
-    if _MARKUP.match(head.removeprefix(b"\xef\xbb\xbf")):
+    if _MARKUP.match(head.removeprefix(codecs.BOM_UTF8)):
         return "HTML or XML, perhaps of an error where the file was to be fetched; fetch it again, or extract its texts"
     return None
 
@@ -84,7 +85,7 @@ def likely_format(head: bytes) -> str | None:
     """What a file most likely is of which no record can be read; as `foreign_format`."""
     if (kind := foreign_format(head)) is not None:
         return kind
-    lines = head.removeprefix(b"\xef\xbb\xbf").split(b"\n")[:-1] or [head]
+    lines = head.removeprefix(codecs.BOM_UTF8).split(b"\n")[:-1] or [head]
     if b"\0" in head:
         return "binary data"
     if any(line.lstrip().startswith((b"{", b"[")) for line in lines):
@@ -104,7 +105,7 @@ def format_of(head: bytes) -> str:
         return "an empty file"
     if (kind := foreign_format(head)) is not None:
         return kind
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
+    if head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"["):
         return "JSON; set `format: jsonl`"
     codec = next((codec for magic, codec in MAGIC.items() if head.startswith(magic)), None)
     if codec is not None:

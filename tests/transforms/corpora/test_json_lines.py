@@ -446,24 +446,28 @@ def test_parsers_agree_on_messages(lines):
 def test_lines_that_cannot_be_objects_are_not_parsed_one_by_one(tmp_path):
     lines = [b"x", b'{"text": "a"}', b"null", b'[{"text": "b"}]', b' {"text": "c"}', b"{x", BROKEN, b"\xef\xbb\xbf{}"]
     file = write(tmp_path, b"\n".join(lines))
-    ((batch, malformed, origins),) = json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.DROP)
+    ((batch, malformed, too_long, _),) = json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.DROP)
     assert batch["text"].to_pylist() == [None, "a", None, None, "c", None, None, None]
     assert malformed.tolist() == [True, False, True, True, False, True, True, True]
-    assert not origins.too_long().any()
+    assert not too_long.any()
     with pytest.raises(BylineError, match=r"row 0 \(byte 0 of .*found: .*character 0"):
         list(json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.ERROR))
 
 
 def test_lines_of_several_times_a_document_are_too_long_wherever_they_are_cut(tmp_path):
     fields = [b'"text": "a"', b'"x": "' + b"b" * 3000 + b'"', b'"text": "c"', b'"x": "' + b"d" * 390 + b'"']
-    lines = [*(b"{" + field + b"}" for field in fields), b"y" * 500]
+    blank_before = b" " * 300 + b'{"text": "' + b"z" * 3000 + b'"}'
+    # Blank lines are no records, however long.
+    last = [b"y" * 500, b" " * 5000, b"\t" * 500, blank_before, b" " * 2000]
+    lines = [*(b"{" + field + b"}" for field in fields), *last]
     file = write(tmp_path, b"\n".join(lines))
     for block_bytes in (20, 600, 1 << 20):
         found = list(
             json_lines.read_json_lines(file, TEXT, {"text": "text"}, Malformed.DROP, block_bytes, max_document=100)
         )
-        assert [text for batch, *_ in found for text in batch["text"].to_pylist()] == ["a", None, "c", None, None]
-        assert [bool(long) for *_, origins in found for long in origins.too_long()] == [False, True, False, False, True]
+        texts = [text for block in found for text in block.batch["text"].to_pylist()]
+        assert texts == ["a", None, "c", None, None, None]
+        assert [bool(long) for block in found for long in block.too_long] == [False, True, False, False, True, True]
     with pytest.raises(
         BylineError, match=r"row 1 \(byte 14 of the decompressed file\): 3,009 bytes, and .* allows 100"
     ):
