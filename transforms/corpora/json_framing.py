@@ -28,7 +28,7 @@ import numpy as np
 import orjson
 
 from byline.schemas.faults import FaultyFileError
-from byline.transforms.corpora.json_objects import load
+from byline.transforms.corpora.json_values import load
 
 _HEAD_BYTES = 1 << 20
 # A record of an array, or over several lines. As one line it may be four times as long.

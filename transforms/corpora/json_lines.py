@@ -40,7 +40,10 @@ from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.faults import FaultyFileError
 from byline.schemas.layouts import Layout, Records
 from byline.transforms.corpora.decompressing import LINE_LIMIT, line_bounds, read_blocks
-from byline.transforms.corpora.json_objects import BLOCK_BYTES, JsonColumns, has_path, load, parse_lines
+from byline.transforms.corpora.json_columns import JsonColumns
+from byline.transforms.corpora.json_objects import BLOCK_BYTES, parse_lines
+from byline.transforms.corpora.json_texts import json_columns
+from byline.transforms.corpora.json_values import has_path, load
 from byline.transforms.corpora.record_names import NAMED_RECORDS, add_names
 from byline.transforms.corpora.record_values import leads_of, wants_of
 from byline.transforms.corpora.returning import Returning
@@ -88,7 +91,7 @@ def read_json_lines(
         FaultyFileError: a malformed record, a file that cannot be read or decompressed, or no record of the first block
             has the text field, or another that a document is made of.
     """
-    columns = JsonColumns(leads_of(wants_of(schema, paths)))
+    columns = json_columns(leads_of(wants_of(schema, paths)))
     row = 0
     limit = min(_LINES_OF_DOCUMENT * max_document, LINE_LIMIT)
     long_lines: dict[int, int] = {}

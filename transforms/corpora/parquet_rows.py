@@ -38,7 +38,7 @@ from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.faults import FaultyFileError
 from byline.schemas.layouts import Layout, Records
 from byline.transforms.corpora.decoding import checksum_of
-from byline.transforms.corpora.json_objects import parse_texts
+from byline.transforms.corpora.json_texts import parse_texts
 from byline.transforms.corpora.record_names import NAMED_RECORDS, add_column_names
 from byline.transforms.corpora.record_values import (
     Columns,

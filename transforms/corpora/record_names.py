@@ -14,6 +14,7 @@ import orjson
 import pyarrow as pa
 
 from byline.schemas.field_paths import as_path, ways_of
+from byline.transforms.corpora.json_values import load
 from byline.transforms.corpora.record_values import entry_of
 
 # Records that names are taken from, items of a list, levels of a record, and names in all.
@@ -57,7 +58,7 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
     """What is inside of a value, by name."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
-            value = orjson.loads(value)
+            value = load(value.encode())
         except orjson.JSONDecodeError:
             return
     if isinstance(value, dict):

@@ -13,6 +13,7 @@ import re
 
 from byline.transforms.corpora.decoding import MAGIC
 
+_TO_PARQUET = "write it as Parquet, and set `format: parquet`"
 _RECOMPRESS = "recompress it, with `{} FILE | zstd -o FILE.zst` for example"
 # (where it stands, the bytes, what the file is)
 _SIGNATURES = (
@@ -27,15 +28,15 @@ _SIGNATURES = (
     (0, b"LZIP", "compressed with lzip; " + _RECOMPRESS.format("lzip -dc")),
     (0, b"\x89LZO\x00", "compressed with lzop; " + _RECOMPRESS.format("lzop -dc")),
     (0, b"\x1f\x9d", "compressed with compress (.Z); " + _RECOMPRESS.format("gzip -dc")),
-    (0, b"ARROW1\x00\x00", "an Arrow IPC file; write it as Parquet, and set `format: parquet`"),
-    (0, b"Obj\x01", "an Avro file; write it as Parquet, and set `format: parquet`"),
-    (0, b"ORC", "an ORC file; write it as Parquet, and set `format: parquet`"),
+    (0, b"ARROW1\x00\x00", f"an Arrow IPC file; {_TO_PARQUET}"),
+    (0, b"Obj\x01", f"an Avro file; {_TO_PARQUET}"),
+    (0, b"ORC", f"an ORC file; {_TO_PARQUET}"),
     (0, b"SQLite format 3\x00", "an SQLite database; write its rows as JSON lines"),
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file; write its rows as JSON lines"),
     (0, b"%PDF-", "a PDF document; extract its text as JSON lines"),
     (0, b"PARE", "a Parquet file that is encrypted; decrypt it, and set `format: parquet`"),
-    (0, b"FEA1", "a Feather file; write it as Parquet, and set `format: parquet`"),
-    (0, b"\xff\xff\xff\xff", "an Arrow IPC stream; write it as Parquet, and set `format: parquet`"),
+    (0, b"FEA1", f"a Feather file; {_TO_PARQUET}"),
+    (0, b"\xff\xff\xff\xff", f"an Arrow IPC stream; {_TO_PARQUET}"),
     (0, b"\x93NUMPY", "a NumPy array; write texts as JSON lines"),
     (
         0,
