@@ -78,7 +78,7 @@ def read_json_lines(
         paths: column -> path (`byline.schemas.field_paths`) of its values.
         malformed: whether a malformed record is an error.
         block_bytes: about how much to parse at once; no result depends on it.
-        max_document: a line of more than `_LINES_OF_DOCUMENT` times these bytes is too long, whatever is in it.
+        max_document: a line of more than four times these bytes is too long, whatever is in it.
         tells_kind: whether a file whose first records are all malformed is an error that says what it looks like.
 
     Yields:

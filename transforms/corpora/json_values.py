@@ -44,6 +44,7 @@ def without_nan(line: bytes) -> bytes:
     return _STRING_OR_NAN.sub(lambda match: match[0] if match[0][:1] == b'"' else b"null", line)
 
 
+# What messages call a value of each type.
 NAMES = {str: "a string", int: "a number", float: "a number", bool: "a boolean", list: "an array", dict: "an object"}
 NAMES[type(None)] = "null"
 
