@@ -47,6 +47,9 @@ _OUTPUT_NAMES = (manifest.FILE_NAME, plan.FILE_NAME, INPUTS_NAME)
 SIZES = {"num_tokens": "int", "num_bytes": "int"}
 
 
+_LEAST_KNOWN = Fraction(1, 2)
+
+
 class Config(Model):
     """The whole of it.
 
@@ -68,7 +71,7 @@ class Config(Model):
     shortage: Shortage = Shortage.ERROR
     phases: list[Phase] = Field(min_length=1, max_length=1000)
     branches: list[Branch] = Field(default_factory=list, max_length=1000)
-    min_known: Share | dict[Name, Share] = Fraction(1, 2)
+    min_known: Share | dict[Name, Share] = _LEAST_KNOWN
     allow_empty: list[Name] = Field(default_factory=list)
     store: Location = "out/store"
     output: Location = "out/shards"
@@ -85,7 +88,7 @@ class Config(Model):
             raise BylineError(f"tokens: {self.tokens} is less than one sequence of {self.sequence.length}")
         formatters = [source.formatter for source in self.sources.values() if source.formatter is not None]
         names = {name for formatter in formatters for name in formatter.token_names}
-        self.tokenizer.belong_to(self.store, names.union(self.marker_names))
+        self.tokenizer.belong_to(f"{self.store.rstrip('/')}/tokenizers", names.union(self.marker_names))
         return self
 
     @property
@@ -113,7 +116,12 @@ class Config(Model):
 
     def least_known(self, source: str) -> Fraction:
         """`min_known` of a source."""
-        return self.min_known.get(source, Fraction(1, 2)) if isinstance(self.min_known, dict) else self.min_known
+        return self.min_known.get(source, _LEAST_KNOWN) if isinstance(self.min_known, dict) else self.min_known
+
+    @property
+    def salts(self) -> tuple[str, ...]:
+        """The salts of all conditions, plain: for jobs whose workers read files that hold their digests."""
+        return tuple(sorted({stage.condition.salt for stage in self.stages if stage.condition is not None}))
 
     @property
     def marker_names(self) -> list[str]:

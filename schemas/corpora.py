@@ -11,7 +11,7 @@ tokenizer: {file: tokenizer.json, bos: "<|endoftext|>", eos: "<|endoftext|>"}
 ```
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from fractions import Fraction
 from typing import Annotated, Any, Literal, get_args
@@ -334,9 +334,20 @@ class Tokenizer(Model):
         """Where it is kept what is found out about the tokenizer once; None for a tokenizer without a token store."""
         return self._folder
 
-    def belong_to(self, store: str, names: Iterable[str]) -> None:
-        """Tells it what the rest of its configuration says: where the token store is, and which tokens are named."""
-        self._folder, self._named = f"{store.rstrip('/')}/tokenizers", frozenset(names)
+    def belong_to(self, folder: str | None, names: Iterable[str]) -> None:
+        """Tells it what the rest of its configuration says: its `folder`, and which tokens are named there."""
+        self._folder, self._named = folder, frozenset(names)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, with what the rest of its configuration says, which `model_dump` leaves out."""
+        return {"settings": self.model_dump(), "folder": self.folder, "text_only": self.text_only}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Tokenizer":
+        """The tokenizer that `to_json` made this of."""
+        tokenizer = cls(**values["settings"])
+        tokenizer.belong_to(values["folder"], values["text_only"])
+        return tokenizer
 
     @model_validator(mode="after")
     def _added_once(self) -> "Tokenizer":

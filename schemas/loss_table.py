@@ -41,7 +41,7 @@ _SHOWN = 8
 # A table of a hundred domains at a hundred thousand steps.
 _MOST_BYTES = 1 << 30
 # A line that does not begin with an object, or has something behind it.
-_NO_OBJECT = re.compile(rb"(?m)^[ \t\r]*(?:[^{ \t\r\n]|[^\r\n]*[^} \t\r\n][ \t\r]*$)")
+_NO_OBJECT = re.compile(rb"(?m)^(?:[ \t\r]*[^{ \t\r\n]|[^\n]*[^} \t\r\n][ \t\r]*$)")
 
 
 @dataclass(frozen=True)

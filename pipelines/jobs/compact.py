@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from byline.errors import BylineError
-from byline.pipelines.console.notes import locked, show_notes, show_removed
+from byline.pipelines.console.notes import show_notes, show_removed
 from byline.pipelines.console.progress import progress_bar
+from byline.pipelines.jobs.locking import locked
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.schemas.config import Config
 from byline.schemas.model import size_of

@@ -98,8 +98,10 @@ def verify(
             runs = _check_files(files, work, settings, console)
             findings += show_findings([runs], console)
             if raw:
-                raw_files, missing = raw_files_to_check(store.state, len(files))
-                findings += show_findings([_check_files(raw_files, work, settings, console)] * bool(raw_files), console)
+                made = {name for name, source in build.config.sources.items() if source.is_made}
+                raw_files, missing = raw_files_to_check(store.state, len(files), made)
+                if raw_files:
+                    findings += show_findings([_check_files(raw_files, work, settings, console)], console)
                 findings += show_findings(raw_not_checked(store, missing), console)
             if runs.problems:
                 # What is assembled from them would only tell the same again.

@@ -16,8 +16,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from byline import salts
 from byline.errors import BylineError
-from byline.pipelines.console.doctor_lines import Check, State, one_line
+from byline.pipelines.console.doctor_lines import Check, State
+from byline.printable import one_line
 from byline.schemas.config import Config
 from byline.schemas.corpora import Source
 from byline.schemas.documents import ROW, BatchInfo, InputFile, info_of, with_info
@@ -171,7 +173,7 @@ def _prefix_checks(config: Config, name: str, tried: Tried) -> Iterator[Check]:
             yield _prefix_check(config, f"{name} {where}.condition", name, stage.condition, tried.documents)
         for field in _listed_fields(stage):
             if name in config.sources_of(stage) and len(tried.documents):
-                field_values(tried.documents, name, field, "byline")
+                field_values(tried.documents, name, field, salts.DEFAULT)
 
 
 def _prefix_check(config: Config, label: str, name: str, condition: Condition, documents: pa.RecordBatch) -> Check:

@@ -51,6 +51,7 @@ def fault(error, path):
         ("losses.csv", "\ufeff" + CSV.replace("\n", "\r\n")),
         ("losses.csv", CSV.replace("100,", "100.0,").replace("c4", '"c4"')),
         ("losses.jsonl", JSON.replace("\n", "\n\n")),
+        ("losses.jsonl", " " * 100_000 + JSON),
     ],
 )
 def test_rows_in_any_order_become_arrays(write, name, text):
