@@ -21,7 +21,6 @@ Paths are relative to the folder the command runs in. `byline.schemas.config_fil
 """
 
 from fractions import Fraction
-from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -35,7 +34,7 @@ from byline.schemas.fields import FIELDS
 from byline.schemas.filters import FilterRule
 from byline.schemas.mixtures import Mixture, Natural
 from byline.schemas.mixtures.reading import AnyMixture
-from byline.schemas.model import Exact, Location, Model, Name, TokenCount, first_twice
+from byline.schemas.model import Location, Model, Name, Share, TokenCount, first_twice
 from byline.schemas.orders import StageSources
 from byline.schemas.orders.by_number import check_number
 from byline.schemas.own_objects import is_own_name
@@ -48,7 +47,6 @@ _OUTPUT_NAMES = (manifest.FILE_NAME, plan.FILE_NAME, INPUTS_NAME)
 SIZES = {"num_tokens": "int", "num_bytes": "int"}
 
 
-_Share = Annotated[Exact, Field(ge=0, le=1)]
 _LEAST_KNOWN = Fraction(1, 2)
 
 
@@ -73,7 +71,7 @@ class Config(Model):
     shortage: Shortage = Shortage.ERROR
     phases: list[Phase] = Field(min_length=1, max_length=1000)
     branches: list[Branch] = Field(default_factory=list, max_length=1000)
-    min_known: _Share | dict[Name, _Share] = _LEAST_KNOWN
+    min_known: Share | dict[Name, Share] = _LEAST_KNOWN
     allow_empty: list[Name] = Field(default_factory=list)
     store: Location = "out/store"
     output: Location = "out/shards"

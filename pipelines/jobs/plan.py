@@ -15,7 +15,7 @@ from byline.pipelines.runners.runner import RunnerSettings, is_worth_a_job, run_
 from byline.schemas.config import Config
 from byline.schemas.plan import Plan
 from byline.schemas.store import RunFile
-from byline.transforms.documents.work_lists import ListRuns, write_lines
+from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.fields.known_fields import check_known
 from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
@@ -65,7 +65,7 @@ def _scans(config: Config, state: StoreState, settings: RunnerSettings) -> Scan:
 
             def wire(pipeline: beam.Pipeline) -> object:
                 counts = CountRuns(counter_uri, counts_uri, config.salts)
-                return pipeline | "ListRuns" >> ListRuns(list_uri) | "CountRuns" >> counts
+                return pipeline | "ListRuns" >> ListLines(list_uri) | "CountRuns" >> counts
 
             write_lines(list_uri, uris)
             write_counter(counter_uri, counter)

@@ -119,11 +119,12 @@ def _first_records(
         BylineError: none of the first files has a record, or one cannot be read.
     """
     for file in files[:TRIED_FILES]:
-        for records, malformed, *origins in read_records(file, source):
-            if len(records):
-                masks = [malformed, *(lines.too_long() for lines in origins)]
-                reasons = (DropReason.MALFORMED.value, DropReason.TOO_LONG.value)
-                return file, records, dict(zip(reasons, masks, strict=False))
+        for records in read_records(file, source):
+            if len(records.batch):
+                dropped = {DropReason.MALFORMED.value: records.malformed}
+                if records.too_long is not None:
+                    dropped[DropReason.TOO_LONG.value] = records.too_long
+                return file, records.batch, dropped
     raise BylineError(f"sources.{name}.path: the first {len(files[:TRIED_FILES])} files have no record")
 
 

@@ -361,4 +361,6 @@ class AssembleShards(beam.PTransform):
         self.job = job
 
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
-        return shards | "AssembleShard" >> beam.ParDo(_AssembleShardFn(self.job))
+        assemble = beam.ParDo(_AssembleShardFn(self.job))
+        # What the end of a bundle gives has no type of its own.
+        return shards | "AssembleShard" >> assemble.with_output_types(str)

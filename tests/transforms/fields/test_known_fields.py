@@ -77,6 +77,8 @@ def test_the_stage_is_that_of_the_name() -> None:
         ({"web": 0.9}, (5, 1, 0), True),
         ({"sums": 0.9}, (5, 1, 0), False),
         ({"sums": 0.9}, (1, 5, 0), True),
+        ({"web": "90%"}, (5, 1, 0), True),
+        ("80 %", (5, 1, 0), False),
         (0, (1, 5, 0), False),
     ],
 )

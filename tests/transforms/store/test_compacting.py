@@ -18,7 +18,7 @@ from byline.errors import BylineError
 from byline.schemas import store
 from byline.schemas.plan import Plan, rows_by_shard
 from byline.schemas.store import RunFile, RunInfo
-from byline.transforms.documents.work_lists import ListGroups, write_lines
+from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.plans.planning import make_plan
 from byline.transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
 from byline.transforms.shards.gathering import RunIndex
@@ -306,7 +306,7 @@ def test_the_name_is_of_the_parts() -> None:
 def run_step(folder: Path, groups: list[MergeGroup]) -> None:
     write_lines(str(folder / "groups.jsonl"), (group.to_json() for group in groups))
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        merged = pipeline | "ListGroups" >> ListGroups(str(folder / "groups.jsonl")) | "MergeRuns" >> MergeRuns()
+        merged = pipeline | "ListGroups" >> ListLines(str(folder / "groups.jsonl")) | "MergeRuns" >> MergeRuns()
         assert merged.element_type is str
 
 

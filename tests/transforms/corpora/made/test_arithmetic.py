@@ -203,7 +203,7 @@ def test_documents_are_those_of_the_reference(style: ArithmeticStyle, monkeypatc
     ]  # fmt: skip
     source = reference.Source(format="arithmetic", arithmetic=made)
     for file in files:
-        found = [row for batch, _ in additions(file, made) for row in batch.to_pylist()]
+        found = [row for block in additions(file, made) for row in block.batch.to_pylist()]
         expected = [reference.formatted(raw, source) for raw in reference.made_documents("add", file.path, made)]
         assert [(row["text"], row["loss_spans"], row["special_spans"]) for row in found] == expected
 
@@ -215,7 +215,9 @@ def test_nothing_depends_on_blocks(examples: int, per_document: int, block_rows:
     (file,) = list_additions("add", made)
 
     def rows(size: int) -> list[dict]:
-        return [row for batch, mask in additions(file, made, size) if not mask.any() for row in batch.to_pylist()]
+        return [
+            row for block in additions(file, made, size) if not block.malformed.any() for row in block.batch.to_pylist()
+        ]
 
     assert rows(block_rows) == rows(1000)
     assert len(rows(1000)) == -(-examples // per_document)
@@ -230,7 +232,7 @@ def test_a_document_longer_than_a_file() -> None:
 def test_a_file_is_known_by_its_name(tmp_path: Path) -> None:
     made = Arithmetic(examples=arithmetic.ADDITIONS_PER_FILE + 2)
     first, second = list_additions("add", made)
-    (batch, _) = next(additions(second, made))
+    batch = next(additions(second, made)).batch
     number = 2 * arithmetic.ADDITIONS_PER_FILE
     left, right = operands(np.array([number, number + 1], np.uint64), made).tolist()
     assert batch["text"][0].as_py() == f"{left}+{right}={left + right}"
