@@ -13,7 +13,8 @@ run        truncation           14             0         0       0          0   
 |---|---|
 | found | exit status 1, or one line |
 | not compared | exit status 2: a file is gone, and verify says so |
-| harmless | exit status 0, and what the file says is what it said: bytes of JSON between values, or nothing changed |
+| harmless | exit status 0, and what the file says is what it said: bytes of JSON between values, or nothing changed; |
+|  | or the file is source.json, which only explains why a source is prepared again |
 | missed | exit status 0, and the file says something else |
 | traceback | any error that is not one line; in `verify`, in `byline.open` or in reading the store without `verify` |
 | crash | the process ended by a signal |
@@ -30,7 +31,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from rich.console import Console
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 import byline
+from benchmarks.fuzz.mutations import spots_of
 from byline.errors import BylineError
 from byline.manifest import read_manifest
 from byline.pipelines.jobs.build import build
@@ -51,6 +52,7 @@ from byline.transforms.store.fingerprint import source_settings
 from byline.transforms.store.run_reading import forget_runs, open_run, read_pieces
 from byline.transforms.store.state import read_state
 from byline.transforms.store.store_index import nearest_change, run_uris
+from tests.support.corpora import SPECIAL, write_tokenizer
 
 OUTCOMES = ("found", "not compared", "harmless", "missed", "traceback", "crash")
 _ALONE = RunnerSettings(workers=1)
@@ -75,11 +77,11 @@ def make_build(folder: Path) -> Path:
                 for row in range(60)
             ]
             (folder / source / f"{number}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    write_tokenizer(folder / "tokenizer.json")
+    write_tokenizer(folder / "tokenizer.json", _WORDS, 350)
     source = {"format": "jsonl", "keep": {"year": "int"}}
     values = {
         "sources": {name: {**source, "path": str(folder / name / "*.jsonl")} for name in ("news", "wiki")},
-        "tokenizer": {"file": str(folder / "tokenizer.json"), "eos": "<|end|>"},
+        "tokenizer": {"file": str(folder / "tokenizer.json"), "eos": SPECIAL},
         "sequence": {"length": 64, "packing": "concat"},
         "shard": {"sequences": 64},
         "phases": [
@@ -91,17 +93,6 @@ def make_build(folder: Path) -> Path:
     }
     build(parse_config(values, "mutations"), _ALONE, Console(file=io.StringIO()), overwrite=False)
     return folder / "shards"
-
-
-def write_tokenizer(file: Path) -> None:
-    """Trains a small byte-level tokenizer."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=350, special_tokens=["<|end|>"], initial_alphabet=alphabet)
-    tokenizer.train_from_iterator(_WORDS, trainer)
-    tokenizer.save(str(file))
 
 
 # -------------------------------------------------------------------------------------------------------- mutations
@@ -171,8 +162,8 @@ def _deleted(content: bytes, other: bytes, rng: Rng) -> None:
 def _json_edited(content: bytes, other: bytes, rng: Rng) -> bytes:
     """One value of a JSON file: another number or type, a missing or a new key."""
     values = json.loads(content)
-    settings = list(_settings(values))
-    holder, key = settings[int(rng.integers(len(settings)))]
+    spots = list(spots_of(values))
+    holder, key = spots[int(rng.integers(len(spots)))]
     odd: list[Any] = [None, True, "x", [], {}, float("nan"), 10**30, -1, 1e308, "\ud800", [[]], 0]
     choice = int(rng.integers(len(odd) + 4))
     if choice < len(odd):
@@ -186,13 +177,6 @@ def _json_edited(content: bytes, other: bytes, rng: Rng) -> bytes:
     else:
         holder[key] = [holder[key]]
     return json.dumps(values).encode()
-
-
-def _settings(values: Any) -> Iterator[tuple[Any, Any]]:
-    items = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
-    for key, below in items:
-        yield values, key
-        yield from _settings(below)
 
 
 _OF_ANY: dict[str, Change] = {

@@ -23,6 +23,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from byline.errors import BylineError
+from byline.printable import one_line
 
 SCHEMES = ("s3", "gs")
 # The end of a file is fetched once, in one request: Arrow and Parquet take three or more reads to get its footer.
@@ -123,7 +124,7 @@ def retry(uri: str, what: str, call: Callable[[], Answer], on_retry: Callable[[]
         except FileNotFoundError:
             raise
         except OSError as error:
-            cause = " ".join(str(error).split())
+            cause = one_line(error)
             if _REFUSED.search(cause):
                 raise BylineError(
                     f"{uri}: cannot be {what} ({cause}); check the bucket's name, the credentials, and {_server(uri)}"
@@ -315,7 +316,7 @@ def _region_of(bucket: str) -> str:
     try:
         return fs.resolve_s3_region(bucket)
     except OSError as error:
-        cause = " ".join(str(error).split())
+        cause = one_line(error)
         raise BylineError(f"s3://{bucket}: its region cannot be found ({cause}); set AWS_REGION") from None
 
 

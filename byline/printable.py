@@ -46,3 +46,8 @@ def shortened(text: str, longest: int = LONGEST) -> str:
 def shown(value: object, longest: int = 200) -> str:
     """A value for a message: its `repr`, printable and not longer than a glance takes."""
     return shortened(printable(repr(value)), longest)
+
+
+def one_line(error: object, longest: int = LONGEST) -> str:
+    """An error's text for a message: on one line, of at most `longest` characters."""
+    return shortened(" ".join(str(error).split()), longest)

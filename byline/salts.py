@@ -1,4 +1,4 @@
-"""Salts of hashed fields: files hold a salt's digest alone, and whoever is to hash with it gives it once more.
+"""Salts of hashed fields: a build holds a salt's digest alone, and whoever is to hash with it gives it once more.
 
 ```
 recipe      salt: 7f2c...              plain, as the user wrote it

@@ -23,6 +23,7 @@ from byline import locations
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.object_stores import is_object_address
+from byline.printable import one_line
 from byline.shards import shard_metadata, shard_schema
 
 # An open shard costs a file descriptor and some kB, and a build may have 30,000. Training order needs one at a time;
@@ -159,7 +160,7 @@ class ShardFile:
         except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
             if isinstance(error, BylineError):
                 raise
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error, 200)
             raise BylineError(f"{self._path}: damaged ({reason}); copy it anew or build again") from None
 
     def _check(self, manifest: Manifest, entry: ShardEntry) -> int:
@@ -236,7 +237,7 @@ def open_arrow_file(path: str) -> tuple[int, pa.ipc.RecordBatchFileReader]:
     except FileNotFoundError:
         raise BylineError(f"{path}: missing, though the build is finished; copy it anew or build again") from None
     except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise BylineError(f"{path}: cannot be read as an Arrow file ({reason}); copy it anew or build again") from None
 
 

@@ -21,7 +21,6 @@ Paths are relative to the folder the command runs in. `byline.schemas.config_fil
 """
 
 from fractions import Fraction
-from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -35,7 +34,7 @@ from byline.schemas.fields import FIELDS
 from byline.schemas.filters import FilterRule
 from byline.schemas.mixtures import Mixture, Natural
 from byline.schemas.mixtures.reading import AnyMixture
-from byline.schemas.model import Exact, Location, Model, Name, TokenCount, first_twice
+from byline.schemas.model import Location, Model, Name, Share, TokenCount, first_twice
 from byline.schemas.orders import StageSources
 from byline.schemas.orders.by_number import check_number
 from byline.schemas.own_objects import is_own_name
@@ -48,7 +47,7 @@ _OUTPUT_NAMES = (manifest.FILE_NAME, plan.FILE_NAME, INPUTS_NAME)
 SIZES = {"num_tokens": "int", "num_bytes": "int"}
 
 
-_Share = Annotated[Exact, Field(ge=0, le=1)]
+_LEAST_KNOWN = Fraction(1, 2)
 
 
 class Config(Model):
@@ -72,7 +71,7 @@ class Config(Model):
     shortage: Shortage = Shortage.ERROR
     phases: list[Phase] = Field(min_length=1, max_length=1000)
     branches: list[Branch] = Field(default_factory=list, max_length=1000)
-    min_known: _Share | dict[Name, _Share] = Fraction(1, 2)
+    min_known: Share | dict[Name, Share] = _LEAST_KNOWN
     allow_empty: list[Name] = Field(default_factory=list)
     store: Location = "out/store"
     output: Location = "out/shards"
@@ -89,7 +88,7 @@ class Config(Model):
             raise BylineError(f"tokens: {self.tokens} is less than one sequence of {self.sequence.length}")
         formatters = [source.formatter for source in self.sources.values() if source.formatter is not None]
         names = {name for formatter in formatters for name in formatter.token_names}
-        self.tokenizer.belong_to(self.store, names.union(self.marker_names))
+        self.tokenizer.belong_to(f"{self.store.rstrip('/')}/tokenizers", names.union(self.marker_names))
         return self
 
     @property
@@ -117,7 +116,12 @@ class Config(Model):
 
     def least_known(self, source: str) -> Fraction:
         """`min_known` of a source."""
-        return self.min_known.get(source, Fraction(1, 2)) if isinstance(self.min_known, dict) else self.min_known
+        return self.min_known.get(source, _LEAST_KNOWN) if isinstance(self.min_known, dict) else self.min_known
+
+    @property
+    def salts(self) -> tuple[str, ...]:
+        """The salts of all conditions, plain: for jobs whose workers read files that hold their digests."""
+        return tuple(sorted({stage.condition.salt for stage in self.stages if stage.condition is not None}))
 
     @property
     def marker_names(self) -> list[str]:

@@ -23,7 +23,7 @@ from byline.printable import printable, shortened, shown
 from byline.schemas.config import Config
 from byline.schemas.kinds import fields_of
 from byline.schemas.mixture_file import inline_files
-from byline.schemas.yaml_text import MOST_DEPTH, YamlError, check_text, load_yaml, parse_yaml
+from byline.schemas.yaml_text import MOST_DEPTH, YamlError, YamlSyntaxError, check_text, load_yaml, parse_yaml
 
 # Values that mean something only as a whole.
 _REPLACED = ("mixture",)
@@ -113,7 +113,7 @@ def _set(values: dict[str, Any], override: str) -> None:
         check_text(key)
         value = parse_yaml(text)
     except YamlError as error:
-        is_syntax = error.problem.startswith("not valid YAML")
+        is_syntax = isinstance(error, YamlSyntaxError)
         problem = "the value is not valid YAML; put quotes around it" if is_syntax else error.problem
         raise BylineError(f"{option}: {problem}") from None
     *parents, last = key.strip().split(".")

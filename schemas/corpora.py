@@ -11,15 +11,13 @@ tokenizer: {file: tokenizer.json, bos: "<|endoftext|>", eos: "<|endoftext|>"}
 ```
 """
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from fractions import Fraction
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     PrivateAttr,
     field_validator,
@@ -30,13 +28,12 @@ from pydantic import (
 from byline import locations
 from byline.errors import BylineError
 from byline.object_stores import is_object_address, without_secrets
-from byline.printable import shown
 from byline.schemas.documents import FORMATTED, RECORD_FIELDS
 from byline.schemas.field_paths import FieldPath
 from byline.schemas.filters import FilterRule
 from byline.schemas.formatters import FORMATTERS
 from byline.schemas.layouts import LAYOUTS, Layout
-from byline.schemas.model import Exact, Location, Model, Name, first_twice
+from byline.schemas.model import ByteCount, Location, Model, Name, Share, first_twice
 from byline.schemas.patterns import expand_variables, names_of
 
 # The longest path that Linux opens.
@@ -87,21 +84,6 @@ class Kept(Model):
 
 # A longer text takes a worker's memory: several times its size, with its tokens. Web corpora have none.
 MAX_DOCUMENT = 32 << 20
-_BYTE_UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-
-
-def _share(value: Any) -> Any:
-    """A share, or one in per cent as text: `1%`."""
-    match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,9})?) ?%", value) if isinstance(value, str) else None
-    return value if match is None else Fraction(match[1]) / 100
-
-
-def _byte_count(value: Any) -> Any:
-    """A number of bytes, or one with a unit as text: `32MiB`."""
-    match = re.fullmatch(r"([0-9]{1,12}) ?([kMG]?B|[KMG]iB)?", value) if isinstance(value, str) else None
-    if match is None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise ValueError(f"expected a number of bytes, or one with a unit such as 32MiB; found {shown(value)}")
-    return value if match is None else int(match[1]) * _BYTE_UNITS[match[2] or ""]
 
 
 def _record_field(name: str) -> str:
@@ -187,9 +169,9 @@ class Source(Model):
     keep: dict[str, Kept] = Field(default_factory=dict)
     score: dict[Name, FieldPath] = Field(default_factory=dict)
     malformed: Malformed = Malformed.ERROR
-    max_rejected: Annotated[Exact, BeforeValidator(_share), Field(ge=0, le=1)] = Fraction(1, 100)
+    max_rejected: Share = Fraction(1, 100)
     damaged: Damaged = Damaged.ERROR
-    max_document: Annotated[int, BeforeValidator(_byte_count), Field(ge=1, le=1 << 30)] = MAX_DOCUMENT
+    max_document: Annotated[ByteCount, Field(ge=1, le=1 << 30)] = MAX_DOCUMENT
     formatter: FormatterSettings | None = None
     arithmetic: Arithmetic | None = None
     filter: list[FilterRule] = Field(default_factory=list)
@@ -352,9 +334,20 @@ class Tokenizer(Model):
         """Where it is kept what is found out about the tokenizer once; None for a tokenizer without a token store."""
         return self._folder
 
-    def belong_to(self, store: str, names: Iterable[str]) -> None:
-        """Tells it what the rest of its configuration says: where the token store is, and which tokens are named."""
-        self._folder, self._named = f"{store.rstrip('/')}/tokenizers", frozenset(names)
+    def belong_to(self, folder: str | None, names: Iterable[str]) -> None:
+        """Tells it what the rest of its configuration says: its `folder`, and which tokens are named there."""
+        self._folder, self._named = folder, frozenset(names)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, with what the rest of its configuration says, which `model_dump` leaves out."""
+        return {"settings": self.model_dump(), "folder": self.folder, "text_only": self.text_only}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Tokenizer":
+        """The tokenizer that `to_json` made this of."""
+        tokenizer = cls(**values["settings"])
+        tokenizer.belong_to(values["folder"], values["text_only"])
+        return tokenizer
 
     @model_validator(mode="after")
     def _added_once(self) -> "Tokenizer":

@@ -83,7 +83,7 @@ def readings_of(path: str) -> tuple[Parts, ...]:
 
 
 def _parts(path: str) -> Iterator[Part]:
-    at, is_plain_before, is_first = 0, False, True
+    at, is_plain_before = 0, False
     while True:
         match = _PART.match(path, at)
         assert match is not None, path
@@ -94,7 +94,7 @@ def _parts(path: str) -> Iterator[Part]:
             )
         is_plain = match["quoted"] is None
         name = match["plain"] if is_plain else match["quoted"].replace('""', '"')
-        yield Part(name, is_plain and is_plain_before and not is_first)
+        yield Part(name, is_plain and is_plain_before)
         at = match.end()
         while index := _INDEX.match(path, at):
             yield Part(index["index"])
@@ -102,7 +102,7 @@ def _parts(path: str) -> Iterator[Part]:
         if at == len(path):
             return
         # Both patterns end before a dot.
-        at, is_plain_before, is_first = at + 1, is_plain, False
+        at, is_plain_before = at + 1, is_plain
 
 
 def heads(parts: Parts) -> Iterator[tuple[str, Parts]]:
@@ -123,7 +123,8 @@ def ways_through(parts: Parts) -> Iterator[tuple[str, ...]]:
     """All ways to read parts of a path, as names, in the order of `heads`."""
     if not parts:
         yield ()
-    for name, rest in heads(parts) if parts else ():
+        return
+    for name, rest in heads(parts):
         for way in ways_through(rest):
             yield (name, *way)
 

@@ -10,7 +10,7 @@ arithmetic   made              stretches of it       nothing: it makes its docum
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -21,19 +21,33 @@ from byline.schemas.tables import Kinds
 if TYPE_CHECKING:
     from byline.schemas.corpora import Source
 
-# Columns as configured, and a mask, bool[rows], of the malformed records, whose values are null.
-# Behind them, where the layout knows it, what the records looked like.
-Records = tuple[pa.RecordBatch, np.ndarray] | tuple[pa.RecordBatch, np.ndarray, "Origins"]
-ReadFile = Callable[[InputFile, "Source", pa.Schema, Mapping[str, str]], Iterable[Records]]
+
+class Records(NamedTuple):
+    """Records of a file that are read at once.
+
+    Attributes:
+        batch: the columns as configured.
+        malformed: bool[rows], the malformed records, whose values are null.
+        too_long: bool[rows], records too long to be looked into, none of which is among the malformed; None where the
+            layout knows no such.
+        origins: what the records looked like, where the layout knows it.
+    """
+
+    batch: pa.RecordBatch
+    malformed: np.ndarray
+    too_long: np.ndarray | None = None
+    origins: "Origins | None" = None
+
+
+# A layout may give plain pairs of a batch and the malformed.
+Block = Records | tuple[pa.RecordBatch, np.ndarray]
+ReadFile = Callable[[InputFile, "Source", pa.Schema, Mapping[str, str]], Iterable[Block]]
 ReadNames = Callable[[InputFile], Mapping[str, Any]]
 ListFiles = Callable[[str, "Source"], list[InputFile]]
 
 
 class Origins(Protocol):
     """What the records of a batch looked like in their file."""
-
-    def too_long(self) -> np.ndarray:
-        """Records too long to be looked into, bool[rows]; none of them is among the malformed."""
 
     def of(self, rows: np.ndarray) -> tuple[pa.Array, pa.Array, pa.Array]:
         """For these rows: where each begins (a byte of the decompressed file, int64), why it is malformed (string), and

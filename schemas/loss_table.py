@@ -13,6 +13,7 @@ CSV with a header (`.csv`) or JSON lines (`.json`, `.jsonl`, `.ndjson`), rows in
 each domain. Domains come out sorted; other columns are ignored. Messages count rows from 1, without the header.
 """
 
+import codecs
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -39,9 +40,8 @@ _SCHEMA = pa.schema([(name, pa.string()) for name in _NAMES] + [(name, pa.float6
 _SHOWN = 8
 # A table of a hundred domains at a hundred thousand steps.
 _MOST_BYTES = 1 << 30
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A line that does not begin with an object, or has something behind it.
-_NO_OBJECT = re.compile(rb"(?m)^[ \t\r]*(?:[^{ \t\r\n]|[^\r\n]*[^} \t\r\n][ \t\r]*$)")
+_NO_OBJECT = re.compile(rb"(?m)^(?:[ \t\r]*[^{ \t\r\n]|[^\n]*[^} \t\r\n][ \t\r]*$)")
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def _read_table(path: Path) -> pa.Table:
     if reader is None:
         raise BylineError(f"{path}: expected a name that ends in {', '.join(_READERS)}; rename the file or convert it")
     try:
-        data = read_regular(path, _MOST_BYTES).removeprefix(_BYTE_ORDER_MARK)
+        data = read_regular(path, _MOST_BYTES).removeprefix(codecs.BOM_UTF8)
         data.decode("utf-8")
     except OSError as error:
         raise BylineError(f"{path}: cannot be read ({error.strerror or error}); give the path of a table") from None

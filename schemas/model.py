@@ -6,7 +6,16 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+)
 
 from byline import locations
 from byline.printable import shown
@@ -18,6 +27,10 @@ _LONGEST_NAME = 200
 _DIGITS = "[0-9_]{0,400}"
 _NUMBER = re.compile(rf"\s*[-+]?(?=[0-9.]){_DIGITS}(?:/{_DIGITS}|(?:\.{_DIGITS})?(?:[eE][-+]?[0-9]{{1,3}})?)\s*")
 _LARGEST = 10**300
+_PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,40})?) ?%")
+_WHOLE = re.compile(r"[0-9]{1,12}")
+_NUMBER_AND_UNIT = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?\s*(?:[KMGT]i?B?|B)", re.IGNORECASE)
+_SIZE = TypeAdapter(ByteSize)
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
@@ -79,6 +92,42 @@ def _write_exact(value: Fraction) -> float | str:
     return float(value) if Fraction(str(float(value))) == value else str(value)
 
 
+def share_of(percentage: str) -> Fraction | None:
+    """The share that a text such as `2.5%` says; None for any other text."""
+    match = _PERCENTAGE.fullmatch(percentage)
+    return None if match is None else Fraction(match[1]) / 100
+
+
+def _share(value: Any) -> Any:
+    share = share_of(value) if isinstance(value, str) else None
+    return value if share is None else share
+
+
+def size_of(text: str) -> int:
+    """Bytes of a size like `64MiB`, `1.5 GB` or `12B`.
+
+    Raises:
+        ValueError: it is none, or has no unit.
+    """
+    # Pydantic reads `12` and `1,5GB` as bytes, 12 and 1.
+    if not _NUMBER_AND_UNIT.fullmatch(text):
+        raise ValueError(f"expected a number and a unit, as in 64MiB, 500MB or 1GiB; found {shown(text)}")
+    return int(_SIZE.validate_python(text))
+
+
+def _byte_count(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    try:
+        if not isinstance(value, str) or "." in value:
+            raise ValueError
+        return int(value) if _WHOLE.fullmatch(value) else size_of(value)
+    except ValueError:
+        raise ValueError(
+            f"expected a number of bytes, or one with a unit such as 32MiB; found {shown(value)}"
+        ) from None
+
+
 def _token_count(value: Any) -> Any:
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool)):
         return value
@@ -96,4 +145,8 @@ Name = Annotated[str, AfterValidator(_safe_name)]
 # A path, or an address in an object store.
 Location = Annotated[str, AfterValidator(_location)]
 Exact = Annotated[Fraction, BeforeValidator(exact_number), PlainSerializer(_write_exact)]
+# From 0 to 1, or in per cent as text: `1%`.
+Share = Annotated[Exact, BeforeValidator(_share), Field(ge=0, le=1)]
+# A number of bytes, or one with a unit as text: `32MiB`.
+ByteCount = Annotated[int, BeforeValidator(_byte_count)]
 TokenCount = Annotated[int | Literal["all"], BeforeValidator(_token_count)]

@@ -31,6 +31,7 @@ import pyarrow as pa
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from byline.errors import BUILD_ANEW, BylineError, of_version
+from byline.printable import one_line
 from byline.schemas.ledger import Amount
 from byline.schemas.mixtures.reading import AnyMixture
 from byline.schemas.orders.reading import AnyOrder
@@ -307,7 +308,7 @@ def read_plan(content: bytes, name: str) -> Plan:
         table = pa.ipc.open_file(content).read_all()
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise BylineError(f"{name}: not an Arrow IPC file ({reason}); build again") from None
     encoded = (table.schema.metadata or {}).get(PLAN_KEY)
     try:
@@ -322,7 +323,7 @@ def read_plan(content: bytes, name: str) -> Plan:
     try:
         header = PlanHeader.from_json(values)
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise BylineError(f"{name}: its header is not a plan's ({reason}); {BUILD_ANEW}") from None
     return Plan(table.replace_schema_metadata(None), header)
 

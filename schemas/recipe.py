@@ -13,7 +13,6 @@ branches:
 ```
 """
 
-import re
 from enum import Enum
 from fractions import Fraction
 from typing import Annotated, Any, Literal
@@ -22,7 +21,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, field_validator, mo
 
 from byline import salts
 from byline.schemas.mixtures.reading import AnyMixture
-from byline.schemas.model import Exact, Model, Name, first_twice
+from byline.schemas.model import Exact, Model, Name, first_twice, share_of
 from byline.schemas.orders import Order, Shuffled
 from byline.schemas.orders.reading import AnyOrder
 from byline.template import Template
@@ -164,7 +163,8 @@ class Condition(Model):
                 if name not in fields:
                     raise ValueError(f"{key}: the template {self.template!r} has no field {name!r}")
         for name, kept in self.top.items():
-            if isinstance(kept, str) and not _is_percentage(kept):
+            share = share_of(kept) if isinstance(kept, str) else Fraction(0)
+            if share is None or share > 1:
                 raise ValueError(f"top.{name}: expected a number of values or a share such as 2%, not {kept!r}")
             if name in self.bins:
                 raise ValueError(f"{name!r} is in `top` and in `bins`; a number in bins has few values already")
@@ -180,11 +180,9 @@ class Condition(Model):
         kept = self.top[name]
         if isinstance(kept, int):
             return kept
-        return max(int(Fraction(kept.removesuffix("%")) / 100 * distinct), 1)
-
-
-def _is_percentage(text: str) -> bool:
-    return bool(re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,40})?%", text)) and Fraction(text.removesuffix("%")) <= 100
+        share = share_of(kept)
+        assert share is not None, kept
+        return max(int(share * distinct), 1)
 
 
 class Stage(Model):

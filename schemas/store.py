@@ -2,6 +2,7 @@
 
 ```
 STORE/<source>/<fingerprint>/source.json              the fingerprint's settings, so that a changed key can be named
+STORE/<source>/<fingerprint>/times.json               when the input files were last changed (store/input_times.py)
 STORE/<source>/<fingerprint>/versions.json            which versions of the libraries have written its runs
 STORE/<source>/<fingerprint>/rejects/                 what was dropped of each chunk (transforms/store/rejects.py)
 STORE/<source>/<fingerprint>/<file hash>-00000.arrow  run of chunk 0
@@ -40,6 +41,7 @@ store hold disjoint or nested sets of chunks, unless an input file went away and
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, TypeVar
 
@@ -60,6 +62,8 @@ BATCH_TOKEN_BYTES = 1 << 20
 # The first and the last columns; the others come in between, numbers before texts.
 _FIRST = ("shuffle_key", "row", "file", "num_tokens", "masked")
 _LAST = ("num_bytes", "url", "tokens")
+# Of a `RunInfo`.
+_NOT_STORED = ("uri", "input_modified")
 
 
 def in_order(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -91,14 +95,16 @@ class RunInfo:
 
     Attributes:
         fingerprint: of the configuration that the run was prepared with (64 hex digits).
-        source, path, chunk, last, input_size, rows_read, bytes_read, dropped, special_text, input_modified,
-            input_checksum, damage: as in `BatchInfo`.
+        source, path, chunk, last, input_size, rows_read, bytes_read, dropped, special_text, input_checksum, damage: as
+            in `BatchInfo`.
         rows: documents in the run.
         text_bytes: bytes of their texts.
         tokens: number of their tokens.
         batch_shuffle_keys: first shuffle key of each record batch; empty for an empty run, and for a chunk of a merged
             run, whose batches mix chunks.
         uri: of the run, which all chunks of a merged run share; not stored in it.
+        input_modified: when the chunk's file was last changed, as it was read (`InputFile.modified`); 0 where that is
+            not known. Not stored in the run, which a copy of the file makes, too: it stands in times.json.
         fields: url, host, registered domain and each configured column -> how many documents have a value.
     """
 
@@ -170,6 +176,10 @@ class RunFile:
         """Tokens of all documents."""
         return sum(chunk.tokens for chunk in self.chunks)
 
+    def with_times(self, times: Mapping[str, int]) -> "RunFile":
+        """With `input_modified` of each chunk, by path; 0 where none is known."""
+        return replace(self, chunks=[replace(run, input_modified=times.get(run.path, 0)) for run in self.chunks])
+
     def to_metadata(self) -> dict[bytes, bytes]:
         """Schema metadata of a merged run."""
         chunks = [
@@ -228,7 +238,7 @@ def _read(kind: TypeAdapter[_Values], values: dict[str, Any], uri: str) -> _Valu
 
 
 def _values(info: RunInfo) -> dict[str, Any]:
-    return {key: value for key, value in asdict(info).items() if key != "uri"}
+    return {key: value for key, value in asdict(info).items() if key not in _NOT_STORED}
 
 
 def _to_metadata(values: dict[str, Any]) -> dict[bytes, bytes]:

@@ -46,6 +46,10 @@ class YamlError(ValueError):
         self.problem = problem
 
 
+class YamlSyntaxError(YamlError):
+    """The text is no YAML at all."""
+
+
 class _Loader(_Base):
     """Safe YAML that refuses a key given twice, where plain YAML would silently keep the last one."""
 
@@ -102,7 +106,8 @@ def parse_yaml(text: str) -> Any:
         values = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise YamlError(f"not valid YAML: {problem}", _location(getattr(error, "problem_mark", None))) from None
+        location = _location(getattr(error, "problem_mark", None))
+        raise YamlSyntaxError(f"not valid YAML: {problem}", location) from None
     return _plain(values, ())
 
 

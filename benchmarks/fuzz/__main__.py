@@ -18,7 +18,7 @@ from benchmarks.fuzz.targets import TARGETS, Target
 
 # A child reads so many files, so that what a library keeps is not kept for ever.
 _BATCH = 200
-_FAULTS = ("crash", "hang", "memory", "traceback")
+_FAULTS = ("crash", "hang", "lines", "memory", "traceback")
 
 
 def main() -> int:
@@ -40,7 +40,9 @@ def main() -> int:
         for module in TARGETS[arguments.target].modules:
             importlib.import_module(module)
         # In a process of its own: threads of libraries do not survive a fork.
-        _in_child(lambda _: TARGETS[arguments.target].prepare(work), work / "log")
+        _, status = _in_child(lambda _: TARGETS[arguments.target].prepare(work), work / "log")
+        if status != 0:
+            sys.exit(_ended("the child that makes what cases are made of", status, work / "log"))
         outcomes: Counter[str] = Counter()
         kept: list[str] = []
         number, last = arguments.first, arguments.first + arguments.cases
@@ -79,13 +81,23 @@ def _batch(
             number = int(begun)
             kept.append(f"{outcome} {text}  kept: {_keep(arguments, number, work)}")
     if len(lines) % 2:
-        number = int(lines[-1])
-        death = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        number, death = int(lines[-1]), _death(status)
         outcome = "hang" if death == "SIGALRM" else "crash"
         outcomes[outcome] += 1
         kept.append(f"{outcome} {death}  kept: {_keep(arguments, number, work)}")
         return number + 1
+    if status != 0:
+        # Between two cases, or before the first.
+        raise RuntimeError(_ended("a child that read no case just then", status, log))
     return last
+
+
+def _death(status: int) -> str:
+    return signal.Signals(-status).name if status < 0 else f"exit status {status}"
+
+
+def _ended(who: str, status: int, log: Path) -> str:
+    return f"{who} ended: {_death(status)}\n{log.read_text(errors='replace')}"
 
 
 def _chance(arguments: argparse.Namespace, number: int) -> random.Random:
@@ -113,7 +125,7 @@ def _read_case(target: Target, arguments: argparse.Namespace, number: int, work:
         path.write_bytes(content)
         target.read(path, work)
     except BylineError as error:
-        return "refused", printable(str(error))
+        return "lines" if "\n" in str(error) else "refused", printable(str(error))
     except MemoryError:
         return "memory", ""
     except BaseException:

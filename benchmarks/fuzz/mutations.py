@@ -3,7 +3,7 @@
 import copy
 import random
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 # Values that stand at the border of something.
@@ -136,7 +136,7 @@ def mutated_value(chance: random.Random, value: Any) -> Any:
     """A copy of plain values with one to three of them replaced, removed, doubled or put elsewhere."""
     changed = copy.deepcopy(value)
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
-        spots = list(_spots(changed))
+        spots = list(spots_of(changed))
         if not spots:
             return chance.choice(VALUES)
         holder, key = chance.choice(spots)
@@ -161,11 +161,11 @@ def _holds(holder: Any, key: Any) -> bool:
     return key in holder if isinstance(holder, dict) else key < len(holder)
 
 
-def _spots(value: Any) -> Any:
+def spots_of(value: Any) -> Iterator[tuple[Any, Any]]:
     """(holder, key or index) of every value inside of another."""
     items = (
         list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
     )
     for key, item in items:
         yield value, key
-        yield from _spots(item)
+        yield from spots_of(item)

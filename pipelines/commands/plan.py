@@ -30,10 +30,10 @@ def plan(
 ) -> None:
     """Show which documents go where, and what they come to; writes nothing to the output."""
     from byline.pipelines.console import plan_report
-    from byline.pipelines.console.field_lines import fields_of_sources
     from byline.pipelines.console.funnel import funnels_of
     from byline.pipelines.jobs import plan as job
     from byline.transforms.fields.known_fields import known_warnings
+    from byline.transforms.store.field_counting import fields_of_sources
 
     console = error_console() if as_json else output_console()
     how_to_run = runner_settings(workers, verbose, runner, options)

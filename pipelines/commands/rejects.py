@@ -37,5 +37,6 @@ def rejects(
     if as_json:
         typer.echo(json.dumps(reject_values(counts, records)))
         return
+    console = output_console()
     for line in reject_lines(counts, records):
-        output_console().print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -51,11 +51,6 @@ class Check:
     mend: str = ""
 
 
-def one_line(error: Exception) -> str:
-    """An error's text without its line breaks."""
-    return " ".join(str(error).split())
-
-
 def show_checks(checks: list[Check], console: Console) -> int:
     """Prints the table.
 

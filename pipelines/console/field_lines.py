@@ -5,22 +5,10 @@ fields of web: host 990 known, 10 unknown; license 300 known, 700 null; url 1,00
 ```
 """
 
-from collections.abc import Iterable
-
 from rich.console import Console
 from rich.text import Text
 
-from byline.schemas.field_counts import FieldCounts, total_fields
-from byline.schemas.store import RunInfo
 from byline.transforms.fields.known_fields import SourceFields, describe
-
-
-def fields_of_sources(runs: Iterable[RunInfo]) -> dict[str, dict[str, FieldCounts]]:
-    """Source -> field -> counts, by source."""
-    by_source: dict[str, list[RunInfo]] = {}
-    for run in runs:
-        by_source.setdefault(run.source, []).append(run)
-    return {source: total_fields(run.fields for run in by_source[source]) for source in sorted(by_source)}
 
 
 def field_lines(fields: SourceFields) -> list[str]:

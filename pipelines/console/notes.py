@@ -7,14 +7,12 @@ prepare   removed 3 unfinished files of builds that were killed, 124.2 MB
 ```
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 
-from byline.transforms.files.locks import folder_lock
 from byline.transforms.store.faults import NotedFault
 
 # Rows of a table of faulty files; the same mistake may be in each.
@@ -31,23 +29,6 @@ def show_warnings(warnings: Iterable[str], console: Console) -> None:
     """One line for each warning."""
     for warning in warnings:
         console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def locked(step: str, folders: Iterable[str], console: Console) -> Iterator[None]:
-    """Holds the locks of folders for the block, and says when one is taken over from a command that was killed.
-
-    Raises:
-        BylineError: another command writes to one of them.
-    """
-
-    def say(line: str) -> None:
-        console.print(f"{step:<9} {line}", highlight=False, markup=False, soft_wrap=True)
-
-    with ExitStack() as stack:
-        for folder in sorted(folders):
-            stack.enter_context(folder_lock(folder, say))
-        yield
 
 
 def show_removed(step: str, removed: tuple[int, int], console: Console) -> None:

@@ -59,9 +59,9 @@ def reject_values(counts: Sequence[SourceRejects], records: Sequence[Reject]) ->
         "records": [
             {
                 "source": source,
-                "path": printable(path),
+                "path": path,
                 **reject,
-                "head": None if reject["head"] is None else _as_text(reject["head"]),
+                "head": None if reject["head"] is None else reject["head"].decode(errors="backslashreplace"),
             }
             for source, path, reject in records
         ],

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from byline.printable import printable
 from byline.transforms.weights.computing import ComputedWeights
-from byline.transforms.weights.mixture_file import printable
 
 
 def show_weights(computed: ComputedWeights, console: Console) -> None:

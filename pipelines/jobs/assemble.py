@@ -7,8 +7,9 @@ import apache_beam as beam
 from rich.console import Console
 
 from byline import manifest as manifests
-from byline.pipelines.console.notes import locked, show_removed
+from byline.pipelines.console.notes import show_removed
 from byline.pipelines.console.progress import progress_bar
+from byline.pipelines.jobs.locking import locked
 from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.schemas import plan as plans

@@ -7,8 +7,8 @@ from rich.filesize import decimal
 
 from byline import manifest as manifests
 from byline.pipelines.console import plan_report
-from byline.pipelines.console.notes import locked
 from byline.pipelines.jobs.assemble import assemble, show_result
+from byline.pipelines.jobs.locking import locked
 from byline.pipelines.jobs.plan import make_recipe_plan
 from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings

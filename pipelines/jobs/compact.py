@@ -12,21 +12,21 @@ for both. A round merges as many runs as may be open at a time (`byline.transfor
 runs need several rounds.
 """
 
-import re
 from collections.abc import Callable
 
 import apache_beam as beam
-from pydantic import ByteSize, TypeAdapter, ValidationError
 from rich.console import Console
 from rich.filesize import decimal
 
 from byline.errors import BylineError
-from byline.pipelines.console.notes import locked, show_notes, show_removed
+from byline.pipelines.console.notes import show_notes, show_removed
 from byline.pipelines.console.progress import progress_bar
+from byline.pipelines.jobs.locking import locked
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.schemas.config import Config
+from byline.schemas.model import size_of
 from byline.schemas.store import RunFile
-from byline.transforms.documents.work_lists import ListGroups, write_lines
+from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_store
 from byline.transforms.store import store_index
@@ -35,8 +35,6 @@ from byline.transforms.store.state import StoreState, read_state
 
 # A scan holds the columns of a whole run that it needs: about 50 MB for each GiB.
 MOST_BYTES = 16 << 30
-_SIZE = TypeAdapter(ByteSize)
-_NUMBER_AND_UNIT = re.compile(r"[0-9.]+\s*[A-Za-z]+")
 
 
 def parse_size(text: str) -> int:
@@ -46,17 +44,14 @@ def parse_size(text: str) -> int:
         BylineError: it is not a size, or one that no run may have.
     """
     try:
-        size = _SIZE.validate_python(text)
-    except ValidationError:
-        size = None
-    # Pydantic reads `12` and `1,5GB` as bytes, 12 and 1.
-    if size is None or not _NUMBER_AND_UNIT.fullmatch(text.strip()):
-        raise BylineError(f"--size {text!r}: expected a number and a unit, as in 64MiB, 500MB or 1GiB")
+        size = size_of(text.strip())
+    except ValueError:
+        raise BylineError(f"--size {text!r}: expected a number and a unit, as in 64MiB, 500MB or 1GiB") from None
     if not 0 < size <= MOST_BYTES:
         raise BylineError(
             f"--size {text!r}: expected more than nothing and at most 16GiB: the planner reads columns of whole runs"
         )
-    return int(size)
+    return size
 
 
 def compact(config: Config, size: int, settings: RunnerSettings, console: Console) -> None:
@@ -119,7 +114,7 @@ def _merge(config: Config, groups: list[tuple[MergeGroup, int]], settings: Runne
     total, done = sum(size for _, size in groups), _follow(groups)
 
     def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | "ListGroups" >> ListGroups(list_uri) | "MergeRuns" >> MergeRuns()
+        return pipeline | "ListGroups" >> ListLines(list_uri) | "MergeRuns" >> MergeRuns()
 
     try:
         with progress_bar(console, "compact", total, done):

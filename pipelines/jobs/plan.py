@@ -10,13 +10,12 @@ import apache_beam as beam
 import pyarrow as pa
 from rich.console import Console
 
-from byline.pipelines.console.field_lines import fields_of_sources
 from byline.pipelines.console.notes import show_notes
 from byline.pipelines.runners.runner import RunnerSettings, is_worth_a_job, run_pipeline
 from byline.schemas.config import Config
 from byline.schemas.plan import Plan
 from byline.schemas.store import RunFile
-from byline.transforms.documents.work_lists import ListRuns, write_lines
+from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.fields.known_fields import check_known
 from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
@@ -25,6 +24,7 @@ from byline.transforms.plans.planning import make_plan
 from byline.transforms.scans.count_runs import CountRuns, count_here, write_counter
 from byline.transforms.scans.counting import RunCounter, Scan
 from byline.transforms.store import store_index
+from byline.transforms.store.field_counting import fields_of_sources
 from byline.transforms.store.run_reading import forget_runs
 from byline.transforms.store.state import StoreState, read_state
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
@@ -64,7 +64,8 @@ def _scans(config: Config, state: StoreState, settings: RunnerSettings) -> Scan:
         with _work_files(config.store, settings) as (list_uri, counter_uri, counts_uri):
 
             def wire(pipeline: beam.Pipeline) -> object:
-                return pipeline | "ListRuns" >> ListRuns(list_uri) | "CountRuns" >> CountRuns(counter_uri, counts_uri)
+                counts = CountRuns(counter_uri, counts_uri, config.salts)
+                return pipeline | "ListRuns" >> ListLines(list_uri) | "CountRuns" >> counts
 
             write_lines(list_uri, uris)
             write_counter(counter_uri, counter)

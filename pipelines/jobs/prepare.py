@@ -8,10 +8,11 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 from byline.errors import BylineError
-from byline.pipelines.console.field_lines import fields_of_sources, show_fields
+from byline.pipelines.console.field_lines import show_fields
 from byline.pipelines.console.funnel import funnels_of, show_funnels
-from byline.pipelines.console.notes import locked, show_faults, show_notes, show_removed, show_warnings
+from byline.pipelines.console.notes import show_faults, show_notes, show_removed, show_warnings
 from byline.pipelines.console.progress import progress_bar
+from byline.pipelines.jobs.locking import locked
 from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.schemas.config import Config
@@ -32,7 +33,9 @@ from byline.transforms.formatters.formatting import FormatDocuments
 from byline.transforms.scores.scoring import ScoreQuality
 from byline.transforms.store import store_index
 from byline.transforms.store.faults import FAULTS_FOLDER, FaultNotes, NotedFault, take_faults
+from byline.transforms.store.field_counting import fields_of_sources
 from byline.transforms.store.fingerprint import source_settings
+from byline.transforms.store.input_times import note_times
 from byline.transforms.store.rejects import check_rejected
 from byline.transforms.store.resuming import LeaveOutWritten
 from byline.transforms.store.runs import WriteRuns
@@ -63,7 +66,7 @@ def prepare(config: Config, settings: RunnerSettings, console: Console, *, build
         # Notes of a driver that died; its files are read from their start.
         take_faults(faulty)
         # Again: another command may have prepared them just now.
-        state = reread_state(state, {file.uri: file for file in (*state.files, *state.unused)})
+        state = reread_state(state, {file.uri: file for file in state.files})
         with locked("prepare", _pending_folders(state), console):
             return _prepare(config, state, settings, console, builds=builds)
 
@@ -91,6 +94,9 @@ def _prepare(
         return state
     _explain(config, state, pending, console)
     known = remove_stale_runs(state)
+    # After it: by the new time, a stale run would count as one of the file that is there now.
+    for source in sorted({file.source for file in pending}):
+        note_times(state.folders[source], (file for file in pending if file.source == source))
     before = set(known)
     _compare_libraries(config, console)
     size = sum(file.size for file in pending)
@@ -99,7 +105,6 @@ def _prepare(
     write_lines(
         list_uri, (file.to_json() for file in sorted(pending, key=lambda file: (-file.size, file.source, file.path)))
     )
-    faults: list[NotedFault] = []
     try:
         with progress_bar(console, "prepare", size, lambda: prepared_bytes(state, pending, known)):
             result = run_pipeline(_wire(config, state, list_uri), settings, size, job_shower(console, settings))

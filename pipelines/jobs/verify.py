@@ -44,7 +44,7 @@ from byline.transforms.checks.findings import (
 )
 from byline.transforms.checks.reports import ShardReport, read_report
 from byline.transforms.checks.shards import CheckJob, CheckShards, ShardChecker
-from byline.transforms.documents.work_lists import ListFiles, ListShards, write_lines
+from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
 from byline.transforms.shards.assembling import INDEX_NAME
@@ -98,8 +98,10 @@ def verify(
             runs = _check_files(files, work, settings, console)
             findings += show_findings([runs], console)
             if raw:
-                raw_files, missing = raw_files_to_check(store.state, len(files))
-                findings += show_findings([_check_files(raw_files, work, settings, console)] * bool(raw_files), console)
+                made = {name for name, source in build.config.sources.items() if source.is_made}
+                raw_files, missing = raw_files_to_check(store.state, len(files), made)
+                if raw_files:
+                    findings += show_findings([_check_files(raw_files, work, settings, console)], console)
                 findings += show_findings(raw_not_checked(store, missing), console)
             if runs.problems:
                 # What is assembled from them would only tell the same again.
@@ -151,7 +153,7 @@ def _check_files(files: list[FileToCheck], work: str, settings: RunnerSettings, 
     write_lines(list_uri, (file.to_json() for file in files))
 
     def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | "ListFiles" >> ListFiles(list_uri) | "CheckFiles" >> CheckFiles(work)
+        return pipeline | "ListFiles" >> ListLines(list_uri) | "CheckFiles" >> CheckFiles(work)
 
     with progress_bar(console, "verify", len(files), lambda: len(storage.list_files(work)) - 1, unit="files"):
         run_pipeline(wire, settings, sum(file.size for file in files), job_shower(console, settings))
@@ -185,7 +187,7 @@ def _wire(job: CheckJob) -> Callable[[beam.Pipeline], object]:
     list_uri = storage.join(job.work, _LIST_NAME)
 
     def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | "ListShards" >> ListShards(list_uri) | "CheckShards" >> CheckShards(job)
+        return pipeline | "ListShards" >> ListLines(list_uri) | "CheckShards" >> CheckShards(job)
 
     return wire
 

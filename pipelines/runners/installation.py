@@ -13,9 +13,10 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from byline.pipelines.console.doctor_lines import BROKEN, INSTALL, Check, State, one_line
+from byline.pipelines.console.doctor_lines import BROKEN, INSTALL, Check, State
 from byline.pipelines.runners.readiness import check_runners, check_settings
 from byline.pipelines.runners.recipe_readiness import check_recipe
+from byline.printable import one_line
 
 OLDEST_PYTHON = (3, 10)
 # Distribution -> the module to import.

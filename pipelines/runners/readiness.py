@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from byline.errors import BylineError
-from byline.pipelines.console.doctor_lines import BROKEN, Check, State, one_line
+from byline.pipelines.console.doctor_lines import BROKEN, Check, State
 from byline.pipelines.runners import dataflow
+from byline.printable import one_line
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from rich.filesize import decimal
 
 from byline.errors import BylineError
-from byline.pipelines.console.doctor_lines import Check, State, one_line
+from byline.pipelines.console.doctor_lines import Check, State
 from byline.pipelines.runners.readiness import check_reach
+from byline.printable import one_line
 
 if TYPE_CHECKING:
     from byline.schemas.config import Config

@@ -16,8 +16,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from byline import salts
 from byline.errors import BylineError
-from byline.pipelines.console.doctor_lines import Check, State, one_line
+from byline.pipelines.console.doctor_lines import Check, State
+from byline.printable import one_line
 from byline.schemas.config import Config
 from byline.schemas.corpora import Source
 from byline.schemas.documents import ROW, BatchInfo, InputFile, info_of, with_info
@@ -117,11 +119,12 @@ def _first_records(
         BylineError: none of the first files has a record, or one cannot be read.
     """
     for file in files[:TRIED_FILES]:
-        for records, malformed, *origins in read_records(file, source):
-            if len(records):
-                masks = [malformed, *(lines.too_long() for lines in origins)]
-                reasons = (DropReason.MALFORMED.value, DropReason.TOO_LONG.value)
-                return file, records, dict(zip(reasons, masks, strict=False))
+        for records in read_records(file, source):
+            if len(records.batch):
+                dropped = {DropReason.MALFORMED.value: records.malformed}
+                if records.too_long is not None:
+                    dropped[DropReason.TOO_LONG.value] = records.too_long
+                return file, records.batch, dropped
     raise BylineError(f"sources.{name}.path: the first {len(files[:TRIED_FILES])} files have no record")
 
 
@@ -170,7 +173,7 @@ def _prefix_checks(config: Config, name: str, tried: Tried) -> Iterator[Check]:
             yield _prefix_check(config, f"{name} {where}.condition", name, stage.condition, tried.documents)
         for field in _listed_fields(stage):
             if name in config.sources_of(stage) and len(tried.documents):
-                field_values(tried.documents, name, field, "byline")
+                field_values(tried.documents, name, field, salts.DEFAULT)
 
 
 def _prefix_check(config: Config, label: str, name: str, condition: Condition, documents: pa.RecordBatch) -> Check:

@@ -32,8 +32,13 @@ def test_what_is_not_damaged_is_harmless(out: Path) -> None:
     assert meaning(b"ARROW1 nothing") is None
 
 
-# One of each kind of file.
-NUMBERS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
+# At least one of each kind of file.
+NUMBERS = (0, 1, 2, 3, 4, 5, 6, 10, 11, 15, 18, 32)
+
+
+def test_the_numbers_are_of_every_kind_of_file(out: Path) -> None:
+    files = files_of(out)
+    assert {make_mutation(files, 11, number).kind for number in NUMBERS} == set(files)
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -80,7 +80,7 @@ def test_a_row_is_a_view_of_the_map(build):
 
 
 @given(st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_slices_and_batches_are_those_of_a_list(tmp_path_factory, data):
     directory = tmp_path_factory.mktemp("build", numbered=True)
     counts = data.draw(st.lists(st.integers(0, 5), max_size=4))
@@ -169,7 +169,7 @@ def test_a_branch_that_leaves_before_the_first_shard(tmp_path):
 
 
 @given(st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_branches_are_those_of_a_list(tmp_path_factory, data):
     """Wherever a branch leaves: the rows of the shards before it, then its own."""
     directory = tmp_path_factory.mktemp("build", numbered=True)

@@ -27,7 +27,7 @@ from byline.pipelines.jobs.compact import compact
 from byline.pipelines.runners.runner import RunnerSettings, answers
 from byline.schemas.config_file import parse_config
 from tests.clusters.conftest import Engine
-from tests.support.builds import digests, quiet, run_digest, verify
+from tests.support.builds import digests, quiet, verify
 from tests.support.corpora import SOURCES, Corpus, recipe, write_corpus
 from tests.support.object_server import BUCKET, ObjectServer, object_server
 
@@ -77,14 +77,8 @@ class Storage:
         return {key.removeprefix(prefix): hashlib.sha256(self.server.content(key)).hexdigest() for key in keys}
 
     def runs(self, store: str) -> dict[str, str]:
-        """Digest of every run of a token store, by its path."""
-        if self.server is None:
-            contents = {str(path.relative_to(store)): path.read_bytes() for path in Path(store).rglob("*.arrow")}
-        else:
-            prefix = store.removeprefix(f"s3://{BUCKET}/") + "/"
-            keys = [key for key in self.server.list_keys(prefix) if key.endswith(".arrow")]
-            contents = {key.removeprefix(prefix): self.server.content(key) for key in keys}
-        return {name: run_digest(content) for name, content in contents.items() if name.split("/")[0] in SOURCES}
+        """sha256 of every run of a token store, by its path."""
+        return {name: found for name, found in self.digests(store).items() if name.split("/")[0] in SOURCES}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -124,7 +124,6 @@ def test_a_shard_is_in_the_order_of_its_seed_and_its_epochs(
     assert [row["doc_ids"] for row in shard.rows] == [doc_ids]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 3), st.sampled_from(POLICIES), st.sampled_from(["before", "after"]), st.permutations(range(12)))
 def test_a_shard_does_not_depend_on_the_order_that_its_documents_are_given_in(
     text_only: Tokenizer, seed: int, policy: str, where: str, permutation: list[int]

@@ -10,7 +10,7 @@ A framed document is drawn as text; the documents of a shard have the doc ids 0,
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reference import layout, packing
@@ -196,7 +196,6 @@ def framed_lists(draw: st.DrawFn) -> tuple[int, list[list[layout.Token]]]:
     return length, lists
 
 
-@settings(deadline=None)
 @given(framed_lists(), st.sampled_from(POLICIES))
 def test_rows_are_whole_and_never_fully_masked(case: tuple[int, list[list[layout.Token]]], policy: str) -> None:
     length, framed = case
@@ -211,7 +210,6 @@ def test_rows_are_whole_and_never_fully_masked(case: tuple[int, list[list[layout
         assert all(-1 not in row["doc_ids"] for row in rows[:-1])
 
 
-@settings(deadline=None)
 @given(framed_lists(), st.sampled_from(POLICIES))
 def test_every_token_is_in_a_row_or_discarded(case: tuple[int, list[list[layout.Token]]], policy: str) -> None:
     length, framed = case
@@ -232,7 +230,6 @@ def test_every_token_is_in_a_row_or_discarded(case: tuple[int, list[list[layout.
             own += sum(token.kind == "doc" for token in part.tokens)
 
 
-@settings(deadline=None)
 @given(framed_lists())
 def test_repeat_prefix_begins_every_row_that_goes_on_with_the_whole_prefix(
     case: tuple[int, list[list[layout.Token]]],
@@ -250,7 +247,6 @@ def test_repeat_prefix_begins_every_row_that_goes_on_with_the_whole_prefix(
         before |= {segment.document for segment in row}
 
 
-@settings(deadline=None)
 @given(framed_lists())
 def test_best_fit_cuts_only_framed_longer_than_a_row(case: tuple[int, list[list[layout.Token]]]) -> None:
     length, framed = case

@@ -4,7 +4,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reference import hashing, selection
@@ -115,7 +115,6 @@ def test_as_float32() -> None:
     assert math.isnan(selection.as_float32(math.nan))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.none() | st.floats(width=16), st.integers(0, 2**64 - 1), st.integers(1, 9)), max_size=12),
     st.fractions(0, 1),

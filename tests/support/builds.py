@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -30,7 +29,6 @@ from byline.pipelines.jobs.build import build as run_build
 from byline.pipelines.jobs.verify import verify as run_verify
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import parse_config
-from byline.schemas.store import RUN_KEY
 from tests.support.corpora import write_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -96,17 +94,6 @@ def digests(out: Path) -> dict[str, str]:
     """Path -> sha256 of every Arrow file of a build: shards, list of inputs, plan."""
     files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*.arrow"))}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-
-
-def run_digest(content: bytes) -> str:
-    """sha256 of what a run holds, without the time when its input file was written: a copy of the file has another."""
-    table = pa.ipc.open_file(content).read_all()
-    description = re.sub(rb'"input_modified": [0-9]+', b"", (table.schema.metadata or {}).get(RUN_KEY, b""))
-    bare = table.replace_schema_metadata()
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, bare.schema) as writer:
-        writer.write_table(bare)
-    return hashlib.sha256(description + sink.getvalue().to_pybytes()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from byline import manifest as manifests
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, read_manifest
+from byline.printable import one_line
 from byline.prompt import HASHED
 from byline.reader import INPUTS_NAME
 from byline.salts import needed_salt
@@ -110,7 +111,5 @@ def _read_inputs(out: str, sha256: str) -> tuple[InputNames, np.ndarray]:
             raise ValueError("its files are not numbered in order")
         names = list(zip(table["source"].to_pylist(), table["path"].to_pylist(), strict=True))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise BylineError(
-            f"{uri}: cannot be read ({' '.join(str(error).split())}); copy it anew or build again"
-        ) from None
+        raise BylineError(f"{uri}: cannot be read ({one_line(error)}); copy it anew or build again") from None
     return InputNames.of(names), table["rows"].to_numpy()

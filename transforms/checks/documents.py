@@ -42,7 +42,7 @@ from byline.transforms.tokens.token_bytes import spelled_bytes
 
 # Files read at the same time; each holds a batch of 64 MiB of text.
 _FILES_AT_ONCE = min(4, os.cpu_count() or 1)
-# Of text: about 64,000 tokens, which `tokenizers` gives in 0.1 s, or in 3 s if it takes all of them for one word.
+# Of text: `tokenizers` may take all of it for one word, and then seconds.
 LONGEST_BYTES = 256 << 10
 # (id, loss mask) of each token.
 Tokens = list[tuple[int, int]]

@@ -9,7 +9,7 @@ of it. `CheckFiles` spreads them over the workers.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -59,12 +59,15 @@ def runs_to_check(files: Sequence[RunFile], fingerprints: Mapping[str, str]) -> 
     ]
 
 
-def raw_files_to_check(state: StoreState, first: int) -> tuple[list[FileToCheck], list[str]]:
+def raw_files_to_check(
+    state: StoreState, first: int, made: Collection[str] = ()
+) -> tuple[list[FileToCheck], list[str]]:
     """The raw files of a token store.
 
     Args:
         state: of the store.
         first: the number of the first one.
+        made: names of sources that have none.
 
     Returns:
         The files; and `source/path` of those that are gone, or whose checksum the store does not have.
@@ -72,7 +75,7 @@ def raw_files_to_check(state: StoreState, first: int) -> tuple[list[FileToCheck]
     uris = {(file.source, file.path): file.uri for file in state.inputs}
     files: list[FileToCheck] = []
     missing = []
-    for run in (run for run in state.runs if run.last):
+    for run in (run for run in state.runs if run.last and run.source not in made):
         uri = uris.get(input_of(run))
         if uri and run.input_checksum:
             files.append(FileToCheck(first + len(files), uri, run.input_checksum, True, run.input_size))

@@ -134,7 +134,7 @@ def raw_not_checked(store: ComparedStore, missing: list[str]) -> Iterator[Findin
     if store.state is None:
         yield _missing("raw files", "not compared: the token store, which has their checksums, is not compared")
     elif missing:
-        yield _missing("raw files", f"not compared: {len(missing)} are gone (first: {missing[0]})")
+        yield _missing("raw files", f"not compared: {len(missing)} are gone or have no checksum (first: {missing[0]})")
 
 
 def _check_totals(build: Build, state: StoreState) -> list[str]:

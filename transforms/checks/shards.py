@@ -10,7 +10,6 @@ token store      assembled again in memory          = every value of the file
 Each shard is checked on its own, by any worker, and fetched once; `CheckShards` spreads the shards over the workers.
 """
 
-import hashlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
+from byline.printable import one_line
 from byline.schemas.config import Config
 from byline.schemas.ledger import PhaseLedger
 from byline.shards import shard_metadata, shard_schema
@@ -35,13 +35,12 @@ from byline.transforms.checks.rows import RowCounts, RowRules, ShardCounter
 from byline.transforms.checks.shuffle_keys import InputNames, check_shuffle_keys
 from byline.transforms.documents.counters import count_retries
 from byline.transforms.files.local_copies import fetched
-from byline.transforms.files.storage import exists, join, open_random
+from byline.transforms.files.storage import exists, file_sha256, file_size, join, open_random
 from byline.transforms.packing import policy_of
 from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, PlannedPhase, planned_phases, shard_batches
 from byline.transforms.shards.gathering import RunIndex
 from byline.transforms.shards.records import ShardMaker
 
-_BLOCK_BYTES = 16 << 20
 # What reading a damaged Arrow file, or damaged JSON in its footer, raises.
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError)
 
@@ -147,7 +146,7 @@ class ShardChecker:
                 with open_random(path) as source:
                     said, counts = _read_shard(pa.ipc.open_file(source), build, phase, number, rules, problems)
             except _UNREADABLE as error:
-                reason = " ".join(str(error).split())[:200]
+                reason = one_line(error, 200)
                 return _unreadable(entry, [*problems, f"{entry.path}: cannot be read ({reason})"])
             strays = check_shuffle_keys(counts.documents, build.inputs, planned)
             with open_random(path) as source:
@@ -225,12 +224,7 @@ def _read_shard(
 
 def _check_file(path: str, entry: ShardEntry) -> list[str]:
     problems = []
-    digest, size = hashlib.sha256(), 0
-    with open_random(path) as source:
-        while block := source.read_buffer(_BLOCK_BYTES):
-            digest.update(block)
-            size += block.size
-    sha256 = digest.hexdigest()
+    size, sha256 = file_size(path) or 0, file_sha256(path)
     if size != entry.bytes:
         problems.append(f"{entry.path}: {size:,} bytes, the manifest says {entry.bytes:,}")
     if sha256 != entry.sha256:

@@ -29,11 +29,11 @@ from byline.errors import BylineError
 from byline.schemas.corpora import Damaged, Malformed, Source
 from byline.schemas.documents import CONTENTS, ROW, BatchInfo, InputFile, with_info
 from byline.schemas.faults import FaultyFileError
-from byline.schemas.layouts import Origins, Records
+from byline.schemas.layouts import Records
 from byline.schemas.reasons import DropReason
 from byline.transforms.corpora.returning import Returning
 from byline.transforms.documents.rejects import reject_batch, with_rejects
-from byline.transforms.documents.text_parts import is_blank
+from byline.transforms.documents.text_parts import is_blank, list_lengths
 from byline.transforms.documents.values import too_long_error
 from byline.transforms.files import storage
 
@@ -43,6 +43,13 @@ TARGET_BYTES = 64 << 20
 RECORD_BYTES = 64
 # A file is given up when more of its first chunk than this share are rejects, if the chunk has so many records.
 _MOST_REJECTED, _TRIED_RECORDS = 0.5, 10_000
+# Of rejects.
+_REASONS = pa.array(
+    [
+        reason.value
+        for reason in (DropReason.MALFORMED, DropReason.TOO_LONG, DropReason.MISSING_TEXT, DropReason.EMPTY_TEXT)
+    ]
+)
 
 
 @dataclass
@@ -66,7 +73,7 @@ def cut_chunks(
     """Cuts a file's records into chunks.
 
     Args:
-        blocks: batches of `schema`, each with a mask of its malformed records; those are counted and dropped.
+        blocks: records with the columns of `schema`; malformed ones are counted and dropped.
         file: where they come from.
         source: of the file; a record longer than its `max_document` is counted and dropped, or an error.
         schema: of the blocks, all columns but `row`.
@@ -79,18 +86,18 @@ def cut_chunks(
     row = total = 0
     records: Returning[Records, str | None] = Returning(blocks)
     damage: list[str] = []
-    for batch, malformed, *others in _readable(records, source, damage):
-        origins = others[0] if others else None
-        sizes = text_bytes(batch)
+    for block in _readable(records, source, damage):
+        batch, malformed = block.batch, block.malformed
+        sizes = _text_bytes(batch)
         too_long = sizes > source.max_document
-        if origins is not None:
-            too_long |= origins.too_long()
+        if block.too_long is not None:
+            too_long |= block.too_long
         if too_long.any() and source.malformed is Malformed.ERROR:
             first = int(too_long.argmax())
             raise too_long_error(file.uri, file.source, f"row {row + first}", int(sizes[first]), source.max_document)
         dropped = malformed | too_long
         sizes[dropped] = 0
-        rejects = _rejects(batch, row, malformed, too_long, origins, source)
+        rejects = _rejects(block, row, too_long, source)
         weights = np.where(dropped, RECORD_BYTES, RECORD_BYTES + sizes + _other_bytes(batch))
         ends = total + np.cumsum(weights)
         quotients = (ends - weights) // target_bytes
@@ -148,36 +155,26 @@ def _check_usable(chunk: _Chunk, file: InputFile, source: Source) -> None:
 # --- rejects
 
 
-def _rejects(
-    batch: pa.RecordBatch,
-    row: int,
-    malformed: np.ndarray,
-    too_long: np.ndarray,
-    origins: Origins | None,
-    source: Source,
-) -> pa.RecordBatch:
+def _rejects(block: Records, row: int, too_long: np.ndarray, source: Source) -> pa.RecordBatch:
     """The rejects among records, the first of which is number `row`; a formatter's texts are not known yet."""
-    reasons = np.select(
-        [malformed, too_long], [DropReason.MALFORMED.value, DropReason.TOO_LONG.value], default=""
-    ).astype(object)
-    is_rejected = malformed | too_long
-    if "text" in batch.schema.names and not source.is_formatted:
-        text = batch["text"]
+    is_rejected = block.malformed | too_long
+    # Numbers of `_REASONS`, right for the rejects alone.
+    reasons = np.where(block.malformed, 0, 1)
+    if "text" in block.batch.schema.names and not source.is_formatted:
+        text = block.batch["text"]
         is_empty = is_blank(text).to_numpy(zero_copy_only=False) & ~is_rejected
         if is_empty.any():
-            is_missing = text.is_null().to_numpy(zero_copy_only=False)
-            reasons[is_empty] = DropReason.EMPTY_TEXT.value
-            reasons[is_empty & is_missing] = DropReason.MISSING_TEXT.value
+            reasons[is_empty] = np.where(text.is_null().to_numpy(zero_copy_only=False)[is_empty], 2, 3)
             is_rejected = is_rejected | is_empty
     rows = np.flatnonzero(is_rejected)
-    known = (None, None, None) if origins is None or not len(rows) else origins.of(rows)
-    return reject_batch(pa.array(reasons[rows], pa.string()), pa.array(rows + row, pa.int64()), *known)
+    known = (None, None, None) if block.origins is None or not len(rows) else block.origins.of(rows)
+    return reject_batch(_REASONS.take(pa.array(reasons[rows])), pa.array(rows + row, pa.int64()), *known)
 
 
 # --- sizes
 
 
-def text_bytes(batch: pa.RecordBatch) -> np.ndarray:
+def _text_bytes(batch: pa.RecordBatch) -> np.ndarray:
     """Bytes of what each document is made of, in UTF-8, int64[rows]; a null has none."""
     sizes = np.zeros(len(batch), np.int64)
     for name in CONTENTS:
@@ -193,7 +190,7 @@ def _other_bytes(batch: pa.RecordBatch) -> np.ndarray:
     sizes = np.zeros(len(batch), np.int64)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if name == "messages":
-            sizes += RECORD_BYTES * _lengths(column)
+            sizes += RECORD_BYTES * list_lengths(column)
         elif name not in CONTENTS and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
             sizes += _sizes(column)
     return sizes
@@ -203,14 +200,10 @@ def _sizes(texts: pa.Array) -> np.ndarray:
     return pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _lengths(lists: pa.ListArray) -> np.ndarray:
-    return pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-
-
 def _message_bytes(messages: pa.ListArray) -> np.ndarray:
     """Bytes of the contents of each row's messages."""
     ends = np.concatenate([[0], np.cumsum(_sizes(pc.struct_field(messages.flatten(), "content")))])
-    return np.diff(ends[np.concatenate([[0], np.cumsum(_lengths(messages))])])
+    return np.diff(ends[np.concatenate([[0], np.cumsum(list_lengths(messages))])])
 
 
 def _equal(values: np.ndarray) -> list[tuple[int, int]]:

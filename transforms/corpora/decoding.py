@@ -7,7 +7,7 @@
 | codec | read by | members or frames |
 |---|---|---|
 | gzip, bz2, xz | Python's library | any number; zeros between and behind them are padding |
-| zstd | Arrow, or `zstandard` where a window is too large for it (up to 2 GiB) | also skippable ones; zeros as above |
+| zstd | Arrow; where it refuses something, `zstandard` (windows up to 2 GiB) | also skippable ones; zeros as above |
 | lz4 | Arrow | also skippable ones |
 
 A file that ends within a member, or whose checksums do not hold, is a fault; bytes behind the last member that are
@@ -18,6 +18,7 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,6 +36,8 @@ _READ_BYTES = 1 << 16
 _FRAME_BYTES = 1 << 12
 # The largest that zstd has (`--long=31`); a frame's own window is what is allocated.
 _MOST_WINDOW = 1 << 31
+# What `zstandard` needs of a frame to tell its parameters; more than the magic of any codec.
+_HEAD_BYTES = 18
 _FETCH = "fetch the file again and compare its checksum"
 
 
@@ -101,12 +104,9 @@ class _ForArrow:
 
 def checksum_of(uri: str) -> str:
     """The checksum of a file's bytes, as `RawStream` has it."""
-    stream = RawStream(uri)
-    try:
+    with closing(RawStream(uri)) as stream:
         stream.drain()
         return stream.checksum
-    finally:
-        stream.close()
 
 
 class _DecodeError(Exception):
@@ -244,7 +244,8 @@ def _decompressed(raw: RawStream, uri: str, codec: str, size: int) -> Iterator[b
     except OSError as error:
         if codec == "lz4":
             raise _DecodeError(str(error)) from None
-        yield from _behind(_members(RawStream(uri), uri, codec, size), reached)
+        with closing(RawStream(uri)) as again:
+            yield from _behind(_members(again, uri, codec, size), reached)
 
 
 def _behind(pieces: Iterator[bytes], reached: int) -> Iterator[bytes]:
@@ -267,7 +268,8 @@ def _members(raw: RawStream, uri: str, codec: str, size: int) -> Iterator[bytes]
             data = data.lstrip(b"\0")
             if not data and not is_end:
                 continue
-            data += b"" if is_end else _rest_of_head(raw, form, data)
+            if len(data) < _HEAD_BYTES and not is_end:
+                data += raw.read(form.read_bytes)
             if not data:
                 return
             _check_head(raw, uri, form, data)
@@ -283,15 +285,6 @@ def _members(raw: RawStream, uri: str, codec: str, size: int) -> Iterator[bytes]
             data, decoder = decoder.unused_data, None
         elif is_end and not piece:
             raise _DecodeError(f"the file ends at byte {raw.position}, within its data")
-
-
-def _rest_of_head(raw: RawStream, form: _Codec, data: bytes) -> bytes:
-    """What is missing of the head of a member that the end of a read has cut."""
-    return raw.read(form.read_bytes) if len(data) < _HEAD_BYTES else b""
-
-
-# What `zstandard` needs of a frame to tell its parameters.
-_HEAD_BYTES = 18
 
 
 def _check_head(raw: RawStream, uri: str, form: _Codec, data: bytes) -> None:

@@ -23,6 +23,7 @@ A file that is damaged or cut short is an error that says how far it could be re
 held in memory.
 """
 
+import codecs
 from collections.abc import Generator, Iterator
 
 import numpy as np
@@ -31,6 +32,7 @@ from byline.schemas.faults import FaultyFileError
 from byline.transforms.corpora.decoding import MAGIC, RawStream, decoded
 from byline.transforms.corpora.json_framing import as_lines
 from byline.transforms.corpora.signatures import HEAD_BYTES, foreign_format
+from byline.transforms.documents.rejects import REJECT_HEAD_BYTES
 from byline.transforms.files import storage
 
 # One read: a piece stays in the processor's cache, and an error says where it is to within a piece.
@@ -39,10 +41,7 @@ _PIECE_BYTES = 1 << 20
 _BLOCK_LINES = 1 << 17
 # Arrow's parser counts a block's bytes in 31 bits.
 LINE_LIMIT = 1 << 30
-# What is kept of a line that is too long.
-HEAD_OF_LINE = 200
 
-_BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
 
 
@@ -56,7 +55,7 @@ def read_blocks(
         block_bytes: about how long a block is to be; one with a long line is longer, one of many short lines shorter.
         line_limit: a line of more bytes than this and a block's is too long.
         long_lines: gets the offset and the length of each line that is too long, of which only the first
-            `HEAD_OF_LINE` bytes are given, in a block of its own; None where such a line is an error.
+            `REJECT_HEAD_BYTES` are given, in a block of its own; None where such a line is an error.
 
     Yields:
         The offset of each block in the decompressed file, and the block. It ends with a newline: one is put behind the
@@ -93,6 +92,7 @@ class _Cutter:
         self._parts: list[bytes] = []
         # Of a line that is too long, once all before it has been given.
         self._head: bytes | None = None
+        self._is_blank = False
 
     def cut(self, piece: bytes) -> Iterator[tuple[int, bytes]]:
         """Takes the next piece; the blocks that end in it."""
@@ -100,9 +100,11 @@ class _Cutter:
             end = piece.find(b"\n")
             if end < 0:
                 self._size += len(piece)
+                self._is_blank = self._is_blank and _is_blank(piece)
                 return
             self._size += end
-            yield self._long_line()
+            self._is_blank = self._is_blank and _is_blank(piece[:end])
+            yield from self._long_line()
             piece = piece[end + 1 :]
         self._parts.append(piece)
         self._size += len(piece)
@@ -124,7 +126,7 @@ class _Cutter:
     def end(self) -> Iterator[tuple[int, bytes]]:
         """The last block, at the end of the file."""
         if self._head is not None:
-            yield self._long_line()
+            yield from self._long_line()
         elif self._size:
             yield _without_bom(self._offset, b"".join([*self._parts, b"\n"]))
 
@@ -146,16 +148,23 @@ class _Cutter:
                 "JSON object a line",
                 f"byte {self._offset}",
             )
-        self._head = b"".join(self._parts)[:HEAD_OF_LINE]
+        self._head = b"".join(self._parts)[:REJECT_HEAD_BYTES]
+        self._is_blank = all(map(_is_blank, self._parts))
         self._parts = []
 
-    def _long_line(self) -> tuple[int, bytes]:
+    def _long_line(self) -> Iterator[tuple[int, bytes]]:
+        """The head of the line that has ended, unless all of it is blank."""
         assert self._head is not None, self._offset
         assert self._long_lines is not None, self._offset
         offset, head, length = self._offset, self._head, self._size
-        self._long_lines[offset] = length
         self._offset, self._size, self._head = offset + length + 1, 0, None
-        return offset, head + b"\n"
+        if not self._is_blank:
+            self._long_lines[offset] = length
+            yield offset, head + b"\n"
+
+
+def _is_blank(line: bytes) -> bool:
+    return not line.strip(_BLANK)
 
 
 def line_bounds(block: bytes) -> np.ndarray:
@@ -167,7 +176,7 @@ def line_bounds(block: bytes) -> np.ndarray:
     ends = ends - ((ends > starts) & (data[ends - 1] == ord("\r")))
     keep = ends > starts
     for index in np.flatnonzero(keep & (data[starts] <= ord(" "))):
-        keep[index] = block[starts[index] : ends[index]].strip(_BLANK) != b""
+        keep[index] = not _is_blank(block[starts[index] : ends[index]])
     return np.stack([starts[keep], ends[keep]], axis=1)
 
 
@@ -201,4 +210,5 @@ def _pieces(uri: str, raw: RawStream, size: int) -> Iterator[bytes]:
 
 
 def _without_bom(offset: int, block: bytes) -> tuple[int, bytes]:
-    return (len(_BOM), block[len(_BOM) :]) if offset == 0 and block.startswith(_BOM) else (offset, block)
+    has_bom = offset == 0 and block.startswith(codecs.BOM_UTF8)
+    return (len(codecs.BOM_UTF8), block.removeprefix(codecs.BOM_UTF8)) if has_bom else (offset, block)

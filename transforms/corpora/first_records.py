@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from byline.errors import BylineError
+from byline.printable import shown
 from byline.schemas.corpora import Malformed, Source
 from byline.schemas.documents import CONTENTS, URL, InputFile
 from byline.schemas.field_paths import as_path, ways_of
@@ -42,7 +43,7 @@ def first_records(file: InputFile, source: Source) -> pa.RecordBatch | None:
         read = next(iter(read_records(file, lenient)), None)
     except BylineError:
         return None
-    return None if read is None else read[0].filter(pa.array(~read[1]))
+    return None if read is None else read.batch.filter(pa.array(~read.malformed))
 
 
 def named_columns(source: Source) -> dict[str, str]:
@@ -110,10 +111,9 @@ def _check_field(where: str, path: str, names: dict[str, Any]) -> None:
         raise BylineError(f"{where}: none of the first records has the field {path!r}; {nearest(path, names)}")
     values = [names[as_path(*way)] for way in ways_of(path) if names.get(as_path(*way)) is not None]
     if values:
-        shown = repr(values[0])
-        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
         raise BylineError(
-            f"{where}: none of the first records has a value in the field {path!r} that can be used; one is {shown}"
+            f"{where}: none of the first records has a value in the field {path!r} that can be used; "
+            f"one is {shown(values[0], _SHOWN)}"
         )
 
 

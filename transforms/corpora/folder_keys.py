@@ -22,7 +22,7 @@ from byline.object_stores import is_object_address
 from byline.schemas.corpora import Source
 from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.field_paths import ways_of
-from byline.schemas.layouts import Records
+from byline.schemas.layouts import Block, Records
 from byline.schemas.patterns import head_of
 from byline.transforms.corpora.returning import Returning
 from byline.transforms.documents.values import converter, finite
@@ -63,12 +63,12 @@ def keys_of_root(source: Source) -> dict[str, str | None]:
 
 
 def with_folder_keys(
-    blocks: Iterable[Records], file: InputFile, paths: Mapping[str, str]
+    blocks: Iterable[Block], file: InputFile, paths: Mapping[str, str]
 ) -> Generator[Records, None, str | None]:
     """Gives records the keys of their file's folders.
 
     Args:
-        blocks: records as a layout gives them.
+        blocks: records as a layout gives them, plain pairs, too.
         file: where they come from.
         paths: column -> path of its values.
 
@@ -81,10 +81,11 @@ def with_folder_keys(
         for column, path in paths.items()
         if column not in CONTENTS and (text := keys.get(_name_of(path))) is not None
     }
-    records: Returning[Records, str] = Returning(blocks)
-    for batch, malformed, *others in records:
-        yield _filled(batch, malformed, texts) if texts else batch, malformed, *others
-    return records.value
+    returning: Returning[Block, str] = Returning(blocks)
+    for block in returning:
+        records = Records(*block)
+        yield records._replace(batch=_filled(records.batch, records.malformed, texts)) if texts else records
+    return returning.value
 
 
 def _name_of(path: str) -> str:

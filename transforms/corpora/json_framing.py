@@ -19,6 +19,7 @@ and the piece at hand are in memory. What the file is, its first MiB says:
 | anything else | lines |
 """
 
+import codecs
 import re
 from collections.abc import Iterator
 
@@ -27,12 +28,11 @@ import numpy as np
 import orjson
 
 from byline.schemas.faults import FaultyFileError
-from byline.transforms.corpora.json_objects import load
+from byline.transforms.corpora.json_values import load
 
 _HEAD_BYTES = 1 << 20
 # A record of an array, or over several lines. As one line it may be four times as long.
 _MOST_BYTES = 256 << 20
-_BOM = b"\xef\xbb\xbf"
 _ARRAY = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*(?:[{\]]|\Z)")
 
 # What `_put_on_lines` knows of the bytes before: numbers of an int64 array.
@@ -72,7 +72,7 @@ def _continued(first: list[bytes], fault: FaultyFileError | None, rest: Iterator
 
 def _base(head: bytes) -> int | None:
     """How deep records are: 1 in an array, 0 one after another; None where they are lines."""
-    head = head.removeprefix(_BOM)
+    head = head.removeprefix(codecs.BOM_UTF8)
     first, second = _first_lines(head)
     if _ARRAY.match(head):
         return None if second.startswith(b"[") and isinstance(_value(first), list) else 1
@@ -87,7 +87,8 @@ def _base(head: bytes) -> int | None:
 
 
 def _first_lines(head: bytes) -> tuple[bytes, bytes]:
-    """The first two lines that are not blank; empty where there is none, or its end is not known."""
+    """The first two of its first thousand lines that are not blank, empty where there is none; the last one may be
+    cut."""
     lines = (line.strip() for line in head.split(b"\n", 1000) if line.strip())
     return next(lines, b""), next(lines, b"")
 
@@ -108,11 +109,11 @@ _WRONG = {
 
 
 def _put_on_lines(pieces: Iterator[bytes], uri: str, base: int) -> Iterator[bytes]:
-    state, offset, skipped = np.zeros(6, np.int64), 0, 0
+    state, offset = np.zeros(6, np.int64), 0
     kind = "one JSON array" if base else "JSON objects over several lines"
     for number, piece in enumerate(pieces):
         data = np.frombuffer(piece, np.uint8).copy()
-        skipped = len(_BOM) if number == 0 and piece.startswith(_BOM) else 0
+        skipped = len(codecs.BOM_UTF8) if number == 0 and piece.startswith(codecs.BOM_UTF8) else 0
         wrong, at = _mark(data[skipped:], state, base, offset + skipped)
         offset += len(piece)
         if wrong:

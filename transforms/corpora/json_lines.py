@@ -40,12 +40,15 @@ from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.faults import FaultyFileError
 from byline.schemas.layouts import Layout, Records
 from byline.transforms.corpora.decompressing import LINE_LIMIT, line_bounds, read_blocks
-from byline.transforms.corpora.json_objects import BLOCK_BYTES, JsonColumns, has_path, load, parse_lines
+from byline.transforms.corpora.json_columns import JsonColumns
+from byline.transforms.corpora.json_objects import BLOCK_BYTES, parse_lines
+from byline.transforms.corpora.json_texts import json_columns
+from byline.transforms.corpora.json_values import has_path, load
 from byline.transforms.corpora.record_names import NAMED_RECORDS, add_names
 from byline.transforms.corpora.record_values import leads_of, wants_of
 from byline.transforms.corpora.returning import Returning
 from byline.transforms.corpora.signatures import HEAD_BYTES, likely_format
-from byline.transforms.documents.rejects import HEAD_BYTES as HEAD_BYTES_OF_REJECT
+from byline.transforms.documents.rejects import REJECT_HEAD_BYTES
 from byline.transforms.documents.values import malformed_error, malformed_mask, missing_advice, too_long_error
 
 # Of a file, what its fields are told from; records of one file have much the same.
@@ -54,7 +57,7 @@ _NAMED_BYTES = 1 << 20
 _MOST_READ, _HEAD_BYTES = 16 << 20, 1 << 16
 _ARRAY_OF_OBJECTS = re.compile(rb'(?P<key>"(?:[^"\\]|\\.)*")\s*:\s*\[\s*\{')
 # How many times as long as a document a line may be: its text may be escaped, and other fields stand beside it.
-LINES_OF_DOCUMENT = 4
+_LINES_OF_DOCUMENT = 4
 
 
 def read_json_lines(
@@ -75,12 +78,11 @@ def read_json_lines(
         paths: column -> path (`byline.schemas.field_paths`) of its values.
         malformed: whether a malformed record is an error.
         block_bytes: about how much to parse at once; no result depends on it.
-        max_document: a line of more than `LINES_OF_DOCUMENT` times these bytes is too long, whatever is in it.
+        max_document: a line of more than four times these bytes is too long, whatever is in it.
         tells_kind: whether a file whose first records are all malformed is an error that says what it looks like.
 
     Yields:
-        For each block with a record in it, a batch of `schema`, a mask, bool[rows], of its malformed records, and what
-        the lines were.
+        The records of each block that has any, with the columns of `schema`.
 
     Returns:
         The checksum of the file (`RawStream.checksum`).
@@ -89,13 +91,14 @@ def read_json_lines(
         FaultyFileError: a malformed record, a file that cannot be read or decompressed, or no record of the first block
             has the text field, or another that a document is made of.
     """
-    columns = JsonColumns(leads_of(wants_of(schema, paths)))
+    columns = json_columns(leads_of(wants_of(schema, paths)))
     row = 0
-    limit = min(LINES_OF_DOCUMENT * max_document, LINE_LIMIT)
+    limit = min(_LINES_OF_DOCUMENT * max_document, LINE_LIMIT)
     long_lines: dict[int, int] = {}
     blocks: Returning[tuple[int, bytes], str] = Returning(read_blocks(file.uri, block_bytes, limit, long_lines))
     for offset, block in blocks:
-        lines = line_bounds(block)
+        # The head of a line that is too long counts though it may be blank.
+        lines = np.array([[0, len(block) - 1]]) if offset in long_lines else line_bounds(block)
         if not len(lines):
             continue
         sizes = lines[:, 1] - lines[:, 0]
@@ -103,21 +106,20 @@ def read_json_lines(
             sizes[0] = long_lines[offset]
         arrays, bad = _parse_possible(block, lines, sizes > limit, columns)
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-        for name in CONTENTS:
-            is_without = name in schema.names and batch[name].null_count == len(lines) > bad.dropped.sum()
-            if row == 0 and is_without and tells_kind:
-                _check_not_wrapped(file, block, lines)
-            if row == 0 and is_without and malformed is Malformed.ERROR:
-                _check_field(file, block, lines, name, paths[name])
-        if row == 0 and tells_kind and (bad.dropped[0] if malformed is Malformed.ERROR else bad.dropped.all()):
-            _check_kind(file, block, lines)
+        if row == 0:
+            without = [
+                name
+                for name in CONTENTS
+                if name in schema.names and batch[name].null_count == len(lines) > bad.dropped.sum()
+            ]
+            _check_first_block(file, block, lines, bad, {name: paths[name] for name in without}, malformed, tells_kind)
         if malformed is Malformed.ERROR and bad.dropped.any():
             first = int(bad.dropped.argmax())
             where = f"row {row + first} (byte {offset + lines[first, 0]} of the decompressed file)"
             if bad.too_long[first]:
                 raise too_long_error(file.uri, file.source, where, int(sizes[first]), max_document)
             raise malformed_error(file.uri, file.source, where, bad.reason(first, block, lines, columns))
-        yield batch, bad.dropped & ~bad.too_long, LineOrigins(block, offset, lines, bad)
+        yield Records(batch, bad.dropped & ~bad.too_long, bad.too_long, _LineOrigins(block, offset, lines, bad))
         row += len(lines)
     return blocks.value
 
@@ -146,7 +148,7 @@ class _Bad:
 
 
 @dataclass(frozen=True)
-class LineOrigins:
+class _LineOrigins:
     """The lines of a block; an `Origins`.
 
     Attributes:
@@ -161,12 +163,9 @@ class LineOrigins:
     lines: np.ndarray
     bad: _Bad
 
-    def too_long(self) -> np.ndarray:
-        return self.bad.too_long
-
     def of(self, rows: np.ndarray) -> tuple[pa.Array, pa.Array, pa.Array]:
         starts = self.lines[rows, 0]
-        sizes = np.minimum(self.lines[rows, 1] - starts, HEAD_BYTES_OF_REJECT)
+        sizes = np.minimum(self.lines[rows, 1] - starts, REJECT_HEAD_BYTES)
         ends = np.concatenate([[0], np.cumsum(sizes)])
         into = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], sizes)
         heads = np.frombuffer(self.block, np.uint8)[into]
@@ -204,6 +203,29 @@ def _parse_possible(
 
 
 # --- errors
+
+
+def _check_first_block(
+    file: InputFile,
+    block: bytes,
+    lines: np.ndarray,
+    bad: _Bad,
+    missing: dict[str, str],
+    malformed: Malformed,
+    tells_kind: bool,
+) -> None:
+    """Raises where the first block says that the file is not what the source says.
+
+    Args:
+        missing: column of a document -> its path, of those that no record has.
+    """
+    for name, path in missing.items():
+        if tells_kind:
+            _check_not_wrapped(file, block, lines)
+        if malformed is Malformed.ERROR:
+            _check_field(file, block, lines, name, path)
+    if tells_kind and (bad.dropped[0] if malformed is Malformed.ERROR else bad.dropped.all()):
+        _check_kind(file, block, lines)
 
 
 def _check_not_wrapped(file: InputFile, block: bytes, lines: np.ndarray) -> None:

@@ -38,7 +38,7 @@ from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.faults import FaultyFileError
 from byline.schemas.layouts import Layout, Records
 from byline.transforms.corpora.decoding import checksum_of
-from byline.transforms.corpora.json_objects import parse_texts
+from byline.transforms.corpora.json_texts import parse_texts
 from byline.transforms.corpora.record_names import NAMED_RECORDS, add_column_names
 from byline.transforms.corpora.record_values import (
     Columns,
@@ -54,6 +54,7 @@ from byline.transforms.corpora.record_values import (
     wants_of,
 )
 from byline.transforms.corpora.signatures import HEAD_BYTES, format_of
+from byline.transforms.documents.text_parts import list_lengths
 from byline.transforms.documents.values import (
     CONTENT_KEYS,
     MESSAGE_KEYS,
@@ -91,7 +92,7 @@ def read_parquet(
         batch_bytes: about how much text to decode at once; no result depends on it.
 
     Yields:
-        For each batch of rows, a batch of `schema` and a mask, bool[rows], of its malformed records.
+        The records of each batch of rows, with the columns of `schema`.
 
     Returns:
         The checksum of the file (`RawStream.checksum`), which is read once more for it.
@@ -100,28 +101,28 @@ def read_parquet(
         FaultyFileError: a malformed record, no column for the text or another that a document is made of, or a file
             that is damaged or no Parquet.
     """
-    row = 0
+    row, wants = 0, wants_of(schema, paths)
+    leads = leads_of(wants)
     with storage.open_unmapped(file.uri) as handle:
         with _reading(file, row):
-            parquet = _open(file, handle)
-        wants = wants_of(schema, paths)
-        record, leads = pa.struct(list(parquet.schema_arrow)), leads_of(wants)
-        for want in wants:
-            if want.field.name in CONTENTS:
-                _check_content(file, record, want)
-        selected = sorted({column for lead in leads for column in columns_of(record, lead)})
-        batches = _batches(parquet, selected, _Dictionaries(file, handle, parquet, selected), batch_bytes)
+            parquet = _open(handle, is_whole=is_object_address(file.uri))
+            record = pa.struct(list(parquet.schema_arrow))
+            for want in wants:
+                if want.field.name in CONTENTS:
+                    _check_content(file, record, want)
+            selected = sorted({column for lead in leads for column in columns_of(record, lead)})
+            batches = _batches(parquet, selected, _Dictionaries(handle, parquet, selected), batch_bytes)
         while True:
             with _reading(file, row):
                 rows = next(batches, None)
             if rows is None:
                 break
-            batch, reasons = _convert(rows, schema, leads)
+            batch, reasons = _convert(rows, schema, wants, leads)
             mask = malformed_mask(reasons, len(rows))
             if reasons and malformed is Malformed.ERROR:
                 first = int(mask.argmax())
                 raise malformed_error(file.uri, file.source, f"row {row + first}", reasons[first])
-            yield batch, mask, _RowOrigins(len(rows), reasons)
+            yield Records(batch, mask, origins=_RowOrigins(reasons))
             row += len(rows)
     return checksum_of(file.uri)
 
@@ -130,23 +131,19 @@ def read_parquet(
 class _RowOrigins:
     """Why rows are malformed; an `Origins`."""
 
-    rows: int
     reasons: dict[int, str]
-
-    def too_long(self) -> np.ndarray:
-        return np.zeros(self.rows, bool)
 
     def of(self, rows: np.ndarray) -> tuple[pa.Array, pa.Array, pa.Array]:
         whys = pa.array([self.reasons.get(row) for row in rows.tolist()], pa.string())
         return pa.nulls(len(rows), pa.int64()), whys, pa.nulls(len(rows), pa.binary())
 
 
-def _open(file: InputFile, handle: pa.NativeFile, **settings: Any) -> pq.ParquetFile:
-    is_remote = is_object_address(file.uri)
+def _open(handle: pa.NativeFile, is_whole: bool, **settings: Any) -> pq.ParquetFile:
+    """A reader that fetches the columns of a row group whole, or piece by piece as they are decoded."""
     return pq.ParquetFile(
         handle,
-        pre_buffer=is_remote,
-        buffer_size=0 if is_remote else _READ_BYTES,
+        pre_buffer=is_whole,
+        buffer_size=0 if is_whole else _READ_BYTES,
         page_checksum_verification=True,
         **settings,
     )
@@ -156,7 +153,8 @@ def _open(file: InputFile, handle: pa.NativeFile, **settings: Any) -> pq.Parquet
 def _reading(file: InputFile, row: int) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    # Names of columns that are no UTF-8 are met when they are first looked at.
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         with storage.open_unmapped(file.uri) as handle:
             head = handle.read(HEAD_BYTES)
@@ -221,13 +219,13 @@ class _Dictionaries:
     A second reader decodes the first row of each row group with its dictionaries as such.
     """
 
-    def __init__(self, file: InputFile, handle: pa.NativeFile, parquet: pq.ParquetFile, paths: list[str]) -> None:
+    def __init__(self, handle: pa.NativeFile, parquet: pq.ParquetFile, paths: list[str]) -> None:
         self._metadata, self._paths = parquet.metadata, paths
         self._leaves = [
             leaf for leaf in _leaves(parquet, paths) if parquet.schema.column(leaf).physical_type == "BYTE_ARRAY"
         ]
         names = [parquet.schema.column(leaf).path for leaf in self._leaves]
-        self._parquet = _open(file, handle, metadata=parquet.metadata, read_dictionary=names)
+        self._parquet = _open(handle, is_whole=False, metadata=parquet.metadata, read_dictionary=names)
 
     def row_bytes(self, index: int) -> tuple[int, int]:
         """Bytes of a row whose values are as long as the dictionaries' mean, and as their longest; at least 1."""
@@ -235,7 +233,10 @@ class _Dictionaries:
         columns = [group.column(leaf) for leaf in self._leaves]
         if group.num_rows == 0 or not any(column.has_dictionary_page for column in columns):
             return 1, 1
-        first = next(self._parquet.iter_batches(1, row_groups=[index], columns=self._paths, use_threads=False))
+        batches = self._parquet.iter_batches(1, row_groups=[index], columns=self._paths, use_threads=False)
+        first = next(batches, None)
+        if first is None:
+            raise pa.ArrowInvalid(f"row group {index} has no row, and its metadata says {group.num_rows:,}")
         # A list has several values a row.
         values = max(1, *(column.num_values // group.num_rows for column in columns))
         sizes = [pc.binary_length(dictionary) for column in first.columns for dictionary in _dictionaries_of(column)]
@@ -256,29 +257,27 @@ def _dictionaries_of(values: pa.Array) -> Iterator[pa.Array]:
         yield from _dictionaries_of(values.values)
 
 
-def _convert(rows: pa.RecordBatch, schema: pa.Schema, leads: tuple[Lead, ...]) -> tuple[pa.RecordBatch, dict[int, str]]:
+def _convert(
+    rows: pa.RecordBatch, schema: pa.Schema, wants: list[Want], leads: tuple[Lead, ...]
+) -> tuple[pa.RecordBatch, dict[int, str]]:
     """The columns as configured, and why records are malformed."""
     made = Columns()
     follow(rows.to_struct_array(), leads, _READER, made)
-    wants = dict.fromkeys(lead.want for lead in leads)
-    arrays, reasons = [made.column(want, len(rows)) for want in wants], made.reasons
-    batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-    if reasons:
-        nothing = pa.nulls(len(rows))
-        mask = pa.array(malformed_mask(reasons, len(rows)))
-        arrays = [pc.if_else(mask, nothing.cast(array.type), array) for array in batch.columns]
-        batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-    return batch, reasons
+    arrays = [made.column(want, len(rows)) for want in wants]
+    if made.reasons:
+        mask = pa.array(malformed_mask(made.reasons, len(rows)))
+        arrays = [pc.if_else(mask, pa.nulls(len(rows), array.type), array) for array in arrays]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema), made.reasons
 
 
 def _leaf(values: pa.Array, want: Want) -> tuple[pa.Array, dict[int, str]]:
     bad: dict[int, str] = {}
     if want.field.name == "messages" and _is_messages(values.type):
-        values, bad = decode_messages(values)
+        values, bad = _decode_messages(values)
     elif is_text(values.type):
         values, bad = decode(values)
     reasons = {index: f"{want.path!r} is not UTF-8 ({what})" for index, what in bad.items()}
-    return as_configured(values, want.field), reasons
+    return _as_configured(values, want.field), reasons
 
 
 def decode(values: pa.Array) -> tuple[pa.LargeStringArray, dict[int, str]]:
@@ -296,12 +295,11 @@ def decode(values: pa.Array) -> tuple[pa.LargeStringArray, dict[int, str]]:
     return text, {}
 
 
-def decode_messages(values: pa.Array) -> tuple[pa.ListArray, dict[int, str]]:
+def _decode_messages(values: pa.Array) -> tuple[pa.ListArray, dict[int, str]]:
     """Messages of any kind as a column `messages`, null where one is not UTF-8, and what is wrong with those."""
     messages = values.flatten()
     bad: dict[int, str] = {}
-    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
-    ends = np.cumsum(lengths)
+    ends = np.cumsum(list_lengths(values))
     children = {}
     for key in MESSAGE_KEYS:
         if messages.type.get_field_index(key) >= 0:
@@ -325,7 +323,7 @@ def _invalid(data: pa.LargeBinaryArray) -> dict[int, str]:
 _READER = Reader(_leaf, parse_texts, decode)
 
 
-def as_configured(values: pa.Array, field: pa.Field) -> pa.Array:
+def _as_configured(values: pa.Array, field: pa.Field) -> pa.Array:
     """Values of any type (strings as large_string) as a column of `field`."""
     have, want = values.type, field.type
     if field.name in (*CONTENTS, "url"):
@@ -377,7 +375,7 @@ def read_names(file: InputFile) -> dict[str, Any]:
     """The paths of a file's columns and of all that is in its first records, with a value where there is one."""
     values: dict[str, Any] = {}
     with storage.open_unmapped(file.uri) as handle, _reading(file, 0):
-        parquet = _open(file, handle)
+        parquet = _open(handle, is_whole=is_object_address(file.uri))
         rows = next(parquet.iter_batches(NAMED_RECORDS, use_threads=False), None)
         rows = pa.RecordBatch.from_pylist([], schema=parquet.schema_arrow) if rows is None else rows
         add_column_names(parquet.schema_arrow, rows, values)

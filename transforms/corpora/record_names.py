@@ -7,13 +7,14 @@ url a    meta {...}    meta.lang en    tags [...]    tags.0 null    tags.1 b    
 ```
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from byline.schemas.field_paths import as_path, ways_of
+from byline.transforms.corpora.json_values import load
 from byline.transforms.corpora.record_values import entry_of
 
 # Records that names are taken from, items of a list, levels of a record, and names in all.
@@ -29,11 +30,15 @@ def add_names(record: Any, values: dict[str, Any]) -> None:
 def add_column_names(schema: pa.Schema, rows: pa.RecordBatch, values: dict[str, Any]) -> None:
     """As `add_names`, for the columns and structs of a table, and for what is in some of its rows."""
     values.update(dict.fromkeys(as_path(*names) for names in _names_of_types(schema, ())))
-    for row in rows.to_pylist(maps_as_pydicts="lossy"):
+    for index in range(len(rows)):
+        try:
+            (row,) = rows.slice(index, 1).to_pylist(maps_as_pydicts="lossy")
+        except UnicodeDecodeError:  # a malformed record
+            continue
         add_names(row, values)
 
 
-def has_name(path: str, values: Iterable[str]) -> bool:
+def has_name(path: str, values: Container[str]) -> bool:
     """Whether a path leads to one of these."""
     return any(as_path(*names) in values for names in ways_of(path))
 
@@ -53,7 +58,7 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
     """What is inside of a value, by name."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
-            value = orjson.loads(value)
+            value = load(value.encode())
         except orjson.JSONDecodeError:
             return
     if isinstance(value, dict):

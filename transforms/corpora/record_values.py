@@ -33,6 +33,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.schemas.field_paths import Parts, heads, readings_of
+from byline.transforms.documents.text_parts import list_lengths
 
 # How a list of keys and values calls the keys; the values are `value`.
 KEYS = ("key", "name")
@@ -88,6 +89,12 @@ class Columns:
 
     def add(self, lead: Lead, values: pa.Array) -> None:
         self.ways[lead.want.field.name].append((lead.rank, values))
+
+    def join(self, other: "Columns") -> None:
+        """Adds the values of others, row for row."""
+        for name, ways in other.ways.items():
+            self.ways[name] += ways
+        self.reasons.update(other.reasons)
 
     def take(self, other: "Columns", indices: pa.Array) -> None:
         """Adds the values of others that stand at these indices; null where an index is null."""
@@ -165,7 +172,7 @@ def follow(values: pa.Array, leads: Iterable[Lead], reader: Reader, columns: Col
         columns.reasons.update(
             {row: f"{further[0].want.path!r} is not UTF-8 ({what})" for row, what in reasons.items()}
         )
-        columns.take(reader.texts(texts, tuple(further)), pa.array(np.arange(len(texts))))
+        columns.join(reader.texts(texts, tuple(further)))
     elif is_list(kind) or pa.types.is_map(kind):
         _follow_items(values, further, reader, columns)
 
@@ -272,7 +279,7 @@ def _items(values: pa.Array) -> tuple[np.ndarray, np.ndarray, pa.Array, pa.Array
         is_valid = values.is_valid().to_numpy(zero_copy_only=False)
         starts, ends = offsets[:-1], np.where(is_valid, offsets[1:], offsets[:-1])
         return starts, ends, values.items, _as_keys(values.keys)
-    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    lengths = list_lengths(values)
     ends, items = np.cumsum(lengths), pc.list_flatten(values)
     keys = [made for key in _keys_of(items.type) if (made := _as_keys(pc.struct_field(items, key))) is not None]
     return ends - lengths, ends, items, pc.coalesce(*keys) if keys else None

@@ -8,10 +8,12 @@ a,b,c                   CSV, most likely: told only where no record can be read
 ```
 """
 
+import codecs
 import re
 
 from byline.transforms.corpora.decoding import MAGIC
 
+_TO_PARQUET = "write it as Parquet, and set `format: parquet`"
 _RECOMPRESS = "recompress it, with `{} FILE | zstd -o FILE.zst` for example"
 # (where it stands, the bytes, what the file is)
 _SIGNATURES = (
@@ -26,15 +28,15 @@ _SIGNATURES = (
     (0, b"LZIP", "compressed with lzip; " + _RECOMPRESS.format("lzip -dc")),
     (0, b"\x89LZO\x00", "compressed with lzop; " + _RECOMPRESS.format("lzop -dc")),
     (0, b"\x1f\x9d", "compressed with compress (.Z); " + _RECOMPRESS.format("gzip -dc")),
-    (0, b"ARROW1\x00\x00", "an Arrow IPC file; write it as Parquet, and set `format: parquet`"),
-    (0, b"Obj\x01", "an Avro file; write it as Parquet, and set `format: parquet`"),
-    (0, b"ORC", "an ORC file; write it as Parquet, and set `format: parquet`"),
+    (0, b"ARROW1\x00\x00", f"an Arrow IPC file; {_TO_PARQUET}"),
+    (0, b"Obj\x01", f"an Avro file; {_TO_PARQUET}"),
+    (0, b"ORC", f"an ORC file; {_TO_PARQUET}"),
     (0, b"SQLite format 3\x00", "an SQLite database; write its rows as JSON lines"),
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file; write its rows as JSON lines"),
     (0, b"%PDF-", "a PDF document; extract its text as JSON lines"),
     (0, b"PARE", "a Parquet file that is encrypted; decrypt it, and set `format: parquet`"),
-    (0, b"FEA1", "a Feather file; write it as Parquet, and set `format: parquet`"),
-    (0, b"\xff\xff\xff\xff", "an Arrow IPC stream; write it as Parquet, and set `format: parquet`"),
+    (0, b"FEA1", f"a Feather file; {_TO_PARQUET}"),
+    (0, b"\xff\xff\xff\xff", f"an Arrow IPC stream; {_TO_PARQUET}"),
     (0, b"\x93NUMPY", "a NumPy array; write texts as JSON lines"),
     (
         0,
@@ -75,7 +77,7 @@ def foreign_format(head: bytes) -> str | None:
     for encoding, begin in _WIDE:
         if begin.match(head):
             return f"{encoding} text; {_TO_UTF8.format(encoding)}"
-    if _MARKUP.match(head.removeprefix(b"\xef\xbb\xbf")):
+    if _MARKUP.match(head.removeprefix(codecs.BOM_UTF8)):
         return "HTML or XML, perhaps of an error where the file was to be fetched; fetch it again, or extract its texts"
     return None
 
@@ -84,7 +86,7 @@ def likely_format(head: bytes) -> str | None:
     """What a file most likely is of which no record can be read; as `foreign_format`."""
     if (kind := foreign_format(head)) is not None:
         return kind
-    lines = head.removeprefix(b"\xef\xbb\xbf").split(b"\n")[:-1] or [head]
+    lines = head.removeprefix(codecs.BOM_UTF8).split(b"\n")[:-1] or [head]
     if b"\0" in head:
         return "binary data"
     if any(line.lstrip().startswith((b"{", b"[")) for line in lines):
@@ -104,7 +106,7 @@ def format_of(head: bytes) -> str:
         return "an empty file"
     if (kind := foreign_format(head)) is not None:
         return kind
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
+    if head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"["):
         return "JSON; set `format: jsonl`"
     codec = next((codec for magic, codec in MAGIC.items() if head.startswith(magic)), None)
     if codec is not None:

@@ -32,7 +32,8 @@ REJECTS = pa.schema(
         pa.field("head", pa.binary()),
     ]
 )
-HEAD_BYTES = 200
+# What is kept of a record.
+REJECT_HEAD_BYTES = 200
 
 
 def reject_batch(

@@ -54,11 +54,15 @@ def regrouped(texts: pa.Array, counts: np.ndarray) -> pa.Array:
     return texts_of(borders[np.concatenate([[0], np.cumsum(counts)])], data)
 
 
+def list_lengths(lists: pa.Array) -> np.ndarray:
+    """Items of each list of any kind, int64 [n]; a null has none."""
+    return pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
 def flat_lists(lists: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """All items of a list [n] (int64), and offsets into them, int64 [n + 1]; a null counts as empty."""
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     items = lists.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
-    return items, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return items, np.concatenate([[0], np.cumsum(list_lengths(lists))])
 
 
 def span_lists(

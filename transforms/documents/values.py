@@ -40,6 +40,7 @@ import pyarrow.compute as pc
 
 from byline.schemas.documents import MESSAGES
 from byline.schemas.faults import FaultyFileError
+from byline.transforms.documents.text_parts import list_lengths
 
 # The keys that are read of a message, in order of precedence.
 ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value")
@@ -116,11 +117,10 @@ def finite(values: pa.Array, kind: pa.DataType) -> pa.Array:
 
 def as_messages(raw: pa.Array) -> pa.Array:
     """A column `messages` from lists of structs that have some of `MESSAGE_KEYS`, as strings."""
-    lengths = pc.fill_null(pc.list_value_length(raw), 0).to_numpy(zero_copy_only=False)
     messages = raw.flatten()
     children = [_first_of(messages, ROLE_KEYS), _first_of(messages, CONTENT_KEYS)]
     parts = pa.StructArray.from_arrays(children, fields=list(MESSAGES.type.value_type))
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    offsets = pa.array(np.concatenate([[0], np.cumsum(list_lengths(raw))]), pa.int32())
     return pa.ListArray.from_arrays(offsets, parts, type=MESSAGES.type, mask=raw.is_null())
 
 

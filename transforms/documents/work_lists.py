@@ -71,26 +71,8 @@ class ListInputs(_ReadList):
     fn = _ReadInputsFn
 
 
-class ListRuns(_ReadList):
-    """A list of paths of runs -> the paths."""
-
-    fn = _ReadTextsFn
-
-
-class ListFiles(_ReadList):
-    """A list of files to check as JSON lines -> the lines."""
-
-    fn = _ReadTextsFn
-
-
-class ListGroups(_ReadList):
-    """A list of groups of runs as JSON lines -> the lines."""
-
-    fn = _ReadTextsFn
-
-
-class ListShards(_ReadList):
-    """A list of shard numbers -> the numbers, as text."""
+class ListLines(_ReadList):
+    """A list of anything -> its lines."""
 
     fn = _ReadTextsFn
 

@@ -59,14 +59,14 @@ def markers(condition: Condition) -> int:
     return (condition.begin is not None) + (condition.end is not None)
 
 
-def marker_ids(condition: Condition, tokenizer: TextTokenizer) -> tuple[list[int], list[int]]:
-    """The ids before and after the filled template, none or one each.
+def marker_ids(condition: Condition, tokenizer: TextTokenizer, where: str = "condition") -> tuple[list[int], list[int]]:
+    """The ids before and after the filled template, none or one each; `where` is its key, for a message.
 
     Raises:
         BylineError: the tokenizer has no such token.
     """
     begin, end = (
-        [] if name is None else [token_id(tokenizer, f"condition.{key}", name)]
+        [] if name is None else [token_id(tokenizer, f"{where}.{key}", name)]
         for key, name in (("begin", condition.begin), ("end", condition.end))
     )
     return begin, end
@@ -81,10 +81,8 @@ def check_special_tokens(config: Config) -> None:
     tokenizer = shared_tokenizer(config.tokenizer)
     tokenizer_info(tokenizer, config.tokenizer)
     for where, stage in config.located_stages():
-        for key in ("begin", "end") if stage.condition is not None else ():
-            name = getattr(stage.condition, key)
-            if name is not None:
-                token_id(tokenizer, f"{where}.condition.{key}", name)
+        if stage.condition is not None:
+            marker_ids(stage.condition, tokenizer, f"{where}.condition")
 
 
 def no_prefixes(count: int, tokenizer: TextTokenizer) -> Prefixes:

@@ -37,7 +37,7 @@ def check_known(config: Config, fields: SourceFields) -> None:
 
 def unknown_message(config: Config, use: FieldUse, why: str) -> str:
     """Says that a template asks a source for what none of its documents has; `why`: what they have."""
-    stage = next(stage for where, stage in config.located_stages() if use.where.startswith(f"{where}."))
+    stage = next(stage for where, stage in config.located_stages() if use.where == f"{where}.condition")
     unknown = "" if stage.condition is None else stage.condition.unknown
     return (
         f"{use.field!r} is known for no document of source {use.source} ({why}), so each prefix would have {unknown!r} "

@@ -18,14 +18,13 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 
+from byline import salts
 from byline.schemas.predicates import Predicate, Rank, RankRange, ValueList
 from byline.schemas.recipe import Selection
 from byline.transforms.fields.ranking import highest_key, largest_key, lowest_key, number_keys, ranks_below
 from byline.transforms.fields.template_fields import columns_of_fields, field_values
 
 _FIRST: Rank = (0, 0, 0)
-# A list belongs to no condition, so hashed fields in it are those of the default salt.
-_SALT = "byline"
 
 
 def threshold_predicate(field: str, kind: str, at_least: Fraction | None, at_most: Fraction | None) -> RankRange:
@@ -88,17 +87,24 @@ def _in_range(predicate: RankRange, batch: pa.RecordBatch) -> np.ndarray:
     return inside
 
 
-def listed_field(predicate: ValueList, batch: pa.RecordBatch, source: str) -> pa.DictionaryArray:
-    """The values of a list's field: dictionary<int32, string> [rows]; see `template_fields.field_values`."""
-    return field_values(batch, source, predicate.field, _SALT)
+def listed_values(predicate: ValueList, batch: pa.RecordBatch, source: str) -> tuple[pa.Array, np.ndarray, np.ndarray]:
+    """The values of a list's field.
 
-
-def _in_list(predicate: ValueList, batch: pa.RecordBatch, source: str) -> np.ndarray:
-    values = listed_field(predicate, batch, source)
+    Returns:
+        The different ones, string [values]; of each document the number of its own, int [rows], one behind the last
+        where it has none; whether it is in the list, bool [rows].
+    """
+    # A list belongs to no condition, so hashed fields in it are those of the default salt.
+    values = field_values(batch, source, predicate.field, salts.DEFAULT)
     listed = predicate.lookup
     # The last entry is that of documents without a value, which are in no list.
     is_listed = np.array([*(value in listed for value in values.dictionary.to_pylist()), False])
-    inside = is_listed[values.indices.fill_null(len(is_listed) - 1).to_numpy(zero_copy_only=False)]
+    codes = values.indices.fill_null(len(is_listed) - 1).to_numpy(zero_copy_only=False)
+    return values.dictionary, codes, is_listed[codes]
+
+
+def _in_list(predicate: ValueList, batch: pa.RecordBatch, source: str) -> np.ndarray:
+    inside = listed_values(predicate, batch, source)[2]
     return inside if predicate.is_allowed else ~inside
 
 

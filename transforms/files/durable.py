@@ -5,8 +5,8 @@
 ```
 
 Without the first, a file system may keep a new name and lose the bytes: an empty file under the name of a whole one.
-Syncing waits for the disk (33 MB: 85 ms; an empty file: 3 to 7 ms), so a step that writes many files hands each over
-to a `WriteBehind` and works on; only one file of a `WriteBehind` is under way at a time, so files appear in order.
+Syncing waits for the disk, so a step that writes many files hands each over to a `WriteBehind` and works on; only one
+file of a `WriteBehind` is under way at a time, so files appear in order.
 """
 
 import errno

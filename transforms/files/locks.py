@@ -1,8 +1,8 @@
 """A lock on a folder that one command at a time may write to: a small file that says who writes.
 
 ```
-OUT/.byline-lock     {"host": "node-3", "process": 4711, "started": 1732712345.1, "boot": "f3c1...",
-                      "command": "byline build c.yaml", "since": "2025-11-27 14:03:05 UTC"}
+OUT/.byline-lock     {"host": "node-3", "process": 4711, "started": "18430211", "boot": "f3c1...",
+                      "namespace": "pid:[4026531836]", "command": "byline build c.yaml", "since": "2026-..."}
 
 the lock's owner                                                        another command
 has the file locked (flock)                                             is refused: who writes, since when
@@ -12,10 +12,10 @@ on another host, last heard of within five minutes                      is refus
 on another host, silent for longer                                      takes the lock over, and says so
 ```
 
-An owner touches the file every 20 seconds, which is how other hosts hear of it; ages are told by the clock of the
-machine that has the disk. `flock` makes it exact among processes of one machine, and of several where the network file
+An owner touches the file every 20 seconds, which is how other hosts hear of it; ages on a disk are told by the clock of
+the machine that has it. `flock` makes it exact among processes of one machine, and of several where the network file
 system passes it on; where it does not exist, the process id and its start time tell whether an owner on this machine is
-alive.
+alive. Containers of one machine do not see each other's processes; without `flock` they are other hosts to each other.
 
 Object stores: Arrow cannot write an object on condition that there is none. So a lock is written if there is none, and
 after a pause read again; of two commands that start within a second, the later writer keeps it. A command that takes
@@ -61,6 +61,7 @@ class Owner:
         process: id.
         started: when the process was, in the units of its machine; "" where it is not known.
         boot: id of the machine's start; "" where it is not known.
+        namespace: in which its process ids count; "" where it is not known.
         command: as it was given.
         since: when the lock was taken, for people.
     """
@@ -69,6 +70,7 @@ class Owner:
     process: int
     started: str
     boot: str
+    namespace: str
     command: str
     since: str
 
@@ -77,7 +79,8 @@ class Owner:
         """This process."""
         words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-        return cls(socket.gethostname(), os.getpid(), _start_of(os.getpid()), _boot(), shlex.join(words)[:200], since)
+        process, command = os.getpid(), shlex.join(words)[:200]
+        return cls(socket.gethostname(), process, _start_of(process), _boot(), _namespace(), command, since)
 
     @classmethod
     def read(cls, content: bytes) -> "Owner | None":
@@ -94,8 +97,15 @@ class Owner:
 
     @property
     def is_of_this_start(self) -> bool:
-        """Whether it is, or was, a process of this machine since it was started."""
-        return self.boot == _boot() if self.boot else self.host == socket.gethostname()
+        """Whether it is, or was, a process that this one can see, of this machine since it was started."""
+        if not self.boot:
+            return self.host == socket.gethostname()
+        return self.is_of_this_machine and self.namespace == _namespace()
+
+    @property
+    def is_of_this_machine(self) -> bool:
+        """Whether it is, or was, a process of this machine since it was started, in whatever container."""
+        return self.boot != "" and self.boot == _boot()
 
     @property
     def is_alive_here(self) -> bool:
@@ -116,6 +126,13 @@ class Owner:
 def _boot() -> str:
     with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()
+    return ""
+
+
+@lru_cache(maxsize=1)
+def _namespace() -> str:
+    with contextlib.suppress(OSError):
+        return os.readlink("/proc/self/ns/pid")
     return ""
 
 
@@ -200,6 +217,7 @@ class _FileLock:
 
     def __init__(self, uri: str) -> None:
         self._uri, self._path = uri, storage.resolve(uri)[1]
+        self._content = Owner.this().to_bytes()
         self._descriptor = -1
         self._made: list[str] = []
 
@@ -220,7 +238,7 @@ class _FileLock:
             self._descriptor = descriptor
             content = os.pread(descriptor, 1 << 16, 0)
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, Owner.this().to_bytes(), 0)
+            os.pwrite(descriptor, self._content, 0)
             os.fsync(descriptor)
         return Owner.read(content) if content else None
 
@@ -241,9 +259,10 @@ class _FileLock:
             return False
         content = os.pread(descriptor, 1 << 16, 0)
         owner = Owner.read(content)
-        is_over = has_flock or owner is None or not owner.is_alive_here
-        # With flock, a file without a whole text is of a command that was killed as it began.
-        if content and not (owner is None and has_flock) and not _is_gone(owner, self._age(descriptor), here=is_over):
+        is_over = owner is None or has_flock or not owner.is_alive_here
+        # With flock, whoever of this machine had it has ended; one without a whole text was killed as it began.
+        is_free = has_flock and (owner is None or owner.is_of_this_machine)
+        if content and not is_free and not _is_gone(owner, self._age(descriptor), here=is_over):
             raise self._refused(descriptor)
         return True
 
@@ -262,19 +281,23 @@ class _FileLock:
         return max(now - os.fstat(descriptor).st_mtime, 0.0)
 
     def beat(self) -> None:
-        """A sign of life."""
-        os.utime(self._descriptor)
+        """A sign of life; none if the lock has been taken over."""
+        if self._is_ours():
+            os.utime(self._descriptor)
 
     def release(self) -> None:
         """Deletes the lock."""
         with contextlib.suppress(OSError):
-            if os.stat(self._path).st_ino == os.fstat(self._descriptor).st_ino:
+            if self._is_ours() and os.stat(self._path).st_ino == os.fstat(self._descriptor).st_ino:
                 os.unlink(self._path)
         os.close(self._descriptor)
         # A mistake that is told before anything is written leaves nothing behind.
         with contextlib.suppress(OSError):
             for folder in self._made:
                 os.rmdir(folder)
+
+    def _is_ours(self) -> bool:
+        return os.pread(self._descriptor, 1 << 16, 0) == self._content
 
 
 class _ObjectLock:

@@ -8,8 +8,8 @@ seal    b"byline seal 1\\n\\0\\0"   checksum of all before the seal   checksum o
 Readers of a file go by its footer, and so past the seal. The footer can be checked whenever a file is opened, before
 Arrow sees it; the rest is checked by those who read all of a file anyway.
 
-A checksum is MurmurHash3 (x64, 128 bits): it finds damage, at 5 GB/s, where sha256 makes 1.5. Whoever edits a file on
-purpose can write another seal, too.
+A checksum is MurmurHash3 (x64, 128 bits): it finds damage, and is faster than sha256. Whoever edits a file on purpose
+can write another seal, too.
 """
 
 from collections.abc import Iterator
@@ -30,29 +30,24 @@ SEAL_BYTES = len(_MAGIC) + 2 * _CHECKSUM_BYTES
 _BLOCK_BYTES = 8 << 20
 
 
-class _SealedSink:
-    """A file object for Arrow's writer: passes bytes on and hashes them; from `hold` on it keeps them."""
-
-    closed = False
+class _SealedSink(storage.HashingSink):
+    """For Arrow's writer: passes bytes on and hashes them; from `hold` on it keeps them."""
 
     def __init__(self, sink: Sink) -> None:
-        self._sink, self._hasher = sink, mmh3.mmh3_x64_128(b"")
-        self._size, self._held = 0, bytearray()
+        super().__init__(sink, mmh3.mmh3_x64_128(b""))
+        self._held = bytearray()
         self._is_holding = False
 
     def write(self, data: Any) -> int:
-        if self._is_holding:
-            self._held += data
-        else:
-            self._pass_on(data)
-        self._size += len(data)
+        """Writes or keeps all the bytes of `data`."""
+        if not self._is_holding:
+            return super().write(data)
+        self._held += data
+        self.size += len(data)
         return len(data)
 
-    def _pass_on(self, data: Any) -> None:
-        self._sink.write(data)
-        self._hasher.update(data)
-
     def hold(self) -> None:
+        """From now on what is written is kept."""
         self._is_holding = True
 
     def seal(self) -> None:
@@ -60,23 +55,9 @@ class _SealedSink:
         held = bytes(self._held)
         start = len(held) - footer_size(held)
         end = held[start:]
-        self._pass_on(held[:start])
-        self._sink.write(_MAGIC + self._hasher.digest() + _checksum(end) + end)
-
-    def tell(self) -> int:
-        return self._size
-
-    def flush(self) -> None:
-        self._sink.flush()
-
-    def close(self) -> None:
-        """Leaves the sink open, for whoever opened it."""
-        self.closed = True
-
-
-def _checksum(content: Any) -> bytes:
-    digest: bytes = mmh3.mmh3_x64_128(content).digest()
-    return digest
+        self._sink.write(held[:start])
+        self.hasher.update(held[:start])
+        self._sink.write(_MAGIC + self.hasher.digest() + mmh3.mmh3_x64_128_digest(end) + end)
 
 
 @contextmanager
@@ -114,7 +95,7 @@ def check_end(end: bytes) -> None:
     sealed = end[len(end) - size :]
     if len(sealed) < size or not sealed.startswith(_MAGIC):
         raise ValueError("no seal before its footer: damaged, or written by another version")
-    if sealed[SEAL_BYTES - _CHECKSUM_BYTES : SEAL_BYTES] != _checksum(sealed[SEAL_BYTES:]):
+    if sealed[SEAL_BYTES - _CHECKSUM_BYTES : SEAL_BYTES] != mmh3.mmh3_x64_128_digest(sealed[SEAL_BYTES:]):
         raise ValueError("its footer is damaged: the checksum in its seal is another")
 
 

@@ -11,31 +11,20 @@ with write_file("out/store/a.arrow") as sink:     out/store/.tmp-91c3...-a.arrow
 A loss of power leaves no such half file either (transforms/files/durable.py).
 
 An object store has no rename and needs none: the file is written to a local disk and uploaded when it is complete
-(transforms/files/object_store.py).
-
-A process that is killed cannot remove what it was writing. `remove_unfinished` does so once nobody can be using it:
-
-```
-out/store/.tmp-08a1...-inputs.jsonl             a list that a job reads: removed once unchanged for two weeks
-out/store/c4/5f3e.../.tmp-91c3...-a.arrow       half a file: removed once unchanged for a day
-out/store/c4/5f3e.../.tmp-a                     not a name that is made here: left alone
-```
+(transforms/files/object_store.py). What a process that is killed cannot remove, transforms/files/leftovers.py does.
 """
 
 import errno
 import hashlib
 import os
 import re
-import stat
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
@@ -50,16 +39,9 @@ from byline.transforms.files.refusals import Sink, is_scratch, no_scratch, reaso
 
 TEMPORARY_PREFIX = ".tmp-"
 # Names as `temporary_name` makes them; any other with the prefix is not ours.
-_TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{16}-.")
-# A file that is being written changes every few seconds, and none takes a day; clock differences add minutes.
-_WRITTEN_SECONDS = 24 * 3600
-# A list does not change while a job reads it, and a job that an engine restarts, perhaps long after its driver was
-# killed, reads it again. Lists are small, so there is no hurry.
-_LIST_SECONDS = 14 * 24 * 3600
+TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{16}-.")
 # Of a stream, one read: a request to an object store.
 _STREAM_BYTES = 1 << 20
-# store/source/fingerprint, output/phase: anything deeper is the user's own, and may be large.
-_DEPTH = 2
 _HASHED_BYTES = 4 << 20
 
 Item = TypeVar("Item")
@@ -98,10 +80,8 @@ def list_files(folder: str, *, recursive: bool = True) -> list[fs.FileInfo]:
         BylineError: it is not a folder, or may not be read.
     """
     filesystem, path = resolve(folder)
-    try:
+    with _told(folder, "listed"):
         infos = filesystem.get_file_info(fs.FileSelector(path, recursive=recursive, allow_not_found=True))
-    except OSError as error:
-        raise BylineError(f"{folder}: cannot be listed ({reason(error)})") from None
     files = [
         info for info in infos if info.type == fs.FileType.File and not info.base_name.startswith(TEMPORARY_PREFIX)
     ]
@@ -143,10 +123,17 @@ def _type(uri: str) -> fs.FileType:
 
 def _info(uri: str) -> fs.FileInfo:
     filesystem, path = resolve(uri)
-    try:
+    with _told(uri, "looked up"):
         return filesystem.get_file_info(path)
+
+
+@contextmanager
+def _told(uri: str, done: str) -> Iterator[None]:
+    """Tells a system's error as one of a file that cannot be `done`."""
+    try:
+        yield
     except OSError as error:
-        raise BylineError(f"{uri}: cannot be looked up ({reason(error)})") from None
+        raise BylineError(f"{uri}: cannot be {done} ({reason(error)})") from None
 
 
 def open_random(uri: str) -> pa.NativeFile:
@@ -156,40 +143,30 @@ def open_random(uri: str) -> pa.NativeFile:
         BylineError: there is no such file, or it may not be read.
     """
     filesystem, path = resolve(uri)
-    try:
+    with _told(uri, "opened"):
         if isinstance(filesystem, fs.LocalFileSystem):
             check_regular(path)
             return pa.memory_map(path)
         return filesystem.open_input_file(path)
-    except OSError as error:
-        raise BylineError(f"{uri}: cannot be opened ({reason(error)})") from None
 
 
 def open_unmapped(uri: str) -> pa.NativeFile:
     """As `open_random`, never mapped: when a file is cut while it is read, a map of it ends the process."""
     filesystem, path = resolve(uri)
-    try:
+    with _told(uri, "opened"):
         return filesystem.open_input_file(path)
-    except OSError as error:
-        raise BylineError(f"{uri}: cannot be opened ({reason(error)})") from None
 
 
 def open_stream(uri: str) -> pa.NativeFile:
     """Opens a file to be read from its first byte to its last; errors as `open_random`."""
     filesystem, path = resolve(uri)
-    try:
+    with _told(uri, "opened"):
         return filesystem.open_input_stream(path, compression=None, buffer_size=_STREAM_BYTES)
-    except OSError as error:
-        raise BylineError(f"{uri}: cannot be opened ({reason(error)})") from None
 
 
 def modified(uri: str) -> tuple[int, int]:
     """Size in bytes, and time of the last change in nanoseconds since 1970, of a file; (-1, 0) if there is none."""
-    filesystem, path = resolve(uri)
-    try:
-        info = filesystem.get_file_info(path)
-    except OSError as error:
-        raise BylineError(f"{uri}: cannot be looked up ({reason(error)})") from None
+    info = _info(uri)
     return (info.size, time_of(uri, info)) if info.type == fs.FileType.File else (-1, 0)
 
 
@@ -204,23 +181,19 @@ def time_of(uri: str, info: fs.FileInfo) -> int:
 
 def open_ranges(uri: str) -> object_store.ObjectFile:
     """Opens a file in an object store for small reads, each one request; errors as `open_random`."""
-    try:
+    with _told(uri, "opened"):
         return object_store.open_ranges(uri)
-    except OSError as error:
-        raise BylineError(f"{uri}: cannot be opened ({reason(error)})") from None
 
 
 def read_bytes(uri: str) -> bytes:
     """The whole content of a (small) file; errors as `open_random`."""
     filesystem, path = resolve(uri)
-    try:
+    with _told(uri, "opened"):
         if isinstance(filesystem, fs.LocalFileSystem):
             check_regular(path)
         with filesystem.open_input_file(path) as file:
             # Given no size, Arrow reads 256 kB at a time, each a request to an object store.
             return file.read(file.size())
-    except OSError as error:
-        raise BylineError(f"{uri}: cannot be opened ({reason(error)})") from None
 
 
 def temporary_name(name: str) -> str:
@@ -248,19 +221,19 @@ def write_file(uri: str, behind: WriteBehind | None = None) -> Iterator[Sink]:
     folder, name = path.rsplit("/", 1)
     temporary = f"{folder}/{temporary_name(name)}"
     # A list keeps such a name, which means nothing to a user, so a message names its folder.
-    refused = partial(refusal, uri.rpartition("/")[0] if _TEMPORARY.match(name) else uri, "written")
+    refused = partial(refusal, uri.rpartition("/")[0] if TEMPORARY.match(name) else uri, "written")
     with refusing(refused):
         durable.make_folder(folder)
         file = filesystem.open_output_stream(temporary, compression=None)
     sink = Sink(file, refused)
-    give_name = os.replace if _TEMPORARY.match(name) or is_scratch(path) else durable.give_name
+    give_name = os.replace if TEMPORARY.match(name) or is_scratch(path) else durable.give_name
 
     def end() -> None:
         try:
             with refusing(refused):
                 give_name(temporary, path)
         except BaseException:
-            _is_deleted(filesystem, temporary)
+            is_deleted(filesystem, temporary)
             raise
 
     try:
@@ -270,7 +243,7 @@ def write_file(uri: str, behind: WriteBehind | None = None) -> Iterator[Sink]:
         # Neither step may hide the original error.
         with suppress(OSError):
             file.close()
-        _is_deleted(filesystem, temporary)
+        is_deleted(filesystem, temporary)
         raise
     if behind is None:
         end()
@@ -278,25 +251,25 @@ def write_file(uri: str, behind: WriteBehind | None = None) -> Iterator[Sink]:
         behind.submit(end)
 
 
-class DigestedSink:
-    """Passes what is written on to a sink, counting and hashing it; a file object for `pa.PythonFile`."""
+class HashingSink:
+    """Passes what is written on to a sink, counting and hashing it; a file object for `pa.PythonFile`.
+
+    Args:
+        sink: what it passes on to.
+        hasher: what hashes it (`update`); sha256 if None.
+    """
 
     closed = False
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, hasher: Any = None) -> None:
         self._sink = sink
-        self._sha256 = hashlib.sha256()
+        self.hasher = hashlib.sha256() if hasher is None else hasher
         self.size = 0
-
-    @property
-    def sha256(self) -> str:
-        """Of everything written so far (hex)."""
-        return self._sha256.hexdigest()
 
     def write(self, data: pa.Buffer) -> int:
         """Writes all the bytes of `data`."""
         self._sink.write(data)
-        self._sha256.update(data)
+        self.hasher.update(data)
         self.size += len(data)
         return len(data)
 
@@ -390,72 +363,8 @@ def delete_folder(uri: str) -> None:
             filesystem.delete_dir(path)
 
 
-def remove_unfinished(folder: str, now: float | None = None, *, at_once: bool = False) -> tuple[int, int]:
-    """Deletes temporary files of a token store or an output that nobody can still be writing or reading.
-
-    Links to other folders are not followed. In an object store the only temporary files are lists directly in the
-    folder, so one listing of it is enough.
-
-    A file that cannot be deleted, or a folder that cannot be listed, is left: it may be another user's, and the caller
-    does not need it gone.
-
-    Args:
-        folder: of the token store or the output; it need not exist.
-        now: seconds since 1970; None for this machine's clock.
-        at_once: delete them whatever their age, because whoever wrote to the folder has ended.
-
-    Returns:
-        How many were deleted, and their bytes.
-    """
-    filesystem, path = resolve(folder)
-    is_local = isinstance(filesystem, fs.LocalFileSystem)
-    candidates = _temporary_files(path) if is_local else _temporary_lists(filesystem, path)
-    now = time.time() if now is None else now
-    old = [
-        file
-        for file in candidates
-        if at_once or now - file.changed > (_LIST_SECONDS if file.is_list else _WRITTEN_SECONDS)
-    ]
-    sizes = [file.size for file in old if _is_deleted(filesystem, file.path)]
-    return len(sizes), sum(sizes)
-
-
-@dataclass(frozen=True)
-class _TemporaryFile:
-    """A file with a temporary name; `changed` in seconds since 1970, `size` in bytes."""
-
-    path: str
-    changed: float
-    size: int
-    is_list: bool
-
-
-def _temporary_files(folder: str) -> Iterator[_TemporaryFile]:
-    """Those on a disk. Not through Arrow, which follows links and asks for the size of all of 250,000 files."""
-    for parent, folders, names in os.walk(folder):
-        depth = len(PurePath(parent).parts) - len(PurePath(folder).parts)
-        if depth == _DEPTH:
-            folders.clear()
-        for path in (os.path.join(parent, name) for name in names if _TEMPORARY.match(name)):
-            # It may be gone by now: renamed by its writer, or deleted by another command.
-            with suppress(OSError):
-                status = os.lstat(path)
-                if stat.S_ISREG(status.st_mode):
-                    yield _TemporaryFile(path, status.st_mtime, status.st_size, is_list=depth == 0)
-
-
-def _temporary_lists(filesystem: fs.FileSystem, folder: str) -> Iterator[_TemporaryFile]:
-    """Those directly in a folder of an object store."""
-    try:
-        infos = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
-    except (OSError, BylineError):
-        return
-    for info in infos:
-        if info.type == fs.FileType.File and _TEMPORARY.match(info.base_name):
-            yield _TemporaryFile(info.path, info.mtime_ns / 1e9, info.size, is_list=True)
-
-
-def _is_deleted(filesystem: fs.FileSystem, path: str) -> bool:
+def is_deleted(filesystem: fs.FileSystem, path: str) -> bool:
+    """Deletes a file if it can; whether it did."""
     try:
         filesystem.delete_file(path)
     except (OSError, BylineError):

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 
 from byline.errors import BylineError
 from byline.schemas.formatters import Formatter
-from byline.transforms.documents.text_parts import STRING, characters, joined, regrouped, span_lists
+from byline.transforms.documents.text_parts import STRING, characters, joined, list_lengths, regrouped, span_lists
 
 # The names of roles in OpenAI's layout (role, content) and in ShareGPT's (from, value).
 ROLES = {"system": "System", "user": "User", "human": "User", "assistant": "Assistant", "gpt": "Assistant"}
@@ -67,7 +67,7 @@ def chat(
         train = [role for role in TRAINED if role in before]
     _check_options(before, after, train, {"begin": begin, "end": end})
     messages = batch["messages"]
-    counts = pc.fill_null(pc.list_value_length(messages), 0).to_numpy(zero_copy_only=False)
+    counts = list_lengths(messages)
     flat = messages.flatten()
     roles, contents = (pc.struct_field(flat, name) for name in ("role", "content"))
     rows = np.repeat(np.arange(len(batch)), counts)

@@ -53,7 +53,7 @@ from byline.schemas.documents import (
 from byline.schemas.faults import FaultyFileError, NoteFault
 from byline.schemas.reasons import DropReason
 from byline.transforms.documents.counters import count
-from byline.transforms.documents.rejects import HEAD_BYTES, reject_batch, with_rejects
+from byline.transforms.documents.rejects import REJECT_HEAD_BYTES, reject_batch, with_rejects
 from byline.transforms.documents.text_parts import characters, flat_lists
 from byline.transforms.documents.values import malformed_error
 from byline.transforms.formatters.opening import OpenFormatter, open_formatter
@@ -103,7 +103,7 @@ def format_batch(batch: pa.RecordBatch, opened: OpenFormatter) -> pa.RecordBatch
 def _rejects(records: pa.RecordBatch, why: pa.Array, opened: OpenFormatter) -> pa.RecordBatch:
     """Records that cannot be formatted, with the head of what the formatter reads of each, as JSON."""
     read = records.select(opened.formatter.reads)
-    heads = [orjson.dumps(record)[:HEAD_BYTES] for record in read.to_pylist()]
+    heads = [orjson.dumps(record)[:REJECT_HEAD_BYTES] for record in read.to_pylist()]
     reasons = [DropReason.MALFORMED.value] * len(records)
     return reject_batch(reasons, records["row"], whys=why, heads=pa.array(heads, pa.binary()))
 

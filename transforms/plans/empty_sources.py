@@ -24,9 +24,11 @@ def check_kept(config: Config, runs: Iterable[RunInfo]) -> None:
         BylineError: says why they were dropped, and what to do.
     """
     drawn = {name for stage in config.stages for name in config.sources_of(stage)}
-    runs = list(runs)
+    by_source: dict[str, list[RunInfo]] = {name: [] for name in config.sources}
+    for run in runs:
+        by_source[run.source].append(run)
     for name in sorted(drawn - set(config.allow_empty)):
-        ledger = SourceLedger.of([run for run in runs if run.source == name], Amount(), {})
+        ledger = SourceLedger.of(by_source[name], Amount(), {})
         if ledger.kept.documents:
             continue
         dropped = ", ".join(f"{reason} {number:,}" for reason, number in ledger.dropped.items())

@@ -28,6 +28,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from byline.object_stores import is_object_address
+from byline.salts import remember_salt
 from byline.schemas.predicates import PredicateNumbers, predicate_from_json
 from byline.transforms.documents.coder import RecordBatchCoder
 from byline.transforms.files.object_store import AT_ONCE, in_order
@@ -125,10 +126,13 @@ def _threads() -> ThreadPoolExecutor:
 
 
 class _CountFn(beam.DoFn):
-    def __init__(self, counter_uri: str) -> None:
+    def __init__(self, counter_uri: str, salts: tuple[str, ...]) -> None:
         self.counter_uri = counter_uri
+        self.salts = salts
 
     def setup(self) -> None:
+        for salt in self.salts:
+            remember_salt(salt)
         self.counter = read_counter(self.counter_uri)
 
     def process(self, uri: str) -> Iterator[pa.RecordBatch]:
@@ -194,17 +198,19 @@ class CountRuns(beam.PTransform):
     Args:
         counter_uri: what to count, a file of `write_counter`.
         counts_uri: the Arrow IPC file to write.
+        salts: of the recipe; the counter's file holds their digests.
     """
 
-    def __init__(self, counter_uri: str, counts_uri: str) -> None:
+    def __init__(self, counter_uri: str, counts_uri: str, salts: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.counter_uri = counter_uri
         self.counts_uri = counts_uri
+        self.salts = salts
 
     def expand(self, runs: beam.PCollection) -> beam.PCollection:
         return (
             runs
-            | "CountRun" >> beam.ParDo(_CountFn(self.counter_uri))
+            | "CountRun" >> beam.ParDo(_CountFn(self.counter_uri, self.salts))
             | "MergeCounts" >> beam.CombineGlobally(_MergeFn(self.counter_uri))
             | "WriteCounts" >> beam.ParDo(_WriteBatchFn(self.counts_uri))
         )

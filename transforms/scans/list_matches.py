@@ -19,7 +19,7 @@ import pyarrow as pa
 from byline.schemas.config import Config
 from byline.schemas.predicates import ValueList
 from byline.schemas.recipe import Selection
-from byline.transforms.fields.selecting import list_predicate, listed_field
+from byline.transforms.fields.selecting import list_predicate, listed_values
 from byline.transforms.fields.template_fields import columns_of_fields
 from byline.transforms.scans.counting import Scan, Summing, count_by_value
 from byline.transforms.scans.shared_predicates import SharedPredicate
@@ -69,28 +69,23 @@ class ListCounter(Summing):
         """Counts over one run."""
         needed = columns_of_fields(asked.values.field for asked in self.lists)
         run = open_run(uri, sorted({"shuffle_key", "num_tokens", *needed}))
-        batch, source = run.whole(), run.source
+        lists = [(number, asked) for number, asked in enumerate(self.lists) if run.source in asked.sources]
+        if not lists:
+            return self.merge([])
+        batch = run.whole()
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
-        counts = [
-            self._counted(number, asked, batch, source, tokens)
-            for number, asked in enumerate(self.lists)
-            if source in asked.sources
-        ]
-        return self.merge(counts)
+        return self.merge([self._counted(number, asked, batch, run.source, tokens) for number, asked in lists])
 
     def _counted(
         self, number: int, asked: AskedList, batch: pa.RecordBatch, source: str, tokens: np.ndarray
     ) -> pa.RecordBatch:
-        values = listed_field(asked.values, batch, source)
-        listed = np.array([value in asked.values.lookup for value in values.dictionary.to_pylist()] + [False])
-        codes = values.indices.fill_null(len(listed) - 1).to_numpy(zero_copy_only=False)
-        chosen = listed[codes]
+        values, codes, chosen = listed_values(asked.values, batch, source)
         if not asked.is_short:
             rows = int(chosen.any())
             documents, sums = np.full(rows, chosen.sum()), np.full(rows, tokens[chosen].sum())
             return self.batch(documents, sums, list=number, value=None)
         distinct, documents, sums = count_by_value(codes[chosen].astype(np.int64), tokens[chosen])
-        return self.batch(documents, sums, list=number, value=values.dictionary.take(pa.array(distinct)))
+        return self.batch(documents, sums, list=number, value=values.take(pa.array(distinct)))
 
 
 def find_unmatched(config: Config, scan: Scan) -> list[str]:

@@ -7,12 +7,13 @@ DrawCounter        what the finished plan draws and leaves
 ```
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from pydantic import PlainSerializer, PlainValidator
 
 from byline.schemas.corpora import Tokenizer
 from byline.schemas.plan import FieldValues
@@ -26,6 +27,14 @@ from byline.transforms.scans.shared_predicates import SharedPredicate
 from byline.transforms.scans.unused_reasons import SourceDocuments, unused_by_reason
 from byline.transforms.store.run_reading import open_run
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
+
+
+def _read_tokenizer(value: Tokenizer | Mapping[str, Any]) -> Tokenizer:
+    return value if isinstance(value, Tokenizer) else Tokenizer.from_json(value)
+
+
+# With what the rest of the recipe says of it: which tokens no text becomes, and where its comparison is kept.
+ScannedTokenizer = Annotated[Tokenizer, PlainSerializer(Tokenizer.to_json), PlainValidator(_read_tokenizer)]
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class StageView:
     values: FieldValues
     specials: int
     length: int
-    tokenizer: Tokenizer
+    tokenizer: ScannedTokenizer
     order: Number | None = None
 
     @property

@@ -23,7 +23,6 @@ Source of the format: fastText's `saveModel` and `loadModel` (`src/fasttext.cc`)
 `dictionary.cc`, `densematrix.cc`, `quantmatrix.cc` and `productquantizer.cc`.
 """
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +31,7 @@ from pyarrow import fs
 from byline.errors import BylineError
 from byline.printable import shown
 from byline.schemas.model import first_twice
+from byline.transforms.files import storage
 from byline.transforms.files.local_copies import local_copy
 from byline.transforms.files.storage import open_random, resolve
 from byline.transforms.scores.fasttext_kernels import scan_entries
@@ -45,7 +45,6 @@ _CENTROIDS = 256
 _LONGEST_NGRAM, _LONGEST_SUBWORD = 100, 100
 # The library builds its tree of labels with this number where no node is yet.
 _NO_NODE = 10**15
-_DIGEST_STEP = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -327,9 +326,5 @@ def file_sha256(path: str, what: str = "a list or a model") -> str:
         raise BylineError(f"{path}: there is no such file; expected {what}")
     key = (path, info.size, info.mtime_ns)
     if key not in _digests:
-        digest = hashlib.sha256()
-        with open_random(local_copy(path)) as file:
-            while chunk := file.read_buffer(_DIGEST_STEP):
-                digest.update(chunk)
-        _digests[key] = digest.hexdigest()
+        _digests[key] = storage.file_sha256(local_copy(path))
     return _digests[key]

@@ -32,7 +32,7 @@ from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.shards import PADDING_DOC_ID, SHARD_VERSION, shard_schema
 from byline.transforms.documents.counters import count, count_retries, shard_counts
 from byline.transforms.files.durable import WriteBehind
-from byline.transforms.files.storage import DigestedSink, join, read_bytes, write_file
+from byline.transforms.files.storage import HashingSink, join, read_bytes, write_file
 from byline.transforms.packing import PackingPolicy, Segments, policy_of
 from byline.transforms.shards.filling import Layout, count_draws, fill_rows, lay_out
 from byline.transforms.shards.gathering import Documents, GatherPhase, RunIndex, gather
@@ -85,7 +85,7 @@ class AssembleJob:
         """What assembling needs of a recipe besides its plan."""
         return cls(
             output=config.output,
-            salts=tuple(sorted({stage.condition.salt for stage in config.stages if stage.condition is not None})),
+            salts=config.salts,
             seed=config.seed,
             length=config.sequence.length,
             ids=config.shard.ids,
@@ -167,14 +167,14 @@ def assemble_shard(
     schema = shard_schema(job.length, job.ids, metadata)
     with write_file(uri, behind) as sink:
         # On the way: reading a shard back from an object store costs as much as writing it.
-        digested = DigestedSink(sink)
+        digested = HashingSink(sink)
         with pa.PythonFile(digested, "w") as out, pa.ipc.new_file(out, schema) as writer:
             for batch in packed.batches(job, schema):
                 writer.write_batch(batch)
         # Again: minutes may have passed.
         check_current(job.output, job.maker)
     loss_tokens = sum(count.loss_tokens for count in counts.values())
-    entry = ShardEntry(path, packed.segments.rows, loss_tokens, digested.size, digested.sha256)
+    entry = ShardEntry(path, packed.segments.rows, loss_tokens, digested.size, digested.hasher.hexdigest())
     record = ShardRecord.of(metadata, entry)
     if behind is None:
         write_record(job.work, record)
@@ -361,4 +361,6 @@ class AssembleShards(beam.PTransform):
         self.job = job
 
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
-        return shards | "AssembleShard" >> beam.ParDo(_AssembleShardFn(self.job))
+        assemble = beam.ParDo(_AssembleShardFn(self.job))
+        # What the end of a bundle gives has no type of its own.
+        return shards | "AssembleShard" >> assemble.with_output_types(str)

@@ -214,12 +214,12 @@ def write_lists(output: str, plan: Plan, runs: list[RunInfo], maker: ShardMaker)
     with storage.write_file(storage.join(output, plans.FILE_NAME)) as sink:
         sink.write(plan.to_bytes())
     with storage.write_file(storage.join(output, INPUTS_NAME)) as sink:
-        digested = storage.DigestedSink(sink)
+        digested = storage.HashingSink(sink)
         with pa.PythonFile(digested, "w") as out, pa.ipc.new_file(out, table.schema) as writer:
             writer.write_table(table)
     write_run_index(storage.join(output, WORK_FOLDER, INDEX_NAME), table, runs)
     write_current(output, maker)
-    return InputList(table.num_rows, digested.sha256)
+    return InputList(table.num_rows, digested.hasher.hexdigest())
 
 
 def write_run_index(uri: str, inputs: pa.Table, runs: list[RunInfo]) -> None:

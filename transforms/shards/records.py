@@ -11,7 +11,7 @@ other plan or version                                   the same
 ```
 
 All but the last ten minutes before a loss of power is on the disk, as systems write back what they hold within one.
-Comparing the sha256 of everything would take a quarter of the time that writing it again takes; `byline verify` does.
+Comparing the sha256 of everything would read all of it; `byline verify` does.
 """
 
 import json

@@ -39,7 +39,7 @@ _INDEX = ("shuffle_key", "row", "file", "num_tokens")
 # All runs of a group are open at once, and many systems let a process open 1024 files.
 MAX_OPEN = 256
 # Record batches that are fetched from an object store at the same time, while others are copied. On a disk they are
-# mapped.
+# read, not mapped.
 _FETCHED = 8
 
 

@@ -82,11 +82,13 @@ def take_faults(folders: Iterable[str]) -> list[NotedFault]:
     faults: list[NotedFault] = []
     for folder in folders:
         notes = [info.path for info in storage.list_files(storage.join(folder, FAULTS_FOLDER))]
+        if not notes:
+            continue
         noted = [NotedFault(**json.loads(storage.read_bytes(uri))) for uri in notes]
         hashes = {file_hash(fault.source, fault.path) for fault in noted}
         # The runs before the notes: whoever is killed in between does it again.
         runs = [info for info in storage.list_files(folder) if info.base_name.partition("-")[0] in hashes]
-        storage.side_by_side(storage.delete_file, [info.path for info in runs] if hashes else [])
+        storage.side_by_side(storage.delete_file, [info.path for info in runs])
         storage.side_by_side(storage.delete_file, notes)
         faults += noted
     return sorted(faults, key=lambda fault: (fault.source, fault.path))

@@ -8,14 +8,17 @@ null            null    null      quality    1     1        1
 ```
 """
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.schemas.documents import HOST, REGISTERED_DOMAIN, URL
-from byline.schemas.field_counts import FieldCounts
+from byline.schemas.field_counts import FieldCounts, total_fields
+from byline.schemas.store import RunInfo
 
 # The columns of a run that are no field.
-NOT_FIELDS = frozenset({"shuffle_key", "row", "file", "num_tokens", "num_bytes", "masked", "tokens"})
+_NOT_FIELDS = frozenset({"shuffle_key", "row", "file", "num_tokens", "num_bytes", "masked", "tokens"})
 _OF_URLS = (HOST.name, REGISTERED_DOMAIN.name)
 
 
@@ -31,7 +34,7 @@ def count_fields(batch: pa.RecordBatch) -> dict[str, FieldCounts]:
     urls = batch[URL.name] if URL.name in batch.schema.names else None
     counts = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if name not in NOT_FIELDS:
+        if name not in _NOT_FIELDS:
             has_value = urls if name in _OF_URLS and urls is not None else column
             counts[name] = _counted(column, has_value, _unusable(name, column))
     return counts
@@ -55,3 +58,11 @@ def _unusable(name: str, column: pa.Array) -> int:
     if name == URL.name:
         return pc.sum(pc.equal(pc.binary_length(column), 0)).as_py() or 0
     return 0
+
+
+def fields_of_sources(runs: Iterable[RunInfo]) -> dict[str, dict[str, FieldCounts]]:
+    """Source -> field -> counts of all its runs, by source."""
+    by_source: dict[str, list[RunInfo]] = {}
+    for run in runs:
+        by_source.setdefault(run.source, []).append(run)
+    return {source: total_fields(run.fields for run in by_source[source]) for source in sorted(by_source)}

@@ -5,7 +5,7 @@ settings       tokenizer.file -> sha256 2c4b...   sources.c4.format -> c4    cla
 fingerprint    sha256 of the settings as JSON
 ```
 
-The size of an input file belongs to its runs, not to the fingerprint: only a file that changes is read again.
+The size and time of an input file belong to its runs, not to the fingerprint: only a file that changes is read again.
 """
 
 import hashlib

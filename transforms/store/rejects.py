@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.errors import BylineError
+from byline.printable import one_line
 from byline.schemas.corpora import Source
 from byline.schemas.reasons import REJECT_REASONS, DropReason
 from byline.schemas.store import RunInfo
@@ -54,7 +55,7 @@ def read_rejects(uri: str) -> pa.Table:
         try:
             return pa.ipc.open_file(source).read_all().cast(REJECTS)
         except (pa.ArrowException, OSError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise BylineError(
                 f"{uri}: cannot be read ({reason}); delete it, and the run of its name beside it"
             ) from None

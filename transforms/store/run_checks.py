@@ -1,9 +1,9 @@
 """Whether a run is what it was when it was written, as far as each reader must know.
 
 ```
-every opening               footer by its seal, before Arrow sees it; columns, types      microseconds
-every record batch, once    offsets, nulls, text, order, ranges of numbers                microseconds
-`check_run`                 all of these; rows, tokens, bytes and shuffle keys recounted  0.5 s a GB
+every opening               footer by its seal, before Arrow sees it; columns, types      the end of the file
+every record batch, once    offsets, nulls, text, order, ranges of numbers                the columns that are asked for
+`check_run`                 all of these; rows, tokens, bytes and shuffle keys recounted  every byte
 ```
 """
 
@@ -15,7 +15,7 @@ from byline.schemas.store import FILE, SHUFFLE_KEY, RunFile, RunInfo
 from byline.transforms.documents.shuffle_keys import shuffle_keys
 from byline.transforms.files.local_copies import fetched
 from byline.transforms.files.sealed_files import check_sealed, open_sealed
-from byline.transforms.files.storage import open_random
+from byline.transforms.files.storage import open_unmapped
 from byline.transforms.store.run_names import check_fingerprints, check_name
 from byline.transforms.store.run_pieces import reading_run
 
@@ -41,7 +41,7 @@ def check_run(uri: str, fingerprint: str) -> RunFile:
     with fetched(uri) as path:
         with reading_run(uri):
             check_sealed(path)
-        with open_random(path) as source, reading_run(uri):
+        with open_unmapped(path) as source, reading_run(uri):
             reader = open_sealed(source)
             file = RunFile.from_schema(reader.schema, uri, source.size())
             check_name(file, uri)

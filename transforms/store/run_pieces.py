@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError, DamagedFileError
+from byline.printable import one_line
 from byline.transforms.documents.list_copying import copy_lists
 
 
@@ -35,7 +36,7 @@ def reading_run(uri: str) -> Iterator[None]:
         # If the object store cannot be reached, nothing is known about the file.
         raise
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise DamagedFileError(f"{uri}: cannot be read as a run ({reason}); delete it and prepare again") from None
 
 

@@ -22,7 +22,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
 from byline.schemas import store
-from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, ROW, origin_of, tokens_field, with_columns
+from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, ROW, info_of, origin_of, tokens_field, with_columns
 from byline.transforms.documents.counters import batch_counts, count, count_retries
 from byline.transforms.documents.list_copying import copy_lists
 from byline.transforms.documents.rejects import rejects_of
@@ -31,6 +31,7 @@ from byline.transforms.files.durable import WriteBehind
 from byline.transforms.files.sealed_files import write_sealed
 from byline.transforms.files.storage import join
 from byline.transforms.store.field_counting import count_fields
+from byline.transforms.store.input_times import read_times
 from byline.transforms.store.rejects import rejects_uri, write_rejects
 from byline.transforms.store.run_names import run_name
 
@@ -120,7 +121,6 @@ def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str, behind: Writ
         bytes_read=info.bytes_read,
         dropped=info.dropped,
         special_text=info.special_text,
-        input_modified=info.input_modified,
         input_checksum=info.input_checksum,
         damage=info.damage,
         rows=batch.num_rows,
@@ -152,15 +152,27 @@ class _WriteRunsFn(beam.DoFn):
     def start_bundle(self) -> None:
         self.behind = WriteBehind()
         self.uris: list[str] = []
+        self.times: dict[str, dict[str, int]] = {}
 
     def process(self, batch: pa.RecordBatch) -> None:
         source = origin_of(batch, _STEP).source
         if source not in self.folders or source not in self.fingerprints:
             raise BylineError(f"{_STEP}: no folder or no fingerprint is given for source {source!r}")
+        self._check_time(batch, self.folders[source])
         uri = write_run(batch, self.fingerprints[source], self.folders[source], self.behind)
         count(batch_counts(batch))
         count_retries()
         self.uris.append(uri)
+
+    def _check_time(self, batch: pa.RecordBatch, folder: str) -> None:
+        """Refuses a batch of a file that is prepared anew meanwhile: the job of a driver that is gone may still run."""
+        if folder not in self.times:
+            self.times[folder] = read_times(folder)
+        info = info_of(batch)
+        if self.times[folder].get(info.path, info.input_modified) != info.input_modified:
+            raise BylineError(
+                f"{info.path}: has changed, and another command prepares it; this one writes nothing more"
+            )
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         # What a bundle wrote counts as done when it ends; only then every run has its name.
@@ -182,4 +194,6 @@ class WriteRuns(beam.PTransform):
         self.fingerprints = fingerprints
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        return batches | "SortAndWrite" >> beam.ParDo(_WriteRunsFn(self.folders, self.fingerprints))
+        write = beam.ParDo(_WriteRunsFn(self.folders, self.fingerprints))
+        # What the end of a bundle gives has no type of its own.
+        return batches | "SortAndWrite" >> write.with_output_types(str)

@@ -20,6 +20,7 @@ from byline.schemas.store import RunFile, RunInfo
 from byline.transforms.files import storage
 from byline.transforms.files.sealed_files import open_sealed
 from byline.transforms.store.fingerprint import changed_keys
+from byline.transforms.store.input_times import read_times
 from byline.transforms.store.run_names import check_name
 from byline.transforms.store.run_pieces import reading_run
 
@@ -56,8 +57,9 @@ def read_new_files(folder: str, known: dict[str, RunFile], most: int | None = No
     infos = [info for info in storage.list_files(folder, recursive=False) if info.base_name.endswith(".arrow")]
     sizes = {storage.join(folder, info.base_name): info.size for info in infos}
     new = [(uri, size) for uri, size in sizes.items() if uri not in known][:most]
+    times = read_times(folder) if new else {}
     for file in storage.side_by_side(lambda item: read_run_file(*item), new):
-        known[file.uri] = file
+        known[file.uri] = file.with_times(times)
     return list(sizes)
 
 

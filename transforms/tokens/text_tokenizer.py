@@ -5,7 +5,7 @@ text    "a <|endoftext|> b"                     a special token's name in a text
 ids     a, Ġ<, |, end, of, text, |, >, Ġb       never the id of <|endoftext|>
 ```
 
-The ids are those of `tokenizers`, always. gigatoken is fifty times as fast and gives the same ones for most tokenizers
+The ids are those of `tokenizers`, always. gigatoken is much faster and gives the same ones for most tokenizers
 and most texts; which texts must go to `tokenizers` is found by comparing the two, once for a file (`comparing`). Both
 leave the names of special tokens text, and those of the tokens that the configuration names: gigatoken gets a tokenizer
 without them, `tokenizers` is told so.

@@ -31,9 +31,8 @@ from byline.transforms.filters.filtering import apply_reasons
 from byline.transforms.tokens import loss_spans
 from byline.transforms.tokens.text_tokenizer import TextTokenizer, shared_tokenizer, token_id
 
-# The reference takes 50 times as long as gigatoken. So of one document in 256 only some characters are compared, as a
-# text of their own (the ids of a part are no part of the ids), and of one in 4,096 all, if they are not too
-# many: together under 2 % of preparing.
+# The reference is much slower than gigatoken. So of one document in 256 only some characters are compared, as a text of
+# their own (the ids of a part are no part of the ids), and of one in 4,096 all, if they are not too many.
 PIECE_SHARE, PIECE_CHARACTERS = 256, 512
 WHOLE_SHARE, WHOLE_BYTES = 4096, 1 << 14
 _STEP = "Tokenize"

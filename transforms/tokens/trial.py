@@ -7,8 +7,8 @@ normalizer, Precompiled "BAAAAP////..."           a table in binary, read withou
 ```
 
 A regular expression, a replacement or a table that takes more than 30 s or 4 GiB for short texts, or brings the library
-down, is refused. Only these parts of the file are tried, with a model of one token, so it takes a third of a
-second; the outcome is kept beside the token store, so that it is taken once.
+down, is refused. Only these parts of the file are tried, with a model of one token, and the outcome is kept beside the
+token store, so that it is done once.
 """
 
 import hashlib

@@ -25,7 +25,7 @@ import yaml
 from numpy.typing import NDArray
 
 from byline.errors import BylineError
-from byline.printable import shown
+from byline.printable import printable, shown
 from byline.schemas.yaml_text import load_yaml
 
 Array = NDArray[np.float64]
@@ -131,8 +131,3 @@ def _named(domains: Sequence[str], weights: Array) -> dict[str, Decimal]:
 
 def _comments(lines: Sequence[str]) -> str:
     return "".join(f"# {printable(line)}\n" for line in lines)
-
-
-def printable(text: str) -> str:
-    """The text, escaped where a line break or a control character would end a comment or the file."""
-    return text if text.isprintable() else ascii(text)

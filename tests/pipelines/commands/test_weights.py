@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -157,7 +157,6 @@ def test_the_same_table_gives_the_same_bytes(here, console):
 # ------------------------------------------------------------------------------------------------- the file
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30).filter(lambda parts: sum(parts) > 1e-9))
 @example([1.0] * 3)
 @example([1.0] * 7)

@@ -15,7 +15,7 @@ import pytest
 from byline.errors import BylineError
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.transforms.checks.file_checks import CheckFiles, read_problems, runs_to_check
-from byline.transforms.documents.work_lists import ListFiles, write_lines
+from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.store.store_index import read_run_file
 from tests.support.builds import build, copy_build, manifest_of, verify, write_manifest
 from tests.support.corpora import Corpus
@@ -312,7 +312,7 @@ def test_runs_are_checked_by_workers(own_store: tuple[Path, list[Path]], tmp_pat
     write_lines(list_uri, (run.to_json() for run in listed))
 
     def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | ListFiles(list_uri) | CheckFiles(str(tmp_path / "work"))
+        return pipeline | ListLines(list_uri) | CheckFiles(str(tmp_path / "work"))
 
     run_pipeline(wire, RunnerSettings(workers=workers), 10**9)
     (damaged,), *others = read_problems(str(tmp_path / "work"), listed)

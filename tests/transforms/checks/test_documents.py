@@ -186,7 +186,7 @@ def any_shard(draw: st.DrawFn) -> tuple[str, str, list[tuple[int, str]]]:
     return condition, draw(st.sampled_from(list(POLICIES))), draw(st.lists(documents, min_size=1, max_size=6))
 
 
-SLOW = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW = settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @SLOW

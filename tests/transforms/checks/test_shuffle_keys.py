@@ -168,7 +168,7 @@ def any_rows(draw: st.DrawFn) -> list[Row]:
 
 
 @given(any_rows())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_range_is_told_where_a_model_reads_a_document_twice(rows: list[Row]) -> None:
     assert bool(check_ranges(plan_of(rows))) == drawn_twice(rows)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from byline.errors import BylineError
 from byline.schemas.corpora import Source
 from byline.schemas.documents import BatchInfo, InputFile, info_of
+from byline.schemas.layouts import Records
 from byline.transforms.corpora import chunks as cutting
 from byline.transforms.documents.coder import RecordBatchCoder
 
@@ -30,7 +31,7 @@ def block(texts):
     batch = pa.record_batch(
         [pa.array(values, pa.large_string()), pa.nulls(len(texts), pa.large_string())], schema=SCHEMA
     )
-    return batch, np.array([text == 0 for text in texts], bool)
+    return Records(batch, np.array([text == 0 for text in texts], bool))
 
 
 def chunks(blocks, target, done=(), source=SOURCE):
@@ -94,7 +95,7 @@ def cut_slowly(texts, target):
     st.lists(st.integers(1, 6), min_size=30, max_size=30),
     st.sets(st.integers(0, 8)),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_cut_depends_on_the_records_alone(texts, target, sizes, done):
     blocks, at = [], 0
     for size in sizes:
@@ -143,7 +144,7 @@ def test_urls_kept_texts_and_messages_count():
         schema=pa.schema(fields),
     )
     file = InputFile("mine", "a", "/a", 7)
-    blocks = [(batch, np.zeros(3, bool))]
+    blocks = [Records(batch, np.zeros(3, bool))]
     found = list(cutting.cut_chunks(blocks, file, SOURCE, batch.schema, 10))
     assert [piece["row"].to_pylist() for piece in found] == [[0], [1, 2]]
     assert [info_of(piece).bytes_read for piece in found] == [1, 2]

@@ -260,7 +260,7 @@ names = st.sampled_from(["a", "b", "ab", ".a", "_x", "c"])
 @given(
     st.lists(st.lists(parts, min_size=1, max_size=4), min_size=1, max_size=2), st.lists(names, min_size=1, max_size=5)
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_names_match_as_whole_paths_do(tails, path):
     texts = ["/".join(tail) for tail in tails]
     matcher = Names(texts)

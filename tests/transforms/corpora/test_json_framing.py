@@ -160,7 +160,7 @@ objects = st.dictionaries(text, values, max_size=3).map(lambda record: {**record
     st.booleans(),
     st.integers(1, 30),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_records_stay_as_they_are(records, indent, is_array, size):
     if is_array:
         content = json.dumps(records, indent=indent)

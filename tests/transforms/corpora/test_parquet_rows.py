@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import io
 import json
 from unittest import mock
 
@@ -146,7 +147,7 @@ columns = st.one_of(
 
 
 @given(columns)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_values_are_as_in_json_lines(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("both")
     lines = folder / "a.jsonl"
@@ -168,7 +169,7 @@ texts = st.lists(st.one_of(st.none(), st.text("aé", max_size=4).map(str.encode)
 
 
 @given(texts, st.integers(1, 5), st.integers(1, 30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_result_depends_on_batches(tmp_path_factory, texts, group_rows, batch_bytes):
     column = pa.array(texts, pa.binary())
     file = write(tmp_path_factory.mktemp("cut"), {"text": column}, row_group_size=group_rows, use_dictionary=False)
@@ -245,6 +246,42 @@ def test_damaged_file(tmp_path):
     path.unlink()
     with pytest.raises(BylineError, match=r"cannot be opened"):
         read(file)
+
+
+def test_names_of_columns_that_are_no_utf_8(tmp_path):
+    file = write(tmp_path, {"text": ["a"], "other": ["b"]})
+    path = tmp_path / "a.parquet"
+    path.write_bytes(path.read_bytes().replace(b"other", b"\xffther"))
+    with pytest.raises(
+        BylineError, match=r"^\S+a\.parquet: cannot be read as Parquet from row 0 on \(.*; fetch"
+    ) as error:
+        read(file)
+    assert "\n" not in str(error.value)
+
+
+def test_a_row_group_without_its_rows(tmp_path):
+    file = write(tmp_path, {"text": ["a", "a"]})
+    nothing = mock.patch.object(pq.ParquetFile, "iter_batches", return_value=iter(()))
+    with nothing, pytest.raises(BylineError, match=r"from row 0 on \(row group 0 has no row, .* says 2\); fetch"):
+        read(file)
+
+
+def test_an_object_store_is_asked_for_a_row_group_once(tmp_path):
+    texts = [f"{number:08}" * 128 for number in range(8000)]
+    file = write(tmp_path, {"text": texts}, compression="none")
+    sizes = []
+
+    class Counted(io.FileIO):
+        def read(self, size=-1):
+            data = super().read(size)
+            sizes.append(len(data))
+            return data
+
+    opened = mock.patch.object(parquet_rows.storage, "open_unmapped", lambda uri: pa.PythonFile(Counted(uri), "r"))
+    with opened, mock.patch.object(parquet_rows, "is_object_address", return_value=True):
+        assert [row["text"] for row in read(file)] == texts
+    # With the first page of each row group, of which the lengths of its dictionary are taken.
+    assert sum(sizes) < 1.5 * file.size
 
 
 # --- what a formatter reads

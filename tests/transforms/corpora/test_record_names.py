@@ -26,6 +26,19 @@ def test_names_of_a_record():
     assert "text.0" not in values
 
 
+def test_names_inside_of_a_string_as_python_writes_it():
+    values = {}
+    add_names({"meta": '{"q": NaN, "lang": "en"}'}, values)
+    assert (values["meta.lang"], values["meta.q"]) == ("en", None)
+
+
+def test_names_of_a_table_with_a_malformed_record():
+    text = pa.array([b"\xff", b'{"a": 1}'], pa.binary()).view(pa.string())
+    values = {}
+    add_column_names(pa.schema([("m", pa.string())]), pa.RecordBatch.from_arrays([text], ["m"]), values)
+    assert values == {"m": '{"a": 1}', "m.a": 1}
+
+
 def test_names_of_a_table():
     columns = {"m": [None], "h": pa.array([[("Host", "a")]], pa.map_(pa.string(), pa.string()))}
     rows = pa.RecordBatch.from_pydict({**columns, "m": pa.array([None], pa.struct([("x", pa.int64())]))})

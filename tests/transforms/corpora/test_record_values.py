@@ -320,7 +320,7 @@ def step(value, name):
 
 
 @given(st.lists(records, min_size=1, max_size=4), parts)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_lines_and_strings_against_a_reference(tmp_path_factory, some, parts):
     path = ".".join(parts).replace(".[", "[")
     folder = tmp_path_factory.getbasetemp()

@@ -5,7 +5,7 @@ from fractions import Fraction
 import mmh3
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.transforms.documents.shuffle_keys import (
@@ -41,7 +41,6 @@ def test_splitmix64_of_an_array(values: list[int]) -> None:
     assert splitmix64(uint64(values)).tolist() == [slow.splitmix64(value) for value in values]
 
 
-@settings(deadline=None)
 @given(st.text(max_size=8), st.text(max_size=20), st.lists(st.integers(0, 2**40), max_size=10))
 def test_shuffle_keys(source: str, path: str, rows: list[int]) -> None:
     keys = shuffle_keys(source, path, np.array(rows, np.int64))

@@ -72,7 +72,7 @@ def test_what_is_nested_too_deep_for_json_is_null():
 
 
 @given(st.one_of(st.text("0123456789.eE+-", max_size=6), st.text(max_size=3)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_string_is_a_number_where_json_says_so(text):
     try:
         number = orjson.loads(text) if text == text.strip() else None

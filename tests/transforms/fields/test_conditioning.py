@@ -103,7 +103,7 @@ ROWS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(ROWS), conditions(), st.booleans(), st.integers(0, 7))
 def test_prefixes_are_those_of_one_document_at_a_time(
     tokenizer: TextTokenizer,

@@ -59,6 +59,16 @@ def test_a_template_with_what_no_document_has() -> None:
     check_known(config, counted(host=(0, 0, 0)))
 
 
+def test_the_stage_is_that_of_the_name() -> None:
+    """One name may be the beginning of another."""
+    phases = [
+        {"name": "a", "share": 0.5, "condition": {"template": "{source}", "unknown": "wrong"}},
+        {"name": "a.b", "share": 0.5, "condition": {"template": "{host}", "unknown": "right"}},
+    ]
+    with pytest.raises(BylineError, match=r"^phases\.a\.b\.condition: .* would have 'right' there"):
+        check_known(config_of({}, phases=phases), counted(host=(0, 3, 1)))
+
+
 @pytest.mark.parametrize(
     ("min_known", "counts", "is_warned_of"),
     [
@@ -67,6 +77,8 @@ def test_a_template_with_what_no_document_has() -> None:
         ({"web": 0.9}, (5, 1, 0), True),
         ({"sums": 0.9}, (5, 1, 0), False),
         ({"sums": 0.9}, (1, 5, 0), True),
+        ({"web": "90%"}, (5, 1, 0), True),
+        ("80 %", (5, 1, 0), False),
         (0, (1, 5, 0), False),
     ],
 )

@@ -68,7 +68,7 @@ INTEGERS = st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1)
 FLOATS = st.sampled_from([0.0, -0.0, 0.5, math.nan]) | st.floats()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(st.none() | INTEGERS, max_size=8),
     st.lists(st.none() | FLOATS, max_size=8),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from byline.schemas.predicates import Predicate, PredicateNumbers, RankRange, ValueList, predicate_from_json
@@ -114,7 +114,6 @@ bounds = st.none() | st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.data(), st.sampled_from(sorted(numbers)), bounds, bounds)
 def test_thresholds_compare_as_fractions_do(
     data: st.DataObject, kind: str, low: Fraction | None, high: Fraction | None

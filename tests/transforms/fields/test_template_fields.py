@@ -266,7 +266,7 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(DOCUMENTS, max_size=12), st.lists(st.sampled_from(FIELDS), max_size=5), st.data())
 def test_agrees_with_one_document_at_a_time(rows, names, data):
     low = data.draw(st.integers(0, len(rows)))

@@ -68,7 +68,7 @@ def body_reader(content: bytes, body: int) -> Callable[[int, int], pa.Buffer]:
     return lambda start, end: pa.py_buffer(content[body + start : body + end])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(batches())
 def test_every_column_alone_is_what_pyarrow_reads(some: list[pa.RecordBatch]) -> None:
     content = written(some)

@@ -118,6 +118,31 @@ def test_owners_of_which_was_heard(tmp_path: Path, age: float, changes: dict[str
     assert os.listdir(tmp_path) == [path.name]
 
 
+def test_a_process_of_another_container_is_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shares the machine's start, and its process id means another process here, or none."""
+    path = write_lock(tmp_path, 0, host="pod-2", namespace="pid:[1]", process=2**22 + 1)
+    # With flock, it would have the file locked if it were there.
+    assert take(tmp_path) != []
+
+    def no_flock(*_: Any) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(locks.fcntl, "flock", no_flock)
+    write_lock(tmp_path, 0, host="pod-2", namespace="pid:[1]", process=2**22 + 1)
+    with pytest.raises(BylineError, match=r"process 4194305 on pod-2 .* writes here; last heard of 0 s ago"):
+        take(tmp_path)
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_lock_that_was_taken_over_is_left_to_its_owner(tmp_path: Path) -> None:
+    """A command that was stopped for longer than others wait, on a file system of another host."""
+    path = tmp_path / LOCK_NAME
+    with folder_lock(str(tmp_path), print):
+        taken = replace(Owner.this(), host="elsewhere", boot="another").to_bytes()
+        path.write_bytes(taken)
+    assert path.read_bytes() == taken
+
+
 def test_without_flock_the_process_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_flock(*_: Any) -> None:
         raise OSError(37, "No locks available")

@@ -40,7 +40,7 @@ def write_batches(sink: Sink) -> None:
 
 
 def write_digested(sink: Sink) -> None:
-    with pa.PythonFile(storage.DigestedSink(sink), "w") as out, pa.ipc.new_file(out, BATCH.schema) as writer:
+    with pa.PythonFile(storage.HashingSink(sink), "w") as out, pa.ipc.new_file(out, BATCH.schema) as writer:
         writer.write_batch(BATCH)
 
 

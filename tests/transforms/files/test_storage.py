@@ -10,7 +10,7 @@ import pytest
 from pyarrow import fs
 
 from byline.errors import BylineError
-from byline.transforms.files import storage
+from byline.transforms.files import leftovers, storage
 from tests.support.object_server import BUCKET, Environ, object_server, quick_retries
 
 HOUR, DAY = 3600, 24 * 3600
@@ -189,7 +189,7 @@ def test_only_what_nobody_can_be_writing_is_removed(
     tmp_path: Path, location: str, seconds: float, is_removed: bool
 ) -> None:
     leave(tmp_path / location, seconds)
-    assert storage.remove_unfinished(str(tmp_path), NOW) == ((1, 5) if is_removed else (0, 0))
+    assert leftovers.remove_unfinished(str(tmp_path), NOW) == ((1, 5) if is_removed else (0, 0))
     assert files_below(tmp_path) == ([] if is_removed else [location])
 
 
@@ -198,17 +198,17 @@ def test_what_is_removed_is_counted(tmp_path: Path, form: str) -> None:
     for number in range(3):
         leave(tmp_path / "c4/5f3e" / storage.temporary_name(f"{number}.arrow"), 2 * DAY, b"x" * number)
     leave(tmp_path / "c4/5f3e/0.arrow", 2 * DAY)
-    assert storage.remove_unfinished(form.format(tmp_path), NOW) == (3, 3)
-    assert storage.remove_unfinished(form.format(tmp_path), NOW) == (0, 0)
+    assert leftovers.remove_unfinished(form.format(tmp_path), NOW) == (3, 3)
+    assert leftovers.remove_unfinished(form.format(tmp_path), NOW) == (0, 0)
     assert files_below(tmp_path) == ["c4/5f3e/0.arrow"]
-    assert storage.remove_unfinished(form.format(tmp_path / "none"), NOW) == (0, 0)
+    assert leftovers.remove_unfinished(form.format(tmp_path / "none"), NOW) == (0, 0)
 
 
 def test_by_this_machines_clock_a_file_that_is_being_written_stays(tmp_path: Path) -> None:
     leave(tmp_path / "c4" / NAME, 0)
     os.utime(tmp_path / "c4" / NAME, (0, 0))
     with storage.write_file(str(tmp_path / "c4" / "a.arrow")) as sink:
-        assert storage.remove_unfinished(str(tmp_path)) == (1, 5)
+        assert leftovers.remove_unfinished(str(tmp_path)) == (1, 5)
         sink.write(b"whole")
     assert files_below(tmp_path) == ["c4/a.arrow"]
 
@@ -220,13 +220,13 @@ def test_links_are_not_followed_and_stay(tmp_path: Path) -> None:
     (store / "linked").symlink_to(other)
     (store / "c4" / NAME).symlink_to(other / NAME)
     (store / "c4" / ".tmp-0123456789abcdef-none").symlink_to(tmp_path / "none")
-    assert storage.remove_unfinished(str(store), NOW) == (0, 0)
+    assert leftovers.remove_unfinished(str(store), NOW) == (0, 0)
     assert os.path.islink(store / "c4" / NAME)
     assert files_below(other) == [NAME]
     # But the store itself may be one.
     (tmp_path / "link").symlink_to(other)
     leave(other / "c4" / NAME, 2 * DAY)
-    assert storage.remove_unfinished(str(tmp_path / "link"), NOW) == (2, 10)
+    assert leftovers.remove_unfinished(str(tmp_path / "link"), NOW) == (2, 10)
 
 
 class Refusing(fs.LocalFileSystem):
@@ -245,8 +245,8 @@ def test_what_cannot_be_deleted_is_neither_counted_nor_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
 ) -> None:
     leave(tmp_path / "c4" / NAME, 2 * DAY)
-    monkeypatch.setattr(storage, "resolve", lambda uri: (Refusing(error), uri))
-    assert storage.remove_unfinished(str(tmp_path), NOW) == (0, 0)
+    monkeypatch.setattr(leftovers, "resolve", lambda uri: (Refusing(error), uri))
+    assert leftovers.remove_unfinished(str(tmp_path), NOW) == (0, 0)
 
 
 def test_what_vanishes_while_it_is_looked_at_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +259,7 @@ def test_what_vanishes_while_it_is_looked_at_is_no_error(tmp_path: Path, monkeyp
         return ask(path)
 
     monkeypatch.setattr(os, "lstat", lstat)
-    assert storage.remove_unfinished(str(tmp_path), NOW) == (1, 5)
+    assert leftovers.remove_unfinished(str(tmp_path), NOW) == (1, 5)
     assert not there.exists()
 
 
@@ -275,11 +275,11 @@ def test_in_an_object_store_one_listing_tells_and_old_lists_go() -> None:
             server.put_at_once(key, b"12345")
         modified = server.client.head_object(Bucket=BUCKET, Key=kept[0])["LastModified"].timestamp()
         with server.faults(lambda number, environ: None):
-            assert storage.remove_unfinished(uri, modified + 14 * DAY - HOUR) == (0, 0)
+            assert leftovers.remove_unfinished(uri, modified + 14 * DAY - HOUR) == (0, 0)
             assert server.calls == Counter(GET=1)
         # A store that is away, or that lets nobody delete, fails nothing.
         for fault in (refuse("GET"), refuse("DELETE")):
             with server.faults(fault):
-                assert storage.remove_unfinished(uri, modified + 14 * DAY + HOUR) == (0, 0)
-        assert storage.remove_unfinished(uri, modified + 14 * DAY + HOUR) == (1, 5)
+                assert leftovers.remove_unfinished(uri, modified + 14 * DAY + HOUR) == (0, 0)
+        assert leftovers.remove_unfinished(uri, modified + 14 * DAY + HOUR) == (1, 5)
         assert sorted(set(server.list_keys()) - {"store/"}) == sorted(kept)

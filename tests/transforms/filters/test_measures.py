@@ -82,7 +82,7 @@ CASES = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(TEXTS | st.text(max_size=40) | st.none(), max_size=5))
 def test_measures_are_those_of_the_reference(texts):
     documents = view(*texts)
@@ -92,7 +92,7 @@ def test_measures_are_those_of_the_reference(texts):
         assert made.measure(documents).tolist() == numbers, (rule, given_settings)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from(["xy", "abcdefgh", "abcdefgi", "abcdefghi", "abcdefghj", "é" * 9]), max_size=40))
 def test_words_of_every_length_are_told_apart(words):
     text = " ".join(words)

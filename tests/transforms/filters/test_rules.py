@@ -69,7 +69,7 @@ def test_a_plain_column_is_looked_up_as_well():
     assert are_listed(pa.array(["a"]).slice(1), listed).tolist() == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text("abß.", max_size=4)), st.lists(st.text("abß.", max_size=4) | st.none()))
 def test_lists_are_sets(values, column):
     flags = are_listed(pa.array(column, pa.string()), make_word_list(values))
@@ -249,7 +249,7 @@ SENTENCES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(SENTENCES, max_size=40).map("".join), max_size=6), st.permutations([*GROUPS]))
 def test_groups_are_those_of_the_reference(values, names):
     expected = [reference.reason(names, reference.Filtered(text)) for text in values]

@@ -146,7 +146,7 @@ chosen = st.fixed_dictionaries(
 
 
 @given(st.lists(st.one_of(messages, st.none()), max_size=5), chosen)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_as_the_reference(records: list[Messages | None], options: dict[str, Any]) -> None:
     source = Source(format="jsonl", path="x", fields={"messages": "m"}, formatter={"name": "chat", **options})
     found = written(records, **options)

@@ -107,7 +107,7 @@ rates = st.sampled_from([0, 0.1, 0.5, 0.9, 1])
 
 
 @given(st.lists(st.one_of(st.none(), st.text("aé😀\n ", max_size=8)), max_size=8), st.integers(0, 99), rates, rates)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_as_the_reference(texts: list[str | None], first: int, rate: float, spm_rate: float) -> None:
     options = {**NAMES, "rate": rate, "spm_rate": spm_rate}
     source = Source(format="jsonl", path="x", formatter={"name": "fim", **options})

@@ -68,7 +68,7 @@ texts = st.one_of(st.none(), st.text("aé😀\n{}", max_size=5), st.just("{quest
     st.lists(st.tuples(texts, texts), max_size=5),
     st.sampled_from([{}, {"question": "é{question}", "answer": "{answer}"}]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_as_the_reference(pairs: list[tuple[str | None, str | None]], options: dict[str, Any]) -> None:
     fields = {"question": "q", "answer": "a"}
     source = Source(format="jsonl", path="x", fields=fields, formatter={"name": "qa", **options})

@@ -67,7 +67,7 @@ def all_framed(draw: st.DrawFn, longest: int = 64) -> Streams:
     return Streams(length, drawn_sizes, *flags, slices=None if slices is None else sorted(slices))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(all_framed(), st.sampled_from(list(POLICIES.values())))
 def test_segments_are_those_of_the_reference(framed: Streams, policy: PackingPolicy) -> None:
     segments = framed.pack(policy)
@@ -75,7 +75,7 @@ def test_segments_are_those_of_the_reference(framed: Streams, policy: PackingPol
     assert (np.diff(segments.row) >= 0).all()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.integers(60, 300), st.lists(st.integers(1, 400), max_size=60), st.integers(1, 60))
 def test_best_fit_in_rows_longer_than_a_word_of_the_bit_set(length: int, sizes: list[int], every: int) -> None:
     slices = [number // every for number in range(len(sizes))]
@@ -83,7 +83,6 @@ def test_best_fit_in_rows_longer_than_a_word_of_the_bit_set(length: int, sizes: 
     assert parts_of(framed.pack(POLICIES["best_fit"]), framed) == expected_parts(POLICIES["best_fit"], framed)
 
 
-@settings(deadline=None)
 @given(all_framed(), st.sampled_from(list(POLICIES.values())))
 def test_segments_and_padding_fill_every_row(framed: Streams, policy: PackingPolicy) -> None:
     segments = framed.pack(policy)

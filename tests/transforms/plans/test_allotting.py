@@ -175,7 +175,7 @@ def test_a_source_without_weight_is_left_out(folder: Path, store: SmallStore) ->
     assert set(plan.header.capacity) == {"a"}
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     rows=st.integers(1, 200),
     weight=st.fractions(0, 1, max_denominator=20),

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.transforms.documents.shuffle_keys import BIN_BITS, BINS
@@ -36,13 +36,11 @@ def exact(stream: Stream, point: int) -> Fraction:
     return found
 
 
-@settings(deadline=None)
 @given(streams(), points)
 def test_tokens_before_a_point(stream: Stream, point: int) -> None:
     assert stream.tokens_before(point) == int(exact(stream, point))
 
 
-@settings(deadline=None)
 @given(streams(), points, st.integers(0, 10**13))
 def test_advance_gives_the_last_point_with_so_many_tokens(stream: Stream, start: int, tokens: int) -> None:
     target = stream.tokens_before(start) + tokens
@@ -53,7 +51,6 @@ def test_advance_gives_the_last_point_with_so_many_tokens(stream: Stream, start:
     assert exact(stream, point + 1) > target
 
 
-@settings(deadline=None)
 @given(streams(), points, st.lists(st.integers(0, 10**12), max_size=5))
 def test_consecutive_intervals_have_the_tokens_asked_for(stream: Stream, start: int, asked: list[int]) -> None:
     for tokens in asked:
@@ -89,7 +86,6 @@ def covered(offset: int, ranges: list[tuple[int, int, int]]) -> list[tuple[int, 
     ]
 
 
-@settings(deadline=None)
 @given(offsets, points, points)
 def test_ranges_tile_the_interval(offset: int, start: int, end: int) -> None:
     start, end = sorted((start, end))
@@ -106,7 +102,6 @@ def test_ranges_tile_the_interval(offset: int, start: int, end: int) -> None:
     assert len(ranges) <= 2 * epochs
 
 
-@settings(deadline=None)
 @given(streams(), st.lists(st.fractions(0, 2, max_denominator=100), min_size=1, max_size=5))
 def test_phases_share_no_shuffle_key_of_an_epoch(stream: Stream, epochs: list[Fraction]) -> None:
     start, ranges = 0, []

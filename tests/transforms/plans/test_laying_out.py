@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.transforms.documents.shuffle_keys import BIN_BITS, BINS
@@ -194,7 +194,6 @@ def intervals(draw: st.DrawFn) -> tuple[int, int, int]:
 wants = st.lists(st.integers(0, 5), min_size=1, max_size=8)
 
 
-@settings(deadline=None)
 @given(corpora(), intervals(), wants)
 def test_slices_tile_any_interval(rows: list[Row], interval: tuple[int, int, int], wanted: list[int]) -> None:
     offset, start, end = interval
@@ -215,7 +214,6 @@ def test_slices_tile_any_interval(rows: list[Row], interval: tuple[int, int, int
         assert abs(behind - Fraction(tokens * so_far, sum(wanted))) <= 2
 
 
-@settings(deadline=None)
 @given(corpora(), intervals(), wants, st.data())
 def test_each_document_is_in_one_slice_of_its_bin(
     rows: list[Row], interval: tuple[int, int, int], wanted: list[int], data: st.DataObject

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from byline import salts
 from byline.errors import BylineError
 from byline.schemas.corpora import Tokenizer
 from byline.schemas.plan import FieldValues
@@ -115,6 +116,33 @@ def test_a_list_stands_once_and_is_one_object_again(tmp_path: Path) -> None:
     assert read_counter(uri) is found
 
 
+def test_a_worker_hashes_with_the_salt_of_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file of a counter holds the digest alone, and a worker is another process than that which read the recipe."""
+    tokenizer = str(small.tokenizer_file(tmp_path))
+    uri, _ = small.write_run_of(tmp_path / "a", "a", "x.jsonl", 0, [StoredRow(0, (3, 4), host="a.org")])
+    condition = Condition(template="{host_hash}", salt="not the default one")
+    counter = SampleCounter([stage(0, {"a": []}, condition=condition, tokenizer=tokenizer)], 2**32)
+    write_counter(str(tmp_path / "counter.json"), counter)
+    assert "not the default" not in (tmp_path / "counter.json").read_text()
+    expected = counter.count(uri)
+    monkeypatch.setattr(salts, "_known", {})
+    with pytest.raises(BylineError, match="the salt of the hashed fields is needed"):
+        read_counter(str(tmp_path / "counter.json")).count(uri)
+    step = count_runs._CountFn(str(tmp_path / "counter.json"), ("not the default one",))
+    step.setup()
+    assert next(step.process(uri)).equals(expected)
+
+
+def test_a_worker_has_the_tokenizer_of_the_recipe(tmp_path: Path) -> None:
+    """With the tokens that the rest of the recipe names, which no text becomes, and where it is kept what is known."""
+    tokenizer = Tokenizer(file="t.json", eos="<e>")
+    tokenizer.belong_to("out/store/tokenizers", ["<sep>"])
+    view = replace(stage(0, {"a": []}), tokenizer=tokenizer)
+    write_counter(str(tmp_path / "counter.json"), SampleCounter([view], 2**32))
+    read = read_counter(str(tmp_path / "counter.json")).stages[0].tokenizer
+    assert (read, read.text_only, read.folder) == (tokenizer, ("<e>", "<sep>"), "out/store/tokenizers")
+
+
 def test_the_file_is_json(tmp_path: Path) -> None:
     write_counter(str(tmp_path / "counter.json"), DigitCounter(QUESTIONS[:1], {0: HOSTS, 3: RANGE}))
     assert json.loads((tmp_path / "counter.json").read_bytes()) == {
@@ -136,7 +164,6 @@ def test_the_file_is_json(tmp_path: Path) -> None:
     }
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.integers(-(2**63), 2**63), st.floats(allow_nan=False)), max_size=4),
     st.lists(st.text(max_size=5), max_size=4),

@@ -4,7 +4,7 @@ import collections
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.transforms.scans.counting import Summing, count_by_value, one_batch
@@ -47,7 +47,6 @@ def test_keys_are_single_values_or_columns() -> None:
     assert as_rows(batch) == [("a", 7, 1, 1), ("b", 7, 1, 1)]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["a", "b\tc", None]), pairs), max_size=6), st.data())
 def test_merging_sums_in_any_order_and_grouping(runs: list[tuple[str | None, list[Pair]]], data: st.DataObject) -> None:
     counter = Counter()

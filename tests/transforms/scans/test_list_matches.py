@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.transforms.fields.selecting import list_predicate
@@ -37,7 +37,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> SmallStore:
     ),
     st.sampled_from([0, 2, 50]),
 )
-@settings(deadline=None)
 def test_counts_are_those_of_single_documents(store: SmallStore, asked: list[Any], short: int) -> None:
     lists = [AskedList("w", sorted(sources), list_predicate("host", values, allow)) for sources, values, allow in asked]
     with pytest.MonkeyPatch.context() as patch:

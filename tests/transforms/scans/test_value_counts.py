@@ -147,7 +147,7 @@ VALUES = st.sampled_from([None, "", "a", "b", "ab", "ü", "\t", "\n"])
 ROWS = st.lists(st.tuples(VALUES, VALUES, st.sampled_from([0.0, 1.0])), max_size=12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from("ab"), ROWS), max_size=4), st.sampled_from([1, 2, 5, "30%", "80%"]))
 def test_against_plain_counting(tmp_path_factory: pytest.TempPathFactory, runs: list[Any], kept: int | str) -> None:
     folder = tmp_path_factory.mktemp("runs")

@@ -130,7 +130,7 @@ TOKENS = st.sampled_from(WORDS + UNKNOWN + LABELS + ENDS)
 GAPS = st.sampled_from([" "] * 20 + SPACES + EDGES)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(parts=st.lists(st.one_of(TOKENS, GAPS), max_size=40))
 def test_any_text_equals_library_on_prepared_text(trigram, parts):
     model, ask = trigram
@@ -138,7 +138,7 @@ def test_any_text_equals_library_on_prepared_text(trigram, parts):
     np.testing.assert_allclose(model.probabilities(column([text])), [ask(text)], rtol=0, atol=1e-6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text(st.characters(codec="utf-8"), max_size=30))
 def test_any_characters_equal_library(trigram, text):
     model, ask = trigram

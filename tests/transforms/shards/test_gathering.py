@@ -280,7 +280,7 @@ def found_rows(packed: PackedShard, job: AssembleJob) -> list[dict[str, list[int
     return pa.Table.from_batches(batches, schema).to_pylist()
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(cases())
 def test_a_shard_is_what_the_reference_makes_of_the_same_plan(folder: Path, case: Case) -> None:
     if case.condition is not None:
@@ -321,7 +321,7 @@ def merged(case: Case, index: RunIndex, folder: Path) -> RunIndex:
     return RunIndex.of(rows)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(cases(), st.booleans(), st.booleans())
 def test_merged_runs_and_object_stores_give_the_same_documents(
     folder: Path, case: Case, is_merged: bool, is_object: bool

@@ -18,7 +18,7 @@ from byline.errors import BylineError
 from byline.schemas import store
 from byline.schemas.plan import Plan, rows_by_shard
 from byline.schemas.store import RunFile, RunInfo
-from byline.transforms.documents.work_lists import ListGroups, write_lines
+from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.plans.planning import make_plan
 from byline.transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
 from byline.transforms.shards.gathering import RunIndex
@@ -136,7 +136,7 @@ def test_runs_that_share_a_chunk_are_not_merged(tmp_path: Path) -> None:
 shuffle_keys = st.lists(st.one_of(st.integers(0, 20), st.integers(2**63, 2**64 - 1)), max_size=12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(shuffle_keys, min_size=2, max_size=6), st.integers(2, 5), st.integers(4, 60))
 def test_any_way_to_merge_gives_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, runs: list[list[int]], step: int, batch_bytes: int
@@ -213,7 +213,7 @@ def merge_some(made: SmallStore, folder: Path, draw: Callable[[st.SearchStrategy
     return runs
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(rows_of, min_size=2, max_size=5), rows_of, st.data())
 def test_plan_and_shards_are_the_same_however_runs_are_merged(
     tmp_path_factory: pytest.TempPathFactory, of_a: list[list[StoredRow]], of_b: list[StoredRow], data: st.DataObject
@@ -306,7 +306,7 @@ def test_the_name_is_of_the_parts() -> None:
 def run_step(folder: Path, groups: list[MergeGroup]) -> None:
     write_lines(str(folder / "groups.jsonl"), (group.to_json() for group in groups))
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        merged = pipeline | "ListGroups" >> ListGroups(str(folder / "groups.jsonl")) | "MergeRuns" >> MergeRuns()
+        merged = pipeline | "ListGroups" >> ListLines(str(folder / "groups.jsonl")) | "MergeRuns" >> MergeRuns()
         assert merged.element_type is str
 
 

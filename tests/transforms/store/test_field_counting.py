@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.schemas.documents import HOST, LABEL_TYPE, REGISTERED_DOMAIN, ROW, URL
@@ -51,7 +51,6 @@ def state_of(name: str, row: dict[str, Any]) -> str:
 
 
 @given(documents())
-@settings(deadline=None)
 def test_counts_are_those_of_single_documents(made: tuple[list[str], Rows]) -> None:
     names, rows = made
     arrays = [pa.array([row[name] for row in rows], COLUMNS[name][0]) for name in names]

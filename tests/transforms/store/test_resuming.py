@@ -1,6 +1,5 @@
 """What a task that runs again leaves out."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import apache_beam as beam
@@ -53,12 +52,6 @@ def test_chunks_written_since_are_left_out(
 def test_runs_of_a_file_of_another_size_count_for_nothing(tmp_path: Path, size: int) -> None:
     write(tmp_path, "x", 0, True)
     assert without_written(listed(size + 1), str(tmp_path)) == listed(size + 1)
-
-
-def test_runs_of_a_file_that_was_touched_count_for_nothing(tmp_path: Path, size: int) -> None:
-    write(tmp_path, "x", 0, True)
-    touched = replace(listed(size), modified=5)
-    assert without_written(touched, str(tmp_path)) == touched
 
 
 def test_whole_files_are_left_out_of_the_list(tmp_path: Path, size: int) -> None:

@@ -136,7 +136,7 @@ def stored(draw: st.DrawFn) -> tuple[list[int], list[StoredRow]]:
     return [draw(shuffle_keys) for _ in rows], rows
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     stored(),
     shuffle_keys,
@@ -426,7 +426,7 @@ def test_a_run_with_a_column_that_cannot_be_read_in_parts(folder: Path) -> None:
         RangedRun(read_directory(uri), (*CORE, "host"))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 400_000), st.integers(0, 1000)), max_size=8))
 def test_spans_are_merged_over_small_gaps(sizes: list[tuple[int, int]]) -> None:
     spans = [(start, start + size) for start, size in sizes]

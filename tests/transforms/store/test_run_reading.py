@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("runs")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(shuffle_keys, max_size=20), shuffle_keys, shuffle_keys, st.integers(1, 4))
 def test_a_range_is_what_a_filter_gives(
     folder: Path, given_shuffle_keys: list[int], low: int, high: int, rows: int

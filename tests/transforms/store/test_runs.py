@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -61,7 +61,6 @@ def test_equal_shuffle_keys_are_in_order_of_row(monkeypatch: pytest.MonkeyPatch)
 
 
 @given(st.lists(st.integers(0, 12), max_size=30), st.sampled_from([pa.uint16(), pa.int32()]))
-@settings(deadline=None)
 def test_cut_where_the_tokens_before_a_document_pass_a_multiple(sizes: list[int], ids: pa.DataType) -> None:
     rows = [StoredRow(row, [0] * size) for row, size in enumerate(sizes)]
     with pytest.MonkeyPatch.context() as patch:

@@ -21,7 +21,7 @@ def contains(text: str, characters: list[int], strings: list[str]) -> bool:
     st.lists(st.sampled_from(CHARACTERS), max_size=4),
     st.lists(st.sampled_from(STRINGS), max_size=4),
 )
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_agrees_with_a_loop_over_characters(texts: list[str], characters: list[int], strings: list[str]) -> None:
     array = pa.array(["before", *texts], pa.large_string()).slice(1)
     expected = [contains(text, characters, strings) for text in texts]

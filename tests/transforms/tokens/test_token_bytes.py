@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
@@ -43,7 +43,6 @@ def test_every_token_of_a_byte_level_tokenizer_stands_for_what_it_decodes_to() -
 
 
 @given(st.binary(max_size=30), st.binary(max_size=20), st.integers(0, 30))
-@settings(deadline=None)
 def test_stands_at(data: bytes, token: bytes, at: int) -> None:
     if at + len(token) <= len(data):
         filled = np.frombuffer(token + bytes(-len(token) % 8), np.uint64)

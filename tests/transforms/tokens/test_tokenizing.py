@@ -124,7 +124,7 @@ characters = st.characters(exclude_categories=("Cs", "Cn"))
 texts = st.text(characters, max_size=30) | st.lists(pieces | characters, max_size=12).map("".join)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(texts, max_size=5))
 @example(["", " ", "a    b     c", f"{small.BOS}{small.BOS} {small.PAD}", "\n\n\n x", "e\u0301\u0301"])
 def test_ids_are_those_of_tokenizers(tokenizer: TextTokenizer, given_texts: list[str]) -> None:
@@ -213,7 +213,6 @@ def slow_count(text: str, names: list[str]) -> int:
     return count
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(pieces | st.just("<|x|>") | st.just("<|x|>+"), max_size=6).map("".join), max_size=4))
 def test_special_text_is_counted(fast: TextTokenizer, given_texts: list[str]) -> None:
     names = [small.BOS, small.PAD, "<|x|>", "<|x|>+"]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -42,7 +42,6 @@ def test_a_difference_below_zero_is_clipped():
     assert clipped_excess(np.array([1.0]), np.array([1.25])).tolist() == [0.0]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 20)), min_size=1, max_size=9))
 def test_clipping_means_never_gives_more_than_clipping_tokens(tokens):
     means = np.mean(tokens, axis=0)
@@ -54,7 +53,6 @@ excesses = st.integers(1, 5).flatmap(
 )
 
 
-@settings(deadline=None)
 @given(excesses, st.floats(0, 4), st.floats(0, 1))
 def test_against_the_reference(excess, eta, smoothing):
     path = replay(np.array(excess), eta, smoothing)
@@ -64,7 +62,6 @@ def test_against_the_reference(excess, eta, smoothing):
     )
 
 
-@settings(deadline=None)
 @given(excesses, st.floats(0, 1e3), st.floats(0, 1), st.data())
 def test_weights_sum_to_one_and_are_no_smaller_than_the_smoothing_gives(excess, eta, smoothing, data):
     k = len(excess[0])
@@ -74,7 +71,6 @@ def test_weights_sum_to_one_and_are_no_smaller_than_the_smoothing_gives(excess, 
     assert (path >= smoothing / k).all()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 6), st.floats(0, 50), st.floats(0, 10))
 def test_equal_excess_losses_leave_the_weights_as_they_are(k, excess, eta):
     uniform = replay(np.full((3, k), excess), eta, 0.25)
@@ -83,7 +79,6 @@ def test_equal_excess_losses_leave_the_weights_as_they_are(k, excess, eta):
     np.testing.assert_allclose(replay(np.full((3, k), excess), eta, 0, given_weights)[-1], given_weights, rtol=1e-12)
 
 
-@settings(deadline=None)
 @given(st.floats(0, 5), st.floats(0.001, 5), st.floats(0.01, 3))
 def test_a_domain_with_more_excess_loss_gains(excess, more, eta):
     first, second = replay(np.array([[excess, excess + more]]), eta)[0]

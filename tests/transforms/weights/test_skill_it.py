@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -43,7 +43,6 @@ sizes = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(0, 9))
 windows = st.none() | st.integers(1, 12)
 
 
-@settings(deadline=None)
 @given(st.data(), sizes, st.floats(0, 1), windows)
 def test_against_the_reference(data, size, eta, window):
     def matrix(rows, columns, largest):
@@ -58,7 +57,6 @@ def test_against_the_reference(data, size, eta, window):
     np.testing.assert_allclose(mixtures_made.sum(axis=1), 1, rtol=1e-12)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 9), st.floats(0, 9), st.floats(0, 9)), max_size=6), windows)
 def test_without_a_learning_rate_the_mixture_stays_uniform(losses, window):
     rows = np.array(losses).reshape(-1, 3)
@@ -67,7 +65,6 @@ def test_without_a_learning_rate_the_mixture_stays_uniform(losses, window):
     np.testing.assert_allclose(schedule(np.ones((3, 3)), rows, 0.7, window), 1 / 3, rtol=1e-12)
 
 
-@settings(deadline=None)
 @given(st.permutations([0.5, 1.0, 2.0]), windows)
 def test_without_edges_the_skill_with_the_highest_loss_gains_most(losses, window):
     first, second = schedule(np.eye(3), np.array([losses]), 0.5, window)

@@ -70,13 +70,13 @@ def additions(file: InputFile, settings: Arithmetic, block_rows: int = _BLOCK_RO
         block_rows: about how many additions to make at once; no result depends on it.
 
     Yields:
-        Batches `text url loss_spans special_spans`, and masks of malformed records, of which there are none.
+        Records with the columns `text url loss_spans special_spans`, none of them malformed.
     """
     begin = int(file.path.removeprefix(_NAME)) * _per_file(settings)
     step = max(1, block_rows // settings.per_document) * settings.per_document
     for start in range(0, file.size, step):
         batch = make_documents(begin + start, min(step, file.size - start), settings)
-        yield batch, np.zeros(len(batch), bool)
+        yield Records(batch, np.zeros(len(batch), bool))
 
 
 def make_documents(first: int, count: int, settings: Arithmetic) -> pa.RecordBatch:

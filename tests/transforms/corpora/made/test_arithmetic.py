@@ -170,7 +170,7 @@ numbers = st.one_of(st.integers(0, 12), st.integers(0, 10**18 - 1), st.integers(
 
 
 @given(st.lists(st.tuples(numbers, numbers), max_size=5), st.sampled_from(list(ArithmeticStyle)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_styles_are_those_of_the_reference(pairs: list[tuple[int, int]], style: ArithmeticStyle) -> None:
     left, right = (np.array([pair[side] for pair in pairs], np.int64) for side in (0, 1))
     found = zip(*(column.to_pylist() for column in STYLES[style](left, right)), strict=True)
@@ -203,19 +203,21 @@ def test_documents_are_those_of_the_reference(style: ArithmeticStyle, monkeypatc
     ]  # fmt: skip
     source = reference.Source(format="arithmetic", arithmetic=made)
     for file in files:
-        found = [row for batch, _ in additions(file, made) for row in batch.to_pylist()]
+        found = [row for block in additions(file, made) for row in block.batch.to_pylist()]
         expected = [reference.formatted(raw, source) for raw in reference.made_documents("add", file.path, made)]
         assert [(row["text"], row["loss_spans"], row["special_spans"]) for row in found] == expected
 
 
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_depends_on_blocks(examples: int, per_document: int, block_rows: int) -> None:
     made = Arithmetic(examples=examples, per_document=per_document)
     (file,) = list_additions("add", made)
 
     def rows(size: int) -> list[dict]:
-        return [row for batch, mask in additions(file, made, size) if not mask.any() for row in batch.to_pylist()]
+        return [
+            row for block in additions(file, made, size) if not block.malformed.any() for row in block.batch.to_pylist()
+        ]
 
     assert rows(block_rows) == rows(1000)
     assert len(rows(1000)) == -(-examples // per_document)
@@ -230,7 +232,7 @@ def test_a_document_longer_than_a_file() -> None:
 def test_a_file_is_known_by_its_name(tmp_path: Path) -> None:
     made = Arithmetic(examples=arithmetic.ADDITIONS_PER_FILE + 2)
     first, second = list_additions("add", made)
-    (batch, _) = next(additions(second, made))
+    batch = next(additions(second, made)).batch
     number = 2 * arithmetic.ADDITIONS_PER_FILE
     left, right = operands(np.array([number, number + 1], np.uint64), made).tolist()
     assert batch["text"][0].as_py() == f"{left}+{right}={left + right}"
