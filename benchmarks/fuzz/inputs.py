@@ -18,9 +18,10 @@ def prepare_models(work: Path) -> None:
     """Trained models of every loss, plain and quantized."""
     import fasttext
 
-    examples = work / "examples.txt"
-    lines = [f"__label__{row % 3} {' '.join(f'w{row * k % 11}' for k in range(9))}\n" for row in range(120)]
-    examples.write_text("".join(lines))
+    examples = {labels: work / f"examples-{labels}.txt" for labels in (3, 300)}
+    for labels, path in examples.items():
+        words = (" ".join(f"w{row * k % 11}" for k in range(9)) for row in range(max(120, labels)))
+        path.write_text("".join(f"__label__{row % labels} {line}\n" for row, line in enumerate(words)))
     kinds: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
         ({}, None),
         ({"wordNgrams": 2}, None),
@@ -29,13 +30,15 @@ def prepare_models(work: Path) -> None:
         ({"loss": "ns"}, None),
         ({"loss": "ova"}, None),
         ({"wordNgrams": 2}, {"qnorm": True}),
-        ({"minn": 2, "maxn": 3}, {"cutoff": 100, "qnorm": True, "qout": True}),
+        ({"minn": 2, "maxn": 3}, {"cutoff": 280, "qnorm": True, "qout": True}),
     ]
     for number, (settings, quantized) in enumerate(kinds):
         shape = {"dim": 6, "bucket": 300, "epoch": 2, "minCount": 1, "thread": 1, "verbose": 0, **settings}
-        model = fasttext.train_supervised(str(examples), **shape)
+        # A matrix is quantized from 256 rows on: of the output these are labels.
+        path = str(examples[300 if quantized and quantized.get("qout") else 3])
+        model = fasttext.train_supervised(path, **shape)
         if quantized is not None:
-            model.quantize(str(examples), verbose=0, thread=1, **quantized)
+            model.quantize(path, verbose=0, thread=1, **quantized)
         model.save_model(str(work / f"model-{number}.bin"))
 
 

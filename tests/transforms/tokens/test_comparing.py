@@ -1,6 +1,6 @@
 """Each kind of tokenizer gives the reference's ids for every character and every added token, whatever is beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,8 @@ import pyarrow as pa
 import pytest
 
 from byline.transforms.tokens import known_differences
+from byline.transforms.tokens.code_points import of_runs
+from byline.transforms.tokens.comparing_characters import compare_splitting, shipped, shipped_key
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
 from tests.support import tokenizers
 
@@ -73,25 +75,50 @@ def test_no_text_becomes_a_special_token(tokenizer: TextTokenizer) -> None:
 
 
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
+# Tokens with flags, of which no two have a common part.
+FLAGGED: dict[str, dict[str, bool]] = {
+    **{name: {flag: True} for name, flag in zip(("Acme", "Bolt", "Cuvy", "Dirk"), FLAGS, strict=True)},
+    **{name: {flag: True, "normalized": True} for name, flag in zip(("<p>", "<q>", "<r>"), FLAGS, strict=False)},
+    "\u00e9\u0301": {"normalized": True},
+    "[K;`]": dict.fromkeys(FLAGS, True),
+}
 
 
-def flagged() -> Iterator[tuple[str, str, dict[str, bool]]]:
-    for kind in ("gpt_2", "gpt_neox", "llama_2", "gemma_3"):
-        for flag in FLAGS:
-            yield kind, "Acme", {flag: True}
-            yield kind, "<ph>", {flag: True, "normalized": True}
-        yield kind, "é\u0301", {"normalized": True}
-        yield kind, "<K;`>", dict.fromkeys(FLAGS, True)
+# Those that send every text to the reference.
+ALONE: dict[str, tuple[str, ...]] = {
+    "gpt_2": (),
+    "gpt_neox": ("\u00e9\u0301",),
+    "llama_2": ("<p>", "<q>", "<r>", "[K;`]"),
+    "gemma_3": ("<p>", "<q>", "<r>", "[K;`]"),
+}
 
 
-@pytest.mark.parametrize(("kind", "name", "flags"), [*flagged()])
-def test_flags_of_added_tokens(kind: str, name: str, flags: dict[str, bool], tmp_path: Path) -> None:
-    settings = tokenizers.with_added(tokenizers.KINDS[kind](), tokenizers.added(name, **flags))
-    tokenizer = TextTokenizer(tokenizers.write(settings, tmp_path))
-    spelled = [name, "e\u0301\u0301", "<\u212a\u037e\u1fef>", "Acmé", name + "\u0301", name + "\u0338", name.upper()]
-    texts = [f"{a}{text}{b}" for text in spelled for a in ("", " ", "  ", "x", "\n\t") for b in ("", " ", " \n", "y")]
-    assert differing(tokenizer, texts) == []
-    assert differing(tokenizer, [text for text in texts if name not in text]) == []
+def flagged(kind: str, names: Iterable[str], folder: Path) -> TextTokenizer:
+    added = [tokenizers.added(name, **FLAGGED[name]) for name in names]
+    return TextTokenizer(tokenizers.write(tokenizers.with_added(tokenizers.KINDS[kind](), *added), folder))
+
+
+def beside_others(name: str) -> list[str]:
+    spellings = ["e\u0301\u0301", "[\u212a\u037e\u1fef]", "Boltk\u0301", name + "\u0301", name + "\u0338", name.upper()]
+    befores, behinds = ("", " ", "  ", "x", "\n\t"), ("", " ", " \n", "y")
+    return [a + text + b for text in (name, *spellings) for a in befores for b in behinds]
+
+
+@pytest.mark.parametrize("kind", ALONE)
+def test_flags_of_added_tokens(kind: str, tmp_path: Path) -> None:
+    names = [name for name in FLAGGED if name not in ALONE[kind]]
+    tokenizer = flagged(kind, names, tmp_path)
+    assert tokenizer.fast is not None
+    for name in names:
+        assert differing(tokenizer, beside_others(name)) == []
+        assert differing(tokenizer, [text for text in beside_others(name) if name not in text]) == []
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in ALONE.items() for name in names])
+def test_flags_that_send_every_text_to_the_reference(kind: str, name: str, tmp_path: Path) -> None:
+    tokenizer = flagged(kind, [name], tmp_path)
+    assert tokenizer.fast is None
+    assert differing(tokenizer, beside_others(name)) == []
 
 
 def test_texts_without_a_flagged_token_stay_fast(tmp_path: Path) -> None:
@@ -131,6 +158,19 @@ def test_a_step_that_gigatoken_passes_over(tmp_path: Path) -> None:
     settings = {**settings, "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps}}
     tokenizer = TextTokenizer(tokenizers.write(settings, tmp_path))
     assert tokenizer.differences.whole == "pre_tokenizer: a step Digits"
+
+
+# ---------------------------------------------------------------------------------------------------- shipped
+
+
+def test_the_characters_of_every_splitting_in_use_are_shipped() -> None:
+    """Else `python -m benchmarks.compared_characters` writes them."""
+    assert {*shipped()} == {shipped_key(splitting) for splitting in tokenizers.splittings().values()}
+
+
+def test_what_is_shipped_is_what_comparing_finds() -> None:
+    splitting = tokenizers.splittings()["gpt_2"]
+    assert of_runs(shipped()[shipped_key(splitting)]) == compare_splitting(splitting)
 
 
 # ------------------------------------------------------------------------------------------------------- kept

@@ -142,6 +142,8 @@ def test_a_model_may_have_the_name_as_a_piece(kind: str, tmp_path: Path) -> None
     tokenizer = TextTokenizer(file, "fastest", (), (name,))
     assert tokenizer.vocabulary[name] == number
     assert number not in encoded(tokenizer, f"a {name} b")
+    # So runs are others than without the name in the configuration.
+    assert name in tokenizer.kept_text
     assert encoded(tokenizer, "a fox") == encoded(TextTokenizer(file), "a fox")
 
 
