@@ -18,6 +18,8 @@ from benchmarks.fuzz.targets import TARGETS, Target
 
 # A child reads so many files, so that what a library keeps is not kept for ever.
 _BATCH = 200
+# On a busy machine a case may take so many times the time that it keeps a core busy.
+_WAITING = 10
 _FAULTS = ("crash", "hang", "lines", "memory", "traceback")
 
 
@@ -30,7 +32,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--memory", type=int, default=8 << 30, help="bytes of address space of a process")
-    parser.add_argument("--case-seconds", type=float, default=20, help="how long one case may take")
+    parser.add_argument("--case-seconds", type=float, default=20, help="core time that one case may take")
     parser.add_argument("--keep", type=Path, default=Path("out/fuzz"), help="folder for the files of faults")
     arguments = parser.parse_args()
     arguments.keep = arguments.keep.absolute()
@@ -68,9 +70,9 @@ def _batch(
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for number in range(first, last):
             os.write(report, f"{number}\n".encode())
-            signal.setitimer(signal.ITIMER_REAL, arguments.case_seconds)
+            _limit(arguments.case_seconds)
             outcome, text = _read_case(TARGETS[arguments.target], arguments, number, work)
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            _limit(0)
             os.write(report, f"{outcome} {' '.join(text.split())[:300]}\n".encode(errors="replace"))
 
     lines, status = _in_child(read_all, log)
@@ -82,7 +84,7 @@ def _batch(
             kept.append(f"{outcome} {text}  kept: {_keep(arguments, number, work)}")
     if len(lines) % 2:
         number, death = int(lines[-1]), _death(status)
-        outcome = "hang" if death == "SIGALRM" else "crash"
+        outcome = "hang" if death in ("SIGALRM", "SIGPROF") else "crash"
         outcomes[outcome] += 1
         kept.append(f"{outcome} {death}  kept: {_keep(arguments, number, work)}")
         return number + 1
@@ -90,6 +92,12 @@ def _batch(
         # Between two cases, or before the first.
         raise RuntimeError(_ended("a child that read no case just then", status, log))
     return last
+
+
+def _limit(seconds: float) -> None:
+    """Ends this process when it has kept a core busy so long, or waited `_WAITING` times as long; 0 ends the limit."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, _WAITING * seconds)
 
 
 def _death(status: int) -> str:
