@@ -2,14 +2,20 @@
 
 from typing import Any
 
+from byline.printable import printable
+
 BUILD_ANEW = "delete this build or choose another `output`, and build again"
 
 
 class BylineError(ValueError):
     """A mistake in input, configuration or files: one line that says what, where and what to do.
 
-    The command line prints the message without a traceback.
+    The command line prints the message without a traceback. Names in it may hold line ends and codes of a terminal:
+    whoever takes the text of the error gets these as escapes.
     """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class DamagedFileError(BylineError):

@@ -109,7 +109,7 @@ def main() -> None:
             raise
         from byline.pipelines.commands.options import error_console
 
-        message = shortened(printable(str(error)))
+        message = shortened(str(error))
         error_console().print(f"[bold red]error[/] {escape(message)}", soft_wrap=True, highlight=False)
         sys.exit(1)
 

@@ -20,7 +20,7 @@ from benchmarks.fuzz.targets import TARGETS, Target
 _BATCH = 200
 # On a busy machine a case may take so many times the time that it keeps a core busy.
 _WAITING = 10
-_FAULTS = ("crash", "hang", "lines", "memory", "traceback")
+_FAULTS = ("crash", "hang", "memory", "traceback")
 
 
 def main() -> int:
@@ -123,7 +123,6 @@ def _keep(arguments: argparse.Namespace, number: int, work: Path) -> str:
 def _read_case(target: Target, arguments: argparse.Namespace, number: int, work: Path) -> tuple[str, str]:
     """What became of a case, and the message if there is one."""
     from byline.errors import BylineError
-    from byline.printable import printable
 
     folder = work / f"case-{os.getpid()}"
     folder.mkdir(exist_ok=True)
@@ -133,7 +132,7 @@ def _read_case(target: Target, arguments: argparse.Namespace, number: int, work:
         path.write_bytes(content)
         target.read(path, work)
     except BylineError as error:
-        return "lines" if "\n" in str(error) else "refused", printable(str(error))
+        return "refused", str(error)
     except MemoryError:
         return "memory", ""
     except BaseException:

@@ -1,7 +1,10 @@
 """What a terminal would act on is shown as an escape, and no message is without end."""
 
+import pickle
+
 import pytest
 
+from byline.errors import BylineError
 from byline.printable import LONGEST, printable, shortened, shown
 
 
@@ -24,6 +27,12 @@ def test_escapes(text: str, expected: str) -> None:
 
 def test_what_is_kept() -> None:
     assert printable("a\n\tb\x1b", keep="\n\t") == "a\n\tb\\x1b"
+
+
+def test_an_error_is_one_line_whatever_it_names() -> None:
+    error = BylineError("allow: a\n\x1b[2J.txt: no such file")
+    assert str(error) == r"allow: a\n\x1b[2J.txt: no such file"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 def test_a_long_text_keeps_its_ends() -> None:
