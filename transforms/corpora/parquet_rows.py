@@ -183,6 +183,10 @@ def _check_content(file: InputFile, record: pa.StructType, want: Want) -> None:
     kinds = [kind for lead in leads_of([want]) for kind in leads_to(record, lead)]
     if not kinds:
         columns = ", ".join(field.name for field in record) or "none"
+        if sum(field.name == want.path for field in record) > 1:
+            raise FaultyFileError(
+                f"{file.uri}: several columns are called {want.path!r}; write the file with one of them"
+            )
         raise FaultyFileError(f"{file.uri}: no {name} column {want.path!r}; the columns are {columns}; {advice}")
     is_right, expected = is_text, "string"
     if name == "messages":
@@ -363,7 +367,8 @@ def _simplified(values: pa.Array) -> pa.Array:
 def _python(value: pa.Scalar) -> object:
     try:
         return value.as_py()
-    except (ValueError, OverflowError):  # a time inside a list or struct that Python cannot hold
+    # A time inside a list or struct that Python cannot hold, or in a zone that is not known here.
+    except (ValueError, OverflowError, KeyError):
         return None
 
 
