@@ -153,7 +153,7 @@ def _open(handle: pa.NativeFile, is_whole: bool, **settings: Any) -> pq.ParquetF
 def _reading(file: InputFile, row: int) -> Iterator[None]:
     try:
         yield
-    # Arrow decodes the names of columns when they are first looked at.
+    # Arrow decodes the names of columns when they are first read.
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         with storage.open_unmapped(file.uri) as handle:
