@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.soak.disks import SmallDisk, SmallFiles
+from benchmarks.soak.slow_disk import sitecustomize
 from byline.pipelines import cli
 from byline.pipelines.jobs import assemble, build, compact, plan, prepare, verify
 from tests.support.builds import ROOT
@@ -77,10 +78,17 @@ class Command:
         words: of the command line.
         scans_are_jobs: whether even a small plan is made by jobs, as that of a large store is.
         disk: where it has no room; None for enough.
+        is_slow: whether each file takes a while to get its name.
     """
 
     def __init__(
-        self, folder: Path, words: list[str], *, scans_are_jobs: bool = False, disk: Disk | None = None
+        self,
+        folder: Path,
+        words: list[str],
+        *,
+        scans_are_jobs: bool = False,
+        disk: Disk | None = None,
+        is_slow: bool = False,
     ) -> None:
         self.words, self.scratch = words, folder / "scratch"
         self.scratch.mkdir(parents=True)
@@ -90,11 +98,13 @@ class Command:
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                self._run(nullcontext() if disk is None else disk.mounted(), scans_are_jobs=scans_are_jobs)
+                self._run(
+                    nullcontext() if disk is None else disk.mounted(), scans_are_jobs=scans_are_jobs, is_slow=is_slow
+                )
             finally:
                 os._exit(70)
 
-    def _run(self, disk: AbstractContextManager[None], *, scans_are_jobs: bool) -> None:
+    def _run(self, disk: AbstractContextManager[None], *, scans_are_jobs: bool, is_slow: bool) -> None:
         """In the new process: the command, and its end."""
         os.setsid()
         os.chdir(ROOT)
@@ -103,6 +113,10 @@ class Command:
         os.environ.update(TMPDIR=str(self.scratch), COLUMNS="200")
         tempfile.tempdir = None
         sys.argv = ["byline", *self.words]
+        if is_slow:
+            sitecustomize.be_slow()
+            folders = [str(Path(sitecustomize.__file__).parent), os.environ.get("PYTHONPATH", "")]
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
         if scans_are_jobs:
             vars(plan)["is_worth_a_job"] = lambda size: True
         status = 0

@@ -63,10 +63,14 @@ class Moment:
         """A random one; earlier with every try."""
         if not of_worker and chance.random() < 0.2:
             return cls(0, chance.uniform(0, 4) / (1 + tries), needs_workers=False)
-        most = {"prepare": site.runs, "build": site.runs + site.shards, "plan": 2, "compact": 1}.get(step, site.shards)
         # A worker that has only just started is killed, too.
-        done = chance.randrange(most) // (1 + tries)
+        done = chance.randrange(_most(site, step)) // (1 + tries)
         return cls(done, chance.choice([0, 0, 0.1, 1.5]) / (1 + tries), needs_workers=True)
+
+
+def _most(site: Site, step: str) -> int:
+    """How much a step writes; of `plan`, how many scans it has at least."""
+    return {"prepare": site.runs, "build": site.runs + site.shards, "plan": 2, "compact": 1}.get(step, site.shards)
 
 
 def _written(site: Site, step: str, command: Command) -> set[str]:
@@ -110,7 +114,7 @@ def _kill(site: Site, chance: random.Random, step: str, tries: int, *, of_worker
     moment = Moment.drawn(site, step, chance, of_worker=of_worker, tries=tries)
     before = site.text(step) if step in _SILENT else ""
     files = _files(site, step)
-    command = site.start(step, scans_are_jobs=step == "plan")
+    command = site.start(step, scans_are_jobs=step == "plan", is_slow=True)
     done = _wait(site, step, command, moment)
     workers = command.workers()
     victims = workers if of_worker else [command.pid]
@@ -130,7 +134,7 @@ def _kill(site: Site, chance: random.Random, step: str, tries: int, *, of_worker
     if not is_killed:
         _go_on(site, step)
         raise TooLateError
-    what = {"plan": "scans begun"}.get(step, "files written")
+    what = "scans begun" if step == "plan" else f"of {_most(site, step)} files written"
     return f"{done} {what}, {len(workers)} workers", ended
 
 
@@ -177,7 +181,7 @@ def kill_workers(site: Site, chance: random.Random, step: str) -> str:
     if step == "compact" and site.is_compacted:
         step = "build"
     site.reset(step)
-    command, how = site.start(step, scans_are_jobs=step == "plan"), chance.choice(_SIGNALS)
+    command, how = site.start(step, scans_are_jobs=step == "plan", is_slow=True), chance.choice(_SIGNALS)
     killed: set[int] = set()
     while command.is_running:
         for pid in set(command.workers()) - killed:
@@ -298,10 +302,10 @@ def two_commands(site: Site, chance: random.Random, step: str) -> str:
 def _two(site: Site, chance: random.Random, other: str) -> str:
     for _ in range(_TRIES):
         site.reset(chance.choice(["build", "build", "assemble"]))
-        first = site.start("build", chance.choice([1, 2]))
+        first = site.start("build", chance.choice([1, 2]), is_slow=True)
         time.sleep(chance.uniform(0, 5))
         is_running = first.is_running
-        second = site.start(other, 1)
+        second = site.start(other, 1, is_slow=chance.random() < 0.5)
         ends = {"build": first.end(), other if other != "build" else "second build": second.end()}
         site.run("build")
         site.compare()

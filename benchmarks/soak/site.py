@@ -79,14 +79,22 @@ class Site:
         if step == "verify":
             shutil.copytree(self.kept / "out", self.out)
 
-    def start(self, step: str, workers: int = 2, *, scans_are_jobs: bool = False, disk: Disk | None = None) -> Command:
+    def start(
+        self,
+        step: str,
+        workers: int = 2,
+        *,
+        scans_are_jobs: bool = False,
+        disk: Disk | None = None,
+        is_slow: bool = False,
+    ) -> Command:
         """Starts a step."""
         words = [step, str(self.out if step == "verify" else self.folder / "c.yaml"), "--workers", str(workers)]
         if step == "compact":
             words += ["--size", str(_COMPACT_BYTES)]
         self._commands += 1
         folder = self.folder / "commands" / str(self._commands)
-        return Command(folder, words, scans_are_jobs=scans_are_jobs, disk=disk)
+        return Command(folder, words, scans_are_jobs=scans_are_jobs, disk=disk, is_slow=is_slow)
 
     def run(self, step: str) -> Ended:
         """Runs a step that has to end well."""
