@@ -23,6 +23,7 @@ from pathlib import Path
 
 from benchmarks.soak.disks import SmallDisk, SmallFiles
 from benchmarks.soak.slow_disk import sitecustomize
+from benchmarks.soak.spares import make_spares
 from byline.pipelines import cli
 from byline.pipelines.jobs import assemble, build, compact, plan, prepare, verify
 from tests.support.builds import ROOT
@@ -33,6 +34,7 @@ JOBS = (assemble, build, compact, plan, prepare, verify)
 Disk = SmallDisk | SmallFiles
 LIMIT_SECONDS = 180.0
 _LEFT_SECONDS = 10.0
+_SPARES = 12
 _WORKER = b"byline.pipelines.runners.worker"
 # What a command may say on standard error.
 _LINES = ("note ", "warning ", "error ")
@@ -90,7 +92,7 @@ class Command:
         disk: Disk | None = None,
         is_slow: bool = False,
     ) -> None:
-        self.words, self.scratch = words, folder / "scratch"
+        self.words, self.scratch, self._spares = words, folder / "scratch", folder / "workers"
         self.scratch.mkdir(parents=True)
         self._outputs = [folder / "out.txt", folder / "errors.txt"]
         self._status: int | None = None
@@ -122,6 +124,8 @@ class Command:
         status = 0
         try:
             with disk:
+                if self.words[-1] != "1":
+                    make_spares(_SPARES, self._spares)
                 cli.main()
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 0
@@ -147,7 +151,9 @@ class Command:
 
     def workers(self) -> list[int]:
         """Process ids of its worker processes."""
-        return [pid for pid in _children(self.pid) if _WORKER in _command_line(pid)]
+        alive = {pid: _command_line(pid) for pid in _children(self.pid)}
+        begun = {int(name) for name in os.listdir(self._spares)} if self._spares.exists() else set()
+        return [pid for pid, line in alive.items() if _WORKER in line or (line and pid in begun)]
 
     def end(self) -> Ended:
         """Waits for its end.
