@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.soak.disks import SmallDisk, SmallFiles
+from benchmarks.soak.recipes import SALT
 from benchmarks.soak.slow_disk import sitecustomize
 from benchmarks.soak.spares import make_spares
 from byline.pipelines import cli
@@ -112,7 +113,7 @@ class Command:
         os.chdir(ROOT)
         for number, path in enumerate([Path(os.devnull), *self._outputs]):
             os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), number)
-        os.environ.update(TMPDIR=str(self.scratch), COLUMNS="200")
+        os.environ.update(TMPDIR=str(self.scratch), COLUMNS="200", BYLINE_SALT=SALT)
         tempfile.tempdir = None
         sys.argv = ["byline", *self.words]
         if is_slow:

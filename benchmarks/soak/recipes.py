@@ -34,6 +34,7 @@ from tests.support.corpora import (
 from tests.support.tokenizers import KINDS, added, with_added, write
 
 Values = dict[str, Any]
+SALT = "pepper"
 _NAMES = ("fim_prefix", "fim_middle", "fim_suffix", "im_start", "im_end", "meta", "/meta")
 
 
@@ -191,7 +192,7 @@ _CONDITIONS: list[Values] = [
     {"template": "{suffix} {quality}", "begin": "<|meta|>", "end": "<|/meta|>", "empty": 0.2, "bins": {"quality": 4}},
     {"template": "\n{source} {host}", "position": "after"},
     {"template": "{host} {num_tokens}", "top": {"host": 3}, "unknown": "?"},
-    {"template": "{host_hash}", "salt": "pepper"},
+    {"template": "{host_hash}", "salt": SALT},
 ]
 _SELECTIONS: list[Any] = [
     {"top": 0.7, "by": "quality"},

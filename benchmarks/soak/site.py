@@ -19,7 +19,7 @@ from tests.support.corpora import write_recipe
 
 STEPS = ("prepare", "plan", "assemble", "verify", "compact", "build")
 _MOST_REFUSED = 30
-_COMPACT_BYTES = 20_000
+_COMPACT_SIZE = "20KiB"
 
 
 class Site:
@@ -91,7 +91,7 @@ class Site:
         """Starts a step."""
         words = [step, str(self.out if step == "verify" else self.folder / "c.yaml")]
         if step == "compact":
-            words += ["--size", str(_COMPACT_BYTES)]
+            words += ["--size", _COMPACT_SIZE]
         words += ["--workers", str(workers)]
         self._commands += 1
         folder = self.folder / "commands" / str(self._commands)
