@@ -36,8 +36,9 @@ MOST_SECONDS = 120
 _MOST_BYTES = 8 << 30
 # As the library: one request to an object store, and more than most footers have.
 _TAIL_BYTES = 1 << 16
-# The length of the footer, and the magic bytes.
+# The length of the footer, and the magic bytes: of a plain or an encrypted one.
 _END_BYTES = 8
+_MAGIC = (b"PAR1", b"PARE")
 # One read of a file on a disk; an object store is asked for the whole columns of a row group.
 _READ_BYTES = 1 << 20
 
@@ -83,7 +84,8 @@ class _TailFile:
     def read(self, size: int = -1) -> bytes:
         begin = self._position - (self._size - len(self._content))
         if begin < 0:
-            raise OSError("there are no pages here")
+            # The library takes it for the end of a column, which is reached sooner than an error.
+            return b""
         piece = self._content[begin:] if size < 0 else self._content[begin : begin + size]
         self._position += len(piece)
         return piece
@@ -100,7 +102,7 @@ def read_tail(handle: pa.NativeFile) -> Tail:
     size = handle.size()
     content: bytes = handle.read_at(min(size, _TAIL_BYTES), max(0, size - _TAIL_BYTES))
     needed = int.from_bytes(content[-_END_BYTES:-4], "little") + _END_BYTES
-    if content[-4:] == b"PAR1" and len(content) < needed <= size:
+    if content[-4:] in _MAGIC and len(content) < needed <= size:
         content = handle.read_at(needed - len(content), size - needed) + content
     return Tail(content, size)
 
