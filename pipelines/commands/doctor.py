@@ -19,6 +19,6 @@ def doctor(
 ) -> None:
     """Say what is installed, which runners can start, and try a recipe on some records of each source."""
     from byline.pipelines.console.doctor_lines import show_checks
-    from byline.pipelines.runners.installation import check_all
+    from byline.pipelines.doctor.installation import check_all
 
     raise typer.Exit(show_checks(check_all(config, runner, beam_options(options), settings or ()), output_console()))

@@ -55,9 +55,9 @@ PRIVATE = [
         "PipelineOptions.get_all_options",
         "add_extra_args_fn.*current_only|current_only.*add_extra_args_fn",
     ),
-    # where its job servers are (pipelines/runners/readiness.py)
+    # where its job servers are (pipelines/doctor/runners.py)
     ("apache_beam.utils.subprocess_server", "JavaJarServer", "JAR_CACHE = "),
-    # Dataflow's failures, and what it needs (pipelines/runners/dataflow.py, readiness.py)
+    # Dataflow's failures, and what it needs (pipelines/runners/dataflow.py, pipelines/doctor/runners.py)
     (f"{RUNNERS}.dataflow.dataflow_runner", "DataflowRuntimeException", "Exception"),
     (f"{RUNNERS}.dataflow.internal.apiclient", "", "class DataflowApplicationClient"),
 ]

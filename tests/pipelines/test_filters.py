@@ -13,9 +13,9 @@ from byline.errors import BylineError
 from byline.pipelines.console import plan_report
 from byline.pipelines.console.diff_lines import show_diff
 from byline.pipelines.console.funnel import Funnel, funnel_lines, funnels_of
+from byline.pipelines.doctor.recipe import check_recipe
 from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.recipes import load_recipe
-from byline.pipelines.runners.recipe_readiness import check_recipe
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.filters import write_entry

@@ -159,7 +159,7 @@ def _open(handle: pa.NativeFile, is_whole: bool) -> tuple[pq.ParquetFile, Tail]:
 def _reading(file: InputFile, row: int) -> Iterator[None]:
     try:
         yield
-    # Names of columns that are no UTF-8 are met when they are first looked at, as are columns that a row group lacks.
+    # Arrow decodes the names of columns when they are first looked at; then, too, a row group may lack a column.
     except (pa.ArrowException, OSError, UnicodeDecodeError, IndexError) as error:
         reason = " ".join(str(error).split())
         with storage.open_unmapped(file.uri) as handle:

@@ -12,10 +12,10 @@ import yaml
 from rich.console import Console
 
 from byline.pipelines.console.doctor_lines import State, show_checks
-from byline.pipelines.runners import installation
-from byline.pipelines.runners.installation import PACKAGES, check_all, check_package
-from byline.pipelines.runners.readiness import check_engine, check_reach, check_settings, java_version
-from byline.pipelines.runners.recipe_readiness import FASTTEXT_MAGIC, check_model, check_recipe
+from byline.pipelines.doctor import installation
+from byline.pipelines.doctor.installation import PACKAGES, check_all, check_package
+from byline.pipelines.doctor.recipe import FASTTEXT_MAGIC, check_model, check_recipe
+from byline.pipelines.doctor.runners import check_engine, check_reach, check_settings, java_version
 from byline.schemas.config_file import parse_config
 from tests.pipelines.console.test_prompt_lines import byte_tokenizer
 from tests.support.corpora import write_model
@@ -353,7 +353,7 @@ def test_a_missing_package_is_told_before_the_recipe_is_read(recipe, monkeypatch
 
 def test_optional_runners_do_not_fail(monkeypatch):
     monkeypatch.setattr(installation, "check_python", lambda: [])
-    monkeypatch.setattr("byline.pipelines.runners.readiness.java_version", lambda: None)
+    monkeypatch.setattr("byline.pipelines.doctor.runners.java_version", lambda: None)
     code, text = run(None)
     assert code == 0
     assert re.search(r"^- +Spark +needs Java", text, re.MULTILINE)

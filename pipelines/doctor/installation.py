@@ -14,8 +14,8 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from byline.pipelines.console.doctor_lines import BROKEN, INSTALL, Check, State
-from byline.pipelines.runners.readiness import check_runners, check_settings
-from byline.pipelines.runners.recipe_readiness import check_recipe
+from byline.pipelines.doctor.recipe import check_recipe
+from byline.pipelines.doctor.runners import check_runners, check_settings
 from byline.printable import one_line
 
 OLDEST_PYTHON = (3, 10)

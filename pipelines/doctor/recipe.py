@@ -13,7 +13,7 @@ from rich.filesize import decimal
 
 from byline.errors import BylineError
 from byline.pipelines.console.doctor_lines import Check, State
-from byline.pipelines.runners.readiness import check_reach
+from byline.pipelines.doctor.runners import check_reach
 from byline.printable import one_line
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def check_recipe(path: str, runner: str | None = None, settings: Sequence[str] =
 
 
 def _try_records(config: "Config", path: str) -> Iterator[Check]:
-    from byline.pipelines.runners.source_trial import try_sources
+    from byline.pipelines.doctor.source_trial import try_sources
     from byline.transforms.files.refusals import scratch_folder
 
     # Folded models do not belong in the store before anything is prepared with them.

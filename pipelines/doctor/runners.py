@@ -1,4 +1,4 @@
-"""Which runners can start, and what a runner lacks with a build's options: the lines of `byline doctor`.
+"""Which runners can start, and what a runner lacks with a build's options.
 
 ```
 $ byline doctor --runner spark --option job_endpoint=localhost:8099
