@@ -154,7 +154,7 @@ def _try(tail: Tail, is_whole: bool, paths: Sequence[str] | None) -> None:
     Args:
         tail: of the file.
         is_whole: as in `open_parquet`.
-        paths: of the columns to read from all row groups; None to look at the schema and the first rows.
+        paths: of the columns to read from all row groups; None to read the schema and the first rows.
     """
     metadata, handle = parse_tail(tail), as_file(tail)
     parquet = open_parquet(handle, metadata, is_whole)

@@ -159,7 +159,7 @@ def _open(handle: pa.NativeFile, is_whole: bool) -> tuple[pq.ParquetFile, Tail]:
 def _reading(file: InputFile, row: int) -> Iterator[None]:
     try:
         yield
-    # Arrow decodes the names of columns when they are first looked at; then, too, a row group may lack a column.
+    # Arrow decodes the names of columns when they are first asked for; a row group may lack a column.
     except (pa.ArrowException, OSError, UnicodeDecodeError, IndexError) as error:
         reason = " ".join(str(error).split())
         with storage.open_unmapped(file.uri) as handle:

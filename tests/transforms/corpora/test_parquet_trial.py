@@ -38,7 +38,7 @@ def parquet(texts, **options):
 
 
 def fatal():
-    """A file whose lists of levels are too long for what its schema says; looked at, it ends the process."""
+    """A file whose lists of levels are too long for what its schema says; one that uses it ends."""
     content = parquet(["a", None])
     assert content.count(OPTIONAL) == 1
     return content.replace(OPTIONAL, REQUIRED)
