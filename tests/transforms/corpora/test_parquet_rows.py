@@ -276,7 +276,7 @@ def test_names_of_columns_that_are_no_utf_8(tmp_path):
 def test_a_row_group_without_its_rows(tmp_path):
     file = write(tmp_path, {"text": ["a", "a"]})
     nothing = mock.patch.object(pq.ParquetFile, "iter_batches", return_value=iter(()))
-    with nothing, pytest.raises(BylineError, match=r"from row 0 on \(row group 0 has no row, .* says 2\); fetch"):
+    with nothing, pytest.raises(BylineError, match=r"from row 0 on \(row group 0 has 0 rows, .* says 2\); fetch"):
         read(file)
 
 
