@@ -9,7 +9,7 @@ from rich.console import Console
 from byline import manifest as manifests
 from byline.pipelines.console.notes import show_removed
 from byline.pipelines.console.progress import progress_bar
-from byline.pipelines.jobs.locking import locked
+from byline.pipelines.jobs.locking import locked, remove_locks
 from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.schemas import plan as plans
@@ -51,6 +51,7 @@ def assemble(
         BylineError: the output holds another build, or the token store is not the planned one.
     """
     if is_whole(config.output, plan):
+        remove_locks("assemble", [config.output], console)
         show_removed("assemble", clean_output(config.output), console)
         console.print(f"assemble  nothing to do: {config.output} is finished", highlight=False, markup=False)
         return

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 
-from byline.transforms.files.locks import folder_lock
+from byline.transforms.files.locks import folder_lock, remove_abandoned
 
 
 @contextmanager
@@ -28,3 +28,12 @@ def locked(step: str, folders: Iterable[str], console: Console) -> Iterator[None
         for folder in sorted(folders):
             stack.enter_context(folder_lock(folder, say))
         yield
+
+
+def remove_locks(step: str, folders: Iterable[str], console: Console) -> None:
+    """Deletes the locks of commands that were killed when all was written, and says so."""
+    for folder in sorted(folders):
+        owner = remove_abandoned(folder)
+        if owner is not None:
+            line = f"{step:<9} {folder}: removed the lock of {owner}, which has ended"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)

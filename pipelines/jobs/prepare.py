@@ -12,7 +12,7 @@ from byline.pipelines.console.field_lines import show_fields
 from byline.pipelines.console.funnel import funnels_of, show_funnels
 from byline.pipelines.console.notes import show_faults, show_notes, show_removed, show_warnings
 from byline.pipelines.console.progress import progress_bar
-from byline.pipelines.jobs.locking import locked
+from byline.pipelines.jobs.locking import locked, remove_locks
 from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.schemas.config import Config
@@ -61,6 +61,7 @@ def prepare(config: Config, settings: RunnerSettings, console: Console, *, build
     state = read_state(config)
     faulty = {folder for folder in state.folders.values() if storage.list_files(storage.join(folder, FAULTS_FOLDER))}
     if not (faulty or state.pending()):
+        remove_locks("prepare", state.folders.values(), console)
         return _prepare(config, state, settings, console, builds=builds)
     with locked("prepare", faulty | _pending_folders(state), console):
         # Notes of a driver that died; its files are read from their start.

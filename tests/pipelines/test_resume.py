@@ -22,7 +22,7 @@ from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import parse_config
 from byline.schemas.plan import PLAN_VERSION
 from byline.schemas.store import RunInfo
-from byline.transforms.files.locks import LOCK_NAME
+from byline.transforms.files.locks import LOCK_NAME, Owner
 from byline.transforms.store.store_index import read_runs
 from tests.support.builds import build, digests, kill_when, manifest_of, quiet, verify, write_manifest
 from tests.support.corpora import Corpus, make_records, recipe, write_c4, write_jsonl
@@ -151,6 +151,15 @@ def test_a_finished_build_has_nothing_to_do(done: dict[str, Any]) -> None:
     build(done)
     assert (times(Path(done["output"])), times(Path(done["store"]) / "dclm")) == before
     assert list(Path(done["store"]).glob(".tmp-*")) == []
+
+
+def test_locks_of_a_command_that_was_killed_when_all_was_written_are_removed(done: dict[str, Any]) -> None:
+    out = Path(done["output"])
+    folders = [out, *(folder for name in done["sources"] for folder in (Path(done["store"]) / name).iterdir())]
+    for folder in folders:
+        (folder / LOCK_NAME).write_bytes(Owner.this().to_bytes())
+    build(done)
+    assert [folder for folder in folders if (folder / LOCK_NAME).exists()] == []
 
 
 def remove(path: Path) -> None:

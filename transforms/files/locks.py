@@ -10,6 +10,7 @@ on this machine, and has ended (killed, too: nothing of it stays)       takes th
 of this host before it was started again, silent for a minute           the same
 on another host, last heard of within five minutes                      is refused; the line says what to delete
 on another host, silent for longer                                      takes the lock over, and says so
+on this machine, ended, and nothing is left to write                    deletes the lock, and says so
 ```
 
 An owner touches the file every 20 seconds, which is how other hosts hear of it; ages on a disk are told by the clock of
@@ -175,6 +176,23 @@ def folder_lock(folder: str, say: Callable[[str], None]) -> Iterator[None]:
         beat.join()
         _held.discard(key)
         lock.release()
+
+
+def remove_abandoned(folder: str) -> Owner | None:
+    """Deletes the lock of a command that was killed, where nothing is left to write; returns its owner.
+
+    Leaves a lock whose owner may live, one that this process may not delete, and those of object stores.
+    """
+    uri = storage.join(folder, LOCK_NAME)
+    if is_object_address(folder) or storage.resolve(uri)[1] in _held or not storage.exists(uri):
+        return None
+    lock = _FileLock(uri)
+    try:
+        owner = lock.take()
+    except BylineError:
+        return None
+    lock.release()
+    return owner
 
 
 # Folders whose lock this process has.

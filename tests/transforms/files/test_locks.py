@@ -16,7 +16,7 @@ import pytest
 
 from byline.errors import BylineError
 from byline.transforms.files import locks, storage
-from byline.transforms.files.locks import LOCK_NAME, Owner, folder_lock
+from byline.transforms.files.locks import LOCK_NAME, Owner, folder_lock, remove_abandoned
 from tests.support.builds import ROOT
 
 HOLDS = """
@@ -78,6 +78,24 @@ def test_what_a_killed_command_leaves_is_taken_over(tmp_path: Path) -> None:
     owner = Owner.read((tmp_path / LOCK_NAME).read_bytes())
     assert take(tmp_path) == [f"{tmp_path}: took over the lock of {owner}, which has ended"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_command_leaves_is_removed_where_nothing_is_to_be_written(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        assert remove_abandoned(str(tmp_path)) is None
+        process.kill()
+        process.wait()
+        owner = remove_abandoned(str(tmp_path))
+    assert owner is not None
+    assert owner.process == process.pid
+    assert list(tmp_path.iterdir()) == []
+    assert remove_abandoned(str(tmp_path)) is None
+    with folder_lock(str(tmp_path), print):
+        assert remove_abandoned(str(tmp_path)) is None
+        assert (tmp_path / LOCK_NAME).exists()
+    path = write_lock(tmp_path, 10, host="elsewhere", boot="other")
+    assert remove_abandoned(str(tmp_path)) is None
+    assert path.exists()
 
 
 def test_a_process_goes_on_with_a_lock_that_it_has(tmp_path: Path) -> None:
