@@ -118,6 +118,7 @@ def read_parquet(
             parquet, tail = _open(handle, is_whole)
             record = pa.struct(list(parquet.schema_arrow))
             for want in wants:
+                _check_once(file, record, want)
                 if want.field.name in CONTENTS:
                     _check_content(file, record, want)
             selected = sorted({column for lead in leads for column in columns_of(record, lead)})
@@ -182,6 +183,11 @@ def _is_messages(kind: pa.DataType) -> bool:
     have = [key for key in MESSAGE_KEYS if message.get_field_index(key) >= 0]
     is_whole = all(any(key in have for key in keys) for keys in (ROLE_KEYS, CONTENT_KEYS))
     return is_whole and all(is_text(message.field(key).type) for key in have)
+
+
+def _check_once(file: InputFile, record: pa.StructType, want: Want) -> None:
+    if sum(field.name == want.path for field in record) > 1:
+        raise FaultyFileError(f"{file.uri}: several columns are called {want.path!r}; write the file with one of them")
 
 
 def _check_content(file: InputFile, record: pa.StructType, want: Want) -> None:
@@ -366,7 +372,8 @@ def _simplified(values: pa.Array) -> pa.Array:
 def _python(value: pa.Scalar) -> object:
     try:
         return value.as_py()
-    except (ValueError, OverflowError):  # a time inside a list or struct that Python cannot hold
+    # A time inside a list or struct that Python cannot hold, or in a zone that is not known here.
+    except (ValueError, OverflowError, KeyError):
         return None
 
 
