@@ -28,7 +28,7 @@ from pyarrow import csv
 from pyarrow import json as json_lines
 
 from byline.errors import BylineError
-from byline.printable import shown
+from byline.printable import shortened, shown
 from byline.regular_files import read_regular
 from byline.schemas.model import first_twice
 
@@ -38,6 +38,9 @@ _NAMES = ("domain", "from", "to")
 _NUMBERS = ("step", "round", "loss", "reference_loss", "excess_loss", "weight")
 _SCHEMA = pa.schema([(name, pa.string()) for name in _NAMES] + [(name, pa.float64()) for name in _NUMBERS])
 _SHOWN = 8
+# Longer than any name of a source; a mixture is written with them.
+_LONGEST_NAME = 500
+_NAME = rf"^[^\x00-\x1f\x7f]{{1,{_LONGEST_NAME}}}$"
 # A table of a hundred domains at a hundred thousand steps.
 _MOST_BYTES = 1 << 30
 # A line that does not begin with an object, or has something behind it.
@@ -198,6 +201,9 @@ def _numbers(path: Path, table: pa.Table, name: str) -> NDArray[np.float64]:
 def _texts(path: Path, table: pa.Table, name: str) -> pa.Array:
     values = _filled(path, table, name, "a name")
     _refuse(path, pc.equal(values, "").to_numpy(zero_copy_only=False), name, values.to_pylist(), "a name")
+    is_usable = pc.match_substring_regex(values, _NAME).to_numpy(zero_copy_only=False)
+    expected = f"a name of at most {_LONGEST_NAME} characters, no control character among them"
+    _refuse(path, ~is_usable, name, values.to_pylist(), expected)
     return values
 
 
@@ -211,7 +217,9 @@ def _filled(path: Path, table: pa.Table, name: str, expected: str) -> pa.Array:
 def _refuse(path: Path, wrong: NDArray[np.bool_], name: str, values: Sequence[object], expected: str) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise BylineError(f"{path}: row {row + 1}, column {name!r}: expected {expected}, found {values[row]}")
+        raise BylineError(
+            f"{path}: row {row + 1}, column {name!r}: expected {expected}, found {shortened(str(values[row]))}"
+        )
 
 
 def _codes(values: pa.Array, names: Sequence[str]) -> NDArray[np.int64]:

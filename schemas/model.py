@@ -15,6 +15,8 @@ from pydantic import (
     Field,
     PlainSerializer,
     TypeAdapter,
+    ValidationInfo,
+    field_validator,
 )
 
 from byline import locations
@@ -38,6 +40,13 @@ class Model(BaseModel):
     """Refuses unknown keys; immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is int:
+            raise ValueError(f"expected a whole number, found {str(value).lower()}")
+        return value
 
 
 def _safe_name(name: str) -> str:

@@ -5,12 +5,13 @@ seed: 1                     {"seed": 1}
 a: &x [1, 2]                anchors are read, but what they stand for counts each time: at most 50,000 values in all
 b: [*x, *x]
 seed: 2001-01-01            line 1, column 7: a date is no value here; put quotes around it
-seed: !!int x               line 1, column 7: the tag !!int ...
+seed: !!int x               line 1, column 7: 'x' is no value of its kind; put quotes around it
+seed: 1:30                  line 1, column 7: '1:30' would be a number to the base of 60; put quotes around it, ...
 ```
 
 A file has at most 4 MB, values stand in at most 32 others, and a text has at most 65,536 characters, none of them a
-control character other than a tab or a line end, and no half of a surrogate pair. Whole numbers have 64 bits; there is
-no NaN and no infinity.
+control character other than a tab or a line end, and no half of a surrogate pair. Whole numbers have 64 bits and the
+base of ten (or 16, or 2, with `0x`, `0b`); there is no NaN and no infinity.
 """
 
 import math
@@ -34,6 +35,11 @@ _CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]
 # What a plain value may say of itself; every other tag builds an object, or is a misunderstanding.
 _PREFIX = "tag:yaml.org,2002:"
 _TAGS = {f"{_PREFIX}{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")}
+# Texts that are numbers to YAML 1.1 alone.
+_OLD_NUMBERS = {
+    60: re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"),
+    8: re.compile(r"[-+]?0[0-7_]+"),
+}
 _PLAIN = (str, int, float, bool, type(None))
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -63,7 +69,8 @@ class _Loader(_Base):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = set()
-        for key, _ in node.value:
+        # A tag may call a text a mapping.
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode) and key.value != "<<":
                 if key.value in keys:
                     problem = f"the key {shown(key.value)} is given twice"
@@ -139,6 +146,7 @@ class _Size:
                 self.anchors[event.anchor] = 1
             if len(event.value) > MOST_CHARACTERS:
                 raise _at(event, f"a text of {len(event.value):,} characters; at most {MOST_CHARACTERS:,} are read")
+            _check_number(event)
             _check_tag(event)
         elif isinstance(event, yaml.CollectionStartEvent):
             self.opened.append((event.anchor, self.values))
@@ -166,6 +174,17 @@ def _check_events(text: str) -> None:
             if documents > 1:
                 raise _at(event, "a second document begins; one file holds one")
         size.add(event)
+
+
+def _check_number(event: Any) -> None:
+    if not event.style and event.value[:1] in "+-0123456789":
+        for base, form in _OLD_NUMBERS.items():
+            if form.fullmatch(event.value):
+                raise _at(
+                    event,
+                    f"{shown(event.value)} would be a number to the base of {base}; put quotes around it, or write the "
+                    "number to the base of ten",
+                )
 
 
 def _check_tag(event: Any) -> None:

@@ -184,16 +184,28 @@ def corpus_reader(layout: str) -> Callable[[Path, Path], None]:
     return read
 
 
+_PARQUET: tuple[dict[str, Any], ...] = (
+    {},
+    {"compression": "zstd"},
+    {"use_dictionary": False, "data_page_version": "2.0"},
+    {"row_group_size": 5, "store_schema": False, "write_page_index": True, "write_page_checksum": True},
+    {
+        "use_dictionary": False,
+        "compression": "none",
+        "column_encoding": {"text": "DELTA_BYTE_ARRAY", "url": "DELTA_LENGTH_BYTE_ARRAY", "s": "BYTE_STREAM_SPLIT"},
+    },
+    {"compression": "gzip", "row_group_size": 7, "dictionary_pagesize_limit": 40, "data_page_size": 40},
+)
+
+
 def prepare_parquet(work: Path) -> None:
-    """Parquet files with the same records, written in three ways."""
+    """Parquet files with the same records, written in several ways."""
     import pyarrow as pa
     import pyarrow.json
     import pyarrow.parquet as pq
 
     table = pa.json.read_json(io.BytesIO(_RECORDS))
-    for number, options in enumerate(
-        ({}, {"compression": "zstd"}, {"use_dictionary": False, "data_page_version": "2.0"})
-    ):
+    for number, options in enumerate(_PARQUET):
         pq.write_table(table, work / f"corpus-{number}.parquet", **options)
 
 

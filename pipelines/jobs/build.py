@@ -14,6 +14,7 @@ from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.transforms.files import storage
+from byline.transforms.plans.limits import check_asked
 
 
 def build(config: Config, settings: RunnerSettings, console: Console, *, overwrite: bool = False) -> None:
@@ -22,6 +23,7 @@ def build(config: Config, settings: RunnerSettings, console: Console, *, overwri
     Raises:
         BylineError: a mistake in the configuration or the input.
     """
+    check_asked(config)
     if storage.exists(storage.join(config.output, manifests.FILE_NAME)):
         _build(config, settings, console, overwrite=overwrite)
         return

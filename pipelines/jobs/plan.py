@@ -20,6 +20,7 @@ from byline.transforms.fields.known_fields import check_known
 from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
 from byline.transforms.plans.empty_sources import check_kept
+from byline.transforms.plans.limits import check_asked
 from byline.transforms.plans.planning import make_plan
 from byline.transforms.scans.count_runs import CountRuns, count_here, write_counter
 from byline.transforms.scans.counting import RunCounter, Scan
@@ -42,6 +43,7 @@ def plan(config: Config, settings: RunnerSettings, console: Console) -> tuple[Pl
     Raises:
         BylineError: files are not prepared, or the recipe does not work out.
     """
+    check_asked(config)
     state = read_state(config, reads_input=False)
     show_notes(state.notes, console)
     state.check_whole(config.store, "run `byline prepare` or `byline build`")

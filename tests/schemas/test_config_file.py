@@ -163,6 +163,7 @@ def test_a_value_may_hold_an_equals_sign(path: Path) -> None:
         ("sequence=512", "sequence: expected keys and values (length, packing); found 512"),
         ("sources.mine.fields={txt: body}", "sources.mine.fields.txt: expected text, url, messages, "),
         ("mixture.mine=0.5", "mixture: the weights sum to 0.5, not to 1; change one by +0.5"),
+        ("seed=true", "seed: expected a whole number, found true"),
         ("seed=x", "seed: input should be a valid integer, unable to parse string as an integer; found 'x'"),
     ],
 )

@@ -182,6 +182,14 @@ ROW = '{"step": 1, "domain": "a", "excess_loss": 1}\n'
             ROW + ROW.replace('"a"', "5"),
             "losses.jsonl: JSON parse error: Column(/domain) changed from string to number in row 2",
         ),
+        (
+            ROW.replace('"a"', '"a\\u0000"') + ROW,
+            "losses.jsonl: row 1, column 'domain': expected a name of at most 500",
+        ),
+        (
+            ROW + ROW.replace('"a"', f'"{"b" * 501}"'),
+            "losses.jsonl: row 2, column 'domain': expected a name of at most 500",
+        ),
         (ROW.replace('"a"', "null") + ROW, "losses.jsonl: row 1, column 'domain': expected a name, found nothing"),
         (ROW.replace("1}", "NaN}"), "losses.jsonl: row 1, column 'excess_loss': expected a finite number, found nan"),
         (

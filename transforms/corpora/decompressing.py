@@ -194,6 +194,9 @@ def _codec(uri: str) -> str | None:
 
 def _check_kind(uri: str, head: bytes, where: str) -> None:
     kind = foreign_format(head)
+    again = next((codec for magic, codec in MAGIC.items() if head.startswith(magic)), None) if where else None
+    if again is not None:
+        kind = f"{again} data: it is compressed twice; decompress it once"
     if kind is not None:
         raise FaultyFileError(f"{uri}: expected JSON lines, found {where}{kind}")
 

@@ -27,7 +27,7 @@ What a file's bytes and lines are, `byline.transforms.corpora.decompressing` say
 """
 
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -225,7 +225,7 @@ def _check_first_block(
         if malformed is Malformed.ERROR:
             _check_field(file, block, lines, name, path)
     if tells_kind and (bad.dropped[0] if malformed is Malformed.ERROR else bad.dropped.all()):
-        _check_kind(file, block, lines)
+        _check_kind(file, block, lines, malformed)
 
 
 def _check_not_wrapped(file: InputFile, block: bytes, lines: np.ndarray) -> None:
@@ -258,14 +258,41 @@ def _check_field(file: InputFile, block: bytes, lines: np.ndarray, name: str, pa
     )
 
 
-def _check_kind(file: InputFile, block: bytes, lines: np.ndarray) -> None:
-    """Raises where not only the first record is wrong."""
+def _check_kind(file: InputFile, block: bytes, lines: np.ndarray, malformed: Malformed) -> None:
+    """Raises where not only the first record is wrong; what looks like JSON may be dropped."""
+    line, kind = block[lines[0, 0] : lines[0, 1]], None
     try:
-        load(block[lines[0, 0] : lines[0, 1]])
-    except orjson.JSONDecodeError:
+        value = load(line)
+    except orjson.JSONDecodeError as error:
         kind = likely_format(block[:HEAD_BYTES])
-        if kind is not None:
-            raise FaultyFileError(f"{file.uri}: expected JSON lines, found {kind}") from None
+        if kind is None and malformed is Malformed.ERROR:
+            kind = _almost_json(line, error)
+    else:
+        if isinstance(value, list) and malformed is Malformed.ERROR:
+            kind = _kind_of_array(value)
+    if kind is not None:
+        raise FaultyFileError(f"{file.uri}: expected JSON lines, found {kind}")
+
+
+def _kind_of_array(items: Sequence[Any]) -> str:
+    """What a line is that is an array, and what to do with it."""
+    if any(isinstance(item, dict) for item in items):
+        return "an array of objects; write each on a line of its own, with `jq -c '.[]' FILE` for example"
+    return "an array whose items are no objects; write each record as one, with its text under a key"
+
+
+def _almost_json(line: bytes, error: orjson.JSONDecodeError) -> str | None:
+    """What a line is that is no JSON, but begins so, and what to do with it; None where that is not known."""
+    if line.lstrip().startswith(b"["):
+        return _kind_of_array(())
+    if len(line) > _HEAD_BYTES or not error.msg.startswith("unexpected content after document"):
+        return None
+    behind = line.decode(errors="replace")[error.pos :].strip()
+    if behind == ",":
+        return "a comma behind each object; remove them, with `sed 's/,\r*$//' FILE` for example"
+    if behind.startswith("{"):
+        return "several objects on one line; write each on its own, with `jq -c . FILE` for example"
+    return None
 
 
 def _read(file: InputFile, source: Source, schema: pa.Schema, paths: Mapping[str, str]) -> Iterator[Records]:

@@ -19,7 +19,8 @@ null              null          null                                         nul
 A path goes into structs, maps, lists, and strings that hold JSON (`byline.transforms.corpora.record_values`).
 
 Batches are cut by what texts are decoded, not by what the file holds of them: a column may name one text of 33 kB in
-each of 66,000 rows and take 2.7 kB. No file is mapped, so one that is cut while it is read is an error.
+each of 66,000 rows and take 2.7 kB. No file is mapped, so one that is cut while it is read is an error, as is one with
+fewer rows than its footer says. A footer is tried in a process of its own before it is used here (`parquet_trial.py`).
 """
 
 from collections.abc import Generator, Iterator, Mapping
@@ -39,6 +40,16 @@ from byline.schemas.faults import FaultyFileError
 from byline.schemas.layouts import Layout, Records
 from byline.transforms.corpora.decoding import checksum_of
 from byline.transforms.corpora.json_texts import parse_texts
+from byline.transforms.corpora.parquet_footer import (
+    Tail,
+    leaves_below,
+    open_dictionaries,
+    open_parquet,
+    parse_tail,
+    read_tail,
+    string_leaves,
+)
+from byline.transforms.corpora.parquet_trial import try_tail
 from byline.transforms.corpora.record_names import NAMED_RECORDS, add_column_names
 from byline.transforms.corpora.record_values import (
     Columns,
@@ -74,8 +85,6 @@ BATCH_BYTES = 16 << 20
 _MOST_ROWS = 1 << 16
 # What a batch may decode to if each of its rows has the longest value of its dictionaries.
 _MOST_BYTES = 256 << 20
-# One read of a file on a disk; an object store is asked for the whole columns of a row group.
-_READ_BYTES = 1 << 20
 
 
 def read_parquet(
@@ -105,13 +114,16 @@ def read_parquet(
     leads = leads_of(wants)
     with storage.open_unmapped(file.uri) as handle:
         with _reading(file, row):
-            parquet = _open(handle, is_whole=is_object_address(file.uri))
+            is_whole = is_object_address(file.uri)
+            parquet, tail = _open(handle, is_whole)
             record = pa.struct(list(parquet.schema_arrow))
             for want in wants:
+                _check_once(file, record, want)
                 if want.field.name in CONTENTS:
                     _check_content(file, record, want)
             selected = sorted({column for lead in leads for column in columns_of(record, lead)})
-            batches = _batches(parquet, selected, _Dictionaries(handle, parquet, selected), batch_bytes)
+            try_tail(tail, is_whole, selected)
+            batches = _batches(parquet, selected, _Dictionaries(handle, parquet.metadata, selected), batch_bytes)
         while True:
             with _reading(file, row):
                 rows = next(batches, None)
@@ -138,23 +150,18 @@ class _RowOrigins:
         return pa.nulls(len(rows), pa.int64()), whys, pa.nulls(len(rows), pa.binary())
 
 
-def _open(handle: pa.NativeFile, is_whole: bool, **settings: Any) -> pq.ParquetFile:
-    """A reader that fetches the columns of a row group whole, or piece by piece as they are decoded."""
-    return pq.ParquetFile(
-        handle,
-        pre_buffer=is_whole,
-        buffer_size=0 if is_whole else _READ_BYTES,
-        page_checksum_verification=True,
-        **settings,
-    )
+def _open(handle: pa.NativeFile, is_whole: bool) -> tuple[pq.ParquetFile, Tail]:
+    tail = read_tail(handle)
+    try_tail(tail, is_whole)
+    return open_parquet(handle, parse_tail(tail), is_whole), tail
 
 
 @contextmanager
 def _reading(file: InputFile, row: int) -> Iterator[None]:
     try:
         yield
-    # Arrow decodes the names of columns when they are first looked at.
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    # Arrow decodes the names of columns when they are first asked for; a row group may lack a column.
+    except (pa.ArrowException, OSError, UnicodeDecodeError, IndexError) as error:
         reason = " ".join(str(error).split())
         with storage.open_unmapped(file.uri) as handle:
             head = handle.read(HEAD_BYTES)
@@ -178,6 +185,11 @@ def _is_messages(kind: pa.DataType) -> bool:
     return is_whole and all(is_text(message.field(key).type) for key in have)
 
 
+def _check_once(file: InputFile, record: pa.StructType, want: Want) -> None:
+    if sum(field.name == want.path for field in record) > 1:
+        raise FaultyFileError(f"{file.uri}: several columns are called {want.path!r}; write the file with one of them")
+
+
 def _check_content(file: InputFile, record: pa.StructType, want: Want) -> None:
     name, advice = want.field.name, missing_advice(file.source, want.field.name)
     kinds = [kind for lead in leads_of([want]) for kind in leads_to(record, lead)]
@@ -198,19 +210,19 @@ def _batches(
     parquet: pq.ParquetFile, paths: list[str], dictionaries: "_Dictionaries", batch_bytes: int
 ) -> Iterator[pa.RecordBatch]:
     """Decodes one row group after another, in batches of about `batch_bytes` of text."""
-    leaves = _leaves(parquet, paths)
+    leaves = leaves_below(parquet.metadata, paths)
     for index in range(parquet.num_row_groups):
         group = parquet.metadata.row_group(index)
         size = max(1, sum(group.column(leaf).total_uncompressed_size for leaf in leaves))
         mean, longest = dictionaries.row_bytes(index)
         rows = min(_MOST_ROWS, batch_bytes * group.num_rows // size, batch_bytes // mean, _MOST_BYTES // longest)
-        yield from parquet.iter_batches(max(1, rows), row_groups=[index], columns=paths, use_threads=False)
-
-
-def _leaves(parquet: pq.ParquetFile, paths: list[str]) -> list[int]:
-    """Numbers of the columns of values below these paths."""
-    names = [f"{parquet.schema.column(index).path}." for index in range(len(parquet.schema))]
-    return [index for index, name in enumerate(names) if any(name.startswith(f"{path}.") for path in paths)]
+        read = 0
+        for batch in parquet.iter_batches(max(1, rows), row_groups=[index], columns=paths, use_threads=False):
+            yield batch
+            read += len(batch)
+        # The library takes the end of a file for the end of a row group.
+        if read != group.num_rows:
+            raise pa.ArrowInvalid(f"row group {index} has {read:,} rows, and its metadata says {group.num_rows:,}")
 
 
 class _Dictionaries:
@@ -219,13 +231,10 @@ class _Dictionaries:
     A second reader decodes the first row of each row group with its dictionaries as such.
     """
 
-    def __init__(self, handle: pa.NativeFile, parquet: pq.ParquetFile, paths: list[str]) -> None:
-        self._metadata, self._paths = parquet.metadata, paths
-        self._leaves = [
-            leaf for leaf in _leaves(parquet, paths) if parquet.schema.column(leaf).physical_type == "BYTE_ARRAY"
-        ]
-        names = [parquet.schema.column(leaf).path for leaf in self._leaves]
-        self._parquet = _open(handle, is_whole=False, metadata=parquet.metadata, read_dictionary=names)
+    def __init__(self, handle: pa.NativeFile, metadata: pq.FileMetaData, paths: list[str]) -> None:
+        self._metadata, self._paths = metadata, paths
+        self._leaves = string_leaves(metadata, paths)
+        self._parquet = open_dictionaries(handle, metadata, paths)
 
     def row_bytes(self, index: int) -> tuple[int, int]:
         """Bytes of a row whose values are as long as the dictionaries' mean, and as their longest; at least 1."""
@@ -236,7 +245,7 @@ class _Dictionaries:
         batches = self._parquet.iter_batches(1, row_groups=[index], columns=self._paths, use_threads=False)
         first = next(batches, None)
         if first is None:
-            raise pa.ArrowInvalid(f"row group {index} has no row, and its metadata says {group.num_rows:,}")
+            raise pa.ArrowInvalid(f"row group {index} has 0 rows, and its metadata says {group.num_rows:,}")
         # A list has several values a row.
         values = max(1, *(column.num_values // group.num_rows for column in columns))
         sizes = [pc.binary_length(dictionary) for column in first.columns for dictionary in _dictionaries_of(column)]
@@ -363,7 +372,8 @@ def _simplified(values: pa.Array) -> pa.Array:
 def _python(value: pa.Scalar) -> object:
     try:
         return value.as_py()
-    except (ValueError, OverflowError):  # a time inside a list or struct that Python cannot hold
+    # A time inside a list or struct that Python cannot hold, or in a zone that is not known here.
+    except (ValueError, OverflowError, KeyError):
         return None
 
 
@@ -375,7 +385,7 @@ def read_names(file: InputFile) -> dict[str, Any]:
     """The paths of a file's columns and of all that is in its first records, with a value where there is one."""
     values: dict[str, Any] = {}
     with storage.open_unmapped(file.uri) as handle, _reading(file, 0):
-        parquet = _open(handle, is_whole=is_object_address(file.uri))
+        parquet, _ = _open(handle, is_whole=is_object_address(file.uri))
         rows = next(parquet.iter_batches(NAMED_RECORDS, use_threads=False), None)
         rows = pa.RecordBatch.from_pylist([], schema=parquet.schema_arrow) if rows is None else rows
         add_column_names(parquet.schema_arrow, rows, values)

@@ -6,13 +6,26 @@ tokens: 1T      a source of 400 tokens  shortage: repeat        2,500,000,000 ep
 ```
 """
 
+from collections.abc import Sequence
+
 from byline.errors import BylineError
 from byline.schemas.config import Config
+from byline.schemas.recipe import Shortage
 from byline.transforms.plans.budgeting import Demand
 
 # Ten times the shards of 4 T tokens in shards of 4096 sequences of 8192.
 MOST_SHARDS = 1_000_000
 MOST_EPOCHS = 100_000
+
+
+def check_asked(config: Config) -> None:
+    """Likewise, as far as the recipe alone says it: before a source is prepared for hours.
+
+    Raises:
+        BylineError: its `tokens` are more shards than a plan holds.
+    """
+    if config.tokens != "all" and config.shortage is not Shortage.SHRINK:
+        _check_shards(config, config.tokens, [int(phase.share * config.tokens) for phase in config.phases])
 
 
 def check_plan_size(config: Config, demand: Demand) -> None:
@@ -25,15 +38,7 @@ def check_plan_size(config: Config, demand: Demand) -> None:
     Raises:
         BylineError: it would be more; says how much.
     """
-    length, most = config.sequence.length, config.shard.sequences
-    rows = [-(-positions // length) for positions in demand.positions]
-    rows += [int(branch.share * at * sum(rows)) for branch in config.branches for at in branch.at]
-    shards = sum(-(-count // most) for count in rows)
-    if shards > MOST_SHARDS:
-        raise BylineError(
-            f"tokens: {demand.total:,} tokens are {shards:,} shards of {most:,} sequences of {length:,}; a plan holds "
-            f"at most {MOST_SHARDS:,}, so ask for fewer `tokens` or raise `shard.sequences`"
-        )
+    _check_shards(config, demand.total, demand.positions)
     for source, capacity in demand.capacity.items():
         asked = sum(
             int(positions * blend.shares().get(source, 0))
@@ -45,3 +50,16 @@ def check_plan_size(config: Config, demand: Demand) -> None:
                 f"tokens: {asked:,} tokens of source {source} are {epochs:,} epochs of its {capacity:,}; a plan "
                 f"holds at most {MOST_EPOCHS:,}, so ask for fewer `tokens` or change the mixture"
             )
+
+
+def _check_shards(config: Config, total: int, phases: Sequence[int]) -> None:
+    """Refuses too many shards; `phases` has the positions of each."""
+    length, most = config.sequence.length, config.shard.sequences
+    rows = [-(-positions // length) for positions in phases]
+    rows += [int(branch.share * at * sum(rows)) for branch in config.branches for at in branch.at]
+    shards = sum(-(-count // most) for count in rows)
+    if shards > MOST_SHARDS:
+        raise BylineError(
+            f"tokens: {total:,} tokens are {shards:,} shards of {most:,} sequences of {length:,}; a plan holds "
+            f"at most {MOST_SHARDS:,}, so ask for fewer `tokens` or raise `shard.sequences`"
+        )

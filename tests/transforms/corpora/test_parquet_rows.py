@@ -207,6 +207,22 @@ def test_no_usable_text_column(tmp_path, columns, message):
         read(write(tmp_path, columns))
 
 
+@pytest.mark.parametrize("name", ["text", "url"])
+def test_a_column_that_is_there_twice(tmp_path, name):
+    path = str(tmp_path / "x.parquet")
+    columns = [pa.array(["a"]), pa.array(["b"]), pa.array(["c"])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["text", name, "url"]), path)
+    with pytest.raises(BylineError, match=f"several columns are called '{name}'; write the file with one of them"):
+        read(InputFile("mine", "x.parquet", path, 1))
+
+
+def test_times_of_a_zone_that_is_not_known(tmp_path):
+    times = pa.array([[1], []], pa.list_(pa.timestamp("us", "Foo/Bar")))
+    file = write(tmp_path, {"text": ["a", "b"], "x": times})
+    schema = pa.schema([*TEXT_ONLY, ("x", pa.string())])
+    assert [row["x"] for row in read(file, schema)] == [None, "[]"]
+
+
 def test_malformed_is_an_error(tmp_path):
     text = pa.array([b"a", None, b"b", b"cd\xff", b"\xff"], pa.binary())
     file = write(tmp_path, {"text": text, "url": pa.array([b"x", b"\xe9", b"", b"", b""])}, row_group_size=2)
@@ -262,7 +278,7 @@ def test_names_of_columns_that_are_no_utf_8(tmp_path):
 def test_a_row_group_without_its_rows(tmp_path):
     file = write(tmp_path, {"text": ["a", "a"]})
     nothing = mock.patch.object(pq.ParquetFile, "iter_batches", return_value=iter(()))
-    with nothing, pytest.raises(BylineError, match=r"from row 0 on \(row group 0 has no row, .* says 2\); fetch"):
+    with nothing, pytest.raises(BylineError, match=r"from row 0 on \(row group 0 has 0 rows, .* says 2\); fetch"):
         read(file)
 
 

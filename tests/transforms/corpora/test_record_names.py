@@ -1,6 +1,7 @@
 """The names that records have."""
 
 import pyarrow as pa
+import pytest
 
 from byline.transforms.corpora.record_names import add_column_names, add_names, has_name
 
@@ -65,3 +66,32 @@ def test_names_are_not_endless():
     assert max(name.count(".") for name in values) < 10
     add_names({str(number): number for number in range(30_000)}, values)
     assert len(values) <= 10_000
+
+
+TEXT, INTEGER = pa.string(), pa.int32()
+# What Python's own values cannot hold, or has no names for.
+ODD_COLUMNS = {
+    "nanoseconds": (pa.array([1], pa.timestamp("ns")), []),
+    "a year beyond 9999": (pa.array([2**62], pa.timestamp("us")), []),
+    "a day beyond 9999": (pa.array([2**30], pa.date32()), []),
+    "a time zone that is not known": (pa.array([1], pa.timestamp("us", "Foo/Bar")), []),
+    "a long duration": (pa.array([2**62], pa.duration("s")), []),
+    "keys that are numbers": (pa.array([[(7, "a")]], pa.map_(INTEGER, TEXT)), ["x.7"]),
+    "keys that are bytes": (pa.array([[(b"k", "a")]], pa.map_(pa.binary(), TEXT)), ["x.k"]),
+    "keys that are structs": (pa.array([[({"a": 1}, "v")]], pa.map_(pa.struct([("a", INTEGER)]), TEXT)), []),
+    "a name twice": (pa.StructArray.from_arrays([pa.array(["a"]), pa.array(["b"])], ["u", "u"]), ["x.u"]),
+    "beside a time": (
+        pa.array([{"t": 1, "m": [("k", "a")]}], pa.struct([("t", pa.timestamp("ns")), ("m", pa.map_(TEXT, TEXT))])),
+        ["x.t", "x.m", "x.m.k"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_COLUMNS)
+def test_names_beside_values_that_python_cannot_hold(kind):
+    column, names = ODD_COLUMNS[kind]
+    rows = pa.RecordBatch.from_arrays([column, pa.array(["http://a.org"])], ["x", "url"])
+    values = {}
+    add_column_names(rows.schema, rows, values)
+    assert {name for name in values if name not in ("x.0", "x.0.key", "x.0.value")} == {"x", "url", *names}
+    assert values["url"] == "http://a.org"

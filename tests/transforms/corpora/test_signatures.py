@@ -1,10 +1,12 @@
 """Files that are something else than their layout says: named as what they are, with what to do."""
 
+import bz2
 import gzip
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Malformed, Source
@@ -77,6 +79,35 @@ def test_what_is_neither(tmp_path, content, kind):
 def test_what_is_only_likely(tmp_path, content, kind):
     assert f"expected JSON lines, found {kind}" in mistake(tmp_path, content, "jsonl")
     assert f"expected Parquet, found {kind}" in mistake(tmp_path, content, "parquet")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b'[{"text": "a"}]\n' * 2, "an array of objects; write each on a line of its own, with `jq -c '.[]' FILE`"),
+        (b'[null, {"text": "a"}]', "an array of objects"),
+        (b'["a", "b"]', "an array whose items are no objects; write each record as one, with its text under a key"),
+        (b'[\n"a",\n"b"\n]', "an array whose items are no objects"),
+        (b'[["a", "b"],\n["c", "d"]]', "an array whose items are no objects"),
+        (
+            b'{"text": "\xc3\xa9"}{"text": "b"}\n',
+            "several objects on one line; write each on its own, with `jq -c . FILE`",
+        ),
+        (b'{"text": "a"} {"text": "b"}\n{"text": "c"}\n', "several objects on one line"),
+        (b'{"text": "a"},\r\n{"text": "b"}\r\n', "a comma behind each object; remove them, with `sed"),
+    ],
+)
+def test_what_is_almost_json_lines(tmp_path, content, kind):
+    assert f"expected JSON lines, found {kind}" in mistake(tmp_path, content, "jsonl")
+
+
+def test_compressed_twice(tmp_path):
+    once = gzip.compress(LINES.encode())
+    message = mistake(tmp_path, bz2.compress(once), "jsonl")
+    assert "expected JSON lines, found in the bz2 data gzip data: it is compressed twice; decompress it once" in message
+    assert "gzip data zstd data: it is compressed twice" in mistake(
+        tmp_path, gzip.compress(zstandard.compress(LINES.encode())), "jsonl"
+    )
 
 
 def test_parquet_and_json_the_wrong_way_round(tmp_path):

@@ -9,7 +9,7 @@ from byline.errors import BylineError
 from byline.schemas.config_file import parse_config
 from byline.schemas.mixtures.blend import Blend
 from byline.transforms.plans.budgeting import Demand
-from byline.transforms.plans.limits import MOST_EPOCHS, MOST_SHARDS, check_plan_size
+from byline.transforms.plans.limits import MOST_EPOCHS, MOST_SHARDS, check_asked, check_plan_size
 
 RECIPE: dict[str, Any] = {
     "sources": {"a": {"format": "jsonl", "path": "a/*"}},
@@ -34,6 +34,15 @@ def test_shards() -> None:
         "tokens: 99,000,000,000,000 tokens are 48,339,843,750 shards of 16 sequences of 128; a plan holds at most "
         "1,000,000, so ask for fewer `tokens` or raise `shard.sequences`"
     )
+
+
+def test_what_a_recipe_says_before_anything_is_prepared() -> None:
+    check_asked(parse_config(RECIPE, "r"))
+    check_asked(parse_config({**RECIPE, "tokens": MOST_SHARDS * 16 * 128}, "r"))
+    # There may be far less.
+    check_asked(parse_config({**RECIPE, "tokens": "99T", "shortage": "shrink"}, "r"))
+    with pytest.raises(BylineError, match=r"99,000,000,000,000 tokens are 48,339,843,750 shards of 16 sequences"):
+        check_asked(parse_config({**RECIPE, "tokens": "99T", "shortage": "repeat"}, "r"))
 
 
 def test_shards_of_branches() -> None:
