@@ -62,7 +62,7 @@ demo: setup
 
 test: lint
 	@printf '\n== Tests\n'
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: setup
 	@printf '\n== Style and types\n'

@@ -134,7 +134,8 @@ def _kill(site: Site, chance: random.Random, step: str, tries: int, *, of_worker
     if not is_killed:
         _go_on(site, step)
         raise TooLateError
-    what = "scans begun" if step == "plan" else f"of {_most(site, step)} files written"
+    others = {"plan": "scans begun", "compact": "files there"}
+    what = others.get(step, f"of {_most(site, step)} files written")
     return f"{done} {what}, {len(workers)} workers", ended
 
 

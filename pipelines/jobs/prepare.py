@@ -67,7 +67,7 @@ def prepare(config: Config, settings: RunnerSettings, console: Console, *, build
         # Notes of a driver that died; its files are read from their start.
         take_faults(faulty)
         # Again: another command may have prepared them just now.
-        state = reread_state(state, {file.uri: file for file in state.files})
+        state = reread_state(state, {file.uri: file for file in (*state.files, *state.unused)})
         with locked("prepare", _pending_folders(state), console):
             return _prepare(config, state, settings, console, builds=builds)
 

@@ -25,6 +25,8 @@ from byline.transforms.corpora.json_values import NAMES, MalformedError, load, w
 BLOCK_BYTES = 16 << 20
 # So many lines of a refused block cost about as much line by line as one more try with Arrow.
 _FEW_LINES = 256
+# Levels that orjson reads (its RECURSION_LIMIT); a line with fewer openings is no deeper.
+_DEEP = 1024
 # Records of a refused block that are read for what stands on the way to values.
 _SAMPLED = 32
 
@@ -101,15 +103,19 @@ def _row(line: bytes, columns: JsonColumns) -> list[Any]:
         record = load(line)
     except orjson.JSONDecodeError as error:
         # Nested deeper than orjson goes, perhaps in a field that nobody asked for.
-        plain = without_nan(line).strip(b" \t\r") + b"\n"
-        # What other records have taught must not matter.
-        alone = parse_block(plain, np.array([[0, len(plain) - 1]]), JsonColumns(columns.leads, columns.texts))
+        alone = _parse_deep(line, columns) if line.count(b"{") + line.count(b"[") >= _DEEP else None
         if alone is None:
             raise MalformedError(f"expected one JSON object a line, {_syntax(line, error)}") from None
         return [column[0].as_py() for column in alone]
     if not isinstance(record, dict):
         raise MalformedError(f"expected a JSON object, found {NAMES[type(record)]}")
     return columns.values(record)
+
+
+def _parse_deep(line: bytes, columns: JsonColumns) -> list[pa.Array] | None:
+    plain = without_nan(line).strip(b" \t\r") + b"\n"
+    # What other records have taught must not matter.
+    return parse_block(plain, np.array([[0, len(plain) - 1]]), JsonColumns(columns.leads, columns.texts))
 
 
 def _syntax(line: bytes, error: orjson.JSONDecodeError) -> str:

@@ -118,6 +118,7 @@ def read_parquet(
             parquet, tail = _open(handle, is_whole)
             record = pa.struct(list(parquet.schema_arrow))
             for want in wants:
+                _check_once(file, record, want)
                 if want.field.name in CONTENTS:
                     _check_content(file, record, want)
             selected = sorted({column for lead in leads for column in columns_of(record, lead)})
@@ -184,15 +185,16 @@ def _is_messages(kind: pa.DataType) -> bool:
     return is_whole and all(is_text(message.field(key).type) for key in have)
 
 
+def _check_once(file: InputFile, record: pa.StructType, want: Want) -> None:
+    if sum(field.name == want.path for field in record) > 1:
+        raise FaultyFileError(f"{file.uri}: several columns are called {want.path!r}; write the file with one of them")
+
+
 def _check_content(file: InputFile, record: pa.StructType, want: Want) -> None:
     name, advice = want.field.name, missing_advice(file.source, want.field.name)
     kinds = [kind for lead in leads_of([want]) for kind in leads_to(record, lead)]
     if not kinds:
         columns = ", ".join(field.name for field in record) or "none"
-        if sum(field.name == want.path for field in record) > 1:
-            raise FaultyFileError(
-                f"{file.uri}: several columns are called {want.path!r}; write the file with one of them"
-            )
         raise FaultyFileError(f"{file.uri}: no {name} column {want.path!r}; the columns are {columns}; {advice}")
     is_right, expected = is_text, "string"
     if name == "messages":

@@ -203,7 +203,7 @@ def test_pieces_begin_at_exact_shares(pieces):
 
 def test_a_comment_stays_one_line():
     text = mixture_text(["byline weights a\nmethod: x\x1b"], ["a"], np.ones(1))
-    assert text == "# 'byline weights a\\nmethod: x\\x1b'\nweights: {a: 1.000000}\n"
+    assert text == "# byline weights a\\nmethod: x\\x1b\nweights: {a: 1.000000}\n"
 
 
 # -------------------------------------------------------------------------------------------------- mistakes

@@ -155,8 +155,8 @@ def test_so_many_runs_that_they_are_merged_in_rounds(
 
 def test_a_store_among_objects_gets_the_same_bytes(done: dict[str, Any], compacted: dict[str, str]) -> None:
     with object_server() as server:
-        for name in stored(done):
-            server.put_at_once(f"store/{name}", (Path(done["store"]) / name).read_bytes())
+        for path in (path for source in FILES for path in (Path(done["store"]) / source).rglob("*.*")):
+            server.put_at_once(f"store/{path.relative_to(done['store'])}", path.read_bytes())
         run({**done, "store": f"s3://{BUCKET}/store"})
         keys = [key for key in server.list_keys("store/") if key.endswith(".arrow")]
         found = {key.removeprefix("store/"): hashlib.sha256(server.content(key)).hexdigest() for key in keys}

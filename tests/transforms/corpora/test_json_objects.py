@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from byline.transforms.corpora import json_blocks
+from byline.transforms.corpora import json_blocks, json_objects
 from byline.transforms.corpora.decompressing import line_bounds
 from byline.transforms.corpora.json_values import has_path
 from tests.support.json_records import (
@@ -134,6 +134,29 @@ def test_arrow_reads_ordinary_blocks():
         arrays = json_blocks.parse_block(block, line_bounds(block), columns)
         assert arrays is not None
         assert [len(array) for array in arrays] == [3] * len(PATHS)
+
+
+def test_lines_that_are_no_json_are_tried_once(monkeypatch):
+    """Many of them are dropped as fast as others are read."""
+    tried = []
+
+    def parse_block(*arguments):
+        tried.append(arguments)
+        return json_blocks.parse_block(*arguments)
+
+    monkeypatch.setattr(json_objects, "parse_block", parse_block)
+    block = b'{"text": "a"\n' * 1000
+    arrays, reasons = json_objects.parse_lines(block, line_bounds(block), columns_of(SCHEMA, PATHS))
+    assert len(reasons) == 1000
+    assert arrays[0].null_count == 1000
+    assert len(tried) < 10
+
+
+def test_a_line_deeper_than_orjson_goes_is_read():
+    deep = b'{"text": "a", "z": ' + b"[" * 1024 + b"]" * 1024 + b"}\n"
+    block = BROKEN + b"\n" + deep
+    arrays, reasons = json_objects.parse_lines(block, line_bounds(block), columns_of(SCHEMA, PATHS))
+    assert ([*reasons], arrays[0].to_pylist()) == ([0], [None, "a"])
 
 
 def test_a_nul_never_reaches_arrow():

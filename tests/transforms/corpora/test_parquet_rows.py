@@ -207,10 +207,12 @@ def test_no_usable_text_column(tmp_path, columns, message):
         read(write(tmp_path, columns))
 
 
-def test_two_text_columns(tmp_path):
+@pytest.mark.parametrize("name", ["text", "url"])
+def test_a_column_that_is_there_twice(tmp_path, name):
     path = str(tmp_path / "x.parquet")
-    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
-    with pytest.raises(BylineError, match="several columns are called 'text'; write the file with one of them"):
+    columns = [pa.array(["a"]), pa.array(["b"]), pa.array(["c"])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["text", name, "url"]), path)
+    with pytest.raises(BylineError, match=f"several columns are called '{name}'; write the file with one of them"):
         read(InputFile("mine", "x.parquet", path, 1))
 
 
