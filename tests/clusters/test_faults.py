@@ -125,7 +125,7 @@ STEPS: dict[str, Callable[[Local, RunnerSettings, Path], None]] = {
 }
 LISTS = {
     "prepare": (prepare_step, "ListInputs"),
-    "plan": (plan_step, "ListRuns"),
+    "plan": (plan_step, "ListLines"),
     "assemble": (assemble_step, "ReadPlan"),
 }
 

@@ -25,6 +25,7 @@ from byline.schemas.field_paths import as_path, ways_of
 from byline.transforms.corpora.folder_keys import folder_keys
 from byline.transforms.corpora.reading import read_records, wanted_columns
 from byline.transforms.corpora.record_names import has_name
+from byline.transforms.documents.values import converter
 
 # Files of a source that are tried: with the field in one of a hundred files, a user may still have meant it.
 TRIED_FILES = 16
@@ -72,6 +73,9 @@ def check_named_fields(name: str, source: Source, files: Sequence[InputFile]) ->
     missing = {URL.name: "fields.url", **named_columns(source)}
     tried = []
     for file in _spread(files):
+        missing = _without_values(file, source, missing)
+        if not missing:
+            return True
         records = first_records(file, source)
         if records is None or not len(records):
             continue
@@ -87,6 +91,26 @@ def check_named_fields(name: str, source: Source, files: Sequence[InputFile]) ->
         if column in named_columns(source):
             _check_field(f"{tried[0].uri}: sources.{name}.{key}", paths[column], names)
     return URL.name not in missing or has_name(paths[URL.name], names)
+
+
+def _without_values(file: InputFile, source: Source, columns: dict[str, str]) -> dict[str, str]:
+    """The columns of which the names of a file's first records, far fewer than are read at once, give no value."""
+    if source.layout.names is None:
+        return columns
+    try:
+        names = _names_of(source, [file])
+    except BylineError:
+        return columns
+    schema, paths = wanted_columns(source)
+    return {
+        column: key
+        for column, key in columns.items()
+        if not any(_is_usable(names.get(as_path(*way)), schema.field(column)) for way in ways_of(paths[column]))
+    }
+
+
+def _is_usable(value: Any, field: pa.Field) -> bool:
+    return isinstance(value, str) if field.name == URL.name else converter(field.type)(value) is not None
 
 
 def _spread(files: Sequence[InputFile]) -> list[InputFile]:
