@@ -63,7 +63,10 @@ def prepare(config: Config, settings: RunnerSettings, console: Console, *, build
     if not (faulty or state.pending()):
         remove_locks("prepare", state.folders.values(), console)
         return _prepare(config, state, settings, console, builds=builds)
-    with locked("prepare", faulty | _pending_folders(state), console):
+    written = faulty | _pending_folders(state)
+    # Of a command that was killed when it had written all of some sources.
+    remove_locks("prepare", set(state.folders.values()) - written, console)
+    with locked("prepare", written, console):
         # Notes of a driver that died; its files are read from their start.
         take_faults(faulty)
         # Again: another command may have prepared them just now.
