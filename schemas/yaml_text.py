@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from byline.errors import BylineError
-from byline.printable import printable, shown
+from byline.printable import one_line, printable, shown
 from byline.regular_files import read_regular
 
 MOST_BYTES = 4 << 20
@@ -112,7 +112,7 @@ def parse_yaml(text: str) -> Any:
         _check_events(text)
         values = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        problem = one_line(getattr(error, "problem", None) or error)
         location = _location(getattr(error, "problem_mark", None))
         raise YamlSyntaxError(f"not valid YAML: {problem}", location) from None
     return _plain(values, ())

@@ -162,6 +162,16 @@ def test_locks_of_a_command_that_was_killed_when_all_was_written_are_removed(don
     assert [folder for folder in folders if (folder / LOCK_NAME).exists()] == []
 
 
+def test_locks_in_sources_that_are_whole_are_removed_while_another_is_prepared(done: dict[str, Any]) -> None:
+    """As a driver leaves them that is killed when it has written all of some sources."""
+    folders = [folder for name in done["sources"] for folder in (Path(done["store"]) / name).iterdir()]
+    for folder in folders:
+        (folder / LOCK_NAME).write_bytes(Owner.this().to_bytes())
+    next(folders[0].glob("*.arrow")).unlink()
+    build(done)
+    assert [folder for folder in folders if (folder / LOCK_NAME).exists()] == []
+
+
 def remove(path: Path) -> None:
     path.unlink()
 

@@ -71,46 +71,41 @@ def check_named_fields(name: str, source: Source, files: Sequence[InputFile]) ->
     if source.is_made:
         return False
     missing = {URL.name: "fields.url", **named_columns(source)}
-    tried = []
+    schema, paths = wanted_columns(source)
+    tried, names = [], dict[str, Any]()
     for file in _spread(files):
-        missing = _without_values(file, source, missing)
+        # Of far fewer records than are read at once.
+        names_of_file = _names_of(file, source)
+        missing = {
+            column: key
+            for column, key in missing.items()
+            if not _leads_to_value(paths[column], schema.field(column), names_of_file)
+        }
         if not missing:
             return True
         records = first_records(file, source)
         if records is None or not len(records):
             continue
         tried.append(file)
+        names.update({name: value for name, value in names_of_file.items() if names.get(name) is None})
         missing = {column: key for column, key in missing.items() if records[column].null_count == len(records)}
         if not missing:
             return True
     if not tried or source.layout.names is None:
         return True
-    names = _names_of(source, tried)
-    _, paths = wanted_columns(source)
     for column, key in missing.items():
         if column in named_columns(source):
             _check_field(f"{tried[0].uri}: sources.{name}.{key}", paths[column], names)
     return URL.name not in missing or has_name(paths[URL.name], names)
 
 
-def _without_values(file: InputFile, source: Source, columns: dict[str, str]) -> dict[str, str]:
-    """The columns of which the names of a file's first records, far fewer than are read at once, give no value."""
-    if source.layout.names is None:
-        return columns
-    try:
-        names = _names_of(source, [file])
-    except BylineError:
-        return columns
-    schema, paths = wanted_columns(source)
-    return {
-        column: key
-        for column, key in columns.items()
-        if not any(_is_usable(names.get(as_path(*way)), schema.field(column)) for way in ways_of(paths[column]))
-    }
-
-
-def _is_usable(value: Any, field: pa.Field) -> bool:
-    return isinstance(value, str) if field.name == URL.name else converter(field.type)(value) is not None
+def _leads_to_value(path: str, field: pa.Field, names: dict[str, Any]) -> bool:
+    """Whether a path leads to a value that a column can have."""
+    values = [names.get(as_path(*way)) for way in ways_of(path)]
+    if field.name == URL.name:
+        return any(isinstance(value, str) for value in values)
+    convert = converter(field.type)
+    return any(convert(value) is not None for value in values)
 
 
 def _spread(files: Sequence[InputFile]) -> list[InputFile]:
@@ -119,15 +114,14 @@ def _spread(files: Sequence[InputFile]) -> list[InputFile]:
     return list(files[:: max(step, 1)])
 
 
-def _names_of(source: Source, files: Iterable[InputFile]) -> dict[str, Any]:
-    """Name in a record -> the first value of it in any of these files that is not null."""
-    assert source.layout.names is not None, source.format
-    values: dict[str, Any] = {}
-    for file in files:
-        for name, value in {**folder_keys(file), **source.layout.names(file)}.items():
-            if values.setdefault(name, value) is None:
-                values[name] = value
-    return values
+def _names_of(file: InputFile, source: Source) -> dict[str, Any]:
+    """Name in a record of a file -> the first value of it that is not null; none where the file cannot be read."""
+    if source.layout.names is None:
+        return {}
+    try:
+        return {**folder_keys(file), **source.layout.names(file)}
+    except BylineError:
+        return {}
 
 
 def _check_field(where: str, path: str, names: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from byline.object_stores import is_object_address
+from byline.printable import one_line
 from byline.schemas.corpora import Malformed, Source
 from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.faults import FaultyFileError
@@ -162,7 +163,7 @@ def _reading(file: InputFile, row: int) -> Iterator[None]:
         yield
     # Arrow decodes the names of columns when they are first asked for; a row group may lack a column.
     except (pa.ArrowException, OSError, UnicodeDecodeError, IndexError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         with storage.open_unmapped(file.uri) as handle:
             head = handle.read(HEAD_BYTES)
         if not head.startswith(b"PAR1"):

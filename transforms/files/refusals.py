@@ -20,6 +20,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from byline.errors import BylineError
+from byline.printable import one_line
 
 _AGAIN = "and run the same command again: what is finished is kept"
 _ROOM = f"make room there {_AGAIN}"
@@ -41,7 +42,7 @@ _IN_SCRATCH = re.compile(r"/byline-(?:plan|sample|verify)-[a-z0-9_]{8}/")
 
 def reason(error: OSError) -> str:
     """The system's text for an error; Arrow's own would name the file again."""
-    return os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+    return os.strerror(error.errno) if error.errno else one_line(error)
 
 
 def is_scratch(path: str) -> bool:

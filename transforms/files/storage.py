@@ -127,6 +127,14 @@ def _info(uri: str) -> fs.FileInfo:
         return filesystem.get_file_info(path)
 
 
+def _resolved_file(uri: str) -> tuple[fs.FileSystem, str]:
+    """As `resolve`; raises as `check_regular` where a pipe or a device stands under a name on a disk."""
+    filesystem, path = resolve(uri)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        check_regular(path)
+    return filesystem, path
+
+
 @contextmanager
 def _told(uri: str, done: str) -> Iterator[None]:
     """Tells a system's error as one of a file that cannot be `done`."""
@@ -142,25 +150,23 @@ def open_random(uri: str) -> pa.NativeFile:
     Raises:
         BylineError: there is no such file, or it may not be read.
     """
-    filesystem, path = resolve(uri)
     with _told(uri, "opened"):
-        if isinstance(filesystem, fs.LocalFileSystem):
-            check_regular(path)
-            return pa.memory_map(path)
-        return filesystem.open_input_file(path)
+        filesystem, path = _resolved_file(uri)
+        is_local = isinstance(filesystem, fs.LocalFileSystem)
+        return pa.memory_map(path) if is_local else filesystem.open_input_file(path)
 
 
 def open_unmapped(uri: str) -> pa.NativeFile:
     """As `open_random`, never mapped: when a file is cut while it is read, a map of it ends the process."""
-    filesystem, path = resolve(uri)
     with _told(uri, "opened"):
+        filesystem, path = _resolved_file(uri)
         return filesystem.open_input_file(path)
 
 
 def open_stream(uri: str) -> pa.NativeFile:
     """Opens a file to be read from its first byte to its last; errors as `open_random`."""
-    filesystem, path = resolve(uri)
     with _told(uri, "opened"):
+        filesystem, path = _resolved_file(uri)
         return filesystem.open_input_stream(path, compression=None, buffer_size=_STREAM_BYTES)
 
 
@@ -187,10 +193,8 @@ def open_ranges(uri: str) -> object_store.ObjectFile:
 
 def read_bytes(uri: str) -> bytes:
     """The whole content of a (small) file; errors as `open_random`."""
-    filesystem, path = resolve(uri)
     with _told(uri, "opened"):
-        if isinstance(filesystem, fs.LocalFileSystem):
-            check_regular(path)
+        filesystem, path = _resolved_file(uri)
         with filesystem.open_input_file(path) as file:
             # Given no size, Arrow reads 256 kB at a time, each a request to an object store.
             return file.read(file.size())

@@ -25,6 +25,7 @@ from typing import Any
 
 import tokenizers
 
+from byline.printable import one_line
 from byline.transforms.tokens.code_points import of_runs
 from byline.transforms.tokens.composing_characters import composing_differently
 from byline.transforms.tokens.fast_tokenizer import Fast, fast_tokenizer_of, has_normalizer, is_byte_level
@@ -73,7 +74,7 @@ class Pair:
             raise
         # Among others a panic of pyo3, which is no Exception.
         except BaseException as error:
-            raise GivesUpError(" ".join(str(error).split())[:200]) from None
+            raise GivesUpError(one_line(error, 200)) from None
         return (at for at, (ids, other) in enumerate(zip(fast, expected, strict=True)) if ids != other)
 
 

@@ -75,6 +75,15 @@ def test_a_folder_that_is_not_there_has_no_files(tmp_path: Path) -> None:
     assert storage.list_files(str(tmp_path / "none")) == []
 
 
+@pytest.mark.parametrize(
+    "opened", [storage.open_random, storage.open_unmapped, storage.open_stream, storage.read_bytes, storage.file_sha256]
+)
+def test_a_pipe_is_not_waited_for(tmp_path: Path, opened: Callable[[str], object]) -> None:
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(BylineError, match=r"a: cannot be opened \(a named pipe, not a file\)"):
+        opened(str(tmp_path / "a"))
+
+
 @pytest.mark.parametrize("opened", [storage.open_random, storage.read_bytes])
 def test_a_file_that_is_not_there(tmp_path: Path, opened: Callable[[str], object]) -> None:
     with pytest.raises(BylineError) as error:
