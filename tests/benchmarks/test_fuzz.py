@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("target", "cases"), [("tables", 200), ("models", 60), ("yaml", 30)])
+@pytest.mark.parametrize(("target", "cases"), [("tables", 200), ("models", 100), ("yaml", 60)])
 def test_no_fault(tmp_path: Path, target: str, cases: int) -> None:
     command = [sys.executable, "-m", "benchmarks.fuzz", "--target", target, "--cases", str(cases), "--seed", "5"]
     ended = subprocess.run(

@@ -313,7 +313,7 @@ def packed_shards(draw: st.DrawFn, exact: bool = False) -> tuple[list[Row], RowR
     return made, rules(length, policy, position, bos_id=bos, masks_own=masks_own), framed
 
 
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(packed_shards(), st.integers(1, 4), st.booleans())
 def test_whatever_the_reference_packs_is_right(shard: Any, batches: int, repeats: bool) -> None:
     rows, known, framed = shard
@@ -328,7 +328,7 @@ def test_whatever_the_reference_packs_is_right(shard: Any, batches: int, repeats
     assert known.position is not None or not known.has_bos or found.conditioned.sum() == 0
 
 
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(packed_shards(exact=True), st.data())
 def test_any_other_offset_is_found(shard: Any, data: st.DataObject) -> None:
     """By itself, or by the number of documents that begin. A prefix behind a document may hide one that is
@@ -344,7 +344,7 @@ def test_any_other_offset_is_found(shard: Any, data: st.DataObject) -> None:
     assert found.problems or found.drawn.sum() != len(framed)
 
 
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(packed_shards(), st.data())
 def test_any_mask_bit_changes_a_count_or_breaks_a_rule(shard: Any, data: st.DataObject) -> None:
     rows, known, _ = shard

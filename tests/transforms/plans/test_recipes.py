@@ -270,7 +270,7 @@ def test_the_slow_planner() -> None:
     }
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
 def test_any_recipe(folder: Path, data: st.DataObject) -> None:
     files = data.draw(corpora())

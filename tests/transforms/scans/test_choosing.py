@@ -298,7 +298,7 @@ def step_keys(draw: st.DrawFn) -> dict[str, Any]:
     return keys | ({} if some is None else {"sources": some})
 
 
-@settings(max_examples=80)
+@settings(max_examples=150)
 @given(corpora(), st.lists(step_keys(), max_size=4), st.lists(step_keys(), max_size=2))
 def test_chains_of_steps(
     tmp_path_factory: pytest.TempPathFactory,
@@ -365,7 +365,7 @@ def test_no_scan_where_no_bins_are_asked_for(tmp_path: Path) -> None:
     assert store.asked == []
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(corpora(), st.sampled_from(sorted(KINDS)), st.integers(2, 30), st.lists(step_keys(), max_size=1))
 def test_borders_with_steps(
     tmp_path_factory: pytest.TempPathFactory,

@@ -280,7 +280,7 @@ def found_rows(packed: PackedShard, job: AssembleJob) -> list[dict[str, list[int
     return pa.Table.from_batches(batches, schema).to_pylist()
 
 
-@settings(max_examples=80)
+@settings(max_examples=120)
 @given(cases())
 def test_a_shard_is_what_the_reference_makes_of_the_same_plan(folder: Path, case: Case) -> None:
     if case.condition is not None:
