@@ -6,15 +6,27 @@ import byline
 shards = byline.open("out/meco")  # every row of the timeline, in training order
 row = shards[0]  # input_ids [L], loss_mask [L], seq_lengths, doc_ids, doc_offsets, phase
 shards.phase("cooldown").batch([0, 1, 2])["input_ids"]  # [3, L]
+shards.loader(batch=512, rank=0, world=8)  # batches with a state to resume from
 byline.open("out/meco", branch="cooldown-25")  # the timeline up to where the branch leaves it, then the branch
 ```
 """
 
 from byline.errors import BylineError
+from byline.loader import Loader
 from byline.manifest import Manifest, read_manifest
 from byline.prompt import conditioned_prompt, prompt_ids
 from byline.reader import Shards
 from byline.reader import open_shards as open
 from byline.shard_files import Row
 
-__all__ = ["BylineError", "Manifest", "Row", "Shards", "conditioned_prompt", "open", "prompt_ids", "read_manifest"]
+__all__ = [
+    "BylineError",
+    "Loader",
+    "Manifest",
+    "Row",
+    "Shards",
+    "conditioned_prompt",
+    "open",
+    "prompt_ids",
+    "read_manifest",
+]
