@@ -17,13 +17,14 @@ from byline.manifest import Manifest, read_manifest
 from byline.prompt import conditioned_prompt, prompt_ids
 from byline.reader import Shards
 from byline.reader import open_shards as open
-from byline.shard_files import Row
+from byline.rows import Row, Rows
 
 __all__ = [
     "BylineError",
     "Loader",
     "Manifest",
     "Row",
+    "Rows",
     "Shards",
     "conditioned_prompt",
     "open",

@@ -15,7 +15,7 @@ the label at i + 1. A trainer that does not shift by itself takes `labels[1:]`.
 
 import numpy as np
 
-from byline.shard_files import Row
+from byline.rows import Row
 
 IGNORED = -100  # the label that PyTorch's cross entropy leaves out
 

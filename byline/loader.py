@@ -28,11 +28,10 @@ import numpy as np
 from byline.errors import BylineError
 from byline.printable import shown
 from byline.row_order import ORDER_VERSION, Last, RowOrder, share
+from byline.rows import Rows, with_padding
 
 if TYPE_CHECKING:
     from byline.reader import Shards
-
-Batch = dict[str, np.ndarray]
 
 
 class Loader:
@@ -58,16 +57,17 @@ class Loader:
         """Batches of all epochs, read or not."""
         return len(self.order)
 
-    def __getitem__(self, batch: int) -> Batch:
-        """This rank's rows of a batch, as `Shards.batch` returns rows.
+    def __getitem__(self, batch: int) -> Rows:
+        """This rank's rows of a batch, those of padding last.
 
         Raises:
             IndexError: there is no such batch.
             BylineError: a shard is not what the manifest says.
         """
-        rows = self.rows(batch)
-        values = self.shards.batch(rows[rows >= 0])
-        return _with_padding(values, int((rows < 0).sum()), self.shards.manifest.tokenizer["pad_id"])
+        numbers = self.rows(batch)
+        rows = self.shards.batch(numbers[numbers >= 0])
+        phase = self.order.phase_at(self.order.span(batch % len(self))[-1])
+        return with_padding(rows, int((numbers < 0).sum()), self.shards.manifest.tokenizer["pad_id"], phase)
 
     def rows(self, batch: int) -> np.ndarray:
         """Numbers in `shards` of this rank's rows of a batch, -1 for rows of padding; int64 [n]. Reads nothing.
@@ -82,10 +82,10 @@ class Loader:
         padding = self.order.batch // self.world - len(span) if self.order.last is Last.PAD else 0
         return np.concatenate([self.order.numbers(span), np.full(padding, -1, np.int64)])
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Rows]:
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> Rows:
         if self.next_batch >= len(self):
             raise StopIteration
         batch = self._ahead.take(self.next_batch, len(self))
@@ -169,7 +169,7 @@ def _restored(shards: "Shards", order: RowOrder, rank: int, world: int, prefetch
 class _Ahead:
     """Makes the batches that come next in threads, and hands them out in order."""
 
-    def __init__(self, make: Callable[[int], Batch], count: int) -> None:
+    def __init__(self, make: Callable[[int], Rows], count: int) -> None:
         self._make, self._count = make, count
         self._forget()
 
@@ -177,10 +177,10 @@ class _Ahead:
         for _, future in getattr(self, "_futures", ()):
             future.cancel()
         self._process = os.getpid()
-        self._futures: deque[tuple[int, Future[Batch]]] = deque()
+        self._futures: deque[tuple[int, Future[Rows]]] = deque()
         self._threads: ThreadPoolExecutor | None = None
 
-    def take(self, number: int, end: int) -> Batch:
+    def take(self, number: int, end: int) -> Rows:
         """A batch; those after it, up to `end`, are begun."""
         if not self._count:
             return self._make(number)
@@ -191,17 +191,6 @@ class _Ahead:
         for following in range(number + len(self._futures), min(number + self._count + 1, end)):
             self._futures.append((following, self._threads.submit(self._make, following)))
         return self._futures.popleft()[1].result()
-
-
-def _with_padding(batch: Batch, count: int, pad_id: int) -> Batch:
-    """A batch with rows of padding after its own."""
-    if not count:
-        return batch
-    fill = {"input_ids": pad_id, "loss_mask": 0}
-    return {
-        name: np.concatenate([values, np.full((count, values.shape[1]), fill[name], values.dtype)])
-        for name, values in batch.items()
-    }
 
 
 def _check_ranks(batch: int, rank: int, world: int) -> None:

@@ -33,10 +33,12 @@ import numpy as np
 
 from byline import locations
 from byline.errors import BylineError
+from byline.gathering import Piece, gather_pieces
 from byline.loader import Loader
 from byline.manifest import Manifest, PhaseEntry, ShardEntry, read_manifest
 from byline.row_order import RowOrder, last_named, plain_integer
-from byline.shard_files import Files, Row, ShardFile, read_arrow_file
+from byline.rows import Row, Rows
+from byline.shard_files import Files, ShardFile, read_arrow_file
 from byline.shards import PADDING_DOC_ID
 
 INPUTS_NAME = "inputs.arrow"
@@ -149,14 +151,12 @@ class Shards:
             raise BylineError(f"{self.directory}: no phase {name!r}; its phases are {known}")
         return Shards(self._build, self._build.phase_rows[name])
 
-    def batch(self, indices: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
-        """Several rows at once, in the order asked for.
-
-        Returns:
-            `input_ids` int32 [n, L] and `loss_mask` uint8 [n, L], new arrays.
+    def batch(self, indices: Sequence[int] | np.ndarray) -> Rows:
+        """Several rows at once, in the order asked for, each record batch read once.
 
         Raises:
             IndexError: there is no such row.
+            BylineError: a shard is not what the manifest says.
         """
         asked = np.asarray(indices if len(indices) else np.empty(0, np.int64))
         if asked.dtype.kind not in "iu" or asked.ndim != 1:
@@ -266,6 +266,7 @@ class _Build:
         self.entries = [(phase, shard) for phase, shards in self.phases for shard in phase.shards[:shards]]
         self.starts = list(accumulate((shard.rows for _, shard in self.entries), initial=0))
         self._start_array = np.array(self.starts, np.int64)
+        self._phase_of_shard = np.array([phase.name for phase, _ in self.entries], np.str_)
         self._files = self._new_files()
 
     def training_order(self, branch: str | None) -> list[tuple[PhaseEntry, int]]:
@@ -301,22 +302,18 @@ class _Build:
         shard, inside = self.locate(number)
         return self.file(shard).row(inside)
 
-    def gather(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    def gather(self, numbers: np.ndarray) -> Rows:
         """Stacks rows, reading each record batch once. numbers: int64 [n]."""
-        shape = (len(numbers), self.manifest.sequence_length)
-        ids, mask = np.empty(shape, np.int32), np.empty(shape, np.uint8)
         shards = np.searchsorted(self._start_array, numbers, side="right") - 1
+        pieces = []
         for shard in np.unique(shards):
             targets = np.flatnonzero(shards == shard)
             file = self.file(int(shard))
-            rows_in_shard = numbers[targets] - self.starts[shard]
-            batches = rows_in_shard // file.rows_per_batch
+            batches, rows = np.divmod(numbers[targets] - self.starts[shard], file.rows_per_batch)
             for number in np.unique(batches):
                 in_batch = batches == number
-                columns, rows = file.batch(int(number)), rows_in_shard[in_batch] - number * file.rows_per_batch
-                ids[targets[in_batch]] = columns.input_ids[rows]
-                mask[targets[in_batch]] = columns.loss_mask[rows]
-        return {"input_ids": ids, "loss_mask": mask}
+                pieces.append(Piece(file.batch(int(number)), rows[in_batch], targets[in_batch]))
+        return gather_pieces(pieces, self.manifest.sequence_length, self._phase_of_shard[shards])
 
     def file(self, shard: int) -> ShardFile:
         # A forked process must take over neither the open files nor a lock that a thread of its parent may hold.

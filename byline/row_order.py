@@ -144,6 +144,10 @@ class RowOrder:
         end = min(start + self.batch, self._starts[phase + 1])
         return range(epoch * self.rows + start, epoch * self.rows + end)
 
+    def phase_at(self, position: int) -> str:
+        """The phase of the row at a position of the order; rows never leave theirs."""
+        return self.phases[bisect_right(self._starts, position % self.rows) - 1][0]
+
     def numbers(self, span: range) -> np.ndarray:
         """The rows of the view that stand at these positions of the order; int64 [n]."""
         if self.shuffle is None:

@@ -14,7 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.object_stores import is_object_address
 from byline.printable import one_line
+from byline.rows import Row
 from byline.shards import shard_metadata, shard_schema
 
 # An open shard costs a file descriptor and some kB, and a build may have 30,000. Training order needs one at a time;
@@ -32,26 +33,6 @@ MAX_OPEN = 64
 # Record batches from an object store that a process keeps, at most 32 MiB each: enough for the timeline and a branch,
 # and for the shards that a shuffle buffer of rows spans.
 MAX_HELD = 8
-
-
-class Row(TypedDict):
-    """One sequence. Arrays are read-only.
-
-    Keys:
-        input_ids: int32 [L].
-        loss_mask: uint8 [L], 1 where the loss of predicting this token counts.
-        seq_lengths: int32 [segments], sums to L.
-        doc_ids: int64 [segments], -1 for padding; see `Shards.origin`.
-        doc_offsets: int32 [segments], how many of the document's own tokens come before the segment.
-        phase: name of the row's phase.
-    """
-
-    input_ids: np.ndarray
-    loss_mask: np.ndarray
-    seq_lengths: np.ndarray
-    doc_ids: np.ndarray
-    doc_offsets: np.ndarray
-    phase: str
 
 
 class Files:

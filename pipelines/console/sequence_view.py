@@ -34,7 +34,7 @@ import byline
 from byline.errors import BylineError
 from byline.manifest import Manifest
 from byline.reader import Shards
-from byline.shard_files import Row
+from byline.rows import Row
 from byline.shards import PADDING_DOC_ID
 from byline.transforms.tokens.build_tokenizer import tokenizer_bytes
 
