@@ -156,7 +156,7 @@ def long_run(tmp_path_factory) -> byline.Shards:
 
 @pytest.mark.parametrize("run", RUNS, ids=str)
 def test_the_rest_is_the_same_from_every_state_for_any_ranks(long_run, run):
-    """The ranks' shares of batch k are batch k; from each state other ranks go on, some to the very end."""
+    """The ranks' shares of batch k are batch k; from each state other ranks go on, some of them to the end."""
     view = long_run if run.get("epochs", 1) == 1 else long_run[2400:]
     whole = view.loader(batch=24, **run)
     expected, states = [], [whole.state_dict()]
@@ -168,7 +168,7 @@ def test_the_rest_is_the_same_from_every_state_for_any_ranks(long_run, run):
         world = WORLDS[number % len(WORLDS)]
         ranks = [view.loader(batch=24, rank=rank, world=world, state=state, **run) for rank in range(world)]
         assert [rank.state_dict() for rank in ranks] == [state] * world
-        end = len(expected) if number % 60 < len(WORLDS) else min(number + 2, len(expected))
+        end = len(expected) if number in range(120, 125) else min(number + 2, len(expected))
         for batch in range(number, end):
             together = [*chain(*(ids_of(next(rank)) for rank in ranks))]
             # In order too, but for where each rank has padding of its own.
