@@ -14,7 +14,7 @@ byline.open("out/meco", branch="cooldown-25")  # the timeline up to where the br
 from byline.errors import BylineError
 from byline.loader import Loader
 from byline.manifest import Manifest, read_manifest
-from byline.prompt import conditioned_prompt, prompt_ids
+from byline.prompt import Prompt, PromptPair, conditioned_prompt, prompt_ids, prompt_pair
 from byline.reader import Shards
 from byline.reader import open_shards as open
 from byline.rows import Row, Rows
@@ -23,11 +23,14 @@ __all__ = [
     "BylineError",
     "Loader",
     "Manifest",
+    "Prompt",
+    "PromptPair",
     "Row",
     "Rows",
     "Shards",
     "conditioned_prompt",
     "open",
     "prompt_ids",
+    "prompt_pair",
     "read_manifest",
 ]
