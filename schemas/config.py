@@ -24,6 +24,7 @@ from fractions import Fraction
 
 from pydantic import Field, model_validator
 
+from byline import locations
 from byline.errors import BylineError
 from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
@@ -74,6 +75,7 @@ class Config(Model):
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         _check_names(self)
+        _check_folders(self)
         _check_sources(self)
         _check_shares(self)
         for where, stage in self.located_stages():
@@ -176,6 +178,15 @@ def _check_names(config: Config) -> None:
             raise BylineError(
                 f"{where}: two {kind} are called {called}; each has a folder of its own, so give one another name"
             )
+
+
+def _check_folders(config: Config) -> None:
+    store, output = locations.absolute(config.store), locations.absolute(config.output)
+    if f"{store}/".startswith(f"{output}/"):
+        raise BylineError(
+            f"store: {config.store} is in `output`, {config.output}, whose readers would take runs for shards; give it "
+            "a folder of its own"
+        )
 
 
 def _check_sources(config: Config) -> None:

@@ -72,6 +72,22 @@ def test_a_place_that_is_none(key: str, place: str) -> None:
     assert mistake(**changes[key]).startswith(f"test: {key}: {place}: ")
 
 
+@pytest.mark.parametrize(
+    ("store", "output"),
+    [("out", "out"), ("out/store", "out"), ("out/a/store/", "./out/a"), ("s3://b/out/store", "s3://b/out/")],
+)
+def test_a_store_in_the_output(store: str, output: str) -> None:
+    message = f"store: {store} is in `output`, {output}, whose readers would take runs for shards; give it a folder of"
+    assert message in mistake(store=store, output=output)
+
+
+@pytest.mark.parametrize(
+    ("store", "output"), [("out/store", "out/store/shards"), ("out/ab", "out/a"), ("a", "s3://b/a")]
+)
+def test_a_store_beside_the_output(store: str, output: str) -> None:
+    assert parse_config({**MINIMAL, "store": store, "output": output}, "test").output == output
+
+
 # -------------------------------------------------------------------------------------------------------- numbers
 
 
