@@ -7,6 +7,7 @@ shards = byline.open("out/meco")  # every row of the timeline, in training order
 row = shards[0]  # input_ids [L], loss_mask [L], seq_lengths, doc_ids, doc_offsets, phase
 rows = shards.phase("cooldown").batch([0, 1, 2])  # the same of several rows: input_ids [3, L], ...
 byline.collate(rows, "varlen")  # a trainer's batch of them
+shards.loader(batch=512, rank=0, world=8)  # batches with a state to resume from
 byline.open("out/meco", branch="cooldown-25")  # the timeline up to where the branch leaves it, then the branch
 ```
 """
@@ -14,6 +15,7 @@ byline.open("out/meco", branch="cooldown-25")  # the timeline up to where the br
 from byline.auditing import Audit, audit
 from byline.collating import collate
 from byline.errors import BylineError
+from byline.loader import Loader
 from byline.manifest import Manifest, read_manifest
 from byline.prompt import conditioned_prompt, prompt_ids
 from byline.reader import Shards
@@ -23,6 +25,7 @@ from byline.rows import Row, Rows
 __all__ = [
     "Audit",
     "BylineError",
+    "Loader",
     "Manifest",
     "Row",
     "Rows",

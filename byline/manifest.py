@@ -83,7 +83,10 @@ class PhaseEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The manifest's contents; `config`, `tokenizer` and `ledger` are plain JSON values."""
+    """The manifest's contents; `config`, `tokenizer` and `ledger` are plain JSON values.
+
+    `sha256` (hex) is that of its file: what names a build.
+    """
 
     sequence_length: int
     ids: str
@@ -95,6 +98,7 @@ class Manifest:
     inputs_sha256: str
     phases: list[PhaseEntry]
     ledger: dict[str, Any]
+    sha256: str = ""
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -168,7 +172,7 @@ def parse_manifest(content: bytes, path: str) -> Manifest:
             for phase in values.pop("phases")
         ]
         del values["format"], values["version"], values["digests"]
-        manifest = Manifest(phases=phases, **values)
+        manifest = Manifest(phases=phases, sha256=hashlib.sha256(content).hexdigest(), **values)
         stray_branch = _stray_branch(manifest)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BylineError(f"{path}: a key is missing or unknown ({error}); build again or copy it anew") from None

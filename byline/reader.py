@@ -24,7 +24,7 @@ one too), so it can be handed to the workers of any data loader.
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, overload
@@ -34,7 +34,9 @@ import numpy as np
 from byline import locations
 from byline.errors import BylineError
 from byline.gathering import Piece, gather_pieces
+from byline.loader import Loader
 from byline.manifest import Manifest, PhaseEntry, ShardEntry, read_manifest
+from byline.row_order import RowOrder, last_named, plain_integer
 from byline.rows import Row, Rows
 from byline.shard_files import Files, ShardFile, read_arrow_file
 from byline.shards import PADDING_DOC_ID
@@ -165,6 +167,64 @@ class Shards:
             raise IndexError(f"row {asked[wrong][0]} of {len(self)}")
         asked = np.where(asked < 0, asked + len(self), asked)
         return self._build.gather(self._rows.start + self._rows.step * asked)
+
+    def loader(
+        self,
+        batch: int,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        shuffle: int | str | None = None,
+        seed: int = 0,
+        epochs: int = 1,
+        align_phases: bool = False,
+        last: str = "pad",
+        prefetch: int = 0,
+        state: Mapping[str, Any] | None = None,
+    ) -> Loader:
+        """An iterator over batches of this view for one of several ranks, with a state to resume from (docs/loader.md).
+
+        Args:
+            batch: rows of a global batch, all ranks together; a multiple of `world`.
+            rank: which part of each batch this loader yields, from 0 on.
+            world: how many ranks there are. Batch k has the same rows for any number of them.
+            shuffle: None for training order; a number of rows to shuffle each window of so many rows among themselves;
+                `"phase"` to shuffle all of each phase. Rows never change their phase.
+            seed: of the shuffle.
+            epochs: how often all rows are read, each time in another order if they are shuffled.
+            align_phases: whether every batch has rows of one phase and one epoch alone.
+            last: what becomes of rows too few for a batch, at the end or where aligned at the end of each phase:
+                `"pad"` (rows of padding, whose loss mask is 0, make it full), `"keep"` (a short batch), `"drop"`.
+            prefetch: batches to make ahead, in as many threads; worth it where shards are in an object store.
+            state: what `Loader.state_dict` of any rank returned; the loader goes on from there.
+
+        Raises:
+            BylineError: a setting cannot be, or the state is of another build, view or setting.
+        """
+        # numpy's integers overflow, and JSON does not know them.
+        counts = (batch, rank, world, shuffle, seed, epochs, prefetch)
+        batch, rank, world, shuffle, seed, epochs, prefetch = map(plain_integer, counts)
+        order = RowOrder(self._phase_lengths(), batch, epochs, shuffle, seed, align_phases, last_named(last))
+        loader = Loader(self, order, rank, world, prefetch)
+        if state is not None:
+            loader.load_state_dict(state)
+        return loader
+
+    @property
+    def described_rows(self) -> list[int]:
+        """Which rows of what was opened the view has: the first, the step, how many."""
+        rows = self._rows
+        return [rows[0], rows.step if len(rows) > 1 else 1, len(rows)] if rows else [0, 1, 0]
+
+    def _phase_lengths(self) -> tuple[tuple[str, int], ...]:
+        """The phases in the view's order, and how many rows of each it has."""
+        ascending = self._rows if self._rows.step > 0 else self._rows[::-1]
+
+        def below(row: int) -> int:
+            return len(range(ascending.start, min(row, ascending.stop), ascending.step))
+
+        lengths = [(name, below(rows.stop) - below(rows.start)) for name, rows in self._build.phase_rows.items()]
+        return tuple(lengths if self._rows.step > 0 else reversed(lengths))
 
     def origin(self, doc_id: int) -> tuple[str, str, int]:
         """The (source, path, row) of a document.

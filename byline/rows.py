@@ -18,6 +18,7 @@ from typing import TypedDict
 import numpy as np
 
 from byline.errors import BylineError
+from byline.shards import PADDING_DOC_ID
 
 
 class Row(TypedDict):
@@ -80,4 +81,27 @@ def stack_rows(rows: Sequence[Row]) -> Rows:
         "doc_ids": np.concatenate([row["doc_ids"] for row in rows]),
         "doc_offsets": np.concatenate([row["doc_offsets"] for row in rows]),
         "phase": np.array([row["phase"] for row in rows]),
+    }
+
+
+def with_padding(rows: Rows, count: int, pad_id: int, phase: str) -> Rows:
+    """Rows with rows of padding after them: the pad token, loss mask 0, and one segment of no document, as in a shard.
+
+    Args:
+        rows: n rows.
+        count: how many rows of padding follow.
+        pad_id: the pad token.
+        phase: which phase they are said to be of.
+    """
+    if not count:
+        return rows
+    length = rows["input_ids"].shape[1]
+    return {
+        "input_ids": np.concatenate([rows["input_ids"], np.full((count, length), pad_id, np.int32)]),
+        "loss_mask": np.concatenate([rows["loss_mask"], np.zeros((count, length), np.uint8)]),
+        "segments": np.concatenate([rows["segments"], np.ones(count, np.int32)]),
+        "seq_lengths": np.concatenate([rows["seq_lengths"], np.full(count, length, np.int32)]),
+        "doc_ids": np.concatenate([rows["doc_ids"], np.full(count, PADDING_DOC_ID, np.int64)]),
+        "doc_offsets": np.concatenate([rows["doc_offsets"], np.zeros(count, np.int32)]),
+        "phase": np.concatenate([rows["phase"], np.full(count, phase)]),
     }
