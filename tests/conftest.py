@@ -23,6 +23,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_finish() -> None:
-    """Leaves what there is out of collections from now on."""
+    """Leaves what there is out of collections from now on, and collects the small garbage of tests less often."""
     gc.freeze()
+    gc.set_threshold(20_000)
     gc.enable()
