@@ -202,6 +202,16 @@ def test_each_point_of_a_branch_is_conditioned_as_the_branch(manifest_with):
         conditioned_prompt(manifest, {"host": "a.org"}, "x", "plain")
 
 
+def test_what_is_held_out_has_a_condition_of_its_own(manifest_with):
+    manifest = manifest_with()
+    branch = {"of": "unseen", "at": 0.0, "phase": "plain", "shards": 0}
+    held = replace(manifest.phases[0], name="unseen", branch=branch)
+    config = {**manifest.config, "holdout": {"name": "unseen", "condition": {**CONDITION, "template": "<{host}> "}}}
+    manifest = replace(manifest, config=config, phases=[*manifest.phases, held])
+    assert conditioned_prompt(manifest, {"host": "a.org"}, "x", "unseen") == "<a.org> x"
+    assert conditioned_prompt(manifest, {"host": "a.org"}, "x") == "URL: a.org\n\nx"
+
+
 # --- a template after the text
 
 
