@@ -192,7 +192,9 @@ def test_each_point_of_a_branch_is_conditioned_as_the_branch(manifest_with):
     # A branch may have the name of a phase.
     config = {**manifest.config, "branches": [{"name": "plain", "condition": {**CONDITION, "template": "<{host}> "}}]}
     points = [
-        replace(manifest.phases[0], name=name, branch={"of": "plain"}, values={"top": {"host": kept}, "bins": {}})
+        replace(
+            manifest.phases[0], name=name, branch={"of": "plain", "at": 0.5}, values={"top": {"host": kept}, "bins": {}}
+        )
         for name, kept in (("plain-25", []), ("plain-50", ["a.org"]))
     ]
     manifest = replace(manifest, config=config, phases=[manifest.phases[0], *points])
