@@ -5,8 +5,9 @@ _manifest.json
   format "byline-shards"   version 4   sequence_length 2048   ids "int32"   plan_sha256   code_version   config {...}
   tokenizer   name  sha256  vocab_size  bos_id  eos_id  pad_id  added {name: id}  markers {name: id}
   inputs      rows of _inputs.ipc      inputs_sha256 of the file
-  phases      name  template  packing  rows  tokens  loss_tokens  mixture {source: {requested, achieved}}
-              shards  path  rows  loss_tokens  bytes  sha256
+  phases      name  template  packing  rows  tokens  mixture {source: {requested, achieved}}
+              loss_tokens  loss_tokens_in_rows  loss_tokens_in_segments
+              shards  path  rows  bytes  sha256, and the three numbers of loss tokens
               branch  values
   ledger      sources {...}  phases {...}             (docs/ledger.md)
   digests     config  inputs  ledger  ...
@@ -23,7 +24,8 @@ cooldown-50                           '-- shard 0    branch {of: cooldown, at: 0
 read for it   conditioned  shard 0  1  2             cooldown-50  shard 0
 ```
 
-The last row is what a model trained on the branch reads.
+The last row is what a model trained on the branch reads. A holdout comes last, as a branch that leaves `at` 0, before
+the first shard: it is read alone, and nothing else has its documents.
 """
 
 import hashlib
@@ -43,11 +45,24 @@ MANIFEST_VERSION = 4
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """One shard: its path relative to the manifest, its rows, loss tokens and bytes, and its sha256 (hex)."""
+    """One shard.
+
+    Attributes:
+        path: relative to the manifest.
+        rows: how many sequences it has.
+        loss_tokens: positions whose loss counts.
+        loss_tokens_in_rows: those of them that are not the first of a row, so that a token before them in the row can
+            predict them.
+        loss_tokens_in_segments: those that are not the first of a segment: what a model that attends within documents
+            is trained on.
+        bytes, sha256: of the file; hex.
+    """
 
     path: str
     rows: int
     loss_tokens: int
+    loss_tokens_in_rows: int
+    loss_tokens_in_segments: int
     bytes: int
     sha256: str
 
@@ -59,7 +74,8 @@ class PhaseEntry:
     Attributes:
         name: of the phase or branch, and of its folder.
         template: of its condition.
-        rows, tokens, loss_tokens: sums over its shards; tokens are positions, rows * sequence_length.
+        rows, tokens: sums over its shards; tokens are positions, rows * sequence_length.
+        loss_tokens, loss_tokens_in_rows, loss_tokens_in_segments: sums over its shards.
         mixture: source -> its `requested` and `achieved` shares.
         shards: in training order.
         packing: the packing policy (docs/formats.md).
@@ -74,11 +90,18 @@ class PhaseEntry:
     rows: int
     tokens: int
     loss_tokens: int
+    loss_tokens_in_rows: int
+    loss_tokens_in_segments: int
     mixture: dict[str, dict[str, float]]
     shards: list[ShardEntry]
     packing: str = "document_start"
     branch: dict[str, Any] | None = None
     values: dict[str, Any] | None = None
+
+    @property
+    def is_holdout(self) -> bool:
+        """Whether this is what no phase and no branch reads."""
+        return self.branch is not None and self.branch["at"] == 0
 
 
 @dataclass(frozen=True)
@@ -123,13 +146,18 @@ class Manifest:
     @property
     def branches(self) -> tuple[str, ...]:
         """Names of the branches."""
-        return tuple(phase.name for phase in self.phases if phase.branch is not None)
+        return tuple(phase.name for phase in self.phases if phase.branch is not None and not phase.is_holdout)
+
+    @property
+    def holdout(self) -> str | None:
+        """Name of what is held out, if anything is."""
+        return next((phase.name for phase in self.phases if phase.is_holdout), None)
 
     def training_order(self, branch: str | None = None) -> list[tuple[PhaseEntry, int]]:
         """What one model reads, in training order: phases, each with the number of its shards that are read.
 
         Args:
-            branch: the branch that the model ends on; None for the whole timeline.
+            branch: the branch that the model ends on, or the holdout; None for the whole timeline.
 
         Raises:
             BylineError: there is no such branch.
@@ -137,7 +165,7 @@ class Manifest:
         timeline = [(phase, len(phase.shards)) for phase in self.phases if phase.branch is None]
         if branch is None:
             return timeline
-        if branch not in self.branches:
+        if branch not in (*self.branches, self.holdout):
             known = f"its branches are {', '.join(self.branches)}" if self.branches else "it has none"
             raise BylineError(f"no branch {branch!r}; {known}")
         last = next(phase for phase in self.phases if phase.name == branch)

@@ -34,7 +34,7 @@ import numpy as np
 
 from byline import locations
 from byline.errors import BylineError
-from byline.gathering import Piece, gather_pieces
+from byline.gathering import Piece, gather_pieces, groups
 from byline.loader import Loader
 from byline.manifest import Manifest, PhaseEntry, ShardEntry, read_manifest
 from byline.row_order import RowOrder, last_named, plain_integer
@@ -53,7 +53,8 @@ def open_shards(
 
     Args:
         directory: of the build; a path, or an address in an object store (docs/object_stores.md).
-        branch: read the timeline up to where this branch leaves it, then the branch; None for the whole timeline.
+        branch: read the timeline up to where this branch leaves it, then the branch, or what is held out, by its name;
+            None for the whole timeline.
         verify: check the files that are opened before anything is read: `sizes`, that each is there with the size that
             the manifest lists, or `sha256`, every byte. None checks a file when its first row is read.
 
@@ -147,6 +148,11 @@ class Shards:
     def branches(self) -> tuple[str, ...]:
         """Names of the build's branches; `byline.open` takes one."""
         return self.manifest.branches
+
+    @property
+    def holdout(self) -> str | None:
+        """Name of what is held out, if anything is; `byline.open(OUT, branch=shards.holdout)` reads it alone."""
+        return self.manifest.holdout
 
     def branch_row(self, name: str) -> int:
         """How many rows of the timeline come before a branch, whatever was opened; it starts from the checkpoint there.
@@ -330,13 +336,12 @@ class _Build:
         """Stacks rows, reading each record batch once. numbers: int64 [n]."""
         shards = np.searchsorted(self._start_array, numbers, side="right") - 1
         pieces = []
-        for shard in np.unique(shards):
-            targets = np.flatnonzero(shards == shard)
-            file = self.file(int(shard))
+        for shard, targets in groups(shards) if len(shards) else ():
+            file = self.file(shard)
             batches, rows = np.divmod(numbers[targets] - self.starts[shard], file.rows_per_batch)
-            for number in np.unique(batches):
-                in_batch = batches == number
-                pieces.append(Piece(file.batch(int(number)), rows[in_batch], targets[in_batch]))
+            pieces += [
+                Piece(file.batch(number), rows[in_batch], targets[in_batch]) for number, in_batch in groups(batches)
+            ]
         return gather_pieces(pieces, self.manifest.sequence_length, self._phase_of_shard[shards])
 
     def file(self, shard: int) -> ShardFile:
