@@ -68,7 +68,7 @@ def _huggingface(spread: Spread, dtype: np.dtype) -> Batch:
 def _read_huggingface(batch: Mapping[str, Any]) -> Examples:
     """As transformers does: segments begin where positions do not go up by one, unless there is an attention mask."""
     ids = batch["input_ids"]
-    positions = batch.get("position_ids", np.broadcast_to(np.arange(ids.shape[1]), ids.shape))
+    positions = np.broadcast_to(batch.get("position_ids", np.arange(ids.shape[1])), ids.shape)
     mask = batch.get("attention_mask")
     if mask is not None and mask.ndim == 4:
         start = _starts_of_mask(mask)

@@ -136,6 +136,16 @@ def test_unknown_names(arguments, message):
         byline.collate(as_rows([ROW]), **arguments)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_no_rows(form):
+    """What is left for a rank of a last batch."""
+    rows = as_rows([ROW])
+    none = {name: values[:0] for name, values in rows.items()}
+    batch = byline.collate(none, form, add=("segment_ids", "phase"))
+    assert batch.keys() == {*LITERAL[form], "segment_ids", "phase"}
+    assert all(np.size(value) == 0 for name, value in batch.items() if name in ("input_ids", "labels", "tokens"))
+
+
 def test_one_row_alone():
     with pytest.raises(BylineError, match=r"expected rows, found one row; collate\(\[row\]\)"):
         byline.collate(as_row(ROW))
