@@ -36,7 +36,12 @@ LITERAL = {
         "max_length_q": 6,
         "max_length_k": 6,
     },
-    "trl": {"input_ids": [IDS], "completion_mask": [[0, 0, 0, 1, 1, 1, 0, 1, 1, 0]], "seq_lengths": [[6, 3, 1]]},
+    "trl": {
+        "input_ids": [IDS],
+        "labels": [LABELS],
+        "completion_mask": [[0, 0, 0, 1, 1, 1, 0, 1, 1, 0]],
+        "seq_lengths": [[6, 3, 1]],
+    },
     "varlen": {
         "input_ids": IDS,
         "labels": LABELS,
@@ -217,10 +222,13 @@ def by_ends(ids: list[int], labels: list[int], ends: list[int], positions: list[
 
 
 def by_trl(batch: dict[str, Any]) -> Iterator[Target]:
-    """TRL's collator with `padding_free`: one sequence, no label at a position 0 or where the mask is 0."""
-    ids, mask, lengths = (list(chain(*batch[name])) for name in LITERAL["trl"])
+    """TRL's collator with `padding_free`: one sequence, no label at a position 0; older versions take the mask alone."""
+    ids, labels, mask, lengths = (list(chain(*batch[name])) for name in LITERAL["trl"])
     positions = [position for length in lengths for position in range(length)]
-    labels = [i if m and p else X for i, m, p in zip(ids, mask, positions, strict=True)]
+    assert [label if p else X for label, p in zip(labels, positions, strict=True)] == [
+        i if m and p else X for i, m, p in zip(ids, mask, positions, strict=True)
+    ]
+    labels = [label if p else X for label, p in zip(labels, positions, strict=True)]
     yield from by_ends(ids, labels, [sum(lengths[:n]) for n in range(len(lengths))], positions)
 
 
