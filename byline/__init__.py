@@ -5,12 +5,15 @@ import byline
 
 shards = byline.open("out/meco")  # every row of the timeline, in training order
 row = shards[0]  # input_ids [L], loss_mask [L], seq_lengths, doc_ids, doc_offsets, phase
-shards.phase("cooldown").batch([0, 1, 2])["input_ids"]  # [3, L]
+rows = shards.phase("cooldown").batch([0, 1, 2])  # the same of several rows: input_ids [3, L], ...
+byline.collate(rows, "varlen")  # a trainer's batch of them
 shards.loader(batch=512, rank=0, world=8)  # batches with a state to resume from
 byline.open("out/meco", branch="cooldown-25")  # the timeline up to where the branch leaves it, then the branch
 ```
 """
 
+from byline.auditing import Audit, audit
+from byline.collating import collate
 from byline.errors import BylineError
 from byline.loader import Loader
 from byline.manifest import Manifest, read_manifest
@@ -20,12 +23,15 @@ from byline.reader import open_shards as open
 from byline.rows import Row, Rows
 
 __all__ = [
+    "Audit",
     "BylineError",
     "Loader",
     "Manifest",
     "Row",
     "Rows",
     "Shards",
+    "audit",
+    "collate",
     "conditioned_prompt",
     "open",
     "prompt_ids",

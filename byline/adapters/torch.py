@@ -1,4 +1,4 @@
-"""Byline's shards as a PyTorch map-style data set.
+"""Byline's shards as a PyTorch map-style data set, and batches as tensors.
 
 ```python
 import byline
@@ -7,37 +7,113 @@ from torch.utils.data import DataLoader
 
 shards = byline.open("out/meco")
 for batch in DataLoader(ShardDataset(shards), batch_size=8, num_workers=2):
-    loss = model(input_ids=batch["input_ids"], labels=batch["labels"]).loss  # as a Hugging Face model takes them
+    loss = model(**batch, use_cache=False).loss  # a model of transformers
     loss.backward()
 ```
 
 No `shuffle`: the rows come in training order, phase after phase, and are already shuffled unless the recipe asks for
 another order. A branch is a data set of its own: `ShardDataset(byline.open("out/meco", branch="cooldown-25"))`. To
 continue from the timeline's checkpoint, start it at row `shards.branch_row("cooldown-25")`.
+
+A data loader asks for all rows of a batch at once, so they are read and made into tensors at once. What it is given is
+a list of rows, views of that batch, which any `collate_fn` takes; PyTorch's own stacks them, in a worker straight into
+shared memory. `whole` as `collate_fn` takes the batch as it is: a copy less without workers, and the one to take for
+forms that make one sequence of all rows (`varlen`, `meco`, `huggingface_flat`).
 """
+
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from byline.labels import labels
+from byline.collating import collate
+from byline.forms import form_of
 from byline.reader import Shards
+from byline.rows import Rows
 
 
 class ShardDataset(Dataset):
-    """Rows as dicts of tensors [L]: `input_ids` and `labels` int64 (-100 where no loss counts), `loss_mask` uint8."""
+    """Rows as dicts of tensors, each what a batch of the form has for one row: `input_ids` [L], ...
 
-    def __init__(self, shards: Shards) -> None:
+    Args:
+        shards: the rows.
+        form, dtype, train_starts, add: as for `byline.collate`, which docs/trainers.md describes.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        form: str = "huggingface",
+        *,
+        dtype: str = "int64",
+        train_starts: bool = False,
+        add: Sequence[str] = (),
+    ) -> None:
         self.shards = shards
+        self._is_flat = form_of(form).is_flat
+        self._collate = partial(collate, form=form, dtype=dtype, train_starts=train_starts, add=tuple(add))
+        self._has_warned = False
 
     def __len__(self) -> int:
         return len(self.shards)
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        row = self.shards[index]
-        arrays = {
-            "input_ids": row["input_ids"].astype(np.int64),
-            "labels": labels(row),
-            "loss_mask": row["loss_mask"].copy(),
-        }
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> "BatchRows":
+        rows = self.shards.batch(indices)
+        self._warn_of_mixed_phases(rows)
+        batch = tensors(self._collate(rows))
+        return BatchRows(batch, [batch] if self._is_flat else _rows_of(batch))
+
+    def _warn_of_mixed_phases(self, rows: Rows) -> None:
+        phases = self.shards.phases
+        if self._has_warned or len(phases) == 1:
+            return
+        order = np.array([phases.index(name) for name in rows["phase"]])
+        back = np.flatnonzero(np.diff(order) < 0)
+        if len(back):
+            self._has_warned = True
+            later, earlier = rows["phase"][back[0]], rows["phase"][back[0] + 1]
+            warnings.warn(
+                f"a batch has a row of phase {str(earlier)!r} after one of {str(later)!r}: the sampler shuffles across "
+                "phases, which the recipe keeps apart; read in order, or shuffle within one, shards.phase(NAME)",
+                stacklevel=2,
+            )
+
+
+class BatchRows(list):
+    """The rows of one batch, as a data loader takes them to its `collate_fn`; `whole` is the batch they are views of.
+
+    A batch that is one sequence is the only item.
+    """
+
+    def __init__(self, batch: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+        super().__init__(rows)
+        self.whole = batch
+
+
+def _rows_of(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each row of a batch; tensors are views of it."""
+    columns = [value.unbind() if isinstance(value, torch.Tensor) else value for value in batch.values()]
+    return [dict(zip(batch, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def whole(rows: BatchRows) -> dict[str, Any]:
+    """A `collate_fn` for a `ShardDataset`: the batch as the form has it."""
+    return rows.whole
+
+
+def tensors(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays of a batch as tensors that share their memory; texts as a list, anything else as it is."""
+    return {name: _tensor(value) for name, value in batch.items()}
+
+
+def _tensor(value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    return value.tolist() if value.dtype.kind == "U" else torch.from_numpy(value)

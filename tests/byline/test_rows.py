@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import byline
 from byline.errors import BylineError
 from byline.rows import stack_rows
+from tests.support.rows import packed_rows
 from tests.support.shards import PackedRow, numbered_build, write_build
 
 LISTS = ("seq_lengths", "doc_ids", "doc_offsets")
@@ -19,16 +20,6 @@ DTYPES = {
     "doc_ids": np.int64,
     "doc_offsets": np.int32,
 }
-
-
-@st.composite
-def packed_rows(draw: st.DrawFn, length: int) -> PackedRow:
-    """A row of any segments."""
-    cuts = sorted(draw(st.sets(st.integers(1, length - 1))))
-    lengths = np.diff([0, *cuts, length]).tolist()
-    small = st.lists(st.integers(0, 9), min_size=length, max_size=length)
-    ids = draw(st.lists(st.integers(-1, 2**40), min_size=len(lengths), max_size=len(lengths)))
-    return PackedRow(draw(small), [number % 2 for number in draw(small)], lengths, ids, [number % 7 for number in ids])
 
 
 def one_by_one(rows: list[PackedRow]) -> list[PackedRow]:

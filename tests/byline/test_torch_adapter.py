@@ -3,19 +3,28 @@
 import importlib
 import pickle
 import sys
+import warnings
 from types import ModuleType
 
 import numpy as np
 import pytest
 
 import byline
-from tests.support.shards import numbered_build
+from byline.forms import FORMS
+from tests.support.shards import PackedRow, numbered_build, write_build
+
+
+class Tensor(np.ndarray):
+    """An array with what the adapter asks of a tensor."""
+
+    def unbind(self):
+        return list(self)
 
 
 @pytest.fixture
 def adapter(monkeypatch):
     torch, utils, data = ModuleType("torch"), ModuleType("torch.utils"), ModuleType("torch.utils.data")
-    torch.Tensor, torch.from_numpy, data.Dataset = np.ndarray, lambda array: array, object
+    torch.Tensor, torch.from_numpy, data.Dataset = Tensor, lambda array: array.view(Tensor), object
     for module in (torch, utils, data):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.delitem(sys.modules, "byline.adapters.torch", raising=False)
@@ -30,14 +39,49 @@ def test_rows_as_tensors(adapter, tmp_path):
     item = dataset[4]
     assert item["input_ids"].tolist() == rows[4].input_ids == [28, 29, 30, 31, 32, 33, 34, 1]
     assert item["labels"].tolist() == [-100, 29, 30, 31, 32, 33, 34, -100]
-    assert item["loss_mask"].tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
-    assert {name: str(array.dtype) for name, array in item.items()} == {
-        "input_ids": "int64",
-        "labels": "int64",
-        "loss_mask": "uint8",
-    }
+    assert item["position_ids"].tolist() == [0, 1, 2, 3, 4, 5, 6, 0]
+    assert {name: str(array.dtype) for name, array in item.items()} == dict.fromkeys(
+        ("input_ids", "labels", "position_ids"), "int64"
+    )
     # PyTorch warns of, and may write through, arrays that are not its own.
     assert all(array.flags.writeable for array in item.values())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_batch_at_once(adapter, tmp_path, form):
+    write_build(tmp_path, {"a": [[PackedRow([5, 6, 7, 1], [1] * 4, [3, 1], [3, -1], [0, 0])] * 3]}, 4)
+    shards = byline.open(tmp_path)
+    dataset = adapter.ShardDataset(shards, form, dtype="int32", train_starts=True, add=("phase", "doc_ids"))
+    rows = dataset.__getitems__([2, 0])
+    batch = adapter.whole(rows)
+    expected = byline.collate(shards.batch([2, 0]), form, dtype="int32", train_starts=True, add=("phase", "doc_ids"))
+    assert batch.keys() == expected.keys()
+    for name, value in expected.items():
+        assert np.array_equal(batch[name], value), name
+        assert isinstance(batch[name], Tensor) == (isinstance(value, np.ndarray) and name != "phase"), name
+    if FORMS[form].is_flat:
+        assert rows == [batch]
+        return
+    assert [[row[name] for row in rows] for name in ("phase",)] == [["a", "a"]]
+    for row, values in enumerate(rows):
+        assert all(np.array_equal(values[name], batch[name][row]) for name in batch)
+        # Only the loader's own collate_fn copies.
+        assert all(np.shares_memory(values[name], batch[name]) for name in batch if isinstance(batch[name], Tensor))
+
+
+def test_shuffling_over_phases_is_told_once(adapter, tmp_path):
+    numbered_build(tmp_path, {"conditioned": [3], "cooldown": [2]})
+    dataset = adapter.ShardDataset(byline.open(tmp_path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset.__getitems__([0, 2, 3, 4])
+        dataset.__getitems__([1, 0])
+        adapter.ShardDataset(byline.open(tmp_path).phase("cooldown")).__getitems__([1, 0])
+    with pytest.warns(UserWarning, match="a row of phase 'conditioned' after one of 'cooldown': the sampler shuffles"):
+        dataset.__getitems__([1, 4, 0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset.__getitems__([1, 4, 0])
 
 
 def test_the_rest_of_a_branch(adapter, tmp_path):

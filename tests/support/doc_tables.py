@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from byline.forms import FORMS
 from byline.schemas.mixtures import METHODS
 from byline.schemas.orders import ORDERS
 from byline.transforms.packing import POLICIES
@@ -46,6 +47,7 @@ TABLES = [
     ),
     DocTable("recipes.md", "| order | documents are |", [(name, order.line) for name, order in ORDERS.items()]),
     DocTable("ledger.md", "| unused | meaning |", [(name, reason.line) for name, reason in UNUSED_REASONS.items()]),
+    DocTable("trainers.md", "| form | a batch has | for |", [(name, form.line) for name, form in FORMS.items()]),
     DocTable("ledger.md", "| discarded | meaning |", list(DISCARDS.items())),
 ]
 

@@ -1,0 +1,323 @@
+"""`byline.audit`: whether the batches that a trainer really gets train what the shards say, and nothing else.
+
+```python
+report = byline.audit(loader, shards, form="huggingface")
+print(report)    # equal: 1,234,567 targets
+                 # or a line for each kind of difference:
+                 # 3,456 targets trained though the loss mask leaves them out; first: batch 0, row 2, position 17, ...
+```
+
+Both sides are multisets of (tokens seen, position, target, weight), whatever the order of rows and batches. Tokens seen
+are compared by a 64-bit hash of all of them; about 80 bytes are kept for each target, so audit some thousand rows, not
+a corpus: `audit(first_batches, shards[: 32 * 100])`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from byline.errors import BylineError
+from byline.examples import UNSEEN, Examples, Spread, examples_of
+from byline.forms import Form, form_of
+from byline.reader import Shards
+
+_ROWS = 64  # read at a time
+_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that it has an inverse modulo 2^64
+_INVERSE = np.uint64(pow(int(_BASE), -1, 1 << 64))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One kind of difference.
+
+    Attributes:
+        what: what these targets are.
+        count: how many.
+        first: where the first of them is, and what the shards have instead.
+    """
+
+    what: str
+    count: int
+    first: str
+
+    def __str__(self) -> str:
+        return f"{self.count:,} {'target' if self.count == 1 else 'targets'} {self.what}; first: {self.first}"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What came of comparing batches with shards; printed, a line for each difference.
+
+    Attributes:
+        trained: targets of the batches, each that counts in the loss.
+        expected: those of the shards.
+        differences: none where both are the same.
+        notes: what is likely to be a mistake in how the batches are made.
+    """
+
+    trained: int
+    expected: int
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether the batches train what the shards say."""
+        return not self.differences
+
+    def __str__(self) -> str:
+        counts = f"{self.trained:,} targets"
+        head = f"equal: {counts}" if self.is_equal else f"different: {counts}, the shards have {self.expected:,}"
+        return "\n".join([head, *map(str, self.differences), *self.notes])
+
+
+def audit(
+    batches: Iterable[Mapping[str, Any]], shards: Shards, form: str = "huggingface", *, train_starts: bool = False
+) -> Audit:
+    """Compares a trainer's own batches with the rows that they were made of.
+
+    Args:
+        batches: as the model gets them; numpy arrays, or tensors of PyTorch on any device.
+        shards: all rows of these batches: a phase, or a slice.
+        form: of the batches, one of `byline.forms.FORMS`: it says what a model makes of a batch.
+        train_starts: as for `byline.collate`.
+
+    Raises:
+        BylineError: there is no such form, or a batch is of another one.
+    """
+    read_as = form_of(form)
+    notes: list[str] = []
+    trained = _Targets()
+    for number, batch in enumerate(batches):
+        arrays = _arrays(batch, read_as, form, number)
+        trained.add(read_as.read(arrays), number)
+        notes = notes or _notes(arrays)
+    expected, masked, starts = _expected(shards, train_starts)
+    differences = _compare(trained.joined(), expected.joined(), masked, starts)
+    return Audit(trained.count, expected.count, tuple(differences), tuple(notes))
+
+
+def _expected(shards: Shards, train_starts: bool) -> "tuple[_Targets, np.ndarray, np.ndarray]":
+    """What the shards train, and hashes of what they do not: (token, next token) of a segment, and across a border."""
+    expected, masked, starts = _Targets(), [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+    for first in range(0, len(shards), _ROWS):
+        rows = shards.batch(range(first, min(first + _ROWS, len(shards))))
+        examples = examples_of(rows, train_starts)
+        expected.add(examples, first)
+        pairs = _pairs(examples.tokens, examples.target)
+        is_last = np.zeros(rows["input_ids"].shape, bool)
+        is_last.reshape(-1)[Spread(rows).cu_seqlens[1:] - 1] = True
+        masked.append(np.unique(pairs[(examples.weight == 0) & ~is_last.reshape(-1)]))
+        is_last[:, -1] = False
+        starts.append(np.unique(pairs[is_last.reshape(-1)]))
+    return expected, np.concatenate(masked), np.concatenate(starts)
+
+
+def _arrays(batch: Mapping[str, Any], read_as: Form, form: str, number: int) -> dict[str, Any]:
+    """The batch's tensors as arrays.
+
+    Raises:
+        BylineError: it lacks what its form has.
+    """
+    missing = [key for key in read_as.keys if key not in batch]
+    optional = form == "huggingface" and missing == ["position_ids"]
+    if missing and not optional:
+        raise BylineError(
+            f"batch {number} has no {missing[0]!r}, which a batch of form {form!r} has; it has {', '.join(batch)}"
+        )
+    return {name: _numpy(value) for name, value in batch.items() if value is not None}
+
+
+def _numpy(value: Any) -> Any:
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+
+
+def _notes(batch: Mapping[str, Any]) -> list[str]:
+    mask, positions = batch.get("attention_mask"), batch.get("position_ids")
+    if mask is None or positions is None or mask.ndim != 2 or not (mask != 0).all():
+        return []
+    if (np.diff(positions, axis=-1) == 1).all():
+        return []
+    return [
+        "an attention_mask of ones beside position_ids that restart: transformers then takes each row as one document, "
+        "so leave the mask out"
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------- fingerprints
+
+
+def _mixed(values: np.ndarray) -> np.ndarray:
+    """splitmix64 of uint64."""
+    values = values + _BASE
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _joined(*columns: np.ndarray) -> np.ndarray:
+    """One hash for each row of some columns; uint64."""
+    hashes = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        hashes = _mixed(hashes ^ column.view(np.uint64))
+    return hashes
+
+
+def _pairs(tokens: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    return _joined(tokens, targets)
+
+
+def _contexts(tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """A hash of all tokens from `start` up to each one: a polynomial in `_BASE`, as a difference of two sums."""
+    count = len(tokens)
+    powers, inverses = (
+        np.multiply.accumulate(np.concatenate([np.ones(1, np.uint64), np.full(count, base)]))
+        for base in (_BASE, _INVERSE)
+    )
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(_mixed(tokens.view(np.uint64)) * powers[:-1])])
+    seen = np.maximum(start, 0)
+    hashes = (sums[1:] - sums[seen]) * inverses[seen]
+    return _joined(hashes, np.where(start == UNSEEN, 0, np.arange(1, count + 1) - start))
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Targets that count, [n] each: hashes of what they are, and where they stand, for the message."""
+
+    context: np.ndarray
+    pair: np.ndarray
+    weight: np.ndarray
+    position: np.ndarray
+    seen: np.ndarray
+    token: np.ndarray
+    target: np.ndarray
+    batch: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+
+    def key(self, *names: str) -> np.ndarray:
+        return _joined(*(getattr(self, name) for name in names))
+
+    def take(self, which: np.ndarray) -> "_Columns":
+        return _Columns(**{name: values[which] for name, values in vars(self).items()})
+
+
+class _Targets:
+    """The targets of one side, batch after batch."""
+
+    def __init__(self) -> None:
+        integers, hashes = np.zeros(0, np.int64), np.zeros(0, np.uint64)
+        nothing = _Columns(hashes, hashes, np.zeros(0), *[integers] * 7)
+        self._parts = [nothing]
+
+    @property
+    def count(self) -> int:
+        return sum(len(part.pair) for part in self._parts)
+
+    def add(self, examples: Examples, batch: int) -> None:
+        """Keeps those that count of a batch."""
+        index = np.flatnonzero(examples.weight)
+        start, token, target = examples.start[index], examples.tokens[index], examples.target[index]
+        row, column = np.divmod(index, examples.width)
+        self._parts.append(
+            _Columns(
+                context=_contexts(examples.tokens, examples.start)[index],
+                pair=_pairs(token, target),
+                weight=examples.weight[index],
+                position=examples.position[index],
+                seen=np.where(start == UNSEEN, UNSEEN, index - start + 1),
+                token=token,
+                target=target,
+                batch=np.full(len(index), batch),
+                row=row,
+                column=column,
+            )
+        )
+
+    def joined(self) -> _Columns:
+        """All of them."""
+        names = _Columns.__dataclass_fields__
+        return _Columns(**{name: np.concatenate([getattr(part, name) for part in self._parts]) for name in names})
+
+
+# --------------------------------------------------------------------------------------------------------- comparing
+
+# What two targets may still have in common, from most to least, and what then differs.
+_STEPS = (
+    (("pair", "context", "weight"), "at another position, after the same tokens"),
+    (("pair", "position", "weight"), "that see other tokens, at the same position"),
+    (("pair", "weight"), "that see other tokens, at another position"),
+    (("pair",), "of another weight"),
+)
+
+
+def _compare(trained: _Columns, expected: _Columns, masked: np.ndarray, starts: np.ndarray) -> Iterator[Difference]:
+    """What is left of two multisets when all that they have in common is taken away, step by step."""
+    everything = ("pair", "context", "position", "weight")
+    held = np.unique(expected.key(*everything))
+    trained, expected, _ = _cancelled(trained, expected, everything)
+    for names, what in _STEPS:
+        trained, expected, both = _cancelled(trained, expected, names)
+        if both is not None:
+            one, other = both
+            yield Difference(what, len(one.pair), f"{_describe(one)}; the shards have it {_seen(other)}")
+    kinds = (
+        (np.isin(trained.key(*everything), held), "trained more often than they are in the shards"),
+        (np.isin(trained.pair, masked), "trained though the loss mask leaves them out"),
+        (np.isin(trained.pair, starts), "trained at the start of a segment, from the document before it"),
+        (np.ones(len(trained.pair), bool), "that are in no row of the shards"),
+    )
+    rest = np.ones(len(trained.pair), bool)
+    for is_kind, what in kinds:
+        of_kind = trained.take(is_kind & rest)
+        rest &= ~is_kind
+        if len(of_kind.pair):
+            yield Difference(what, len(of_kind.pair), _describe(of_kind))
+    if len(expected.pair):
+        row = int(expected.batch[0] + expected.row[0])
+        where = f"row {row} of the shards, position {expected.column[0]}, {_tokens(expected)}"
+        yield Difference("that are not trained", len(expected.pair), where)
+
+
+def _cancelled(
+    trained: _Columns, expected: _Columns, names: tuple[str, ...]
+) -> tuple[_Columns, _Columns, tuple[_Columns, _Columns] | None]:
+    """Takes away pairs of targets that have the same values; returns what is left of both, and the pairs."""
+    one, other = _in_common(trained.key(*names), expected.key(*names))
+    if not len(one):
+        return trained, expected, None
+    order = np.argsort(one)
+    both = trained.take(one[order]), expected.take(other[order])
+    return (
+        trained.take(np.delete(np.arange(len(trained.pair)), one)),
+        expected.take(np.delete(np.arange(len(expected.pair)), other)),
+        both,
+    )
+
+
+def _in_common(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the k-th of each value in one array, and of the k-th of it in the other; int64 [matches] each."""
+    order, other_order = np.argsort(one, kind="stable"), np.argsort(other, kind="stable")
+    values, other_values = one[order], other[other_order]
+    rank = np.arange(len(values)) - np.searchsorted(values, values)
+    at = np.searchsorted(other_values, values) + rank
+    has_match = at < np.searchsorted(other_values, values, side="right")
+    return order[has_match], other_order[at[has_match]]
+
+
+def _describe(targets: _Columns) -> str:
+    where = f"batch {targets.batch[0]}, row {targets.row[0]}, position {targets.column[0]}"
+    return f"{where}, {_tokens(targets)} {_seen(targets)}"
+
+
+def _tokens(targets: _Columns) -> str:
+    return f"token {targets.token[0]} to predict {targets.target[0]}"
+
+
+def _seen(targets: _Columns) -> str:
+    count = int(targets.seen[0])
+    seen = "no stretch of tokens" if count == UNSEEN else f"{count} token" + "s" * (count != 1)
+    weight = "" if targets.weight[0] == 1 else f", of weight {targets.weight[0]:g}"
+    return f"at position id {targets.position[0]}, seeing {seen}{weight}"

@@ -1,0 +1,122 @@
+"""What a batch trains: for each token, what the model sees of the tokens before it, and what it is to predict.
+
+```
+input_ids      0 22 27  5  9  0 | 0  8  0 | 1  1        one row, segments of 6, 3 and 2 (padding)
+loss_mask      0  0  0  1  1  1   1  1  1   0  0
+start          0  0  0  0  0  0   6  6  6   9  9        the first token that each one sees
+position       0  1  2  3  4  5   0  1  2   0  1
+target        22 27  5  9  0  .   8  0  .   1  .        the next token of the same segment
+weight         0  0  1  1  1  0   1  1  0   0  0        1 where the loss mask of that next token is 1
+```
+
+A segment's first token follows no token of its own document, so predicting it (from the document before it, which it
+has nothing to do with) is left out unless `train_starts` asks for it. A row's first token is never predicted.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from byline.rows import Rows
+
+UNSEEN = -1  # the start of what a token sees, where that is no stretch of tokens that ends with itself
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One for each token of a batch, [N] all of them; rows one after another.
+
+    Attributes:
+        tokens: int64, the ids.
+        start: int64, the index of the first token that each token sees; it sees all from there up to itself. `UNSEEN`
+            where its attention is anything else.
+        position: int64, as the model is told.
+        target: int64, the next token; of no meaning where the weight is 0.
+        weight: float64, of the loss.
+        width: tokens of a row of the batch, to say where an example is.
+    """
+
+    tokens: np.ndarray
+    start: np.ndarray
+    position: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray
+    width: int
+
+
+class Spread:
+    """What each position of some rows is: arrays [n, L], each made when it is first asked for.
+
+    Args:
+        rows: n of L tokens.
+        train_starts: whether segments' first tokens are predicted.
+    """
+
+    def __init__(self, rows: Rows, train_starts: bool = False) -> None:
+        self.rows, self.train_starts = rows, train_starts
+        self.shape = rows["input_ids"].shape
+        ends = np.cumsum(rows["seq_lengths"], dtype=np.int64)
+        self.starts = ends - rows["seq_lengths"]  # int64 [S], in all of the batch's tokens
+
+    @property
+    def cu_seqlens(self) -> np.ndarray:
+        """int32 [S + 1], where each segment begins in the batch's tokens, and where the last one ends."""
+        return np.append(self.starts, self.rows["input_ids"].size).astype(np.int32)
+
+    @property
+    def max_seqlen(self) -> int:
+        """The length of the longest segment."""
+        return int(self.rows["seq_lengths"].max(initial=0))
+
+    @property
+    def trained(self) -> np.ndarray:
+        """bool, tokens that are predicted."""
+        trained = self.rows["loss_mask"] != 0
+        if self.train_starts:
+            trained[:, :1] = False
+        else:
+            trained.reshape(-1)[self.starts] = False
+        return trained
+
+    def labels(self, dtype: np.dtype, ignored: int) -> np.ndarray:
+        """The ids, each at its own token; `ignored` where a token is not predicted."""
+        return np.where(self.trained, self.rows["input_ids"].astype(dtype, copy=False), dtype.type(ignored))
+
+    def of_segments(self, values: np.ndarray) -> np.ndarray:
+        """A value for each position from one for each segment, [S]."""
+        return np.repeat(values, self.rows["seq_lengths"]).reshape(self.shape)
+
+    def position_ids(self, dtype: np.dtype) -> np.ndarray:
+        """Each position counted from the start of its segment."""
+        return np.arange(self.rows["input_ids"].size, dtype=dtype).reshape(self.shape) - self.of_segments(
+            self.starts.astype(dtype)
+        )
+
+    def segment_ids(self, flat: bool = False) -> np.ndarray:
+        """int32, the number of each position's segment, from 0 in its row, or in the batch if it is to be flat."""
+        segments = self.rows["segments"]
+        numbers = np.arange(len(self.starts), dtype=np.int32)
+        if not flat:
+            numbers -= np.repeat(np.cumsum(segments, dtype=np.int32) - segments, segments)
+        return self.of_segments(numbers)
+
+
+def shift(values: np.ndarray, last: int | float) -> np.ndarray:
+    """Each position's next value, [n, L]; `last` at the end of a row."""
+    shifted = np.empty_like(values)
+    shifted[:, :-1], shifted[:, -1:] = values[:, 1:], last
+    return shifted
+
+
+def examples_of(rows: Rows, train_starts: bool = False) -> Examples:
+    """What is to be trained of some rows."""
+    spread = Spread(rows, train_starts)
+    ids = rows["input_ids"].astype(np.int64)
+    return Examples(
+        tokens=ids.ravel(),
+        start=spread.of_segments(spread.starts).ravel(),
+        position=spread.position_ids(np.dtype(np.int64)).ravel(),
+        target=shift(ids, 0).ravel(),
+        weight=shift(spread.trained.astype(np.float64), 0).ravel(),
+        width=ids.shape[1],
+    )

@@ -1,0 +1,358 @@
+"""The forms in which trainers take a batch, by name: `FORMS`. docs/trainers.md says which trainer takes which.
+
+```
+rows             input_ids    0 22 27  5  9  0 | 0  8  0     one row, L = 9, segments of 6 and 3
+                 loss_mask    0  0  0  1  1  1   1  1  1
+huggingface      labels       .  .  .  5  9  0   .  8  0     at their own tokens, . is -100; the model shifts
+                 position_ids 0  1  2  3  4  5   0  1  2
+shifted          labels       .  .  5  9  0  .   8  0  .     already shifted
+megatron         labels      22 27  5  9  0  0   8  0  0     shifted, with
+                 loss_mask    0  0  1  1  1  0   1  1  0
+plus_one         inputs       0 22 27  5  9  0   0  8        L - 1 of them, for rows that were built one token longer
+                 targets      .  .  5  9  0  .   8  0
+varlen           cu_seqlens   0 6 9                          all rows as one, [n * L]
+flex             document_ids 0  0  0  0  0  0   1  1  1
+```
+
+A form is one object: how a batch is made of rows, and what a model trains that is given the batch, which `byline.audit`
+compares with the shards.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from byline.errors import BylineError
+from byline.examples import UNSEEN, Examples, Spread, shift
+
+IGNORED = -100  # the label that PyTorch's cross entropy leaves out
+# A block-diagonal mask of a batch, in bytes. More than this was hardly meant.
+MAX_DENSE = 8 << 30
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form of a batch.
+
+    Attributes:
+        make: what a batch of it has; the dtype is that of ids, labels and positions.
+        read: what a model trains that is given such a batch, of numpy arrays.
+        keys: what `read` needs.
+        line: what a batch has, and who takes it, as docs/trainers.md lists it.
+        lay_out: how an array [n, L] of something else is laid out beside the batch's ids.
+        is_flat: whether all rows are one sequence.
+    """
+
+    make: Callable[[Spread, np.dtype], Batch]
+    read: Callable[[Mapping[str, Any]], Examples]
+    keys: tuple[str, ...]
+    line: str
+    lay_out: Callable[[np.ndarray], np.ndarray] = lambda values: values
+    is_flat: bool = False
+
+
+# ----------------------------------------------------------------------------------------------------- rows, [n, L]
+
+
+def _huggingface(spread: Spread, dtype: np.dtype) -> Batch:
+    return {
+        "input_ids": spread.rows["input_ids"].astype(dtype),
+        "labels": spread.labels(dtype, IGNORED),
+        "position_ids": spread.position_ids(dtype),
+    }
+
+
+def _read_huggingface(batch: Mapping[str, Any]) -> Examples:
+    """As transformers does: segments begin where positions do not go up by one, unless there is an attention mask."""
+    ids = batch["input_ids"]
+    positions = batch.get("position_ids", np.broadcast_to(np.arange(ids.shape[1]), ids.shape))
+    mask = batch.get("attention_mask")
+    if mask is not None and mask.ndim == 4:
+        start = _starts_of_mask(mask)
+    elif mask is not None:
+        start = _whole_rows(ids.shape)
+    else:
+        start = _starts_of(_changes(positions, 1))
+    return _read_labels(ids, batch["labels"], start, positions)
+
+
+def _flex(spread: Spread, dtype: np.dtype) -> Batch:
+    return {**_huggingface(spread, dtype), "document_ids": spread.segment_ids()}
+
+
+def _read_flex(batch: Mapping[str, Any]) -> Examples:
+    start = _starts_of(_changes(batch["document_ids"], 0))
+    return _read_labels(batch["input_ids"], batch["labels"], start, batch["position_ids"])
+
+
+def _dense(spread: Spread, dtype: np.dtype) -> Batch:
+    return {**_huggingface(spread, dtype), "attention_mask": dense_mask(spread)}
+
+
+def dense_mask(spread: Spread) -> np.ndarray:
+    """bool [n, 1, L, L], whether query q may attend to key k: `[row, 0, q, k]`.
+
+    Raises:
+        BylineError: it would take more than `MAX_DENSE` bytes.
+    """
+    rows, length = spread.shape
+    size = rows * length * length
+    if size > MAX_DENSE:
+        raise BylineError(
+            f"an attention mask of {rows} rows of {length:,} tokens takes {size / 2**30:.0f} GiB; take fewer rows, or "
+            "a form that says where segments begin: flex, varlen, huggingface"
+        )
+    segments = spread.segment_ids()
+    mask = segments[:, :, None] == segments[:, None, :]
+    mask &= np.tri(length, dtype=bool)
+    return mask[:, None]
+
+
+def _trl(spread: Spread, dtype: np.dtype) -> Batch:
+    ends = np.cumsum(spread.rows["segments"])[:-1]
+    return {
+        "input_ids": spread.rows["input_ids"].astype(dtype),
+        "completion_mask": spread.trained.astype(dtype),
+        "seq_lengths": [lengths.tolist() for lengths in np.split(spread.rows["seq_lengths"], ends)],
+    }
+
+
+def _read_trl(batch: Mapping[str, Any]) -> Examples:
+    """As TRL's collator with `padding_free` does: rows one after another, first tokens of segments never predicted."""
+    ids = np.asarray(batch["input_ids"])
+    cu_seqlens = np.cumsum([0, *(length for lengths in batch["seq_lengths"] for length in lengths)])
+    labels = np.where(np.asarray(batch["completion_mask"]) == 0, IGNORED, ids).reshape(-1)
+    labels[cu_seqlens[:-1]] = IGNORED
+    return _read_flat(ids, labels, cu_seqlens, None, ids.shape[1])
+
+
+def _shifted(spread: Spread, dtype: np.dtype) -> Batch:
+    batch = _huggingface(spread, dtype)
+    return {**batch, "labels": shift(batch["labels"], IGNORED)}
+
+
+def _read_shifted(batch: Mapping[str, Any]) -> Examples:
+    labels, positions = batch["labels"], batch["position_ids"]
+    return _examples(batch["input_ids"], labels, labels != IGNORED, _starts_of(_changes(positions, 1)), positions)
+
+
+def _plus_one(spread: Spread, dtype: np.dtype) -> Batch:
+    batch = _huggingface(spread, dtype)
+    return {
+        "inputs": batch["input_ids"][:, :-1],
+        "targets": batch["labels"][:, 1:],
+        "position_ids": batch["position_ids"][:, :-1],
+    }
+
+
+def _read_plus_one(batch: Mapping[str, Any]) -> Examples:
+    return _read_shifted({**batch, "input_ids": batch["inputs"], "labels": batch["targets"]})
+
+
+def _megatron(spread: Spread, dtype: np.dtype) -> Batch:
+    tokens = spread.rows["input_ids"].astype(dtype)
+    return {
+        "tokens": tokens,
+        # Ids where nothing counts, too: each one indexes the logits before the loss mask is applied.
+        "labels": shift(tokens, 0),
+        "loss_mask": shift(spread.trained.astype(np.float32), 0),
+        "position_ids": spread.position_ids(dtype),
+        "attention_mask": ~dense_mask(spread),
+    }
+
+
+def _read_megatron(batch: Mapping[str, Any]) -> Examples:
+    """Without an attention mask (`create_attention_mask: false`) each token sees all of its row before it."""
+    tokens, mask = batch["tokens"], batch.get("attention_mask")
+    start = _whole_rows(tokens.shape) if mask is None else _starts_of_mask(~mask.astype(bool))
+    return _examples(tokens, batch["labels"], batch["loss_mask"], start, batch["position_ids"])
+
+
+# -------------------------------------------------------------------------------------------- one sequence, [n * L]
+
+
+def _varlen(spread: Spread, dtype: np.dtype) -> Batch:
+    flat = {name: values.reshape(-1) for name, values in _huggingface(spread, dtype).items()}
+    return {**flat, "cu_seqlens": spread.cu_seqlens, "max_seqlen": spread.max_seqlen}
+
+
+def _read_varlen(batch: Mapping[str, Any]) -> Examples:
+    return _read_flat(batch["input_ids"], batch["labels"], batch["cu_seqlens"], batch.get("position_ids"))
+
+
+def _huggingface_flat(spread: Spread, dtype: np.dtype) -> Batch:
+    return {
+        **{name: values.reshape(1, -1) for name, values in _huggingface(spread, dtype).items()},
+        "cu_seq_lens_q": spread.cu_seqlens,
+        "cu_seq_lens_k": spread.cu_seqlens,
+        "max_length_q": spread.max_seqlen,
+        "max_length_k": spread.max_seqlen,
+    }
+
+
+def _read_huggingface_flat(batch: Mapping[str, Any]) -> Examples:
+    return _read_flat(batch["input_ids"], batch["labels"], batch["cu_seq_lens_q"], batch["position_ids"])
+
+
+def _meco(spread: Spread, dtype: np.dtype) -> Batch:
+    ends = spread.cu_seqlens
+    return {
+        "input_ids": spread.rows["input_ids"].astype(dtype).reshape(-1),
+        "labels": spread.labels(dtype, IGNORED).reshape(-1),
+        "indices": np.stack([ends[:-1], ends[1:]], axis=1).astype(np.int64),
+    }
+
+
+def _read_meco(batch: Mapping[str, Any]) -> Examples:
+    return _read_flat(batch["input_ids"], batch["labels"], np.append(0, batch["indices"][:, 1]), None)
+
+
+# ------------------------------------------------------------------------------------------------- what a model sees
+
+
+def _read_labels(ids: np.ndarray, labels: np.ndarray, start: np.ndarray, positions: np.ndarray) -> Examples:
+    """Of labels at their own tokens."""
+    shifted = shift(labels, IGNORED)
+    return _examples(ids, shifted, shifted != IGNORED, start, positions)
+
+
+def _read_flat(
+    ids: np.ndarray, labels: np.ndarray, cu_seqlens: np.ndarray, positions: np.ndarray | None, width: int = 0
+) -> Examples:
+    """Of one sequence whose segments `cu_seqlens` divides; positions count from each start where none are given."""
+    ids, labels = ids.reshape(1, -1), labels.reshape(1, -1)
+    start = np.repeat(cu_seqlens[:-1].astype(np.int64), np.diff(cu_seqlens))
+    if positions is None:
+        positions = np.arange(len(start)) - start
+    examples = _read_labels(ids, labels, start, positions)
+    return Examples(**{**vars(examples), "width": width or ids.size})
+
+
+def _examples(
+    ids: np.ndarray, target: np.ndarray, weight: np.ndarray, start: np.ndarray, position: np.ndarray
+) -> Examples:
+    integers = (np.ascontiguousarray(values, np.int64).reshape(-1) for values in (ids, start, position, target))
+    tokens, start, position, target = integers
+    return Examples(tokens, start, position, target, np.asarray(weight, np.float64).reshape(-1), ids.shape[-1])
+
+
+def _changes(values: np.ndarray, step: int) -> np.ndarray:
+    """bool [n, L], where a row's values do not go up by `step`; its first one counts."""
+    changes = np.ones(values.shape, bool)
+    changes[:, 1:] = np.diff(values.astype(np.int64), axis=1) != step
+    return changes
+
+
+def _starts_of(changes: np.ndarray) -> np.ndarray:
+    """int64 [N], the last change up to each token."""
+    return np.maximum.accumulate(np.where(changes.reshape(-1), np.arange(changes.size), 0))
+
+
+def _whole_rows(shape: tuple[int, ...]) -> np.ndarray:
+    return np.repeat(np.arange(shape[0], dtype=np.int64) * shape[1], shape[1])
+
+
+def _starts_of_mask(mask: np.ndarray) -> np.ndarray:
+    """int64 [N], where what each token attends to begins, if it is a stretch that ends with itself; else `UNSEEN`.
+
+    Args:
+        mask: [n, 1, L, L], True (or, of a float mask that is added, 0) where a query may attend to a key.
+    """
+    seen = (mask == 0 if mask.dtype.kind == "f" else mask.astype(bool)).reshape(len(mask), *mask.shape[-2:])
+    rows, length, _ = seen.shape
+    first, own = seen.argmax(axis=2), np.arange(length)
+    last = length - 1 - seen[:, :, ::-1].argmax(axis=2)
+    is_stretch = (seen.sum(axis=2) == own - first + 1) & (last == own)
+    return np.where(is_stretch, first + np.arange(rows)[:, None] * length, UNSEEN).reshape(-1)
+
+
+_LABELS = ("input_ids", "labels")
+FORMS = {
+    "huggingface": Form(
+        _huggingface,
+        _read_huggingface,
+        _LABELS,
+        "`input_ids`, `labels`, `position_ids` [n, L] | transformers, with any attention but flash",
+    ),
+    "huggingface_flat": Form(
+        _huggingface_flat,
+        _read_huggingface_flat,
+        (*_LABELS, "position_ids", "cu_seq_lens_q"),
+        "the same [1, n * L], `cu_seq_lens_q`, `cu_seq_lens_k`, `max_length_q`, `max_length_k` "
+        "| transformers with flash attention",
+        lay_out=lambda values: values.reshape(1, -1),
+        is_flat=True,
+    ),
+    "trl": Form(
+        _trl,
+        _read_trl,
+        ("input_ids", "completion_mask", "seq_lengths"),
+        "`input_ids`, `completion_mask` [n, L], `seq_lengths` (n lists) "
+        "| the rows of a data set for TRL's `SFTTrainer`",
+    ),
+    "varlen": Form(
+        _varlen,
+        _read_varlen,
+        (*_LABELS, "cu_seqlens"),
+        "`input_ids`, `labels`, `position_ids` [n * L], `cu_seqlens` int32 [segments + 1], `max_seqlen` "
+        "| `flash_attn_varlen_func` and `varlen_attn`",
+        lay_out=lambda values: values.reshape(-1),
+        is_flat=True,
+    ),
+    "meco": Form(
+        _meco,
+        _read_meco,
+        (*_LABELS, "indices"),
+        "`input_ids`, `labels` [n * L], `indices` [segments, 2] (start, end) "
+        "| an item for the collator of MeCo's trainer",
+        lay_out=lambda values: values.reshape(-1),
+        is_flat=True,
+    ),
+    "flex": Form(
+        _flex,
+        _read_flex,
+        (*_LABELS, "position_ids", "document_ids"),
+        "as `huggingface`, and `document_ids` int32 [n, L] | a `mask_mod` of FlexAttention that compares them",
+    ),
+    "dense": Form(
+        _dense,
+        _read_huggingface,
+        (*_LABELS, "position_ids", "attention_mask"),
+        "as `huggingface`, and `attention_mask` bool [n, 1, L, L], True where a token may attend "
+        "| `scaled_dot_product_attention`; transformers, whatever its cache",
+    ),
+    "megatron": Form(
+        _megatron,
+        _read_megatron,
+        ("tokens", "labels", "loss_mask", "position_ids"),
+        "`tokens`, `position_ids` [n, L], `labels`, `loss_mask` (float32), both shifted, `attention_mask` bool "
+        "[n, 1, L, L], True where a token may not attend | Megatron-core's `GPTModel`",
+    ),
+    "shifted": Form(
+        _shifted,
+        _read_shifted,
+        (*_LABELS, "position_ids"),
+        "as `huggingface`, but each label beside the token that predicts it | trainers whose loss does not shift",
+    ),
+    "plus_one": Form(
+        _plus_one,
+        _read_plus_one,
+        ("inputs", "targets", "position_ids"),
+        "`inputs`, `targets`, `position_ids` [n, L - 1] | trainers that cut rows of one token more than they train on",
+        lay_out=lambda values: values[:, :-1],
+    ),
+}
+
+
+def form_of(name: str) -> Form:
+    """A form by its name.
+
+    Raises:
+        BylineError: there is no such form.
+    """
+    if name not in FORMS:
+        raise BylineError(f"no form {name!r} of a batch; the forms are {', '.join(FORMS)}")
+    return FORMS[name]
