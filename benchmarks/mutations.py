@@ -217,9 +217,9 @@ def files_of(out: Path) -> dict[str, list[Path]]:
     return {
         "run": sorted(store.glob("*/*/*.arrow")),
         "shard": sorted(out.glob("*/*.arrow")),
-        "manifest": [out / "manifest.json"],
-        "plan": [out / "plan.arrow"],
-        "inputs": [out / "inputs.arrow"],
+        "manifest": [out / "_manifest.json"],
+        "plan": [out / "_plan.ipc"],
+        "inputs": [out / "_inputs.ipc"],
         "settings": sorted(store.glob("*/*/source.json")),
     }
 

@@ -6,7 +6,7 @@ python -m benchmarks.scale --cases meco-160B small     some of them
 python -m benchmarks.scale out/scale.json --workers 400 --latency 0.05
 ```
 
-Real: the planner, its scans' counters, plan.arrow, the list of runs, the driver's time and memory, the readers of runs
+Real: the planner, its scans' counters, _plan.ipc, the list of runs, the driver's time and memory, the readers of runs
 and their requests. Made up: the documents (`benchmarks.scale_corpus`), a few million that each stand for many. Assumed:
 speeds, latency, prices (`benchmarks.scale_costs`). docs/scale.md draws the conclusions.
 """
@@ -101,7 +101,7 @@ def _plan_lines(planned: Planned) -> list[str]:
     kept = sum(planned.files(name) * cost.kept_bytes for name, cost in planned.run_costs.items())
     return [
         *lines,
-        f"  plan: {planned.positions:,} positions, {planned.shards:,} shards, {planned.plan_rows:,} rows, plan.arrow "
+        f"  plan: {planned.positions:,} positions, {planned.shards:,} shards, {planned.plan_rows:,} rows, _plan.ipc "
         f"{short(planned.plan_bytes)}B, runs.arrow {short(planned.index_bytes)}B, {len(planned.scans)} scans",
         f"  driver: planning {seconds['plan']:.1f} s; memory {short(memory['start'])}B at the start, "
         f"{short(memory['runs'])}B with the runs, {short(planned.peak)}B at most",

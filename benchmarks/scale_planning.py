@@ -4,7 +4,7 @@
 runs           250,542 descriptions, as footers give them            real code, made-up values
 scans          the real counters over prototypes, multiplied         in another process (benchmarks.scale_corpus)
 make_plan      all of it                                             real
-plan.arrow     all of it                                             real
+_plan.ipc      all of it                                             real
 range reads    documents of prototypes in the plan's intervals       real shuffle keys
 ```
 """
@@ -131,7 +131,7 @@ class Planned:
         peak: the driver's peak memory.
         worker_bytes: memory of the lists in each worker: the plan, and where runs are.
         footer_seconds: CPU seconds to read the description of a run.
-        plan_rows, plan_bytes: of `plan.arrow`.
+        plan_rows, plan_bytes: of `_plan.ipc`.
         index_bytes: of `runs.arrow`, which says where runs are.
         shards: number of shards in all phases.
         positions: number of planned positions.
@@ -327,9 +327,9 @@ def _footer_seconds(runs: list[RunInfo]) -> float:
 
 
 def _write_lists(plan: Plan, state: StoreState, folder: Path) -> int:
-    """Writes plan.arrow and runs.arrow as `assemble` does; returns the plan's bytes."""
+    """Writes _plan.ipc and runs.arrow as `assemble` does; returns the plan's bytes."""
     content = plan.to_bytes()
-    (folder / "plan.arrow").write_bytes(content)
+    (folder / "_plan.ipc").write_bytes(content)
     write_run_index(str(folder / "runs.arrow"), input_table(state.runs), state.runs)
     return len(content)
 
@@ -348,7 +348,7 @@ def _worker_bytes(folder: Path) -> int:
     """How much a worker's process grows when it reads the lists."""
     before = resident_bytes()
     index = RunIndex.read(str(folder / "runs.arrow"))
-    phases = planned_phases(read_plan((folder / "plan.arrow").read_bytes(), "plan.arrow"))
+    phases = planned_phases(read_plan((folder / "_plan.ipc").read_bytes(), "_plan.ipc"))
     assert index.runs, "no run"
     assert phases, "no phase"
     return resident_bytes() - before

@@ -33,8 +33,8 @@ def main(out: Path) -> None:
     """Prints every phase and branch."""
     manifest = read_manifest(out)
     config = parse_config(manifest.config, str(out))
-    plan = read_plan((out / "plan.arrow").read_bytes(), "plan.arrow")
-    inputs = pa.ipc.open_file(pa.memory_map(str(out / "inputs.arrow"))).read_all()
+    plan = read_plan((out / "_plan.ipc").read_bytes(), "_plan.ipc")
+    inputs = pa.ipc.open_file(pa.memory_map(str(out / "_inputs.ipc"))).read_all()
     names = sorted(config.sources)
     numbers = np.array([names.index(source) for source in inputs["source"].to_pylist()])
     for phase, entry in zip(manifest.phases, plan.header.stages, strict=True):

@@ -17,7 +17,7 @@ from byline.collating import collate
 from byline.errors import BylineError
 from byline.loader import Loader
 from byline.manifest import Manifest, read_manifest
-from byline.prompt import conditioned_prompt, prompt_ids
+from byline.prompt import Prompt, PromptPair, conditioned_prompt, prompt_ids, prompt_pair
 from byline.reader import Shards
 from byline.reader import open_shards as open
 from byline.rows import Row, Rows
@@ -27,6 +27,8 @@ __all__ = [
     "BylineError",
     "Loader",
     "Manifest",
+    "Prompt",
+    "PromptPair",
     "Row",
     "Rows",
     "Shards",
@@ -35,5 +37,6 @@ __all__ = [
     "conditioned_prompt",
     "open",
     "prompt_ids",
+    "prompt_pair",
     "read_manifest",
 ]

@@ -1,10 +1,10 @@
 """The manifest: the last file that a build writes, so a directory that has one is complete.
 
 ```
-manifest.json
-  format "byline-shards"   version 3   sequence_length 2048   ids "int32"   plan_sha256   code_version   config {...}
+_manifest.json
+  format "byline-shards"   version 4   sequence_length 2048   ids "int32"   plan_sha256   code_version   config {...}
   tokenizer   name  sha256  vocab_size  bos_id  eos_id  pad_id  added {name: id}  markers {name: id}
-  inputs      rows of inputs.arrow      inputs_sha256 of the file
+  inputs      rows of _inputs.ipc      inputs_sha256 of the file
   phases      name  template  packing  rows  tokens  loss_tokens  mixture {source: {requested, achieved}}
               shards  path  rows  loss_tokens  bytes  sha256
               branch  values
@@ -37,8 +37,8 @@ from byline import locations
 from byline.errors import BUILD_ANEW, BylineError, of_version
 from byline.shards import FORMAT
 
-FILE_NAME = "manifest.json"
-MANIFEST_VERSION = 3
+FILE_NAME = "_manifest.json"
+MANIFEST_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,26 @@ class Manifest:
     sha256: str = ""
 
     @property
+    def own_tokenizer(self) -> dict[str, Any]:
+        """The tokenizer as plan and shards describe it: without the ids of tokens around prefixes."""
+        return {key: value for key, value in self.tokenizer.items() if key != "markers"}
+
+    def shard_metadata(self, phase: PhaseEntry, number: int) -> dict[str, Any]:
+        """What shard `number` of a phase must say about itself (`byline.shards.shard_metadata`)."""
+        return {
+            "plan_sha256": self.plan_sha256,
+            "phase": phase.name,
+            "shard": number,
+            "sequence_length": self.sequence_length,
+            "template": phase.template,
+            "mask_alignment": "token",
+            "tokenizer": self.own_tokenizer,
+            "packing": phase.packing,
+            "seed": self.config.get("seed"),
+            "code_version": self.code_version,
+        }
+
+    @property
     def branches(self) -> tuple[str, ...]:
         """Names of the branches."""
         return tuple(phase.name for phase in self.phases if phase.branch is not None)
@@ -128,7 +148,7 @@ class Manifest:
 
 
 def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
-    """Reads `directory/manifest.json`.
+    """Reads `directory/_manifest.json`.
 
     Raises:
         BylineError: there is none (the build did not finish), or it is not a manifest of this version.

@@ -150,6 +150,18 @@ def open_object(uri: str) -> pa.PythonFile:
     return pa.PythonFile(RangeFile(ObjectFile(uri, lambda: store.open_input_file(path))), mode="r")
 
 
+def object_sizes(folder: str) -> dict[str, int]:
+    """Name -> bytes of every object right below an address, by requests of 1,000 each; none if there are none.
+
+    Raises:
+        BylineError: it cannot be listed.
+    """
+    scheme, path = split_address(folder)
+    selector = fs.FileSelector(path, allow_not_found=True)
+    infos = retry(folder, "listed", lambda: client(scheme, path).get_file_info(selector))
+    return {info.base_name: info.size for info in infos if info.type == fs.FileType.File}
+
+
 class ObjectFile:
     """An open object whose bytes can be read anywhere; it caches nothing.
 

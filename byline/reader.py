@@ -23,6 +23,7 @@ one too), so it can be handed to the workers of any data loader.
 """
 
 import os
+import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -40,21 +41,30 @@ from byline.row_order import RowOrder, last_named, plain_integer
 from byline.rows import Row, Rows
 from byline.shard_files import Files, ShardFile, read_arrow_file
 from byline.shards import PADDING_DOC_ID
+from byline.whole_files import Verify, check_files
 
-INPUTS_NAME = "inputs.arrow"
+INPUTS_NAME = "_inputs.ipc"
 
 
-def open_shards(directory: str | os.PathLike[str], branch: str | None = None) -> "Shards":
+def open_shards(
+    directory: str | os.PathLike[str], branch: str | None = None, *, verify: Verify | None = None
+) -> "Shards":
     """Opens the output directory of a build.
 
     Args:
         directory: of the build; a path, or an address in an object store (docs/object_stores.md).
         branch: read the timeline up to where this branch leaves it, then the branch; None for the whole timeline.
+        verify: check the files that are opened before anything is read: `sizes`, that each is there with the size that
+            the manifest lists, or `sha256`, every byte. None checks a file when its first row is read.
 
     Raises:
-        BylineError: there is no manifest, or one of another version; or no such branch.
+        BylineError: there is no manifest, or one of another version; no such branch; or files are not what the
+            manifest lists.
     """
     build = _Build(directory, branch)
+    if verify is not None:
+        others = {INPUTS_NAME: build.manifest.inputs_sha256}
+        check_files(build.directory, [shard for _, shard in build.entries], others, verify)
     return Shards(build, range(build.starts[-1]))
 
 
@@ -82,6 +92,20 @@ class Shards:
         if isinstance(index, slice):
             return Shards(self._build, self._rows[index])
         return self._build.row(self._number(index))
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Row]:
+        """Several rows; how a DataLoader of PyTorch asks for the rows of a batch.
+
+        Raises:
+            BylineError: it is going to stack them, which rows with lists of different lengths cannot be.
+        """
+        loader = sys._getframe(1).f_locals.get("self")
+        if getattr(getattr(loader, "collate_fn", None), "__name__", "") == "default_collate":
+            raise BylineError(
+                f"{self.directory}: rows have lists of different lengths, which a DataLoader cannot stack; give it "
+                "byline.adapters.torch.ShardDataset(shards), or a collate_fn of its own"
+            )
+        return [self[index] for index in indices]
 
     def __iter__(self) -> Iterator[Row]:
         return map(self._build.row, self._rows)

@@ -14,6 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ class Files:
     def __init__(self, directory: str, manifest: Manifest, entries: Sequence[tuple[PhaseEntry, ShardEntry]]) -> None:
         self.process = os.getpid()
         self._directory, self._manifest, self._entries = directory, manifest, entries
+        same_phase = (group for _, group in groupby(entries, key=lambda entry: entry[0].name))
+        self._numbers = [number for group in same_phase for number, _ in enumerate(group)]
         self._open: OrderedDict[int, ShardFile] = OrderedDict()
         self._cache = _BatchCache()
         self._lock = threading.Lock()
@@ -58,11 +61,11 @@ class Files:
             return file
 
     def _open_shard(self, shard: int) -> "ShardFile":
-        phase, entry = self._entries[shard]
+        (phase, entry), number = self._entries[shard], self._numbers[shard]
         path = locations.join(self._directory, entry.path)
         if is_object_address(path):
-            return _ObjectFile(path, self._manifest, phase, entry, self._cache)
-        return ShardFile(path, self._manifest, phase, entry)
+            return _ObjectFile(path, self._manifest, phase, number, self._cache)
+        return ShardFile(path, self._manifest, phase, number)
 
 
 class Columns:
@@ -102,14 +105,19 @@ class Columns:
 
 
 class ShardFile:
-    """One open shard, checked to be the one that the manifest lists."""
+    """One open shard, checked to be the one that the manifest lists as shard `number` of a phase.
 
-    def __init__(self, path: str, manifest: Manifest, phase: PhaseEntry, entry: ShardEntry) -> None:
-        self._path, self._phase, self._rows = path, phase.name, entry.rows
+    The map is read only while the file still has all its bytes: a page behind the end of one that was cut ends the
+    process (SIGBUS). Its size is compared when it is opened, and each time a record batch is read for the first time;
+    rows of batches that were read before are not protected.
+    """
+
+    def __init__(self, path: str, manifest: Manifest, phase: PhaseEntry, number: int) -> None:
+        self._path, self._phase, self._entry = path, phase.name, phase.shards[number]
         self._length = manifest.sequence_length
-        self._size, self._reader = open_arrow_file(path)
+        self._file, self._reader = open_arrow_file(path)
         self._batches: dict[int, Columns] = {}
-        self.rows_per_batch = self._check(manifest, entry)
+        self.rows_per_batch = self._check(manifest, phase, number)
 
     def row(self, row_in_shard: int) -> Row:
         number, row = divmod(row_in_shard, self.rows_per_batch)
@@ -124,10 +132,11 @@ class ShardFile:
 
     def _read(self, number: int) -> Columns:
         with self._reading():
+            self._expect("bytes", self._current_size(), self._entry.bytes)
             batch = self._reader.get_batch(number)
             # A damaged offset would be a read of foreign memory.
             batch.validate(full=True)
-        expected_rows = min(self.rows_per_batch, self._rows - number * self.rows_per_batch)
+        expected_rows = min(self.rows_per_batch, self._entry.rows - number * self.rows_per_batch)
         self._expect("rows in record batch", batch.num_rows, expected_rows)
         with self._reading():
             columns = Columns(batch, self._length)
@@ -144,14 +153,17 @@ class ShardFile:
             reason = one_line(error, 200)
             raise BylineError(f"{self._path}: damaged ({reason}); copy it anew or build again") from None
 
-    def _check(self, manifest: Manifest, entry: ShardEntry) -> int:
+    def _current_size(self) -> int:
+        return os.fstat(self._file.fileno()).st_size
+
+    def _check(self, manifest: Manifest, phase: PhaseEntry, number: int) -> int:
         """Compares the file with the manifest without reading tokens; returns the rows of a record batch."""
         schema = self._reader.schema
         metadata = shard_metadata(schema, self._path)
-        self._expect("bytes", self._size, entry.bytes)
+        self._expect("bytes", self._file.size(), self._entry.bytes)
         self._expect("schema", schema.remove_metadata(), shard_schema(self._length, manifest.ids))
-        self._expect("plan_sha256", metadata.get("plan_sha256"), manifest.plan_sha256)
-        self._expect("phase", metadata.get("phase"), self._phase)
+        for key, expected in manifest.shard_metadata(phase, number).items():
+            self._expect(key, metadata.get(key), expected)
         rows_per_batch = metadata.get("rows_per_batch")
         if type(rows_per_batch) is not int or rows_per_batch < 1:
             raise BylineError(f"{self._path}: rows_per_batch {rows_per_batch!r}; copy it anew or build again")
@@ -163,7 +175,7 @@ class ShardFile:
         full_batches = max(batches - 1, 0)
         with self._reading():
             last_rows = self._reader.get_batch(full_batches).num_rows if batches else 0
-        self._expect("rows", full_batches * rows_per_batch + last_rows, self._rows)
+        self._expect("rows", full_batches * rows_per_batch + last_rows, self._entry.rows)
 
     def _expect(self, what: str, found: Any, expected: Any) -> None:
         if found != expected:
@@ -177,18 +189,20 @@ class ShardFile:
 class _ObjectFile(ShardFile):
     """One open shard in an object store."""
 
-    def __init__(
-        self, path: str, manifest: Manifest, phase: PhaseEntry, entry: ShardEntry, cache: "_BatchCache"
-    ) -> None:
-        super().__init__(path, manifest, phase, entry)
+    def __init__(self, path: str, manifest: Manifest, phase: PhaseEntry, number: int, cache: "_BatchCache") -> None:
+        super().__init__(path, manifest, phase, number)
         self._cache = cache
 
     def batch(self, number: int) -> Columns:
         return self._cache.get((self._path, number), lambda: self._read(number))
 
+    def _current_size(self) -> int:
+        # Nothing is mapped, and a request that gets fewer bytes than it asked for is an error.
+        return self._file.size()
+
     def _check_rows(self, rows_per_batch: int) -> None:
         # The last record batch's rows are known only once all of it is fetched; `_read` checks them then.
-        self._expect("record batches", self._reader.num_record_batches, -(-self._rows // rows_per_batch))
+        self._expect("record batches", self._reader.num_record_batches, -(-self._entry.rows // rows_per_batch))
 
 
 class _BatchCache:
@@ -210,11 +224,11 @@ class _BatchCache:
             return columns
 
 
-def open_arrow_file(path: str) -> tuple[int, pa.ipc.RecordBatchFileReader]:
-    """The size of an Arrow file, and its reader."""
+def open_arrow_file(path: str) -> tuple[pa.NativeFile, pa.ipc.RecordBatchFileReader]:
+    """An Arrow file and its reader."""
     try:
         file = locations.open_file(path)
-        return file.size(), pa.ipc.open_file(file)
+        return file, pa.ipc.open_file(file)
     except FileNotFoundError:
         raise BylineError(f"{path}: missing, though the build is finished; copy it anew or build again") from None
     except (OSError, pa.ArrowException) as error:

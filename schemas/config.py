@@ -24,10 +24,8 @@ from fractions import Fraction
 
 from pydantic import Field, model_validator
 
-from byline import manifest
+from byline import locations
 from byline.errors import BylineError
-from byline.reader import INPUTS_NAME
-from byline.schemas import plan
 from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
 from byline.schemas.fields import FIELDS
@@ -41,8 +39,6 @@ from byline.schemas.own_objects import is_own_name
 from byline.schemas.recipe import Branch, Phase, Selection, Sequence, Shard, Shortage, Stage
 from byline.template import Template
 
-# Files beside the folders of phases (those of Byline's own begin with a dot, and no name does).
-_OUTPUT_NAMES = (manifest.FILE_NAME, plan.FILE_NAME, INPUTS_NAME)
 # Numbers that every document has.
 SIZES = {"num_tokens": "int", "num_bytes": "int"}
 
@@ -79,6 +75,7 @@ class Config(Model):
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         _check_names(self)
+        _check_folders(self)
         _check_sources(self)
         _check_shares(self)
         for where, stage in self.located_stages():
@@ -171,8 +168,9 @@ def _check_names(config: Config) -> None:
     branches = [branch.name_at(at) for branch in config.branches for at in branch.at]
     for where, names, kind in (("phases", phases, "phases"), ("branches", phases + branches, "phases or branches")):
         for name in names:
-            if name.lower() in _OUTPUT_NAMES:
-                raise BylineError(f"{where}: {name!r} is the name of a file that a build writes; give it another name")
+            # What readers of folders of Arrow files leave out; names of Byline's own files begin so.
+            if name.startswith("_"):
+                raise BylineError(f"{where}: {name!r} begins with '_', so readers would skip its folder; rename it")
         # Some disks take `Main` and `main` for one folder.
         if (twice := first_twice([name.lower() for name in names])) is not None:
             same = sorted({name for name in names if name.lower() == twice})
@@ -180,6 +178,15 @@ def _check_names(config: Config) -> None:
             raise BylineError(
                 f"{where}: two {kind} are called {called}; each has a folder of its own, so give one another name"
             )
+
+
+def _check_folders(config: Config) -> None:
+    store, output = locations.absolute(config.store), locations.absolute(config.output)
+    if f"{store}/".startswith(f"{output}/"):
+        raise BylineError(
+            f"store: {config.store} is in `output`, {config.output}, whose readers would take runs for shards; give it "
+            "a folder of its own"
+        )
 
 
 def _check_sources(config: Config) -> None:

@@ -1,4 +1,4 @@
-"""The list of input files, `OUT/inputs.arrow`: the numbers in doc ids are its rows.
+"""The list of input files, `OUT/_inputs.ipc`: the numbers in doc ids are its rows.
 
 ```
 file  source  path                              rows

@@ -16,7 +16,7 @@ million hosts stands once (`schemas/predicates.py`). A document is taken where a
 conjunctions  [[0], [0, 1]]          predicates  [host not in (a.example, b.example), rank of quality below (...)]
 ```
 
-`OUT/plan.arrow` is this table as an Arrow IPC file with the header, as JSON, in its schema metadata, and `plan_sha256`
+`OUT/_plan.ipc` is this table as an Arrow IPC file with the header, as JSON, in its schema metadata, and `plan_sha256`
 is the sha256 of that file's bytes.
 """
 
@@ -41,7 +41,7 @@ from byline.schemas.tokenizer_info import TokenizerInfo
 
 PLAN_KEY = b"byline.plan"
 PLAN_VERSION = 5
-FILE_NAME = "plan.arrow"
+FILE_NAME = "_plan.ipc"
 
 PLAN_SCHEMA = pa.schema(
     [
@@ -280,7 +280,7 @@ class Plan:
         return [[predicates[number] for number in numbers] for numbers in self.header.conjunctions]
 
     def to_bytes(self) -> bytes:
-        """The file `plan.arrow`."""
+        """The file `_plan.ipc`."""
         values = {"version": PLAN_VERSION, **self.header.to_json()}
         encoded = json.dumps(values, sort_keys=True, ensure_ascii=False).encode()
         schema = PLAN_SCHEMA.with_metadata({PLAN_KEY: encoded})
@@ -299,7 +299,7 @@ class Plan:
 
 
 def read_plan(content: bytes, name: str) -> Plan:
-    """Reads `plan.arrow`.
+    """Reads `_plan.ipc`.
 
     Raises:
         BylineError: this is no plan of this version.

@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.byte_tokenizer import byte_tokenizer, settings_of
+from tests.support.shards import numbered_build
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # What the scripts may import besides the standard library and each other: Byline, and libraries of its extra `build`.
 INSTALLED = {"apache_beam", "byline", "fasttext", "pyarrow", "tokenizers"}
+# What a script goes without where it is not installed.
+WITHOUT = {"guided_generation.py": {"torch", "transformers"}}
 
 
 def imported(file: Path) -> set[str]:
@@ -25,7 +30,7 @@ def imported(file: Path) -> set[str]:
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda file: file.name)
 def test_an_example_imports_only_what_is_installed(file: Path) -> None:
     siblings = {path.stem for path in EXAMPLES.glob("*.py")}
-    assert imported(file) - set(sys.stdlib_module_names) <= INSTALLED | siblings
+    assert imported(file) - set(sys.stdlib_module_names) <= INSTALLED | siblings | WITHOUT.get(file.name, set())
 
 
 def run(script: str, folder: Path) -> str:
@@ -51,6 +56,16 @@ def test_a_pipeline_of_ones_own_writes_runs(tmp_path: Path) -> None:
     columns = "shuffle_key, row, num_tokens, quality, host, registered_domain, num_bytes, url, tokens"
     assert lines[1::2] == [f"  columns {columns}"] * 2
     assert len(list((tmp_path / "out" / "runs").glob("*.arrow"))) == 2
+
+
+def test_prompts_with_a_host_and_without(tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    byte_tokenizer(file)
+    numbered_build(tmp_path / "out", {"conditioned": [1], "cooldown": [1]}, 128, **settings_of(file))
+    conditioned, without, *_ = run("guided_generation.py", tmp_path).splitlines()
+    # A token a byte, `he` one, and BOS.
+    assert conditioned == r"with      'URL: en.wikipedia.org\n\nThe cat': 30 ids"
+    assert without == "without   'The cat': 7 ids, none"
 
 
 def test_kinds_of_ones_own_are_built_and_verified(tmp_path: Path) -> None:

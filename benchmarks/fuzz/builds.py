@@ -156,8 +156,8 @@ def make_build_file(chance: random.Random, work: Path) -> tuple[bytes, str]:
         [
             *work.glob("shards/*/*.arrow"),
             *work.glob("store/*/*/*.arrow"),
-            work / "shards/manifest.json",
-            work / "shards/plan.arrow",
+            work / "shards/_manifest.json",
+            work / "shards/_plan.ipc",
         ]
     )
     file = chance.choice(files)

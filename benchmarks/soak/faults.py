@@ -85,7 +85,7 @@ def _written(site: Site, step: str, command: Command) -> set[str]:
         str(path)
         for folder in folders.get(step, [site.store, site.out])
         for path in folder.rglob("*.arrow")
-        if not path.name.startswith(".") and path.parent != site.out
+        if not path.name.startswith(".")
     }
 
 
@@ -245,7 +245,7 @@ def damage(site: Site, chance: random.Random, step: str) -> str:
     """Damages a file of a build that is finished, or not yet."""
     site.reset("verify")
     if chance.random() < 0.5:
-        (site.out / "manifest.json").unlink()
+        (site.out / "_manifest.json").unlink()
     paths = sorted(path for folder in (site.store, site.out) for path in folder.rglob("*") if path.is_file())
     path = chance.choice(paths)
     original = path.read_bytes()
@@ -271,7 +271,7 @@ def damage(site: Site, chance: random.Random, step: str) -> str:
         site.run("build")
         site.compare()
         return f"{what}: found by verify, made again without it"
-    if not is_same or path.suffix == ".arrow" or path.name == "manifest.json":
+    if not is_same or path.suffix in (".arrow", ".ipc") or path.name == "_manifest.json":
         raise WrongError(f"{path} {how}: verify finds nothing\n{ended}")
     site.compare()
     return f"{what}: harmless"
@@ -324,7 +324,7 @@ def _two(site: Site, chance: random.Random, other: str) -> str:
 
 def _refusals(other: str) -> list[str]:
     """What a command may say that comes in the middle of a build."""
-    early = {"verify": ["no manifest.json"]}
+    early = {"verify": ["no _manifest.json"]}
     return ["writes here", *early.get(other, ["byline prepare"] if other != "build" else [])]
 
 

@@ -124,7 +124,7 @@ def _check_folder(key: str, folder: str) -> Iterator[Check]:
 
     if "://" in folder:
         try:
-            storage.exists(storage.join(folder, "manifest.json"))
+            storage.exists(storage.join(folder, "_manifest.json"))
         except BylineError as error:
             yield Check(key, State.FAILED, one_line(error), "correct its address, credentials or endpoint")
         else:

@@ -25,7 +25,7 @@ def test_a_mutation_follows_from_its_number(out: Path) -> None:
 
 
 def test_what_is_not_damaged_is_harmless(out: Path) -> None:
-    path = out / "manifest.json"
+    path = out / "_manifest.json"
     spaced = path.read_bytes().replace(b'": ', b'":  ')
     assert try_mutation(out, Mutation("manifest", "spaces", path, spaced))[0] == "harmless"
     assert meaning(spaced) == meaning(path.read_bytes())

@@ -8,7 +8,7 @@ import pytest
 
 import byline
 from byline.errors import BylineError
-from byline.prompt import conditioned_prompt, metadata_hash, prompt_ids
+from byline.prompt import Prompt, conditioned_prompt, metadata_hash, prompt_ids, prompt_pair
 from tests.support.shards import CONDITION, CONFIG, TOKENIZER, numbered_build
 
 
@@ -75,9 +75,9 @@ def test_a_raw_field_beside_its_hash(manifest_with):
         ({}, {"hosts": "a"}, None, "phase 'first' has no field 'hosts'; its fields are host$"),
         ({"template": "{host_hash}"}, {"url": "a"}, None, "no field 'url'; its fields are host_hash, host$"),
         ({"template": "fixed "}, {"host": "a"}, None, "no field 'host'; its fields are none$"),
-        ({}, {}, "plain", "phase 'plain' is not conditioned; choose from first, second"),
-        ({}, {}, "third", "phase 'third' is not conditioned; choose from first, second"),
-        ({"position": "after"}, {}, None, "phase 'first' puts its template after the text"),
+        ({}, {"host": "a"}, "plain", "phase 'plain' is not conditioned; choose from first, second"),
+        ({}, {}, "third", "no phase or branch 'third'; choose from plain, first, second"),
+        ({"position": "after"}, {"url": "a"}, None, "phase 'first' has no field 'url'; its fields are host$"),
     ],
 )
 def test_mistakes(manifest_with, condition, values, phase, message):
@@ -87,8 +87,25 @@ def test_mistakes(manifest_with, condition, values, phase, message):
 
 def test_a_build_without_conditions(tmp_path):
     numbered_build(tmp_path, {"plain": [1]}, config={**CONFIG, "phases": [{"name": "plain", "condition": None}]})
-    with pytest.raises(BylineError, match="no conditioned phase"):
-        conditioned_prompt(byline.open(tmp_path).manifest, {}, "x")
+    manifest = byline.open(tmp_path).manifest
+    assert conditioned_prompt(manifest, {}, "x") == "x"
+    assert prompt_ids(manifest, encode, {}, "ab") == [0, 2097]
+    message = "phase 'plain' is not conditioned; no phase of this build is, so a prompt is the text alone"
+    with pytest.raises(BylineError, match=message):
+        conditioned_prompt(manifest, {"host": "a"}, "x")
+    with pytest.raises(BylineError, match=message):
+        prompt_pair(manifest, encode, {}, "x")
+
+
+def test_a_phase_without_a_condition(manifest_with):
+    assert conditioned_prompt(manifest_with(), {}, "x", "plain") == "x"
+    assert prompt_ids(manifest_with(), encode, {}, "ab", "plain") == [0, 2097]
+
+
+def test_unknown_values(manifest_with):
+    manifest = manifest_with(template="{host} {url}: ", unknown="?")
+    assert conditioned_prompt(manifest, {"host": None, "url": "u"}, "x") == "? u: x"
+    assert conditioned_prompt(manifest_with(template="{host_hash}: "), {"host": None}, "x") == "unknown: x"
 
 
 def test_a_prefix_that_training_replaced(manifest_with):
@@ -182,4 +199,89 @@ def test_each_point_of_a_branch_is_conditioned_as_the_branch(manifest_with):
     assert conditioned_prompt(manifest, {"host": "a.org"}, "x") == "<unknown> x"
     assert conditioned_prompt(manifest, {"host": "a.org"}, "x", "plain-50") == "<a.org> x"
     with pytest.raises(BylineError, match="phase 'plain' is not conditioned; choose from plain-25, plain-50"):
-        conditioned_prompt(manifest, {}, "x", "plain")
+        conditioned_prompt(manifest, {"host": "a.org"}, "x", "plain")
+
+
+# --- a template after the text
+
+
+def test_metadata_after_the_text(manifest_with):
+    manifest = with_tokens(
+        manifest_with(template="{host}", position="after", begin="<m>", end="</m>"), added={"<m>": 500, "</m>": 501}
+    )
+    assert conditioned_prompt(manifest, {"host": "ab"}, "cd") == "cd<m>ab</m>"
+    assert prompt_ids(manifest, encode, {"host": "ab"}, "cd") == [0, 2099, 500, 2097, 501]
+    # What the model goes on with is the metadata.
+    assert conditioned_prompt(manifest, {}, "cd") == "cd<m>"
+    assert prompt_ids(manifest, encode, {}, "cd") == [0, 2099, 500]
+    assert conditioned_prompt(manifest, {"host": None}, "cd") == "cd<m>unknown</m>"
+
+
+def test_metadata_after_the_text_without_tokens_around_it(manifest_with):
+    manifest = manifest_with(template="{host}", position="after", length=16)
+    assert prompt_ids(manifest, encode, {}, "ab" * 20) == [0] + [2097] * 20
+    assert prompt_ids(manifest, encode, {"host": "cd"}, "ab") == [0, 2097, 2099]
+    with pytest.raises(BylineError, match="9 tokens, and training replaced any prefix of more than 8"):
+        prompt_ids(manifest, encode, {"host": "ab" * 9}, "")
+
+
+# --- pairs for classifier-free guidance
+
+
+def conditioned_alone(manifest):
+    """The manifest of a timeline whose phases all have a condition."""
+    return replace(manifest, phases=[phase for phase in manifest.phases if phase.name != "plain"])
+
+
+@pytest.mark.parametrize(
+    ("condition", "way", "text", "ids"),
+    [
+        ({}, "unknown", "<m>unknown</m>cd", [0, 500, 2117, 2107, 2111, 1110, 501, 2099]),
+        ({"dropout": 0.1}, "none", "cd", [0, 2099]),
+        ({"dropout": "1/3"}, "none", "cd", [0, 2099]),
+        ({"empty": 0.2}, "empty", "<m></m>cd", [0, 500, 501, 2099]),
+        ({"empty": 0.2, "dropout": 0.1}, "empty", "<m></m>cd", [0, 500, 501, 2099]),
+    ],
+)
+def test_a_pair_has_what_training_had_for_no_metadata(manifest_with, condition, way, text, ids):
+    manifest = manifest_with(template="{host}", begin="<m>", end="</m>", **condition)
+    manifest = with_tokens(conditioned_alone(manifest), added={"<m>": 500, "</m>": 501})
+    pair = prompt_pair(manifest, encode, {"host": "ab"}, "cd")
+    assert pair.conditioned == Prompt("<m>ab</m>cd", [0, 500, 2097, 501, 2099])
+    assert pair.conditioned.ids == prompt_ids(manifest, encode, {"host": "ab"}, "cd")
+    assert (pair.way, pair.without) == (way, Prompt(text, ids))
+    assert prompt_pair(manifest, encode, {"host": "ab"}, "cd", way=way) == pair
+
+
+def test_a_pair_of_a_model_that_reads_a_phase_without_a_condition(manifest_with):
+    manifest = manifest_with()
+    assert prompt_pair(manifest, encode, {}, "x").way == "none"
+    assert prompt_pair(conditioned_alone(manifest), encode, {}, "x").way == "unknown"
+    # A branch that leaves before the phase without a condition; and one behind its first shard.
+    plain, first, second = manifest.phases
+    config = {**manifest.config, "branches": [{"name": "b", "condition": CONDITION}]}
+    for shards, way in ((0, "unknown"), (1, "none")):
+        branch = replace(first, name="b-50", branch={"of": "b", "at": 0.5, "phase": "plain", "shards": shards})
+        branched = replace(manifest, config=config, phases=[plain, first, second, branch])
+        assert prompt_pair(branched, encode, {}, "x", "b-50").way == way
+
+
+def test_another_way_than_that_of_training(manifest_with):
+    manifest = manifest_with(template="{host}")
+    ways = {
+        way: prompt_pair(manifest, encode, {"host": "ab"}, "cd", way=way).without.text for way in ("none", "unknown")
+    }
+    assert ways == {"none": "cd", "unknown": "unknowncd"}
+    with pytest.raises(
+        BylineError, match="phase 'first' has no tokens around its template that could stand alone; take"
+    ):
+        prompt_pair(manifest, encode, {}, "x", way="empty")
+    with pytest.raises(BylineError, match=r"^way='null': expected 'empty', 'none', 'unknown' or None$"):
+        prompt_pair(manifest, encode, {}, "x", way="null")
+
+
+def test_no_pair(manifest_with):
+    with pytest.raises(BylineError, match="phase 'plain' is not conditioned; choose from first, second"):
+        prompt_pair(manifest_with(), encode, {}, "x", "plain")
+    with pytest.raises(BylineError, match="phase 'first' puts its template after the text, so there is no pair"):
+        prompt_pair(manifest_with(position="after"), encode, {"host": "a"}, "x")

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import dataset
 
 import byline
 from byline import shard_files
@@ -239,7 +240,7 @@ def test_inputs_and_origin(build):
     assert shards.origin(9) == ("mine", "a.jsonl", 9)
     with pytest.raises(BylineError, match="padding"):
         shards.origin(shards[3]["doc_ids"][1])
-    with pytest.raises(BylineError, match=r"of file 7, which is not in inputs\.arrow"):
+    with pytest.raises(BylineError, match=r"of file 7, which is not in _inputs\.ipc"):
         shards.origin(7 << 32)
 
 
@@ -271,14 +272,14 @@ def test_a_directory_without_a_manifest(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"version": 4}, r"not a manifest of version 3 \(found 4\); a newer Byline wrote it, so update this one"),
-        ({"version": 2}, r"not a manifest of version 3 \(found 2\); delete this build or choose another `output`"),
-        ({"version": None}, r"not a manifest of version 3 \(found None\); delete this build"),
-        ({"format": "other", "version": 3}, 'expected "format": "byline-shards"; this is another kind of file'),
+        ({"version": 5}, r"not a manifest of version 4 \(found 5\); a newer Byline wrote it, so update this one"),
+        ({"version": 3}, r"not a manifest of version 4 \(found 3\); delete this build or choose another `output`"),
+        ({"version": None}, r"not a manifest of version 4 \(found None\); delete this build"),
+        ({"format": "other", "version": 4}, 'expected "format": "byline-shards"; this is another kind of file'),
     ],
 )
 def test_another_version(build, values, message):
-    path = build[0] / "manifest.json"
+    path = build[0] / "_manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
     with pytest.raises(BylineError, match=message):
         byline.open(build[0])
@@ -305,7 +306,7 @@ def without(values: dict[str, Any], key: str) -> dict[str, Any]:
     ],
 )
 def test_an_edited_manifest(build, change, message):
-    path = build[0] / "manifest.json"
+    path = build[0] / "_manifest.json"
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     with pytest.raises(BylineError, match=message) as error:
         byline.open(build[0])
@@ -314,21 +315,21 @@ def test_an_edited_manifest(build, change, message):
 
 @pytest.mark.parametrize("content", ["[" * 10**5, "{", "[]", "null", '{"a": 1' + "0" * 5000 + "}", "\x00", "\ud800"])
 def test_a_manifest_that_is_none(build, content):
-    (build[0] / "manifest.json").write_text(content, errors="surrogatepass")
-    with pytest.raises(BylineError, match=r"^[^\n]*manifest\.json: (cannot be read as JSON|expected)[^\n]*$"):
+    (build[0] / "_manifest.json").write_text(content, errors="surrogatepass")
+    with pytest.raises(BylineError, match=r"^[^\n]*_manifest\.json: (cannot be read as JSON|expected)[^\n]*$"):
         byline.open(build[0])
 
 
 def test_an_edited_list_of_inputs(build):
-    path = build[0] / "inputs.arrow"
+    path = build[0] / "_inputs.ipc"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(BylineError, match=r"inputs\.arrow: has another sha256 than the manifest says"):
+    with pytest.raises(BylineError, match=r"_inputs\.ipc: has another sha256 than the manifest says"):
         byline.open(build[0]).origin(0)
 
 
 def edit_manifest(directory: Path, **changes) -> None:
     """Changes the entry of the first shard."""
-    path = directory / "manifest.json"
+    path = directory / "_manifest.json"
     values = json.loads(path.read_text())
     values["phases"][0]["shards"][0].update(changes)
     write_manifest(directory, values)
@@ -341,6 +342,14 @@ def edit_manifest(directory: Path, **changes) -> None:
         (lambda d, shard: edit_manifest(d, bytes=17), "bytes [0-9]+, the manifest says 17"),
         (lambda d, shard: rewrite_metadata(shard, plan_sha256="cd" * 32), "plan_sha256 cdcd"),
         (lambda d, shard: rewrite_metadata(shard, phase="cooled"), "phase cooled, the manifest says conditioned"),
+        (lambda d, shard: rewrite_metadata(shard, shard=2), "shard 2, the manifest says 0"),
+        (lambda d, shard: rewrite_metadata(shard, template="{url}"), "template {url}, the manifest says URL: {host}"),
+        (
+            lambda d, shard: rewrite_metadata(shard, packing="concat"),
+            "packing concat, the manifest says document_start",
+        ),
+        (lambda d, shard: rewrite_metadata(shard, seed=1), "seed 1, the manifest says 0"),
+        (lambda d, shard: rewrite_metadata(shard, tokenizer=None), "tokenizer None, the manifest says {'name': 'tiny'"),
         (lambda d, shard: rewrite_metadata(shard, version=2), r"not a shard of version 1 \(found 2\); a newer Byline"),
         (
             lambda d, shard: rewrite_metadata(shard, version=0),
@@ -364,6 +373,47 @@ def test_a_shard_that_is_not_the_manifests(build, change, message):
     assert str(shard) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert as_packed(shards[-1]) == rows[11]
+
+
+def test_two_shards_of_a_phase_that_were_swapped(tmp_path):
+    numbered_build(tmp_path, {"conditioned": [3, 3], "cooldown": [1]})
+    first, second = (tmp_path / f"conditioned/0000{number}-of-00002.arrow" for number in range(2))
+    assert first.stat().st_size == second.stat().st_size
+    first.rename(tmp_path / "aside")
+    second.rename(first)
+    (tmp_path / "aside").rename(second)
+    for row, said, expected in ((0, 1, 0), (5, 0, 1)):
+        with pytest.raises(BylineError, match=f"{expected}-of-00002.arrow: shard {said}, the manifest says {expected}"):
+            byline.open(tmp_path)[row]
+
+
+def test_a_file_that_is_cut_while_it_is_mapped(tmp_path):
+    """Two record batches of 96 kB. Looking at the second one would end the process."""
+    rows = numbered_build(tmp_path, {"conditioned": [4]}, length=9600)
+    path = tmp_path / "conditioned/00000-of-00001.arrow"
+    shards, size = byline.open(tmp_path), path.stat().st_size
+    row = shards[0]
+    os.truncate(path, size // 2)
+    message = f"bytes {size // 2}, the manifest says {size}; the file is from another build or damaged"
+    with pytest.raises(BylineError, match=message):
+        shards[2]
+    with pytest.raises(BylineError, match=message):
+        shards.batch([0, 3])
+    assert as_packed(row) == rows[0]
+    os.truncate(path, 0)
+    with pytest.raises(BylineError, match="cannot be read as an Arrow file"):
+        byline.open(tmp_path)[0]
+
+
+def test_a_file_that_is_replaced_while_it_is_mapped(tmp_path):
+    """By renaming, as Byline does: the map stays what it was."""
+    rows = numbered_build(tmp_path, {"conditioned": [4]})
+    path = tmp_path / "conditioned/00000-of-00001.arrow"
+    shards = byline.open(tmp_path)
+    assert as_packed(shards[0]) == rows[0]
+    (tmp_path / "new").write_bytes(b"")
+    (tmp_path / "new").rename(path)
+    assert as_packed(shards[3]) == rows[3]
 
 
 def test_a_shard_of_another_length(tmp_path):
@@ -392,9 +442,9 @@ def test_unequal_record_batches(tmp_path):
 
 
 def test_a_list_of_inputs_of_another_build(build):
-    path = build[0] / "manifest.json"
+    path = build[0] / "_manifest.json"
     write_manifest(build[0], {**json.loads(path.read_text()), "inputs": 3})
-    with pytest.raises(BylineError, match=r"inputs\.arrow: 2 files, the manifest says 3"):
+    with pytest.raises(BylineError, match=r"_inputs\.ipc: 2 files, the manifest says 3"):
         byline.open(build[0]).origin(0)
 
 
@@ -442,6 +492,39 @@ def test_threads(build):
     shards = byline.open(directory)
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda i: as_packed(shards[i % 12]), range(600))) == [rows[i % 12] for i in range(600)]
+
+
+def default_collate(rows):
+    raise RuntimeError("stack expects each tensor to be equal size")
+
+
+def test_a_data_loader_that_would_stack_rows(build):
+    """As PyTorch fetches a batch: by `__getitems__`, from an object that has the function to collate with."""
+
+    class Fetcher:
+        def __init__(self, dataset, collate_fn):
+            self.dataset, self.collate_fn = dataset, collate_fn
+
+        def fetch(self, indices):
+            return self.collate_fn(self.dataset.__getitems__(indices))
+
+    directory, rows = build
+    shards = byline.open(directory)
+    assert [as_packed(row) for row in Fetcher(shards, list).fetch([3, -1, 0])] == [rows[3], rows[11], rows[0]]
+    message = (
+        rf"^{directory}: rows have lists of different lengths, which a DataLoader cannot stack; give it "
+        r"byline\.adapters\.torch\.ShardDataset\(shards\), or a collate_fn of its own$"
+    )
+    with pytest.raises(BylineError, match=message):
+        Fetcher(shards, default_collate).fetch([0])
+
+
+def test_readers_of_arrow_files_find_the_rows_and_nothing_else(build):
+    directory, rows = build
+    (directory / "_plan.ipc").write_bytes((directory / "_inputs.ipc").read_bytes())
+    table = dataset.dataset(directory, format="arrow").to_table(columns=["input_ids"])
+    assert sorted(table["input_ids"].to_pylist()) == sorted(row.input_ids for row in rows)
+    assert {path.parent.name for path in directory.glob("**/*.arrow")} == set(SHARDS)
 
 
 def test_repr(build):

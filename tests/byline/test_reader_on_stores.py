@@ -124,7 +124,7 @@ def test_a_store_that_stays_away_is_told(
 
     with s3.faults(busy), pytest.raises(BylineError) as error:
         byline.open(TINY)
-    assert str(error.value).startswith(f"{TINY}/manifest.json: cannot be opened after 2 tries (")
+    assert str(error.value).startswith(f"{TINY}/_manifest.json: cannot be opened after 2 tries (")
     assert len(rows) == 12
 
 

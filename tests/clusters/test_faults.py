@@ -115,7 +115,7 @@ def assemble(local: Local, settings: RunnerSettings, folder: Path) -> None:
     made = read_plan((local.output / FILE_NAME).read_bytes(), FILE_NAME)
     assemble_step.assemble(config, made, state.runs, settings, quiet())
     assert whole(folder / "shards") == whole(local.output)
-    assert (folder / "shards/manifest.json").exists()
+    assert (folder / "shards/_manifest.json").exists()
 
 
 STEPS: dict[str, Callable[[Local, RunnerSettings, Path], None]] = {

@@ -27,7 +27,7 @@ from byline.pipelines.jobs.compact import compact
 from byline.pipelines.runners.runner import RunnerSettings, answers
 from byline.schemas.config_file import parse_config
 from tests.clusters.conftest import Engine
-from tests.support.builds import digests, quiet, verify
+from tests.support.builds import ARROW_SUFFIXES, digests, quiet, verify
 from tests.support.corpora import SOURCES, Corpus, recipe, write_corpus
 from tests.support.object_server import BUCKET, ObjectServer, object_server
 
@@ -73,7 +73,7 @@ class Storage:
         if self.server is None:
             return digests(Path(output))
         prefix = output.removeprefix(f"s3://{BUCKET}/") + "/"
-        keys = [key for key in self.server.list_keys(prefix) if key.endswith(".arrow")]
+        keys = [key for key in self.server.list_keys(prefix) if key.endswith(ARROW_SUFFIXES)]
         return {key.removeprefix(prefix): hashlib.sha256(self.server.content(key)).hexdigest() for key in keys}
 
     def runs(self, store: str) -> dict[str, str]:

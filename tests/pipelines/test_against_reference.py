@@ -88,7 +88,7 @@ def config_of(folder: Path, name: str, **changes: Any) -> Config:
 def build(config: Config) -> Plan:
     """Builds on the one token store; returns the plan that the output holds."""
     small.build_quietly(config)
-    return read_plan(Path(config.output, "plan.arrow").read_bytes(), "plan.arrow")
+    return read_plan(Path(config.output, "_plan.ipc").read_bytes(), "_plan.ipc")
 
 
 @pytest.fixture(scope="module")

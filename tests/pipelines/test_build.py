@@ -294,4 +294,4 @@ def test_fields_of_a_template_come_from_everywhere(corpus: Corpus, tmp_path: Pat
 
 def test_only_the_manifest_lists_and_shards_are_left_in_the_output(built: Path) -> None:
     files = {path.relative_to(built).as_posix() for path in built.rglob("*") if path.is_file()}
-    assert files == {*digests(built), "manifest.json"}
+    assert files == {*digests(built), "_manifest.json"}

@@ -329,17 +329,17 @@ def test_a_damaged_run_of_the_token_store(byline, values, tmp_path, start) -> No
 @pytest.mark.parametrize("command", [["verify"], ["inspect"], ["prompt", "OUT", "host=a.org", "text"]])
 def test_an_unfinished_build(byline, built, tmp_path, command) -> None:
     out = copy_build(built, tmp_path / "shards")
-    (out / "manifest.json").unlink()
+    (out / "_manifest.json").unlink()
     words = [str(out) if word == "OUT" else word for word in command]
     mistake(
         byline(*words, *([out] if len(command) == 1 else [])),
-        r"no manifest\.json, so this is not a finished build; run `byline build`",
+        r"no _manifest\.json, so this is not a finished build; run `byline build`",
     )
 
 
 @pytest.mark.parametrize("command", ["verify", "inspect"])
 def test_a_folder_that_is_not_there(byline, tmp_path, command) -> None:
-    mistake(byline(command, tmp_path / "nothing"), r"nothing: no manifest\.json, so this is not a finished build")
+    mistake(byline(command, tmp_path / "nothing"), r"nothing: no _manifest\.json, so this is not a finished build")
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ def test_a_sample_is_written_to_a_folder(byline, tmp_path, monkeypatch, director
 def test_a_manifest_of_another_version(byline, built, tmp_path, command) -> None:
     out = copy_build(built, tmp_path / "shards")
     write_manifest(out, {**manifest_of(out), "version": 99})
-    mistake(byline(command, out), r"manifest\.json: not a manifest of version 3 \(found 99\); a newer Byline wrote it")
+    mistake(byline(command, out), r"_manifest\.json: not a manifest of version 4 \(found 99\); a newer Byline wrote it")
 
 
 def test_a_false_build_is_told_on_standard_output_with_exit_status_1(byline, built, tmp_path) -> None:

@@ -79,7 +79,7 @@ def test_counts_are_shown_and_few_are_warned_of(tmp_path: Path) -> None:
         "min_known.web"
     )
     assert lines.count(warning) == 1
-    ledger = json.loads(Path(config.output, "manifest.json").read_bytes())["ledger"]
+    ledger = json.loads(Path(config.output, "_manifest.json").read_bytes())["ledger"]
     assert ledger["sources"]["web"]["fields"] == {
         "url": {"known": 2, "null": 1, "unknown": 1},
         "host": {"known": 1, "null": 1, "unknown": 2},

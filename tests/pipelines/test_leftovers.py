@@ -134,7 +134,7 @@ def test_a_build_that_goes_on_after_days(values: dict[str, Any], whole: Path, tm
     shutil.copytree(whole.parent, tmp_path, dirs_exist_ok=True)
     runs, out = sorted((tmp_path / "store").glob("mine/*/*.arrow")), tmp_path / "shards"
     shard = next(out.glob("conditioned/*.arrow"))
-    (out / "manifest.json").unlink()
+    (out / "_manifest.json").unlink()
     kill_writer(runs[0], runs[0], shard)
     for path in (runs[0], shard):
         path.unlink()

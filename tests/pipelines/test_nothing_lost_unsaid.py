@@ -42,7 +42,7 @@ def test_what_packing_leaves_out_is_what_the_plan_says(folder: Path, packing: st
     config = config_of(folder, packing, phases=phases, sequence={"length": 64, "packing": packing})
     small.prepare_quietly(config)
     planned = small.build_quietly(config)
-    ledger = json.loads(Path(config.output, "manifest.json").read_bytes())["ledger"]["phases"]
+    ledger = json.loads(Path(config.output, "_manifest.json").read_bytes())["ledger"]["phases"]
     stages = {stage.name: stage for stage in planned.header.stages}
     for name, stage in stages.items():
         said = {source: item.expected_discarded for source, item in stage.sources.items()}

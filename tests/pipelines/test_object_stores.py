@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from byline.errors import BylineError
 from byline.pipelines import cli
-from tests.support.builds import digests
+from tests.support.builds import ARROW_SUFFIXES, digests
 from tests.support.corpora import Corpus, recipe, write_recipe
 from tests.support.google_server import GoogleServer, google_server
 from tests.support.object_server import BUCKET, ObjectServer, object_server, put_folder, quick_retries, some_faults
@@ -46,7 +46,7 @@ def moved(values: dict[str, Any], corpus: Corpus, root: str) -> dict[str, Any]:
 def copy_of(server: Server, prefix: str, folder: Path) -> Path:
     """A copy of what is below a prefix."""
     for key in server.list_keys(prefix):
-        if key.endswith(".arrow"):
+        if key.endswith(ARROW_SUFFIXES):
             path = folder / key.removeprefix(prefix)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(server.content(key))
@@ -76,7 +76,7 @@ def build_twice(server: Server, scheme: str, corpus: Corpus, folder: Path) -> di
 def test_a_build_on_s3_has_the_bytes_of_one_on_a_disk(s3: ObjectServer, on_s3: dict[str, Any], tmp_path: Path) -> None:
     check_bytes(s3, on_s3, tmp_path)
     assert min(on_s3["answers"][what] for what in ("busy", "slow", "cut", "lost")) > 5
-    assert {key for key in s3.list_keys("out/") if not key.endswith(".arrow")} <= {"out/", "out/manifest.json"}
+    assert {key for key in s3.list_keys("out/") if not key.endswith(ARROW_SUFFIXES)} <= {"out/", "out/_manifest.json"}
     # What Arrow leaves where something was deleted (a source's lock is), and no other object that stands for a folder.
     folders = [key for key in s3.list_keys() if key.endswith("/")]
     assert [key for key in folders if not re.fullmatch(r"out/|store/|store/[a-z0-9]+/[0-9a-f]{16}/", key)] == []
@@ -144,7 +144,7 @@ def test_inspect_prompt_and_diff(s3: ObjectServer, on_s3: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["verify", f"s3://{BUCKET}/none"], f"s3://{BUCKET}/none: no manifest.json, so this is not a finished build"),
+        (["verify", f"s3://{BUCKET}/none"], f"s3://{BUCKET}/none: no _manifest.json, so this is not a finished build"),
         (["inspect", "s3://u:secret@bucket/none"], "s3://...@bucket/none: expected s3://bucket/key"),
         (["prompt", f"s3:/{BUCKET}/out", "x"], f"s3:/{BUCKET}/out: an address begins with s3://"),
         (["verify", "s3://no-such-bucket/none"], "s3://no-such-bucket/none"),

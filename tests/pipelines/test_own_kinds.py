@@ -159,6 +159,6 @@ def test_a_kind_that_there_is_not(folder: Path, changes: dict[str, object], mess
 
 def test_a_finished_build_names_its_kinds(folder: Path) -> None:
     values = config_of(folder).model_dump(mode="json")
-    again = parse_config(values, "manifest.json")
+    again = parse_config(values, "_manifest.json")
     assert (again.mixture.method, again.phases[0].ordering.stretches) == ("own_kinds:Inverse", 4)
     assert again.model_dump(mode="json") == values

@@ -90,9 +90,9 @@ def other_json(path: Path) -> None:
         (SHARD, Path.unlink, [rf"damaged: {SHARD} is gone; made again", "5 of 6 shards are there already"]),
         (RECORD, half, [f"damaged: the record of {SHARD} cannot be read; made again", "5 of 6 shards are"]),
         (RECORD, other_json, [f"damaged: the record of {SHARD} cannot be read; made again", "5 of 6 shards are"]),
-        ("plan.arrow", empty, [r"damaged: plan\.arrow cannot be read; made again", "6 of 6 shards are"]),
-        ("plan.arrow", half, [r"damaged: plan\.arrow cannot be read; made again", "6 of 6 shards are"]),
-        ("inputs.arrow", half, ["6 of 6 shards are there already"]),
+        ("_plan.ipc", empty, [r"damaged: _plan\.ipc cannot be read; made again", "6 of 6 shards are"]),
+        ("_plan.ipc", half, [r"damaged: _plan\.ipc cannot be read; made again", "6 of 6 shards are"]),
+        ("_inputs.ipc", half, ["6 of 6 shards are there already"]),
         (".byline/current.txt", empty, ["6 of 6 shards are there already"]),
     ],
 )
@@ -113,12 +113,12 @@ def test_what_is_damaged_is_made_again(
 def test_a_damaged_manifest_of_this_plan_is_made_again(values: dict[str, Any], built: Path) -> None:
     run(values)
     out = Path(values["output"])
-    half(out / "manifest.json")
-    assert run(values)[1:] == ["assemble  damaged: manifest.json cannot be read; made again"]
+    half(out / "_manifest.json")
+    assert run(values)[1:] == ["assemble  damaged: _manifest.json cannot be read; made again"]
     assert digests(out) == digests(built)
-    half(out / "manifest.json")
+    half(out / "_manifest.json")
     changed = {**values, "seed": 5}
-    with pytest.raises(BylineError, match=r"manifest\.json: is damaged, and what it belongs to is another plan's"):
+    with pytest.raises(BylineError, match=r"_manifest\.json: is damaged, and what it belongs to is another plan's"):
         run(changed)
     run(changed, overwrite=True)
     assert verify(out)[0] == 0
@@ -127,8 +127,8 @@ def test_a_damaged_manifest_of_this_plan_is_made_again(values: dict[str, Any], b
 def test_a_damaged_plan_of_a_finished_build_is_written_again(values: dict[str, Any], built: Path) -> None:
     run(values)
     out = Path(values["output"])
-    half(out / "plan.arrow")
-    assert any("2 of" not in line and "(first: plan.arrow); written again" in line for line in run(values))
+    half(out / "_plan.ipc")
+    assert any("2 of" not in line and "(first: _plan.ipc); written again" in line for line in run(values))
     assert digests(out) == digests(built)
 
 
@@ -160,4 +160,4 @@ def test_records_of_another_build_are_not_taken_into_the_manifest(
     monkeypatch.setattr(assembling, "write_manifest", other)
     with pytest.raises(BylineError, match=r"conditioned-00002\.json: is of another plan or version"):
         run(values)
-    assert not (out / "manifest.json").exists()
+    assert not (out / "_manifest.json").exists()

@@ -55,7 +55,7 @@ def test_a_build_without_room_goes_on_when_there_is(
     refused(ended[1], rf"{second['output']}/conditioned/00000-of-00001\.arrow", TOO_LARGE)
     # In the other one, a worker may have been killed in the middle of its own file.
     assert list((tmp_path / "second").rglob(".tmp-*")) == []
-    assert not (tmp_path / "second/shards/manifest.json").exists()
+    assert not (tmp_path / "second/shards/_manifest.json").exists()
     for values in (first, second):
         assert digests(build(values)) == digests(whole)
 

@@ -24,7 +24,7 @@ from byline.schemas.plan import PLAN_VERSION
 from byline.schemas.store import RunInfo
 from byline.transforms.files.locks import LOCK_NAME, Owner
 from byline.transforms.store.store_index import read_runs
-from tests.support.builds import build, digests, kill_when, manifest_of, quiet, verify, write_manifest
+from tests.support.builds import ARROW_SUFFIXES, build, digests, kill_when, manifest_of, quiet, verify, write_manifest
 from tests.support.corpora import Corpus, make_records, recipe, write_c4, write_jsonl
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def test_killed_at_three_moments_and_started_again(many: Corpus, uninterrupted: 
     assert [path.name for path in out.iterdir()] == [LOCK_NAME]
 
     kill_when(lambda: len(arrow_files(store)) == FILES, "build", values, tmp_path)
-    assert not (out / "plan.arrow").exists()
+    assert not (out / "_plan.ipc").exists()
     # What was whole is not made again, and every file is a run that can be read.
     assert {path: path.stat().st_mtime_ns for path in first} == first
     assert len([run for folder in store.iterdir() for run in read_runs(str(folder))]) == FILES
@@ -78,8 +78,8 @@ def test_killed_at_three_moments_and_started_again(many: Corpus, uninterrupted: 
     kill_when(lambda: len(arrow_files(out / "conditioned")) >= 2, "build", values, tmp_path)
     second = {path: path.stat().st_mtime_ns for path in arrow_files(out / "conditioned")}
     assert 2 <= len(second) + len(arrow_files(out / "cooldown")) < shards
-    assert not (out / "manifest.json").exists()
-    with pytest.raises(BylineError, match=r"no manifest\.json, so this is not a finished build"):
+    assert not (out / "_manifest.json").exists()
+    with pytest.raises(BylineError, match=r"no _manifest\.json, so this is not a finished build"):
         verify(out)
 
     assert digests(build(values)) == digests(uninterrupted)
@@ -98,7 +98,7 @@ def test_temporary_files_that_were_left_are_never_taken_for_whole_ones(
 ) -> None:
     """Half of a run, a shard, a record, a plan and a manifest, as a killed worker leaves them, in a new build."""
     for path in sorted(uninterrupted.parent.rglob("*")):
-        if path.suffix in (".arrow", ".json"):
+        if path.suffix in (*ARROW_SUFFIXES, ".json"):
             half = tmp_path / path.relative_to(uninterrupted.parent)
             half.parent.mkdir(parents=True, exist_ok=True)
             half.with_name(f".tmp-4711-{path.name}").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -117,7 +117,7 @@ def test_half_a_shard_under_its_own_name_without_a_record_is_written_again(
 ) -> None:
     """A machine that lost power may have a file's name, but not all of its bytes; the record is written after it."""
     shutil.copytree(uninterrupted.parent, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "shards/manifest.json").unlink()
+    (tmp_path / "shards/_manifest.json").unlink()
     shard = tmp_path / "shards" / manifest_of(uninterrupted)["phases"][0]["shards"][1]["path"]
     shard.write_bytes(shard.read_bytes()[:100])
     assert digests(build(many_files(many, tmp_path))) == digests(uninterrupted)
@@ -189,7 +189,7 @@ def spoil(path: Path) -> None:
     ("changes", "written"),
     [
         ({"conditioned/00001-of-00005.arrow": remove}, ["conditioned/00001-of-00005.arrow"]),
-        ({"conditioned/00000-of-00005.arrow": cut, "inputs.arrow": remove}, ["conditioned/00000-of-00005.arrow"]),
+        ({"conditioned/00000-of-00005.arrow": cut, "_inputs.ipc": remove}, ["conditioned/00000-of-00005.arrow"]),
         (
             {"cooldown/00000-of-00001.arrow": remove},
             ["cooldown/00000-of-00001.arrow"],
@@ -247,14 +247,14 @@ def test_a_changed_recipe_needs_overwrite(done: dict[str, Any], make_build: Call
 
 
 def test_a_build_with_a_plan_of_another_version_is_not_touched(done: dict[str, Any]) -> None:
-    plan_file = Path(done["output"]) / "plan.arrow"
+    plan_file = Path(done["output"]) / "_plan.ipc"
     content = plan_file.read_bytes()
     plan_file.write_bytes(content.replace(f'"version": {PLAN_VERSION}'.encode(), b'"version": 1'))
     manifest = manifest_of(Path(done["output"]))
     manifest["plan_sha256"] = hashlib.sha256(plan_file.read_bytes()).hexdigest()
     write_manifest(Path(done["output"]), manifest)
     before = times(Path(done["output"]))
-    with pytest.raises(BylineError, match=r"plan\.arrow: not a plan of version .* choose another `output`, and build"):
+    with pytest.raises(BylineError, match=r"_plan\.ipc: not a plan of version .* choose another `output`, and build"):
         build(done, overwrite=True)
     assert times(Path(done["output"])) == before
 
@@ -262,16 +262,16 @@ def test_a_build_with_a_plan_of_another_version_is_not_touched(done: dict[str, A
 def test_a_recipe_with_fewer_shards_leaves_none_of_the_others_behind(done: dict[str, Any]) -> None:
     out = build({**done, "shard": {"sequences": 1000}}, overwrite=True)
     assert sorted(digests(out)) == [
+        "_inputs.ipc",
+        "_plan.ipc",
         "conditioned/00000-of-00001.arrow",
         "cooldown/00000-of-00001.arrow",
-        "inputs.arrow",
-        "plan.arrow",
     ]
     assert verify(out)[0] == 0
 
 
 def test_a_build_that_was_not_finished_is_replaced_without_asking(done: dict[str, Any], make_build: Any) -> None:
-    (Path(done["output"]) / "manifest.json").unlink()
+    (Path(done["output"]) / "_manifest.json").unlink()
     out = build({**done, "sequence": {"length": 64, "packing": "concat"}})
     assert digests(out) == digests(make_build(sequence={"length": 64, "packing": "concat"}))
 

@@ -34,8 +34,8 @@ from tests.support import small
 def main(out: Path) -> None:
     """Compares all rows; exits with status 1 at the first one that differs."""
     manifest = byline.read_manifest(out)
-    config = parse_config(manifest.config, str(out / "manifest.json"))
-    plan = read_plan((out / "plan.arrow").read_bytes(), "plan.arrow")
+    config = parse_config(manifest.config, str(out / "_manifest.json"))
+    plan = read_plan((out / "_plan.ipc").read_bytes(), "_plan.ipc")
     tokenizer = layout.load_tokenizer(config.tokenizer.file)
     drawn = small.drawn_by(plan, read_corpus(config, tokenizer, manifest.tokenizer["added"]))
     names = [phase.name for phase in manifest.phases]

@@ -72,6 +72,22 @@ def test_a_place_that_is_none(key: str, place: str) -> None:
     assert mistake(**changes[key]).startswith(f"test: {key}: {place}: ")
 
 
+@pytest.mark.parametrize(
+    ("store", "output"),
+    [("out", "out"), ("out/store", "out"), ("out/a/store/", "./out/a"), ("s3://b/out/store", "s3://b/out/")],
+)
+def test_a_store_in_the_output(store: str, output: str) -> None:
+    message = f"store: {store} is in `output`, {output}, whose readers would take runs for shards; give it a folder of"
+    assert message in mistake(store=store, output=output)
+
+
+@pytest.mark.parametrize(
+    ("store", "output"), [("out/store", "out/store/shards"), ("out/ab", "out/a"), ("a", "s3://b/a")]
+)
+def test_a_store_beside_the_output(store: str, output: str) -> None:
+    assert parse_config({**MINIMAL, "store": store, "output": output}, "test").output == output
+
+
 # -------------------------------------------------------------------------------------------------------- numbers
 
 
@@ -161,9 +177,8 @@ def test_names_stand_for_folders_and_columns_once() -> None:
     assert "phases: two phases are called 'a'; each has a folder of its own" in mistake(phases=phases)
     phases[1]["name"] = "A"
     assert "phases: two phases are called 'A' and 'a', one name on some disks; each" in mistake(phases=phases)
-    for name in ("manifest.json", "Plan.arrow", "inputs.arrow"):
-        phases[1]["name"] = name
-        assert f"phases: {name!r} is the name of a file that a build writes; give it another" in mistake(phases=phases)
+    phases[1]["name"] = "_plan.ipc"
+    assert "phases: '_plan.ipc' begins with '_', so readers would skip its folder; rename it" in mistake(phases=phases)
     for name in (".byline", "a/b", "a\0b", "..", "-a", "a\n", "é"):
         phases[1]["name"] = name
         assert f"{name!r} is not a usable name" in mistake(phases=phases)

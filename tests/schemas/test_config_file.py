@@ -249,6 +249,6 @@ def test_a_file_that_is_no_text(path: Path) -> None:
 
 def test_values_that_are_no_text_keys_are_told_by_their_place() -> None:
     with pytest.raises(
-        BylineError, match=r"^manifest\.json: tokenizer\.file: input should be a valid string; found 7$"
+        BylineError, match=r"^_manifest\.json: tokenizer\.file: input should be a valid string; found 7$"
     ):
-        parse_config({**yaml.safe_load(TEXT), "tokenizer": {"file": 7}}, "manifest.json")
+        parse_config({**yaml.safe_load(TEXT), "tokenizer": {"file": 7}}, "_manifest.json")

@@ -34,6 +34,8 @@ from tests.support.corpora import write_recipe
 ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 120.0
 ALONE = RunnerSettings(workers=1)
+# Runs and shards; the plan and the list of inputs.
+ARROW_SUFFIXES = (".arrow", ".ipc")
 
 
 def build(values: dict[str, Any], workers: int = 1, overwrite: bool = False) -> Path:
@@ -82,17 +84,17 @@ def verify(
 
 def manifest_of(out: Path) -> dict[str, Any]:
     """The manifest as plain JSON values."""
-    return json.loads((out / "manifest.json").read_bytes())
+    return json.loads((out / "_manifest.json").read_bytes())
 
 
 def write_manifest(out: Path, values: dict[str, Any]) -> None:
     """Replaces the manifest; its digests are right, as if nobody had edited it."""
-    (out / "manifest.json").write_text(json.dumps({**values, "digests": digests_of(values)}))
+    (out / "_manifest.json").write_text(json.dumps({**values, "digests": digests_of(values)}))
 
 
 def digests(out: Path) -> dict[str, str]:
     """Path -> sha256 of every Arrow file of a build: shards, list of inputs, plan."""
-    files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*.arrow"))}
+    files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.suffix in ARROW_SUFFIXES}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
 
 
@@ -117,7 +119,7 @@ class Segment:
 
 def segments_of(out: Path) -> Iterator[Segment]:
     """Every segment of every row, in training order, branches last; `row` counts over the phase."""
-    names = pa.ipc.open_file((out / "inputs.arrow").read_bytes()).read_all().to_pylist()
+    names = pa.ipc.open_file((out / "_inputs.ipc").read_bytes()).read_all().to_pylist()
     for phase in manifest_of(out)["phases"]:
         number = 0
         for shard in phase["shards"]:

@@ -28,6 +28,7 @@ CONDITION = {
     "salt": "byline",
 }
 CONFIG = {
+    "seed": 0,
     "phases": [
         {"name": "conditioned", "share": 0.9, "condition": CONDITION},
         {"name": "cooldown", "share": 0.1, "condition": None},
@@ -81,7 +82,7 @@ def write_build(
     tokenizer: Mapping[str, Any] = TOKENIZER,
     branches: Mapping[str, tuple[str, int]] = MappingProxyType({}),
 ) -> None:
-    """Writes shards, `inputs.arrow` and, last, the manifest; `branches` are name -> (phase, shards before it)."""
+    """Writes shards, `_inputs.ipc` and, last, the manifest; `branches` are name -> (phase, shards before it)."""
     templates = {phase["name"]: phase["condition"] and phase["condition"]["template"] for phase in config["phases"]}
     entries = []
     for name, shards in phases.items():
@@ -119,7 +120,7 @@ def write_build(
         "plan_sha256": PLAN,
         "code_version": "0",
         "inputs": len(inputs),
-        "inputs_sha256": hashlib.sha256((directory / "inputs.arrow").read_bytes()).hexdigest(),
+        "inputs_sha256": hashlib.sha256((directory / "_inputs.ipc").read_bytes()).hexdigest(),
         "phases": [asdict(entry) for entry in entries],
         "ledger": {},
     }
@@ -140,11 +141,11 @@ def _branch_of(name: str, branches: Mapping[str, tuple[str, int]]) -> dict[str, 
 
 
 def write_inputs(directory: Path, inputs: Sequence[tuple[str, str, int]]) -> None:
-    """Writes `inputs.arrow`."""
+    """Writes `_inputs.ipc`."""
     sources, paths, rows = (list(column) for column in zip(*inputs, strict=True))
     files = pa.array(range(len(inputs)), pa.int64())
     table = pa.table({"file": files, "source": sources, "path": paths, "rows": rows})
-    with pa.ipc.new_file(str(directory / "inputs.arrow"), table.schema) as writer:
+    with pa.ipc.new_file(str(directory / "_inputs.ipc"), table.schema) as writer:
         writer.write_table(table)
 
 

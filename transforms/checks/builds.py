@@ -1,9 +1,9 @@
 """A finished build as its checks see it: manifest, configuration, plan and list of inputs, checked against each other.
 
 ```
-OUT/manifest.json    phases, shards, ledger, configuration
-OUT/plan.arrow       what goes where                      (its sha256 is in the manifest)
-OUT/inputs.arrow     file number -> source, path, records
+OUT/_manifest.json   phases, shards, ledger, configuration
+OUT/_plan.ipc        what goes where                      (its sha256 is in the manifest)
+OUT/_inputs.ipc      file number -> source, path, records
 ```
 """
 

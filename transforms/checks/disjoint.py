@@ -132,4 +132,4 @@ def _explain(manifest: Manifest, duplicates: dict[str, list[np.ndarray]]) -> lis
 def _described(documents: np.ndarray) -> str:
     """The number of these documents, and the first one."""
     file, row = int(documents[0]) >> 32, int(documents[0]) & (2**32 - 1)
-    return f"{len(np.unique(documents)):,} documents (first: file {file} of inputs.arrow, row {row})"
+    return f"{len(np.unique(documents)):,} documents (first: file {file} of _inputs.ipc, row {row})"

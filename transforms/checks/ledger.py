@@ -1,7 +1,7 @@
 """The ledger recounted: its sums from its own lines, and its lines from the rows, the shards and the plan.
 
 ```
-source   read = kept + dropped          kept = used + unused          read = records of inputs.arrow
+source   read = kept + dropped          kept = used + unused          read = records of _inputs.ipc
          kept = known + null + unknown of every field of the source, and of no other
 phase    tokens + prefix + special = positions + discarded            positions + padding = rows * L
          special = documents * (BOS and EOS)                          masked = prefix + BOS of conditioned documents
@@ -74,7 +74,7 @@ def misfits(manifest: Manifest) -> list[str]:
             problems += _misfits(vars(shard), _SHARD, f"{where}.shards.{index}")
         if phase.name not in manifest.ledger["phases"]:
             problems.append(f"ledger.phases: no key {phase.name!r}")
-    return [f"manifest.json: {misfit}" for misfit in problems]
+    return [f"_manifest.json: {misfit}" for misfit in problems]
 
 
 def shard_misfits(said: dict[str, Any]) -> list[str]:
@@ -112,7 +112,7 @@ def check_sources(
     """
     problems = []
     if manifest.inputs != len(names):
-        problems.append(f"inputs.arrow has {len(names):,} input files, the manifest says {manifest.inputs:,}")
+        problems.append(f"_inputs.ipc has {len(names):,} input files, the manifest says {manifest.inputs:,}")
     ledger = Ledger.from_json(manifest.ledger)
     owners = np.array([source for source, _ in names], object)
     for name, source in ledger.sources.items():
@@ -135,7 +135,7 @@ def check_sources(
         records = int(input_rows[owners == name].sum())
         if source.read.documents != records:
             problems.append(
-                f"ledger, source {name}: {source.read.documents:,} documents read, inputs.arrow has {records:,} records"
+                f"ledger, source {name}: {source.read.documents:,} documents read, _inputs.ipc has {records:,} records"
             )
         drawn = sum(phase.of(name).documents for phase in ledger.phases.values())
         if source.used.documents > drawn:

@@ -1,9 +1,9 @@
 """Manifest, configuration and plan held against each other, and what of the configuration a phase follows.
 
 ```
-manifest.json   phases: conditioned, cooldown, cooldown-25 (branch: of cooldown, at 0.25)    ledger: drawn, used, unused
+_manifest.json  phases: conditioned, cooldown, cooldown-25 (branch: of cooldown, at 0.25)    ledger: drawn, used, unused
 its config      phases: conditioned, cooldown               branches: cooldown at [0.25, 0.5]
-plan.arrow      its stages: conditioned, cooldown, cooldown-25, cooldown-50      <- cooldown-50 is missing above
+_plan.ipc       its stages: conditioned, cooldown, cooldown-25, cooldown-50      <- cooldown-50 is missing above
 ```
 """
 
@@ -27,11 +27,6 @@ def condition_of(config: Config, phase: PhaseEntry) -> Condition | None:
     return next(stage.condition for stage in stages if stage.name == name)
 
 
-def tokenizer_of(manifest: Manifest) -> dict[str, Any]:
-    """What plan and shards say of the tokenizer: what the manifest does, but for the ids of tokens around prefixes."""
-    return {key: value for key, value in manifest.tokenizer.items() if key != "markers"}
-
-
 def sources_masking_own(config: Config) -> set[str]:
     """The sources whose documents may bring loss spans, and so mask tokens of their own."""
     return {name for name, source in config.sources.items() if source.is_formatted}
@@ -46,7 +41,7 @@ def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
         ("sequence", config.sequence, header.sequence),
         ("shard", config.shard, header.shard),
         ("phases", _configured(config), _by_name(map(_Followed.of, stages))),
-        ("tokenizer", tokenizer_of(manifest), header.tokenizer.to_json()),
+        ("tokenizer", manifest.own_tokenizer, header.tokenizer.to_json()),
         ("markers", sorted(manifest.tokenizer["markers"]), config.marker_names),
         ("sequence_length", manifest.sequence_length, header.sequence.length),
         ("ids", manifest.ids, header.shard.ids),
@@ -58,7 +53,7 @@ def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
         ("values", [phase.values for phase in phases], [stage.values.to_json() for stage in stages]),
         ("sources of the ledger", sorted(manifest.ledger["sources"]), sorted(config.sources)),
     ]
-    return [f"manifest.json: its {what} are not those of plan.arrow" for what, said, due in pairs if said != due]
+    return [f"_manifest.json: its {what} are not those of _plan.ipc" for what, said, due in pairs if said != due]
 
 
 def _paths(plan: Plan) -> list[str]:

@@ -29,7 +29,7 @@ from byline.shards import shard_metadata, shard_schema
 from byline.transforms.checks.builds import Build, open_build
 from byline.transforms.checks.documents import SegmentSample, sample_segments
 from byline.transforms.checks.ledger import shard_misfits
-from byline.transforms.checks.plan import condition_of, sources_masking_own, tokenizer_of
+from byline.transforms.checks.plan import condition_of, sources_masking_own
 from byline.transforms.checks.reports import ShardCounts, ShardReport, write_report
 from byline.transforms.checks.rows import RowCounts, RowRules, ShardCounter
 from byline.transforms.checks.shuffle_keys import InputNames, check_shuffle_keys
@@ -207,7 +207,7 @@ def _read_shard(
     """
     entry = phase.shards[number]
     said = shard_metadata(reader.schema, entry.path)
-    problems += _check_metadata(said, build.manifest, build.config.seed, phase, number)
+    problems += _check_metadata(said, build.manifest, phase, number)
     _check_columns(reader.schema, build.manifest)
     for misfit in shard_misfits(said):
         raise ValueError(misfit)
@@ -255,22 +255,8 @@ def _check_batches(batch_rows: list[int], rows_per_batch: int) -> Iterator[str]:
             yield f"record batch {index} has {rows} rows, where {rows_per_batch} make a batch"
 
 
-def _check_metadata(
-    said: dict[str, Any], manifest: Manifest, seed: int, phase: PhaseEntry, number: int
-) -> Iterator[str]:
-    expected = {
-        "sequence_length": manifest.sequence_length,
-        "phase": phase.name,
-        "shard": number,
-        "template": phase.template,
-        "mask_alignment": "token",
-        "tokenizer": tokenizer_of(manifest),
-        "packing": phase.packing,
-        "seed": seed,
-        "plan_sha256": manifest.plan_sha256,
-        "code_version": manifest.code_version,
-    }
-    for key, value in expected.items():
+def _check_metadata(said: dict[str, Any], manifest: Manifest, phase: PhaseEntry, number: int) -> Iterator[str]:
+    for key, value in manifest.shard_metadata(phase, number).items():
         if said.get(key) != value:
             yield f"{phase.shards[number].path}: it says {key} {said.get(key)!r}, the manifest {value!r}"
 

@@ -105,7 +105,7 @@ def check_ranges(plan: Plan) -> list[str]:
         for number in np.flatnonzero(earlier >= 0):
             first, second = (table.slice(order[rows[n]], 1).to_pylist()[0] for n in (earlier[number], number))
             problems.append(
-                f"plan.arrow: shard {first['shard']} of {first['phase']} and shard {second['shard']} of "
+                f"_plan.ipc: shard {first['shard']} of {first['phase']} and shard {second['shard']} of "
                 f"{second['phase']} take the same shuffle keys of source {first['source']}, epoch {first['epoch']}"
             )
     return problems

@@ -78,6 +78,6 @@ class ListLines(_ReadList):
 
 
 class ReadPlan(_ReadList):
-    """`plan.arrow` -> the plan's rows, one batch for each shard."""
+    """`_plan.ipc` -> the plan's rows, one batch for each shard."""
 
     fn = _ReadPlanFn

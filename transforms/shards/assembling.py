@@ -6,7 +6,7 @@ plan rows of (conditioned, 3)  ->  OUT/conditioned/00003-of-00012.arrow   and  O
 
 The small JSON file says that the shard is whole: rows, bytes, sha256 and counts. It is what the manifest is made
 from, and what a build that was stopped goes on from. Condition, values, packing and predicates come from the header
-of OUT/plan.arrow, which each worker reads once: lists of a million hosts never travel in the pipeline's graph.
+of OUT/_plan.ipc, which each worker reads once: lists of a million hosts never travel in the pipeline's graph.
 """
 
 import hashlib

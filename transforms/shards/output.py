@@ -7,7 +7,7 @@ the finished build of this plan        as it is; files that are gone or of anoth
 the finished build of another plan     an error, or with `overwrite` the folder of this plan
 a plan or a manifest that is damaged   written again, if it is this plan's or the build was not finished
 
-OUT/plan.arrow   inputs.arrow   .byline/runs.arrow        for the workers, before the first shard
+OUT/_plan.ipc   _inputs.ipc   .byline/runs.arrow        for the workers, before the first shard
 ```
 """
 

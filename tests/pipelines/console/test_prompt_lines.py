@@ -1,36 +1,13 @@
 """`byline prompt` on a tiny build with a tokenizer made here."""
 
-import hashlib
 import json
-from pathlib import Path
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from byline.errors import BylineError
-from byline.pipelines.console.prompt_lines import show_prompt
-from tests.support.shards import CONFIG, TOKENIZER, numbered_build
-
-IDS = {"bos_id": 257, "eos_id": 258, "pad_id": 258}
-
-
-def byte_tokenizer(file: Path) -> Tokenizer:
-    """A byte-level tokenizer of 256 bytes, the merge `he`, and `<s>`, `</s>` (ids 257, 258); written to `file`."""
-    vocabulary = {character: n for n, character in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))} | {"he": 256}
-    tokenizer = Tokenizer(models.BPE(vocabulary, [("h", "e")]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in ("<s>", "</s>")])
-    tokenizer.enable_truncation(5)
-    tokenizer.enable_padding()
-    tokenizer.save(str(file))
-    return Tokenizer.from_file(str(file))
-
-
-def settings_of(file: Path) -> dict:
-    """The tokenizer's part of a manifest, and a configuration that names its file."""
-    info = {**TOKENIZER, "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), **IDS}
-    return {"tokenizer": info, "config": {**CONFIG, "tokenizer": {"file": str(file), "bos": "<s>", "eos": "</s>"}}}
+from byline.pipelines.console.prompt_lines import show_pair, show_prompt
+from tests.support.byte_tokenizer import byte_tokenizer, settings_of
+from tests.support.shards import CONFIG, numbered_build
 
 
 @pytest.fixture
@@ -89,6 +66,22 @@ def test_tokens_around_the_template(tmp_path, capsys):
     # The name in the text stays text.
     assert len(ids[5:]) == 3
     assert 259 not in ids[5:]
+
+
+def test_a_pair(build, capsys):
+    out, _, _ = build
+    show_pair(out, {"host": "a.h"}, "he")
+    *lines, way_text, way_ids = capsys.readouterr().out.splitlines()
+    show_prompt(out, {"host": "a.h"}, "he")
+    assert lines == capsys.readouterr().out.splitlines()
+    assert (way_text, way_ids) == ('unknown text  "URL: unknown\\n\\nhe"', f"unknown ids   {unknown_ids(out, capsys)}")
+    show_pair(out, {"host": "a.h"}, "he", way="none")
+    assert capsys.readouterr().out.splitlines()[2:] == ['none text  "he"', "none ids   [257, 256]"]
+
+
+def unknown_ids(out, capsys) -> list[int]:
+    show_prompt(out, {}, "he")
+    return shown(capsys)[1]
 
 
 def test_a_terminal_gets_no_escape_codes(build, capsys):

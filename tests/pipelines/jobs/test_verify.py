@@ -208,7 +208,7 @@ def test_two_shards_that_changed_shuffle_keys(damaged: Path) -> None:
     first, second = values["phases"][0]["shards"][:2]
     first["path"], second["path"] = second["path"], first["path"]
     write_manifest(damaged, values)
-    with pytest.raises(BylineError, match=r"its shards are not those of plan\.arrow"):
+    with pytest.raises(BylineError, match=r"its shards are not those of _plan\.ipc"):
         verify(damaged)
 
 
@@ -252,7 +252,7 @@ def test_a_mask_bit_at_the_border_of_the_prefix(damaged: Path, trains_more: bool
 def agree(out: Path, values: dict[str, Any], row: int, more: int) -> None:
     """Adds to the loss tokens of the source of a row's first document in the ledger."""
     table = pa.ipc.open_file(shard_of(out, "conditioned", 0).read_bytes()).read_all()
-    names = pa.ipc.open_file((out / "inputs.arrow").read_bytes()).read_all().to_pylist()
+    names = pa.ipc.open_file((out / "_inputs.ipc").read_bytes()).read_all().to_pylist()
     source = names[table["doc_ids"][row][0].as_py() >> 32]["source"]
     values["ledger"]["phases"]["conditioned"]["sources"][source]["loss_tokens"] += more
     write_manifest(out, values)

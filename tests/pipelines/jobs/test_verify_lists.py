@@ -139,13 +139,13 @@ def test_a_false_share(damaged: Path) -> None:
         (("ledger", "sources", "c4", "kept"), {}, r"ledger\.sources\.c4\.kept: no key 'documents'"),
         (("ledger", "phases"), {}, r"ledger\.phases: no key 'conditioned'"),
         (("phases", 0, "rows"), "12", r"phases\.0\.rows: expected int, found '12'"),
-        (("phases", 0, "shards"), [], r"its shards are not those of plan\.arrow"),
-        (("config", "seed"), 1, r"its seed are not those of plan\.arrow"),
-        (("config", "sequence", "packing"), "concat", r"its sequence are not those of plan\.arrow"),
-        (("config", "phases", 0, "condition", "template"), "{url}", r"its phases are not those of plan\.arrow"),
-        (("phases", 0, "template"), "{url}", r"its templates are not those of plan\.arrow"),
-        (("tokenizer", "bos_id"), None, r"its tokenizer are not those of plan\.arrow"),
-        (("plan_sha256",), "00" * 32, r"plan\.arrow: has another sha256 than the manifest says"),
+        (("phases", 0, "shards"), [], r"its shards are not those of _plan\.ipc"),
+        (("config", "seed"), 1, r"its seed are not those of _plan\.ipc"),
+        (("config", "sequence", "packing"), "concat", r"its sequence are not those of _plan\.ipc"),
+        (("config", "phases", 0, "condition", "template"), "{url}", r"its phases are not those of _plan\.ipc"),
+        (("phases", 0, "template"), "{url}", r"its templates are not those of _plan\.ipc"),
+        (("tokenizer", "bos_id"), None, r"its tokenizer are not those of _plan\.ipc"),
+        (("plan_sha256",), "00" * 32, r"_plan\.ipc: has another sha256 than the manifest says"),
         (("config", "colour"), "red", r"unknown key 'colour'"),
     ],
 )
@@ -164,14 +164,14 @@ def test_a_manifest_that_fits_nothing_else(damaged: Path, shuffle_key: Any, valu
 
 
 def test_a_changed_plan(damaged: Path) -> None:
-    content = bytearray((damaged / "plan.arrow").read_bytes())
+    content = bytearray((damaged / "_plan.ipc").read_bytes())
     content[len(content) // 2] ^= 1
-    (damaged / "plan.arrow").write_bytes(content)
-    with pytest.raises(BylineError, match=r"plan\.arrow: has another sha256 than the manifest says"):
+    (damaged / "_plan.ipc").write_bytes(content)
+    with pytest.raises(BylineError, match=r"_plan\.ipc: has another sha256 than the manifest says"):
         verify(damaged)
 
 
-@pytest.mark.parametrize("name", ["plan.arrow", "inputs.arrow"])
+@pytest.mark.parametrize("name", ["_plan.ipc", "_inputs.ipc"])
 def test_a_missing_list(damaged: Path, name: str) -> None:
     (damaged / name).unlink()
     with pytest.raises(BylineError, match=rf"{name}: cannot be opened"):
@@ -180,14 +180,14 @@ def test_a_missing_list(damaged: Path, name: str) -> None:
 
 @pytest.mark.parametrize("size", [0, 100, -1])
 def test_a_truncated_list_of_inputs(damaged: Path, size: int) -> None:
-    path = damaged / "inputs.arrow"
+    path = damaged / "_inputs.ipc"
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(BylineError, match=r"inputs\.arrow: has another sha256 than the manifest says"):
+    with pytest.raises(BylineError, match=r"_inputs\.ipc: has another sha256 than the manifest says"):
         verify(damaged)
 
 
 def edit_inputs(out: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
-    path = out / "inputs.arrow"
+    path = out / "_inputs.ipc"
     table = pa.ipc.open_file(path.read_bytes()).read_all()
     rows = table.to_pylist()
     change(rows)
@@ -204,7 +204,7 @@ def test_another_path_in_the_list_of_inputs(damaged: Path) -> None:
 
 def test_another_number_of_records_in_the_list_of_inputs(damaged: Path) -> None:
     edit_inputs(damaged, lambda rows: rows[0].update(rows=rows[0]["rows"] + 1))
-    assert_found(damaged, "source c4: 183 documents read, inputs.arrow has 184 records")
+    assert_found(damaged, "source c4: 183 documents read, _inputs.ipc has 184 records")
 
 
 def test_records_moved_between_files_in_the_list_of_inputs(built: Path, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_records_moved_between_files_in_the_list_of_inputs(built: Path, tmp_path
         rows[0]["rows"], rows[1]["rows"] = rows[0]["rows"] + 1, rows[1]["rows"] - 1
 
     edit_inputs(out, change)
-    assert_found(out, "inputs.arrow: it does not list the input files of the token store")
+    assert_found(out, "_inputs.ipc: it does not list the input files of the token store")
 
 
 def test_a_raw_corpus_that_changed_since(built: Path, corpus: Corpus, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_branch_that_is_not_the_plans(branched: Path, tmp_path: Path, change: 
     change(entry)
     values["ledger"]["phases"][entry["name"]] = ledger
     write_manifest(out, values)
-    with pytest.raises(BylineError, match=rf"its {message} are not those of plan\.arrow"):
+    with pytest.raises(BylineError, match=rf"its {message} are not those of _plan\.ipc"):
         verify(out)
 
 
@@ -224,7 +224,7 @@ def test_loss_spans_verify(spans: Path, tmp_path: Path) -> None:
 
 def masked_inside(out: Path, source: str) -> Path:
     """Masks a trained position behind the first of a document of a source that begins in a row of the last phase."""
-    files = pa.ipc.open_file((out / "inputs.arrow").read_bytes()).read_all().to_pylist()
+    files = pa.ipc.open_file((out / "_inputs.ipc").read_bytes()).read_all().to_pylist()
 
     def change(rows: Rows) -> None:
         for row in rows:

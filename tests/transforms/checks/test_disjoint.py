@@ -48,13 +48,13 @@ def test_documents_in_two_phases() -> None:
     first, second, third = ids(1, 5, FILE + 3), ids(2, 5, FILE + 3), ids(7)
     assert check({"a": [first], "b": [third]}) == []
     assert check({"a": [first], "b": [second], "d": [third]}) == [
-        "phases a and b share 2 documents (first: file 0 of inputs.arrow, row 5)"
+        "phases a and b share 2 documents (first: file 0 of _inputs.ipc, row 5)"
     ]
 
 
 def test_documents_in_two_shards_of_a_phase() -> None:
     assert check({"a": [ids(1, 2), ids(3), ids(2, FILE)]}) == [
-        "two shards of phase a share 1 documents (first: file 0 of inputs.arrow, row 2)"
+        "two shards of phase a share 1 documents (first: file 0 of _inputs.ipc, row 2)"
     ]
 
 
@@ -63,10 +63,10 @@ def test_documents_of_a_branch_are_not_in_the_timeline_before_it() -> None:
     # c-1 takes what the timeline reads later, and c-2 what c-1 reads.
     assert check(documents) == []
     assert check({**documents, "c-2": [ids(2, 3), ids(4)]}) == [
-        "phases a and c-2 share 1 documents (first: file 0 of inputs.arrow, row 2)"
+        "phases a and c-2 share 1 documents (first: file 0 of _inputs.ipc, row 2)"
     ]
     assert check({**documents, "c-1": [ids(1, 4)]}) == [
-        "phases a and c-1 share 1 documents (first: file 0 of inputs.arrow, row 1)"
+        "phases a and c-1 share 1 documents (first: file 0 of _inputs.ipc, row 1)"
     ]
 
 
@@ -74,14 +74,14 @@ def test_a_branch_from_the_very_beginning() -> None:
     documents = {"a": [ids(1), ids(2)], "c-0": [ids(1, 2), ids(3)]}
     assert check(documents) == []
     assert check({**documents, "c-0": [ids(1, 2), ids(2)]}) == [
-        "two shards of phase c-0 share 1 documents (first: file 0 of inputs.arrow, row 2)"
+        "two shards of phase c-0 share 1 documents (first: file 0 of _inputs.ipc, row 2)"
     ]
 
 
 def test_the_last_records_of_files() -> None:
     assert check({"a": [ids(12, FILE + 8)], "b": [ids(11, FILE + 7)]}) == []
     assert check({"a": [ids(12, FILE + 8)], "b": [ids(FILE + 8)]}) == [
-        "phases a and b share 1 documents (first: file 1 of inputs.arrow, row 8)"
+        "phases a and b share 1 documents (first: file 1 of _inputs.ipc, row 8)"
     ]
 
 

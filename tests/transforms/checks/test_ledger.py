@@ -121,7 +121,7 @@ def set_at(value: Any, where: str, to: Any) -> None:
     ("where", "to", "problem"),
     [
         ("sources.c4.read.documents", 5, "ledger, source c4: 5 documents read, its lines sum to 4"),
-        ("sources.c4.read.documents", 5, "ledger, source c4: 5 documents read, inputs.arrow has 4 records"),
+        ("sources.c4.read.documents", 5, "ledger, source c4: 5 documents read, _inputs.ipc has 4 records"),
         ("sources.c4.dropped.empty_text", 1, "ledger, source c4: 4 documents read, its lines sum to 3"),
         ("sources.c4.kept.documents", 3, "ledger, source c4: 3 documents kept, its lines sum to 2"),
         ("sources.c4.kept.tokens", 13, "ledger, source c4: 13 tokens kept, its lines sum to 12"),
@@ -270,21 +270,21 @@ def test_a_false_share(config: Config) -> None:
 @pytest.mark.parametrize(
     ("where", "to", "misfit"),
     [
-        ("sources.c4.kept", [], "manifest.json: ledger.sources.c4.kept: expected a mapping, found []"),
-        ("sources.c4.kept.tokens", 1.0, "manifest.json: ledger.sources.c4.kept.tokens: expected int, found 1.0"),
-        ("sources.c4.special_text", True, "manifest.json: ledger.sources.c4.special_text: expected int, found True"),
+        ("sources.c4.kept", [], "_manifest.json: ledger.sources.c4.kept: expected a mapping, found []"),
+        ("sources.c4.kept.tokens", 1.0, "_manifest.json: ledger.sources.c4.kept.tokens: expected int, found 1.0"),
+        ("sources.c4.special_text", True, "_manifest.json: ledger.sources.c4.special_text: expected int, found True"),
         (
             "sources.c4.dropped.malformed",
             None,
-            "manifest.json: ledger.sources.c4.dropped.malformed: expected int, found None",
+            "_manifest.json: ledger.sources.c4.dropped.malformed: expected int, found None",
         ),
         (
             "phases.a.sources.c4.discarded",
             {"cut": "4"},
-            "manifest.json: ledger.phases.a.sources.c4.discarded.cut: expected int, found '4'",
+            "_manifest.json: ledger.phases.a.sources.c4.discarded.cut: expected int, found '4'",
         ),
-        ("phases.a.sources", {"c4": {}}, "manifest.json: ledger.phases.a.sources.c4: no key 'documents'"),
-        ("phases", {"a": LEDGER["phases"]["a"]}, "manifest.json: ledger.phases: no key 'b'"),
+        ("phases.a.sources", {"c4": {}}, "_manifest.json: ledger.phases.a.sources.c4: no key 'documents'"),
+        ("phases", {"a": LEDGER["phases"]["a"]}, "_manifest.json: ledger.phases: no key 'b'"),
     ],
 )
 def test_a_manifest_of_another_shape(where: str, to: Any, misfit: str) -> None:
@@ -297,7 +297,7 @@ def test_a_branch_of_another_shape() -> None:
     made = manifest()
     assert misfits(made) == []
     made.phases[0] = dataclasses.replace(made.phases[0], branch={"of": "c", "at": 1, "phase": "a", "shards": "2"})
-    assert misfits(made) == ["manifest.json: phases.0.branch.shards: expected int, found '2'"]
+    assert misfits(made) == ["_manifest.json: phases.0.branch.shards: expected int, found '2'"]
 
 
 def test_what_a_shard_says_has_a_shape_too() -> None:

@@ -144,7 +144,7 @@ def phase(index: int, **changes: Any) -> Callable[[Plan], Plan]:
 )
 def test_a_plan_of_another_build(config: Config, change: Callable[[Plan], Plan], what: str) -> None:
     plan = change(plan_of(config))
-    assert check_plan(manifest(), config, plan)[0] == f"manifest.json: its {what} are not those of plan.arrow"
+    assert check_plan(manifest(), config, plan)[0] == f"_manifest.json: its {what} are not those of _plan.ipc"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_plan_of_another_build(config: Config, change: Callable[[Plan], Plan],
 def test_a_manifest_of_another_build(config: Config, change: dict[str, Any], what: str) -> None:
     made = manifest()
     made.phases[0] = dataclasses.replace(made.phases[0], **change)
-    assert check_plan(made, config, plan_of(config)) == [f"manifest.json: its {what} are not those of plan.arrow"]
+    assert check_plan(made, config, plan_of(config)) == [f"_manifest.json: its {what} are not those of _plan.ipc"]
 
 
 def test_tokens_around_prefixes_of_another_build(config: Config) -> None:
@@ -169,7 +169,7 @@ def test_tokens_around_prefixes_of_another_build(config: Config) -> None:
         {**VALUES, "phases": [{**VALUES["phases"][0], "condition": condition}, *VALUES["phases"][1:]]}, "test"
     )
     made = manifest()
-    assert check_plan(made, marked, plan_of(marked)) == ["manifest.json: its markers are not those of plan.arrow"]
+    assert check_plan(made, marked, plan_of(marked)) == ["_manifest.json: its markers are not those of _plan.ipc"]
     made = dataclasses.replace(made, tokenizer={**TOKENIZER, "markers": {"<a>": 3, "<b>": 4}})
     assert check_plan(made, marked, plan_of(marked)) == []
 

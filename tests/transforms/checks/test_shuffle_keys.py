@@ -137,7 +137,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("rows", "who"), WRONG.values(), ids=WRONG.keys())
 def test_ranges_that_share_a_document_of_one_model(rows: list[Row], who: str) -> None:
-    assert check_ranges(plan_of(rows)) == [f"plan.arrow: {who} take the same shuffle keys of source c4, epoch 0"]
+    assert check_ranges(plan_of(rows)) == [f"_plan.ipc: {who} take the same shuffle keys of source c4, epoch 0"]
 
 
 def drawn_twice(rows: list[Row]) -> bool:

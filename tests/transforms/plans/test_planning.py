@@ -197,13 +197,13 @@ def test_another_seed_draws_other_documents(folder: Path, store: SmallStore) -> 
 
 def test_a_plan_reads_back(folder: Path, store: SmallStore, tmp_path: Path) -> None:
     plan = small.plan_of(config_of(folder), store)
-    found = read_plan(plan.to_bytes(), "plan.arrow")
+    found = read_plan(plan.to_bytes(), "_plan.ipc")
     assert found.table.equals(plan.table)
     assert found.header == plan.header
     assert found.sha256 == plan.sha256
     assert found.shards() == plan.shards()
-    with pytest.raises(BylineError, match=r"^plan\.arrow: not an Arrow IPC file"):
-        read_plan(b"no plan", "plan.arrow")
+    with pytest.raises(BylineError, match=r"^_plan\.ipc: not an Arrow IPC file"):
+        read_plan(b"no plan", "_plan.ipc")
 
 
 @pytest.mark.parametrize(
@@ -216,8 +216,8 @@ def test_a_plan_reads_back(folder: Path, store: SmallStore, tmp_path: Path) -> N
 def test_a_plan_of_another_version(folder: Path, store: SmallStore, version: int, message: str) -> None:
     content = small.plan_of(config_of(folder), store).to_bytes()
     other = content.replace(f'"version": {PLAN_VERSION}'.encode(), f'"version": {version}'.encode())
-    with pytest.raises(BylineError, match=rf"^plan\.arrow: not a plan of version {PLAN_VERSION} .*{message}"):
-        read_plan(other, "plan.arrow")
+    with pytest.raises(BylineError, match=rf"^_plan\.ipc: not a plan of version {PLAN_VERSION} .*{message}"):
+        read_plan(other, "_plan.ipc")
 
 
 def test_draws_are_held_against_the_plan(folder: Path, store: SmallStore) -> None:

@@ -220,7 +220,7 @@ def check_whole(made: Made) -> None:
 def check_text(made: Made, again: SmallStore | None) -> None:
     """A plan reads back, and is the same for runs in any order."""
     content = made.plan.to_bytes()
-    back = read_plan(content, "plan.arrow")
+    back = read_plan(content, "_plan.ipc")
     assert back.table.equals(made.plan.table)
     assert back.to_bytes() == content
     if again is not None:

@@ -1,0 +1,130 @@
+"""Whether the files that a reader will need are whole: `byline.open(OUT, verify=...)`, before the first row is read.
+
+```
+                                                   "sizes"                        "sha256"
+conditioned/00000-of-00003.arrow   1,234,567 B     there, with 1,234,567 bytes    the same, and every byte read
+_inputs.ipc                                        there                          every byte read
+on a disk                                          one `stat` a file              4 MiB at a time, 8 files side by side
+on an object store                                 one listing a folder           8 MiB a request, 8 files side by side
+```
+
+Files are read, not mapped, so one that becomes shorter meanwhile is an error and does not end the process.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO, Literal, TypeVar
+
+import pyarrow as pa
+
+from byline import locations
+from byline.errors import BylineError
+from byline.manifest import ShardEntry
+from byline.object_stores import is_object_address, object_sizes, open_object
+from byline.printable import one_line, shown
+from byline.regular_files import open_regular
+
+Answer = TypeVar("Answer")
+Verify = Literal["sizes", "sha256"]
+_WAYS = ("sizes", "sha256")
+# A `stat` over a network and a request to an object store mostly wait; sha256 lets other threads run.
+_STATS_SIDE_BY_SIDE, _FILES_SIDE_BY_SIDE = 16, 8
+_PIECE_BYTES, _REQUEST_BYTES = 4 << 20, 8 << 20
+# Files that the error names; of more it gives the number.
+_NAMED = 10
+
+
+def check_files(directory: str, shards: Sequence[ShardEntry], others: dict[str, str], verify: Verify) -> None:
+    """Checks files of a build.
+
+    Args:
+        directory: of the build, as `locations.absolute` gives it.
+        shards: those to check.
+        others: path in `directory` -> sha256 (hex), of files whose size is not listed.
+        verify: `sizes` or `sha256`.
+
+    Raises:
+        BylineError: files are missing, or not what the manifest lists: one line that names them; or `verify` is
+            neither; or an object store does not answer.
+    """
+    if verify not in _WAYS:
+        raise BylineError(f"verify={shown(verify)}: expected 'sizes', 'sha256' or None")
+    expected: dict[str, int | None] = {**{shard.path: shard.bytes for shard in shards}, **dict.fromkeys(others)}
+    sizes = (_listed_sizes if is_object_address(directory) else _stat_sizes)(directory, list(expected))
+    problems = {path: _misfit(sizes[path], size) for path, size in expected.items()}
+    if verify == "sha256":
+        sha256s = {**{shard.path: shard.sha256 for shard in shards}, **others}
+        right = [path for path, problem in problems.items() if problem is None]
+        problems |= _side_by_side(
+            lambda path: _sha256_problem(locations.join(directory, path), sha256s[path]), right, _FILES_SIDE_BY_SIDE
+        )
+    wrong = [f"{path} {problem}" for path, problem in problems.items() if problem is not None]
+    if wrong:
+        more = f"; and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""
+        raise BylineError(
+            f"{directory}: {len(wrong):,} of {len(expected):,} files are not what the manifest lists: "
+            f"{'; '.join(wrong[:_NAMED])}{more}; copy them anew or build again"
+        )
+
+
+def _misfit(size: int | str | None, expected: int | None) -> str | None:
+    """What is wrong with a file of this size (None if there is none, or why it is not known)."""
+    if size is None:
+        return "is missing"
+    if isinstance(size, str):
+        return f"cannot be read ({size})"
+    return None if expected in (None, size) else f"has {size:,} bytes, not {expected:,}"
+
+
+def _stat_sizes(directory: str, paths: list[str]) -> dict[str, int | str | None]:
+    def size_of(path: str) -> int | str | None:
+        try:
+            with_stat = os.stat(locations.join(directory, path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return one_line(error.strerror, 200)
+        return with_stat.st_size
+
+    return _side_by_side(size_of, paths, _STATS_SIDE_BY_SIDE)
+
+
+def _listed_sizes(directory: str, paths: list[str]) -> dict[str, int | str | None]:
+    folders = dict.fromkeys(path.rpartition("/")[0] for path in paths)
+    listed = _side_by_side(
+        lambda folder: object_sizes(locations.join(directory, folder) if folder else directory),
+        folders,
+        _STATS_SIDE_BY_SIDE,
+    )
+    return {path: listed[path.rpartition("/")[0]].get(path.rpartition("/")[2]) for path in paths}
+
+
+def _sha256_problem(location: str, expected: str) -> str | None:
+    try:
+        if is_object_address(location):
+            with open_object(location) as file:
+                found = _sha256(file, _REQUEST_BYTES)
+        else:
+            with open_regular(location) as file:
+                found = _sha256(file, _PIECE_BYTES)
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read ({one_line(error, 200)})"
+    return None if found == expected else "has another sha256"
+
+
+def _sha256(file: BinaryIO | pa.NativeFile, piece_bytes: int) -> str:
+    digest = hashlib.sha256()
+    while piece := file.read(piece_bytes):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _side_by_side(call: Callable[[str], Answer], items: Iterable[str], threads: int) -> dict[str, Answer]:
+    """Item -> `call` of it, in order; the first error ends it."""
+    items = list(items)
+    with ThreadPoolExecutor(threads) as pool:
+        return dict(zip(items, pool.map(call, items), strict=True))
