@@ -44,7 +44,7 @@ def write_made_build(directory: Path, shards: int, rows: int, length: int = 2048
         "sequence_length": length,
         "ids": "int32",
         "tokenizer": _TOKENIZER,
-        "config": {},
+        "config": {"seed": 0},
         "plan_sha256": _PLAN,
         "code_version": "0",
         "inputs": 0,
@@ -66,7 +66,13 @@ def _write_shard(directory: Path, number: int, shards: int, rows: int, length: i
         "rows_per_batch": per_batch,
         "phase": "made",
         "shard": number,
+        "template": None,
+        "mask_alignment": "token",
+        "tokenizer": _TOKENIZER,
+        "packing": "document_start",
+        "seed": 0,
         "plan_sha256": _PLAN,
+        "code_version": "0",
     }
     schema = shard_schema(length, "int32", metadata)
     loss_tokens = 0

@@ -1,4 +1,4 @@
-"""Results that are kept, least recently used first to go, and made once although several threads ask for one at once."""
+"""Results that are kept, and made once although several threads ask for one; the least recently used goes first."""
 
 import threading
 from collections import OrderedDict

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from pyarrow import dataset
 
 import byline
-from byline import shard_files
+from byline import open_files
 from byline.errors import BylineError
 from tests.support.shards import PackedRow, numbered_build, numbered_row, rewrite_metadata, write_build, write_manifest
 
@@ -256,7 +256,7 @@ def test_shard_of(build):
 
 def test_at_most_so_many_files_stay_open(build, monkeypatch):
     directory, rows = build
-    monkeypatch.setattr(shard_files, "MAX_OPEN", 2)
+    monkeypatch.setattr(open_files, "MAX_OPEN", 2)
     shards = byline.open(directory)
     kept = [shards[i] for i in (0, 5, 9, 0, 9, 5)]
     # The arrays of a file that was closed meanwhile are still good.

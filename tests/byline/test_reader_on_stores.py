@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import byline
-from byline import object_stores, shard_files
+from byline import object_shards, object_stores
 from byline.errors import BylineError
 from tests.support.object_server import (
     BUCKET,
@@ -71,7 +71,7 @@ def test_rows_are_those_on_a_disk(s3: ObjectServer, rows: byline.Shards) -> None
 def test_a_record_batch_is_fetched_once_and_a_few_are_kept(
     s3: ObjectServer, rows: byline.Shards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shard_files, "MAX_HELD", 2)
+    monkeypatch.setattr(object_shards, "MAX_HELD", 2)
     monkeypatch.setattr(object_stores, "TAIL_BYTES", 8)
     shards = byline.open(TINY)
     kept = list(shards[:5])
