@@ -66,15 +66,22 @@ class ObjectShard(ShardFile):
 
     def __init__(self, path: str, manifest: Manifest, phase: PhaseEntry, number: int, fetched: Fetched) -> None:
         self._fetched = fetched
-        self._object = object_file(path)
-        ranges = RangeFile(self._object)
-        super().__init__(path, manifest, phase, number, lambda _: pa.PythonFile(ranges, mode="r"))
+        super().__init__(path, manifest, phase, number, self._open)
         self._schema = self._reader.schema
         with self._reading():
-            self._ranges: list[list[int]] = batch_ranges(_end(ranges, footer_size(_end(ranges, END_BYTES)))).tolist()
+            footer = _end(self._file, footer_size(_end(self._file, END_BYTES)))
+            self._ranges: list[list[int]] = batch_ranges(footer).tolist()
         # They hold the end of the object.
         del self._file, self._reader
         self._next_rows: dict[int, int] = {}
+
+    def _open(self, path: str) -> pa.PythonFile:
+        self._object = object_file(path)
+        return pa.PythonFile(RangeFile(self._object), mode="r")
+
+    def _check_rows(self, rows_per_batch: int) -> None:
+        # Those of the last record batch are known only once its metadata are fetched; they are checked then.
+        self._expect("record batches", self._reader.num_record_batches, -(-self._entry.rows // rows_per_batch))
 
     def row(self, row_in_shard: int) -> Row:
         number, row = divmod(row_in_shard, self.rows_per_batch)
@@ -158,10 +165,9 @@ class ObjectShard(ShardFile):
         return Columns(ids, mask, [_lists_of(values, ends, rows) for values, ends in head.lists])
 
 
-def _end(file: RangeFile, size: int) -> bytes:
+def _end(file: pa.NativeFile, size: int) -> bytes:
     """The last bytes of a file."""
-    file.seek(-size, 2)
-    return file.read(size)
+    return file.read_at(size, file.size() - size)
 
 
 def _lists_of(values: np.ndarray, ends: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -477,7 +477,7 @@ def test_a_fork_while_a_thread_holds_the_lock(build):
     directory, rows = build
     shards = byline.open(directory)
     assert as_packed(shards[0]) == rows[0]
-    with shards._build._files._lock:
+    with shards._build._files._open._lock:
         child = os.fork()
         if child == 0:
             os._exit(0 if as_packed(shards[0]) == rows[0] else 1)
