@@ -23,7 +23,8 @@ cooldown-50                           '-- shard 0    branch {of: cooldown, at: 0
 read for it   conditioned  shard 0  1  2             cooldown-50  shard 0
 ```
 
-The last row is what a model trained on the branch reads.
+The last row is what a model trained on the branch reads. A holdout comes last, as a branch that leaves `at` 0, before
+the first shard: it is read alone, and nothing else has its documents.
 """
 
 import hashlib
@@ -80,6 +81,11 @@ class PhaseEntry:
     branch: dict[str, Any] | None = None
     values: dict[str, Any] | None = None
 
+    @property
+    def is_holdout(self) -> bool:
+        """Whether this is what no phase and no branch reads."""
+        return self.branch is not None and self.branch["at"] == 0
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -123,13 +129,18 @@ class Manifest:
     @property
     def branches(self) -> tuple[str, ...]:
         """Names of the branches."""
-        return tuple(phase.name for phase in self.phases if phase.branch is not None)
+        return tuple(phase.name for phase in self.phases if phase.branch is not None and not phase.is_holdout)
+
+    @property
+    def holdout(self) -> str | None:
+        """Name of what is held out, if anything is."""
+        return next((phase.name for phase in self.phases if phase.is_holdout), None)
 
     def training_order(self, branch: str | None = None) -> list[tuple[PhaseEntry, int]]:
         """What one model reads, in training order: phases, each with the number of its shards that are read.
 
         Args:
-            branch: the branch that the model ends on; None for the whole timeline.
+            branch: the branch that the model ends on, or the holdout; None for the whole timeline.
 
         Raises:
             BylineError: there is no such branch.
@@ -137,7 +148,7 @@ class Manifest:
         timeline = [(phase, len(phase.shards)) for phase in self.phases if phase.branch is None]
         if branch is None:
             return timeline
-        if branch not in self.branches:
+        if branch not in (*self.branches, self.holdout):
             known = f"its branches are {', '.join(self.branches)}" if self.branches else "it has none"
             raise BylineError(f"no branch {branch!r}; {known}")
         last = next(phase for phase in self.phases if phase.name == branch)

@@ -294,5 +294,7 @@ def _conditioned(manifest: Manifest) -> str:
 
 def _condition_of(manifest: Manifest, phase: PhaseEntry) -> dict[str, Any] | None:
     """The condition in the configuration, which lists a branch once for all its points."""
+    if phase.is_holdout:
+        return manifest.config["holdout"].get("condition")
     key, name = ("phases", phase.name) if phase.branch is None else ("branches", phase.branch["of"])
     return next(section.get("condition") for section in manifest.config[key] if section["name"] == name)

@@ -54,7 +54,8 @@ def open_shards(
 
     Args:
         directory: of the build; a path, or an address in an object store (docs/object_stores.md).
-        branch: read the timeline up to where this branch leaves it, then the branch; None for the whole timeline.
+        branch: read the timeline up to where this branch leaves it, then the branch, or what is held out, by its name;
+            None for the whole timeline.
         verify: check the files that are opened before anything is read: `sizes`, that each is there with the size that
             the manifest lists, or `sha256`, every byte. None checks a file when its first row is read.
 
@@ -148,6 +149,11 @@ class Shards:
     def branches(self) -> tuple[str, ...]:
         """Names of the build's branches; `byline.open` takes one."""
         return self.manifest.branches
+
+    @property
+    def holdout(self) -> str | None:
+        """Name of what is held out, if anything is; `byline.open(OUT, branch=shards.holdout)` reads it alone."""
+        return self.manifest.holdout
 
     def branch_row(self, name: str) -> int:
         """How many rows of the timeline come before a branch, whatever was opened; it starts from the checkpoint there.

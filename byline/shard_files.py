@@ -145,7 +145,7 @@ class ShardFile:
 
     def _expect(self, what: str, found: Any, expected: Any) -> None:
         if found != expected:
-            found, expected = (" ".join(str(value).split()) for value in (found, expected))
+            found, expected = (one_line(value, 200) for value in (found, expected))
             raise BylineError(
                 f"{self._path}: {what} {found}, the manifest says {expected}; the file is from another build or "
                 "damaged: copy it anew or build again"

@@ -36,7 +36,7 @@ from byline.schemas.model import Location, Model, Name, Share, TokenCount, first
 from byline.schemas.orders import StageSources
 from byline.schemas.orders.by_number import check_number
 from byline.schemas.own_objects import is_own_name
-from byline.schemas.recipe import Branch, Phase, Selection, Sequence, Shard, Shortage, Stage
+from byline.schemas.recipe import Branch, Holdout, Phase, Selection, Sequence, Shard, Shortage, Stage
 from byline.template import Template
 
 # Numbers that every document has.
@@ -67,6 +67,7 @@ class Config(Model):
     shortage: Shortage = Shortage.ERROR
     phases: list[Phase] = Field(min_length=1, max_length=1000)
     branches: list[Branch] = Field(default_factory=list, max_length=1000)
+    holdout: Holdout | None = None
     min_known: Share | dict[Name, Share] = _LEAST_KNOWN
     allow_empty: list[Name] = Field(default_factory=list)
     store: Location = "out/store"
@@ -90,16 +91,19 @@ class Config(Model):
 
     @property
     def stages(self) -> list[Stage]:
-        """Phases, then branches."""
-        return [*self.phases, *self.branches]
+        """Phases, then branches, then the holdout."""
+        return [*self.phases, *self.branches, *([] if self.holdout is None else [self.holdout])]
 
     def located_stages(self) -> list[tuple[str, Stage]]:
         """Each stage with its location in the configuration, such as `phases.cooldown`."""
         phases = [(f"phases.{phase.name}", phase) for phase in self.phases]
-        return [*phases, *((f"branches.{branch.name}", branch) for branch in self.branches)]
+        branches = [(f"branches.{branch.name}", branch) for branch in self.branches]
+        return [*phases, *branches, *([] if self.holdout is None else [("holdout", self.holdout)])]
 
     def mixture_of(self, stage: Stage) -> Mixture:
-        """The stage's own mixture, or the recipe's."""
+        """The stage's own mixture, or the recipe's; that of a holdout is what there is."""
+        if isinstance(stage, Holdout):
+            return Natural(method=Natural.kind)
         return stage.mixture or self.mixture
 
     def packing_of(self, stage: Stage) -> str:
@@ -107,7 +111,9 @@ class Config(Model):
         return stage.packing or self.sequence.packing
 
     def sources_of(self, stage: Stage) -> list[str]:
-        """The sources that a stage may draw from, sorted."""
+        """The sources that a stage may draw from, sorted; a holdout has those of all others."""
+        if isinstance(stage, Holdout):
+            return sorted({name for other in [*self.phases, *self.branches] for name in self.sources_of(other)})
         named = self.mixture_of(stage).named
         return sorted(name for name in self.sources if named is None or name in named)
 
@@ -166,7 +172,12 @@ def _check_names(config: Config) -> None:
             raise BylineError(f"sources.{source}: two columns are called {twice!r}; give one another name")
     phases = [phase.name for phase in config.phases]
     branches = [branch.name_at(at) for branch in config.branches for at in branch.at]
-    for where, names, kind in (("phases", phases, "phases"), ("branches", phases + branches, "phases or branches")):
+    holdouts = [] if config.holdout is None else [config.holdout.name]
+    for where, names, kind in (
+        ("phases", phases, "phases"),
+        ("branches", phases + branches, "phases or branches"),
+        ("holdout", phases + branches + holdouts, "phases, branches or holdouts"),
+    ):
         for name in names:
             # What readers of folders of Arrow files leave out; names of Byline's own files begin so.
             if name.startswith("_"):
@@ -233,6 +244,9 @@ def _check_stage(config: Config, where: str, stage: Stage) -> None:
         path = f"{where}.select" if len(stage.select) == 1 else f"{where}.select.{number}"
         _check_step(config, path, step, stage)
     stage.ordering.check(where, _stage_sources(config, stage, sources))
+    if isinstance(stage, Holdout) and stage.field is not None:
+        for source in sources:
+            _check_field(config, f"{where}.by", stage.field, source)
     if stage.condition is not None:
         for source in sources:
             _check_template(config, f"{where}.condition", stage.condition.template, source)

@@ -40,7 +40,7 @@ from byline.schemas.recipe import Condition, Selection, Sequence, Shard
 from byline.schemas.tokenizer_info import TokenizerInfo
 
 PLAN_KEY = b"byline.plan"
-PLAN_VERSION = 5
+PLAN_VERSION = 6
 FILE_NAME = "_plan.ipc"
 
 PLAN_SCHEMA = pa.schema(
@@ -86,11 +86,11 @@ class FieldValues:
 
 @dataclass(frozen=True)
 class BranchPoint:
-    """Where a branch leaves the timeline.
+    """Where a branch leaves the timeline; a holdout does before the first shard, so that nothing is read before it.
 
     Attributes:
         branch: the branch's name in the configuration.
-        at: its share of the recipe's tokens.
+        at: its share of the recipe's tokens; 0 for a holdout alone.
         phase, shards: it leaves the timeline after so many shards of that phase.
     """
 
@@ -181,6 +181,10 @@ class PlannedStage:
         """Of the condition."""
         return None if self.condition is None else self.condition.template
 
+    @property
+    def is_holdout(self) -> bool:
+        return self.branch is not None and self.branch.at == 0
+
     def leave_row(self, rows: int) -> float:
         """How many of the timeline's sequences a branch follows: with its own, they are its share `at` of all."""
         assert self.branch is not None, f"{self.name} is no branch"
@@ -219,7 +223,7 @@ class PlanHeader:
         tokenizer: of the recipe.
         predicates: each once.
         conjunctions: numbers in `predicates`; a row's `predicates` is the number of one of these lists.
-        stages: the timeline in training order, then the branches.
+        stages: the timeline in training order, then the branches, then the holdout.
         intervals: name of the stage -> source -> ranges of shuffle keys that it draws.
         drawn: what that comes to.
         fingerprints: source -> fingerprint of its runs.

@@ -3,6 +3,7 @@
 ```
 RankRange("quality", "float32", descending=True, first=None, below=(1082130432, 77, 12))    ranks before a border
 ValueList("host", ("a.example", "b.example"), is_allowed=False)                             any host but these
+HashShare("host", 2**64 // 100, is_below=False)                                             all but a share of hosts
 ```
 
 As JSON:
@@ -10,6 +11,7 @@ As JSON:
 ```
 {"field": "quality", "type": "float32", "descending": true, "from": null, "below": [1082130432, 77, 12]}
 {"field": "host", "not_in": ["a.example", "b.example"]}                                     ("in" where it is allowed)
+{"hash_of": "host", "bound": 184467440737095516, "is_below": false}
 ```
 
 A range compares ranks, (key, tie, shuffle key) as docs/formats.md defines them. A document without the number is in no
@@ -82,7 +84,26 @@ class ValueList:
         return {"field": self.field, "in" if self.is_allowed else "not_in": list(self.values)}
 
 
-Predicate = RankRange | ValueList
+@dataclass(frozen=True)
+class HashShare:
+    """Holds for documents whose hash is below a bound or, where not `is_below`, is not.
+
+    Attributes:
+        field: the template field that is hashed, so that documents of one value stay together; a document without a
+            value, and None, are hashed on their own.
+        bound: how many of the 2^64 hashes are below.
+    """
+
+    field: str | None
+    bound: int
+    is_below: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object above."""
+        return {"hash_of": self.field, "bound": self.bound, "is_below": self.is_below}
+
+
+Predicate = RankRange | ValueList | HashShare
 
 
 def predicate_to_json(predicate: Predicate) -> dict[str, Any]:
@@ -95,6 +116,8 @@ def predicate_from_json(values: Mapping[str, Any]) -> Predicate:
     if "type" in values:
         first, below = (None if values[key] is None else _rank(values[key]) for key in ("from", "below"))
         return RankRange(values["field"], values["type"], values["descending"], first, below)
+    if "hash_of" in values:
+        return HashShare(values["hash_of"], values["bound"], values["is_below"])
     is_allowed = "in" in values
     return ValueList(values["field"], tuple(values["in" if is_allowed else "not_in"]), is_allowed)
 

@@ -10,6 +10,7 @@ phases:
     condition: {template: "URL: {host}\n\n"}
 branches:
   - {name: cooldown, at: [0.25, 0.5, 0.75, 1], share: 0.1}
+holdout: {share: 0.001, by: host}
 ```
 """
 
@@ -21,7 +22,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, field_validator, mo
 
 from byline import salts
 from byline.schemas.mixtures.reading import AnyMixture
-from byline.schemas.model import Exact, Model, Name, first_twice, share_of
+from byline.schemas.model import Exact, Model, Name, Share, first_twice, share_of
 from byline.schemas.orders import Order, Shuffled
 from byline.schemas.orders.reading import AnyOrder
 from byline.template import Template
@@ -246,3 +247,33 @@ class Branch(Stage):
     def name_at(self, at: Fraction) -> str:
         """The name of the branch at one point, and of its folder: `cooldown-25`, `cooldown-12.5`."""
         return f"{self.name}-{float(at * 100):.10g}"
+
+
+class Holdout(Stage):
+    """Documents that no phase and no branch reads: rows of their own, which train nothing.
+
+    Attributes:
+        share: of the documents, or of the values of a field.
+        by: `document`, or a template field: documents of one value are held out together, or not at all.
+    """
+
+    name: Name = "holdout"
+    share: Annotated[Share, Field(gt=0, lt=1)]
+    by: str = "document"
+
+    @model_validator(mode="after")
+    def _takes_all_as_it_is(self) -> "Holdout":
+        for key in ("mixture", "order"):
+            if getattr(self, key) is not None:
+                raise ValueError(f"{key}: a holdout has everything that is held out, in its own shares and shuffled")
+        return self
+
+    @property
+    def field(self) -> str | None:
+        """The field whose values are held out; None for documents."""
+        return None if self.by == "document" else self.by
+
+    @property
+    def bound(self) -> int:
+        """How many of the 2^64 hashes are held out."""
+        return int(self.share * 2**64)

@@ -200,7 +200,7 @@ def _branches(stages: Sequence[PlannedStage], phases: Sequence[PlannedStage], sc
     total = sum(scale.rows)
     marks = []
     for stage in stages:
-        if stage.branch is None:
+        if stage.branch is None or stage.is_holdout:
             continue
         column = scale.column(numbers[stage.branch.phase], stage.leave_row(total))
         size = max(round(stage.expected_rows / total * scale.end), 1)

@@ -97,7 +97,7 @@ class PlanReport:
         """Source -> how far any stage reads into its stream."""
         ends: dict[str, float] = {}
         for stage in self.stages:
-            for source, planned in stage.sources.items():
+            for source, planned in stage.sources.items() if not stage.is_holdout else ():
                 ends[source] = max(ends.get(source, 0.0), planned.epochs[1])
         return ends
 
@@ -315,6 +315,8 @@ def _stage_lines(summary: PlanReport) -> list[Text]:
 
 
 def _leave_line(stage: PlannedStage, branch: BranchPoint, shards: Mapping[str, int], rows: int) -> str:
+    if stage.is_holdout:
+        return f"{stage.name} is held out: no phase and no branch reads its documents"
     return (
         f"{stage.name} leaves {branch.phase} after {branch.shards:,} of its {shards[branch.phase]:,} "
         f"shards, at {stage.leave_row(rows) / max(rows, 1) * 100:.3g}% of the tokens, and ends at "

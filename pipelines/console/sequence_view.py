@@ -90,7 +90,7 @@ def show_sequence(
 
 def _rows_of(out: str, phase: str | None) -> Shards:
     shards = byline.open(out)
-    if phase in shards.branches:
+    if phase is not None and phase in (*shards.branches, shards.holdout):
         shards = byline.open(out, branch=phase)
     return shards if phase is None else shards.phase(phase)
 
@@ -113,6 +113,8 @@ def _header(shards: Shards, row: int, plain: bool) -> Iterator[Text]:
     phase = sequence["phase"]
     if phase in shards.branches:
         phase += f" (a branch behind {shards.branch_row(phase):,} rows of the timeline)"
+    elif phase == shards.holdout:
+        phase += " (held out)"
     where = f"row {row % len(shards)} of {len(shards)}, phase {phase}, row {inside} of {visible(entry.path)}"
     yield Text(f"{where}, L = {length:,}")
     parts = {"trained": trained, "masked": length - trained - padding, "padding": padding}

@@ -192,7 +192,9 @@ def test_each_point_of_a_branch_is_conditioned_as_the_branch(manifest_with):
     # A branch may have the name of a phase.
     config = {**manifest.config, "branches": [{"name": "plain", "condition": {**CONDITION, "template": "<{host}> "}}]}
     points = [
-        replace(manifest.phases[0], name=name, branch={"of": "plain"}, values={"top": {"host": kept}, "bins": {}})
+        replace(
+            manifest.phases[0], name=name, branch={"of": "plain", "at": 0.5}, values={"top": {"host": kept}, "bins": {}}
+        )
         for name, kept in (("plain-25", []), ("plain-50", ["a.org"]))
     ]
     manifest = replace(manifest, config=config, phases=[manifest.phases[0], *points])
@@ -200,6 +202,16 @@ def test_each_point_of_a_branch_is_conditioned_as_the_branch(manifest_with):
     assert conditioned_prompt(manifest, {"host": "a.org"}, "x", "plain-50") == "<a.org> x"
     with pytest.raises(BylineError, match="phase 'plain' is not conditioned; choose from plain-25, plain-50"):
         conditioned_prompt(manifest, {"host": "a.org"}, "x", "plain")
+
+
+def test_what_is_held_out_has_a_condition_of_its_own(manifest_with):
+    manifest = manifest_with()
+    branch = {"of": "unseen", "at": 0.0, "phase": "plain", "shards": 0}
+    held = replace(manifest.phases[0], name="unseen", branch=branch)
+    config = {**manifest.config, "holdout": {"name": "unseen", "condition": {**CONDITION, "template": "<{host}> "}}}
+    manifest = replace(manifest, config=config, phases=[*manifest.phases, held])
+    assert conditioned_prompt(manifest, {"host": "a.org"}, "x", "unseen") == "<a.org> x"
+    assert conditioned_prompt(manifest, {"host": "a.org"}, "x") == "URL: a.org\n\nx"
 
 
 # --- a template after the text

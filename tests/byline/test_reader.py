@@ -147,6 +147,19 @@ def test_a_branch_is_the_timeline_up_to_it_and_then_its_own_rows(branched):
     assert repr(shards).endswith("7 rows of 8 tokens, phases conditioned, cooldown-50>")
 
 
+def test_what_is_held_out_is_opened_by_its_name_and_alone(tmp_path):
+    rows = numbered_build(
+        tmp_path, {**BRANCHED, "unseen-0": [2, 1]}, branches={**LEAVES, "unseen-0": ("conditioned", 0)}
+    )
+    shards = byline.open(tmp_path)
+    assert (shards.holdout, shards.branches) == ("unseen-0", ("cooldown-50", "cooldown-100"))
+    assert [as_packed(row) for row in shards] == rows[:12]
+    held = byline.open(tmp_path, branch=shards.holdout)
+    assert (held.phases, held.branch, shards.branch_row("unseen-0")) == (("unseen-0",), "unseen-0", 0)
+    assert [as_packed(row) for row in held] == rows[16:]
+    assert [as_packed(row) for row in pickle.loads(pickle.dumps(held))] == rows[16:]
+
+
 def test_a_branch_at_the_end_of_a_phase(branched):
     directory, rows = branched
     shards = byline.open(directory, branch="cooldown-100")
@@ -195,6 +208,7 @@ def test_an_unknown_branch(branched):
 
 def test_a_build_without_branches(build):
     assert byline.open(build[0]).branches == ()
+    assert byline.open(build[0]).holdout is None
     with pytest.raises(BylineError, match="no branch 'cooldown'; it has none"):
         byline.open(build[0], branch="cooldown")
 

@@ -52,7 +52,8 @@ def _compare(
     tokenizer: Tokenizer,
 ) -> int:
     """Compares a phase, or a branch at one point; returns its rows."""
-    branches = byline.read_manifest(out).branches
+    manifest = byline.read_manifest(out)
+    branches = (*manifest.branches, manifest.holdout)
     built_rows = iter(byline.open(out, branch=name if name in branches else None).phase(name))
     rows = 0
     for (phase, shard), uses in drawn.items():

@@ -16,6 +16,7 @@ import mmh3
 MODULUS = 2**64
 DROPOUT_CONSTANT = 0xD1B54A32D192ED03
 EMPTY_CONSTANT = 0xA24BAED4963EE407
+HOLDOUT_CONSTANT = 0x9FB21C651E98DF25
 
 
 def splitmix64(x: int) -> int:
@@ -45,6 +46,12 @@ def dropped_out(order: int, dropout: Fraction) -> bool:
 def left_empty(order: int, empty: Fraction) -> bool:
     """Whether a document with this order, which is not dropped out, keeps only the markers of its prefix."""
     return splitmix64(order ^ EMPTY_CONSTANT) >> 11 < floor(empty * 2**53)
+
+
+def held_out(shuffle_key: int, value: str | None, share: Fraction) -> bool:
+    """Whether a document is held out, by the value of a field or, without one, by itself."""
+    hashed = shuffle_key if value is None else mmh3.hash64(value.encode(), seed=0, signed=False)[0]
+    return splitmix64(hashed ^ HOLDOUT_CONSTANT) < floor(share * 2**64)
 
 
 def file_numbers(files: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:

@@ -73,6 +73,24 @@ def test_a_place_that_is_none(key: str, place: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("holdout", "message"),
+    [
+        ({}, "holdout.share: this key is needed"),
+        ({"share": 1}, "holdout.share: input should be less than 1; found 1"),
+        ({"share": 0}, "holdout.share: input should be greater than 0; found 0"),
+        ({"share": 0.1, "mixture": {"mine": 1}}, "holdout: mixture: a holdout has everything that is held out, in its"),
+        ({"share": 0.1, "order": {"by": "num_tokens"}}, "holdout: order: a holdout has everything that is held out"),
+        ({"share": 0.1, "by": "hosts"}, "holdout.by: "),
+        ({"share": 0.1, "name": "Main"}, "holdout: two phases, branches or holdouts are called 'Main' and 'main', one"),
+        ({"share": 0.1, "name": "_x"}, "holdout: '_x' begins with '_', so readers would skip its folder; rename it"),
+    ],
+)
+def test_a_holdout(holdout: dict[str, Any], message: str) -> None:
+    said = mistake(holdout=holdout, phases=[{"name": "main", "share": 1}])
+    assert said.startswith(f"test: {message}"), said
+
+
+@pytest.mark.parametrize(
     ("store", "output"),
     [("out", "out"), ("out/store", "out"), ("out/a/store/", "./out/a"), ("s3://b/out/store", "s3://b/out/")],
 )

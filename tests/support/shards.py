@@ -97,7 +97,7 @@ def write_build(
                 "shard": number,
                 "template": templates.get(name),
                 "mask_alignment": "token",
-                "tokenizer": dict(tokenizer),
+                "tokenizer": {key: value for key, value in tokenizer.items() if key != "markers"},
                 "packing": "document_start",
                 "seed": 0,
                 "plan_sha256": PLAN,

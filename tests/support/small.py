@@ -13,6 +13,7 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.ledger import DrawCounts
 from byline.schemas.plan import FieldValues, Plan
-from byline.schemas.predicates import Predicate, RankRange, ValueList
+from byline.schemas.predicates import HashShare, Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition
 from byline.schemas.store import RunInfo
 from byline.transforms.plans.planning import make_plan
@@ -263,7 +264,21 @@ def _ascending_key(number: float, kind: str, bits: int) -> int:
 
 def slow_predicates(predicates: Sequence[Predicate]) -> tuple[assembly.Predicate, ...]:
     """An entry of the plan's list `predicates` as functions for the reference."""
-    return tuple(_in_list(item) if isinstance(item, ValueList) else _in_ranks(item) for item in predicates)
+    return tuple(map(_slow_predicate, predicates))
+
+
+def _slow_predicate(item: Predicate) -> assembly.Predicate:
+    if isinstance(item, HashShare):
+        return _in_share(item)
+    return _in_list(item) if isinstance(item, ValueList) else _in_ranks(item)
+
+
+def _in_share(item: HashShare) -> assembly.Predicate:
+    def holds(document: assembly.Document) -> bool:
+        value = None if item.field is None else document.fields.get(item.field)
+        return hashing.held_out(document.shuffle_key, value, Fraction(item.bound, 2**64)) == item.is_below
+
+    return holds
 
 
 def _in_list(item: ValueList) -> assembly.Predicate:

@@ -26,6 +26,8 @@ DocumentsOf = Callable[[str, int], np.ndarray]
 def check_disjoint(manifest: Manifest, documents: DocumentsOf, input_rows: np.ndarray) -> tuple[int, list[str]]:
     """Checks that no document is in two shards of a phase, in two phases, or in a branch and the timeline before it.
 
+    What is held out is in nothing else.
+
     Args:
         manifest: of the build.
         documents: returns the doc ids of a shard, all of which name a record.
@@ -83,7 +85,7 @@ def _marked_twice(manifest: Manifest, documents: DocumentsOf, input_rows: np.nda
     """The number of documents, and the ids (int64, sorted) of those that some model reads more than once."""
     branches: dict[tuple[str, int], list[PhaseEntry]] = defaultdict(list)
     for phase in manifest.phases:
-        if phase.branch is not None:
+        if phase.branch is not None and not phase.is_holdout:
             branches[phase.branch["phase"], phase.branch["shards"]].append(phase)
     marks, total, twice = _Marks(input_rows), 0, [np.zeros(0, np.int64)]
 
@@ -93,6 +95,10 @@ def _marked_twice(manifest: Manifest, documents: DocumentsOf, input_rows: np.nda
         total += len(doc_ids)
         twice.append(marks.mark(doc_ids))
 
+    for phase in manifest.phases:
+        if phase.is_holdout:
+            for number in range(len(phase.shards)):
+                mark(marks, phase, number)
     for phase, shards in manifest.training_order():
         for number in range(shards + 1):
             for branch in branches[phase.name, number]:
@@ -122,6 +128,8 @@ def _explain(manifest: Manifest, duplicates: dict[str, list[np.ndarray]]) -> lis
             problems.append(f"two shards of phase {phase.name} share {_described(ordered[1:][np.diff(ordered) == 0])}")
         order = manifest.training_order(None if phase.branch is None else phase.name)
         before = order[: [entry.name for entry, _ in order].index(phase.name)]
+        if not phase.is_holdout:
+            before += [(entry, len(entry.shards)) for entry in manifest.phases if entry.is_holdout]
         for earlier, shards in before:
             shared = np.intersect1d(first_shards(earlier, shards), in_phase, assume_unique=True)
             if len(shared):

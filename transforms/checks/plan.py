@@ -17,11 +17,14 @@ from byline.schemas.ledger import Amount, Ledger
 from byline.schemas.mixtures import Mixture
 from byline.schemas.orders import Order
 from byline.schemas.plan import Plan, PlannedStage, shard_path
-from byline.schemas.recipe import Branch, Condition, Selection, Stage
+from byline.schemas.predicates import HashShare
+from byline.schemas.recipe import Branch, Condition, Holdout, Selection, Stage
 
 
 def condition_of(config: Config, phase: PhaseEntry) -> Condition | None:
     """The condition of a phase or branch of the manifest, which `check_plan` found to be one of the configuration."""
+    if phase.is_holdout:
+        return None if config.holdout is None else config.holdout.condition
     stages: list[Stage] = [*config.phases] if phase.branch is None else [*config.branches]
     name = phase.name if phase.branch is None else phase.branch["of"]
     return next(stage.condition for stage in stages if stage.name == name)
@@ -51,9 +54,22 @@ def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
         ("templates", [phase.template for phase in phases], [stage.template for stage in stages]),
         ("packings", [phase.packing for phase in phases], [stage.packing for stage in stages]),
         ("values", [phase.values for phase in phases], [stage.values.to_json() for stage in stages]),
+        ("held-out documents", _not_apart(config, plan), []),
         ("sources of the ledger", sorted(manifest.ledger["sources"]), sorted(config.sources)),
     ]
     return [f"_manifest.json: its {what} are not those of _plan.ipc" for what, said, due in pairs if said != due]
+
+
+def _not_apart(config: Config, plan: Plan) -> list[str]:
+    """The stages whose documents, by the predicates of the plan's rows, may be held out, or not, against the recipe."""
+    if config.holdout is None:
+        return []
+    held = [HashShare(config.holdout.field, config.holdout.bound, is_below) for is_below in (False, True)]
+    is_holdout = {stage.name: stage.is_holdout for stage in plan.header.stages}
+    rows = plan.table.group_by(["phase", "predicates"]).aggregate([]).to_pylist()
+    return sorted(
+        {row["phase"] for row in rows if held[is_holdout[row["phase"]]] not in plan.predicates[row["predicates"]]}
+    )
 
 
 def _paths(plan: Plan) -> list[str]:
@@ -111,6 +127,8 @@ def _configured(config: Config) -> list[_Followed]:
         )
         if isinstance(stage, Branch):
             configured += [replace(followed, name=stage.name_at(at), branch=stage.name) for at in stage.at]
+        elif isinstance(stage, Holdout):
+            configured.append(replace(followed, branch=stage.name))
         else:
             configured.append(followed)
     return _by_name(configured)

@@ -137,6 +137,10 @@ class _Stretches:
         for name, number in self.branches.items():
             before = np.searchsorted(self.borders, leaves[name]) + 1
             self.meet[number, :before] = self.meet[:before, number] = True
+        for stage in stages:
+            if stage.is_holdout:
+                # No model may read what is held out.
+                self.meet[self.branches[stage.name]] = self.meet[:, self.branches[stage.name]] = True
 
     def _leave(self, branch: BranchPoint) -> int:
         return self.first[branch.phase] + branch.shards

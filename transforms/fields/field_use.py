@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from byline.schemas.config import Config
-from byline.schemas.recipe import Selection, Stage
+from byline.schemas.recipe import Holdout, Selection, Stage
 from byline.template import Template
 from byline.transforms.fields.template_fields import template_field
 
@@ -58,6 +58,8 @@ def _of_stage(config: Config, where: str, stage: Stage) -> Iterator[FieldUse]:
     for step in stage.select:
         for name in _names_of(step):
             yield from _uses([s for s in sources if step.sources is None or s in step.sources], name, f"{where}.select")
+    if isinstance(stage, Holdout) and stage.field is not None:
+        yield from _uses(sources, stage.field, f"{where}.by")
     if stage.ordering.ranked_by is not None:
         yield from _uses(sources, stage.ordering.ranked_by, f"{where}.order")
 

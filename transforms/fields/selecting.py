@@ -8,23 +8,27 @@ quality      0.9            0.7         0.4
 holds        no             yes         yes (0.4 ranks before the border)
 ```
 
-`schemas/predicates.py` has the two kinds. The border of a share is found by scans (`scans/choosing.py`); that of a
+`schemas/predicates.py` has the kinds. The border of a share is found by scans (`scans/choosing.py`); that of a
 threshold follows from the threshold.
 """
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
+import mmh3
 import numpy as np
 import pyarrow as pa
 
 from byline import salts
-from byline.schemas.predicates import Predicate, Rank, RankRange, ValueList
+from byline.schemas.predicates import HashShare, Predicate, Rank, RankRange, ValueList
 from byline.schemas.recipe import Selection
+from byline.transforms.documents.shuffle_keys import splitmix64
 from byline.transforms.fields.ranking import highest_key, largest_key, lowest_key, number_keys, ranks_below
 from byline.transforms.fields.template_fields import columns_of_fields, field_values
 
 _FIRST: Rank = (0, 0, 0)
+# So that who is held out has nothing to do with the order of documents.
+_HOLDOUT = np.uint64(0x9FB21C651E98DF25)
 
 
 def threshold_predicate(field: str, kind: str, at_least: Fraction | None, at_most: Fraction | None) -> RankRange:
@@ -57,7 +61,7 @@ def step_predicates(step: Selection, kinds: Mapping[str, str]) -> list[Predicate
 
 def predicate_columns(predicates: Iterable[Predicate]) -> set[str]:
     """The store columns that predicates need, besides `shuffle_key`."""
-    return columns_of_fields(predicate.field for predicate in predicates)
+    return columns_of_fields(predicate.field for predicate in predicates if predicate.field is not None)
 
 
 def holds(predicates: Iterable[Predicate], batch: pa.RecordBatch, source: str) -> np.ndarray:
@@ -72,6 +76,8 @@ def holds(predicates: Iterable[Predicate], batch: pa.RecordBatch, source: str) -
     for predicate in predicates:
         if isinstance(predicate, RankRange):
             taken &= _in_range(predicate, batch)
+        elif isinstance(predicate, HashShare):
+            taken &= _in_share(predicate, batch, source)
         else:
             taken &= _in_list(predicate, batch, source)
     return taken
@@ -108,13 +114,29 @@ def _in_list(predicate: ValueList, batch: pa.RecordBatch, source: str) -> np.nda
     return inside if predicate.is_allowed else ~inside
 
 
+def _in_share(predicate: HashShare, batch: pa.RecordBatch, source: str) -> np.ndarray:
+    hashed = batch["shuffle_key"].to_numpy()
+    if predicate.field is not None:
+        values = field_values(batch, source, predicate.field, salts.DEFAULT)
+        texts = [mmh3.hash64(text.encode(), seed=0, signed=False)[0] for text in values.dictionary.to_pylist()]
+        codes = values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
+        hashed = np.where(codes < len(texts), np.array([*texts, 0], np.uint64)[codes], hashed)
+    below = splitmix64(hashed ^ _HOLDOUT) < np.uint64(predicate.bound)
+    return below if predicate.is_below else ~below
+
+
 def disjoint(one: Iterable[Predicate], other: Iterable[Predicate]) -> bool:
-    """Whether two lists of predicates surely share no document: two ranges of the same ranks lie apart."""
-    ranges = [predicate for predicate in other if isinstance(predicate, RankRange)]
-    return any(_apart(first, second) for first in one if isinstance(first, RankRange) for second in ranges)
+    """Whether two lists of predicates surely share no document: two ranges of ranks or of hashes lie apart."""
+    others = list(other)
+    return any(_apart(first, second) for first in one for second in others)
 
 
-def _apart(one: RankRange, other: RankRange) -> bool:
+def _apart(one: Predicate, other: Predicate) -> bool:
+    if isinstance(one, HashShare) and isinstance(other, HashShare):
+        lower, upper = (one, other) if one.is_below else (other, one)
+        return one.field == other.field and lower.is_below and not upper.is_below and lower.bound <= upper.bound
+    if not (isinstance(one, RankRange) and isinstance(other, RankRange)):
+        return False
     if (one.field, one.kind, one.descending) != (other.field, other.kind, other.descending):
         return False
     return _ends_before(one, other) or _ends_before(other, one)

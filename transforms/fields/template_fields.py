@@ -25,7 +25,7 @@ from byline.schemas.config import Config
 from byline.schemas.fields import FIELDS, FieldQuestion, TemplateField
 from byline.schemas.own_objects import is_own_name
 from byline.schemas.plan import FieldValues
-from byline.schemas.recipe import Condition, Stage
+from byline.schemas.recipe import Condition, Holdout, Stage
 from byline.template import Template
 from byline.transforms.documents.own_functions import module_sha256
 from byline.transforms.fields.column_fields import column_field
@@ -60,10 +60,12 @@ def own_field_sha256s(stage: Stage) -> dict[str, str]:
 
 
 def _names_of_fields(stage: Stage) -> list[str]:
-    """What a stage's templates and lists name, sorted."""
+    """What a stage's templates and lists name, and what it holds out by, sorted."""
     names = {name for step in stage.select for name in (*step.allow, *step.deny)}
     if stage.condition is not None:
         names.update(Template(stage.condition.template).fields)
+    if isinstance(stage, Holdout) and stage.field is not None:
+        names.add(stage.field)
     return sorted(names)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
-from byline.schemas.recipe import Branch
+from byline.schemas.recipe import Branch, Holdout
 from byline.transforms.plans.budgeting import Budget, Demand, Targets
 from byline.transforms.plans.fitting import Mover, corrected, error_of
 from byline.transforms.plans.intervals import EPOCH, Stream
@@ -174,7 +174,8 @@ class Allotter:
         leaves = self._leaves(demand)
         main = self._fit_main(demand, leaves)
         branches = [self._fit_branch(demand, number, leave, main) for number, leave in leaves]
-        return Allotment([*main, *branches], demand.capacity, demand.notes)
+        holdouts = [] if self.config.holdout is None else [self._lay_holdout(demand)]
+        return Allotment([*main, *branches, *holdouts], demand.capacity, demand.notes)
 
     def _check_size(self, demand: Demand) -> None:
         try:
@@ -295,7 +296,8 @@ class Allotter:
         # Where packing gave more than was asked, though an end is fixed, the asking may have come down to nothing.
         positions = positions if any(positions) else task.target[source]
         number, start = task.number, task.starts[source]
-        stream, limit = self.streams[number][source], self.budget.end_limit(source)
+        is_holdout = isinstance(self.config.stages[number], Holdout)
+        stream, limit = self.streams[number][source], None if is_holdout else self.budget.end_limit(source)
         # Where a source is just enough, rounding must not begin another epoch.
         end = max(end if limit is None else min(end, limit), start)
         order = self.config.stages[number].ordering
@@ -367,6 +369,18 @@ class Allotter:
         fitted = self._fit(_Task(number, slices, starts, target, leave=leave))
         self._check_fresh(fitted, target)
         return fitted
+
+    def _lay_holdout(self, demand: Demand) -> StageAllotment:
+        """All that is held out, once."""
+        number = len(self.config.stages) - 1
+        tokens = {source: self.streams[number][source].total for source in self.budget.sources[number]}
+        slices = self.budget.slices(demand, number, rows=-(-sum(tokens.values()) // self.length))
+        target = {
+            source: [int(total * slice_.end) - int(total * slice_.start) for slice_ in slices]
+            for source, total in tokens.items()
+        }
+        task = _Task(number, slices, dict.fromkeys(tokens, 0), target, fixed=dict.fromkeys(tokens, EPOCH))
+        return self._pack(task, target)
 
     def _check_fresh(self, fitted: StageAllotment, target: Targets) -> None:
         """A branch takes only documents that the timeline had not used when it left, as far as epochs allow."""

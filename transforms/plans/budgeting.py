@@ -19,7 +19,7 @@ from itertools import pairwise
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.mixtures.blend import Blend
-from byline.schemas.recipe import Shortage
+from byline.schemas.recipe import Holdout, Shortage
 from byline.transforms.plans.empty_sources import sources_with_documents
 from byline.transforms.plans.intervals import EPOCH, Stream
 from byline.transforms.plans.mixing import cap_weights
@@ -292,7 +292,8 @@ class Budget:
         """The parts in groups of the same weights: of the recipe's mixture over the same sources, or one alone."""
         groups: dict[object, list[int]] = {}
         for number, stage in enumerate(self.config.stages):
-            key = tuple(self.sources[number]) if stage.mixture is None else number
+            has_recipes = stage.mixture is None and not isinstance(stage, Holdout)
+            key = tuple(self.sources[number]) if has_recipes else number
             groups.setdefault(key, []).append(number)
         return list(groups.values())
 
@@ -301,6 +302,8 @@ class Budget:
         may_repeat = self.config.tokens != "all" and self.config.shortage is Shortage.REPEAT
         highest = Fraction(0)
         for stage, sources in zip(self.config.stages, self.sources, strict=True):
+            if isinstance(stage, Holdout):
+                continue
             limit = self.config.mixture_of(stage).epoch_limit(source) if source in sources else Fraction(0)
             if limit is None and may_repeat:
                 return None

@@ -163,7 +163,8 @@ def effect_of(change: Change, both: Comparison) -> Effect:
         return Effect(half, "plans; assembles only if a source is short", Level.PLAN)
     if change.path[0] in ("min_known", "allow_empty"):
         return Effect(half, "nothing: it says what is an error or a warning")
-    is_used = any(stage.mixture is None for config in (both.before, both.after) for stage in config.stages)
+    trained = [stage for config in (both.before, both.after) for stage in (*config.phases, *config.branches)]
+    is_used = any(stage.mixture is None for stage in trained)
     if change.path[0] == "mixture" and not is_used:
         return Effect(half, "nothing: every phase has a mixture of its own")
     return Effect(half, "plans and assembles", Level.ASSEMBLE)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.ledger import Amount, SourceLedger
-from byline.schemas.recipe import Stage
+from byline.schemas.recipe import Holdout, Stage
 from byline.schemas.store import RunInfo
 from byline.transforms.plans.intervals import Stream
 
@@ -52,6 +52,13 @@ def sources_with_documents(config: Config, where: str, stage: Stage, streams: Ma
         BylineError: nothing is selected of a source, or of all sources.
     """
     names = config.sources_of(stage)
+    if isinstance(stage, Holdout):
+        held = [name for name in names if streams[name].total > 0]
+        if not held:
+            raise BylineError(
+                "holdout: it holds out no document; raise its `share`, check its `select`, or leave it out"
+            )
+        return held
     empty = [name for name in names if streams[name].total == 0]
     has_weights = config.mixture_of(stage).named is not None
     if len(empty) == len(names) and not has_weights:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from byline.schemas.config import Config
 from byline.schemas.ledger import Amount
 from byline.schemas.plan import BranchPoint, Drawn, PlannedStage, StageSource, Stretch
-from byline.schemas.recipe import Branch, Stage
+from byline.schemas.recipe import Branch, Holdout, Stage
 from byline.schemas.store import RunInfo
 from byline.transforms.fields.template_fields import own_field_sha256s
 from byline.transforms.packing import own_sha256, policy_of
@@ -37,7 +37,7 @@ def inputs_sha256(runs: list[RunInfo]) -> str:
 def planned_stages(
     config: Config, allotted: Sequence[StageAllotment], views: Sequence[StageView]
 ) -> list[PlannedStage]:
-    """What the header says of every phase, and of every branch at each of its points."""
+    """What the header says of every phase, of every branch at each of its points, and of the holdout."""
     return [_planned_stage(config, stage, views[stage.number], allotted) for stage in allotted]
 
 
@@ -83,6 +83,8 @@ def _discarded(allotted: StageAllotment, source: str, packing: str) -> int:
 
 
 def _branch_point(stage: Stage, allotted: StageAllotment, stages: Sequence[StageAllotment]) -> BranchPoint | None:
+    if isinstance(stage, Holdout):
+        return BranchPoint(stage.name, 0.0, stages[0].name, 0)
     if allotted.leave is None or not isinstance(stage, Branch):
         return None
     main = stages[allotted.leave.phase]

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from byline.schemas.config import Config
-from byline.schemas.predicates import Predicate, PredicateNumbers, RankRange
-from byline.schemas.recipe import Selection, Stage
+from byline.schemas.predicates import HashShare, Predicate, PredicateNumbers, RankRange
+from byline.schemas.recipe import Holdout, Selection, Stage
 from byline.transforms.fields.ranking import (
     Number,
     digit_shuffle_keys,
@@ -99,7 +99,10 @@ class _Step:
 
 
 def _steps(config: Config, stage: Stage, numbering: PredicateNumbers) -> Iterator[_Step]:
-    """The steps that leave out anyone of a stage's sources."""
+    """The steps that leave out anyone of a stage's sources; what is held out, or is not, comes first."""
+    if config.holdout is not None:
+        held = HashShare(config.holdout.field, config.holdout.bound, is_below=isinstance(stage, Holdout))
+        yield _Step([[source] for source in config.sources_of(stage)], (numbering.number(held),))
     for selection in stage.select:
         sources = [name for name in config.sources_of(stage) if selection.sources is None or name in selection.sources]
         if sources and selection.share != 1:

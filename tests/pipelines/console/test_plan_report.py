@@ -14,7 +14,7 @@ from byline.pipelines.cli import app
 from byline.pipelines.console import plan_report
 from byline.pipelines.jobs.compact import parse_size
 from byline.schemas.ledger import Amount
-from byline.schemas.plan import Drawn, Plan, PlannedStage
+from byline.schemas.plan import BranchPoint, Drawn, Plan, PlannedStage
 from byline.schemas.store import RunFile, RunInfo
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.store.state import StoreState
@@ -305,3 +305,12 @@ def test_ids_of_four_bytes_count_in_reads() -> None:
         tokenizer = TokenizerInfo("t", "00", vocab_size, None, None, 0)
         plan = plan_of(rows=[("a", 0, 0, "c4", 0, 0, 9, 0)], drawn=drawn_by("a", "c4", 10), tokenizer=tokenizer)
         assert plan_report.report(plan, state_of(c4=1)).reads.mean_bytes == size
+
+
+def test_what_is_held_out_is_said_and_not_drawn() -> None:
+    held = phase("unseen", 50, {"dclm": 1.0}, branch=BranchPoint("unseen", 0.0, "main", 0), epochs={"dclm": (0, 1)})
+    plan = plan_of(MAIN, COOLDOWN, held, rows=[("main", 0, 0, "c4", 0, 0, 9, 0)])
+    lines = lines_of(plan, state_of(c4=1, dclm=3))
+    assert lines[4] == "unseen is held out: no phase and no branch reads its documents"
+    assert not any("unseen" in line for line in lines[13:])
+    assert plan_report.report(plan, state_of(c4=1, dclm=3)).epochs == {"c4": 1.25, "dclm": 0.5}

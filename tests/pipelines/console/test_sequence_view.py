@@ -116,9 +116,10 @@ def test_rows_and_phases(out):
 
 def test_branches(tmp_path, bytes_vocabulary):
     _, _, settings = bytes_vocabulary
-    leaves = {"cooldown-50": ("conditioned", 1)}
-    shards = {"conditioned": [2, 1], "cooldown-50": [1]}
+    leaves = {"cooldown-50": ("conditioned", 1), "unseen-0": ("conditioned", 0)}
+    shards = {"conditioned": [2, 1], "cooldown-50": [1], "unseen-0": [1]}
     numbered_build(tmp_path / "out", shards, length=16, branches=leaves, **settings)
+    assert printed(tmp_path / "out", phase="unseen-0").startswith("row 0 of 1, phase unseen-0 (held out), row 0 of uns")
     assert printed(tmp_path / "out", row=-1).startswith("row 2 of 3, phase conditioned, row 0 of conditioned/00001")
     assert printed(tmp_path / "out", phase="cooldown-50").startswith(
         "row 0 of 1, phase cooldown-50 (a branch behind 2 rows of the timeline), row 0 of cooldown-50/00000-of-00001"

@@ -26,6 +26,8 @@ def branched(**shards: int) -> Manifest:
     for name, count in shards.items():
         entries = [ShardEntry("", 0, 0, 0, "")] * count
         branch = {"of": "c", "at": 0.5, "phase": "a", "shards": int(name[-1])} if name.startswith("c-") else None
+        if name == "holdout":
+            branch = {"of": name, "at": 0.0, "phase": "a", "shards": 0}
         phases.append(PhaseEntry(name, None, 0, 0, 0, {}, entries, branch=branch))
     return Manifest(8, "int32", TOKENIZER, {}, "00", "0", 2, "00", phases, {})
 
@@ -114,3 +116,15 @@ def test_shards_are_asked_for_one_by_one(repeated: int) -> None:
 
     assert check_disjoint(branched(**{"a": 2, "b": 1, "c-1": 1}), read, ROWS) == (4, [])
     assert sorted(asked) == [("a", 0), ("a", 1), ("b", 0), ("c-1", 0)]
+
+
+def test_what_is_held_out_is_in_nothing_else() -> None:
+    rows: Shards = {"a": [ids(1), ids(5)], "b": [ids(2)], "holdout": [ids(7), ids(8)]}
+    assert check({**rows, "c-1": [ids(5)]}) == []
+    assert check({**rows, "holdout": [ids(7), ids(7)]}) == [
+        "two shards of phase holdout share 1 documents (first: file 0 of _inputs.ipc, row 7)"
+    ]
+    assert check({**rows, "c-0": [ids(8)], "holdout": [ids(5, 7), ids(8)]}) == [
+        "phases holdout and a share 1 documents (first: file 0 of _inputs.ipc, row 5)",
+        "phases holdout and c-0 share 1 documents (first: file 0 of _inputs.ipc, row 8)",
+    ]

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from byline.schemas.predicates import Predicate, PredicateNumbers, RankRange, ValueList, predicate_from_json
+from byline.schemas.predicates import HashShare, Predicate, PredicateNumbers, RankRange, ValueList, predicate_from_json
 from byline.schemas.recipe import Selection
 from byline.transforms.fields import ranking, selecting
-from tests.reference import selection
+from tests.reference import hashing, selection
 
 HOST_TYPE = pa.dictionary(pa.int32(), pa.string())
 
@@ -227,6 +227,25 @@ def test_the_predicates_of_a_step() -> None:
     ]
 
 
+# -------------------------------------------------------------------------------------------------------- hash shares
+
+HOSTS = [None, "a.org", "b.org", "a.org", "", None] * 50
+
+
+@pytest.mark.parametrize("field", [None, "host"])
+@pytest.mark.parametrize("share", ["0.001", "1/3", "0.999"])
+def test_a_share_by_hash(field: str | None, share: str) -> None:
+    some = batch(host=(HOSTS, HOST_TYPE))
+    keys = some["shuffle_key"].to_pylist()
+    held_out = [
+        hashing.held_out(key, value if field else None, Fraction(share)) for key, value in zip(keys, HOSTS, strict=True)
+    ]
+    bound = int(Fraction(share) * 2**64)
+    assert held([HashShare(field, bound, True)], some) == held_out
+    assert held([HashShare(field, bound, False)], some) == [not out for out in held_out]
+    assert selecting.predicate_columns([HashShare(field, bound, True)]) == ({field} if field else set())
+
+
 # ------------------------------------------------------------------------------------------------------------ disjoint
 
 
@@ -249,6 +268,12 @@ def between(low: int | None, high: int | None, field: str = "n", descending: boo
         ([between(None, 9)], [], False),
         ([], [], False),
         ([ValueList("n", ("1",), True)], [ValueList("n", ("1",), False), between(1, 2)], False),
+        ([HashShare("host", 5, True)], [HashShare("host", 5, False)], True),
+        ([HashShare("host", 5, True)], [between(1, 2), HashShare("host", 6, False)], True),
+        ([HashShare("host", 6, True)], [HashShare("host", 5, False)], False),
+        ([HashShare("host", 5, True)], [HashShare("host", 5, True)], False),
+        ([HashShare("host", 5, True)], [HashShare(None, 5, False)], False),
+        ([HashShare("n", 5, True)], [between(1, 2)], False),
     ],
 )
 def test_disjoint(one: list[Predicate], other: list[Predicate], apart: bool) -> None:
