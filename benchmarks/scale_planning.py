@@ -338,7 +338,7 @@ def _records(plan: Plan) -> None:
     """Reads as many shard records as the driver does for the manifest, each from its text."""
     many = 10**9
     contents = PhaseLedger({source: DrawCounts(many, many) for source in plan.header.capacity}, many)
-    entry = ShardEntry("conditioned/00000-of-30000.arrow", many, many, many, "0" * 64)
+    entry = ShardEntry("conditioned/00000-of-30000.arrow", many, many, many, many, many, "0" * 64)
     text = json.dumps(ShardRecord("0" * 64, "1.0", "conditioned", many, entry, contents).to_json())
     records = [ShardRecord.from_json(json.loads(text)) for _ in plan.shards()]
     sum((record.contents for record in records), PhaseLedger())

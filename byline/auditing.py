@@ -8,7 +8,7 @@ print(report)    # equal: 1,234,567 targets
 ```
 
 Both sides are multisets of (tokens seen, position, target, weight), whatever the order of rows and batches. Tokens seen
-are compared by a 64-bit hash of all of them; about 80 bytes are kept for each target, so audit some thousand rows, not
+are compared by a 64-bit hash of all of them; about 90 bytes are kept for each target, so audit some thousand rows, not
 a corpus: `audit(first_batches, shards[: 32 * 100])`.
 """
 
@@ -24,6 +24,7 @@ from byline.forms import Form, form_of
 from byline.reader import Shards
 
 _ROWS = 64  # read at a time
+_WINDOW = 16  # tokens by which a target is recognized whose context is another
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that it has an inverse modulo 2^64
 _INVERSE = np.uint64(pow(int(_BASE), -1, 1 << 64))
 
@@ -187,6 +188,7 @@ class _Columns:
     """Targets that count, [n] each: hashes of what they are, and where they stand, for the message."""
 
     context: np.ndarray
+    window: np.ndarray
     pair: np.ndarray
     weight: np.ndarray
     position: np.ndarray
@@ -200,6 +202,18 @@ class _Columns:
     def key(self, *names: str) -> np.ndarray:
         return _joined(*(getattr(self, name) for name in names))
 
+    @property
+    def order(self) -> np.ndarray:
+        """A number that is smaller for an earlier target."""
+        return (self.batch << 40) + (self.row << 24) + self.column
+
+    @classmethod
+    def joined(cls, parts: "list[_Columns]") -> "_Columns":
+        """One after another."""
+        return cls(
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__}
+        )
+
     def take(self, which: np.ndarray) -> "_Columns":
         return _Columns(**{name: values[which] for name, values in vars(self).items()})
 
@@ -209,8 +223,7 @@ class _Targets:
 
     def __init__(self) -> None:
         integers, hashes = np.zeros(0, np.int64), np.zeros(0, np.uint64)
-        nothing = _Columns(hashes, hashes, np.zeros(0), *[integers] * 7)
-        self._parts = [nothing]
+        self._parts = [_Columns(hashes, hashes, hashes, np.zeros(0), *[integers] * 7)]
 
     @property
     def count(self) -> int:
@@ -221,9 +234,12 @@ class _Targets:
         index = np.flatnonzero(examples.weight)
         start, token, target = examples.start[index], examples.tokens[index], examples.target[index]
         row, column = np.divmod(index, examples.width)
+        every = np.arange(len(examples.tokens))
+        near = np.maximum(every - _WINDOW + 1, every // examples.width * examples.width)
         self._parts.append(
             _Columns(
                 context=_contexts(examples.tokens, examples.start)[index],
+                window=_contexts(examples.tokens, near)[index],
                 pair=_pairs(token, target),
                 weight=examples.weight[index],
                 position=examples.position[index],
@@ -238,18 +254,19 @@ class _Targets:
 
     def joined(self) -> _Columns:
         """All of them."""
-        names = _Columns.__dataclass_fields__
-        return _Columns(**{name: np.concatenate([getattr(part, name) for part in self._parts]) for name in names})
+        return _Columns.joined(self._parts)
 
 
 # --------------------------------------------------------------------------------------------------------- comparing
 
-# What two targets may still have in common, from most to least, and what then differs.
-_STEPS = (
-    (("pair", "context", "weight"), "at another position, after the same tokens"),
-    (("pair", "position", "weight"), "that see other tokens, at the same position"),
-    (("pair", "weight"), "that see other tokens, at another position"),
-    (("pair",), "of another weight"),
+# By what a target of one side is taken for one of the other, once those are gone that are the same: what it predicts
+# after which `_WINDOW` tokens of its row, else after which token; a weight of its own last.
+_STEPS = (("window", "target", "weight"), ("pair", "weight"), ("window", "target"), ("pair",))
+_WHAT = (
+    "at another position, after the same tokens",
+    "that see other tokens, at the same position",
+    "that see other tokens, at another position",
+    "of another weight",
 )
 
 
@@ -257,12 +274,20 @@ def _compare(trained: _Columns, expected: _Columns, masked: np.ndarray, starts: 
     """What is left of two multisets when all that they have in common is taken away, step by step."""
     everything = ("pair", "context", "position", "weight")
     held = np.unique(expected.key(*everything))
-    trained, expected, _ = _cancelled(trained, expected, everything)
-    for names, what in _STEPS:
-        trained, expected, both = _cancelled(trained, expected, names)
-        if both is not None:
-            one, other = both
-            yield Difference(what, len(one.pair), f"{_describe(one)}; the shards have it {_seen(other)}")
+    trained, expected, *_ = _matched(trained, expected, everything)
+    parts = []
+    for names in _STEPS:
+        trained, expected, one, other = _matched(trained, expected, names)
+        parts.append((one, other))
+    one, other = (_Columns.joined(list(side)) for side in zip(*parts, strict=True))
+    kind = np.where(one.context == other.context, 0, np.where(one.position == other.position, 1, 2))
+    kind[one.weight != other.weight] = 3
+    for number, what in enumerate(_WHAT):
+        of_kind = np.flatnonzero(kind == number)
+        if len(of_kind):
+            first = int(of_kind[np.argmin(one.order[of_kind])])
+            where = f"{_describe(one, first)}; the shards have it {_seen(other, first)}"
+            yield Difference(what, len(of_kind), where)
     kinds = (
         (np.isin(trained.key(*everything), held), "trained more often than they are in the shards"),
         (np.isin(trained.pair, masked), "trained though the loss mask leaves them out"),
@@ -271,29 +296,26 @@ def _compare(trained: _Columns, expected: _Columns, masked: np.ndarray, starts: 
     )
     rest = np.ones(len(trained.pair), bool)
     for is_kind, what in kinds:
-        of_kind = trained.take(is_kind & rest)
+        left = trained.take(is_kind & rest)
         rest &= ~is_kind
-        if len(of_kind.pair):
-            yield Difference(what, len(of_kind.pair), _describe(of_kind))
+        if len(left.pair):
+            yield Difference(what, len(left.pair), _describe(left, 0))
     if len(expected.pair):
         row = int(expected.batch[0] + expected.row[0])
-        where = f"row {row} of the shards, position {expected.column[0]}, {_tokens(expected)}"
+        where = f"row {row} of the shards, position {expected.column[0]}, {_tokens(expected, 0)}"
         yield Difference("that are not trained", len(expected.pair), where)
 
 
-def _cancelled(
+def _matched(
     trained: _Columns, expected: _Columns, names: tuple[str, ...]
-) -> tuple[_Columns, _Columns, tuple[_Columns, _Columns] | None]:
-    """Takes away pairs of targets that have the same values; returns what is left of both, and the pairs."""
+) -> tuple[_Columns, _Columns, _Columns, _Columns]:
+    """Pairs targets of both sides that have the same values; returns what is left of either, and the pairs."""
     one, other = _in_common(trained.key(*names), expected.key(*names))
-    if not len(one):
-        return trained, expected, None
-    order = np.argsort(one)
-    both = trained.take(one[order]), expected.take(other[order])
     return (
         trained.take(np.delete(np.arange(len(trained.pair)), one)),
         expected.take(np.delete(np.arange(len(expected.pair)), other)),
-        both,
+        trained.take(one),
+        expected.take(other),
     )
 
 
@@ -307,17 +329,16 @@ def _in_common(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return order[has_match], other_order[at[has_match]]
 
 
-def _describe(targets: _Columns) -> str:
-    where = f"batch {targets.batch[0]}, row {targets.row[0]}, position {targets.column[0]}"
-    return f"{where}, {_tokens(targets)} {_seen(targets)}"
+def _describe(targets: _Columns, at: int) -> str:
+    where = f"batch {targets.batch[at]}, row {targets.row[at]}, position {targets.column[at]}"
+    return f"{where}, {_tokens(targets, at)} {_seen(targets, at)}"
 
 
-def _tokens(targets: _Columns) -> str:
-    return f"token {targets.token[0]} to predict {targets.target[0]}"
+def _tokens(targets: _Columns, at: int) -> str:
+    return f"token {targets.token[at]} to predict {targets.target[at]}"
 
 
-def _seen(targets: _Columns) -> str:
-    count = int(targets.seen[0])
+def _seen(targets: _Columns, at: int) -> str:
+    count, weight = int(targets.seen[at]), targets.weight[at]
     seen = "no stretch of tokens" if count == UNSEEN else f"{count} token" + "s" * (count != 1)
-    weight = "" if targets.weight[0] == 1 else f", of weight {targets.weight[0]:g}"
-    return f"at position id {targets.position[0]}, seeing {seen}{weight}"
+    return f"at position id {targets.position[at]}, seeing {seen}" + (f", of weight {weight:g}" if weight != 1 else "")

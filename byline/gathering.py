@@ -8,7 +8,7 @@ rows_per_batch    4                          record batch 1   rows [2, 3]   targ
 Each record batch is touched once, and a segment's values are copied with those of all others of its record batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,31 +32,59 @@ class Piece:
     targets: np.ndarray
 
 
+def groups(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each distinct value of int64 [n], n > 0, and the indices that have it, both ascending."""
+    if (values == values[0]).all():
+        yield int(values[0]), np.arange(len(values))
+        return
+    for value in np.unique(values):
+        yield int(value), np.flatnonzero(values == value)
+
+
 def gather_pieces(pieces: Sequence[Piece], length: int, phase: np.ndarray) -> Rows:
     """All rows of a batch.
 
     Args:
-        pieces: their targets are 0 to n - 1, each once.
+        pieces: their targets are 0 to n - 1, each once, and ascend in each.
         length: L.
         phase: str [n], the phase of each row.
     """
+    if len(pieces) == 1 and len(pieces[0].rows) and _are_in_a_row(pieces[0].rows):
+        return _stretch(pieces[0].columns, int(pieces[0].rows[0]), phase)
     shape = (len(phase), length)
     ids, mask, segments = np.empty(shape, np.int32), np.empty(shape, np.uint8), np.empty(len(phase), np.int32)
     counts = []
     for piece in pieces:
-        columns, rows, targets = piece.columns, piece.rows, piece.targets
-        _, ends = columns.lists[0]
-        counts.append(ends[rows + 1] - ends[rows])
-        segments[targets] = counts[-1]
-        # A slice is one copy, an array of numbers two.
-        whole = _as_slice(targets)
-        ids[whole], mask[whole] = columns.input_ids[_as_slice(rows)], columns.loss_mask[_as_slice(rows)]
+        _, ends = piece.columns.lists[0]
+        counts.append(ends[piece.rows + 1] - ends[piece.rows])
+        segments[piece.targets] = counts[-1]
+        ids[piece.targets] = piece.columns.input_ids[piece.rows]
+        mask[piece.targets] = piece.columns.loss_mask[piece.rows]
     first = np.cumsum(segments, dtype=np.int64) - segments
     lists = [np.empty(int(segments.sum()), dtype) for dtype in (np.int32, np.int64, np.int32)]
     for piece, of_rows in zip(pieces, counts, strict=True):
         targets = _spread(first[piece.targets], of_rows)
         for (values, ends), gathered in zip(piece.columns.lists, lists, strict=True):
             gathered[targets] = values[_spread(ends[piece.rows], of_rows)]
+    return _rows(ids, mask, segments, lists, phase)
+
+
+def _stretch(columns: Columns, first: int, phase: np.ndarray) -> Rows:
+    """Rows that follow each other in one record batch, as in training order: one copy of each column."""
+    end = first + len(phase)
+    _, ends = columns.lists[0]
+    return _rows(
+        columns.input_ids[first:end].astype(np.int32),
+        columns.loss_mask[first:end].copy(),
+        np.diff(ends[first : end + 1]),
+        [values[ends[first] : ends[end]].copy() for values, ends in columns.lists],
+        phase,
+    )
+
+
+def _rows(
+    ids: np.ndarray, mask: np.ndarray, segments: np.ndarray, lists: Sequence[np.ndarray], phase: np.ndarray
+) -> Rows:
     return {
         "input_ids": ids,
         "loss_mask": mask,
@@ -68,11 +96,8 @@ def gather_pieces(pieces: Sequence[Piece], length: int, phase: np.ndarray) -> Ro
     }
 
 
-def _as_slice(numbers: np.ndarray) -> "slice | np.ndarray":
-    """Numbers that follow each other as a slice, others as they are."""
-    if len(numbers) and (np.diff(numbers) == 1).all():
-        return slice(int(numbers[0]), int(numbers[-1]) + 1)
-    return numbers
+def _are_in_a_row(numbers: np.ndarray) -> bool:
+    return bool(numbers[-1] - numbers[0] == len(numbers) - 1 and (np.diff(numbers) == 1).all())
 
 
 def _spread(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:

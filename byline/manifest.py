@@ -5,8 +5,9 @@ _manifest.json
   format "byline-shards"   version 4   sequence_length 2048   ids "int32"   plan_sha256   code_version   config {...}
   tokenizer   name  sha256  vocab_size  bos_id  eos_id  pad_id  added {name: id}  markers {name: id}
   inputs      rows of _inputs.ipc      inputs_sha256 of the file
-  phases      name  template  packing  rows  tokens  loss_tokens  mixture {source: {requested, achieved}}
-              shards  path  rows  loss_tokens  bytes  sha256
+  phases      name  template  packing  rows  tokens  mixture {source: {requested, achieved}}
+              loss_tokens  loss_tokens_in_rows  loss_tokens_in_segments
+              shards  path  rows  bytes  sha256, and the three numbers of loss tokens
               branch  values
   ledger      sources {...}  phases {...}             (docs/ledger.md)
   digests     config  inputs  ledger  ...
@@ -44,11 +45,24 @@ MANIFEST_VERSION = 4
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """One shard: its path relative to the manifest, its rows, loss tokens and bytes, and its sha256 (hex)."""
+    """One shard.
+
+    Attributes:
+        path: relative to the manifest.
+        rows: how many sequences it has.
+        loss_tokens: positions whose loss counts.
+        loss_tokens_in_rows: those of them that are not the first of a row, so that a token before them in the row can
+            predict them.
+        loss_tokens_in_segments: those that are not the first of a segment: what a model that attends within documents
+            is trained on.
+        bytes, sha256: of the file; hex.
+    """
 
     path: str
     rows: int
     loss_tokens: int
+    loss_tokens_in_rows: int
+    loss_tokens_in_segments: int
     bytes: int
     sha256: str
 
@@ -60,7 +74,8 @@ class PhaseEntry:
     Attributes:
         name: of the phase or branch, and of its folder.
         template: of its condition.
-        rows, tokens, loss_tokens: sums over its shards; tokens are positions, rows * sequence_length.
+        rows, tokens: sums over its shards; tokens are positions, rows * sequence_length.
+        loss_tokens, loss_tokens_in_rows, loss_tokens_in_segments: sums over its shards.
         mixture: source -> its `requested` and `achieved` shares.
         shards: in training order.
         packing: the packing policy (docs/formats.md).
@@ -75,6 +90,8 @@ class PhaseEntry:
     rows: int
     tokens: int
     loss_tokens: int
+    loss_tokens_in_rows: int
+    loss_tokens_in_segments: int
     mixture: dict[str, dict[str, float]]
     shards: list[ShardEntry]
     packing: str = "document_start"

@@ -34,7 +34,7 @@ import numpy as np
 
 from byline import locations
 from byline.errors import BylineError
-from byline.gathering import Piece, gather_pieces
+from byline.gathering import Piece, gather_pieces, groups
 from byline.loader import Loader
 from byline.manifest import Manifest, PhaseEntry, ShardEntry, read_manifest
 from byline.open_files import Files
@@ -336,14 +336,12 @@ class _Build:
     def gather(self, numbers: np.ndarray) -> Rows:
         """Stacks rows, reading each record batch once. numbers: int64 [n]."""
         shards = np.searchsorted(self._start_array, numbers, side="right") - 1
+        by_shard = list(groups(shards)) if len(shards) else []
+        files = self.files.side_by_side(self.files.get, [shard for shard, _ in by_shard])
         wanted: list[tuple[ShardFile, int, np.ndarray, np.ndarray]] = []
-        distinct = np.unique(shards).tolist()
-        for shard, file in zip(distinct, self.files.side_by_side(self.files.get, distinct), strict=True):
-            targets = np.flatnonzero(shards == shard)
+        for (shard, targets), file in zip(by_shard, files, strict=True):
             batches, rows = np.divmod(numbers[targets] - self.starts[shard], file.rows_per_batch)
-            for number in np.unique(batches).tolist():
-                in_batch = batches == number
-                wanted.append((file, number, rows[in_batch], targets[in_batch]))
+            wanted += [(file, number, rows[in_batch], targets[in_batch]) for number, in_batch in groups(batches)]
         pieces = self.files.side_by_side(_piece, wanted)
         return gather_pieces(pieces, self.manifest.sequence_length, self._phase_of_shard[shards])
 

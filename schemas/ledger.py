@@ -29,7 +29,7 @@ phases:  {name: {sources: {name: DrawCounts}, padding}}
 and of one shard, in the file that says that it is whole:
 
 ```
-{plan_sha256, code_version, phase, shard, path, rows, loss_tokens, bytes, sha256, counts: {name: DrawCounts}, padding}
+{plan_sha256, code_version, phase, shard, the keys of a ShardEntry, counts: {name: DrawCounts}, padding}
 ```
 """
 

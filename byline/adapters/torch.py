@@ -19,6 +19,13 @@ A data loader asks for all rows of a batch at once, so they are read and made in
 a list of rows, views of that batch, which any `collate_fn` takes; PyTorch's own stacks them, in a worker straight into
 shared memory. `whole` as `collate_fn` takes the batch as it is: a copy less without workers, and the one to take for
 forms that make one sequence of all rows (`varlen`, `meco`, `huggingface_flat`).
+
+`collate` makes tensors of rows that were read otherwise, such as the batches of `shards.loader` (docs/loader.md):
+
+```python
+rest = range(loader.next_batch, len(loader))
+DataLoader(loader, batch_size=None, sampler=rest, num_workers=2, collate_fn=partial(collate, form="varlen"))
+```
 """
 
 import warnings
@@ -30,10 +37,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from byline.collating import collate
+import byline
 from byline.forms import form_of
 from byline.reader import Shards
-from byline.rows import Rows
+from byline.rows import Row, Rows
 
 
 class ShardDataset(Dataset):
@@ -67,7 +74,7 @@ class ShardDataset(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> "BatchRows":
         rows = self.shards.batch(indices)
         self._warn_of_mixed_phases(rows)
-        batch = tensors(self._collate(rows))
+        batch = self._collate(rows)
         return BatchRows(batch, [batch] if self._is_flat else _rows_of(batch))
 
     def _warn_of_mixed_phases(self, rows: Rows) -> None:
@@ -108,8 +115,16 @@ def whole(rows: BatchRows) -> dict[str, Any]:
     return rows.whole
 
 
-def tensors(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The arrays of a batch as tensors that share their memory; texts as a list, anything else as it is."""
+def collate(
+    rows: Rows | Sequence[Row],
+    form: str = "huggingface",
+    *,
+    dtype: str = "int64",
+    train_starts: bool = False,
+    add: Sequence[str] = (),
+) -> dict[str, Any]:
+    """As `byline.collate`, with tensors in place of arrays and lists in place of arrays of texts."""
+    batch = byline.collate(rows, form, dtype=dtype, train_starts=train_starts, add=add)
     return {name: _tensor(value) for name, value in batch.items()}
 
 

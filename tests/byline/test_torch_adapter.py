@@ -95,3 +95,15 @@ def test_pickles_for_workers(adapter, tmp_path):
     numbered_build(tmp_path, {"conditioned": [3]})
     again = pickle.loads(pickle.dumps(adapter.ShardDataset(byline.open(tmp_path))))
     assert again[2]["input_ids"].tolist() == [14, 15, 16, 17, 18, 19, 20, 1]
+
+
+def test_rows_that_were_read_otherwise(adapter, tmp_path):
+    numbered_build(tmp_path, {"conditioned": [3]})
+    shards = byline.open(tmp_path)
+    expected = byline.collate(shards.batch([0, 1]), "varlen", dtype="int32", train_starts=True, add=("phase",))
+    for rows in (shards.batch([0, 1]), [shards[0], shards[1]], shards.loader(batch=2)[0]):
+        batch = adapter.collate(rows, "varlen", dtype="int32", train_starts=True, add=("phase",))
+        assert batch.keys() == expected.keys()
+        assert all(np.array_equal(batch[name], expected[name]) for name in batch)
+        assert isinstance(batch["cu_seqlens"], Tensor)
+        assert (batch["phase"], batch["max_seqlen"]) == (["conditioned"] * 2, 7)

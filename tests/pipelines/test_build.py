@@ -148,6 +148,7 @@ def test_the_phases_of_the_ledger_close(make_build: Make, raw, encode, packing: 
         positions = sum(len(segment.ids) for segment in mine)
         assert phase["tokens"] == phase["rows"] * 64 == positions + lines["padding"]
         assert phase["loss_tokens"] == sum(sum(segment.mask) for segment in mine)
+        assert phase["loss_tokens_in_segments"] == sum(sum(segment.mask[1:]) for segment in mine)
         for source, share in phase["mixture"].items():
             assert share["achieved"] == pytest.approx(lines["sources"][source]["positions"] / positions, abs=1e-12)
 

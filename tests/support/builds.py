@@ -30,6 +30,7 @@ from byline.pipelines.jobs.verify import verify as run_verify
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import parse_config
 from tests.support.corpora import write_recipe
+from tests.support.shards import LOSS_TOKENS, loss_tokens_of
 
 ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 120.0
@@ -176,7 +177,9 @@ def edit_shard(out: Path, phase: str, number: int, change: Callable[[Rows], obje
     with pa.ipc.new_file(str(path), table.schema) as writer:
         for batch in pa.Table.from_pylist(rows, table.schema).to_batches():
             writer.write_batch(batch)
-    shard["rows"], shard["loss_tokens"] = len(rows), sum(sum(row["loss_mask"]) for row in rows)
+    shard["rows"] = len(rows)
+    losses = loss_tokens_of([(row["loss_mask"], row["seq_lengths"]) for row in rows])
+    shard.update(zip(LOSS_TOKENS, losses, strict=True))
     restate(out, values, entry, shard)
 
 
@@ -186,5 +189,5 @@ def restate(out: Path, values: dict[str, Any], entry: dict[str, Any], shard: dic
     shard["bytes"], shard["sha256"] = len(content), hashlib.sha256(content).hexdigest()
     entry["rows"] = sum(item["rows"] for item in entry["shards"])
     entry["tokens"] = entry["rows"] * values["sequence_length"]
-    entry["loss_tokens"] = sum(item["loss_tokens"] for item in entry["shards"])
+    entry.update({name: sum(item[name] for item in entry["shards"]) for name in LOSS_TOKENS})
     write_manifest(out, values)

@@ -8,7 +8,7 @@ write_build(..., branches={"cooldown-50": ("conditioned", 1)})   # this one is a
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -36,6 +36,7 @@ CONFIG = {
     "tokenizer": {"file": "tokenizer.json", "bos": "<s>", "eos": "</s>"},
 }
 TOKENIZER = {"name": "tiny", "sha256": "00" * 32, "vocab_size": 1000, "bos_id": 0, "eos_id": 1, "pad_id": 1}
+LOSS_TOKENS = ("loss_tokens", "loss_tokens_in_rows", "loss_tokens_in_segments")
 INPUTS = (("mine", "a.jsonl", 10), ("yours", "b/c.parquet", 20))
 
 
@@ -105,9 +106,10 @@ def write_build(
                 "counts": {},
             }
             written.append(_write_shard(directory, path, rows, shard_schema(length, ids, metadata), rows_per_batch))
-        phase_rows, loss_tokens = sum(entry.rows for entry in written), sum(entry.loss_tokens for entry in written)
+        phase_rows = sum(entry.rows for entry in written)
+        losses = [sum(getattr(entry, name) for entry in written) for name in LOSS_TOKENS]
         template, branch = templates.get(name), _branch_of(name, branches)
-        entry = PhaseEntry(name, template, phase_rows, phase_rows * length, loss_tokens, {}, written, branch=branch)
+        entry = PhaseEntry(name, template, phase_rows, phase_rows * length, *losses, {}, written, branch=branch)
         entries.append(entry)
     write_inputs(directory, inputs)
     manifest = {
@@ -125,6 +127,17 @@ def write_build(
         "ledger": {},
     }
     write_manifest(directory, manifest)
+
+
+def loss_tokens_of(rows: Iterable[tuple[Sequence[int], Sequence[int]]]) -> list[int]:
+    """The three numbers of loss tokens of rows, each of its loss mask and the lengths of its segments."""
+    counts = [0, 0, 0]
+    for mask, lengths in rows:
+        starts = [sum(lengths[:number]) for number in range(len(lengths))]
+        counts[0] += sum(mask)
+        counts[1] += sum(mask[1:])
+        counts[2] += sum(loss for position, loss in enumerate(mask) if position not in starts)
+    return counts
 
 
 def write_manifest(directory: Path, values: Mapping[str, Any]) -> None:
@@ -172,8 +185,8 @@ def _write_shard(
             columns = [pa.array([getattr(row, field.name) for row in batch], field.type) for field in schema]
             writer.write_batch(pa.record_batch(columns, schema=schema))
     content = file.read_bytes()
-    loss_tokens = sum(sum(row.loss_mask) for row in rows)
-    return ShardEntry(path, len(rows), loss_tokens, len(content), hashlib.sha256(content).hexdigest())
+    losses = loss_tokens_of([(row.loss_mask, row.seq_lengths) for row in rows])
+    return ShardEntry(path, len(rows), *losses, len(content), hashlib.sha256(content).hexdigest())
 
 
 def ids_in_a_process(shards: Sequence[Mapping[str, Any]], queue: Any) -> None:

@@ -56,10 +56,20 @@ _PHASE = {
     "rows": int,
     "tokens": int,
     "loss_tokens": int,
+    "loss_tokens_in_rows": int,
+    "loss_tokens_in_segments": int,
     "mixture": {str: {"requested": float, "achieved": float}},
 }
 _BRANCH = {"of": str, "at": float, "phase": str, "shards": int}
-_SHARD = {"path": str, "rows": int, "loss_tokens": int, "bytes": int, "sha256": str}
+_SHARD = {
+    "path": str,
+    "rows": int,
+    "loss_tokens": int,
+    "loss_tokens_in_rows": int,
+    "loss_tokens_in_segments": int,
+    "bytes": int,
+    "sha256": str,
+}
 
 
 def misfits(manifest: Manifest) -> list[str]:
@@ -274,6 +284,12 @@ def _check_sums(manifest: Manifest, phase: PhaseEntry, shards: list[ShardCounts]
         ("rows", phase.rows, rows),
         ("tokens", phase.tokens, rows * manifest.sequence_length),
         ("loss tokens", phase.loss_tokens, sum(shard.loss_tokens for shard in shards)),
+        ("loss tokens in rows", phase.loss_tokens_in_rows, sum(shard.loss_tokens_in_rows for shard in shards)),
+        (
+            "loss tokens in segments",
+            phase.loss_tokens_in_segments,
+            sum(shard.loss_tokens_in_segments for shard in shards),
+        ),
         ("padding", ledger.padding, sum(shard.padding for shard in shards)),
         ("positions and padding", positions + ledger.padding, rows * manifest.sequence_length),
     ]

@@ -74,6 +74,7 @@ class RowCounts:
     Attributes:
         rows, padding: of the shard.
         positions, loss_by_file: int64 [files], positions of documents, and those whose loss counts.
+        row_heads, segment_heads: loss tokens that are the first of a row, and of a segment.
         drawn, conditioned: int64 [files], documents that begin in the shard, and those whose first position is masked.
         documents: int64, the doc ids, each once, sorted.
         whole: whether every row's segments divide it, so that they can be checked one by one.
@@ -86,6 +87,8 @@ class RowCounts:
     conditioned: np.ndarray
     rows: int = 0
     padding: int = 0
+    row_heads: int = 0
+    segment_heads: int = 0
     documents: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     whole: bool = True
     problems: list[str] = field(default_factory=list)
@@ -161,6 +164,8 @@ class ShardCounter:
         file = segments.document >> 32
         counts.positions += _sums(file, segments.length, known, size)
         counts.loss_by_file += _sums(file, segments.trained, known, size)
+        counts.row_heads = int((segments.head_trained & segments.leads & known).sum())
+        counts.segment_heads = int((segments.head_trained & known).sum())
         counts.drawn += _sums(file, begins, known, size)
         counts.conditioned += _sums(file, begins & ~segments.head_trained, known, size)
         counts.documents = np.unique(segments.document[known])

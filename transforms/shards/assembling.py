@@ -34,7 +34,7 @@ from byline.transforms.documents.counters import count, count_retries, shard_cou
 from byline.transforms.files.durable import WriteBehind
 from byline.transforms.files.storage import HashingSink, join, read_bytes, write_file
 from byline.transforms.packing import PackingPolicy, Segments, policy_of
-from byline.transforms.shards.filling import Layout, count_draws, fill_rows, lay_out
+from byline.transforms.shards.filling import Layout, count_draws, fill_rows, lay_out, trained_heads
 from byline.transforms.shards.gathering import Documents, GatherPhase, RunIndex, gather
 from byline.transforms.shards.records import (
     WORK_FOLDER,
@@ -165,16 +165,26 @@ def assemble_shard(
     counts, padding = packed.counts(job), packed.padding
     metadata = _metadata(job, phase, shard, {name: count.to_json() for name, count in counts.items()}, padding)
     schema = shard_schema(job.length, job.ids, metadata)
+    heads = np.zeros(2, np.int64)
     with write_file(uri, behind) as sink:
         # On the way: reading a shard back from an object store costs as much as writing it.
         digested = HashingSink(sink)
         with pa.PythonFile(digested, "w") as out, pa.ipc.new_file(out, schema) as writer:
             for batch in packed.batches(job, schema):
                 writer.write_batch(batch)
+                heads += trained_heads(batch)
         # Again: minutes may have passed.
         check_current(job.output, job.maker)
     loss_tokens = sum(count.loss_tokens for count in counts.values())
-    entry = ShardEntry(path, packed.segments.rows, loss_tokens, digested.size, digested.hasher.hexdigest())
+    entry = ShardEntry(
+        path=path,
+        rows=packed.segments.rows,
+        loss_tokens=loss_tokens,
+        loss_tokens_in_rows=loss_tokens - int(heads[0]),
+        loss_tokens_in_segments=loss_tokens - int(heads[1]),
+        bytes=digested.size,
+        sha256=digested.hasher.hexdigest(),
+    )
     record = ShardRecord.of(metadata, entry)
     if behind is None:
         write_record(job.work, record)

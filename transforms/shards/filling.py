@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
+import pyarrow as pa
 
 from byline.schemas.ledger import DrawCounts
 from byline.transforms.packing import PackingPolicy, Segments
@@ -108,6 +109,17 @@ def fill_rows(
             ids[row, position] = eos
             mask[row, position] = 1
             position += 1
+
+
+def trained_heads(batch: pa.RecordBatch) -> np.ndarray:
+    """How many loss tokens of some rows are the first of a row, and how many the first of a segment; int64 [2].
+
+    Args:
+        batch: of a shard's schema; one row or more.
+    """
+    mask, lengths = (batch[name].flatten().to_numpy() for name in ("loss_mask", "seq_lengths"))
+    starts = np.cumsum(lengths, dtype=np.int64) - lengths
+    return np.array([mask[:: len(mask) // batch.num_rows].sum(), mask[starts].sum()], np.int64)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -123,6 +123,8 @@ def _phase_entry(stage: PlannedStage, shards: list[ShardEntry], counts: PhaseLed
         rows=rows,
         tokens=rows * length,
         loss_tokens=sum(shard.loss_tokens for shard in shards),
+        loss_tokens_in_rows=sum(shard.loss_tokens_in_rows for shard in shards),
+        loss_tokens_in_segments=sum(shard.loss_tokens_in_segments for shard in shards),
         mixture={
             source: {"requested": planned.requested_share, "achieved": counts.of(source).positions / filled}
             for source, planned in stage.sources.items()

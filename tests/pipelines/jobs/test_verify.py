@@ -18,6 +18,7 @@ from byline.pipelines.runners.runner import RunnerSettings
 from tests.support.builds import Rows, copy_build, edit_shard, manifest_of, restate, verify, write_manifest
 from tests.support.corpora import Corpus
 from tests.support.false_builds import Make, assert_found, shard_of
+from tests.support.shards import LOSS_TOKENS
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,7 @@ def test_a_shard_replaced_by_another_that_the_manifest_agrees_with(damaged: Path
     (entry,) = (item for item in values["phases"] if item["name"] == phase)
     other, mine = values["phases"][0]["shards"][3], entry["shards"][0]
     (damaged / mine["path"]).write_bytes((damaged / other["path"]).read_bytes())
-    mine.update({key: other[key] for key in ("rows", "loss_tokens")})
+    mine.update({key: other[key] for key in ("rows", *LOSS_TOKENS)})
     restate(damaged, values, entry, mine)
     assert_found(damaged, "it says shard 3, the manifest 0", "not planned for it")
 

@@ -96,8 +96,16 @@ def status_of(out: Path) -> int:
         (("phases", 0, "rows"), "phase conditioned: the manifest says {} rows, the shards have {}"),
         (("phases", 0, "tokens"), "phase conditioned: the manifest says {} tokens, the shards have {}"),
         (("phases", 1, "loss_tokens"), "phase cooldown: the manifest says {} loss tokens, the shards have {}"),
+        (
+            ("phases", 1, "loss_tokens_in_rows"),
+            "phase cooldown: the manifest says {} loss tokens in rows, the shards ha",
+        ),
         (("phases", 0, "shards", 2, "rows"), "conditioned/00002-of-00005.arrow: {1} rows, the manifest says {0}"),
         (("phases", 0, "shards", 2, "loss_tokens"), "00002-of-00005.arrow: {1} loss tokens, the manifest says {0}"),
+        (
+            ("phases", 0, "shards", 2, "loss_tokens_in_segments"),
+            ".arrow: {1} loss tokens in segments, the manifest says",
+        ),
         (("ledger", "sources", "c4", "read", "documents"), "source c4: {} documents read, its lines sum to {}"),
         (("ledger", "sources", "c4", "kept", "tokens"), "source c4: {} tokens kept, its lines sum to {}"),
         (("ledger", "sources", "c4", "used", "documents"), "source c4: used is "),

@@ -24,11 +24,11 @@ def branched(**shards: int) -> Manifest:
     """A manifest of the timeline a, b and of branches such as c-1, which leaves it behind shard 1 of a."""
     phases = []
     for name, count in shards.items():
-        entries = [ShardEntry("", 0, 0, 0, "")] * count
+        entries = [ShardEntry("", 0, 0, 0, 0, 0, "")] * count
         branch = {"of": "c", "at": 0.5, "phase": "a", "shards": int(name[-1])} if name.startswith("c-") else None
         if name == "holdout":
             branch = {"of": name, "at": 0.0, "phase": "a", "shards": 0}
-        phases.append(PhaseEntry(name, None, 0, 0, 0, {}, entries, branch=branch))
+        phases.append(PhaseEntry(name, None, 0, 0, 0, 0, 0, {}, entries, branch=branch))
     return Manifest(8, "int32", TOKENIZER, {}, "00", "0", 2, "00", phases, {})
 
 

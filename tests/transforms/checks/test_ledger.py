@@ -22,6 +22,7 @@ from byline.schemas.store import RunInfo
 from byline.transforms.checks.ledger import check_phase, check_sources, misfits, shard_misfits
 from byline.transforms.checks.reports import ShardCounts, SourceCounts
 from tests.support.planned import TOKENIZER
+from tests.support.shards import LOSS_TOKENS
 
 NAMES = [("c4", "a.gz"), ("dclm", "b.zst")]
 RECORDS = np.array([4, 3])
@@ -76,9 +77,9 @@ SAID = {name: PhaseLedger.from_json(values) for name, values in LEDGER["phases"]
 
 
 def phase(name: str, source: str, loss: int) -> PhaseEntry:
-    shard = ShardEntry(f"{name}/00000-of-00001.arrow", 1, loss, 100, "00")
+    shard = ShardEntry(f"{name}/00000-of-00001.arrow", 1, loss, loss, loss, 100, "00")
     template = "{host}" if name == "a" else None
-    return PhaseEntry(name, template, 1, 8, loss, {source: {"requested": 1.0, "achieved": 1.0}}, [shard])
+    return PhaseEntry(name, template, 1, 8, loss, loss, loss, {source: {"requested": 1.0, "achieved": 1.0}}, [shard])
 
 
 def manifest() -> Manifest:
@@ -92,7 +93,7 @@ def config() -> Config:
 
 
 def counts(source: str, positions: int, loss: int, conditioned: int, padding: int) -> ShardCounts:
-    return ShardCounts(1, padding, loss, {source: SourceCounts(positions, loss, 1, conditioned)})
+    return ShardCounts(1, padding, loss, loss, loss, {source: SourceCounts(positions, loss, 1, conditioned)})
 
 
 COUNTED = {"a": counts("c4", 8, 5, 1, 0), "b": counts("dclm", 4, 4, 0, 4)}
@@ -207,7 +208,7 @@ def with_loss(loss: int) -> tuple[Manifest, ShardCounts, PhaseLedger]:
     made = manifest()
     lines = {**A, "tokens": 4, "discarded": {}, "loss_tokens": loss}
     made.ledger["phases"]["a"]["sources"]["c4"] = lines
-    made.phases[0] = dataclasses.replace(made.phases[0], loss_tokens=loss)
+    made.phases[0] = dataclasses.replace(made.phases[0], **dict.fromkeys(LOSS_TOKENS, loss))
     return made, counts("c4", 8, loss, 1, 0), said_of(c4=lines)
 
 

@@ -64,10 +64,10 @@ def config() -> Config:
 def manifest() -> Manifest:
     phases = []
     for name, _, packing, branch, source, _ in PARTS:
-        shard = ShardEntry(f"{name}/00000-of-00001.arrow", 1, 5, 100, "00")
+        shard = ShardEntry(f"{name}/00000-of-00001.arrow", 1, 5, 5, 5, 100, "00")
         shares = {source: {"requested": 1.0, "achieved": 1.0}}
         template = "{host}" if name == "a" else None
-        phases.append(PhaseEntry(name, template, 1, 8, 5, shares, [shard], packing, branch, NO_VALUES))
+        phases.append(PhaseEntry(name, template, 1, 8, 5, 5, 5, shares, [shard], packing, branch, NO_VALUES))
     return Manifest(8, "int32", TOKENIZER, {}, "00", "0", 2, "00", phases, copy.deepcopy(LEDGER))
 
 
@@ -190,7 +190,7 @@ def test_another_draw_than_the_plans(config: Config) -> None:
 def test_a_branch_has_the_condition_of_its_stage(config: Config) -> None:
     values = {**VALUES, "branches": [{"name": "a", "at": 0.5, "condition": {**CONDITION, "template": "{url}"}}]}
     same_name = parse_config(values, "test")
-    main = PhaseEntry("a", None, 1, 8, 5, {}, [])
+    main = PhaseEntry("a", None, 1, 8, 5, 5, 5, {}, [])
     branch = dataclasses.replace(main, name="a-50", branch={"of": "a", "at": 0.5, "phase": "b", "shards": 0})
     found = [condition_of(same_name, entry) for entry in (main, branch)]
     assert [condition and condition.template for condition in found] == ["{host}", "{url}"]

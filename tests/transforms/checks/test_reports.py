@@ -21,7 +21,7 @@ from byline.transforms.checks.rows import RowCounts
 
 SAMPLE = SegmentSample("main", "main/0.arrow, row 3", 1, 7, 2, np.array([5, 0, 50_000]), np.array([0, 1, 1]))
 SAID = PhaseLedger({"c4": DrawCounts(documents=2, discarded={"cut": 4})}, padding=4)
-COUNTS = ShardCounts(3, 4, 2**40, {"c4": SourceCounts(8, 5, 1, 1), "é\t": SourceCounts(0, 0, 0, 0)})
+COUNTS = ShardCounts(3, 4, 2**40, 2**39, 2**38, {"c4": SourceCounts(8, 5, 1, 1), "é\t": SourceCounts(0, 0, 0, 0)})
 
 
 def report(**changes: Any) -> ShardReport:
@@ -62,6 +62,6 @@ def test_a_report_is_read_as_it_was_written(written: ShardReport, documents: Seq
 
 def test_counts_by_source() -> None:
     by_file = [np.array(values, np.int64) for values in ([9, 1, 20], [5, 1, 10], [2, 0, 3], [1, 0, 2])]
-    found = RowCounts(*by_file, rows=4, padding=2)
+    found = RowCounts(*by_file, rows=4, padding=2, row_heads=2, segment_heads=5)
     counts = ShardCounts.of(found, np.array(["c4", "dclm", "c4"], object))
-    assert counts == ShardCounts(4, 2, 16, {"c4": SourceCounts(29, 15, 5, 3), "dclm": SourceCounts(1, 1, 0, 0)})
+    assert counts == ShardCounts(4, 2, 16, 14, 11, {"c4": SourceCounts(29, 15, 5, 3), "dclm": SourceCounts(1, 1, 0, 0)})

@@ -17,6 +17,7 @@ from byline.shards import shard_schema
 from byline.transforms.checks.rows import RowCounts, RowRules, ShardCounter
 from byline.transforms.packing import POLICIES
 from tests.reference import layout, packing
+from tests.support.shards import loss_tokens_of
 
 PAD, BOS, EOS, VOCABULARY = ord("_"), ord("."), ord("|"), 200
 Row = dict[str, list[int]]
@@ -321,7 +322,8 @@ def test_whatever_the_reference_packs_is_right(shard: Any, batches: int, repeats
     found = count(rows, known, batches)
     assert found.problems == []
     assert found.drawn.sum() == len(framed)
-    assert found.loss_tokens == sum(sum(row["loss_mask"]) for row in rows)
+    losses = loss_tokens_of([(row["loss_mask"], row["seq_lengths"]) for row in rows])
+    assert [found.loss_tokens, found.loss_tokens - found.row_heads, found.loss_tokens - found.segment_heads] == losses
     assert found.positions.sum() + found.padding == len(rows) * known.length
     if known.position != "after":
         assert found.conditioned.sum() == sum(framed_document[0].loss == 0 for framed_document in framed)

@@ -48,7 +48,7 @@ def test_a_batch_and_a_shard_as_counts() -> None:
     assert batch_counts(batch_of([], [], rows_read=1, bytes_read=0))["tokens_kept"] == 0
     counts = DrawCounts(documents=3, tokens=20, positions=18, loss_tokens=16, discarded={"cut": 2})
     contents = PhaseLedger({"a": counts, "b": replace(counts, discarded={})}, padding=4)
-    entry = ShardEntry("main/00000-of-00001.arrow", 5, 32, 100, "00")
+    entry = ShardEntry("main/00000-of-00001.arrow", 5, 32, 30, 28, 100, "00")
     assert shard_counts(ShardRecord("00", "1", "main", 0, entry, contents)) == {
         "shards": 1, "sequences": 5, "documents_drawn": 6, "positions": 36, "loss_tokens": 32, "padding": 4,
         "tokens_discarded": 2,

@@ -32,6 +32,7 @@ from byline.transforms.shards.records import ShardMaker, record_path, write_curr
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.support import small
 from tests.support.planned import numbered, plan_of, stage_of
+from tests.support.shards import LOSS_TOKENS, loss_tokens_of
 from tests.support.small import SmallStore, StoredRow
 
 CIRCLE_END = 2**64 - 1
@@ -126,7 +127,8 @@ def test_shards_of_phases_and_branches_are_the_references(tmp_path: Path, store:
         assert table_at(job, record.entry.path).to_pylist() == shard.rows
         assert len(shard.rows) > 2
         assert record.entry.rows == len(shard.rows)
-        assert record.entry.loss_tokens == sum(sum(row["loss_mask"]) for row in shard.rows)
+        losses = loss_tokens_of([(row["loss_mask"], row["seq_lengths"]) for row in shard.rows])
+        assert [getattr(record.entry, name) for name in LOSS_TOKENS] == losses
         assert record.contents.padding == shard.padding
         assert record.entry.sha256 == hashlib.sha256(Path(job.output, record.entry.path).read_bytes()).hexdigest()
         written = json.loads(Path(record_path(job.work, record.phase, record.shard)).read_bytes())
