@@ -222,7 +222,7 @@ def by_ends(ids: list[int], labels: list[int], ends: list[int], positions: list[
 
 
 def by_trl(batch: dict[str, Any]) -> Iterator[Target]:
-    """TRL's collator with `padding_free`: one sequence, no label at a position 0; older versions take the mask alone."""
+    """TRL's collator with `padding_free`: one sequence, no label at a position 0; older ones take the mask alone."""
     ids, labels, mask, lengths = (list(chain(*batch[name])) for name in LITERAL["trl"])
     positions = [position for length in lengths for position in range(length)]
     assert [label if p else X for label, p in zip(labels, positions, strict=True)] == [
