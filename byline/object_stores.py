@@ -145,9 +145,14 @@ def open_object(uri: str) -> pa.PythonFile:
         FileNotFoundError: there is none.
         BylineError: it cannot be opened.
     """
+    return pa.PythonFile(RangeFile(object_file(uri)), mode="r")
+
+
+def object_file(uri: str) -> "ObjectFile":
+    """Opens an object, to read ranges of it from any number of threads; raises as `open_object`."""
     scheme, path = split_address(uri)
     store = client(scheme, path)
-    return pa.PythonFile(RangeFile(ObjectFile(uri, lambda: store.open_input_file(path))), mode="r")
+    return ObjectFile(uri, lambda: store.open_input_file(path))
 
 
 def object_sizes(folder: str) -> dict[str, int]:

@@ -14,9 +14,9 @@ A row's shard is found by bisection over the shards' first rows, and its record 
 batches of a shard but the last have the same number of rows. Arrays are read-only views of the mapped file. A file is
 opened, and checked against the manifest, when one of its rows is first asked for; at most `MAX_OPEN` stay open.
 
-On an object store (`byline.open("s3://bucket/out")`) whole record batches are fetched, 8 to 32 MiB each, and a process
-keeps the last `MAX_HELD`. Reading in training order, with any number of ranks, each process fetches each byte once. In
-another order it may fetch a record batch for every row, so copy the build to a disk for that.
+On an object store (`byline.open("s3://bucket/out")`) whole record batches are fetched, 8 to 32 MiB each, where rows are
+read in order, and the next one meanwhile; a process keeps the last few. Rows from here and there are fetched alone,
+those of one `batch` side by side (`byline.object_shards`).
 
 A `Shards` object pickles as its directory, branch and row numbers, and reopens its files in another process (a forked
 one too), so it can be handed to the workers of any data loader.
@@ -37,9 +37,10 @@ from byline.errors import BylineError
 from byline.gathering import Piece, gather_pieces, groups
 from byline.loader import Loader
 from byline.manifest import Manifest, PhaseEntry, ShardEntry, read_manifest
+from byline.open_files import Files
 from byline.row_order import RowOrder, last_named, plain_integer
 from byline.rows import Row, Rows
-from byline.shard_files import Files, ShardFile, read_arrow_file
+from byline.shard_files import ShardFile, read_arrow_file
 from byline.shards import PADDING_DOC_ID
 from byline.whole_files import Verify, check_files
 
@@ -335,20 +336,30 @@ class _Build:
     def gather(self, numbers: np.ndarray) -> Rows:
         """Stacks rows, reading each record batch once. numbers: int64 [n]."""
         shards = np.searchsorted(self._start_array, numbers, side="right") - 1
-        pieces = []
-        for shard, targets in groups(shards) if len(shards) else ():
-            file = self.file(shard)
+        by_shard = list(groups(shards)) if len(shards) else []
+        files = self.files.side_by_side(self.files.get, [shard for shard, _ in by_shard])
+        wanted: list[tuple[ShardFile, int, np.ndarray, np.ndarray]] = []
+        for (shard, targets), file in zip(by_shard, files, strict=True):
             batches, rows = np.divmod(numbers[targets] - self.starts[shard], file.rows_per_batch)
-            pieces += [
-                Piece(file.batch(number), rows[in_batch], targets[in_batch]) for number, in_batch in groups(batches)
-            ]
+            wanted += [(file, number, rows[in_batch], targets[in_batch]) for number, in_batch in groups(batches)]
+        pieces = self.files.side_by_side(_piece, wanted)
         return gather_pieces(pieces, self.manifest.sequence_length, self._phase_of_shard[shards])
 
     def file(self, shard: int) -> ShardFile:
+        return self.files.get(shard)
+
+    @property
+    def files(self) -> Files:
         # A forked process must take over neither the open files nor a lock that a thread of its parent may hold.
         if self._files.process != os.getpid():
             self._files = self._new_files()
-        return self._files.get(shard)
+        return self._files
 
     def _new_files(self) -> Files:
         return Files(self.directory, self.manifest, self.entries)
+
+
+def _piece(wanted: tuple[ShardFile, int, np.ndarray, np.ndarray]) -> Piece:
+    file, number, rows, targets = wanted
+    columns, rows_there = file.columns(number, rows)
+    return Piece(columns, rows_there, targets)

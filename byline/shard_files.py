@@ -1,20 +1,16 @@
-"""The open shard files of one process, mapped into memory or in an object store, and how a row is read from them.
+"""An open shard, mapped into memory, and how a row is read from it (in an object store: `byline.object_shards`).
 
 ```
 shard     record batch 0   batch 1   batch 2           rows_per_batch = 4
 rows      0 1 2 3          4 5 6 7   8 9               row 6 = row 2 of record batch 1
-mapped    header           header    header            kept for each batch that was read; values stay in the map
-object    -                all of it -                 kept: the last `MAX_HELD` batches, over all shards
+kept      header           header    header            of each batch that was read; values stay in the map
 ```
 """
 
 import hashlib
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -22,60 +18,24 @@ import pyarrow as pa
 
 from byline import locations
 from byline.errors import BylineError
-from byline.manifest import Manifest, PhaseEntry, ShardEntry
-from byline.object_stores import is_object_address
+from byline.manifest import Manifest, PhaseEntry
 from byline.printable import one_line
 from byline.rows import Row
 from byline.shards import shard_metadata, shard_schema
 
-# An open shard costs a file descriptor and some kB, and a build may have 30,000. Training order needs one at a time;
-# reading many more shards than this in shuffled order reopens one for most rows, at half a millisecond each.
-MAX_OPEN = 64
-# Record batches from an object store that a process keeps, at most 32 MiB each: enough for the timeline and a branch,
-# and for the shards that a shuffle buffer of rows spans.
-MAX_HELD = 8
-
-
-class Files:
-    """A process's open shards, and the batches it keeps of those in an object store; least recently used first."""
-
-    def __init__(self, directory: str, manifest: Manifest, entries: Sequence[tuple[PhaseEntry, ShardEntry]]) -> None:
-        self.process = os.getpid()
-        self._directory, self._manifest, self._entries = directory, manifest, entries
-        same_phase = (group for _, group in groupby(entries, key=lambda entry: entry[0].name))
-        self._numbers = [number for group in same_phase for number, _ in enumerate(group)]
-        self._open: OrderedDict[int, ShardFile] = OrderedDict()
-        self._cache = _BatchCache()
-        self._lock = threading.Lock()
-
-    def get(self, shard: int) -> "ShardFile":
-        with self._lock:
-            file = self._open.get(shard)
-            if file is None:
-                file = self._open[shard] = self._open_shard(shard)
-                if len(self._open) > MAX_OPEN:
-                    # Arrays that were handed out keep the map alive.
-                    self._open.popitem(last=False)
-            else:
-                self._open.move_to_end(shard)
-            return file
-
-    def _open_shard(self, shard: int) -> "ShardFile":
-        (phase, entry), number = self._entries[shard], self._numbers[shard]
-        path = locations.join(self._directory, entry.path)
-        if is_object_address(path):
-            return _ObjectFile(path, self._manifest, phase, number, self._cache)
-        return ShardFile(path, self._manifest, phase, number)
+Opened = Callable[[str], pa.NativeFile]
 
 
 class Columns:
     """One record batch as arrays over the map: fixed lists as [rows, L], others as values and offsets [rows + 1]."""
 
-    def __init__(self, batch: pa.RecordBatch, length: int) -> None:
-        ids, mask, *lists = batch.columns
-        self.input_ids = ids.values.to_numpy().reshape(-1, length)
-        self.loss_mask = mask.values.to_numpy().reshape(-1, length)
-        self.lists = [(column.values.to_numpy(), column.offsets.to_numpy()) for column in lists]
+    def __init__(self, ids: np.ndarray, mask: np.ndarray, lists: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        self.input_ids, self.loss_mask, self.lists = ids, mask, lists
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch, length: int) -> "Columns":
+        ids, mask = (column.values.to_numpy().reshape(-1, length) for column in batch.columns[:2])
+        return cls(ids, mask, [(column.values.to_numpy(), column.offsets.to_numpy()) for column in batch.columns[2:]])
 
     def check(self, length: int) -> None:
         """Checks that the segments of each row cover it, since what a trainer makes of them stands on that.
@@ -112,10 +72,12 @@ class ShardFile:
     rows of batches that were read before are not protected.
     """
 
-    def __init__(self, path: str, manifest: Manifest, phase: PhaseEntry, number: int) -> None:
+    def __init__(
+        self, path: str, manifest: Manifest, phase: PhaseEntry, number: int, opened: Opened = locations.open_file
+    ) -> None:
         self._path, self._phase, self._entry = path, phase.name, phase.shards[number]
         self._length = manifest.sequence_length
-        self._file, self._reader = open_arrow_file(path)
+        self._file, self._reader = open_arrow_file(path, opened)
         self._batches: dict[int, Columns] = {}
         self.rows_per_batch = self._check(manifest, phase, number)
 
@@ -130,16 +92,19 @@ class ShardFile:
             columns = self._batches[number] = self._read(number)
         return columns
 
+    def columns(self, number: int, rows: np.ndarray) -> tuple[Columns, np.ndarray]:
+        """Columns that have these rows of a record batch, and where in them; int64 [n] both."""
+        return self.batch(number), rows
+
     def _read(self, number: int) -> Columns:
         with self._reading():
-            self._expect("bytes", self._current_size(), self._entry.bytes)
-            batch = self._reader.get_batch(number)
+            batch = self._record_batch(number)
             # A damaged offset would be a read of foreign memory.
             batch.validate(full=True)
         expected_rows = min(self.rows_per_batch, self._entry.rows - number * self.rows_per_batch)
         self._expect("rows in record batch", batch.num_rows, expected_rows)
         with self._reading():
-            columns = Columns(batch, self._length)
+            columns = Columns.of(batch, self._length)
             columns.check(self._length)
         return columns
 
@@ -153,8 +118,9 @@ class ShardFile:
             reason = one_line(error, 200)
             raise BylineError(f"{self._path}: damaged ({reason}); copy it anew or build again") from None
 
-    def _current_size(self) -> int:
-        return os.fstat(self._file.fileno()).st_size
+    def _record_batch(self, number: int) -> pa.RecordBatch:
+        self._expect("bytes", os.fstat(self._file.fileno()).st_size, self._entry.bytes)
+        return self._reader.get_batch(number)
 
     def _check(self, manifest: Manifest, phase: PhaseEntry, number: int) -> int:
         """Compares the file with the manifest without reading tokens; returns the rows of a record batch."""
@@ -186,48 +152,12 @@ class ShardFile:
             )
 
 
-class _ObjectFile(ShardFile):
-    """One open shard in an object store."""
-
-    def __init__(self, path: str, manifest: Manifest, phase: PhaseEntry, number: int, cache: "_BatchCache") -> None:
-        super().__init__(path, manifest, phase, number)
-        self._cache = cache
-
-    def batch(self, number: int) -> Columns:
-        return self._cache.get((self._path, number), lambda: self._read(number))
-
-    def _current_size(self) -> int:
-        # Nothing is mapped, and a request that gets fewer bytes than it asked for is an error.
-        return self._file.size()
-
-    def _check_rows(self, rows_per_batch: int) -> None:
-        # The last record batch's rows are known only once all of it is fetched; `_read` checks them then.
-        self._expect("record batches", self._reader.num_record_batches, -(-self._entry.rows // rows_per_batch))
-
-
-class _BatchCache:
-    """The record batches that are kept, of all shards, least recently used first."""
-
-    def __init__(self) -> None:
-        self._columns: OrderedDict[tuple[str, int], Columns] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[str, int], read: Callable[[], Columns]) -> Columns:
-        with self._lock:
-            columns = self._columns.pop(key, None)
-            if columns is None:
-                # Under the lock, so that two threads that ask for the same batch do not fetch it twice.
-                columns = read()
-            self._columns[key] = columns
-            if len(self._columns) > MAX_HELD:
-                self._columns.popitem(last=False)
-            return columns
-
-
-def open_arrow_file(path: str) -> tuple[pa.NativeFile, pa.ipc.RecordBatchFileReader]:
+def open_arrow_file(
+    path: str, opened: Opened = locations.open_file
+) -> tuple[pa.NativeFile, pa.ipc.RecordBatchFileReader]:
     """An Arrow file and its reader."""
     try:
-        file = locations.open_file(path)
+        file = opened(path)
         return file, pa.ipc.open_file(file)
     except FileNotFoundError:
         raise BylineError(f"{path}: missing, though the build is finished; copy it anew or build again") from None

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import byline
-from byline import shard_files
+from byline import open_files
 from byline.errors import BylineError
 from tests.support.shards import numbered_build
 
@@ -402,7 +402,7 @@ def test_an_error_comes_with_its_batch_and_again(shards):
 
 
 def test_threads_index_one_loader(shards, monkeypatch):
-    monkeypatch.setattr(shard_files, "MAX_OPEN", 1)
+    monkeypatch.setattr(open_files, "MAX_OPEN", 1)
     loader = shards.loader(batch=2, shuffle="phase", epochs=20)
     expected = [numbers(loader[batch]) for batch in range(len(loader))]
     with ThreadPoolExecutor(4) as pool:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from pyarrow import dataset
 
 import byline
-from byline import shard_files
+from byline import open_files
 from byline.errors import BylineError
 from tests.support.shards import PackedRow, numbered_build, numbered_row, rewrite_metadata, write_build, write_manifest
 
@@ -270,7 +270,7 @@ def test_shard_of(build):
 
 def test_at_most_so_many_files_stay_open(build, monkeypatch):
     directory, rows = build
-    monkeypatch.setattr(shard_files, "MAX_OPEN", 2)
+    monkeypatch.setattr(open_files, "MAX_OPEN", 2)
     shards = byline.open(directory)
     kept = [shards[i] for i in (0, 5, 9, 0, 9, 5)]
     # The arrays of a file that was closed meanwhile are still good.
@@ -491,7 +491,7 @@ def test_a_fork_while_a_thread_holds_the_lock(build):
     directory, rows = build
     shards = byline.open(directory)
     assert as_packed(shards[0]) == rows[0]
-    with shards._build._files._lock:
+    with shards._build._files._open._lock:
         child = os.fork()
         if child == 0:
             os._exit(0 if as_packed(shards[0]) == rows[0] else 1)

@@ -3,13 +3,16 @@
 import multiprocessing
 import pickle
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import byline
-from byline import object_stores, shard_files
+from byline import object_shards, object_stores
 from byline.errors import BylineError
 from tests.support.object_server import (
     BUCKET,
@@ -71,7 +74,7 @@ def test_rows_are_those_on_a_disk(s3: ObjectServer, rows: byline.Shards) -> None
 def test_a_record_batch_is_fetched_once_and_a_few_are_kept(
     s3: ObjectServer, rows: byline.Shards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shard_files, "MAX_HELD", 2)
+    monkeypatch.setattr(object_shards, "MAX_HELD", 2)
     monkeypatch.setattr(object_stores, "TAIL_BYTES", 8)
     shards = byline.open(TINY)
     kept = list(shards[:5])
@@ -87,6 +90,94 @@ def test_a_record_batch_is_fetched_once_and_a_few_are_kept(
     assert calls(1, 0, 2) == 0
     assert calls(4) == once
     assert all(map(same, kept, rows[:5]))
+
+
+# ------------------------------------------------------------------------------------------- rows from here and there
+
+LARGE = f"s3://{BUCKET}/large"
+
+
+@pytest.fixture(scope="module", params=["int32", "uint16"])
+def large(s3: ObjectServer, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> byline.Shards:
+    """2,100 rows of 256 tokens in three shards, 100 in a record batch; the same are below `large/` on the store."""
+    directory = tmp_path_factory.mktemp("large")
+    shards = {"conditioned": [1000, 350], "cooldown": [750]}
+    numbered_build(directory, shards, length=256, rows_per_batch=100, ids=request.param)
+    put_folder(s3, directory, "large")
+    return byline.open(directory)
+
+
+def same_rows(found: byline.Rows, expected: byline.Rows) -> bool:
+    return found.keys() == expected.keys() and all(
+        np.array_equal(found[name], expected[name]) and found[name].dtype == expected[name].dtype for name in expected
+    )
+
+
+def test_rows_from_here_and_there_are_fetched_alone(s3: ObjectServer, large: byline.Shards) -> None:
+    shards, numbers = byline.open(LARGE), [1999, 3, 3, 777, 778, 779, 1001, 5, 2099]
+    with s3.faults(some_faults) as answers:
+        assert same_rows(shards.batch(numbers), large.batch(numbers))
+        assert same(shards[1234], large[1234])
+        assert not any(shards[1234][name].flags.writeable for name in ARRAYS)
+    assert answers["cut"] >= 1
+    with s3.faults(no_fault):
+        assert same_rows(shards.batch([111, 1333, 2022]), large.batch([111, 1333, 2022]))
+    # A record batch has 100 rows of 1,280 bytes (ids as int32) and their lists.
+    assert s3.sent < 40_000
+
+
+def test_rows_in_order_are_fetched_as_whole_record_batches(s3: ObjectServer, large: byline.Shards) -> None:
+    shards = byline.open(LARGE)
+    with s3.faults(no_fault):
+        assert all(same(shards[number], large[number]) for number in range(250))
+    # The shard's size and its end, the first row alone (metadata, lists, ids, mask), four record batches.
+    assert s3.calls["GET"] <= 1 + 4 + 4
+    with s3.faults(no_fault):
+        for start in range(250, 1000, 50):
+            assert same_rows(shards.batch(range(start, start + 50)), large.batch(range(start, start + 50)))
+    assert s3.calls["GET"] <= 7
+
+
+def test_a_shuffled_window_fetches_its_record_batches_once(s3: ObjectServer, large: byline.Shards) -> None:
+    loader = byline.open(LARGE)[:900].loader(batch=8, shuffle=400, prefetch=3)
+    expected = large[:900].loader(batch=8, shuffle=400)
+    with s3.faults(no_fault):
+        assert all(map(same_rows, loader, expected))
+    assert loader.next_batch == expected.next_batch == 113
+    # Each of the 9 record batches whole, after a few rows of it.
+    assert s3.calls["GET"] < 9 * 50
+
+
+@given(st.data())
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_rows_are_asked_for(s3: ObjectServer, large: byline.Shards, data: st.DataObject) -> None:
+    shards = byline.open(LARGE)
+    for _ in range(3):
+        start = data.draw(st.integers(0, 2000))
+        numbers = data.draw(
+            st.just(list(range(start, start + 30))) | st.lists(st.integers(0, 2099), max_size=30),
+        )
+        assert same_rows(shards.batch(numbers), large.batch(numbers))
+
+
+def test_threads_read_one_object(s3: ObjectServer, large: byline.Shards) -> None:
+    shards = byline.open(LARGE)
+    numbers = [(number * 7919) % 2100 for number in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda number: same(shards[number], large[number]), numbers))
+
+
+def test_damaged_lists_of_a_record_batch_are_told(s3: ObjectServer, large: byline.Shards) -> None:
+    key = f"large/{large.manifest.phases[1].shards[0].path}"
+    content = s3.content(key)
+    # Every 4 bytes that could be one of the offsets [0, 2, 4, ...] of a list.
+    start = content.find(np.arange(0, 60, 2, dtype=np.int32).tobytes())
+    s3.put(key, content[: start + 40] + b"\xff\xff\xff\x7f" + content[start + 44 :])
+    with pytest.raises(BylineError, match=f"^s3://{BUCKET}/{key}: damaged") as error:
+        byline.open(LARGE)[1357]
+    assert "\n" not in str(error.value)
+    s3.put(key, content)
+    assert same(byline.open(LARGE)[1357], large[1357])
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

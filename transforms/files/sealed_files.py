@@ -19,8 +19,8 @@ from typing import Any
 import mmh3
 import pyarrow as pa
 
+from byline.arrow_file import END_BYTES, footer_size, read_footer
 from byline.transforms.files import storage
-from byline.transforms.files.arrow_file import END_BYTES, footer_size, read_footer
 from byline.transforms.files.durable import WriteBehind
 from byline.transforms.files.refusals import Sink
 

@@ -18,11 +18,11 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
+from byline import arrow_file
+from byline.arrow_file import BatchLayout, Column
 from byline.object_stores import TAIL_BYTES, ObjectFile
 from byline.schemas.store import RunFile
 from byline.transforms.documents.list_copying import copy_lists
-from byline.transforms.files import arrow_file
-from byline.transforms.files.arrow_file import BatchLayout, Column
 from byline.transforms.files.object_store import in_order
 from byline.transforms.files.sealed_files import check_end, sealed_size
 from byline.transforms.files.storage import open_ranges

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from byline.arrow_file import footer_size
 from byline.errors import BylineError
 from byline.object_stores import TAIL_BYTES
 from byline.schemas import documents, store
 from byline.schemas.store import RunFile, RunInfo
 from byline.transforms.files import object_store
-from byline.transforms.files.arrow_file import footer_size
 from byline.transforms.store import run_ranges
 from byline.transforms.store.run_pieces import Piece
 from byline.transforms.store.run_ranges import Directories, RangedRun, RangedTokens, merge_spans, read_directory

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from byline.schemas.documents import MASKED, tokens_field
-from byline.transforms.files.arrow_file import (
+from byline.arrow_file import (
     END_BYTES,
     PREFIX_BYTES,
     columns_of,
@@ -18,6 +17,7 @@ from byline.transforms.files.arrow_file import (
     read_batch_layout,
     read_footer,
 )
+from byline.schemas.documents import MASKED, tokens_field
 
 FIELDS: list[tuple[pa.Field, st.SearchStrategy[Any]]] = [
     (pa.field("location", pa.uint64(), nullable=False), st.integers(0, 2**64 - 1)),

@@ -103,8 +103,19 @@ def read_footer(end: bytes) -> tuple[pa.Schema, np.ndarray]:
         end: at least the last `footer_size` bytes of the file.
     """
     footer = end[len(end) - footer_size(end) :]
-    batches = _Table.root(footer).structs(_FOOTER_BATCHES, 3)
-    return pa.ipc.open_file(pa.py_buffer(_BLANK_FILE + footer)).schema, batches[:, 0].copy()
+    return pa.ipc.open_file(pa.py_buffer(_BLANK_FILE + footer)).schema, batch_ranges(end)[:, 0].copy()
+
+
+def batch_ranges(end: bytes) -> np.ndarray:
+    """Where each record batch begins in the file, where its body does, and where it ends; int64 [batches, 3].
+
+    Args:
+        end: at least the last `footer_size` bytes of the file.
+    """
+    starts, messages, bodies = _Table.root(end[len(end) - footer_size(end) :]).structs(_FOOTER_BATCHES, 3).T
+    # The size of a message has 32 bits, and 32 more that mean nothing.
+    starts_of_bodies = starts + (messages & 0xFFFFFFFF)
+    return np.stack([starts, starts_of_bodies, starts_of_bodies + bodies], axis=1)
 
 
 @dataclass(frozen=True)
@@ -207,13 +218,15 @@ def _node_count(kind: pa.DataType) -> int:
 
 
 def _own_buffers(kind: pa.DataType) -> int:
-    """How many buffers the type itself has: nulls, then values or offsets (strings have both)."""
+    """How many buffers the type itself has: nulls, then values or offsets (strings both, lists of one length none)."""
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return 3
+    if pa.types.is_fixed_size_list(kind):
+        return 1
     if _is_list(kind) or (pa.types.is_primitive(kind) and not pa.types.is_dictionary(kind)):
         return 2
     raise ValueError(f"columns of type {kind} cannot be read in parts")
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)

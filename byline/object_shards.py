@@ -1,0 +1,178 @@
+"""A shard in an object store: whole record batches where rows follow each other, else the ranges of single rows.
+
+```
+body of a record batch     ids of 1,600 rows   mask   lists of all rows       13 MB, 3 MB and 0.1 MB at L = 2048
+rows 0 1 2 3, then 4 5 6   whole                                              one request, 16 MB, kept
+rows 17, 1203              2 rows              2 rows lists of all, kept      a few requests of 8, 2 and 100 kB
+```
+
+A record batch is fetched whole if a quarter of its rows are asked for at once, if it was asked for rows here and there
+more than `MAX_RUNS` times lately, as in a shuffled window, or if rows follow the last ones: then the next record batch
+is begun, too. Single rows need the record batch's metadata and its lists (the segments of all rows), which are kept for
+the batches that were used last.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from byline.arrow_file import END_BYTES, BatchLayout, batch_ranges, columns_of, footer_size, read_batch_layout
+from byline.kept import Kept
+from byline.manifest import Manifest, PhaseEntry
+from byline.object_stores import RangeFile, object_file
+from byline.rows import Row
+from byline.shard_files import Columns, ShardFile
+
+# Record batches that a process keeps, at most 32 MiB each: enough for the timeline and a branch, and for the windows of
+# a shuffle.
+MAX_HELD = 8
+# Record batches whose lists are kept, about 100 kB each.
+MAX_LISTS = 256
+# Rows of a record batch that do not follow each other are fetched alone up to about this many.
+MAX_RUNS = 16
+# Requests side by side: as many as pyarrow's clients keep connections.
+REQUESTS = 24
+
+Lists = list[tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass
+class Head:
+    """What is needed of a record batch to read single rows of it: where its buffers are, and its lists.
+
+    `runs` counts the runs of rows that were read with it.
+    """
+
+    layout: BatchLayout
+    lists: Lists
+    runs: int = 0
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a process keeps of shards in an object store, by their paths and numbers of record batches."""
+
+    whole: Kept[Columns] = field(default_factory=lambda: Kept(MAX_HELD))
+    heads: Kept[Head] = field(default_factory=lambda: Kept(MAX_LISTS))
+    ahead: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "byline-read-ahead"))
+    # Its calls wait for no others, so threads that wait for them cannot wait for ever.
+    requests: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(REQUESTS, "byline-request"))
+
+
+class ObjectShard(ShardFile):
+    """One open shard in an object store; any number of threads may read it."""
+
+    def __init__(self, path: str, manifest: Manifest, phase: PhaseEntry, number: int, fetched: Fetched) -> None:
+        self._fetched = fetched
+        super().__init__(path, manifest, phase, number, self._open)
+        self._schema = self._reader.schema
+        with self._reading():
+            footer = _end(self._file, footer_size(_end(self._file, END_BYTES)))
+            self._ranges: list[list[int]] = batch_ranges(footer).tolist()
+        # They hold the end of the object.
+        del self._file, self._reader
+        self._next_rows: dict[int, int] = {}
+
+    def _open(self, path: str) -> pa.PythonFile:
+        self._object = object_file(path)
+        return pa.PythonFile(RangeFile(self._object), mode="r")
+
+    def _check_rows(self, rows_per_batch: int) -> None:
+        # Those of the last record batch are known only once its metadata are fetched; they are checked then.
+        self._expect("record batches", self._reader.num_record_batches, -(-self._entry.rows // rows_per_batch))
+
+    def row(self, row_in_shard: int) -> Row:
+        number, row = divmod(row_in_shard, self.rows_per_batch)
+        columns, rows = self.columns(number, np.array([row]))
+        return columns.row(int(rows[0]), self._phase)
+
+    def batch(self, number: int) -> Columns:
+        return self._fetched.whole.get((self._path, number), lambda: self._read(number))
+
+    def columns(self, number: int, rows: np.ndarray) -> tuple[Columns, np.ndarray]:
+        follows = self._follows(number, rows)
+        # If that fails, whoever asks for it gets the error of another try.
+        if follows and number + 1 < len(self._ranges) and (self._path, number + 1) not in self._fetched.whole:
+            self._fetched.ahead.submit(self.batch, number + 1)
+        if follows or (self._path, number) in self._fetched.whole or 4 * len(rows) >= self._rows_of(number):
+            return self.batch(number), rows
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+        if len(runs) > MAX_RUNS:
+            return self.batch(number), rows
+        head = self._fetched.heads.get((self._path, number), lambda: self._read_head(number))
+        head.runs += len(runs)
+        if head.runs > MAX_RUNS:
+            head.runs = 0
+            return self.batch(number), rows
+        return self._read_runs(number, head, runs), np.arange(len(rows))
+
+    def _follows(self, number: int, rows: np.ndarray) -> bool:
+        """Whether rows follow those that were asked for last of their record batch, or begin after the one before."""
+        first, following = int(rows[0]), int(rows[-1]) + 1
+        expected = self._next_rows.get(number)
+        if expected is None and self._next_rows.get(number - 1) == self.rows_per_batch:
+            expected = 0
+        self._next_rows[number] = following
+        return first == expected
+
+    def _rows_of(self, number: int) -> int:
+        return min(self.rows_per_batch, self._entry.rows - number * self.rows_per_batch)
+
+    def _record_batch(self, number: int) -> pa.RecordBatch:
+        start, _, end = self._ranges[number]
+        content = self._object.read_at(start, end)
+        return pa.ipc.read_record_batch(pa.py_buffer(content), self._schema)
+
+    def _read_head(self, number: int) -> Head:
+        start, body, _ = self._ranges[number]
+        with self._reading():
+            layout = read_batch_layout(self._object.read_at(start, body))
+            lists = self._read_lists(body, layout)
+            self._expect("rows in record batch", layout.rows, self._rows_of(number))
+            no_rows = np.empty((0, self._length), np.int32)
+            Columns(no_rows, no_rows, lists).check(self._length)
+        return Head(layout, lists)
+
+    def _read_lists(self, body: int, layout: BatchLayout) -> Lists:
+        """The lists of all rows, which stand at the end of the body."""
+        columns = columns_of(self._schema)[2:]
+        extents = np.array([layout.extent(column) for column in columns])
+        first, last = int(extents.min()), int(extents.max())
+        content = pa.py_buffer(self._object.read_at(body + first, body + last))
+        arrays = [layout.array(column, lambda start, end: content[start - first : end - first]) for column in columns]
+        for array in arrays:
+            # A damaged offset would be a read of foreign memory.
+            array.validate(full=True)
+        return [(array.values.to_numpy(), array.offsets.to_numpy()) for array in arrays]
+
+    def _read_runs(self, number: int, head: Head, runs: list[np.ndarray]) -> Columns:
+        """Columns of these rows alone, each run of them a range of each column."""
+        columns = [(column, np.dtype(str(column.type.value_type))) for column in columns_of(self._schema)[:2]]
+        ranges = []
+        for column, dtype in columns:
+            # The numbers of a list's values are its third buffer.
+            start = self._ranges[number][1] + int(head.layout.buffers[column.buffer + 2, 0])
+            row_bytes = self._length * dtype.itemsize
+            ranges += [(start + int(run[0]) * row_bytes, start + (int(run[-1]) + 1) * row_bytes) for run in runs]
+        contents = list(self._fetched.requests.map(lambda span: self._object.read_at(*span), ranges))
+        ids, mask = (
+            np.frombuffer(b"".join(contents[first : first + len(runs)]), dtype).reshape(-1, self._length)
+            for first, (_, dtype) in zip((0, len(runs)), columns, strict=True)
+        )
+        rows = np.concatenate(runs)
+        return Columns(ids, mask, [_lists_of(values, ends, rows) for values, ends in head.lists])
+
+
+def _end(file: pa.NativeFile, size: int) -> bytes:
+    """The last bytes of a file."""
+    return file.read_at(size, file.size() - size)
+
+
+def _lists_of(values: np.ndarray, ends: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The lists of some rows, as values and offsets."""
+    lists = [values[ends[row] : ends[row + 1]] for row in rows]
+    gathered = np.concatenate(lists)
+    gathered.flags.writeable = False
+    return gathered, np.cumsum([0, *map(len, lists)], dtype=ends.dtype)
