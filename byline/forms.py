@@ -68,7 +68,7 @@ def _huggingface(spread: Spread, dtype: np.dtype) -> Batch:
 def _read_huggingface(batch: Mapping[str, Any]) -> Examples:
     """As transformers does: segments begin where positions do not go up by one, unless there is an attention mask."""
     ids = batch["input_ids"]
-    positions = batch.get("position_ids", np.broadcast_to(np.arange(ids.shape[1]), ids.shape))
+    positions = np.broadcast_to(batch.get("position_ids", np.arange(ids.shape[1])), ids.shape)
     mask = batch.get("attention_mask")
     if mask is not None and mask.ndim == 4:
         start = _starts_of_mask(mask)
@@ -115,6 +115,8 @@ def _trl(spread: Spread, dtype: np.dtype) -> Batch:
     ends = np.cumsum(spread.rows["segments"])[:-1]
     return {
         "input_ids": spread.rows["input_ids"].astype(dtype),
+        "labels": spread.labels(dtype, IGNORED),
+        # Versions of TRL before it took labels apply this.
         "completion_mask": spread.trained.astype(dtype),
         "seq_lengths": [lengths.tolist() for lengths in np.split(spread.rows["seq_lengths"], ends)],
     }
@@ -124,7 +126,7 @@ def _read_trl(batch: Mapping[str, Any]) -> Examples:
     """As TRL's collator with `padding_free` does: rows one after another, first tokens of segments never predicted."""
     ids = np.asarray(batch["input_ids"])
     cu_seqlens = np.cumsum([0, *(length for lengths in batch["seq_lengths"] for length in lengths)])
-    labels = np.where(np.asarray(batch["completion_mask"]) == 0, IGNORED, ids).reshape(-1)
+    labels = np.array(batch["labels"]).reshape(-1)
     labels[cu_seqlens[:-1]] = IGNORED
     return _read_flat(ids, labels, cu_seqlens, None, ids.shape[1])
 
@@ -289,8 +291,8 @@ FORMS = {
     "trl": Form(
         _trl,
         _read_trl,
-        ("input_ids", "completion_mask", "seq_lengths"),
-        "`input_ids`, `completion_mask` [n, L], `seq_lengths` (n lists) "
+        (*_LABELS, "seq_lengths"),
+        "`input_ids`, `labels`, `completion_mask` [n, L], `seq_lengths` (n lists) "
         "| the rows of a data set for TRL's `SFTTrainer`",
     ),
     "varlen": Form(

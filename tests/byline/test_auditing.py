@@ -141,6 +141,13 @@ def test_another_weight(shards):
     )
 
 
+def test_one_row_of_positions_for_all(shards):
+    batch = huggingface(shards[1:], position_ids=np.arange(10)[None])
+    batch = {name: np.concatenate([values] * 2) if name != "position_ids" else values for name, values in batch.items()}
+    (difference,) = byline.audit([batch], shards[1:]).differences
+    assert (difference.what, difference.count) == ("trained more often than they are in the shards", 9)
+
+
 @pytest.mark.parametrize("sees", [lambda mask: mask[..., ::-1], lambda mask: np.zeros_like(mask), np.ones_like])
 def test_attention_to_anything_else(shards, sees):
     batch = byline.collate(shards.batch([1]), "dense")

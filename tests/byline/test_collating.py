@@ -36,7 +36,12 @@ LITERAL = {
         "max_length_q": 6,
         "max_length_k": 6,
     },
-    "trl": {"input_ids": [IDS], "completion_mask": [[0, 0, 0, 1, 1, 1, 0, 1, 1, 0]], "seq_lengths": [[6, 3, 1]]},
+    "trl": {
+        "input_ids": [IDS],
+        "labels": [LABELS],
+        "completion_mask": [[0, 0, 0, 1, 1, 1, 0, 1, 1, 0]],
+        "seq_lengths": [[6, 3, 1]],
+    },
     "varlen": {
         "input_ids": IDS,
         "labels": LABELS,
@@ -136,6 +141,16 @@ def test_unknown_names(arguments, message):
         byline.collate(as_rows([ROW]), **arguments)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_no_rows(form):
+    """What is left for a rank of a last batch."""
+    rows = as_rows([ROW])
+    none = {name: values[:0] for name, values in rows.items()}
+    batch = byline.collate(none, form, add=("segment_ids", "phase"))
+    assert batch.keys() == {*LITERAL[form], "segment_ids", "phase"}
+    assert all(np.size(value) == 0 for name, value in batch.items() if name in ("input_ids", "labels", "tokens"))
+
+
 def test_one_row_alone():
     with pytest.raises(BylineError, match=r"expected rows, found one row; collate\(\[row\]\)"):
         byline.collate(as_row(ROW))
@@ -207,10 +222,13 @@ def by_ends(ids: list[int], labels: list[int], ends: list[int], positions: list[
 
 
 def by_trl(batch: dict[str, Any]) -> Iterator[Target]:
-    """TRL's collator with `padding_free`: one sequence, no label at a position 0 or where the mask is 0."""
-    ids, mask, lengths = (list(chain(*batch[name])) for name in LITERAL["trl"])
+    """TRL's collator with `padding_free`: one sequence, no label at a position 0; older ones take the mask alone."""
+    ids, labels, mask, lengths = (list(chain(*batch[name])) for name in LITERAL["trl"])
     positions = [position for length in lengths for position in range(length)]
-    labels = [i if m and p else X for i, m, p in zip(ids, mask, positions, strict=True)]
+    assert [label if p else X for label, p in zip(labels, positions, strict=True)] == [
+        i if m and p else X for i, m, p in zip(ids, mask, positions, strict=True)
+    ]
+    labels = [label if p else X for label, p in zip(labels, positions, strict=True)]
     yield from by_ends(ids, labels, [sum(lengths[:n]) for n in range(len(lengths))], positions)
 
 
