@@ -15,15 +15,15 @@ No `shuffle`: the rows come in training order, phase after phase, and are alread
 another order. A branch is a data set of its own: `ShardDataset(byline.open("out/meco", branch="cooldown-25"))`. To
 continue from the timeline's checkpoint, start it at row `shards.branch_row("cooldown-25")`.
 
-A data loader asks for all rows of a batch at once, so they are read and made into tensors at once. With `whole` it gives
-that batch, as the form has it; its workers read and send rows, and the batch is made where they arrive. Any other
+A data loader asks for all rows of a batch at once, so they are read and made into tensors at once. With `whole` it
+gives that batch, as the form has it; its workers read and send rows, and the batch is made where they arrive. Any other
 `collate_fn`, PyTorch's own too, gets a list of rows, views of the batch, which it copies.
 
-`collate` makes tensors of rows that were read otherwise, such as the batches of `shards.loader` (docs/loader.md):
+`collate` makes tensors of rows that were read otherwise, such as those of `shards.loader` (docs/loader.md):
 
 ```python
-rest = range(loader.next_batch, len(loader))
-DataLoader(loader, batch_size=None, sampler=rest, num_workers=2, collate_fn=partial(collate, form="varlen"))
+for rows in shards.loader(batch=512, rank=rank, world=world, prefetch=2, state=state):
+    batch = collate(rows, "varlen")
 ```
 """
 
