@@ -42,7 +42,8 @@ def import_own(where: str, name: str, what: str = "object") -> Any:
         BylineError: the module cannot be imported, or has no such object.
     """
     module_name, _, object_name = name.partition(":")
-    search_current_folder()
+    if module_name not in sys.modules:
+        search_current_folder()
     try:
         module = importlib.import_module(module_name)
     except (ImportError, SyntaxError) as error:

@@ -12,6 +12,7 @@ from byline.pipelines.commands.options import (
     output_console,
     runner_settings,
 )
+from byline.pipelines.quick_imports import quick_imports
 from byline.pipelines.runners import dataflow
 
 
@@ -25,8 +26,9 @@ def assemble(
     verbose: Verbose = False,
 ) -> None:
     """Plan, and write the shards that are missing."""
-    from byline.pipelines.jobs import assemble as job
-    from byline.pipelines.jobs.plan import plan
+    with quick_imports():
+        from byline.pipelines.jobs import assemble as job
+        from byline.pipelines.jobs.plan import plan
 
     console, how_to_run = output_console(), runner_settings(workers, verbose, runner, options)
     recipe = load_config(config, settings, how_to_run, dataflow.ASSEMBLING)

@@ -12,6 +12,7 @@ from byline.pipelines.commands.options import (
     output_console,
     runner_settings,
 )
+from byline.pipelines.quick_imports import quick_imports
 from byline.pipelines.runners import dataflow
 
 
@@ -25,7 +26,8 @@ def build(
     verbose: Verbose = False,
 ) -> None:
     """Prepare what is missing, plan, and assemble what is missing."""
-    from byline.pipelines.jobs import build as job
+    with quick_imports():
+        from byline.pipelines.jobs import build as job
 
     how_to_run = runner_settings(workers, verbose, runner, options)
     recipe = load_config(config, settings, how_to_run, dataflow.BUILDING)

@@ -15,6 +15,7 @@ from byline.pipelines.commands.options import (
     output_console,
     runner_settings,
 )
+from byline.pipelines.quick_imports import quick_imports
 from byline.pipelines.runners import dataflow
 
 
@@ -30,7 +31,8 @@ def compact(
     verbose: Verbose = False,
 ) -> None:
     """Merge small runs of the token store, so that shards are read in fewer and longer ranges."""
-    from byline.pipelines.jobs import compact as job
+    with quick_imports():
+        from byline.pipelines.jobs import compact as job
 
     how_to_run = runner_settings(workers, verbose, runner, options)
     recipe = load_config(config, settings, how_to_run, dataflow.PLANNING)

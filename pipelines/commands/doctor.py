@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from byline.pipelines.commands.options import BeamOptions, Settings, beam_options, output_console
+from byline.pipelines.quick_imports import quick_imports
 
 
 def doctor(
@@ -18,7 +19,8 @@ def doctor(
     options: BeamOptions = None,
 ) -> None:
     """Say what is installed, which runners can start, and try a recipe on some records of each source."""
-    from byline.pipelines.console.doctor_lines import show_checks
-    from byline.pipelines.doctor.installation import check_all
+    with quick_imports():
+        from byline.pipelines.console.doctor_lines import show_checks
+        from byline.pipelines.doctor.installation import check_all
 
     raise typer.Exit(show_checks(check_all(config, runner, beam_options(options), settings or ()), output_console()))

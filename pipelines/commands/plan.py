@@ -16,6 +16,7 @@ from byline.pipelines.commands.options import (
     output_console,
     runner_settings,
 )
+from byline.pipelines.quick_imports import quick_imports
 from byline.pipelines.runners import dataflow
 
 
@@ -29,11 +30,12 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="all of it as JSON on standard output")] = False,
 ) -> None:
     """Show which documents go where, and what they come to; writes nothing to the output."""
-    from byline.pipelines.console import plan_report
-    from byline.pipelines.console.funnel import funnels_of
-    from byline.pipelines.jobs import plan as job
-    from byline.transforms.fields.known_fields import known_warnings
-    from byline.transforms.store.field_counting import fields_of_sources
+    with quick_imports():
+        from byline.pipelines.console import plan_report
+        from byline.pipelines.console.funnel import funnels_of
+        from byline.pipelines.jobs import plan as job
+        from byline.transforms.fields.known_fields import known_warnings
+        from byline.transforms.store.field_counting import fields_of_sources
 
     console = error_console() if as_json else output_console()
     how_to_run = runner_settings(workers, verbose, runner, options)

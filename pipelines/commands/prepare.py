@@ -11,6 +11,7 @@ from byline.pipelines.commands.options import (
     output_console,
     runner_settings,
 )
+from byline.pipelines.quick_imports import quick_imports
 from byline.pipelines.runners import dataflow
 
 
@@ -23,7 +24,8 @@ def prepare(
     verbose: Verbose = False,
 ) -> None:
     """Read, score and tokenize the raw corpora into the token store."""
-    from byline.pipelines.jobs import prepare as job
+    with quick_imports():
+        from byline.pipelines.jobs import prepare as job
 
     how_to_run = runner_settings(workers, verbose, runner, options)
     job.prepare(load_config(config, settings, how_to_run, dataflow.PREPARING), how_to_run, output_console())

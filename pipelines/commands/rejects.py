@@ -8,6 +8,7 @@ import typer
 
 from byline.errors import BylineError
 from byline.pipelines.commands.options import ConfigPath, Settings, output_console
+from byline.pipelines.quick_imports import quick_imports
 from byline.printable import shown
 
 
@@ -20,11 +21,12 @@ def rejects(
     as_json: Annotated[bool, typer.Option("--json", help="all of it as JSON on standard output")] = False,
 ) -> None:
     """Show the records that were dropped because they are no documents."""
-    from byline.pipelines.console.reject_lines import reject_lines, reject_values
-    from byline.pipelines.recipes import load_recipe
-    from byline.schemas.reasons import REJECT_REASONS
-    from byline.transforms.store.rejects import count_rejects, first_rejects
-    from byline.transforms.store.state import read_state
+    with quick_imports():
+        from byline.pipelines.console.reject_lines import reject_lines, reject_values
+        from byline.pipelines.recipes import load_recipe
+        from byline.schemas.reasons import REJECT_REASONS
+        from byline.transforms.store.rejects import count_rejects, first_rejects
+        from byline.transforms.store.state import read_state
 
     recipe = load_recipe(config, settings or ())
     for option, value, known in (("--source", source, recipe.sources), ("--reason", reason, REJECT_REASONS)):

@@ -14,6 +14,7 @@ from byline.pipelines.commands.options import (
     output_console,
     runner_settings,
 )
+from byline.pipelines.quick_imports import quick_imports
 
 
 def verify(
@@ -38,7 +39,8 @@ def verify(
 
     Exit status: 0 verified, 1 something is wrong, 2 nothing is wrong but not all could be compared.
     """
-    from byline.pipelines.jobs import verify as job
+    with quick_imports():
+        from byline.pipelines.jobs import verify as job
 
     how_to_run = runner_settings(workers, verbose, runner, options)
     how_to_run.check_locations([("OUT", out), *([("--tokenizer", tokenizer)] if tokenizer else [])])

@@ -19,6 +19,8 @@ import sys
 import threading
 import time
 
+from byline.pipelines.quick_imports import quick_imports
+
 _PARENT_SECONDS = 0.5
 
 
@@ -46,8 +48,9 @@ def main() -> None:
     if not is_verbose:
         # Before Beam is imported: it logs at once, and sets its own levels later.
         logging.disable(logging.CRITICAL)
-    import grpc
-    from apache_beam.runners.worker import log_handler, sdk_worker_main
+    with quick_imports():
+        import grpc
+        from apache_beam.runners.worker import log_handler, sdk_worker_main
 
     if not is_verbose:
         silence()

@@ -10,6 +10,8 @@ know that two versions have written a store.
 
 import importlib.metadata
 import json
+from collections.abc import Mapping
+from functools import cache
 
 from byline.errors import BylineError
 from byline.transforms.files import storage
@@ -18,7 +20,8 @@ _FILE = "versions.json"
 _PACKAGES = ("byline", "gigatoken", "tokenizers")
 
 
-def current_versions() -> dict[str, str]:
+@cache
+def current_versions() -> Mapping[str, str]:
     """The versions installed here, by package."""
     return {name: importlib.metadata.version(name) for name in _PACKAGES}
 

@@ -126,7 +126,7 @@ def _named_texts(names: Sequence[str]) -> Callable[[str], list[str]]:
 
 def _texts_of_pieces(file: TokenizerFile) -> Iterator[str]:
     """Texts of tokens of the vocabulary and other characters, drawn by a hash of the file."""
-    pieces = [text for text in (_spelled(file, name) for name in file.model["vocab"]) if text]
+    pieces = list(file.model["vocab"])
     others = [
         *" \n\t.,!?'\"()<>|0123456789aeiouAZ",
         "  ",
@@ -143,10 +143,11 @@ def _texts_of_pieces(file: TokenizerFile) -> Iterator[str]:
     sizes = [len(others), len(characters), len(pieces), len(pieces)]
     drawn = np.frombuffer(hashlib.shake_256(file.sha256.encode()).digest(4 * 40_000), np.uint32).tolist()
     for start in range(0, len(drawn), 20):
-        yield "".join(
-            (others, characters, pieces, pieces)[number % 4][number // 4 % sizes[number % 4]]
+        parts = [
+            (number % 4, (others, characters, pieces, pieces)[number % 4][number // 4 % sizes[number % 4]])
             for number in drawn[start : start + 20]
-        )
+        ]
+        yield "".join(_spelled(file, part) if kind > 1 else part for kind, part in parts)
 
 
 def _spelled(file: TokenizerFile, name: str) -> str:

@@ -12,11 +12,11 @@ looks for, settings of the model. So a file is given to it only if it consists o
 whether it then gives the same ids is found by comparing (`comparing`).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gigatoken
+import orjson
 import tokenizers
 
 from byline.transforms.tokens.token_bytes import ALPHABET
@@ -140,7 +140,7 @@ def fast_tokenizer(
 def fast_tokenizer_of(settings: Mapping[str, Any]) -> gigatoken.Tokenizer | str:
     """gigatoken's tokenizer of such settings, or why it cannot read them."""
     try:
-        return gigatoken.Tokenizer.from_json(json.dumps(settings))
+        return gigatoken.Tokenizer.from_json(orjson.dumps(settings).decode())
     except (KeyboardInterrupt, SystemExit):
         raise
     # Among others a panic of pyo3, which is no Exception.

@@ -10,11 +10,11 @@ Unigram pieces ▁a, </s>, x    text "a</s>"    ids ▁a, </s>       eos: </s> i
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
 import tokenizers
 
 from byline.errors import BylineError
@@ -71,7 +71,7 @@ def tokenizer_of(uri: str, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
         BylineError: `tokenizers` cannot use them.
     """
     try:
-        tokenizer = tokenizers.Tokenizer.from_str(json.dumps(settings))
+        tokenizer = tokenizers.Tokenizer.from_str(orjson.dumps(settings).decode())
     except (KeyboardInterrupt, SystemExit):
         raise
     # A bare Exception; or a panic of pyo3, which is no Exception.
