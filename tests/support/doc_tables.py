@@ -49,7 +49,9 @@ TABLES = [
     DocTable("recipes.md", "| order | documents are |", [(name, order.line) for name, order in ORDERS.items()]),
     DocTable("ledger.md", "| unused | meaning |", [(name, reason.line) for name, reason in UNUSED_REASONS.items()]),
     DocTable("trainers.md", "| form | a batch has | for |", [(name, form.line) for name, form in FORMS.items()]),
-    DocTable("exports.md", "| format | files | read by | lost |", [(name, form.line) for name, form in FORMATS.items()]),
+    DocTable(
+        "exports.md", "| format | files | read by | lost |", [(name, form.line) for name, form in FORMATS.items()]
+    ),
     DocTable("ledger.md", "| discarded | meaning |", list(DISCARDS.items())),
 ]
 
