@@ -70,6 +70,23 @@ def read_mds(folder: Path) -> Iterator[dict[str, Any]]:
             yield _sample(content[first:end], config)
 
 
+def read_litdata(folder: Path, block: int) -> Iterator[list[int]]:
+    """Blocks of litdata's chunks of tokens, as `TokensLoader` cuts them; every chunk holds whole ones."""
+    index = json.loads((folder / "index.json").read_text())
+    config = index["config"]
+    assert (config["item_loader"], config["data_format"]) == ("TokensLoader", ["no_header_tensor:16"])
+    for chunk in index["chunks"]:
+        content = (folder / chunk["filename"]).read_bytes()
+        (count,) = struct.unpack_from("<I", content)
+        offsets = struct.unpack_from(f"<{count + 1}I", content, 4)
+        assert (count, len(content)) == (chunk["chunk_size"], chunk["chunk_bytes"])
+        assert (offsets[0], offsets[-1]) == (4 * (count + 2), len(content))
+        assert chunk["dim"] % block == 0
+        ids = np.frombuffer(content, np.int32, chunk["dim"], 4 * (1 + chunk["chunk_size"] + 1)).tolist()
+        for first in range(0, len(ids), block):
+            yield ids[first : first + block]
+
+
 def _sample(content: bytes, config: dict[str, Any]) -> dict[str, Any]:
     sizes, at = [], 0
     for size in config["column_sizes"]:

@@ -11,6 +11,7 @@ A format is an object below `ExportFormat` in a module of this package, and one 
 from byline.errors import BylineError
 from byline.printable import shown
 from byline.transforms.exports.export_format import ExportFormat
+from byline.transforms.exports.litdata import LitData
 from byline.transforms.exports.mds import Mds
 from byline.transforms.exports.megatron import Megatron
 from byline.transforms.exports.olmo import Olmo
@@ -24,6 +25,7 @@ FORMATS: dict[str, ExportFormat] = {
         Mds(),
         Megatron(),
         Olmo(),
+        LitData(),
     )
 }
 

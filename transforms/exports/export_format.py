@@ -92,9 +92,13 @@ class ShardRows:
         self.count, self.length = len(shards), shards.sequence_length
         self.vocabulary = vocabulary_of(shards.manifest.tokenizer)
 
-    def batches(self) -> Iterator[Spread]:
-        """The rows in order, some at a time."""
-        step = max(_BATCH_TOKENS // self.length, 1)
+    def batches(self, step: int | None = None) -> Iterator[Spread]:
+        """The rows in order, `step` at a time; None for as many as are quick to lay out.
+
+        Raises:
+            BylineError: the shard is damaged, or has an id that its tokenizer has not.
+        """
+        step = step or max(_BATCH_TOKENS // self.length, 1)
         for first in range(0, self.count, step):
             rows = self._shards.batch(range(first, min(first + step, self.count)))
             if int(rows["input_ids"].max()) >= self.vocabulary or int(rows["input_ids"].min()) < 0:

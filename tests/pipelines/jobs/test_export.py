@@ -19,11 +19,10 @@ from byline.manifest import digests_of
 from byline.pipelines.cli import app
 from byline.pipelines.jobs.export import export, verify_export
 from byline.pipelines.runners.runner import RunnerSettings
-from byline.transforms.exports import FORMATS
 from byline.transforms.exports.export_manifest import ExportMaker, read_export
 from byline.transforms.exports.exporting import ExportJob, ShardsToExport, export_shard, open_export
 from tests.support.export_readers import read_parquet
-from tests.support.shards import numbered_build
+from tests.support.shards import PackedRow, numbered_build, write_build
 
 SHARDS = {"conditioned": (5, 4), "cooldown": (3,)}
 
@@ -172,12 +171,16 @@ def test_a_folder_of_the_build_is_refused(out: Path) -> None:
             run(out, folder)
 
 
-def test_a_mask_is_lost_only_if_told(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FORMATS["parquet"], "keeps_mask", False)
+def test_a_mask_is_lost_only_if_told(out: Path, tmp_path: Path) -> None:
     with pytest.raises(BylineError, match=r"would train 24 of 96 tokens that the build masks; .* give --drop-mask"):
-        run(out, tmp_path / "to")
+        run(out, tmp_path / "to", "litdata")
     assert not (tmp_path / "to").exists()
-    run(out, tmp_path / "to", drop_mask=True)
+    assert "note litgpt predicts every token" in run(out, tmp_path / "to", "litdata", drop_mask=True)
+
+
+def test_without_a_masked_token_there_is_nothing_to_lose(tmp_path: Path) -> None:
+    write_build(tmp_path / "out", {"conditioned": [[PackedRow([0, 5, 1], [1, 1, 1], [3], [1], [0])]]}, 3)
+    run(tmp_path / "out", tmp_path / "to", "litdata")
 
 
 def test_a_damaged_shard_is_not_exported(tmp_path: Path) -> None:

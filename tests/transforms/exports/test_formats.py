@@ -12,10 +12,10 @@ from rich.console import Console
 from byline.errors import BylineError
 from byline.pipelines.jobs.export import export
 from byline.pipelines.runners.runner import RunnerSettings
-from byline.transforms.exports import FORMATS, export_format, mds
+from byline.transforms.exports import FORMATS, export_format, litdata, mds
 from byline.transforms.exports.export_format import check_path, vocabulary_of
 from byline.transforms.exports.megatron import index_bytes
-from tests.support.export_readers import load_dataset, read_flat, read_indexed, read_mds, read_parquet
+from tests.support.export_readers import load_dataset, read_flat, read_indexed, read_litdata, read_mds, read_parquet
 from tests.support.shards import CONFIG, TOKENIZER, PackedRow, write_build
 
 LENGTH = 6
@@ -67,6 +67,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
         # Several batches a shard, and several MDS files.
         patch.setattr(export_format, "_BATCH_TOKENS", 2 * LENGTH)
         patch.setattr(mds, "_SIZE_LIMIT", 100)
+        patch.setattr(litdata, "_SIZE_LIMIT", 70)
         for name in FORMATS:
             _export(folder / "out", name, folder / name)
     return Exports(folder)
@@ -144,6 +145,13 @@ def test_mds_has_the_columns_of_meco(exports: Exports) -> None:
 def test_mds_files_are_cut_by_size(exports: Exports) -> None:
     files = [name for name in names(exports["mds"]) if name.endswith(".mds")]
     assert files[:3] == [f"conditioned/00000-of-00003.{number:05d}.mds" for number in range(3)]
+
+
+def test_litdata_has_ids(exports: Exports) -> None:
+    for phase, rows in (("conditioned", ROWS[:5]), ("cooldown", ROWS[5:])):
+        assert list(read_litdata(exports["litdata"] / phase, LENGTH)) == [row.input_ids for row in rows]
+    chunks = [name for name in names(exports["litdata"]) if name.endswith(".bin")]
+    assert chunks[:2] == [f"conditioned/00000-of-00003.{number:05d}.bin" for number in range(2)]
 
 
 def test_many_segments_have_a_shape_of_two_bytes(tmp_path: Path) -> None:
