@@ -35,8 +35,8 @@ class LitData(ExportFormat):
 
     name = "litdata"
     line = (
-        "`PHASE/index.json`, `PHASE/*.bin`: ids, int32 | litdata's `StreamingDataset` with `TokensLoader`, litgpt | the "
-        "loss mask (`--drop-mask`); segments, doc ids and doc offsets"
+        "`PHASE/index.json`, `PHASE/*.bin`: ids, int32 | litdata's `StreamingDataset` with `TokensLoader`, litgpt | "
+        "the loss mask (`--drop-mask`); segments, doc ids and doc offsets"
     )
     keeps_mask = False
     note = "litgpt predicts every token, prefixes and padding too, and attends across documents"
