@@ -36,8 +36,9 @@ def write_made_build(directory: Path, shards: int, rows: int, length: int = 2048
     inputs = pa.table({"file": pa.array([], pa.int64()), "source": pa.array([], pa.string())})
     with pa.OSFile(str(directory / INPUTS_NAME), "wb") as sink, pa.ipc.new_file(sink, inputs.schema) as writer:
         writer.write_table(inputs)
+    # The first token of each segment is masked, so all others are predicted within it.
     loss_tokens = sum(entry.loss_tokens for entry in entries)
-    phase = PhaseEntry("made", None, shards * rows, shards * rows * length, loss_tokens, {}, entries)
+    phase = PhaseEntry("made", None, shards * rows, shards * rows * length, *[loss_tokens] * 3, {}, entries)
     values: dict[str, Any] = {
         "format": FORMAT,
         "version": MANIFEST_VERSION,
@@ -82,7 +83,7 @@ def _write_shard(directory: Path, number: int, shards: int, rows: int, length: i
             writer.write_batch(batch)
             loss_tokens += trained
     content = file.read_bytes()
-    return ShardEntry(path, rows, loss_tokens, len(content), hashlib.sha256(content).hexdigest())
+    return ShardEntry(path, rows, *[loss_tokens] * 3, len(content), hashlib.sha256(content).hexdigest())
 
 
 def _batch(schema: pa.Schema, first: int, rows: int, length: int) -> tuple[pa.RecordBatch, int]:

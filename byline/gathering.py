@@ -64,8 +64,11 @@ def gather_pieces(pieces: Sequence[Piece], length: int, phase: np.ndarray) -> Ro
     lists = [np.empty(int(segments.sum()), dtype) for dtype in (np.int32, np.int64, np.int32)]
     for piece, of_rows in zip(pieces, counts, strict=True):
         targets = _spread(first[piece.targets], of_rows)
+        # All lists of a row are as long, so they differ in where the first begins alone.
+        _, ends = piece.columns.lists[0]
+        sources = _spread(ends[piece.rows] - ends[0], of_rows)
         for (values, ends), gathered in zip(piece.columns.lists, lists, strict=True):
-            gathered[targets] = values[_spread(ends[piece.rows], of_rows)]
+            gathered[targets] = values[sources + ends[0]]
     return _rows(ids, mask, segments, lists, phase)
 
 

@@ -2,11 +2,11 @@
 
 ```python
 import byline
-from byline.adapters.torch import ShardDataset
+from byline.adapters.torch import ShardDataset, whole
 from torch.utils.data import DataLoader
 
 shards = byline.open("out/meco")
-for batch in DataLoader(ShardDataset(shards), batch_size=8, num_workers=2):
+for batch in DataLoader(ShardDataset(shards), batch_size=8, num_workers=2, collate_fn=whole):
     loss = model(**batch, use_cache=False).loss  # a model of transformers
     loss.backward()
 ```
@@ -15,27 +15,26 @@ No `shuffle`: the rows come in training order, phase after phase, and are alread
 another order. A branch is a data set of its own: `ShardDataset(byline.open("out/meco", branch="cooldown-25"))`. To
 continue from the timeline's checkpoint, start it at row `shards.branch_row("cooldown-25")`.
 
-A data loader asks for all rows of a batch at once, so they are read and made into tensors at once. What it is given is
-a list of rows, views of that batch, which any `collate_fn` takes; PyTorch's own stacks them, in a worker straight into
-shared memory. `whole` as `collate_fn` takes the batch as it is: a copy less without workers, and the one to take for
-forms that make one sequence of all rows (`varlen`, `meco`, `huggingface_flat`).
+A data loader asks for all rows of a batch at once, so they are read and made into tensors at once. With `whole` it
+gives that batch, as the form has it; its workers read and send rows, and the batch is made where they arrive. Any other
+`collate_fn`, PyTorch's own too, gets a list of rows, views of the batch, which it copies.
 
-`collate` makes tensors of rows that were read otherwise, such as the batches of `shards.loader` (docs/loader.md):
+`collate` makes tensors of rows that were read otherwise, such as those of `shards.loader` (docs/loader.md):
 
 ```python
-rest = range(loader.next_batch, len(loader))
-DataLoader(loader, batch_size=None, sampler=rest, num_workers=2, collate_fn=partial(collate, form="varlen"))
+for rows in shards.loader(batch=512, rank=rank, world=world, prefetch=2, state=state):
+    batch = collate(rows, "varlen")
 ```
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 import byline
 from byline.forms import form_of
@@ -74,8 +73,7 @@ class ShardDataset(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> "BatchRows":
         rows = self.shards.batch(indices)
         self._warn_of_mixed_phases(rows)
-        batch = self._collate(rows)
-        return BatchRows(batch, [batch] if self._is_flat else _rows_of(batch))
+        return BatchRows(rows, self._collate, self._is_flat)
 
     def _warn_of_mixed_phases(self, rows: Rows) -> None:
         phases = self.shards.phases
@@ -93,26 +91,58 @@ class ShardDataset(Dataset):
             )
 
 
-class BatchRows(list):
-    """The rows of one batch, as a data loader takes them to its `collate_fn`; `whole` is the batch they are views of.
+class BatchRows(Sequence):
+    """The rows of one batch, as a data loader takes them to its `collate_fn`.
 
     A batch that is one sequence is the only item.
+
+    Args:
+        rows: as read.
+        made: makes the batch of them.
+        is_flat: whether the batch is one sequence.
+
+    Attributes:
+        whole: the batch; items are views of it.
     """
 
-    def __init__(self, batch: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-        super().__init__(rows)
-        self.whole = batch
+    def __init__(self, rows: Rows, made: "partial[dict[str, Any]]", is_flat: bool) -> None:
+        self.rows, self.made, self.is_flat = rows, made, is_flat
+
+    @cached_property
+    def whole(self) -> dict[str, Any]:
+        return self.made(self.rows)
+
+    @cached_property
+    def _items(self) -> list[dict[str, Any]]:
+        batch = self.whole
+        if self.is_flat:
+            return [batch]
+        columns = [value.unbind() if isinstance(value, torch.Tensor) else value for value in batch.values()]
+        return [dict(zip(batch, values, strict=True)) for values in zip(*columns, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._items[index]
 
 
-def _rows_of(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each row of a batch; tensors are views of it."""
-    columns = [value.unbind() if isinstance(value, torch.Tensor) else value for value in batch.values()]
-    return [dict(zip(batch, values, strict=True)) for values in zip(*columns, strict=True)]
+class _Sent:
+    """A batch on its way from a worker: its rows are sent, in 5 bytes a token, and the batch is made where they arrive.
+
+    Tensors would take 24, each in a shared memory of its own, which for a small batch costs more than all the rest.
+    """
+
+    def __init__(self, batch: BatchRows) -> None:
+        self.batch = batch
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.batch.made, (self.batch.rows,)
 
 
-def whole(rows: BatchRows) -> dict[str, Any]:
+def whole(rows: BatchRows) -> Any:
     """A `collate_fn` for a `ShardDataset`: the batch as the form has it."""
-    return rows.whole
+    return rows.whole if get_worker_info() is None else _Sent(rows)
 
 
 def collate(

@@ -25,6 +25,7 @@ class Tensor(np.ndarray):
 def adapter(monkeypatch):
     torch, utils, data = ModuleType("torch"), ModuleType("torch.utils"), ModuleType("torch.utils.data")
     torch.Tensor, torch.from_numpy, data.Dataset = Tensor, lambda array: array.view(Tensor), object
+    data.get_worker_info = lambda: None
     for module in (torch, utils, data):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.delitem(sys.modules, "byline.adapters.torch", raising=False)
@@ -60,13 +61,28 @@ def test_a_batch_at_once(adapter, tmp_path, form):
         assert np.array_equal(batch[name], value), name
         assert isinstance(batch[name], Tensor) == (isinstance(value, np.ndarray) and name != "phase"), name
     if FORMS[form].is_flat:
-        assert rows == [batch]
+        assert (len(rows), rows[0] is batch) == (1, True)
         return
     assert [[row[name] for row in rows] for name in ("phase",)] == [["a", "a"]]
     for row, values in enumerate(rows):
         assert all(np.array_equal(values[name], batch[name][row]) for name in batch)
         # Only the loader's own collate_fn copies.
         assert all(np.shares_memory(values[name], batch[name]) for name in batch if isinstance(batch[name], Tensor))
+
+
+@pytest.mark.parametrize("form", ["huggingface", "varlen"])
+def test_what_a_worker_sends_arrives_as_the_batch(adapter, tmp_path, monkeypatch, form):
+    numbered_build(tmp_path, {"conditioned": [3]})
+    shards = byline.open(tmp_path)
+    rows = adapter.ShardDataset(shards, form, add=("phase",)).__getitems__([2, 0])
+    monkeypatch.setattr(adapter, "get_worker_info", lambda: "worker 1 of 2")
+    pickled = pickle.dumps(adapter.whole(rows))
+    assert "whole" not in vars(rows), "made in the worker"
+    arrived, expected = pickle.loads(pickled), byline.collate(shards.batch([2, 0]), form, add=("phase",))
+    assert arrived.keys() == expected.keys()
+    assert all(np.array_equal(arrived[name], value) for name, value in expected.items())
+    assert isinstance(arrived["labels"], Tensor)
+    assert arrived["labels"].flags.writeable
 
 
 def test_shuffling_over_phases_is_told_once(adapter, tmp_path):
