@@ -9,7 +9,7 @@ from tiny_model import tiny_model
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 import byline
-from byline.adapters.torch import ShardDataset
+from byline.adapters.torch import ShardDataset, whole
 
 
 class LanguageModel(LightningModule):
@@ -36,7 +36,7 @@ def train(
     steps: int = -1,
 ) -> str:
     """Goes on from a checkpoint for so many steps, or to the end; returns the last checkpoint."""
-    loader = StatefulDataLoader(ShardDataset(shards), batch_size=8, num_workers=2)
+    loader = StatefulDataLoader(ShardDataset(shards), batch_size=8, num_workers=2, collate_fn=whole)
     checkpoints = ModelCheckpoint(folder, every_n_train_steps=2, save_top_k=-1)
     trainer = Trainer(max_epochs=1, max_steps=steps, callbacks=[checkpoints], logger=False)
     trainer.fit(LanguageModel(model), loader, ckpt_path=checkpoint)

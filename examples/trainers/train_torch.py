@@ -7,13 +7,13 @@ from tiny_model import tiny_model
 from torch.utils.data import DataLoader
 
 import byline
-from byline.adapters.torch import ShardDataset
+from byline.adapters.torch import ShardDataset, whole
 
 
 def train(shards: byline.Shards, model: torch.nn.Module, workers: int = 2) -> None:
     """One pass over the rows."""
     optimizer = torch.optim.AdamW(model.parameters())
-    for step, batch in enumerate(DataLoader(ShardDataset(shards), batch_size=8, num_workers=workers)):
+    for step, batch in enumerate(DataLoader(ShardDataset(shards), batch_size=8, num_workers=workers, collate_fn=whole)):
         loss = model(**batch, use_cache=False).loss
         loss.backward()
         optimizer.step()

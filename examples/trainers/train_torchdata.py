@@ -8,7 +8,7 @@ from tiny_model import tiny_model
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 import byline
-from byline.adapters.torch import ShardDataset
+from byline.adapters.torch import ShardDataset, whole
 
 
 def train(
@@ -19,7 +19,7 @@ def train(
     workers: int = 2,
 ) -> dict[str, Any]:
     """Goes on from a state for so many steps, or to the end; returns the state to go on from."""
-    loader = StatefulDataLoader(ShardDataset(shards), batch_size=8, num_workers=workers)
+    loader = StatefulDataLoader(ShardDataset(shards), batch_size=8, num_workers=workers, collate_fn=whole)
     if state is not None:
         loader.load_state_dict(state)
     optimizer = torch.optim.AdamW(model.parameters())
