@@ -23,15 +23,10 @@ from byline.reader import open_shards
 from byline.transforms.checks.findings import Finding
 from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.exports import ExportFormat, format_named
+from byline.transforms.exports.export_folder import finish_export, open_export
 from byline.transforms.exports.export_manifest import ExportMaker, ExportManifest, export_problems, read_export
-from byline.transforms.exports.exporting import (
-    ExportJob,
-    ExportShards,
-    ShardsToExport,
-    export_shard,
-    finish_export,
-    open_export,
-)
+from byline.transforms.exports.exporting import ExportShards, export_shard
+from byline.transforms.exports.shards_to_export import ExportJob, ShardsToExport
 from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_output
 

@@ -25,7 +25,7 @@ from byline.transforms.files import storage
 FILE_NAME = "_export.json"
 FORMAT = "byline-export"
 EXPORT_VERSION = 1
-_ANEW = "export again with --overwrite, or copy it anew"
+_ANEW = "copy it anew, or delete the folder and export again"
 # Hashing lets other threads run.
 _FILES_SIDE_BY_SIDE = 8
 

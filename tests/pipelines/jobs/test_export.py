@@ -19,8 +19,11 @@ from byline.manifest import digests_of
 from byline.pipelines.cli import app
 from byline.pipelines.jobs.export import export, verify_export
 from byline.pipelines.runners.runner import RunnerSettings
+from byline.transforms.exports import FORMATS
+from byline.transforms.exports.export_folder import open_export
 from byline.transforms.exports.export_manifest import ExportMaker, read_export
-from byline.transforms.exports.exporting import ExportJob, ShardsToExport, export_shard, open_export
+from byline.transforms.exports.exporting import export_shard
+from byline.transforms.exports.shards_to_export import ExportJob, ShardsToExport
 from tests.support.export_readers import read_parquet
 from tests.support.object_server import BUCKET, object_server, put_folder
 from tests.support.shards import PackedRow, numbered_build, write_build
@@ -229,6 +232,10 @@ def test_an_object_store_gets_the_same_bytes(out: Path, tmp_path: Path) -> None:
         assert verified(to)[0] == 1
         assert "missing or of another size: 1 files" in run(f"s3://{BUCKET}/out", to, "mds")
         assert verified(to)[0] == 0
+
+
+def test_the_help_names_every_format() -> None:
+    assert all(re.search(rf"\b{name}\b", cli("export", "--help").output) for name in FORMATS)
 
 
 def test_an_unknown_format_is_told(out: Path, tmp_path: Path) -> None:
