@@ -116,6 +116,23 @@ def test_verify(s3: ObjectServer, on_s3: dict[str, Any]) -> None:
     assert len([line for line in there.splitlines() if line.startswith("ok ")]) == 7
 
 
+def test_an_export_to_s3_has_the_bytes_of_one_on_a_disk(
+    s3: ObjectServer, on_s3: dict[str, Any], tmp_path: Path
+) -> None:
+    run("export", f"s3://{BUCKET}/out", "--to", "mds", tmp_path, "--workers", "1")
+    to = f"s3://{BUCKET}/export"
+    with s3.faults(some_faults):
+        run("export", f"s3://{BUCKET}/out", "--to", "mds", to, "--workers", "1")
+        run("verify", to)
+    exported = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    # Arrow leaves an empty object where something was deleted.
+    keys = [key for key in s3.list_keys("export/") if key != "export/"]
+    assert {key.removeprefix("export/"): s3.content(key) for key in keys} == exported
+    s3.put(keys[-1], b"other")
+    assert "missing or of another size: 1 files" in run("export", f"s3://{BUCKET}/out", "--to", "mds", to)
+    assert s3.content(keys[-1]) == exported[keys[-1].removeprefix("export/")]
+
+
 def test_verify_tells_of_a_shard_that_was_changed(s3: ObjectServer, on_s3: dict[str, Any]) -> None:
     key = next(key for key in s3.list_keys("out/cooldown/") if key.endswith(".arrow"))
     before = s3.content(key)
