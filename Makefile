@@ -6,20 +6,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.byline-installed
 SAMPLE := out/sample
+TRAINERS := .venv-trainers
+TRAINERS_STAMP := $(TRAINERS)/.byline-installed
 SHARDS := out/quickstart/shards
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-clusters soak lint clean check-python spark-up spark-down flink-up flink-down
+.PHONY: help setup demo test test-clusters test-trainers soak lint clean check-python spark-up spark-down flink-up flink-down
 
 help:
 	@echo 'make demo    a whole build on a small corpus made here: shards, a check of every count, a sequence in colour'
 	@echo 'make test    style, types and tests'
 	@echo 'make lint    style and types alone'
 	@echo 'make test-clusters   tests on a Spark and a Flink cluster of processes on this machine; needs Java 17 and Maven'
+	@echo 'make test-trainers   tests of trainers on builds made here; needs 7 GB for them in $(TRAINERS), and Python 3.11 to 3.13'
 	@echo 'make soak    random builds with random faults for MINUTES=30, from SEED=1; each has to end in the same bytes'
 	@echo 'make spark-up, spark-down, flink-up, flink-down   such a cluster for builds of your own (docs/clusters.md)'
 	@echo 'make setup   a virtual environment in $(VENV) with all that the others need (they call it)'
-	@echo 'make clean   removes what these made: $(VENV), $(SAMPLE), out/quickstart, out/clusters and caches'
+	@echo 'make clean   removes what these made: $(VENV), $(TRAINERS), $(SAMPLE), out/quickstart, out/clusters, out/trainers, caches'
 
 setup: $(STAMP)
 
@@ -76,6 +79,19 @@ test-clusters: setup
 	@printf '\n== Tests on a Spark and a Flink cluster\n'
 	$(BIN)/python -m pytest -m cluster tests/clusters
 
+# A root of pytest of its own, as the trainers are in an environment of their own.
+test-trainers: setup $(TRAINERS_STAMP)
+	@printf '\n== Small builds, and tests of trainers on them\n'
+	$(BIN)/python -m tests.trainers.builds out/trainers
+	$(TRAINERS)/bin/python -m pytest -c tests/trainers/pytest.ini tests/trainers
+
+$(TRAINERS_STAMP): requirements-trainers.txt pyproject.toml
+	@printf '\n== Setting up %s (minutes; again only when requirements-trainers.txt or pyproject.toml change)\n' '$(TRAINERS)'
+	$(PYTHON) -m venv $(TRAINERS)
+	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-trainers.txt
+	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
 soak: setup
 	@printf '\n== Random builds with random faults\n'
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1)
@@ -87,5 +103,5 @@ spark-down flink-down:
 	@$(PYTHON) docker/cluster.py down $(@:-down=)
 
 clean: spark-down flink-down
-	rm -rf $(VENV) $(SAMPLE) out/quickstart out/clusters build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(TRAINERS) $(SAMPLE) out/quickstart out/clusters out/trainers build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,6 +21,7 @@ from byline.prompt import Prompt, PromptPair, conditioned_prompt, prompt_ids, pr
 from byline.reader import Shards
 from byline.reader import open_shards as open
 from byline.rows import Row, Rows
+from byline.tables import to_table
 
 __all__ = [
     "Audit",
@@ -39,4 +40,5 @@ __all__ = [
     "prompt_ids",
     "prompt_pair",
     "read_manifest",
+    "to_table",
 ]

@@ -7,7 +7,7 @@ byline prepare CONFIG           byline prompt OUT host=example.org TEXT
 byline plan CONFIG              byline doctor [CONFIG]
 byline assemble CONFIG          byline weights doremi|skillit TABLE
 byline diff A.yaml B.yaml       byline compact CONFIG
-byline rejects CONFIG
+byline rejects CONFIG           byline export OUT --to FORMAT DIR
 ```
 
 A command is a module of `byline.pipelines.commands` with a function, or an app with commands of its own, that bears its
@@ -42,6 +42,7 @@ COMMANDS = (
     "assemble",
     "compact",
     "verify",
+    "export",
     "inspect",
     "prompt",
     "rejects",

@@ -35,15 +35,19 @@ def verify(
     options: BeamOptions = None,
     verbose: Verbose = False,
 ) -> None:
-    """Recount every invariant, checksum and line of the ledger from the files.
+    """Recount every invariant, checksum and line of the ledger from the files; of an export, every checksum.
 
     Exit status: 0 verified, 1 something is wrong, 2 nothing is wrong but not all could be compared.
     """
     with quick_imports():
+        from byline.pipelines.jobs import export
         from byline.pipelines.jobs import verify as job
+        from byline.transforms.exports.export_manifest import is_export
 
     how_to_run = runner_settings(workers, verbose, runner, options)
     how_to_run.check_locations([("OUT", out), *([("--tokenizer", tokenizer)] if tokenizer else [])])
+    if is_export(out):
+        raise typer.Exit(export.verify_export(out, output_console()))
     status = job.verify(
         out,
         documents,

@@ -10,6 +10,7 @@ from pathlib import Path
 from byline.forms import FORMS
 from byline.schemas.mixtures import METHODS
 from byline.schemas.orders import ORDERS
+from byline.transforms.exports import FORMATS
 from byline.transforms.packing import POLICIES
 from byline.transforms.scans.unused_reasons import UNUSED_REASONS
 
@@ -48,6 +49,9 @@ TABLES = [
     DocTable("recipes.md", "| order | documents are |", [(name, order.line) for name, order in ORDERS.items()]),
     DocTable("ledger.md", "| unused | meaning |", [(name, reason.line) for name, reason in UNUSED_REASONS.items()]),
     DocTable("trainers.md", "| form | a batch has | for |", [(name, form.line) for name, form in FORMS.items()]),
+    DocTable(
+        "exports.md", "| format | files | read by | lost |", [(name, form.line) for name, form in FORMATS.items()]
+    ),
     DocTable("ledger.md", "| discarded | meaning |", list(DISCARDS.items())),
 ]
 

@@ -1,0 +1,30 @@
+"""Makes the builds that trainers are tested on: `python -m tests.trainers.builds FOLDER`.
+
+```
+FOLDER/document_start   FOLDER/concat   FOLDER/repeat_prefix   FOLDER/best_fit
+```
+
+The same corpus in each packing: a phase conditioned on the host, then a cooldown without, rows of 64 tokens.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from tests.support.builds import build
+from tests.support.corpora import recipe, write_corpus
+from tests.trainers.packings import PACKINGS
+
+
+def main() -> None:
+    """Builds all of them anew."""
+    folder = Path(sys.argv[1])
+    shutil.rmtree(folder, ignore_errors=True)
+    corpus = write_corpus(folder / "corpus")
+    for packing in PACKINGS:
+        sequence = {"length": 64, "packing": packing}
+        print(build(recipe(corpus, folder, sequence=sequence, output=str(folder / packing))))
+
+
+if __name__ == "__main__":
+    main()

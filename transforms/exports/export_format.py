@@ -1,0 +1,177 @@
+"""What a format of exports is: how it writes the rows of one shard, and which files it adds for the whole folder.
+
+```
+shard 3 of `conditioned`   write   ->  conditioned/00003-of-00012.parquet           by a worker, shards in any order
+all shards                 whole   ->  README.md                                    by the driver, when all are there
+```
+
+A file is named by its shard alone, and its bytes follow from the shard's rows, so any number of workers writes the
+same.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from byline.errors import BylineError
+from byline.examples import Spread
+from byline.printable import shown
+from byline.reader import Shards
+from byline.transforms.files.storage import HashingSink, join, write_file
+
+# Of one batch of rows: 8 MiB of ids, and some five times as much while they are laid out.
+_BATCH_TOKENS = 2 << 20
+_SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def check_path(path: Any, where: str) -> None:
+    """Refuses a path that could lead out of the folder of an export.
+
+    Args:
+        path: of a file, relative to the folder, `/` between its parts.
+        where: what names it, for the message.
+
+    Raises:
+        BylineError: it is no such path.
+    """
+    if not isinstance(path, str) or not all(_SAFE_PART.fullmatch(part) for part in path.split("/")):
+        raise BylineError(
+            f"{where}: {shown(path)} is no path of an export: letters, digits, '_', '.' and '-' between '/', no "
+            "part of it beginning with '.' or '-'"
+        )
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """One file; `path` in the folder, `rows` in it, its `bytes` and `sha256` (hex)."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ExportedShard:
+    """The files that one shard became, and the `path` of the shard in its build, its `phase` and `rows`."""
+
+    path: str
+    phase: str
+    rows: int
+    files: list[ExportedFile]
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "ExportedShard":
+        """From plain values.
+
+        Raises:
+            TypeError, KeyError: they are others.
+        """
+        return cls(**{**values, "files": [ExportedFile(**file) for file in values["files"]]})
+
+
+class ShardRows:
+    """The rows of one shard.
+
+    Attributes:
+        count: how many there are.
+        length: L, tokens of a row.
+        phase: their phase.
+        stem: of the files that they become: `conditioned/00003-of-00012`.
+        vocabulary: every id is below it.
+    """
+
+    def __init__(self, shards: Shards, phase: str, stem: str) -> None:
+        self._shards, self.phase, self.stem = shards, phase, stem
+        self.count, self.length = len(shards), shards.sequence_length
+        self.vocabulary = vocabulary_of(shards.manifest.tokenizer)
+
+    def batches(self, step: int | None = None) -> Iterator[Spread]:
+        """The rows in order, `step` at a time; None for as many as are quick to lay out.
+
+        Raises:
+            BylineError: the shard is damaged, or has an id that its tokenizer has not.
+        """
+        step = step or max(_BATCH_TOKENS // self.length, 1)
+        for first in range(0, self.count, step):
+            rows = self._shards.batch(range(first, min(first + step, self.count)))
+            if int(rows["input_ids"].max()) >= self.vocabulary or int(rows["input_ids"].min()) < 0:
+                raise BylineError(
+                    f"{self._shards.directory}: {self.stem} has an id that is not below {self.vocabulary:,}, the "
+                    "tokenizer's ids; build again"
+                )
+            yield Spread(rows)
+
+
+def vocabulary_of(tokenizer: dict[str, Any]) -> int:
+    """One more than the largest id of a tokenizer, as a manifest describes it."""
+    special = [tokenizer.get(name) for name in ("bos_id", "eos_id", "pad_id")]
+    named = [*special, *(tokenizer.get("added") or {}).values(), *(tokenizer.get("markers") or {}).values()]
+    return max(tokenizer["vocab_size"], *(number + 1 for number in named if isinstance(number, int)))
+
+
+class ShardFiles:
+    """Writes the files of one shard; `files` has those that are whole.
+
+    Args:
+        folder: of the export.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.files: list[ExportedFile] = []
+
+    @contextmanager
+    def create(self, path: str, rows: int) -> Iterator[HashingSink]:
+        """A file of so many rows, open for writing; it gets its name when the block ends.
+
+        Raises:
+            BylineError: it cannot be written.
+        """
+        check_path(path, self.folder)
+        with write_file(join(self.folder, path)) as sink:
+            digested = HashingSink(sink)
+            yield digested
+        self.files.append(ExportedFile(path, rows, digested.size, digested.hasher.hexdigest()))
+
+
+def write_array(sink: HashingSink, values: np.ndarray) -> None:
+    """Writes an array's values, one after another."""
+    sink.write(pa.py_buffer(np.ascontiguousarray(values)))
+
+
+class ExportFormat(ABC):
+    """A format to export to.
+
+    Attributes:
+        name: what `--to` takes.
+        version: of what it writes; goes up when the same rows give other bytes.
+        line: its row in docs/exports.md: files, what reads them, what they lose.
+        keeps_mask: whether what reads it gets the loss mask.
+        note: what a user must know before training on it; empty if nothing.
+    """
+
+    name: str
+    version: int = 1
+    line: str
+    keeps_mask: bool = True
+    note: str = ""
+
+    @abstractmethod
+    def write(self, rows: ShardRows, files: ShardFiles) -> None:
+        """Writes the files of one shard that has rows."""
+
+    def whole(self, shards: Sequence[ExportedShard], length: int) -> dict[str, bytes]:
+        """The files that are of all shards, path -> content.
+
+        Args:
+            shards: in training order.
+            length: L, tokens of a row.
+        """
+        return {}
