@@ -13,7 +13,14 @@ ROOT = Path(__file__).parents[2]
 BUILDS = ROOT / "out/trainers"
 # Each example is a script beside `tiny_model.py`.
 sys.path.insert(0, str(ROOT / "examples/trainers"))
-os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="")
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_DATASETS_OFFLINE="1",
+    TOKENIZERS_PARALLELISM="false",
+    CUDA_VISIBLE_DEVICES="",
+    # Threads only wait for each other in models this small.
+    OMP_NUM_THREADS="1",
+)
 
 
 @pytest.fixture(params=PACKINGS)
