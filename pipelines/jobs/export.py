@@ -80,6 +80,10 @@ def export(
         size = sum(file.bytes for file in exported.files())
         line = f"export    {exported.rows:,} rows, {len(list(exported.files())):,} files, {decimal(size)}: {folder}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+        otherwise = sum(shard.otherwise for shard in exported.shards)
+        if otherwise:
+            line = f"note in {otherwise:,} of {exported.rows:,} rows its reader takes segments to begin elsewhere"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         if form.note:
             console.print(f"note {form.note} (docs/exports.md)", highlight=False, markup=False, soft_wrap=True)
 

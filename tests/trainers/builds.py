@@ -2,6 +2,7 @@
 
 ```
 FOLDER/document_start   FOLDER/concat   FOLDER/repeat_prefix   FOLDER/best_fit
+FOLDER/hf/document_start  ...           an export of each to `hf`
 ```
 
 The same corpus in each packing: a phase conditioned on the host, then a cooldown without, rows of 64 tokens.
@@ -11,7 +12,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.support.builds import build
+from byline.pipelines.jobs.export import export
+from tests.support.builds import ALONE, build, quiet
 from tests.support.corpora import recipe, write_corpus
 from tests.trainers.packings import PACKINGS
 
@@ -23,7 +25,9 @@ def main() -> None:
     corpus = write_corpus(folder / "corpus")
     for packing in PACKINGS:
         sequence = {"length": 64, "packing": packing}
-        print(build(recipe(corpus, folder, sequence=sequence, output=str(folder / packing))))
+        out = build(recipe(corpus, folder, sequence=sequence, output=str(folder / packing)))
+        export(str(out), "hf", str(folder / "hf" / packing), ALONE, quiet())
+        print(out)
 
 
 if __name__ == "__main__":

@@ -59,11 +59,19 @@ class ExportedFile:
 
 @dataclass(frozen=True)
 class ExportedShard:
-    """The files that one shard became, and the `path` of the shard in its build, its `phase` and `rows`."""
+    """The files that one shard became.
+
+    Attributes:
+        path: of the shard, in its build.
+        phase, rows: of the shard.
+        otherwise: rows whose segments begin elsewhere for who reads the files.
+        files: in the order in which they were written.
+    """
 
     path: str
     phase: str
     rows: int
+    otherwise: int
     files: list[ExportedFile]
 
     @classmethod
@@ -85,12 +93,15 @@ class ShardRows:
         phase: their phase.
         stem: of the files that they become: `conditioned/00003-of-00012`.
         vocabulary: every id is below it.
+        bos_id, eos_id: of the tokenizer; None where it has none.
     """
 
     def __init__(self, shards: Shards, phase: str, stem: str) -> None:
         self._shards, self.phase, self.stem = shards, phase, stem
         self.count, self.length = len(shards), shards.sequence_length
-        self.vocabulary = vocabulary_of(shards.manifest.tokenizer)
+        tokenizer = shards.manifest.tokenizer
+        self.vocabulary = vocabulary_of(tokenizer)
+        self.bos_id, self.eos_id = tokenizer.get("bos_id"), tokenizer.get("eos_id")
 
     def batches(self, step: int | None = None) -> Iterator[Spread]:
         """The rows in order, `step` at a time; None for as many as are quick to lay out.
@@ -164,8 +175,12 @@ class ExportFormat(ABC):
     note: str = ""
 
     @abstractmethod
-    def write(self, rows: ShardRows, files: ShardFiles) -> None:
-        """Writes the files of one shard that has rows."""
+    def write(self, rows: ShardRows, files: ShardFiles) -> int:
+        """Writes the files of one shard that has rows.
+
+        Returns:
+            How many rows have segments that begin elsewhere for who reads the files.
+        """
 
     def whole(self, shards: Sequence[ExportedShard], length: int) -> dict[str, bytes]:
         """The files that are of all shards, path -> content.

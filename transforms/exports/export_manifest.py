@@ -4,7 +4,7 @@
 _export.json
   format "byline-export"   version 1   to "parquet"   to_version 1   sequence_length 2048   rows 1,000
   manifest_sha256   of the _manifest.json that it was made from          branch     code_version
-  shards   path in the build  phase  rows  files [path  rows  bytes  sha256]     in training order
+  shards   path in the build  phase  rows  otherwise  files [path  rows  bytes  sha256]     in training order
   whole    files that are of all shards
   digests  of each of these keys, as in a build's manifest
 ```

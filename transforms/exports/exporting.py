@@ -145,10 +145,9 @@ def export_shard(number: int, job: ExportJob, shards: ShardsToExport) -> Exporte
     ):
         return record
     files = ShardFiles(job.folder)
-    if entry.rows:
-        format_named(job.maker.to).write(shards.rows(number), files)
+    otherwise = format_named(job.maker.to).write(shards.rows(number), files) if entry.rows else 0
     _check_current(job)
-    record = ExportedShard(entry.path, shards.phase(number).name, entry.rows, files.files)
+    record = ExportedShard(entry.path, shards.phase(number).name, entry.rows, otherwise, files.files)
     _write_record(record_uri, record)
     return record
 

@@ -41,15 +41,18 @@ class LitData(ExportFormat):
     keeps_mask = False
     note = "litgpt predicts every token, prefixes and padding too, and attends across documents"
 
-    def write(self, rows: ShardRows, files: ShardFiles) -> None:
+    def write(self, rows: ShardRows, files: ShardFiles) -> int:
         row_bytes = 4 * rows.length
         step = max((_SIZE_LIMIT - 8) // (row_bytes + 4), 1)
+        otherwise = 0
         for spread in rows.batches(step):
             ids = spread.rows["input_ids"]
             offsets = 4 * (len(ids) + 2) + row_bytes * np.arange(len(ids) + 1)
             with files.create(f"{rows.stem}.{len(files.files):05d}.bin", len(ids)) as sink:
                 write_array(sink, np.array([len(ids), *offsets], "<u4"))
                 write_array(sink, ids.astype("<i4", copy=False))
+            otherwise += int((spread.rows["segments"] > 1).sum())
+        return otherwise
 
     def whole(self, shards: Sequence[ExportedShard], length: int) -> dict[str, bytes]:
         files: dict[str, list[ExportedFile]] = {}

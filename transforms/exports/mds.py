@@ -100,7 +100,7 @@ class Mds(ExportFormat):
     )
     note = "a phase is a dataset: read them one after another, with shuffle=False to keep the order"
 
-    def write(self, rows: ShardRows, files: ShardFiles) -> None:
+    def write(self, rows: ShardRows, files: ShardFiles) -> int:
         pending: list[bytes] = []
         size = 0
         for spread in rows.batches():
@@ -111,6 +111,7 @@ class Mds(ExportFormat):
                 pending.append(sample)
                 size += len(sample) + 4
         _write(pending, rows, files)
+        return 0
 
     def whole(self, shards: Sequence[ExportedShard], length: int) -> dict[str, bytes]:
         files: dict[str, list[ExportedFile]] = {}

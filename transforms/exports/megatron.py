@@ -49,7 +49,7 @@ class Megatron(ExportFormat):
     )
     note = "GPTDataset reads ids alone, and cuts rows anew: train with a dataset that reads the mask and rows"
 
-    def write(self, rows: ShardRows, files: ShardFiles) -> None:
+    def write(self, rows: ShardRows, files: ShardFiles) -> int:
         dtype = np.dtype(np.uint16 if rows.vocabulary < _SMALL_VOCABULARY else np.int32)
         lengths, segments = [], []
         mask_stem = f"{rows.stem}_loss_mask"
@@ -63,3 +63,4 @@ class Megatron(ExportFormat):
         for stem, kept in ((rows.stem, dtype), (mask_stem, np.dtype(np.uint8))):
             with files.create(f"{stem}.idx", rows.count) as sink:
                 sink.write(index_bytes(np.concatenate(lengths), firsts, kept))
+        return 0

@@ -24,10 +24,27 @@ class Olmo(ExportFormat):
     )
     note = "give label_mask_paths, and shuffle nothing that is to keep its phase"
 
-    def write(self, rows: ShardRows, files: ShardFiles) -> None:
+    def write(self, rows: ShardRows, files: ShardFiles) -> int:
         dtype = np.uint16 if rows.vocabulary <= 1 << 16 else np.uint32
         tokens, masks = f"tokens/{rows.stem}.npy", f"label_mask/{rows.stem}.npy"
+        otherwise = 0
         with files.create(tokens, rows.count) as ids, files.create(masks, rows.count) as mask:
             for spread in rows.batches():
                 write_array(ids, spread.rows["input_ids"].astype(dtype))
                 write_array(mask, spread.trained.astype(np.bool_).view(np.uint8))
+                starts = np.zeros(spread.shape, np.bool_)
+                starts.reshape(-1)[spread.starts] = True
+                guessed = document_starts(spread.rows["input_ids"], rows.bos_id, rows.eos_id)
+                otherwise += int((guessed != starts).any(axis=1).sum())
+        return otherwise
+
+
+def document_starts(ids: np.ndarray, bos_id: int | None, eos_id: int | None) -> np.ndarray:
+    """Where OLMo-core takes a document to begin, told all special ids that there are: bool [n, L] of ids [n, L]."""
+    starts = np.zeros(ids.shape, np.bool_)
+    starts[:, 0] = True
+    if eos_id is not None:
+        starts[:, 1:] |= ids[:, :-1] == eos_id
+        if bos_id is not None:
+            starts[:, 1:] &= ids[:, 1:] == bos_id
+    return starts

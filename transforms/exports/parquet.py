@@ -56,7 +56,7 @@ class Parquet(ExportFormat):
             "phase": pa.array(rows["phase"].tolist(), pa.string()),
         }
 
-    def write(self, rows: ShardRows, files: ShardFiles) -> None:
+    def write(self, rows: ShardRows, files: ShardFiles) -> int:
         with files.create(f"{rows.stem}.parquet", rows.count) as sink:
             writer = None
             out = pa.PythonFile(sink, "w")
@@ -67,6 +67,7 @@ class Parquet(ExportFormat):
                 writer.write_table(table, row_group_size=table.num_rows)
             assert writer is not None, rows.stem
             writer.close()
+        return 0
 
 
 class HuggingFace(Parquet):

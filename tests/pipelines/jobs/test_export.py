@@ -22,6 +22,7 @@ from byline.pipelines.runners.runner import RunnerSettings
 from byline.transforms.exports.export_manifest import ExportMaker, read_export
 from byline.transforms.exports.exporting import ExportJob, ShardsToExport, export_shard, open_export
 from tests.support.export_readers import read_parquet
+from tests.support.object_server import BUCKET, object_server, put_folder
 from tests.support.shards import PackedRow, numbered_build, write_build
 
 SHARDS = {"conditioned": (5, 4), "cooldown": (3,)}
@@ -35,7 +36,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(out: Path, folder: Path, to: str = "parquet", workers: int = 1, **options: object) -> str:
+def run(out: str | Path, folder: str | Path, to: str = "parquet", workers: int = 1, **options: object) -> str:
     """Exports; returns what is printed."""
     text = io.StringIO()
     console = Console(file=text, soft_wrap=True)
@@ -212,12 +213,30 @@ def test_the_command_and_its_check(out: Path, tmp_path: Path) -> None:
     assert "of 12 rows as megatron: bytes, sha256" in done.output
 
 
+def test_an_object_store_gets_the_same_bytes(out: Path, tmp_path: Path) -> None:
+    run(out, tmp_path / "to", "mds")
+    with object_server() as server:
+        put_folder(server, out, "out")
+        to = f"s3://{BUCKET}/to"
+        run(f"s3://{BUCKET}/out", to, "mds")
+        assert verified(to)[0] == 0
+        # Deleting a folder leaves an empty object by its parent's name.
+        keys = [key for key in server.list_keys("to/") if key != "to/"]
+        assert {key.removeprefix("to/"): hashlib.sha256(server.content(key)).hexdigest() for key in keys} == contents(
+            tmp_path / "to"
+        )
+        server.put(keys[-1], b"other")
+        assert verified(to)[0] == 1
+        assert "missing or of another size: 1 files" in run(f"s3://{BUCKET}/out", to, "mds")
+        assert verified(to)[0] == 0
+
+
 def test_an_unknown_format_is_told(out: Path, tmp_path: Path) -> None:
     with pytest.raises(BylineError, match=r"no format 'csv' to export to; the formats are parquet, hf, "):
         run(out, tmp_path, "csv")
 
 
-def verified(folder: Path) -> tuple[int, str]:
+def verified(folder: str | Path) -> tuple[int, str]:
     text = io.StringIO()
     return verify_export(str(folder), Console(file=text, soft_wrap=True)), text.getvalue()
 

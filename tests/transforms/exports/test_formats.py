@@ -14,7 +14,9 @@ from byline.pipelines.jobs.export import export
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.transforms.exports import FORMATS, export_format, litdata, mds
 from byline.transforms.exports.export_format import check_path, vocabulary_of
+from byline.transforms.exports.export_manifest import read_export
 from byline.transforms.exports.megatron import index_bytes
+from byline.transforms.exports.olmo import document_starts
 from tests.support.export_readers import load_dataset, read_flat, read_indexed, read_litdata, read_mds, read_parquet
 from tests.support.shards import CONFIG, TOKENIZER, PackedRow, write_build
 
@@ -128,6 +130,30 @@ def test_olmo_has_ids_and_label_masks(exports: Exports, stem: str) -> None:
     assert read_flat(exports["olmo"] / f"tokens/{stem}.npy", np.uint16, LENGTH) == [ROWS[row].input_ids for row in rows]
     masks = read_flat(exports["olmo"] / f"label_mask/{stem}.npy", np.uint8, LENGTH)
     assert masks == [TRAINED[row] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "otherwise"),
+    [("parquet", [0, 0, 0]), ("megatron", [0, 0, 0]), ("mds", [0, 0, 0]), ("litdata", [2, 2, 2]), ("olmo", [1, 1, 1])],
+)
+def test_rows_whose_segments_begin_elsewhere_are_counted(exports: Exports, name: str, otherwise: list[int]) -> None:
+    """Those of OLMo-core are 2 (padding after EOS), 3 (a cut document) and 7 (padding)."""
+    counts = [shard.otherwise for shard in read_export(str(exports[name])).shards if shard.rows]
+    assert counts == otherwise
+
+
+@pytest.mark.parametrize(
+    ("bos", "eos", "starts"),
+    [
+        (0, 1, [[1, 0, 0, 1, 0, 0, 0]]),
+        (None, 1, [[1, 0, 0, 1, 0, 0, 1]]),
+        (None, None, [[1, 0, 0, 0, 0, 0, 0]]),
+        (0, 0, [[1, 0, 0, 0, 0, 0, 0]]),
+    ],
+)
+def test_where_olmo_takes_documents_to_begin(bos: int | None, eos: int | None, starts: list[list[int]]) -> None:
+    ids = np.array([[0, 5, 1, 0, 7, 1, 8]])
+    assert document_starts(ids, bos, eos).astype(int).tolist() == starts
 
 
 def test_mds_has_the_columns_of_meco(exports: Exports) -> None:
