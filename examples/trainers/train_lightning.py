@@ -21,7 +21,9 @@ class LanguageModel(LightningModule):
 
     def training_step(self, batch: dict[str, torch.Tensor], number: int) -> torch.Tensor:
         """The loss of one batch."""
-        return self.model(**batch, use_cache=False).loss
+        loss = self.model(**batch, use_cache=False).loss
+        self.log("loss", loss, prog_bar=True)
+        return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One for all parameters."""

@@ -20,7 +20,8 @@ from tests.trainers.packings import PACKINGS
 
 def main() -> None:
     """Builds all of them anew."""
-    folder = Path(sys.argv[1])
+    # The manifest names the tokenizer's file, which an example reads from anywhere.
+    folder = Path(sys.argv[1]).absolute()
     shutil.rmtree(folder, ignore_errors=True)
     corpus = write_corpus(folder / "corpus")
     for packing in PACKINGS:
