@@ -149,7 +149,8 @@ def test_a_location_that_is_no_address(byline, values, tmp_path, monkeypatch, lo
     path = write_recipe(tmp_path / "r.yaml", values)
     for key in ("output", "store", "sources.mine.path"):
         mistake(byline("plan", path, "--set", f"{key}={location}"), f"^error .*r\\.yaml: {key}: {location}: ")
-    for words in (["verify", location], ["inspect", location], ["prompt", location, "host=a.example", "text"]):
+    prompt = ["prompt", location, "host=a.example", "text"]
+    for words in (["verify", location], ["inspect", location], prompt, ["export", location, "exported", "--to", "hf"]):
         mistake(byline(*words), f"^error {location}: ")
     assert {path.name for path in tmp_path.iterdir()} == before
 

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from byline import locations
 from byline.errors import BylineError
 from byline.manifest import digests_of
 from byline.printable import one_line, shown
@@ -83,8 +84,12 @@ class ExportManifest:
 
 
 def is_export(folder: str) -> bool:
-    """Whether a folder has the manifest of an export."""
-    return storage.exists(storage.join(folder, FILE_NAME))
+    """Whether a folder has the manifest of an export.
+
+    Raises:
+        BylineError: it is no path and no address.
+    """
+    return storage.exists(storage.join(locations.absolute(folder), FILE_NAME))
 
 
 def read_export(folder: str) -> ExportManifest:
