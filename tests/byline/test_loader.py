@@ -20,9 +20,7 @@ from hypothesis import strategies as st
 import byline
 from byline import open_files
 from byline.errors import BylineError
-from tests.support.shards import numbered_build
-
-SHARDS = {"conditioned": [5, 0, 4], "cooldown": [3, 0]}
+from tests.support.shards import SHARDS, numbered_build
 
 
 @pytest.fixture

@@ -24,10 +24,7 @@ from tests.support.object_server import (
     quick_retries,
     some_faults,
 )
-from tests.support.shards import ids_in_a_process, numbered_build
-
-ARRAYS = ("input_ids", "loss_mask", "seq_lengths", "doc_ids", "doc_offsets")
-SHARDS = {"conditioned": [5, 0, 4], "cooldown": [3, 0]}
+from tests.support.shards import ARRAYS, SHARDS, ids_in_a_process, numbered_build
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,9 @@ CONFIG = {
 TOKENIZER = {"name": "tiny", "sha256": "00" * 32, "vocab_size": 1000, "bos_id": 0, "eos_id": 1, "pad_id": 1}
 LOSS_TOKENS = ("loss_tokens", "loss_tokens_in_rows", "loss_tokens_in_segments")
 INPUTS = (("mine", "a.jsonl", 10), ("yours", "b/c.parquet", 20))
+ARRAYS = ("input_ids", "loss_mask", "seq_lengths", "doc_ids", "doc_offsets")  # of a row
+# Rows of the shards of each phase; one is empty.
+SHARDS = {"conditioned": [5, 0, 4], "cooldown": [3, 0]}
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ def numbered_row(number: int, length: int) -> PackedRow:
     ids = [(number * 7 + i) % 1000 for i in range(length - 1)] + [1]
     mask = [0] + [1] * (length - 2) + [0]
     return PackedRow(ids, mask, [length - 1, 1], [(1 << 32) + number % 20, -1], [number, 0])
+
+
+def as_packed(row: Mapping[str, Any]) -> PackedRow:
+    """A row as the reader gives it, as lists."""
+    return PackedRow(*(row[name].tolist() for name in ARRAYS))
 
 
 def numbered_build(
