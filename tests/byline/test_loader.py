@@ -2,11 +2,8 @@
 
 import json
 import multiprocessing
-import os
 import pickle
-import re
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -20,24 +17,7 @@ from hypothesis import strategies as st
 import byline
 from byline import open_files
 from byline.errors import BylineError
-from tests.support.shards import SHARDS, numbered_build
-
-
-@pytest.fixture
-def shards(tmp_path: Path) -> byline.Shards:
-    """Rows 0 to 8 of conditioned, 9 to 11 of the cooldown."""
-    numbered_build(tmp_path, SHARDS)
-    return byline.open(tmp_path)
-
-
-def numbers(batch: byline.Rows) -> list[int]:
-    """The numbers of rows of `numbered_build`, by their first ids; -1 for padding."""
-    return [ids[0] // 7 if mask.any() else -1 for ids, mask in zip(batch["input_ids"], batch["loss_mask"], strict=True)]
-
-
-def read(loader: Iterator[byline.Rows]) -> list[list[int]]:
-    return [numbers(batch) for batch in loader]
-
+from tests.support.shards import loader_refused, numbered_build, numbers, read_numbers
 
 # ----------------------------------------------------------------------------------------------------------- literally
 
@@ -45,24 +25,24 @@ def read(loader: Iterator[byline.Rows]) -> list[list[int]]:
 def test_batches_in_training_order(shards):
     loader = shards.loader(batch=4)
     assert (len(loader), loader.next_batch) == (3, 0)
-    assert read(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert read_numbers(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
     assert (len(loader), loader.next_batch) == (3, 3)
-    assert read(loader) == []
+    assert read_numbers(loader) == []
     batch = loader[1]
     assert batch["input_ids"].tolist() == shards.batch([4, 5, 6, 7])["input_ids"].tolist()
     assert batch["loss_mask"].tolist() == shards.batch([4, 5, 6, 7])["loss_mask"].tolist()
 
 
 def test_ranks(shards):
-    assert read(shards.loader(batch=4, rank=0, world=2)) == [[0, 1], [4, 5], [8, 9]]
-    assert read(shards.loader(batch=4, rank=1, world=2)) == [[2, 3], [6, 7], [10, 11]]
+    assert read_numbers(shards.loader(batch=4, rank=0, world=2)) == [[0, 1], [4, 5], [8, 9]]
+    assert read_numbers(shards.loader(batch=4, rank=1, world=2)) == [[2, 3], [6, 7], [10, 11]]
 
 
 def test_phases_aligned(shards):
     loader = shards.loader(batch=4, align_phases=True)
-    assert read(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, -1, -1, -1], [9, 10, 11, -1]]
-    assert read(shards.loader(batch=4, align_phases=True, last="keep"))[2:] == [[8], [9, 10, 11]]
-    assert read(shards.loader(batch=3, align_phases=True, last="drop", epochs=2))[3:] == [
+    assert read_numbers(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, -1, -1, -1], [9, 10, 11, -1]]
+    assert read_numbers(shards.loader(batch=4, align_phases=True, last="keep"))[2:] == [[8], [9, 10, 11]]
+    assert read_numbers(shards.loader(batch=3, align_phases=True, last="drop", epochs=2))[3:] == [
         [9, 10, 11],
         [0, 1, 2],
         [3, 4, 5],
@@ -94,9 +74,9 @@ def test_a_rank_with_padding_alone(shards):
 
 
 def test_padding_is_spread_over_the_ranks(shards):
-    ranks = [read(shards.loader(batch=8, rank=rank, world=4))[1] for rank in range(4)]
+    ranks = [read_numbers(shards.loader(batch=8, rank=rank, world=4))[1] for rank in range(4)]
     assert ranks == [[8, -1], [9, -1], [10, -1], [11, -1]]
-    kept = [read(shards.loader(batch=8, rank=rank, world=8, last="keep"))[1] for rank in range(8)]
+    kept = [read_numbers(shards.loader(batch=8, rank=rank, world=8, last="keep"))[1] for rank in range(8)]
     assert kept == [[], [8], [], [9], [], [10], [], [11]]
 
 
@@ -109,10 +89,10 @@ def test_a_batch_of_no_rows_has_its_shape(shards):
 
 
 def test_views(shards):
-    assert read(shards[2:].loader(batch=5)) == [[2, 3, 4, 5, 6], [7, 8, 9, 10, 11]]
-    assert read(shards[::-2].loader(batch=4, align_phases=True)) == [[11, 9, -1, -1], [7, 5, 3, 1]]
-    assert read(shards.phase("cooldown").loader(batch=2, epochs=2)) == [[9, 10], [11, 9], [10, 11]]
-    assert read(shards[5:5].loader(batch=2)) == []
+    assert read_numbers(shards[2:].loader(batch=5)) == [[2, 3, 4, 5, 6], [7, 8, 9, 10, 11]]
+    assert read_numbers(shards[::-2].loader(batch=4, align_phases=True)) == [[11, 9, -1, -1], [7, 5, 3, 1]]
+    assert read_numbers(shards.phase("cooldown").loader(batch=2, epochs=2)) == [[9, 10], [11, 9], [10, 11]]
+    assert read_numbers(shards[5:5].loader(batch=2)) == []
 
 
 @given(st.data())
@@ -132,159 +112,6 @@ def test_a_view_shuffled_by_phase_keeps_its_phases(tmp_path_factory, data):
         assert len({view[int(row)]["phase"] for row in loader.rows(batch)}) == 1
 
 
-# -------------------------------------------------------------------------------------------------------------- states
-
-LONG = {"conditioned": [1000, 800, 1200], "cooldown": [700, 1090]}
-WORLDS = (1, 2, 3, 4, 8)
-RUNS: list[dict[str, Any]] = [
-    {},
-    {"shuffle": "phase", "seed": 5},
-    {"shuffle": 100, "seed": 6, "align_phases": True, "last": "keep"},
-    {"shuffle": "phase", "epochs": 2, "align_phases": True, "last": "drop"},
-]
-
-
-@pytest.fixture(scope="module")
-def long_run(tmp_path_factory) -> byline.Shards:
-    """200 batches of 24 rows, with the switch of phases in batch 125."""
-    directory = tmp_path_factory.mktemp("long")
-    numbered_build(directory, LONG, rows_per_batch=1200)
-    return byline.open(directory)
-
-
-@pytest.mark.parametrize("run", RUNS, ids=str)
-def test_the_rest_is_the_same_from_every_state_for_any_ranks(long_run, run):
-    """The ranks' shares of batch k are batch k; from each state other ranks go on, some of them to the end."""
-    view = long_run if run.get("epochs", 1) == 1 else long_run[2400:]
-    whole = view.loader(batch=24, **run)
-    expected, states = [], [whole.state_dict()]
-    for batch in whole:
-        expected.append(ids_of(batch))
-        states.append(whole.state_dict())
-    assert len(expected) == len(whole) >= 198
-    for number, state in enumerate(states):
-        world = WORLDS[number % len(WORLDS)]
-        ranks = [view.loader(batch=24, rank=rank, world=world, state=state, **run) for rank in range(world)]
-        assert [rank.state_dict() for rank in ranks] == [state] * world
-        end = len(expected) if number in range(120, 125) else min(number + 2, len(expected))
-        for batch in range(number, end):
-            together = [*chain(*(ids_of(next(rank)) for rank in ranks))]
-            # In order too, but for where each rank has padding of its own.
-            assert together == expected[batch] or batch == len(expected) - 1
-            assert sorted(together) == sorted(expected[batch])
-        assert [rank.state_dict() for rank in ranks] == [states[end]] * world
-
-
-def ids_of(batch: byline.Rows) -> list[bytes]:
-    return [ids.tobytes() for ids in batch["input_ids"]]
-
-
-def test_a_state_is_plain(shards):
-    loader = shards.loader(batch=4, shuffle=3, seed=2**64 - 1, epochs=2, align_phases=True, last="keep")
-    next(loader)
-    state = loader.state_dict()
-    digest = state.pop("manifest_sha256")
-    assert re.fullmatch("[0-9a-f]{64}", digest)
-    assert state == {
-        "order_version": 1,
-        "branch": None,
-        "rows": [0, 1, 12],
-        "batch": 4,
-        "epochs": 2,
-        "shuffle": 3,
-        "seed": 2**64 - 1,
-        "align_phases": True,
-        "last": "keep",
-        "next_batch": 1,
-    }
-    state = json.loads(json.dumps(loader.state_dict()))
-    again = shards.loader(batch=4, shuffle=3, seed=2**64 - 1, epochs=2, align_phases=True, last="keep", state=state)
-    assert read(again) == read(loader)
-
-
-def test_the_end_is_a_state(shards):
-    loader = shards.loader(batch=4)
-    list(loader)
-    assert read(shards.loader(batch=4, state=loader.state_dict())) == []
-
-
-def test_a_state_of_another_build(shards, tmp_path_factory):
-    other = tmp_path_factory.mktemp("other")
-    numbered_build(other, {"conditioned": [9], "cooldown": [3]})
-    state = byline.open(other).loader(batch=4).state_dict()
-    refused(
-        shards, {"state": state}, f"{shards.directory}: the state is of another build (manifest sha256 '{digest(other)}"
-    )
-
-
-def digest(directory: Path) -> str:
-    return byline.read_manifest(directory).sha256
-
-
-def test_a_copied_build_is_the_same(shards, tmp_path_factory):
-    copy = tmp_path_factory.mktemp("elsewhere") / "copy"
-    os.rename(shards.directory, copy)
-    loader = byline.open(copy).loader(batch=4, state=shards.loader(batch=4).state_dict())
-    assert read(loader)[0] == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"batch": 8}, "the state is of a loader with batch=8, this one has batch=4; give the same"),
-        (
-            {"shuffle": "phase"},
-            "the state is of a loader with shuffle='phase', this one has shuffle=None",
-        ),
-        ({"seed": 1}, "the state is of a loader with seed=1, this one has seed=0"),
-        ({"epochs": 2}, "the state is of a loader with epochs=2, this one has epochs=1"),
-        ({"align_phases": True}, "the state is of a loader with align_phases=True, this one has align_phases=False"),
-        ({"last": "keep"}, "the state is of a loader with last='keep', this one has last='pad'"),
-        (
-            {"branch": "cooldown-50"},
-            "the state is of a view with branch 'cooldown-50', this one has None",
-        ),
-        (
-            {"rows": [0, 1, 11]},
-            "the state is of a view with rows [0, 1, 11], this one has [0, 1, 12]",
-        ),
-        ({"order_version": 2}, "the state is of order version 2, this Byline has 1; use the Byline that saved it"),
-        ({"next_batch": 4}, "a state whose next batch is 4, of 3 batches"),
-        ({"next_batch": -1}, "a state whose next batch is -1, of 3 batches"),
-        ({"next_batch": 1.0}, "a state whose next batch is 1.0, of 3 batches"),
-        ({"more": 1}, "not the state of a loader: {"),
-    ],
-)
-def test_a_state_that_is_not_this_loaders(shards, change, message):
-    state = {**shards.loader(batch=4).state_dict(), **change}
-    refused(shards, {"state": state}, f"{shards.directory}: {message}")
-
-
-@pytest.mark.parametrize("state", [{}, 7, "state", [("next_batch", 1)]])
-def test_what_is_no_state(shards, state):
-    refused(shards, {"state": state}, f"{shards.directory}: not the state of a loader: ")
-
-
-def test_a_state_that_is_refused_changes_nothing(shards):
-    loader = shards.loader(batch=4)
-    next(loader)
-    with pytest.raises(BylineError):
-        loader.load_state_dict({**loader.state_dict(), "next_batch": 99})
-    assert loader.next_batch == 1
-
-
-def test_states_of_a_branch(tmp_path):
-    numbered_build(tmp_path, {"a": [2, 2], "b-50": [2]}, branches={"b-50": ("a", 1)})
-    branch = byline.open(tmp_path, branch="b-50")
-    assert read(branch.loader(batch=2)) == [[0, 1], [4, 5]]
-    state = branch.loader(batch=2).state_dict()
-    assert state["branch"] == "b-50"
-    # As many rows, of the same numbers, and other ones.
-    refused(
-        byline.open(tmp_path), {"batch": 2, "state": state}, "the state is of a view with branch 'b-50', this one has"
-    )
-
-
 # --------------------------------------------------------------------------------------------------- seeking, refusing
 
 
@@ -296,7 +123,7 @@ def test_seek_and_skip(shards):
     loader.skip(2)
     assert numbers(next(loader)) == [6, 7]
     loader.skip(99)
-    assert read(loader) == []
+    assert read_numbers(loader) == []
     with pytest.raises(IndexError, match="batch 7 of 6"):
         loader.seek(7)
     with pytest.raises(IndexError, match="-1 batches cannot be left out; `seek` goes back"):
@@ -329,14 +156,7 @@ def test_batches_by_number(shards):
     ],
 )
 def test_settings_that_cannot_be(shards, settings, message):
-    refused(shards, settings, message)
-
-
-def refused(shards: byline.Shards, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(BylineError) as error:
-        shards.loader(**{"batch": 4, **settings})
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
+    loader_refused(shards, settings, message)
 
 
 def test_numbers_of_numpy_are_numbers(shards):
@@ -364,8 +184,8 @@ def test_made_ahead_in_order(shards, prefetch):
     loader.seek(7)
     assert [numbers(next(loader)) for _ in range(2)] == [[7], [8]]
     loader.seek(3)
-    assert read(loader) == [[row] for row in range(3, 12)]
-    assert read(pickle.loads(pickle.dumps(loader))) == []
+    assert read_numbers(loader) == [[row] for row in range(3, 12)]
+    assert read_numbers(pickle.loads(pickle.dumps(loader))) == []
 
 
 def test_no_more_is_made_ahead_than_asked_for(shards, monkeypatch):
@@ -396,7 +216,7 @@ def test_an_error_comes_with_its_batch_and_again(shards):
             next(loader)
     assert loader.next_batch == 3
     damaged.with_suffix(".away").rename(damaged)
-    assert read(loader) == [[9, 10, 11]]
+    assert read_numbers(loader) == [[9, 10, 11]]
 
 
 def test_threads_index_one_loader(shards, monkeypatch):
@@ -408,7 +228,7 @@ def test_threads_index_one_loader(shards, monkeypatch):
 
 
 def put_rest(loader: byline.Loader, queue: Any) -> None:
-    queue.put(read(loader))
+    queue.put(read_numbers(loader))
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -421,4 +241,4 @@ def test_another_process_goes_on(shards, method):
     worker.start()
     assert queue.get(timeout=60) == [[4, 5, 6, 7], [8, 9, 10, 11]]
     worker.join()
-    assert read(loader) == [[4, 5, 6, 7], [8, 9, 10, 11]]
+    assert read_numbers(loader) == [[4, 5, 6, 7], [8, 9, 10, 11]]

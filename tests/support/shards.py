@@ -8,15 +8,19 @@ write_build(..., branches={"cooldown-50": ("conditioned", 1)})   # this one is a
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
+from byline.errors import BylineError
 from byline.manifest import FILE_NAME, MANIFEST_VERSION, PhaseEntry, ShardEntry, digests_of
+from byline.reader import Shards
+from byline.rows import Rows
 from byline.shards import FORMAT, SHARD_KEY, SHARD_VERSION, shard_schema
 
 PLAN = "ab" * 32
@@ -77,6 +81,24 @@ def numbered_build(
     }
     write_build(directory, phases, length, **settings)
     return [row for phase in phases.values() for shard in phase for row in shard]
+
+
+def numbers(batch: Rows) -> list[int]:
+    """The numbers of rows of `numbered_build`, by their first ids; -1 for padding."""
+    return [ids[0] // 7 if mask.any() else -1 for ids, mask in zip(batch["input_ids"], batch["loss_mask"], strict=True)]
+
+
+def read_numbers(loader: Iterator[Rows]) -> list[list[int]]:
+    """The same of all batches that are left."""
+    return [numbers(batch) for batch in loader]
+
+
+def loader_refused(shards: Shards, settings: dict[str, Any], message: str) -> None:
+    """Asserts that a loader of these settings is an error, of one line with this in it."""
+    with pytest.raises(BylineError) as error:
+        shards.loader(**{"batch": 4, **settings})
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def write_build(
