@@ -2,9 +2,9 @@
 
 ```
                                     in order   at random    rows a second, the median of several rounds
-raw memmap                           551,252     390,424
-shards.batch                         213,802      37,073
-DataLoader, 2 workers                  4,389       3,806    where torch is installed
+raw memmap                           427,848     375,923
+shards.batch                         142,436      22,190
+DataLoader, 2 workers                 12,209       8,000    where torch is installed
 ```
 
 Without a build, one of made rows is written to a temporary folder. All ways take turns, so that what else the machine

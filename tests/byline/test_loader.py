@@ -204,6 +204,7 @@ def test_no_more_is_made_ahead_than_asked_for(shards, monkeypatch):
     next(loader)
     assert whole.wait(30)
     assert sorted(made) == [0, 1, 2, 3]
+    assert [number for number, _ in loader._ahead._futures] == [1, 2, 3]
 
 
 def test_an_error_comes_with_its_batch_and_again(shards):

@@ -1,5 +1,6 @@
-"""Each script of examples/trainers runs on its own: a few steps of a tiny model."""
+"""Each script of examples/trainers runs on its own, a few steps of a tiny model, and so does guided generation."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,4 +17,11 @@ def test_an_example_trains(script: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(script), str(BUILDS / "concat")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "loss" in done.stdout + done.stderr
+    assert re.search(r"loss\W{1,4}\d", done.stdout + done.stderr), done.stdout
+
+
+def test_guided_generation(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "examples/guided_generation.py"), str(BUILDS / "concat")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines()[2:]] == ["scale 1.0", "scale 1.5"]

@@ -47,3 +47,10 @@ def test_files_without_byline(concat, tmp_path):
     rows = load_dataset("arrow", data_files=files, split="train", cache_dir=str(tmp_path))
     assert np.array_equal(np.array(rows["input_ids"]), ids)
     assert "phase" not in rows.column_names
+
+
+def test_a_folder_without_byline(concat, tmp_path):
+    """Its shards are all that readers of folders find."""
+    folder, rows = concat.directory, len(byline.open(concat.directory))
+    assert len(load_dataset(folder, split="train", cache_dir=str(tmp_path))) == rows
+    assert polars.scan_ipc(f"{folder}/**/*.arrow").select(polars.len()).collect().item() == rows

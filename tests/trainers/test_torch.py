@@ -35,6 +35,17 @@ def test_with_a_cache_attention_crosses_documents(concat):
     assert [each.what for each in report.differences] == ["that see other tokens, at the same position"]
 
 
+def test_what_a_model_does_with_a_cache_and_a_mask(concat):
+    """What `Recorder` takes it for: with a cache it is as with an attention mask of ones."""
+    batch = tensors(byline.collate(concat.batch(range(8))))
+    model = tiny_model(concat).eval()
+    with torch.no_grad():
+        alone, cached = (model(**batch, use_cache=is_cached).loss.item() for is_cached in (False, True))
+        masked = model(**batch, attention_mask=torch.ones_like(batch["input_ids"]), use_cache=False).loss.item()
+    assert cached == pytest.approx(masked, rel=1e-5)
+    assert abs(cached - alone) > 1e-3 * alone
+
+
 @pytest.mark.parametrize("form", [name for name in FORMS if name != "trl"])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_form_through_workers(concat, form, workers):
