@@ -15,11 +15,9 @@ import byline.targets
 from byline import forms
 from byline.errors import BylineError
 from byline.forms import FORMS
-from tests.support.rows import Target, as_row, as_rows, packed_rows, targets_of
+from tests.support.rows import ROW, Target, as_row, as_rows, packed_rows, targets_of
 from tests.support.shards import PackedRow
 
-# A conditioned document, another one, and padding.
-ROW = PackedRow([0, 22, 27, 5, 9, 0, 0, 8, 0, 1], [0, 0, 0, 1, 1, 1, 1, 1, 1, 0], [6, 3, 1], [3, 4, -1], [0, 0, 0])
 IDS = list(ROW.input_ids)
 X = -100
 LABELS = [X, X, X, 5, 9, 0, X, 8, 0, X]

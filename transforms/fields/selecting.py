@@ -22,7 +22,7 @@ import pyarrow as pa
 from byline import salts
 from byline.schemas.predicates import HashShare, Predicate, Rank, RankRange, ValueList
 from byline.schemas.recipe import Selection
-from byline.transforms.documents.shuffle_keys import splitmix64
+from byline.splitmix import splitmix64
 from byline.transforms.fields.ranking import highest_key, largest_key, lowest_key, number_keys, ranks_below
 from byline.transforms.fields.template_fields import columns_of_fields, field_values
 
