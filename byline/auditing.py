@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from byline.errors import BylineError
-from byline.examples import UNSEEN, Examples, Spread, examples_of
 from byline.forms import Form, form_of
 from byline.reader import Shards
+from byline.targets import UNSEEN, Spread, Targets, targets_of
 
 _ROWS = 64  # read at a time
 _WINDOW = 16  # tokens by which a target is recognized whose context is another
@@ -90,7 +90,7 @@ def audit(
     """
     read_as = form_of(form)
     notes: list[str] = []
-    trained = _Targets()
+    trained = _Side()
     for number, batch in enumerate(batches):
         arrays = _arrays(batch, read_as, form, number)
         trained.add(read_as.read(arrays), number)
@@ -100,17 +100,17 @@ def audit(
     return Audit(trained.count, expected.count, tuple(differences), tuple(notes))
 
 
-def _expected(shards: Shards, train_starts: bool) -> "tuple[_Targets, np.ndarray, np.ndarray]":
+def _expected(shards: Shards, train_starts: bool) -> "tuple[_Side, np.ndarray, np.ndarray]":
     """What the shards train, and hashes of what they do not: (token, next token) of a segment, and across a border."""
-    expected, masked, starts = _Targets(), [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+    expected, masked, starts = _Side(), [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
     for first in range(0, len(shards), _ROWS):
         rows = shards.batch(range(first, min(first + _ROWS, len(shards))))
-        examples = examples_of(rows, train_starts)
-        expected.add(examples, first)
-        pairs = _pairs(examples.tokens, examples.target)
+        targets = targets_of(rows, train_starts)
+        expected.add(targets, first)
+        pairs = _pairs(targets.tokens, targets.target)
         is_last = np.zeros(rows["input_ids"].shape, bool)
         is_last.reshape(-1)[Spread(rows).cu_seqlens[1:] - 1] = True
-        masked.append(np.unique(pairs[(examples.weight == 0) & ~is_last.reshape(-1)]))
+        masked.append(np.unique(pairs[(targets.weight == 0) & ~is_last.reshape(-1)]))
         is_last[:, -1] = False
         starts.append(np.unique(pairs[is_last.reshape(-1)]))
     return expected, np.concatenate(masked), np.concatenate(starts)
@@ -218,7 +218,7 @@ class _Columns:
         return _Columns(**{name: values[which] for name, values in vars(self).items()})
 
 
-class _Targets:
+class _Side:
     """The targets of one side, batch after batch."""
 
     def __init__(self) -> None:
@@ -229,20 +229,20 @@ class _Targets:
     def count(self) -> int:
         return sum(len(part.pair) for part in self._parts)
 
-    def add(self, examples: Examples, batch: int) -> None:
+    def add(self, targets: Targets, batch: int) -> None:
         """Keeps those that count of a batch."""
-        index = np.flatnonzero(examples.weight)
-        start, token, target = examples.start[index], examples.tokens[index], examples.target[index]
-        row, column = np.divmod(index, examples.width)
-        every = np.arange(len(examples.tokens))
-        near = np.maximum(every - _WINDOW + 1, every // examples.width * examples.width)
+        index = np.flatnonzero(targets.weight)
+        start, token, target = targets.start[index], targets.tokens[index], targets.target[index]
+        row, column = np.divmod(index, targets.width)
+        every = np.arange(len(targets.tokens))
+        near = np.maximum(every - _WINDOW + 1, every // targets.width * targets.width)
         self._parts.append(
             _Columns(
-                context=_contexts(examples.tokens, examples.start)[index],
-                window=_contexts(examples.tokens, near)[index],
+                context=_contexts(targets.tokens, targets.start)[index],
+                window=_contexts(targets.tokens, near)[index],
                 pair=_pairs(token, target),
-                weight=examples.weight[index],
-                position=examples.position[index],
+                weight=targets.weight[index],
+                position=targets.position[index],
                 seen=np.where(start == UNSEEN, UNSEEN, index - start + 1),
                 token=token,
                 target=target,

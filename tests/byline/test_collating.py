@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import byline
-from byline import examples, forms
+import byline.targets
+from byline import forms
 from byline.errors import BylineError
 from byline.forms import FORMS
 from tests.support.rows import Target, as_row, as_rows, packed_rows, targets_of
@@ -261,7 +262,7 @@ def test_what_a_model_trains(form, rows, train_starts):
 def test_a_form_reads_what_it_makes(form, rows):
     """What `byline.audit` takes a batch for."""
     read = FORMS[form].read(byline.collate(as_rows(rows), form))
-    expected = examples.examples_of(as_rows(rows))
+    expected = byline.targets.targets_of(as_rows(rows))
     for one in (read, expected):
         arrays = (one.tokens, one.start, one.position, one.target, one.weight)
         tokens, *columns = (array.tolist() for array in arrays)
