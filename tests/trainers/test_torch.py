@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 import byline
-from byline.adapters.torch import ShardDataset, collate, whole
+from byline.adapters.torch import ShardDataset, collate, tensors, whole
 from byline.forms import FORMS
 from tests.trainers.recorder import Recorder, check_order
 

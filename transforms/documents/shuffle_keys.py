@@ -24,6 +24,7 @@ _TIE = np.uint64(0x2545F4914F6CDD1D)
 _SAMPLE = np.uint64(0x9FB21C651E98DF25)
 _DROPOUT = np.uint64(0xD1B54A32D192ED03)
 _EMPTY = np.uint64(0xA24BAED4963EE407)
+_HOLDOUT = np.uint64(0x8CB92BA72F3D8DD7)
 
 
 def shuffle_keys(source: str, path: str, rows: np.ndarray) -> np.ndarray:
@@ -57,6 +58,11 @@ def ties(shuffle_keys: np.ndarray) -> np.ndarray:
 def in_sample(shuffle_keys: np.ndarray, threshold: int) -> np.ndarray:
     """Whether each document is in a sample of threshold / 2^32 of them, independent of shuffle key, order and tie."""
     return splitmix64(shuffle_keys ^ _SAMPLE) >> np.uint64(32) < np.uint64(threshold)
+
+
+def held_out(hashed: np.ndarray, bound: int) -> np.ndarray:
+    """Whether the hash of each uint64 is below a bound, independent of shuffle key, order, tie and sample."""
+    return splitmix64(hashed ^ _HOLDOUT) < np.uint64(bound)
 
 
 def dropped_out(orders: np.ndarray, dropout: Fraction) -> np.ndarray:

@@ -12,6 +12,7 @@ from byline.splitmix import splitmix64
 from byline.transforms.documents.shuffle_keys import (
     circle_offset,
     dropped_out,
+    held_out,
     in_sample,
     left_empty,
     orders,
@@ -89,6 +90,16 @@ def test_shares_of_dropout_empty_prefixes_and_samples_are_kept() -> None:
     assert abs(in_sample(values, 2**30).mean() - 0.25) < 0.005
     assert in_sample(values, 2**32).all()
     assert not in_sample(values, 0).any()
+
+
+def test_what_is_held_out_is_no_matter_of_the_sample() -> None:
+    values = splitmix64(np.arange(200_000, dtype=np.uint64))
+    held = held_out(values, 2**64 // 5)
+    assert abs(held.mean() - 0.2) < 0.005
+    for threshold in (2**32 // 100, 2**32 // 10, 2**31):
+        sampled = in_sample(values, threshold)
+        assert abs(held[sampled].mean() - 0.2) < 0.03
+        assert abs(held[~sampled].mean() - 0.2) < 0.005
 
 
 def test_samples_grow_with_their_share() -> None:
