@@ -156,7 +156,6 @@ class ImportPlan:
 _PLAN = TypeAdapter(ImportPlan)
 
 
-
 def read_import(content: bytes, uri: str) -> ImportPlan:
     """Reads `_import.json`; `uri` is for messages.
 

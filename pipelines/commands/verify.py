@@ -37,17 +37,22 @@ def verify(
 ) -> None:
     """Recount every invariant, checksum and line of the ledger from the files; of an export, every checksum.
 
+    An import is compared with the folders that it was made of.
+
     Exit status: 0 verified, 1 something is wrong, 2 nothing is wrong but not all could be compared.
     """
     with quick_imports():
-        from byline.pipelines.jobs import export
+        from byline.pipelines.jobs import export, verify_import
         from byline.pipelines.jobs import verify as job
         from byline.transforms.exports.export_manifest import is_export
+        from byline.transforms.imports.import_builds import is_import
 
     how_to_run = runner_settings(workers, verbose, runner, options)
     how_to_run.check_locations([("OUT", out), *([("--tokenizer", tokenizer)] if tokenizer else [])])
     if is_export(out):
         raise typer.Exit(export.verify_export(out, output_console()))
+    if is_import(out):
+        raise typer.Exit(verify_import.verify_import(out, how_to_run, output_console(), allow_missing=allow_missing))
     status = job.verify(
         out,
         documents,
