@@ -24,8 +24,9 @@ import pyarrow.compute as pc
 
 from byline.schemas import store
 from byline.schemas.store import RunFile, RunInfo
+from byline.splitmix import splitmix64
 from byline.transforms.corpora.chunks import TARGET_BYTES
-from byline.transforms.documents.shuffle_keys import shuffle_keys, splitmix64
+from byline.transforms.documents.shuffle_keys import shuffle_keys
 from byline.transforms.fields.ranking import next_digits, number_keys
 from byline.transforms.fields.selecting import predicate_columns
 from byline.transforms.files.sealed_files import write_sealed

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from byline.errors import BylineError
-from byline.examples import UNSEEN, Examples, Spread, examples_of
 from byline.forms import Form, form_of
 from byline.reader import Shards
+from byline.splitmix import splitmix64
+from byline.targets import UNSEEN, Spread, Targets, targets_of
 
 _ROWS = 64  # read at a time
 _WINDOW = 16  # tokens by which a target is recognized whose context is another
@@ -90,7 +91,7 @@ def audit(
     """
     read_as = form_of(form)
     notes: list[str] = []
-    trained = _Targets()
+    trained = _Side()
     for number, batch in enumerate(batches):
         arrays = _arrays(batch, read_as, form, number)
         trained.add(read_as.read(arrays), number)
@@ -100,17 +101,17 @@ def audit(
     return Audit(trained.count, expected.count, tuple(differences), tuple(notes))
 
 
-def _expected(shards: Shards, train_starts: bool) -> "tuple[_Targets, np.ndarray, np.ndarray]":
+def _expected(shards: Shards, train_starts: bool) -> "tuple[_Side, np.ndarray, np.ndarray]":
     """What the shards train, and hashes of what they do not: (token, next token) of a segment, and across a border."""
-    expected, masked, starts = _Targets(), [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+    expected, masked, starts = _Side(), [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
     for first in range(0, len(shards), _ROWS):
         rows = shards.batch(range(first, min(first + _ROWS, len(shards))))
-        examples = examples_of(rows, train_starts)
-        expected.add(examples, first)
-        pairs = _pairs(examples.tokens, examples.target)
+        targets = targets_of(rows, train_starts)
+        expected.add(targets, first)
+        pairs = _pairs(targets.tokens, targets.target)
         is_last = np.zeros(rows["input_ids"].shape, bool)
         is_last.reshape(-1)[Spread(rows).cu_seqlens[1:] - 1] = True
-        masked.append(np.unique(pairs[(examples.weight == 0) & ~is_last.reshape(-1)]))
+        masked.append(np.unique(pairs[(targets.weight == 0) & ~is_last.reshape(-1)]))
         is_last[:, -1] = False
         starts.append(np.unique(pairs[is_last.reshape(-1)]))
     return expected, np.concatenate(masked), np.concatenate(starts)
@@ -122,17 +123,21 @@ def _arrays(batch: Mapping[str, Any], read_as: Form, form: str, number: int) -> 
     Raises:
         BylineError: it lacks what its form has.
     """
-    missing = [key for key in read_as.keys if key not in batch]
-    optional = form == "huggingface" and missing == ["position_ids"]
-    if missing and not optional:
+    present = {name: value for name, value in batch.items() if value is not None}
+    missing = [key for key in read_as.keys if key not in present]
+    if missing:
         raise BylineError(
-            f"batch {number} has no {missing[0]!r}, which a batch of form {form!r} has; it has {', '.join(batch)}"
+            f"batch {number} has no {missing[0]!r}, which a batch of form {form!r} has; it has {', '.join(present)}"
         )
-    return {name: _numpy(value) for name, value in batch.items() if value is not None}
+    return {name: _numpy(value) for name, value in present.items()}
 
 
 def _numpy(value: Any) -> Any:
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+    if not hasattr(value, "detach"):
+        return value
+    tensor = value.detach().cpu()
+    # numpy has no bfloat16; float32 has all of its values.
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
 
 
 def _notes(batch: Mapping[str, Any]) -> list[str]:
@@ -150,19 +155,11 @@ def _notes(batch: Mapping[str, Any]) -> list[str]:
 # ------------------------------------------------------------------------------------------------------- fingerprints
 
 
-def _mixed(values: np.ndarray) -> np.ndarray:
-    """splitmix64 of uint64."""
-    values = values + _BASE
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
-
-
 def _joined(*columns: np.ndarray) -> np.ndarray:
     """One hash for each row of some columns; uint64."""
     hashes = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
-        hashes = _mixed(hashes ^ column.view(np.uint64))
+        hashes = splitmix64(hashes ^ column.view(np.uint64))
     return hashes
 
 
@@ -170,17 +167,28 @@ def _pairs(tokens: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return _joined(tokens, targets)
 
 
-def _contexts(tokens: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """A hash of all tokens from `start` up to each one: a polynomial in `_BASE`, as a difference of two sums."""
+def _contexts(tokens: np.ndarray, *starts: np.ndarray) -> list[np.ndarray]:
+    """A hash of all tokens from a start up to each one: a polynomial in `_BASE`, as a difference of two sums.
+
+    Args:
+        tokens: int64 [N].
+        starts: int64 [N] each, as in `Targets`.
+
+    Returns:
+        uint64 [N] for each of the starts.
+    """
     count = len(tokens)
     powers, inverses = (
         np.multiply.accumulate(np.concatenate([np.ones(1, np.uint64), np.full(count, base)]))
         for base in (_BASE, _INVERSE)
     )
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(_mixed(tokens.view(np.uint64)) * powers[:-1])])
-    seen = np.maximum(start, 0)
-    hashes = (sums[1:] - sums[seen]) * inverses[seen]
-    return _joined(hashes, np.where(start == UNSEEN, 0, np.arange(1, count + 1) - start))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(splitmix64(tokens.view(np.uint64)) * powers[:-1])])
+    contexts = []
+    for start in starts:
+        seen = np.maximum(start, 0)
+        hashes = (sums[1:] - sums[seen]) * inverses[seen]
+        contexts.append(_joined(hashes, np.where(start == UNSEEN, 0, np.arange(1, count + 1) - start)))
+    return contexts
 
 
 @dataclass(frozen=True)
@@ -218,7 +226,7 @@ class _Columns:
         return _Columns(**{name: values[which] for name, values in vars(self).items()})
 
 
-class _Targets:
+class _Side:
     """The targets of one side, batch after batch."""
 
     def __init__(self) -> None:
@@ -229,20 +237,21 @@ class _Targets:
     def count(self) -> int:
         return sum(len(part.pair) for part in self._parts)
 
-    def add(self, examples: Examples, batch: int) -> None:
+    def add(self, targets: Targets, batch: int) -> None:
         """Keeps those that count of a batch."""
-        index = np.flatnonzero(examples.weight)
-        start, token, target = examples.start[index], examples.tokens[index], examples.target[index]
-        row, column = np.divmod(index, examples.width)
-        every = np.arange(len(examples.tokens))
-        near = np.maximum(every - _WINDOW + 1, every // examples.width * examples.width)
+        index = np.flatnonzero(targets.weight)
+        start, token, target = targets.start[index], targets.tokens[index], targets.target[index]
+        row, column = np.divmod(index, targets.width)
+        every = np.arange(len(targets.tokens))
+        near = np.maximum(every - _WINDOW + 1, every // targets.width * targets.width)
+        context, window = _contexts(targets.tokens, targets.start, near)
         self._parts.append(
             _Columns(
-                context=_contexts(examples.tokens, examples.start)[index],
-                window=_contexts(examples.tokens, near)[index],
+                context=context[index],
+                window=window[index],
                 pair=_pairs(token, target),
-                weight=examples.weight[index],
-                position=examples.position[index],
+                weight=targets.weight[index],
+                position=targets.position[index],
                 seen=np.where(start == UNSEEN, UNSEEN, index - start + 1),
                 token=token,
                 target=target,
@@ -273,11 +282,12 @@ _WHAT = (
 def _compare(trained: _Columns, expected: _Columns, masked: np.ndarray, starts: np.ndarray) -> Iterator[Difference]:
     """What is left of two multisets when all that they have in common is taken away, step by step."""
     everything = ("pair", "context", "position", "weight")
-    held = np.unique(expected.key(*everything))
-    trained, expected, *_ = _matched(trained, expected, everything)
+    expected_keys = expected.key(*everything)
+    held = np.unique(expected_keys)
+    trained, expected, *_ = _matched(trained, expected, trained.key(*everything), expected_keys)
     parts = []
     for names in _STEPS:
-        trained, expected, one, other = _matched(trained, expected, names)
+        trained, expected, one, other = _matched(trained, expected, trained.key(*names), expected.key(*names))
         parts.append((one, other))
     one, other = (_Columns.joined(list(side)) for side in zip(*parts, strict=True))
     kind = np.where(one.context == other.context, 0, np.where(one.position == other.position, 1, 2))
@@ -307,10 +317,10 @@ def _compare(trained: _Columns, expected: _Columns, masked: np.ndarray, starts: 
 
 
 def _matched(
-    trained: _Columns, expected: _Columns, names: tuple[str, ...]
+    trained: _Columns, expected: _Columns, trained_keys: np.ndarray, expected_keys: np.ndarray
 ) -> tuple[_Columns, _Columns, _Columns, _Columns]:
-    """Pairs targets of both sides that have the same values; returns what is left of either, and the pairs."""
-    one, other = _in_common(trained.key(*names), expected.key(*names))
+    """Pairs targets of both sides that have the same key; returns what is left of either, and the pairs."""
+    one, other = _in_common(trained_keys, expected_keys)
     return (
         trained.take(np.delete(np.arange(len(trained.pair)), one)),
         expected.take(np.delete(np.arange(len(expected.pair)), other)),

@@ -14,9 +14,9 @@ from typing import Any, cast
 import numpy as np
 
 from byline.errors import BylineError
-from byline.examples import Spread
 from byline.forms import Form, form_of
 from byline.rows import Row, Rows, stack_rows
+from byline.targets import Spread
 
 
 def collate(

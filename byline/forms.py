@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from byline.errors import BylineError
-from byline.examples import UNSEEN, Examples, Spread, shift
+from byline.targets import UNSEEN, Spread, Targets, shift
 
 IGNORED = -100  # the label that PyTorch's cross entropy leaves out
 # A block-diagonal mask of a batch, in bytes. More than this was hardly meant.
@@ -47,7 +47,7 @@ class Form:
     """
 
     make: Callable[[Spread, np.dtype], Batch]
-    read: Callable[[Mapping[str, Any]], Examples]
+    read: Callable[[Mapping[str, Any]], Targets]
     keys: tuple[str, ...]
     line: str
     lay_out: Callable[[np.ndarray], np.ndarray] = lambda values: values
@@ -65,7 +65,7 @@ def _huggingface(spread: Spread, dtype: np.dtype) -> Batch:
     }
 
 
-def _read_huggingface(batch: Mapping[str, Any]) -> Examples:
+def _read_huggingface(batch: Mapping[str, Any]) -> Targets:
     """As transformers does: segments begin where positions do not go up by one, unless there is an attention mask."""
     ids = batch["input_ids"]
     positions = np.broadcast_to(batch.get("position_ids", np.arange(ids.shape[1])), ids.shape)
@@ -83,7 +83,7 @@ def _flex(spread: Spread, dtype: np.dtype) -> Batch:
     return {**_huggingface(spread, dtype), "document_ids": spread.segment_ids()}
 
 
-def _read_flex(batch: Mapping[str, Any]) -> Examples:
+def _read_flex(batch: Mapping[str, Any]) -> Targets:
     start = _starts_of(_changes(batch["document_ids"], 0))
     return _read_labels(batch["input_ids"], batch["labels"], start, batch["position_ids"])
 
@@ -122,7 +122,7 @@ def _trl(spread: Spread, dtype: np.dtype) -> Batch:
     }
 
 
-def _read_trl(batch: Mapping[str, Any]) -> Examples:
+def _read_trl(batch: Mapping[str, Any]) -> Targets:
     """As TRL's collator with `padding_free` does: rows one after another, first tokens of segments never predicted."""
     ids = np.asarray(batch["input_ids"])
     cu_seqlens = np.cumsum([0, *(length for lengths in batch["seq_lengths"] for length in lengths)])
@@ -136,9 +136,9 @@ def _shifted(spread: Spread, dtype: np.dtype) -> Batch:
     return {**batch, "labels": shift(batch["labels"], IGNORED)}
 
 
-def _read_shifted(batch: Mapping[str, Any]) -> Examples:
+def _read_shifted(batch: Mapping[str, Any]) -> Targets:
     labels, positions = batch["labels"], batch["position_ids"]
-    return _examples(batch["input_ids"], labels, labels != IGNORED, _starts_of(_changes(positions, 1)), positions)
+    return _targets(batch["input_ids"], labels, labels != IGNORED, _starts_of(_changes(positions, 1)), positions)
 
 
 def _plus_one(spread: Spread, dtype: np.dtype) -> Batch:
@@ -150,7 +150,7 @@ def _plus_one(spread: Spread, dtype: np.dtype) -> Batch:
     }
 
 
-def _read_plus_one(batch: Mapping[str, Any]) -> Examples:
+def _read_plus_one(batch: Mapping[str, Any]) -> Targets:
     return _read_shifted({**batch, "input_ids": batch["inputs"], "labels": batch["targets"]})
 
 
@@ -166,11 +166,11 @@ def _megatron(spread: Spread, dtype: np.dtype) -> Batch:
     }
 
 
-def _read_megatron(batch: Mapping[str, Any]) -> Examples:
+def _read_megatron(batch: Mapping[str, Any]) -> Targets:
     """Without an attention mask (`create_attention_mask: false`) each token sees all of its row before it."""
     tokens, mask = batch["tokens"], batch.get("attention_mask")
     start = _whole_rows(tokens.shape) if mask is None else _starts_of_mask(~mask.astype(bool))
-    return _examples(tokens, batch["labels"], batch["loss_mask"], start, batch["position_ids"])
+    return _targets(tokens, batch["labels"], batch["loss_mask"], start, batch["position_ids"])
 
 
 # -------------------------------------------------------------------------------------------- one sequence, [n * L]
@@ -181,7 +181,7 @@ def _varlen(spread: Spread, dtype: np.dtype) -> Batch:
     return {**flat, "cu_seqlens": spread.cu_seqlens, "max_seqlen": spread.max_seqlen}
 
 
-def _read_varlen(batch: Mapping[str, Any]) -> Examples:
+def _read_varlen(batch: Mapping[str, Any]) -> Targets:
     return _read_flat(batch["input_ids"], batch["labels"], batch["cu_seqlens"], batch.get("position_ids"))
 
 
@@ -195,7 +195,7 @@ def _huggingface_flat(spread: Spread, dtype: np.dtype) -> Batch:
     }
 
 
-def _read_huggingface_flat(batch: Mapping[str, Any]) -> Examples:
+def _read_huggingface_flat(batch: Mapping[str, Any]) -> Targets:
     return _read_flat(batch["input_ids"], batch["labels"], batch["cu_seq_lens_q"], batch["position_ids"])
 
 
@@ -208,37 +208,37 @@ def _meco(spread: Spread, dtype: np.dtype) -> Batch:
     }
 
 
-def _read_meco(batch: Mapping[str, Any]) -> Examples:
+def _read_meco(batch: Mapping[str, Any]) -> Targets:
     return _read_flat(batch["input_ids"], batch["labels"], np.append(0, batch["indices"][:, 1]), None)
 
 
 # ------------------------------------------------------------------------------------------------- what a model sees
 
 
-def _read_labels(ids: np.ndarray, labels: np.ndarray, start: np.ndarray, positions: np.ndarray) -> Examples:
+def _read_labels(ids: np.ndarray, labels: np.ndarray, start: np.ndarray, positions: np.ndarray) -> Targets:
     """Of labels at their own tokens."""
     shifted = shift(labels, IGNORED)
-    return _examples(ids, shifted, shifted != IGNORED, start, positions)
+    return _targets(ids, shifted, shifted != IGNORED, start, positions)
 
 
 def _read_flat(
     ids: np.ndarray, labels: np.ndarray, cu_seqlens: np.ndarray, positions: np.ndarray | None, width: int = 0
-) -> Examples:
+) -> Targets:
     """Of one sequence whose segments `cu_seqlens` divides; positions count from each start where none are given."""
     ids, labels = ids.reshape(1, -1), labels.reshape(1, -1)
     start = np.repeat(cu_seqlens[:-1].astype(np.int64), np.diff(cu_seqlens))
     if positions is None:
         positions = np.arange(len(start)) - start
-    examples = _read_labels(ids, labels, start, positions)
-    return Examples(**{**vars(examples), "width": width or ids.size})
+    targets = _read_labels(ids, labels, start, positions)
+    return Targets(**{**vars(targets), "width": width or ids.size})
 
 
-def _examples(
+def _targets(
     ids: np.ndarray, target: np.ndarray, weight: np.ndarray, start: np.ndarray, position: np.ndarray
-) -> Examples:
+) -> Targets:
     integers = (np.ascontiguousarray(values, np.int64).reshape(-1) for values in (ids, start, position, target))
     tokens, start, position, target = integers
-    return Examples(tokens, start, position, target, np.asarray(weight, np.float64).reshape(-1), ids.shape[-1])
+    return Targets(tokens, start, position, target, np.asarray(weight, np.float64).reshape(-1), ids.shape[-1])
 
 
 def _changes(values: np.ndarray, step: int) -> np.ndarray:

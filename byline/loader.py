@@ -171,11 +171,10 @@ class _Ahead:
 
     def __init__(self, make: Callable[[int], Rows], count: int) -> None:
         self._make, self._count = make, count
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
-        for _, future in getattr(self, "_futures", ()):
-            future.cancel()
+    def _reset(self) -> None:
+        """Forgets all batches and threads, and touches none of them."""
         self._process = os.getpid()
         self._futures: deque[tuple[int, Future[Rows]]] = deque()
         self._threads: ThreadPoolExecutor | None = None
@@ -184,9 +183,13 @@ class _Ahead:
         """A batch; those after it, up to `end`, are begun."""
         if not self._count:
             return self._make(number)
-        # After a fork, the threads are those of the parent.
-        if self._process != os.getpid() or (self._futures and self._futures[0][0] != number):
-            self._forget()
+        if self._process != os.getpid():
+            # After a fork, the threads are those of the parent, which may have held the locks of its futures.
+            self._reset()
+        elif self._futures and self._futures[0][0] != number:
+            for _, future in self._futures:
+                future.cancel()
+            self._reset()
         self._threads = self._threads or ThreadPoolExecutor(self._count, thread_name_prefix="byline-loader")
         for following in range(number + len(self._futures), min(number + self._count + 1, end)):
             self._futures.append((following, self._threads.submit(self._make, following)))

@@ -10,12 +10,14 @@ permuted    4 2 6 0 3 5 1
 A Feistel network on the side * side >= n cells permutes them whatever F is; walking on from a cell that is not below n
 until one is keeps that a permutation of the n. Both from Black and Rogaway, "Ciphers with Arbitrary Finite Domains",
 CT-RSA 2002 (cycle walking; the Feistel construction on two moduli, here equal ones, so nearly all cells are below n).
-F is the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
+F is SplitMix64 (`byline.splitmix`).
 
 All is arithmetic on unsigned 64-bit integers, so it is the same on any machine, and works on whole arrays.
 """
 
 import numpy as np
+
+from byline.splitmix import splitmix64
 
 ROUNDS = 6
 # The largest n: products of two sides stay below 2^64.
@@ -45,10 +47,7 @@ def permuted(numbers: np.ndarray, sizes: np.ndarray, keys: np.ndarray) -> np.nda
 
 def mixed(key: np.ndarray, number: np.ndarray) -> np.ndarray:
     """Keys made of others and a number each; uint64 [n] (or one number, [1])."""
-    bits = key + _STEP * (number + np.uint64(1))
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
+    return splitmix64(key + _STEP * number)
 
 
 def _feistel(numbers: np.ndarray, sides: np.ndarray, keys: np.ndarray) -> np.ndarray:

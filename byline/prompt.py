@@ -199,11 +199,14 @@ def _parts_without(phase: PhaseEntry, condition: Mapping[str, Any], text: str, w
 
 def _trained_way(manifest: Manifest, phase: PhaseEntry, condition: Mapping[str, Any]) -> str:
     """The way to have no metadata that documents had in training."""
-    if _is_positive(condition.get("empty")):
+    is_branch = phase.branch is not None and not phase.is_holdout
+    read = manifest.training_order(phase.name if is_branch else None)
+    trained = [_condition_of(manifest, other) for other, shards in read if shards]
+    # What is held out trains nothing, so its own condition does not say what training had.
+    own = [one for one in trained if one is not None] if phase.is_holdout else [condition]
+    if any(_is_positive(one.get("empty")) for one in own):
         return "empty"
-    read = manifest.training_order(phase.name if phase.branch is not None else None)
-    has_plain_phase = any(_condition_of(manifest, other) is None and shards for other, shards in read)
-    return "none" if _is_positive(condition.get("dropout")) or has_plain_phase else "unknown"
+    return "none" if any(_is_positive(one.get("dropout")) for one in own) or None in trained else "unknown"
 
 
 def _is_positive(share: float | str | None) -> bool:
@@ -280,7 +283,9 @@ def _phase(manifest: Manifest, name: str | None) -> tuple[PhaseEntry, dict[str, 
     """A phase or branch and its condition, if it has one; without a name the first that has one, or the first."""
     conditions = {phase.name: (phase, _condition_of(manifest, phase)) for phase in manifest.phases}
     if name is None:
-        conditioned = [name for name, (_, condition) in conditions.items() if condition is not None]
+        conditioned = [
+            name for name, (phase, condition) in conditions.items() if condition is not None and not phase.is_holdout
+        ]
         return conditions[conditioned[0] if conditioned else manifest.phases[0].name]
     if name not in conditions:
         raise BylineError(f"no phase or branch {name!r}; choose from {', '.join(conditions)}")

@@ -20,6 +20,7 @@ output: out/shards
 Paths are relative to the folder the command runs in. `byline.schemas.config_file` reads the file.
 """
 
+import os
 from fractions import Fraction
 
 from pydantic import Field, model_validator
@@ -192,6 +193,9 @@ def _check_names(config: Config) -> None:
 
 
 def _check_folders(config: Config) -> None:
+    if os.path.isabs(config.store) != os.path.isabs(config.output):
+        # It would depend on the current folder, which is another one when a finished build is verified.
+        return
     store, output = locations.absolute(config.store), locations.absolute(config.output)
     if f"{store}/".startswith(f"{output}/"):
         raise BylineError(

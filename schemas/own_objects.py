@@ -42,8 +42,7 @@ def import_own(where: str, name: str, what: str = "object") -> Any:
         BylineError: the module cannot be imported, or has no such object.
     """
     module_name, _, object_name = name.partition(":")
-    if module_name not in sys.modules:
-        search_current_folder()
+    search_current_folder(is_new=module_name not in sys.modules)
     try:
         module = importlib.import_module(module_name)
     except (ImportError, SyntaxError) as error:
@@ -100,8 +99,13 @@ def object_named(where: str, name: str, table: Mapping[str, Kind], base: type[An
     return named
 
 
-def search_current_folder() -> None:
-    """An installed command does not look for modules in the current folder; a worker may already."""
+def search_current_folder(is_new: bool = True) -> None:
+    """An installed command does not look for modules in the current folder; a worker may already.
+
+    Args:
+        is_new: whether what is looked for is not imported yet, so that folders are to be listed again.
+    """
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())
-    importlib.invalidate_caches()
+    if is_new:
+        importlib.invalidate_caches()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.filesize import decimal
 
 from byline.errors import BylineError
+from byline.manifest import FILE_NAME
 from byline.pipelines.console.doctor_lines import Check, State
 from byline.pipelines.doctor.runners import check_reach
 from byline.printable import one_line
@@ -124,7 +125,7 @@ def _check_folder(key: str, folder: str) -> Iterator[Check]:
 
     if "://" in folder:
         try:
-            storage.exists(storage.join(folder, "_manifest.json"))
+            storage.exists(storage.join(folder, FILE_NAME))
         except BylineError as error:
             yield Check(key, State.FAILED, one_line(error), "correct its address, credentials or endpoint")
         else:

@@ -10,17 +10,15 @@ from hypothesis import strategies as st
 import byline
 from byline.errors import BylineError
 from byline.forms import FORMS
-from tests.support.rows import packed_rows
+from tests.support.rows import ROW, packed_rows
 from tests.support.shards import PackedRow, write_build
 
-# Targets: 5 9 0 of the first document, 8 0 of the second; padding.
-FIRST = PackedRow([0, 22, 27, 5, 9, 0, 0, 8, 0, 1], [0, 0, 0, 1, 1, 1, 1, 1, 1, 0], [6, 3, 1], [3, 4, -1], [0, 0, 0])
 SECOND = PackedRow([0, 31, 32, 33, 34, 35, 36, 37, 38, 39], [1] * 10, [10], [5], [0])
 
 
 @pytest.fixture
 def shards(tmp_path) -> byline.Shards:
-    write_build(tmp_path, {"conditioned": [[FIRST, SECOND]]}, 10)
+    write_build(tmp_path, {"conditioned": [[ROW, SECOND]]}, 10)
     return byline.open(tmp_path)
 
 
@@ -163,24 +161,36 @@ def test_a_float_mask(shards):
     assert byline.audit([batch], shards, "dense").is_equal
 
 
+class Tensor:
+    """What a tensor on a device can be asked for."""
+
+    def __init__(self, array, dtype):
+        self.array, self.dtype = array, dtype
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return self
+
+    def float(self):
+        return Tensor(self.array.astype(np.float32), "torch.float32")
+
+    def numpy(self):
+        if self.dtype == "torch.bfloat16":
+            raise TypeError("Got unsupported ScalarType BFloat16")
+        return self.array
+
+
 def test_tensors(shards):
-    class Tensor:
-        """What a tensor on a device can be asked for."""
-
-        def __init__(self, array):
-            self.array = array
-
-        def detach(self):
-            return self
-
-        def cpu(self):
-            return self
-
-        def numpy(self):
-            return self.array
-
-    batch = {name: Tensor(array) for name, array in huggingface(shards).items()}
+    batch = {name: Tensor(array, f"torch.{array.dtype}") for name, array in huggingface(shards).items()}
     assert byline.audit([batch], shards).is_equal
+
+
+def test_a_tensor_of_a_type_that_numpy_lacks(shards):
+    batch = byline.collate(shards.batch([0, 1]), "megatron")
+    batch["loss_mask"] = Tensor(batch["loss_mask"], "torch.bfloat16")
+    assert byline.audit([batch], shards, "megatron").is_equal
 
 
 def test_a_batch_of_another_form(shards):
@@ -188,5 +198,7 @@ def test_a_batch_of_another_form(shards):
         BylineError, match="batch 0 has no 'labels', which a batch of form 'huggingface' has; it has inp"
     ):
         byline.audit([{"input_ids": np.zeros((1, 10))}], shards)
+    with pytest.raises(BylineError, match=r"batch 0 has no 'labels', .*; it has input_ids, position_ids$"):
+        byline.audit([huggingface(shards, labels=None)], shards)
     with pytest.raises(BylineError, match="no form 'jax' of a batch"):
         byline.audit([], shards, "jax")

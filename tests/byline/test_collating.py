@@ -11,14 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import byline
-from byline import examples, forms
+import byline.targets
+from byline import forms
 from byline.errors import BylineError
 from byline.forms import FORMS
-from tests.support.rows import Target, as_row, as_rows, packed_rows, targets_of
+from tests.support.rows import ROW, Target, as_row, as_rows, packed_rows, targets_of
 from tests.support.shards import PackedRow
 
-# A conditioned document, another one, and padding.
-ROW = PackedRow([0, 22, 27, 5, 9, 0, 0, 8, 0, 1], [0, 0, 0, 1, 1, 1, 1, 1, 1, 0], [6, 3, 1], [3, 4, -1], [0, 0, 0])
 IDS = list(ROW.input_ids)
 X = -100
 LABELS = [X, X, X, 5, 9, 0, X, 8, 0, X]
@@ -261,7 +260,7 @@ def test_what_a_model_trains(form, rows, train_starts):
 def test_a_form_reads_what_it_makes(form, rows):
     """What `byline.audit` takes a batch for."""
     read = FORMS[form].read(byline.collate(as_rows(rows), form))
-    expected = examples.examples_of(as_rows(rows))
+    expected = byline.targets.targets_of(as_rows(rows))
     for one in (read, expected):
         arrays = (one.tokens, one.start, one.position, one.target, one.weight)
         tokens, *columns = (array.tolist() for array in arrays)

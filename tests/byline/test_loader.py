@@ -243,3 +243,28 @@ def test_another_process_goes_on(shards, method):
     assert queue.get(timeout=60) == [[4, 5, 6, 7], [8, 9, 10, 11]]
     worker.join()
     assert read_numbers(loader) == [[4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+def test_a_fork_while_a_thread_holds_a_batch(shards):
+    """A child makes its batches anew; if it cancelled those of its parent, it would wait for ever."""
+    loader = shards.loader(batch=4, prefetch=2)
+    next(loader)
+    held, forked = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with loader._ahead._futures[0][1]._condition:
+            held.set()
+            forked.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(60)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    loader.seek(2)
+    worker = context.Process(target=put_rest, args=(loader, queue), daemon=True)
+    worker.start()
+    forked.set()
+    thread.join()
+    assert queue.get(timeout=20) == [[8, 9, 10, 11]]
+    worker.join()

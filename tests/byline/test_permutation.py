@@ -1,36 +1,19 @@
 """The permutation by arithmetic: a permutation of any size, the same as a slow one written with Python's integers."""
 
 from collections import Counter
-from math import factorial, isqrt
+from math import factorial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from byline.permutation import MOST, ROUNDS, mixed, permuted
+from byline.permutation import MOST, mixed, permuted
+from tests.reference import row_order as slow
 
 pytestmark = pytest.mark.filterwarnings("error")
 WORD = (1 << 64) - 1
 KEYS = st.integers(0, WORD)
-
-
-def slow_mixed(key: int, number: int) -> int:
-    bits = (key + 0x9E3779B97F4A7C15 * (number + 1)) & WORD
-    bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & WORD
-    bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & WORD
-    return bits ^ (bits >> 31)
-
-
-def slow_permuted(number: int, size: int, key: int) -> int:
-    side = isqrt(size - 1) + 1 if size > 1 else 1
-    while True:
-        left, right = divmod(number, side)
-        for round_number in range(ROUNDS):
-            left, right = right, (left + slow_mixed(slow_mixed(key, round_number), right) // 2) % side
-        number = left * side + right
-        if number < size:
-            return number
 
 
 def words(*values: int) -> np.ndarray:
@@ -63,7 +46,7 @@ def test_every_number_has_one_image(size):
 def test_as_the_slow_one_does_whatever_else_is_in_the_array(cases):
     cases = [(number % size, size, key) for number, size, key in cases]
     numbers, sizes, keys = (words(*values) for values in zip(*cases, strict=True))
-    assert permuted(numbers, sizes, keys).tolist() == [slow_permuted(*case) for case in cases]
+    assert permuted(numbers, sizes, keys).tolist() == [slow.permuted(*case) for case in cases]
 
 
 @pytest.mark.parametrize("root", [2, 3, 2**16, 2**26 + 1, 2**31 - 1])
@@ -71,7 +54,7 @@ def test_sizes_around_a_square(root):
     for size in (root**2 - 1, root**2, root**2 + 1):
         numbers = [0, size // 2, size - 1]
         found = permuted(words(*numbers), words(size, size, size), words(3, 3, 3)).tolist()
-        assert found == [slow_permuted(number, size, 3) for number in numbers]
+        assert found == [slow.permuted(number, size, 3) for number in numbers]
 
 
 @pytest.mark.parametrize("size", [2, 3, 4])

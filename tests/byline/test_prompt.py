@@ -214,6 +214,18 @@ def test_what_is_held_out_has_a_condition_of_its_own(manifest_with):
     assert conditioned_prompt(manifest, {"host": "a.org"}, "x") == "URL: a.org\n\nx"
 
 
+def test_what_is_held_out_is_not_what_training_had(manifest_with):
+    manifest = manifest_with()
+    branch = {"of": "unseen", "at": 0.0, "phase": manifest.phases[0].name, "shards": 0}
+    held = replace(manifest.phases[0], name="unseen", branch=branch)
+    phase = {**manifest.config["phases"][0], "condition": None}
+    holdout = {"name": "unseen", "condition": {**CONDITION, "template": "<{host}> ", "begin": "<m>", "empty": 0.5}}
+    config = {**manifest.config, "phases": [phase, *manifest.config["phases"][1:]], "holdout": holdout}
+    manifest = with_tokens(replace(manifest, config=config, phases=[manifest.phases[0], held]), added={"<m>": 500})
+    assert conditioned_prompt(manifest, {}, "x") == "x"
+    assert prompt_pair(manifest, encode, {"host": "a.org"}, "x", "unseen").way == "none"
+
+
 # --- a template after the text
 
 

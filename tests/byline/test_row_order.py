@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.row_order import Last, RowOrder, share
-from tests.byline.test_permutation import slow_mixed, slow_permuted
+from tests.reference import row_order as slow
 
 PHASES = (("conditioned", 7), ("cooldown", 3))
 PLAIN: dict[str, Any] = {"batch": 4, "epochs": 1, "shuffle": None, "seed": 0, "aligned": False, "last": Last.KEEP}
@@ -27,31 +27,6 @@ def rows_of(one: RowOrder, batch: int) -> list[int]:
 
 def batches(one: RowOrder) -> list[list[int]]:
     return [rows_of(one, batch) for batch in range(len(one))]
-
-
-def chunks(rows: list[int], size: int) -> list[list[int]]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def slow_batches(phases: tuple[tuple[str, int], ...], settings: dict[str, Any]) -> list[list[int]]:
-    stretches = []
-    for epoch in range(settings["epochs"]):
-        first = 0
-        for number, (_, length) in enumerate(phases):
-            rows = list(range(first, first + length))
-            if settings["shuffle"] is not None:
-                window = length or 1 if settings["shuffle"] == "phase" else settings["shuffle"]
-                rows = []
-                for start in range(0, length, window):
-                    size = min(window, length - start)
-                    key = slow_mixed(slow_mixed(slow_mixed(settings["seed"], epoch), number), start // window)
-                    rows += [first + start + slow_permuted(i, size, key) for i in range(size)]
-            stretches.append(rows)
-            first += length
-    if not settings["aligned"]:
-        stretches = [list(chain(*stretches))]
-    cut = [chunk for rows in stretches for chunk in chunks(rows, settings["batch"])]
-    return [chunk for chunk in cut if settings["last"] is not Last.DROP or len(chunk) == settings["batch"]]
 
 
 # ----------------------------------------------------------------------------------------------------------- literally
@@ -113,7 +88,7 @@ def test_any_settings(lengths, chosen):
             RowOrder(phases, **chosen)
         return
     one = RowOrder(phases, **chosen)
-    assert batches(one) == slow_batches(phases, chosen)
+    assert batches(one) == slow.batches(phases, chosen)
     # Whatever is kept is read once an epoch.
     if chosen["last"] is not Last.DROP:
         assert sorted(chain(*batches(one))) == sorted(list(range(sum(lengths))) * chosen["epochs"])

@@ -13,6 +13,9 @@ from tests.support.shards import PackedRow
 # What one token trains: the tokens that are seen, the position of the last of them, the token to predict, its weight.
 Target = tuple[tuple[int, ...], int, int, float]
 
+# A conditioned document (targets 5 9 0), another one (targets 8 0), and padding.
+ROW = PackedRow([0, 22, 27, 5, 9, 0, 0, 8, 0, 1], [0, 0, 0, 1, 1, 1, 1, 1, 1, 0], [6, 3, 1], [3, 4, -1], [0, 0, 0])
+
 
 @st.composite
 def packed_rows(draw: st.DrawFn, length: int) -> PackedRow:

@@ -66,10 +66,9 @@ def _not_apart(config: Config, plan: Plan) -> list[str]:
         return []
     held = [HashShare(config.holdout.field, config.holdout.bound, is_below) for is_below in (False, True)]
     is_holdout = {stage.name: stage.is_holdout for stage in plan.header.stages}
+    predicates = plan.predicates
     rows = plan.table.group_by(["phase", "predicates"]).aggregate([]).to_pylist()
-    return sorted(
-        {row["phase"] for row in rows if held[is_holdout[row["phase"]]] not in plan.predicates[row["predicates"]]}
-    )
+    return sorted({row["phase"] for row in rows if held[is_holdout[row["phase"]]] not in predicates[row["predicates"]]})
 
 
 def _paths(plan: Plan) -> list[str]:

@@ -55,9 +55,14 @@ class ShardCounts:
             str(name): SourceCounts(*(int(values[file_sources == name].sum()) for values in by_file))
             for name in np.unique(file_sources)
         }
-        loss_tokens = counts.loss_tokens
-        in_rows, in_segments = loss_tokens - counts.row_heads, loss_tokens - counts.segment_heads
-        return cls(counts.rows, counts.padding, loss_tokens, in_rows, in_segments, sources)
+        return cls(
+            counts.rows,
+            counts.padding,
+            counts.loss_tokens,
+            counts.loss_tokens_in_rows,
+            counts.loss_tokens_in_segments,
+            sources,
+        )
 
 
 @dataclass(frozen=True)

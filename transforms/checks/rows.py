@@ -99,6 +99,16 @@ class RowCounts:
         return cls(*np.zeros((4, files), np.int64))
 
     @property
+    def loss_tokens_in_rows(self) -> int:
+        """Those that are not the first of a row, which nothing predicts."""
+        return self.loss_tokens - self.row_heads
+
+    @property
+    def loss_tokens_in_segments(self) -> int:
+        """Those that are not the first of a segment."""
+        return self.loss_tokens - self.segment_heads
+
+    @property
     def loss_tokens(self) -> int:
         """Positions whose loss counts; padding has none."""
         return int(self.loss_by_file.sum())

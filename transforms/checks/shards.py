@@ -216,8 +216,8 @@ def _read_shard(
     for name, counted, expected in (
         ("rows", counts.rows, entry.rows),
         ("loss tokens", counts.loss_tokens, entry.loss_tokens),
-        ("loss tokens in rows", counts.loss_tokens - counts.row_heads, entry.loss_tokens_in_rows),
-        ("loss tokens in segments", counts.loss_tokens - counts.segment_heads, entry.loss_tokens_in_segments),
+        ("loss tokens in rows", counts.loss_tokens_in_rows, entry.loss_tokens_in_rows),
+        ("loss tokens in segments", counts.loss_tokens_in_segments, entry.loss_tokens_in_segments),
     ):
         if counted != expected:
             problems.append(f"{entry.path}: {counted:,} {name}, the manifest says {expected:,}")

@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from byline.schemas.plan import BranchPoint, Plan, PlannedStage
 from byline.schemas.predicates import Predicate
-from byline.transforms.documents.shuffle_keys import splitmix64
+from byline.splitmix import splitmix64
 from byline.transforms.fields.selecting import disjoint
 
 # More lines than this for one shard would tell the user nothing new.

@@ -14,6 +14,8 @@ from fractions import Fraction
 import mmh3
 import numpy as np
 
+from byline.splitmix import splitmix64
+
 # Bins are the upper 16 bits of a shuffle key: with 65,536 a source, a plan is exact to the documents of one bin, and
 # they cost 0.5 MB.
 BINS = 1 << 16
@@ -22,15 +24,7 @@ _TIE = np.uint64(0x2545F4914F6CDD1D)
 _SAMPLE = np.uint64(0x9FB21C651E98DF25)
 _DROPOUT = np.uint64(0xD1B54A32D192ED03)
 _EMPTY = np.uint64(0xA24BAED4963EE407)
-
-
-def splitmix64(values: np.ndarray) -> np.ndarray:
-    """The SplitMix64 step (Steele et al. 2014) of each uint64; a bijection, so distinct values stay distinct."""
-    with np.errstate(over="ignore"):
-        mixed = values + np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return mixed ^ (mixed >> np.uint64(31))
+_HOLDOUT = np.uint64(0x8CB92BA72F3D8DD7)
 
 
 def shuffle_keys(source: str, path: str, rows: np.ndarray) -> np.ndarray:
@@ -64,6 +58,11 @@ def ties(shuffle_keys: np.ndarray) -> np.ndarray:
 def in_sample(shuffle_keys: np.ndarray, threshold: int) -> np.ndarray:
     """Whether each document is in a sample of threshold / 2^32 of them, independent of shuffle key, order and tie."""
     return splitmix64(shuffle_keys ^ _SAMPLE) >> np.uint64(32) < np.uint64(threshold)
+
+
+def held_out(hashed: np.ndarray, bound: int) -> np.ndarray:
+    """Whether the hash of each uint64 is below a bound, independent of shuffle key, order, tie and sample."""
+    return splitmix64(hashed ^ _HOLDOUT) < np.uint64(bound)
 
 
 def dropped_out(orders: np.ndarray, dropout: Fraction) -> np.ndarray:

@@ -20,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
-from byline.examples import Spread
 from byline.printable import shown
 from byline.reader import Shards
+from byline.targets import Spread
 from byline.transforms.files.storage import HashingSink, join, write_file
 
 # Of one batch of rows: 8 MiB of ids, and some five times as much while they are laid out.

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from byline.examples import Spread
+from byline.targets import Spread
 from byline.transforms.exports.export_format import (
     ExportedFile,
     ExportedShard,

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from byline.examples import Spread
 from byline.forms import IGNORED
+from byline.targets import Spread
 from byline.transforms.exports.export_format import ExportedShard, ExportFormat, ShardFiles, ShardRows
 
 _COMPRESSION = "zstd"

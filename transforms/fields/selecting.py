@@ -22,13 +22,11 @@ import pyarrow as pa
 from byline import salts
 from byline.schemas.predicates import HashShare, Predicate, Rank, RankRange, ValueList
 from byline.schemas.recipe import Selection
-from byline.transforms.documents.shuffle_keys import splitmix64
+from byline.transforms.documents.shuffle_keys import held_out
 from byline.transforms.fields.ranking import highest_key, largest_key, lowest_key, number_keys, ranks_below
 from byline.transforms.fields.template_fields import columns_of_fields, field_values
 
 _FIRST: Rank = (0, 0, 0)
-# So that who is held out has nothing to do with the order of documents.
-_HOLDOUT = np.uint64(0x9FB21C651E98DF25)
 
 
 def threshold_predicate(field: str, kind: str, at_least: Fraction | None, at_most: Fraction | None) -> RankRange:
@@ -121,7 +119,7 @@ def _in_share(predicate: HashShare, batch: pa.RecordBatch, source: str) -> np.nd
         texts = [mmh3.hash64(text.encode(), seed=0, signed=False)[0] for text in values.dictionary.to_pylist()]
         codes = values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
         hashed = np.where(codes < len(texts), np.array([*texts, 0], np.uint64)[codes], hashed)
-    below = splitmix64(hashed ^ _HOLDOUT) < np.uint64(predicate.bound)
+    below = held_out(hashed, predicate.bound)
     return below if predicate.is_below else ~below
 
 

@@ -28,7 +28,8 @@ import pyarrow.compute as pc
 from byline.errors import BylineError
 from byline.schemas.documents import info_of
 from byline.schemas.formatters import Formatter
-from byline.transforms.documents.shuffle_keys import has_share, shuffle_keys, splitmix64
+from byline.splitmix import splitmix64
+from byline.transforms.documents.shuffle_keys import has_share, shuffle_keys
 from byline.transforms.documents.text_parts import (
     byte_positions,
     characters,

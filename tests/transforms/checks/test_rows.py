@@ -323,7 +323,7 @@ def test_whatever_the_reference_packs_is_right(shard: Any, batches: int, repeats
     assert found.problems == []
     assert found.drawn.sum() == len(framed)
     losses = loss_tokens_of([(row["loss_mask"], row["seq_lengths"]) for row in rows])
-    assert [found.loss_tokens, found.loss_tokens - found.row_heads, found.loss_tokens - found.segment_heads] == losses
+    assert [found.loss_tokens, found.loss_tokens_in_rows, found.loss_tokens_in_segments] == losses
     assert found.positions.sum() + found.padding == len(rows) * known.length
     if known.position != "after":
         assert found.conditioned.sum() == sum(framed_document[0].loss == 0 for framed_document in framed)

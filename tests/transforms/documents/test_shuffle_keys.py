@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from byline.splitmix import splitmix64
 from byline.transforms.documents.shuffle_keys import (
     circle_offset,
     dropped_out,
+    held_out,
     in_sample,
     left_empty,
     orders,
     shuffle_keys,
-    splitmix64,
     ties,
 )
 from tests.reference import hashing as slow
@@ -27,18 +28,6 @@ word_lists = st.lists(words | st.sampled_from([0, 1, 2**63, 2**64 - 1]), max_siz
 
 def uint64(values: list[int]) -> np.ndarray:
     return np.array(values, np.uint64)
-
-
-def test_splitmix64_gives_the_published_sequence() -> None:
-    # The generator's first values for the seed 1234567, of which each state is one golden ratio further.
-    golden = 0x9E3779B97F4A7C15
-    states = [(1234567 + n * golden) % 2**64 for n in range(3)]
-    assert splitmix64(uint64(states)).tolist() == [6457827717110365317, 3203168211198807973, 9817491932198370423]
-
-
-@given(word_lists)
-def test_splitmix64_of_an_array(values: list[int]) -> None:
-    assert splitmix64(uint64(values)).tolist() == [slow.splitmix64(value) for value in values]
 
 
 @given(st.text(max_size=8), st.text(max_size=20), st.lists(st.integers(0, 2**40), max_size=10))
@@ -101,6 +90,16 @@ def test_shares_of_dropout_empty_prefixes_and_samples_are_kept() -> None:
     assert abs(in_sample(values, 2**30).mean() - 0.25) < 0.005
     assert in_sample(values, 2**32).all()
     assert not in_sample(values, 0).any()
+
+
+def test_what_is_held_out_is_no_matter_of_the_sample() -> None:
+    values = splitmix64(np.arange(200_000, dtype=np.uint64))
+    held = held_out(values, 2**64 // 5)
+    assert abs(held.mean() - 0.2) < 0.005
+    for threshold in (2**32 // 100, 2**32 // 10, 2**31):
+        sampled = in_sample(values, threshold)
+        assert abs(held[sampled].mean() - 0.2) < 0.03
+        assert abs(held[~sampled].mean() - 0.2) < 0.005
 
 
 def test_samples_grow_with_their_share() -> None:

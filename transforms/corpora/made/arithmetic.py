@@ -36,7 +36,7 @@ import pyarrow.compute as pc
 from byline.schemas.corpora import Arithmetic, ArithmeticStyle, Source
 from byline.schemas.documents import LOSS_SPANS, SPANS_TYPE, SPECIAL_SPANS, TEXT, URL, InputFile
 from byline.schemas.layouts import Layout, Records
-from byline.transforms.documents.shuffle_keys import splitmix64
+from byline.splitmix import splitmix64
 from byline.transforms.documents.text_parts import STRING, joined, regrouped, span_lists, text_buffers, texts_of
 
 # A worker's share: some seconds of work, up to some chunks of the token store. Documents are known by it: it is fixed.

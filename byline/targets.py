@@ -23,7 +23,7 @@ UNSEEN = -1  # the start of what a token sees, where that is no stretch of token
 
 
 @dataclass(frozen=True)
-class Examples:
+class Targets:
     """One for each token of a batch, [N] all of them; rows one after another.
 
     Attributes:
@@ -33,7 +33,7 @@ class Examples:
         position: int64, as the model is told.
         target: int64, the next token; of no meaning where the weight is 0.
         weight: float64, of the loss.
-        width: tokens of a row of the batch, to say where an example is.
+        width: tokens of a row of the batch, to say where a target is.
     """
 
     tokens: np.ndarray
@@ -45,7 +45,7 @@ class Examples:
 
 
 class Spread:
-    """What each position of some rows is: arrays [n, L], each made when it is first asked for.
+    """What each position of some rows is: arrays [n, L], each made anew whenever it is asked for.
 
     Args:
         rows: n of L tokens.
@@ -108,11 +108,11 @@ def shift(values: np.ndarray, last: int | float) -> np.ndarray:
     return shifted
 
 
-def examples_of(rows: Rows, train_starts: bool = False) -> Examples:
+def targets_of(rows: Rows, train_starts: bool = False) -> Targets:
     """What is to be trained of some rows."""
     spread = Spread(rows, train_starts)
     ids = rows["input_ids"].astype(np.int64)
-    return Examples(
+    return Targets(
         tokens=ids.ravel(),
         start=spread.of_segments(spread.starts).ravel(),
         position=spread.position_ids(np.dtype(np.int64)).ravel(),
