@@ -16,12 +16,12 @@ from typer.testing import CliRunner, Result
 
 import byline
 from byline.errors import BylineError
-from byline.examples import Spread
 from byline.manifest import digests_of
 from byline.pipelines.cli import app
 from byline.pipelines.jobs.export import export, verify_export
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.ledger import ShardRecord
+from byline.targets import Spread
 from byline.transforms.exports import FORMATS
 from byline.transforms.exports.export_folder import open_export, read_record
 from byline.transforms.exports.export_format import ShardRows
