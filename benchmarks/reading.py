@@ -80,7 +80,7 @@ def parquet(shards: byline.Shards, folder: Path) -> Read:
     writer = None
     for start in range(0, len(shards), 1000):
         rows = shards.batch(range(start, min(start + 1000, len(shards))))
-        table = pa.table({name: list(rows[name]) for name in ("input_ids", "loss_mask")})  # type: ignore[literal-required]
+        table = pa.table({"input_ids": list(rows["input_ids"]), "loss_mask": list(rows["loss_mask"])})
         writer = writer or pq.ParquetWriter(path, table.schema)
         writer.write_table(table)
     if writer:

@@ -15,7 +15,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, Literal, Protocol, TypeVar
+from typing import BinaryIO, Literal, Protocol, TypeVar, get_args
 
 import pyarrow as pa
 
@@ -27,7 +27,7 @@ from byline.regular_files import open_regular
 
 Answer = TypeVar("Answer")
 Verify = Literal["sizes", "sha256"]
-_WAYS = ("sizes", "sha256")
+_WAYS = get_args(Verify)
 # A `stat` over a network and a request to an object store mostly wait; sha256 lets other threads run.
 _STATS_SIDE_BY_SIDE, _FILES_SIDE_BY_SIDE = 16, 8
 _PIECE_BYTES, _REQUEST_BYTES = 4 << 20, 8 << 20
