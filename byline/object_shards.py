@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from byline.arrow_file import END_BYTES, BatchLayout, batch_ranges, columns_of, footer_size, read_batch_layout
+from byline.gathering import numbers_in_ranges
 from byline.kept import Kept
 from byline.manifest import Manifest, PhaseEntry
 from byline.object_stores import RangeFile, object_file
@@ -117,9 +118,6 @@ class ObjectShard(ShardFile):
         self._next_rows[number] = following
         return first == expected
 
-    def _rows_of(self, number: int) -> int:
-        return min(self.rows_per_batch, self._entry.rows - number * self.rows_per_batch)
-
     def _record_batch(self, number: int) -> pa.RecordBatch:
         start, _, end = self._ranges[number]
         content = self._object.read_at(start, end)
@@ -172,7 +170,7 @@ def _end(file: pa.NativeFile, size: int) -> bytes:
 
 def _lists_of(values: np.ndarray, ends: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The lists of some rows, as values and offsets."""
-    lists = [values[ends[row] : ends[row + 1]] for row in rows]
-    gathered = np.concatenate(lists)
+    counts = ends[rows + 1] - ends[rows]
+    gathered = values[numbers_in_ranges(ends[rows], counts)]
     gathered.flags.writeable = False
-    return gathered, np.cumsum([0, *map(len, lists)], dtype=ends.dtype)
+    return gathered, np.cumsum(np.append(0, counts), dtype=ends.dtype)

@@ -12,7 +12,8 @@ open(OUT, branch="cooldown-50")  0 1 2 3 a b       what a model trained on the b
 
 A row's shard is found by bisection over the shards' first rows, and its record batch by division, since all record
 batches of a shard but the last have the same number of rows. Arrays are read-only views of the mapped file. A file is
-opened, and checked against the manifest, when one of its rows is first asked for; at most `MAX_OPEN` stay open.
+opened, and checked against the manifest, when one of its rows is first asked for; at most
+`byline.open_files.MAX_OPEN` stay open.
 
 On an object store (`byline.open("s3://bucket/out")`) whole record batches are fetched, 8 to 32 MiB each, where rows are
 read in order, and the next one meanwhile; a process keeps the last few. Rows from here and there are fetched alone,

@@ -6,19 +6,17 @@ The pipeline is `ListShards | ImportShards`; a worker imports a shard by itself.
 from collections.abc import Callable
 from importlib.metadata import version
 
-import apache_beam as beam
 from rich.console import Console
 
 from byline import locations
 from byline.errors import BylineError
 from byline.pipelines.console.notes import show_notes, show_removed
 from byline.pipelines.console.progress import progress_bar
+from byline.pipelines.jobs.each_shard import work_on_shards
 from byline.pipelines.jobs.locking import locked
-from byline.pipelines.runners.engine import job_shower
-from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
+from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.imports import ImportPlan
 from byline.schemas.ledger import DrawCounts, ShardRecord
-from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_output
 from byline.transforms.imports import kind_named
@@ -27,8 +25,6 @@ from byline.transforms.imports.importing import ImportJob, ImportShards, ShardSo
 from byline.transforms.imports.planning import AskedImport, plan_import
 from byline.transforms.shards.output import open_output, write_plan
 from byline.transforms.shards.records import ShardMaker, kept_shards, written_again
-
-_LIST_NAME = "shards.txt"
 
 
 def import_folders(
@@ -78,15 +74,15 @@ def _import(
     job = ImportJob(output, maker, kept.hashed_from)
     inputs = write_plan(output, plan, plan.inputs, maker)
     size = sum(file.bytes for phase in plan.phases for file in phase.files)
-    with progress_bar(console, "import", len(plan.shards()), _follow(job), unit="shards"):
-        if settings.is_on_this_machine and settings.workers_for(size) == 1:
-            # What the pipeline would do, without the time that it takes to start.
-            source = ShardSource(plan)
-            for number in range(len(plan.shards())):
-                import_shard(number, job, source)
-        else:
-            write_lines(storage.join(job.work, _LIST_NAME), map(str, range(len(plan.shards()))))
-            run_pipeline(_wire(job), settings, size, job_shower(console, settings))
+
+    def import_here(numbers: range) -> None:
+        source = ShardSource(plan)
+        for number in numbers:
+            import_shard(number, job, source)
+
+    shards = range(len(plan.shards()))
+    with progress_bar(console, "import", len(shards), _follow(job), unit="shards"):
+        work_on_shards(shards, import_here, ImportShards(job), job.work, size, settings, console)
     again = written_again(kept)
     _say(again and f"damaged: {len(again):,} shards had another sha256 (first: {again[0]})", console)
     show_removed("import", clean_output(output, is_finished=True), console)
@@ -96,15 +92,6 @@ def _import(
 def _say(line: str | list[str], console: Console) -> None:
     if line:
         console.print(f"import    {line}; written again", highlight=False, markup=False, soft_wrap=True)
-
-
-def _wire(job: ImportJob) -> Callable[[beam.Pipeline], object]:
-    list_uri = storage.join(job.work, _LIST_NAME)
-
-    def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | "ListShards" >> ListLines(list_uri) | "ImportShards" >> ImportShards(job)
-
-    return wire
 
 
 def _follow(job: ImportJob) -> Callable[[], int]:
