@@ -155,8 +155,8 @@ class MdsMeco(Mds):
     name = "mds-meco"
     line = (
         "as `mds` with the encodings of MeCo's packer, so that an import comes out as it was: `mask` is the loss "
-        "mask itself, `domain` that of an import if its samples had one ([imports.md](imports.md)) | mosaicml-streaming, "
-        "MeCo's trainer | doc ids and doc offsets"
+        "mask itself, `domain` that of an import if its samples had one ([imports.md](imports.md)) | "
+        "mosaicml-streaming, MeCo's trainer | doc ids and doc offsets"
     )
     note = (
         "MeCo's trainer predicts the first token of a segment from the one before where the mask has it; the mask of "
