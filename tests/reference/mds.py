@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zstandard
+import pyarrow as pa
 
 # The columns of MeCo's packer, with `--add_metadata_mask`.
 MECO = {
@@ -141,7 +141,9 @@ def write_mds(
         if compression is None:
             (folder / name).write_bytes(content)
         else:
-            content = zstandard.compress(content) if compression.startswith("zstd") else gzip.compress(content)
+            content = (
+                pa.compress(content, "zstd", asbytes=True) if compression.startswith("zstd") else gzip.compress(content)
+            )
             name = f"{name}.{compression.partition(':')[0]}"
             (folder / name).write_bytes(content)
             zipped = {"basename": name, "bytes": len(content), "hashes": _hashes(content, hashes)}

@@ -24,6 +24,7 @@ from byline.pipelines.jobs.import_ import import_folders
 from byline.pipelines.jobs.verify_import import verify_import
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.imports import ImportedFile, NamedTokenizer
+from byline.transforms.exports.export_manifest import check_finished
 from byline.transforms.imports import importing
 from byline.transforms.imports.planning import AskedImport, NamedFolder, shards_of
 from byline.transforms.shards import shard_writing
@@ -157,6 +158,8 @@ def test_an_import_goes_on_where_it_was_stopped(
             run(tmp_path / "out", *folders)
     with pytest.raises(BylineError, match=r"no _manifest\.json, so this is not a finished build"):
         byline.open(tmp_path / "out")
+    # Only an export that has begun is refused as one.
+    check_finished(str(tmp_path / "out"))
     first = tmp_path / "out" / written[0]
     before = first.stat().st_mtime_ns
     # A machine that lost power may keep a name and lose bytes.
