@@ -320,7 +320,7 @@ def compare_batches(
         reader: of the shard, all of whose batches can be read.
         entry: the shard.
         batches: what it should have.
-        giver: whence they are, and its verb, for messages.
+        giver: what they are of and its verb, for messages: "the token store gives".
     """
     first = number = 0
     for expected in batches:

@@ -115,9 +115,9 @@ def read_index(folder: str) -> MdsIndex:
     content = storage.read_bytes(uri)
     try:
         values = json.loads(content)
-        if not isinstance(values, dict) or values.get("version") != _VERSION:
-            found = values.get("version") if isinstance(values, dict) else values
-            raise BylineError(f'{uri}: expected "version": {_VERSION}, found {shown(found, 60)}; not an index of MDS')
+        version = values.get("version") if isinstance(values, dict) else values
+        if version != _VERSION or not isinstance(values, dict):
+            raise BylineError(f'{uri}: expected "version": {_VERSION}, found {shown(version, 60)}; not an index of MDS')
         entries = _ENTRIES.validate_python(values.get("shards"))
     except (ValueError, RecursionError) as error:
         if isinstance(error, BylineError):

@@ -137,13 +137,13 @@ def tokenizer_of(named: NamedTokenizer, vocabulary: int | None) -> TokenizerInfo
         raise BylineError("name the tokenizer that made the tokens: --tokenizer FILE, or --vocabulary SIZE without one")
     if named.file is None:
         assert vocabulary is not None
-        found = {key: _id_of(key, value, vocabulary) for key, value in _tokens(named)}
+        named_ids = {key: _id_of(key, value, vocabulary) for key, value in _tokens(named)}
         name, sha256, size = "unknown", "", vocabulary
     else:
         tokenizer = TextTokenizer(named.file, "tokenizers")
-        found = {key: _token_of(key, value, tokenizer) for key, value in _tokens(named)}
+        named_ids = {key: _token_of(key, value, tokenizer) for key, value in _tokens(named)}
         name, sha256, size = named.file.rpartition("/")[2].removesuffix(".json"), tokenizer.sha256, tokenizer.vocab_size
-    ids = {key: found.get(key) for key in ("bos", "eos", "pad")}
+    ids = {key: named_ids.get(key) for key in ("bos", "eos", "pad")}
     pads = [token for token in (ids["pad"], ids["eos"], ids["bos"]) if token is not None]
     return TokenizerInfo(name, sha256, size, ids["bos"], ids["eos"], pads[0] if pads else 0)
 
