@@ -57,7 +57,7 @@ def _encoded_array(rest: str, value: Any) -> bytes:
         for size in array.shape:
             content += int(size).to_bytes(1 << width, "little")
     for number in array.ravel().tolist():
-        content += struct.pack("<" + np.dtype(dtype).char, number)
+        content += int(number).to_bytes(array.itemsize, "little", signed=number < 0)
     return content
 
 

@@ -73,7 +73,7 @@ ENCODINGS = st.fixed_dictionaries(
         "indices": st.sampled_from(["ndarray", "ndarray:uint32", "ndarray:uint64", "ndarray:uint16", None]),
         "length": st.sampled_from(["uint64", "int", "int32", "uint16", None]),
         "domain": st.sampled_from(["str", None]),
-        "url": st.sampled_from(["str", "bytes", "pkl", None]),
+        "note": st.sampled_from(["str", "bytes", "pkl", None]),
     }
 )
 
@@ -98,13 +98,13 @@ def test_every_value_is_as_it_was_written(
                 numbers.integers(0, 1 << 15, length).tolist(), mask, pairs, data.draw(st.text(max_size=3))
             )
             samples.append(
-                {**sample, "url": "u" * data.draw(st.integers(0, 3)) if columns.get("url") == "str" else b"x"}
+                {**sample, "note": "u" * data.draw(st.integers(0, 3)) if columns.get("note") == "str" else b"x"}
             )
         files.append(samples)
     folder = tmp_path_factory.mktemp("mds")
     compression = data.draw(st.sampled_from([None, "zstd", "zstd:7", "gz"]))
     write_mds(folder, files, columns, compression=compression, hashes=data.draw(st.sampled_from([(), ("sha1", "md5")])))
-    assert listed(folder).left_out == (["url"] if "url" in columns else [])
+    assert listed(folder).left_out == (["note"] if "note" in columns else [])
     for samples, rows in zip(files, read(folder, length), strict=True):
         assert as_samples(rows) == expected(samples)
         domains = [sample["domain"] for sample in samples] if "domain" in columns else []
