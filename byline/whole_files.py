@@ -20,8 +20,8 @@ from typing import BinaryIO, Literal, Protocol, TypeVar, get_args
 import pyarrow as pa
 
 from byline import locations
+from byline.addresses import is_object_address
 from byline.errors import BylineError
-from byline.object_stores import is_object_address, object_sizes, open_object
 from byline.printable import one_line, shown
 from byline.regular_files import open_regular
 
@@ -119,6 +119,8 @@ def _stat_sizes(directory: str, paths: list[str]) -> dict[str, int | str | None]
 
 
 def _listed_sizes(directory: str, paths: list[str]) -> dict[str, int | str | None]:
+    from byline.object_stores import object_sizes
+
     folders = dict.fromkeys(path.rpartition("/")[0] for path in paths)
     listed = _side_by_side(
         lambda folder: object_sizes(locations.join(directory, folder) if folder else directory),
@@ -131,7 +133,7 @@ def _listed_sizes(directory: str, paths: list[str]) -> dict[str, int | str | Non
 def _sha256_problem(location: str, expected: str) -> str | None:
     try:
         if is_object_address(location):
-            with open_object(location) as file:
+            with locations.open_file(location) as file:
                 found = _sha256(file, _REQUEST_BYTES)
         else:
             with open_regular(location) as file:
