@@ -233,7 +233,7 @@ def test_ids_are_as_wide_as_the_vocabulary_needs(tmp_path: Path, vocabulary: int
 def test_an_id_that_the_tokenizer_has_not_is_refused(tmp_path: Path) -> None:
     row = PackedRow([0, 1000], [0, 1], [2], [1], [0])
     write_build(tmp_path / "out", {"conditioned": [[row]]}, 2)
-    with pytest.raises(BylineError, match=r"00000-of-00001 has an id that is not below 1,000"):
+    with pytest.raises(BylineError, match=r"00000-of-00001.arrow: has an id that is not below 1,000"):
         _export(tmp_path / "out", "olmo", tmp_path / "olmo")
 
 
