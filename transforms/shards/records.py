@@ -18,8 +18,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from byline.addresses import is_object_address
 from byline.errors import BylineError
-from byline.object_stores import is_object_address
 from byline.schemas.ledger import ShardRecord
 from byline.schemas.plan import shard_path
 from byline.transforms.files import storage
