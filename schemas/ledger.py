@@ -26,10 +26,10 @@ sources: {name: {read: {documents, bytes}, dropped: {reason: documents}, kept: {
 phases:  {name: {sources: {name: DrawCounts}, padding}}
 ```
 
-and of one shard, in the file that says that it is whole:
+and of one shard, in the file that says that it is whole (of one that was imported, `domains` too):
 
 ```
-{plan_sha256, code_version, phase, shard, the keys of a ShardEntry, counts: {name: DrawCounts}, padding, domains}
+{plan_sha256, code_version, phase, shard, the keys of a ShardEntry, counts: {name: DrawCounts}, padding}
 ```
 """
 
@@ -260,7 +260,8 @@ class ShardRecord:
     def to_json(self) -> dict[str, Any]:
         """The JSON object above."""
         contents = {"counts": asdict(self.contents)["sources"], "padding": self.contents.padding}
-        contents |= {"domains": self.domains}
+        if self.domains:
+            contents["domains"] = self.domains
         own = {key: vars(self)[key] for key in ("plan_sha256", "code_version", "phase", "shard")}
         return {**own, **vars(self.entry), **contents}
 
