@@ -15,6 +15,7 @@ import numpy as np
 
 from byline.errors import BylineError
 from byline.forms import Form, form_of
+from byline.printable import shown
 from byline.rows import Row, Rows, stack_rows
 from byline.targets import Spread
 
@@ -48,10 +49,10 @@ def collate(
     """
     made = form_of(form)
     if dtype not in ("int32", "int64"):
-        raise BylineError(f"dtype {dtype!r} of a batch; expected 'int64' or 'int32'")
+        raise BylineError(f"dtype {shown(dtype)} of a batch; expected 'int64' or 'int32'")
     unknown = [name for name in add if name not in ADDITIONS]
     if unknown:
-        raise BylineError(f"no {unknown[0]!r} to add to a batch; there are {', '.join(ADDITIONS)}")
+        raise BylineError(f"no {shown(unknown[0])} to add to a batch; there are {', '.join(ADDITIONS)}")
     spread = Spread(_stacked(rows), train_starts)
     batch = made.make(spread, np.dtype(dtype))
     return {**batch, **{name: ADDITIONS[name](spread, made) for name in add}}

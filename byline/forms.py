@@ -19,12 +19,13 @@ compares with the shards.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from byline.errors import BylineError
+from byline.printable import shown
 from byline.targets import UNSEEN, Spread, Targets, shift
 
 IGNORED = -100  # the label that PyTorch's cross entropy leaves out
@@ -89,10 +90,10 @@ def _read_flex(batch: Mapping[str, Any]) -> Targets:
 
 
 def _dense(spread: Spread, dtype: np.dtype) -> Batch:
-    return {**_huggingface(spread, dtype), "attention_mask": dense_mask(spread)}
+    return {**_huggingface(spread, dtype), "attention_mask": _dense_mask(spread)}
 
 
-def dense_mask(spread: Spread) -> np.ndarray:
+def _dense_mask(spread: Spread) -> np.ndarray:
     """bool [n, 1, L, L], whether query q may attend to key k: `[row, 0, q, k]`.
 
     Raises:
@@ -128,7 +129,7 @@ def _read_trl(batch: Mapping[str, Any]) -> Targets:
     cu_seqlens = np.cumsum([0, *(length for lengths in batch["seq_lengths"] for length in lengths)])
     labels = np.array(batch["labels"]).reshape(-1)
     labels[cu_seqlens[:-1]] = IGNORED
-    return _read_flat(ids, labels, cu_seqlens, None, ids.shape[1])
+    return replace(_read_flat(ids, labels, cu_seqlens, None), width=ids.shape[1])
 
 
 def _shifted(spread: Spread, dtype: np.dtype) -> Batch:
@@ -155,14 +156,14 @@ def _read_plus_one(batch: Mapping[str, Any]) -> Targets:
 
 
 def _megatron(spread: Spread, dtype: np.dtype) -> Batch:
-    tokens = spread.rows["input_ids"].astype(dtype)
+    tokens, mask = spread.rows["input_ids"].astype(dtype), _dense_mask(spread)
     return {
         "tokens": tokens,
         # Ids where nothing counts, too: each one indexes the logits before the loss mask is applied.
         "labels": shift(tokens, 0),
         "loss_mask": shift(spread.trained.astype(np.float32), 0),
         "position_ids": spread.position_ids(dtype),
-        "attention_mask": ~dense_mask(spread),
+        "attention_mask": np.logical_not(mask, out=mask),
     }
 
 
@@ -221,16 +222,13 @@ def _read_labels(ids: np.ndarray, labels: np.ndarray, start: np.ndarray, positio
     return _targets(ids, shifted, shifted != IGNORED, start, positions)
 
 
-def _read_flat(
-    ids: np.ndarray, labels: np.ndarray, cu_seqlens: np.ndarray, positions: np.ndarray | None, width: int = 0
-) -> Targets:
+def _read_flat(ids: np.ndarray, labels: np.ndarray, cu_seqlens: np.ndarray, positions: np.ndarray | None) -> Targets:
     """Of one sequence whose segments `cu_seqlens` divides; positions count from each start where none are given."""
     ids, labels = ids.reshape(1, -1), labels.reshape(1, -1)
     start = np.repeat(cu_seqlens[:-1].astype(np.int64), np.diff(cu_seqlens))
     if positions is None:
         positions = np.arange(len(start)) - start
-    targets = _read_labels(ids, labels, start, positions)
-    return Targets(**{**vars(targets), "width": width or ids.size})
+    return _read_labels(ids, labels, start, positions)
 
 
 def _targets(
@@ -356,5 +354,5 @@ def form_of(name: str) -> Form:
         BylineError: there is no such form.
     """
     if name not in FORMS:
-        raise BylineError(f"no form {name!r} of a batch; the forms are {', '.join(FORMS)}")
+        raise BylineError(f"no form {shown(name)} of a batch; the forms are {', '.join(FORMS)}")
     return FORMS[name]

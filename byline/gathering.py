@@ -63,10 +63,10 @@ def gather_pieces(pieces: Sequence[Piece], length: int, phase: np.ndarray) -> Ro
     first = np.cumsum(segments, dtype=np.int64) - segments
     lists = [np.empty(int(segments.sum()), dtype) for dtype in (np.int32, np.int64, np.int32)]
     for piece, of_rows in zip(pieces, counts, strict=True):
-        targets = _spread(first[piece.targets], of_rows)
+        targets = numbers_in_ranges(first[piece.targets], of_rows)
         # All lists of a row are as long, so they differ in where the first begins alone.
         _, ends = piece.columns.lists[0]
-        sources = _spread(ends[piece.rows] - ends[0], of_rows)
+        sources = numbers_in_ranges(ends[piece.rows] - ends[0], of_rows)
         for (values, ends), gathered in zip(piece.columns.lists, lists, strict=True):
             gathered[targets] = values[sources + ends[0]]
     return _rows(ids, mask, segments, lists, phase)
@@ -103,7 +103,7 @@ def _are_in_a_row(numbers: np.ndarray) -> bool:
     return bool(numbers[-1] - numbers[0] == len(numbers) - 1 and (np.diff(numbers) == 1).all())
 
 
-def _spread(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def numbers_in_ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The numbers of all ranges [start, start + count), one range after another; int64."""
     before = np.cumsum(counts, dtype=np.int64) - counts
     return np.repeat(starts - before, counts) + np.arange(counts.sum(), dtype=np.int64)

@@ -12,7 +12,8 @@ open(OUT, branch="cooldown-50")  0 1 2 3 a b       what a model trained on the b
 
 A row's shard is found by bisection over the shards' first rows, and its record batch by division, since all record
 batches of a shard but the last have the same number of rows. Arrays are read-only views of the mapped file. A file is
-opened, and checked against the manifest, when one of its rows is first asked for; at most `MAX_OPEN` stay open.
+opened, and checked against the manifest, when one of its rows is first asked for; at most
+`byline.open_files.MAX_OPEN` stay open.
 
 On an object store (`byline.open("s3://bucket/out")`) whole record batches are fetched, 8 to 32 MiB each, where rows are
 read in order, and the next one meanwhile; a process keeps the last few. Rows from here and there are fetched alone,
@@ -297,7 +298,8 @@ class _Build:
         self.entries = [(phase, shard) for phase, shards in self.phases for shard in phase.shards[:shards]]
         self.starts = list(accumulate((shard.rows for _, shard in self.entries), initial=0))
         self._start_array = np.array(self.starts, np.int64)
-        self._phase_of_shard = np.array([phase.name for phase, _ in self.entries], np.str_)
+        names = np.array([phase.name for phase, _ in self.phases], np.str_)
+        self._phase_of_shard = np.repeat(names, np.array([shards for _, shards in self.phases], np.int64))
         self._files = self._new_files()
 
     def training_order(self, branch: str | None) -> list[tuple[PhaseEntry, int]]:

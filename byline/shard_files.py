@@ -101,12 +101,15 @@ class ShardFile:
             batch = self._record_batch(number)
             # A damaged offset would be a read of foreign memory.
             batch.validate(full=True)
-        expected_rows = min(self.rows_per_batch, self._entry.rows - number * self.rows_per_batch)
-        self._expect("rows in record batch", batch.num_rows, expected_rows)
+        self._expect("rows in record batch", batch.num_rows, self._rows_of(number))
         with self._reading():
             columns = Columns.of(batch, self._length)
             columns.check(self._length)
         return columns
+
+    def _rows_of(self, number: int) -> int:
+        """How many rows a record batch has if the shard is whole."""
+        return min(self.rows_per_batch, self._entry.rows - number * self.rows_per_batch)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -16,11 +16,13 @@ row  phase        input_ids       loss_mask       seq_lengths  doc_ids  doc_offs
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
+from byline.printable import shown
 from byline.reader import Shards
 from byline.rows import Rows
 
@@ -46,7 +48,7 @@ def to_table(shards: Shards, columns: Sequence[str] | None = None) -> pa.Table:
     names = list(COLUMNS if columns is None else columns)
     unknown = [name for name in names if name not in COLUMNS]
     if unknown:
-        raise BylineError(f"no column {unknown[0]!r} of a table; there are {', '.join(COLUMNS)}")
+        raise BylineError(f"no column {shown(unknown[0])} of a table; there are {', '.join(COLUMNS)}")
     schema = pa.schema([pa.field(name, COLUMNS[name].type, nullable=False) for name in names])
     size = max(1, _TOKENS // shards.sequence_length)
     batches = []
@@ -75,17 +77,17 @@ def _lists(values: np.ndarray, lengths: np.ndarray, item: pa.DataType) -> pa.Arr
     return pa.ListArray.from_arrays(offsets, pa.array(values.reshape(-1), item), type=_list_of(item))
 
 
-def _of_tokens(name: str, item: pa.DataType) -> _Column:
+def _of_tokens(name: Literal["input_ids", "loss_mask"], item: pa.DataType) -> _Column:
     def make(rows: Rows, numbers: np.ndarray) -> pa.Array:
-        values: np.ndarray = rows[name]  # type: ignore[literal-required]
+        values = rows[name]
         return _lists(values, np.full(len(values), values.shape[1], np.int32), item)
 
     return _Column(_list_of(item), make)
 
 
-def _of_segments(name: str, item: pa.DataType) -> _Column:
+def _of_segments(name: Literal["seq_lengths", "doc_ids", "doc_offsets"], item: pa.DataType) -> _Column:
     def make(rows: Rows, numbers: np.ndarray) -> pa.Array:
-        return _lists(rows[name], rows["segments"], item)  # type: ignore[literal-required]
+        return _lists(rows[name], rows["segments"], item)
 
     return _Column(_list_of(item), make)
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from byline import locations
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.console.verify_lines import show_findings, show_outcome
+from byline.pipelines.jobs.each_shard import LIST_NAME, work_on_shards
 from byline.pipelines.runners.engine import job_shower
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.schemas.inputs import input_table
@@ -52,7 +53,7 @@ from byline.transforms.shards.output import write_run_index
 from byline.transforms.shards.records import WORK_FOLDER
 from byline.transforms.store.run_reading import forget_runs
 
-_LIST_NAME, _FILES_NAME = "shards.txt", "files.jsonl"
+_FILES_NAME = "files.jsonl"
 # Of an object store each is copied to a disk, and may have 16 GiB.
 _FILES_AT_ONCE = min(4, os.cpu_count() or 1)
 
@@ -170,28 +171,18 @@ def _check_shards(
     shards = [phase.shards[number] for phase, number in build.shards()]
     if store.state is not None:
         write_run_index(storage.join(job.work, INDEX_NAME), input_table(store.state.runs), store.state.runs)
+
+    def check_here(numbers: range) -> None:
+        checker = ShardChecker(job)
+        for number in numbers:
+            checker.write_report(number)
+
     size = sum(shard.bytes for shard in shards) * (1 if store.state is None else 2)
     with progress_bar(console, "verify", len(shards), _follow(job), unit="shards"):
-        if settings.is_on_this_machine and settings.workers_for(size) == 1:
-            # What the pipeline would do, without the time that it takes to start.
-            checker = ShardChecker(job)
-            for number in range(len(shards)):
-                checker.write_report(number)
-        else:
-            write_lines(storage.join(job.work, _LIST_NAME), map(str, range(len(shards))))
-            run_pipeline(_wire(job), settings, size, job_shower(console, settings))
+        work_on_shards(range(len(shards)), check_here, CheckShards(job), job.work, size, settings, console)
     return storage.side_by_side(read_report, map(job.report_uri, range(len(shards))))
 
 
-def _wire(job: CheckJob) -> Callable[[beam.Pipeline], object]:
-    list_uri = storage.join(job.work, _LIST_NAME)
-
-    def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | "ListShards" >> ListLines(list_uri) | "CheckShards" >> CheckShards(job)
-
-    return wire
-
-
 def _follow(job: CheckJob) -> Callable[[], int]:
-    beside = {INDEX_NAME, _LIST_NAME}
+    beside = {INDEX_NAME, LIST_NAME}
     return lambda: sum(info.base_name not in beside for info in storage.list_files(job.work))

@@ -1,5 +1,6 @@
 """`byline.open(..., verify=...)`: one error lists the files that are not whole; on an object store, too."""
 
+import hashlib
 import os
 import pickle
 import re
@@ -11,7 +12,16 @@ import pytest
 import byline
 from byline import whole_files
 from byline.errors import BylineError
-from tests.support.object_server import BUCKET, ObjectServer, no_fault, object_server, put_folder, quick_retries
+from byline.manifest import ShardEntry
+from tests.support.object_server import (
+    BUCKET,
+    Environ,
+    ObjectServer,
+    no_fault,
+    object_server,
+    put_folder,
+    quick_retries,
+)
 from tests.support.shards import numbered_build
 
 SHARDS = {"conditioned": [5, 0, 4], "cooldown": [3, 0], "cooldown-50": [2]}
@@ -64,6 +74,23 @@ def test_each_file_that_is_not_whole_is_named(out: Path) -> None:
     assert wrong(out, "sha256") == f"4 of 6 {listed}{sizes}{flipped}_inputs.ipc is missing"
 
 
+def test_problems_by_path(out: Path) -> None:
+    (out / "a").write_bytes(b"abc")
+    (out / "b").write_bytes(b"")
+    sha256 = hashlib.sha256(b"abc").hexdigest()
+    files = [ShardEntry(path, 0, 0, 0, 0, size, sha256) for path, size in (("c", 3), ("a", 3), ("b", 3))]
+    assert whole_files.file_problems(str(out), files, {}, "sizes") == {
+        "c": "is missing",
+        "b": "has 0 bytes, not 3",
+    }
+    assert whole_files.file_problems(str(out), files, {"_inputs.ipc": ""}, "sha256") == {
+        "c": "is missing",
+        "b": "has 0 bytes, not 3",
+        "_inputs.ipc": "has another sha256",
+    }
+    assert whole_files.file_problems(str(out), files[1:2], {}, "sha256") == {}
+
+
 def test_a_list_of_inputs_that_changed(out: Path) -> None:
     flip(out / "_inputs.ipc")
     byline.open(out, verify="sizes")
@@ -83,7 +110,8 @@ def test_only_files_that_are_opened(out: Path) -> None:
 def test_something_else_under_the_name(out: Path) -> None:
     (out / FIRST).unlink()
     os.mkfifo(out / FIRST)
-    assert f"{FIRST} has 0 bytes, not " in wrong(out, "sha256")
+    assert f"{FIRST} has 0 bytes, not " in wrong(out, "sizes")
+    assert f"{FIRST} cannot be read (a named pipe, not a file)" in wrong(out, "sha256")
     (out / "_inputs.ipc").unlink()
     (out / "_inputs.ipc").mkdir()
     assert "_inputs.ipc cannot be read (a folder, not a file)" in wrong(out, "sha256")
@@ -144,6 +172,15 @@ def test_objects(s3: ObjectServer, address: str, monkeypatch: pytest.MonkeyPatch
         byline.open(address, verify="sizes")
     # The manifest is read; for the shards, the folders are listed: of two phases and of the build.
     assert s3.calls["GET"] <= 2 + 3
+    listings: list[str] = []
+
+    def note(number: int, environ: Environ) -> None:
+        if "list-type" in environ.get("QUERY_STRING", ""):
+            listings.append(environ["QUERY_STRING"])
+
+    with s3.faults(note):
+        byline.open(address, verify="sha256")
+    assert not listings, "opening a file tells its size"
     size = len(s3.content(f"whole/{FIRST}"))
     s3.put(f"whole/{FIRST}", s3.content(f"whole/{FIRST}")[:-8])
     s3.client.delete_object(Bucket=BUCKET, Key=f"whole/{THIRD}")

@@ -11,23 +11,33 @@ same.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Protocol, TypeVar, cast, get_origin
 
 import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
+from byline.gathering import Piece, gather_pieces, groups
+from byline.manifest import Manifest
 from byline.printable import shown
-from byline.reader import Shards
+from byline.rows import Rows
+from byline.shard_files import ShardFile
 from byline.targets import Spread
 from byline.transforms.files.storage import HashingSink, join, write_file
 
 # Of one batch of rows: 8 MiB of ids, and some five times as much while they are laid out.
 _BATCH_TOKENS = 2 << 20
 _SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Made = TypeVar("Made", bound=_Dataclass)
 
 
 def check_path(path: Any, where: str) -> None:
@@ -45,6 +55,19 @@ def check_path(path: Any, where: str) -> None:
             f"{where}: {shown(path)} is no path of an export: letters, digits, '_', '.' and '-' between '/', no "
             "part of it beginning with '.' or '-'"
         )
+
+
+def typed(made: type[Made], values: dict[str, Any]) -> Made:
+    """A dataclass of plain values, of which lists are checked to be lists and no more.
+
+    Raises:
+        TypeError, KeyError: a value is missing, is one too many, or is not of its field's type.
+    """
+    for field in fields(made):
+        value, expected = values[field.name], list if get_origin(field.type) is list else cast(Any, field.type)
+        if isinstance(value, bool) or not isinstance(value, expected):
+            raise TypeError(f"{field.name}: {shown(value)}")
+    return made(**values)
 
 
 @dataclass(frozen=True)
@@ -81,11 +104,17 @@ class ExportedShard:
         Raises:
             TypeError, KeyError: they are others.
         """
-        return cls(**{**values, "files": [ExportedFile(**file) for file in values["files"]]})
+        return typed(cls, {**values, "files": [typed(ExportedFile, file) for file in values["files"]]})
 
 
 class ShardRows:
     """The rows of one shard.
+
+    Args:
+        file: the shard, open.
+        uri: where it is, for messages.
+        manifest: of its build.
+        count, phase, stem: as the attributes.
 
     Attributes:
         count: how many there are.
@@ -96,10 +125,10 @@ class ShardRows:
         bos_id, eos_id: of the tokenizer; None where it has none.
     """
 
-    def __init__(self, shards: Shards, phase: str, stem: str) -> None:
-        self._shards, self.phase, self.stem = shards, phase, stem
-        self.count, self.length = len(shards), shards.sequence_length
-        tokenizer = shards.manifest.tokenizer
+    def __init__(self, file: ShardFile, uri: str, manifest: Manifest, count: int, phase: str, stem: str) -> None:
+        self._file, self._uri = file, uri
+        self.count, self.phase, self.stem = count, phase, stem
+        self.length, tokenizer = manifest.sequence_length, manifest.tokenizer
         self.vocabulary = vocabulary_of(tokenizer)
         self.bos_id, self.eos_id = tokenizer.get("bos_id"), tokenizer.get("eos_id")
 
@@ -111,13 +140,17 @@ class ShardRows:
         """
         step = step or max(_BATCH_TOKENS // self.length, 1)
         for first in range(0, self.count, step):
-            rows = self._shards.batch(range(first, min(first + step, self.count)))
+            rows = self._rows(first, min(first + step, self.count))
             if int(rows["input_ids"].max()) >= self.vocabulary or int(rows["input_ids"].min()) < 0:
                 raise BylineError(
-                    f"{self._shards.directory}: {self.stem} has an id that is not below {self.vocabulary:,}, the "
-                    "tokenizer's ids; build again"
+                    f"{self._uri}: has an id that is not below {self.vocabulary:,}, the tokenizer's ids; build again"
                 )
             yield Spread(rows)
+
+    def _rows(self, first: int, end: int) -> Rows:
+        batches, rows = np.divmod(np.arange(first, end), self._file.rows_per_batch)
+        pieces = [Piece(self._file.batch(number), rows[targets], targets) for number, targets in groups(batches)]
+        return gather_pieces(pieces, self.length, np.full(end - first, self.phase))
 
 
 def vocabulary_of(tokenizer: dict[str, Any]) -> int:
@@ -132,10 +165,11 @@ class ShardFiles:
 
     Args:
         folder: of the export.
+        check: raises if the folder is another export's; called before a file gets its name.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: str, check: Callable[[], None]) -> None:
+        self.folder, self._check = folder, check
         self.files: list[ExportedFile] = []
 
     @contextmanager
@@ -143,18 +177,29 @@ class ShardFiles:
         """A file of so many rows, open for writing; it gets its name when the block ends.
 
         Raises:
-            BylineError: it cannot be written.
+            BylineError: it cannot be written, or `check` refuses; the old file is as it was.
         """
         check_path(path, self.folder)
         with write_file(join(self.folder, path)) as sink:
             digested = HashingSink(sink)
             yield digested
+            # Minutes may have passed.
+            self._check()
         self.files.append(ExportedFile(path, rows, digested.size, digested.hasher.hexdigest()))
 
 
 def write_array(sink: HashingSink, values: np.ndarray) -> None:
     """Writes an array's values, one after another."""
     sink.write(pa.py_buffer(np.ascontiguousarray(values)))
+
+
+def files_by_phase(shards: Sequence[ExportedShard]) -> dict[str, list[ExportedFile]]:
+    """Phase -> its files, in training order; phases without files are left out."""
+    files: dict[str, list[ExportedFile]] = {}
+    for shard in shards:
+        if shard.files:
+            files.setdefault(shard.phase, []).extend(shard.files)
+    return files
 
 
 class ExportFormat(ABC):
