@@ -7,7 +7,7 @@ fork_worker(environment)      -> forks                              -> takes the
                               <- its process id
 kill()                        -> kills                              -> ends
                               <- its exit status
-end of the channel            -> ends                               -> has lost its parent: ends within a second
+end of the channel            -> ends                               -> is killed with its parent
 ```
 
 A worker that starts as a program imports for longer than a small build takes, and a build starts some for each of its
@@ -17,6 +17,7 @@ A worker inherits from the template what it would inherit from its driver: envir
 streams. A driver in which one of the first three has changed starts another template.
 """
 
+import ctypes
 import json
 import os
 import resource
@@ -37,6 +38,8 @@ from byline.pipelines.runners import worker
 # OpenBLAS and jemalloc, which take care of forks.
 IS_SAFE = sys.platform == "linux"
 _STREAMS = (0, 1, 2)
+# Of <linux/prctl.h>.
+_PR_SET_PDEATHSIG = 1
 # Beam's options are the largest part of a message.
 _MESSAGE_BYTES = 1 << 20
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
@@ -68,8 +71,7 @@ class ForkedWorker:
 
     def kill(self) -> None:
         """Kills it, if it runs."""
-        # The template does it, as it alone knows whether this process id is still the worker's. Without the template,
-        # a worker ends by itself.
+        # The template does it, as it alone knows whether this process id is still the worker's.
         with suppress(OSError):
             self._channel.send(json.dumps({"kill": self.pid}).encode())
 
@@ -133,7 +135,7 @@ class WorkerTemplate:
         return worker
 
     def close(self) -> None:
-        """Ends it, and its workers within a second."""
+        """Ends it, and its workers with it."""
         with suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
 
@@ -232,6 +234,8 @@ def _answer(channel: socket.socket, message: dict[str, int]) -> None:
 def _become_worker(template: int, streams: list[int], environment: dict[str, str], words: list[str]) -> NoReturn:
     status = 1
     try:
+        # Nobody else would end it before it notices.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         for number, stream in zip(_STREAMS, streams, strict=True):
             os.dup2(stream, number)
             os.close(stream)
