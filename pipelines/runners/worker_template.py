@@ -30,7 +30,8 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from typing import NoReturn
 
 from byline.pipelines.runners import worker
 
@@ -43,6 +44,30 @@ _PR_SET_PDEATHSIG = 1
 # Beam's options are the largest part of a message.
 _MESSAGE_BYTES = 1 << 20
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """What a process has of its parent when it starts.
+
+    Attributes:
+        environment: its variables.
+        folder: the current one; "" if it has been deleted.
+        limits: of `getrlimit`.
+    """
+
+    environment: dict[str, str]
+    folder: str
+    limits: list[tuple[int, int]]
+
+    @classmethod
+    def of_this_process(cls) -> "Inherited":
+        """What one that it starts now would have."""
+        try:
+            folder = os.getcwd()
+        except FileNotFoundError:
+            folder = ""
+        return cls(dict(os.environ), folder, [resource.getrlimit(limit) for limit in _LIMITS])
 
 
 class ForkedWorker:
@@ -93,7 +118,7 @@ class WorkerTemplate:
         self.pid = pid
         self.is_alive = True
         self._channel = channel
-        self._inherited = _inherited()
+        self._inherited = Inherited.of_this_process()
         self._workers: dict[int, ForkedWorker] = {}
         self._started: list[ForkedWorker] = []
         self._answered = threading.Condition()
@@ -111,7 +136,7 @@ class WorkerTemplate:
 
     def is_like_this_process(self) -> bool:
         """Whether its workers would inherit what this process's own would."""
-        return self._inherited == _inherited()
+        return self._inherited == Inherited.of_this_process()
 
     def fork_worker(self, environment: Mapping[str, str], words: Sequence[str]) -> ForkedWorker:
         """Has it fork a worker.
@@ -123,16 +148,28 @@ class WorkerTemplate:
         Returns:
             The worker; one that was killed if the template was.
         """
-        message = json.dumps({"environment": dict(environment), "words": list(words)}).encode()
+        # All else it has; what a message may take is limited.
+        own = {name: value for name, value in environment.items() if self._inherited.environment.get(name) != value}
+        message = json.dumps({"environment": own, "words": list(words)}).encode()
         with self._answered:
-            with suppress(OSError):
-                socket.send_fds(self._channel, [message], _STREAMS)
+            self._send(message)
             self._answered.wait_for(lambda: self._started or not self.is_alive)
             if self._started:
                 return self._started.pop()
         worker = ForkedWorker(self.pid, self._channel)
         worker.end(-signal.SIGKILL)
         return worker
+
+    def _send(self, message: bytes) -> None:
+        streams = list(map(_copy, _STREAMS))
+        try:
+            socket.send_fds(self._channel, [message], streams)
+        except OSError:
+            # Without an answer from it there is no worker.
+            self.close()
+        finally:
+            for stream in streams:
+                os.close(stream)
 
     def close(self) -> None:
         """Ends it, and its workers with it."""
@@ -162,8 +199,12 @@ class WorkerTemplate:
             self._answered.notify_all()
 
 
-def _inherited() -> tuple[Any, ...]:
-    return dict(os.environ), os.getcwd(), [resource.getrlimit(limit) for limit in _LIMITS]
+def _copy(stream: int) -> int:
+    """Another descriptor of it; of nothing where this process was started without it."""
+    try:
+        return os.dup(stream)
+    except OSError:
+        return os.open(os.devnull, os.O_RDWR)
 
 
 def module_command(module: str) -> list[str]:
@@ -239,7 +280,6 @@ def _become_worker(template: int, streams: list[int], environment: dict[str, str
         for number, stream in zip(_STREAMS, streams, strict=True):
             os.dup2(stream, number)
             os.close(stream)
-        os.environ.clear()
         os.environ.update(environment)
         worker.work(template, is_verbose="--verbose" in words)
         status = 0

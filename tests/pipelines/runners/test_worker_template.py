@@ -3,6 +3,8 @@
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,6 +71,33 @@ def test_it_has_the_given_environment(template: WorkerTemplate) -> None:
     wait_until(lambda: len(os.listdir(f"/proc/{worker.pid}/task")) > 1)
     assert os.readlink(f"/proc/{worker.pid}/cwd") == os.getcwd()
     assert os.readlink(f"/proc/{worker.pid}/fd/1") == os.readlink("/proc/self/fd/1")
+
+
+def test_a_driver_without_standard_streams_or_a_folder_has_workers(tmp_path: Path) -> None:
+    """As one of a service has that closed what it did not need."""
+    program = f"""
+import os, sys
+os.chdir({str(tmp_path / "gone")!r})
+os.rmdir({str(tmp_path / "gone")!r})
+for stream in (0, 1, 2):
+    os.close(stream)
+import apache_beam as beam
+from byline.pipelines.runners import runner
+
+def wire(pipeline):
+    return pipeline | beam.Create(range(4)) | beam.Map(str)
+
+runner.run_pipeline(wire, runner.RunnerSettings(workers=2), 0)
+open({str(tmp_path / "done")!r}, "x")
+"""
+    (tmp_path / "gone").mkdir()
+    assert subprocess.run([sys.executable, "-c", program], timeout=LIMIT_SECONDS, check=False).returncode == 0
+    assert (tmp_path / "done").exists()
+
+
+def test_what_is_too_large_for_a_message_gives_no_worker(template: WorkerTemplate) -> None:
+    worker = fork(template, TOO_LARGE="x" * (64 << 20))
+    assert worker.wait() == -signal.SIGKILL
 
 
 def test_workers_end_with_the_template(template: WorkerTemplate) -> None:
