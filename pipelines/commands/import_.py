@@ -26,12 +26,14 @@ def import_(
         str | None, typer.Option("--tokenizer", metavar="FILE", help="the tokenizer.json that made the tokens")
     ] = None,
     vocabulary: Annotated[
-        int | None, typer.Option("--vocabulary", min=1, help="how many ids there are, without a tokenizer.json")
+        int | None,
+        typer.Option("--vocabulary", min=1, max=1 << 31, help="how many ids there are, without a tokenizer.json"),
     ] = None,
     bos: Annotated[str | None, typer.Option("--bos", help="what segments begin with: a token, or an id")] = None,
     eos: Annotated[str | None, typer.Option("--eos", help="what they end with")] = None,
     pad: Annotated[str | None, typer.Option("--pad", help="what fills rows")] = None,
     ids: Annotated[Literal["int32", "uint16"], typer.Option("--ids", help="type of the ids in shards")] = "int32",
+    sequences: Annotated[int, typer.Option(min=1, help="the most rows of a shard of several files")] = 4096,
     overwrite: Overwrite = False,
     workers: Workers = None,
     runner: RunnerName = "local",
@@ -50,5 +52,5 @@ def import_(
     how_to_run.check_locations([("OUT", out), *(("DIR", one.folder) for one in named)])
     # Other commands may run in another folder.
     file = None if tokenizer is None else locations.absolute(tokenizer)
-    asked = AskedImport(named, NamedTokenizer(file, bos, eos, pad), vocabulary, ids)
+    asked = AskedImport(named, NamedTokenizer(file, bos, eos, pad), vocabulary, ids, sequences)
     job.import_folders(asked, kind, out, how_to_run, output_console(), overwrite=overwrite)

@@ -26,6 +26,8 @@ from byline.transforms.files import storage
 
 INDEX_NAME = "index.json"
 _VERSION = 2
+# Offsets in a file have four bytes.
+_MOST = (1 << 32) - 1
 # As MDS names them -> as Arrow does.
 _COMPRESSIONS = {"br": "brotli", "bz2": "bz2", "gz": "gzip", "zstd": "zstd"}
 _PART = re.compile(r"[^/\\\x00-\x1f]+")
@@ -151,8 +153,8 @@ def _file(entry: _Listed, where: str) -> MdsFile:
             f"{where}: {len(names)} column names, {len(encodings)} encodings and {len(sizes)} sizes, or a name twice; "
             "copy the index anew"
         )
-    if entry.samples < 0 or any(size is not None and size < 0 for size in entry.column_sizes):
-        raise BylineError(f"{where}: a negative number of samples or size of a column; copy the index anew")
+    if not all(0 <= number <= _MOST for number in (entry.samples, *(size or 0 for size in entry.column_sizes))):
+        raise BylineError(f"{where}: a number of samples or the size of a column is not possible; copy the index anew")
     # mosaicml-streaming takes a size of 0, too, for one that each value says.
     columns = [
         MdsColumn(name, encoding, size or None) for name, encoding, size in zip(names, encodings, sizes, strict=True)
