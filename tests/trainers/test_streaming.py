@@ -1,0 +1,54 @@
+"""`byline export --to mds`: what mosaicml-streaming reads of it trains what the shards say."""
+
+import numpy as np
+import pytest
+from streaming import StreamingDataset
+from streaming.base.util import clean_stale_shared_memory
+from torch.utils.data import DataLoader
+
+import byline
+from tests.trainers.conftest import BUILDS
+from tests.trainers.packings import PACKINGS, PHASES
+from tests.trainers.recorder import check_order
+
+
+@pytest.fixture(autouse=True)
+def memory():
+    """It knows a dataset of this machine again by a name in shared memory, and leaves it behind."""
+    clean_stale_shared_memory()
+    yield
+    clean_stale_shared_memory()
+
+
+def read(packing: str, phase: str, **settings: object) -> StreamingDataset:
+    return StreamingDataset(
+        local=str(BUILDS / "mds" / packing / phase), batch_size=8, allow_unsafe_types=False, **settings
+    )
+
+
+def item(sample: dict) -> dict[str, np.ndarray]:
+    """What MeCo's trainer makes of a sample, with `--return_indices`."""
+    labels = np.where(sample["mask"] == 1, sample["input_ids"].astype(np.int64), -100)
+    return {"input_ids": sample["input_ids"].astype(np.int64), "labels": labels, "indices": sample["indices"]}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_every_sample(packing, phase):
+    shards = byline.open(BUILDS / packing).phase(phase)
+    samples = list(read(packing, phase, shuffle=False))
+    batches = [item(sample) for sample in samples]
+    assert byline.audit(batches, shards, "meco").is_equal
+    check_order((batch["input_ids"] for batch in batches), shards)
+    assert {sample["domain"] for sample in samples} == {phase}
+    assert {sample["length"] for sample in samples} == {shards.sequence_length}
+
+
+def test_workers_and_its_own_shuffle():
+    """Its batches through PyTorch's workers: the same targets in another order."""
+    shards = byline.open(BUILDS / "best_fit").phase("conditioned")
+    loader = DataLoader(read("best_fit", "conditioned", shuffle=True), batch_size=8, num_workers=2, collate_fn=list)
+    batches = [item(sample) for samples in loader for sample in samples]
+    assert byline.audit(batches, shards, "meco").is_equal
+    with pytest.raises(AssertionError):
+        check_order((batch["input_ids"] for batch in batches), shards)
