@@ -1,4 +1,4 @@
-"""`byline export --to litdata --drop-mask`: ids are those of the rows; the mask and the borders of documents are lost."""
+"""`byline export --to litdata --drop-mask`: rows of ids are there, the mask and the borders of documents are lost."""
 
 import numpy as np
 import pytest

@@ -43,7 +43,7 @@ def dataset(kind: type[NumpyFSLDatasetBase], shards: byline.Shards, work: Path, 
 
 
 def batches(made: NumpyFSLDatasetBase, first: int = 0, end: int | None = None) -> list[dict]:
-    """What its train module gives to a model: labels shifted, attention and positions within what it takes for documents.
+    """What its train module gives to a model: labels shifted, attention within what it takes for documents.
 
     Its rotary positions count from a row's start, of which attention within documents sees differences alone.
     """

@@ -1,8 +1,8 @@
-"""Lets PyTorch be imported without the libraries of its GPUs: `python -m tests.trainers.without_gpus`, once, after installing it.
+"""Lets PyTorch be imported without most of its libraries for GPUs: `python -m tests.trainers.without_gpus`, once.
 
-PyTorch for Linux loads 2 GB of libraries that nothing calls where there is no GPU. A link to one of PyTorch's own stands in
-for each, and functions are looked up when they are called, in every process of this environment. Libraries that are there
-are found before their links. Elsewhere than on Linux there is nothing to do.
+PyTorch for Linux loads 2 GB of libraries that nothing calls where there is no GPU. A link to one of PyTorch's own stands
+in for each, and functions are looked up when they are called, in every process of this environment. Libraries that are
+there are found before their links.
 """
 
 import sys
@@ -27,10 +27,9 @@ LIBRARIES = (
 
 def main() -> None:
     """Makes the links, and what each process of this environment runs when it starts."""
-    if sys.platform != "linux":
-        return
     torch = find_spec("torch")
-    assert torch is not None and torch.origin is not None, "install requirements-trainers.txt first"
+    if torch is None or torch.origin is None:
+        sys.exit("there is no torch; install requirements-trainers.txt first")
     for library in LIBRARIES:
         link = Path(torch.origin).parent / "lib" / library
         link.unlink(missing_ok=True)

@@ -2,15 +2,15 @@
 
 ```
 tokens/conditioned/00003-of-00012.npy        uint16, or uint32 from 65,537 ids on: rows of L tokens, one after another
-tokens/conditioned/00003-of-00012.csv.gz     a line for each segment but padding: its first token, the one after its last
+tokens/conditioned/00003-of-00012.csv.gz     a line a segment, padding left out: its first token, the one after its last
 label_mask/conditioned/00003-of-00012.npy    bool (a byte each), True where a token is predicted
 
 rows      0 22 27  5  0  8 | 0  3  4  5  1  1     segments of 4 and 2, and of 4 and padding
 csv.gz    0,4   4,6          6,10
 ```
 
-Files hold whole rows, so `NumpyFSLDataset` with `sequence_length` L cuts them where they end. It takes segments to begin
-where it sees EOS; `NumpyPackedFSLDataset` with `use_array_if_local=False` reads where they do, and packs them into rows anew.
+Files hold whole rows, so `NumpyFSLDataset` with `sequence_length` L cuts them where they end, and takes segments to end at
+EOS. `NumpyPackedFSLDataset` with `use_array_if_local=False` reads where they do, and packs them into rows anew.
 """
 
 import gzip
