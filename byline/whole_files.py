@@ -20,8 +20,8 @@ from typing import BinaryIO, Literal, Protocol, TypeVar, get_args
 import pyarrow as pa
 
 from byline import locations
+from byline.addresses import is_object_address
 from byline.errors import BylineError
-from byline.object_stores import is_object_address, object_sizes, open_object
 from byline.printable import one_line, shown
 from byline.regular_files import open_regular
 
@@ -121,6 +121,8 @@ def _stat_sizes(directory: str, paths: list[str]) -> dict[str, int | str | None]
 
 
 def _listed_sizes(directory: str, paths: list[str]) -> dict[str, int | str | None]:
+    from byline.object_stores import object_sizes
+
     folders = dict.fromkeys(path.rpartition("/")[0] for path in paths)
     listed = _side_by_side(
         lambda folder: object_sizes(locations.join(directory, folder) if folder else directory),
@@ -134,7 +136,7 @@ def _content_problem(location: str, size: int | None, sha256: str) -> str | None
     """What is wrong with a file's size (None for any) or its bytes, which are only read if the size is right."""
     try:
         if is_object_address(location):
-            file: BinaryIO | pa.NativeFile = open_object(location)
+            file: BinaryIO | pa.NativeFile = locations.open_file(location)
             piece_bytes = _REQUEST_BYTES
         else:
             file, piece_bytes = open_regular(location), _PIECE_BYTES

@@ -17,8 +17,8 @@ Comparing the sha256 of everything would read all of it; `byline verify` does.
 import json
 from dataclasses import dataclass
 
+from byline.addresses import is_object_address
 from byline.errors import BylineError
-from byline.object_stores import is_object_address
 from byline.schemas.ledger import ShardRecord
 from byline.schemas.plan import Plan, shard_path
 from byline.transforms.files import storage

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from byline.errors import BylineError
 from byline.transforms.exports import FORMATS
 from byline.transforms.exports.export_folder import open_export
 from byline.transforms.exports.exporting import export_shard
@@ -96,6 +97,28 @@ def test_a_flipped_byte_of_every_file_is_found(out: Path, tmp_path: Path, to: st
         content[len(content) // 2] ^= 1
         (tmp_path / name).write_bytes(content)
     assert verified(tmp_path)[0] == 0
+
+
+@pytest.mark.parametrize("to", [name for name, made in FORMATS.items() if made.keeps_mask])
+def test_a_mask_that_may_be_lost_is_kept_where_it_can_be(out: Path, tmp_path: Path, to: str) -> None:
+    run(out, tmp_path / "may", to, drop_mask=True)
+    run(out, tmp_path / "may-not", to)
+    assert contents(tmp_path / "may") == contents(tmp_path / "may-not")
+    assert "nothing to do" in run(out, tmp_path / "may", to)
+
+
+def test_one_without_a_mask_goes_on_only_if_that_is_allowed_again(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = partial(run, out, tmp_path / "to", "litdata")
+    assert is_killed(monkeypatch, storage.durable, "give_name", 3, partial(export, drop_mask=True))
+    left = contents(tmp_path / "to")
+    with pytest.raises(BylineError, match="has no loss mask"):
+        export()
+    assert contents(tmp_path / "to") == left
+    export(drop_mask=True)
+    run(out, tmp_path / "whole", "litdata", drop_mask=True)
+    assert contents(tmp_path / "to") == contents(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(("owner", "name"), [(storage, "delete_file"), (storage.durable, "give_name")])
