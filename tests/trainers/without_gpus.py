@@ -1,8 +1,8 @@
 """Lets PyTorch be imported without most of its libraries for GPUs: `python -m tests.trainers.without_gpus`, once.
 
-PyTorch for Linux loads 2 GB of libraries that nothing calls where there is no GPU. A link to one of PyTorch's own stands
-in for each, and functions are looked up when they are called, in every process of this environment. Libraries that are
-there are found before their links.
+PyTorch for Linux loads 2 GB of libraries that nothing calls where there is no GPU. A link to one of PyTorch's own takes
+the place of each, and functions are looked up when they are called, in every process of this environment. Libraries
+that are there are found before their links.
 """
 
 import sys

@@ -9,8 +9,8 @@ rows      0 22 27  5  0  8 | 0  3  4  5  1  1     segments of 4 and 2, and of 4 
 csv.gz    0,4   4,6          6,10
 ```
 
-Files hold whole rows, so `NumpyFSLDataset` with `sequence_length` L cuts them where they end, and takes segments to end at
-EOS. `NumpyPackedFSLDataset` with `use_array_if_local=False` reads where they do, and packs them into rows anew.
+Files hold whole rows, so `NumpyFSLDataset` with `sequence_length` L cuts them where they end, and takes segments to end
+at EOS. `NumpyPackedFSLDataset` with `use_array_if_local=False` reads where they do, and packs them into rows anew.
 """
 
 import gzip
