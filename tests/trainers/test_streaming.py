@@ -1,9 +1,10 @@
 """`byline export --to mds`: what mosaicml-streaming reads of it trains what the shards say."""
 
+import shutil
+
 import numpy as np
 import pytest
 from streaming import StreamingDataset
-from streaming.base.util import clean_stale_shared_memory
 from torch.utils.data import DataLoader
 
 import byline
@@ -12,18 +13,15 @@ from tests.trainers.packings import PACKINGS, PHASES
 from tests.trainers.recorder import check_order
 
 
-@pytest.fixture(autouse=True)
-def memory():
-    """It knows a dataset of this machine again by a name in shared memory, and leaves it behind."""
-    clean_stale_shared_memory()
-    yield
-    clean_stale_shared_memory()
+@pytest.fixture
+def read(tmp_path):
+    """Opens a copy of an export: folders that are open on this machine are known by name, in memory that all share."""
 
+    def opened(packing: str, phase: str, **settings: object) -> StreamingDataset:
+        copy = shutil.copytree(BUILDS / "mds" / packing / phase, tmp_path / phase)
+        return StreamingDataset(local=str(copy), batch_size=8, **settings)
 
-def read(packing: str, phase: str, **settings: object) -> StreamingDataset:
-    return StreamingDataset(
-        local=str(BUILDS / "mds" / packing / phase), batch_size=8, allow_unsafe_types=False, **settings
-    )
+    return opened
 
 
 def item(sample: dict) -> dict[str, np.ndarray]:
@@ -34,7 +32,7 @@ def item(sample: dict) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("packing", PACKINGS)
-def test_every_sample(packing, phase):
+def test_every_sample(read, packing, phase):
     shards = byline.open(BUILDS / packing).phase(phase)
     samples = list(read(packing, phase, shuffle=False))
     batches = [item(sample) for sample in samples]
@@ -44,7 +42,7 @@ def test_every_sample(packing, phase):
     assert {sample["length"] for sample in samples} == {shards.sequence_length}
 
 
-def test_workers_and_its_own_shuffle():
+def test_workers_and_its_own_shuffle(read):
     """Its batches through PyTorch's workers: the same targets in another order."""
     shards = byline.open(BUILDS / "best_fit").phase("conditioned")
     loader = DataLoader(read("best_fit", "conditioned", shuffle=True), batch_size=8, num_workers=2, collate_fn=list)
