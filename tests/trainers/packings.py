@@ -2,4 +2,4 @@
 
 PACKINGS = ("document_start", "concat", "repeat_prefix", "best_fit")
 PHASES = ("conditioned", "cooldown")
-FORMATS = ("hf", "litdata", "mds", "megatron", "olmo", "parquet")
+FORMATS = ("hf", "litdata", "mds", "mds-meco", "megatron", "olmo", "parquet")
