@@ -54,7 +54,9 @@ def test_encodings_of_meco_s_packer(read, packing):
 def test_workers_and_its_own_shuffle(read):
     """Its batches through PyTorch's workers: the same targets in another order."""
     shards = byline.open(BUILDS / "best_fit").phase("conditioned")
-    loader = DataLoader(read("mds", "best_fit", "conditioned", shuffle=True), batch_size=8, num_workers=2, collate_fn=list)
+    loader = DataLoader(
+        read("mds", "best_fit", "conditioned", shuffle=True), batch_size=8, num_workers=2, collate_fn=list
+    )
     batches = [item(sample) for samples in loader for sample in samples]
     assert byline.audit(batches, shards, "meco").is_equal
     with pytest.raises(AssertionError):
