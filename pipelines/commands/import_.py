@@ -40,6 +40,7 @@ def import_(
 ) -> None:
     """Read packed rows of another pipeline, such as MeCo's own, as shards that can be verified and read."""
     with quick_imports():
+        from byline import locations
         from byline.pipelines.jobs import import_ as job
         from byline.schemas.imports import NamedTokenizer
         from byline.transforms.imports.planning import AskedImport, NamedFolder
@@ -47,5 +48,7 @@ def import_(
     how_to_run = runner_settings(workers, verbose, runner, options)
     named = [NamedFolder.of(word) for word in folders]
     how_to_run.check_locations([("OUT", out), *(("DIR", one.folder) for one in named)])
-    asked = AskedImport(named, NamedTokenizer(tokenizer, bos, eos, pad), vocabulary, ids)
+    # Other commands may run in another folder.
+    file = None if tokenizer is None else locations.absolute(tokenizer)
+    asked = AskedImport(named, NamedTokenizer(file, bos, eos, pad), vocabulary, ids)
     job.import_folders(asked, kind, out, how_to_run, output_console(), overwrite=overwrite)

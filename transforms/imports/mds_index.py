@@ -174,6 +174,24 @@ def _check_path(path: str, where: str) -> None:
         raise BylineError(f"{where}: {shown(path)} is no path below the folder of the index; copy the index anew")
 
 
+def lost_files(index: MdsIndex) -> list[str]:
+    """The files of an index of which neither the compressed form nor the other is there with its size, by path."""
+    root = storage.resolve(index.folder)[1].rstrip("/")
+    infos = storage.list_files(index.folder)
+    sizes = {storage.resolve(info.path)[1].removeprefix(f"{root}/"): info.size for info in infos}
+
+    def is_there(stored: StoredFile | None) -> bool:
+        return stored is not None and sizes.get(stored.basename) == stored.bytes
+
+    suspects = [file for file in index.files if not (is_there(file.raw) or is_there(file.zipped))]
+    # A listing does not follow every link.
+    for file in suspects:
+        for stored in (file.raw, file.zipped):
+            if stored is not None and stored.basename not in sizes:
+                sizes[stored.basename] = storage.file_size(storage.join(index.folder, stored.basename))
+    return [file.raw.basename for file in suspects if not (is_there(file.raw) or is_there(file.zipped))]
+
+
 def read_content(folder: str, file: MdsFile) -> np.ndarray:
     """The bytes of an MDS file without compression, uint8; read-only.
 

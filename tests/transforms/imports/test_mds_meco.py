@@ -140,7 +140,7 @@ def sample_like(**changes: Any) -> Sample:
     [
         (sample_like(mask=[0] * 5), "sample 1: mask has 5 values, not 6"),
         (sample_like(mask=[0, 2, 1, 1, 1, 1]), "sample 1: mask has values other than 0 and 1"),
-        (sample_like(input_ids=[1] * 7, length=7), "sample 1: input_ids has 7 values, not 6"),
+        (sample_like(input_ids=[1] * 7, length=7), "sample 1: 7 tokens, where the first sample of the import has 6"),
         (sample_like(length=5), "sample 1: length says 5, input_ids has 6 values"),
         (
             sample_like(indices=[[0, 3], [4, 6]]),
