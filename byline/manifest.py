@@ -124,6 +124,17 @@ class Manifest:
     sha256: str = ""
 
     @property
+    def is_import(self) -> bool:
+        """Whether its rows were packed by something else (docs/imports.md); `config` has then no recipe."""
+        return "import" in self.config
+
+    def domain_of(self, phase: str) -> str:
+        """What the samples of a phase name as their domain: of an import the domain that all had, else the phase."""
+        imported = self.config["import"]["phases"] if self.is_import else []
+        domains = next((list(one["domains"]) for one in imported if one["name"] == phase), [])
+        return domains[0] if len(domains) == 1 else phase
+
+    @property
     def own_tokenizer(self) -> dict[str, Any]:
         """The tokenizer as plan and shards describe it: without the ids of tokens around prefixes."""
         return {key: value for key, value in self.tokenizer.items() if key != "markers"}

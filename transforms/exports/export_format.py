@@ -123,12 +123,14 @@ class ShardRows:
         stem: of the files that they become: `conditioned/00003-of-00012`.
         vocabulary: every id is below it.
         bos_id, eos_id: of the tokenizer; None where it has none.
+        domain: what the rows are said to be of: the phase, or of an import the domain that all its samples had.
     """
 
     def __init__(self, file: ShardFile, uri: str, manifest: Manifest, count: int, phase: str, stem: str) -> None:
         self._file, self._uri = file, uri
         self.count, self.phase, self.stem = count, phase, stem
         self.length, tokenizer = manifest.sequence_length, manifest.tokenizer
+        self.domain = manifest.domain_of(phase)
         self.vocabulary = vocabulary_of(tokenizer)
         self.bos_id, self.eos_id = tokenizer.get("bos_id"), tokenizer.get("eos_id")
 

@@ -1,6 +1,7 @@
 """Each format, read after its published layout, has the rows that were exported."""
 
 import io
+import json
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -23,6 +24,7 @@ from byline.transforms.exports.export_format import (
 from byline.transforms.exports.export_manifest import read_export
 from byline.transforms.exports.megatron import index_bytes
 from byline.transforms.exports.olmo import document_starts
+from tests.reference.mds import MECO
 from tests.support.export_readers import load_dataset, read_flat, read_indexed, read_litdata, read_mds, read_parquet
 from tests.support.shards import CONFIG, TOKENIZER, PackedRow, write_build
 
@@ -172,6 +174,16 @@ def test_mds_has_the_columns_of_meco(exports: Exports) -> None:
         row.seq_lengths for row in ROWS
     ]
     assert {sample["length"] for sample in samples} == {LENGTH}
+
+
+def test_mds_meco_has_the_mask_and_the_encodings_of_meco(exports: Exports) -> None:
+    samples = [sample for phase in ("conditioned", "cooldown") for sample in read_mds(exports["mds-meco"] / phase)]
+    assert [sample["mask"] for sample in samples] == [row.loss_mask for row in ROWS]
+    others = [sample for phase in ("conditioned", "cooldown") for sample in read_mds(exports["mds"] / phase)]
+    assert [{**sample, "mask": None} for sample in samples] == [{**sample, "mask": None} for sample in others]
+    entry = json.loads((exports["mds-meco"] / "cooldown/index.json").read_text())["shards"][0]
+    assert dict(zip(entry["column_names"], entry["column_encodings"], strict=True)) == MECO
+    assert entry["column_sizes"] == [None, None, None, 8, None]
 
 
 def test_mds_files_are_cut_by_size(exports: Exports) -> None:
