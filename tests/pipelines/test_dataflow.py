@@ -31,9 +31,9 @@ from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
 import byline.pipelines.jobs.assemble
+import byline.pipelines.jobs.each_shard
 import byline.pipelines.jobs.plan
 import byline.pipelines.jobs.prepare
-import byline.pipelines.jobs.verify
 import byline.pipelines.runners.runner
 import byline.transforms.store.state
 from byline.errors import BylineError
@@ -231,7 +231,7 @@ class Build:
             )
             take(
                 "verify",
-                byline.pipelines.jobs.verify,
+                byline.pipelines.jobs.each_shard,
                 lambda: verify(str(self.finished), 64, None, settings, quiet()),
             )
         return found
