@@ -80,9 +80,9 @@ def _gather_lists(pieces: Sequence[Piece]) -> tuple[np.ndarray, list[np.ndarray]
         _, first_ends = piece.columns.lists[0]
         for (values, ends), of_pieces in zip(piece.columns.lists, taken, strict=True):
             of_pieces.append(values[sources[start:end] + (ends[0] - first_ends[0])])
-    places = np.argsort(np.concatenate([piece.targets for piece in pieces]))
-    order = numbers_in_ranges((behind - counts)[places], counts[places])
-    return counts[places], [np.concatenate(of_pieces)[order] for of_pieces in taken]
+    by_row = np.argsort(np.concatenate([piece.targets for piece in pieces]))
+    order = numbers_in_ranges((behind - counts)[by_row], counts[by_row])
+    return counts[by_row], [np.concatenate(of_pieces)[order] for of_pieces in taken]
 
 
 def _stretch(columns: Columns, first: int, phase: np.ndarray) -> Rows:
