@@ -21,6 +21,7 @@ import os
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -66,9 +67,11 @@ def main() -> None:
     parser.add_argument("--store-rows", type=int, default=80_000, help="how many are made in the store; 0: no store")
     parser.add_argument("--workers", type=int, nargs="*", default=[0, 1, 2, 4], help="of DataLoaders")
     parser.add_argument("--latency", type=float, nargs="*", default=[0, 20], help="of the store, in ms")
-    parser.add_argument("--seconds", type=float, default=0.3, help="of each measurement; from the store three times it")
+    parser.add_argument("--seconds", type=float, default=0.25, help="of each measurement; from the store twice it")
     parser.add_argument("--rounds", type=int, default=3, help="of all measurements")
     options = parser.parse_args()
+    # More workers than cores are what is asked about.
+    warnings.filterwarnings("ignore", "This DataLoader will create")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         if options.build is None:
@@ -78,7 +81,7 @@ def main() -> None:
     if options.store_rows:
         with tempfile.TemporaryDirectory() as name:
             write_made_build(Path(name), 8, options.store_rows // 8)
-            store(Path(name), options.latency, 3 * options.seconds, options.rounds)
+            store(Path(name), options.latency, 2 * options.seconds, options.rounds)
 
 
 # --------------------------------------------------------------------------------------------------------------- disk
@@ -212,13 +215,14 @@ def measure(cells: Sequence[Cell], length: int, seconds: float, rounds: int) -> 
 
 
 def rate(batches: Iterable[Any], seconds: float) -> float:
-    """Rows a second for about so many seconds, after some batches that are not counted."""
+    """Rows a second for about so many seconds, after some batches that are not counted, for a third of that at most."""
     iterator = iter(batches)
+    next(iterator)
     start = time.perf_counter()
-    for _ in range(NOT_COUNTED):
-        next(iterator)
-        if time.perf_counter() - start > seconds:
+    for _ in range(NOT_COUNTED - 1):
+        if time.perf_counter() - start > seconds / 3:
             break
+        next(iterator)
     count, start = 0, time.perf_counter()
     while count == 0 or time.perf_counter() - start < seconds:
         next(iterator)
