@@ -334,11 +334,13 @@ def _become_worker(template: int, streams: list[int], environment: dict[str, str
         os._exit(status)
 
 
-def _end_without(driver: int) -> None:
-    """Ends this process when its driver is gone: it may be importing, or a fork of the driver may hold the channel."""
+def _end_without(driver: int, channel: socket.socket) -> None:
+    """Ends this process when the channel has, also while it imports; or its driver, of which a fork may hold that."""
+    ends = select.poll()
+    ends.register(channel, select.POLLHUP)
 
     def look(*_: object) -> None:
-        if os.getppid() != driver:
+        if os.getppid() != driver or ends.poll(0):
             os._exit(0)
 
     # Not a thread, as this process is forked.
@@ -351,7 +353,7 @@ def _end_without(driver: int) -> None:
 def main() -> NoReturn:
     """The template as a program; its arguments are the channel's descriptor and the driver's process id."""
     channel = socket.socket(fileno=int(sys.argv[1]))
-    _end_without(int(sys.argv[2]))
+    _end_without(int(sys.argv[2]), channel)
     # From 3.12 on Python warns of each fork; of the threads that there are, see above.
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     worker.import_all()
