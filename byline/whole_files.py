@@ -15,13 +15,12 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, Literal, TypeVar, get_args
+from typing import BinaryIO, Literal, Protocol, TypeVar, get_args
 
 import pyarrow as pa
 
 from byline import locations
 from byline.errors import BylineError
-from byline.manifest import ShardEntry
 from byline.object_stores import is_object_address, object_sizes, open_object
 from byline.printable import one_line, shown
 from byline.regular_files import open_regular
@@ -36,37 +35,65 @@ _PIECE_BYTES, _REQUEST_BYTES = 4 << 20, 8 << 20
 _NAMED = 10
 
 
-def check_files(directory: str, shards: Sequence[ShardEntry], others: dict[str, str], verify: Verify) -> None:
-    """Checks files of a build.
+class ListedFile(Protocol):
+    """A file as a manifest lists it: `path` relative to the manifest, `bytes` and `sha256` (hex) of it."""
 
-    Args:
-        directory: of the build, as `locations.absolute` gives it.
-        shards: those to check.
-        others: path in `directory` -> sha256 (hex), of files whose size is not listed.
-        verify: `sizes` or `sha256`.
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def bytes(self) -> int: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+
+def check_files(directory: str, shards: Sequence[ListedFile], others: dict[str, str], verify: Verify) -> None:
+    """Checks files of a build; arguments as of `file_problems`.
 
     Raises:
         BylineError: files are missing, or not what the manifest lists: one line that names them; or `verify` is
-            neither; or an object store does not answer.
+            neither way; or an object store does not answer.
     """
     if verify not in _WAYS:
         raise BylineError(f"verify={shown(verify)}: expected 'sizes', 'sha256' or None")
-    expected: dict[str, int | None] = {**{shard.path: shard.bytes for shard in shards}, **dict.fromkeys(others)}
+    wrong = [f"{path} {problem}" for path, problem in file_problems(directory, shards, others, verify).items()]
+    if wrong:
+        more = f"; and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""
+        raise BylineError(
+            f"{directory}: {len(wrong):,} of {len(shards) + len(others):,} files are not what the manifest lists: "
+            f"{'; '.join(wrong[:_NAMED])}{more}; copy them anew or build again"
+        )
+
+
+def file_problems(
+    directory: str, files: Sequence[ListedFile], others: dict[str, str], verify: Verify
+) -> dict[str, str]:
+    """What is wrong with files in a folder.
+
+    Args:
+        directory: of the files, as `locations.absolute` gives it.
+        files: those to check.
+        others: path in `directory` -> sha256 (hex), of files whose size is not listed.
+        verify: `sizes` or `sha256`.
+
+    Returns:
+        Path -> `is missing`, `has 17 bytes, not 1,042`, `has another sha256` or `cannot be read (...)`, of the files
+        that are not what is listed, in the order given.
+
+    Raises:
+        BylineError: an object store does not answer.
+    """
+    expected: dict[str, int | None] = {**{file.path: file.bytes for file in files}, **dict.fromkeys(others)}
     sizes = (_listed_sizes if is_object_address(directory) else _stat_sizes)(directory, list(expected))
     problems = {path: _misfit(sizes[path], size) for path, size in expected.items()}
     if verify == "sha256":
-        sha256s = {**{shard.path: shard.sha256 for shard in shards}, **others}
+        sha256s = {**{file.path: file.sha256 for file in files}, **others}
         right = [path for path, problem in problems.items() if problem is None]
         problems |= _side_by_side(
             lambda path: _sha256_problem(locations.join(directory, path), sha256s[path]), right, _FILES_SIDE_BY_SIDE
         )
-    wrong = [f"{path} {problem}" for path, problem in problems.items() if problem is not None]
-    if wrong:
-        more = f"; and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""
-        raise BylineError(
-            f"{directory}: {len(wrong):,} of {len(expected):,} files are not what the manifest lists: "
-            f"{'; '.join(wrong[:_NAMED])}{more}; copy them anew or build again"
-        )
+    return {path: problem for path, problem in problems.items() if problem is not None}
 
 
 def _misfit(size: int | str | None, expected: int | None) -> str | None:

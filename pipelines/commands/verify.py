@@ -16,8 +16,12 @@ from byline.pipelines.commands.options import (
 )
 from byline.pipelines.quick_imports import quick_imports
 
+# Of an export there are bytes to compare, here and at once.
+_ALSO_OF_EXPORTS = ("out", "verbose")
+
 
 def verify(
+    context: typer.Context,
     out: OutPath,
     documents: Annotated[int, typer.Option(min=0, help="documents of the raw corpora to compare token by token")] = 64,
     no_store: Annotated[
@@ -40,14 +44,21 @@ def verify(
     Exit status: 0 verified, 1 something is wrong, 2 nothing is wrong but not all could be compared.
     """
     with quick_imports():
+        from byline.errors import BylineError
         from byline.pipelines.jobs import export
         from byline.pipelines.jobs import verify as job
-        from byline.transforms.exports.export_manifest import is_export
+        from byline.transforms.exports.export_manifest import check_finished, is_export
 
     how_to_run = runner_settings(workers, verbose, runner, options)
     how_to_run.check_locations([("OUT", out), *([("--tokenizer", tokenizer)] if tokenizer else [])])
     if is_export(out):
+        needless = _given(context)
+        if needless:
+            raise BylineError(
+                f"{out}: is an export, whose check takes no {', no '.join(needless)}; give its folder alone"
+            )
         raise typer.Exit(export.verify_export(out, output_console()))
+    check_finished(out)
     status = job.verify(
         out,
         documents,
@@ -59,3 +70,13 @@ def verify(
         allow_missing=allow_missing,
     )
     raise typer.Exit(status)
+
+
+def _given(context: typer.Context) -> list[str]:
+    """Options of the command line that do not apply to an export."""
+    return [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in _ALSO_OF_EXPORTS
+        and getattr(context.get_parameter_source(str(parameter.name)), "name", None) == "COMMANDLINE"
+    ]

@@ -141,13 +141,14 @@ def verify_export(folder: str, console: Console) -> int:
     Raises:
         BylineError: its manifest cannot be read.
     """
-    manifest = read_export(folder)
+    location = locations.absolute(folder)
+    manifest = read_export(location)
     files = list(manifest.files())
     size = sum(file.bytes for file in files)
     summary = f"{len(files):,} files, {decimal(size)}, of {manifest.rows:,} rows as {manifest.maker.to}: bytes, sha256"
-    findings = [Finding("files", summary, export_problems(folder, manifest))]
-    show_findings(findings, console)
-    if findings[0].problems:
+    problems = export_problems(location, manifest)
+    findings = show_findings([Finding("files", summary, problems.lines())], console)
+    if problems.files:
         console.print(
             "delete the files that are wrong and run `byline export` again: they alone are written", highlight=False
         )

@@ -1,5 +1,6 @@
 """`byline.open(..., verify=...)`: one error lists the files that are not whole; on an object store, too."""
 
+import hashlib
 import os
 import pickle
 import re
@@ -11,6 +12,7 @@ import pytest
 import byline
 from byline import whole_files
 from byline.errors import BylineError
+from byline.manifest import ShardEntry
 from tests.support.object_server import BUCKET, ObjectServer, no_fault, object_server, put_folder, quick_retries
 from tests.support.shards import numbered_build
 
@@ -62,6 +64,23 @@ def test_each_file_that_is_not_whole_is_named(out: Path) -> None:
     assert wrong(out, "sizes") == f"3 of 6 {listed}{sizes}_inputs.ipc is missing"
     flipped = "cooldown/00000-of-00002.arrow has another sha256; "
     assert wrong(out, "sha256") == f"4 of 6 {listed}{sizes}{flipped}_inputs.ipc is missing"
+
+
+def test_problems_by_path(out: Path) -> None:
+    (out / "a").write_bytes(b"abc")
+    (out / "b").write_bytes(b"")
+    sha256 = hashlib.sha256(b"abc").hexdigest()
+    files = [ShardEntry(path, 0, 0, 0, 0, size, sha256) for path, size in (("c", 3), ("a", 3), ("b", 3))]
+    assert whole_files.file_problems(str(out), files, {}, "sizes") == {
+        "c": "is missing",
+        "b": "has 0 bytes, not 3",
+    }
+    assert whole_files.file_problems(str(out), files, {"_inputs.ipc": ""}, "sha256") == {
+        "c": "is missing",
+        "b": "has 0 bytes, not 3",
+        "_inputs.ipc": "has another sha256",
+    }
+    assert whole_files.file_problems(str(out), files[1:2], {}, "sha256") == {}
 
 
 def test_a_list_of_inputs_that_changed(out: Path) -> None:

@@ -3,23 +3,27 @@
 ```
 there is                                     becomes
 nothing, or this export, unfinished          the folder of this export
+a build, finished or not                     an error
 this export, finished                        stays; files that are gone or of another size are written again
 another export, finished or not              an error, or with --overwrite as if it had not been there
 files that are of no export                  an error
 ```
 
 ```
-DIR/.byline/current.txt               what the export is made from and to which format
-DIR/.byline/conditioned-00003.json    the files of shard 3 of `conditioned` are whole: rows, bytes, sha256
+DIR/.byline-export/current.txt               what the export is made from and to which format
+DIR/.byline-export/conditioned-00003.json    the files of shard 3 of `conditioned` are whole: rows, bytes, sha256
 ```
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 
+from byline import manifest as manifests
 from byline.errors import BylineError
+from byline.schemas import plan as plans
 from byline.transforms.exports import format_named
-from byline.transforms.exports.export_format import ExportedFile, ExportedShard, ShardFiles, check_path
+from byline.transforms.exports.export_format import ExportedShard, ShardFiles, check_path
 from byline.transforms.exports.export_manifest import (
     FILE_NAME,
     ExportManifest,
@@ -29,17 +33,24 @@ from byline.transforms.exports.export_manifest import (
 )
 from byline.transforms.exports.shards_to_export import ExportJob, ShardsToExport
 from byline.transforms.files import storage
+from byline.transforms.shards import records as builds
+from byline.whole_files import file_problems
 
 
 def read_record(uri: str) -> ExportedShard | None:
-    """The record of a shard; None if there is none, or it is damaged."""
+    """The record of a shard; None if there is none, or it is damaged.
+
+    Raises:
+        BylineError: it cannot be opened.
+    """
     if not storage.exists(uri):
         return None
+    content = storage.read_bytes(uri)
     try:
-        record = ExportedShard.from_json(json.loads(storage.read_bytes(uri)))
+        record = ExportedShard.from_json(json.loads(content))
         for file in record.files:
             check_path(file.path, uri)
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     return record
 
@@ -75,40 +86,70 @@ def open_export(job: ExportJob, shards: ShardsToExport, *, overwrite: bool) -> l
         None if it is finished. Else what is missing of, or wrong with, a finished one, which is written again.
 
     Raises:
-        BylineError: the folder has another export, or files that are of none.
+        BylineError: the folder has another export, a build, or files that are of no export.
     """
-    lost: list[str] = []
-    if is_export(job.folder):
-        manifest = read_export(job.folder)
-        if manifest.maker == job.maker:
-            lost = _lost(job.folder, manifest)
-            if not lost:
-                storage.delete_folder(job.work)
-                return None
-            _begin(job)
-            by_path = {shard.path: shard for shard in manifest.shards}
-            for number in range(len(shards)):
-                # Its files may be wrong; each worker compares those of its shards.
-                if shards.entry(number).path in by_path:
-                    uri = storage.join(job.work, shards.record_name(number))
-                    write_record(uri, by_path[shards.entry(number).path])
-            storage.delete_file(storage.join(job.folder, FILE_NAME))
-            return lost
+    _check_no_build(job.folder)
+    replaced: list[str] = []
+    finished = read_export(job.folder) if is_export(job.folder) else None
+    if finished is not None:
+        if finished.maker == job.maker:
+            return _reopen(job, shards, finished)
         _check_replaced(job, "holds another export", overwrite)
-        _delete(job, list(manifest.files()))
+        replaced = [file.path for file in finished.files()]
     elif storage.exists(job.current):
         if storage.read_bytes(job.current) == job.maker.to_text().encode():
-            return lost
+            return []
         _check_replaced(job, "holds an unfinished export of something else", overwrite)
-        records = [read_record(info.path) for info in storage.list_files(job.work) if info.base_name.endswith(".json")]
-        _delete(job, [file for record in records if record is not None for file in record.files])
-    strangers = files_in(job.folder)
+        # It began as an empty folder, and a file gets its name before there is a record of it.
+        replaced = sorted({*files_in(job.folder), *_recorded(job.work)})
+    strangers = sorted(set(files_in(job.folder)) - set(replaced))
     if strangers:
         raise BylineError(
             f"{job.folder}: has files that are of no export (first: {strangers[0]}); choose another folder"
         )
+    if finished is not None:
+        # Stopped from here on, it is an unfinished export of what it was.
+        _begin(replace(job, maker=finished.maker))
+        storage.delete_file(storage.join(job.folder, FILE_NAME))
+    storage.side_by_side(storage.delete_file, [storage.join(job.folder, path) for path in replaced])
+    storage.delete_folder(job.work)
     _begin(job)
+    return []
+
+
+def _reopen(job: ExportJob, shards: ShardsToExport, manifest: ExportManifest) -> list[str] | None:
+    """Makes a finished export unfinished where files are gone or of another size; answers as `open_export`."""
+    lost = list(file_problems(job.folder, list(manifest.files()), {}, "sizes"))
+    if not lost:
+        storage.delete_folder(job.work)
+        return None
+    _begin(job)
+    records = {shard.path: shard for shard in manifest.shards}
+    paths = [shards.entry(number).path for number in range(len(shards))]
+
+    def write(number: int) -> None:
+        write_record(storage.join(job.work, shards.record_name(number)), records[paths[number]])
+
+    # Its files may be wrong; each worker compares those of its shards.
+    storage.side_by_side(write, [number for number, path in enumerate(paths) if path in records])
+    storage.delete_file(storage.join(job.folder, FILE_NAME))
     return lost
+
+
+def _recorded(work: str) -> list[str]:
+    """Files that records of shards name."""
+    uris = [info.path for info in storage.list_files(work) if info.base_name.endswith(".json")]
+    records = [record for record in storage.side_by_side(read_record, uris) if record is not None]
+    return [file.path for record in records for file in record.files]
+
+
+def _check_no_build(folder: str) -> None:
+    """Refuses a folder that has a build: its shards would be taken for files of an export."""
+    for name in (manifests.FILE_NAME, plans.FILE_NAME):
+        if storage.exists(storage.join(folder, name)):
+            raise BylineError(f"{folder}: has the {name} of a build; choose another folder")
+    if storage.list_files(storage.join(folder, builds.WORK_FOLDER)):
+        raise BylineError(f"{folder}: has the {builds.WORK_FOLDER} of an unfinished build; choose another folder")
 
 
 def _begin(job: ExportJob) -> None:
@@ -121,26 +162,13 @@ def _check_replaced(job: ExportJob, what: str, overwrite: bool) -> None:
         raise BylineError(f"{job.folder}: {what}; choose another folder, or give --overwrite to replace it")
 
 
-def _delete(job: ExportJob, files: list[ExportedFile]) -> None:
-    storage.delete_file(storage.join(job.folder, FILE_NAME))
-    storage.side_by_side(storage.delete_file, [storage.join(job.folder, file.path) for file in files])
-    storage.delete_folder(job.work)
-
-
-def _lost(folder: str, manifest: ExportManifest) -> list[str]:
-    """Files of a finished export that are gone or of another size."""
-    root = storage.resolve(folder)[1].rstrip("/")
-    sizes = {storage.resolve(info.path)[1].removeprefix(root + "/"): info.size for info in storage.list_files(folder)}
-    return [file.path for file in manifest.files() if sizes.get(file.path) != file.bytes]
-
-
 def finish_export(job: ExportJob, shards: ShardsToExport) -> ExportManifest:
     """Writes the files that are of all shards, and the manifest; every shard has its record."""
     uris = [storage.join(job.work, shards.record_name(number)) for number in range(len(shards))]
     records = [record for record in storage.side_by_side(read_record, uris) if record is not None]
     assert len(records) == len(uris), f"{len(uris) - len(records)} records are missing after a run without errors"
     length = shards.shards.sequence_length
-    files = ShardFiles(job.folder)
+    files = ShardFiles(job.folder, partial(check_current, job))
     for path, content in format_named(job.maker.to).whole(records, length).items():
         with files.create(path, 0) as sink:
             sink.write(content)

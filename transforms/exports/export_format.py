@@ -11,10 +11,10 @@ same.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar, get_origin
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,8 @@ from byline.transforms.files.storage import HashingSink, join, write_file
 # Of one batch of rows: 8 MiB of ids, and some five times as much while they are laid out.
 _BATCH_TOKENS = 2 << 20
 _SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+Made = TypeVar("Made")
 
 
 def check_path(path: Any, where: str) -> None:
@@ -45,6 +47,19 @@ def check_path(path: Any, where: str) -> None:
             f"{where}: {shown(path)} is no path of an export: letters, digits, '_', '.' and '-' between '/', no "
             "part of it beginning with '.' or '-'"
         )
+
+
+def typed(made: type[Made], values: dict[str, Any]) -> Made:
+    """A dataclass of plain values, of which lists are checked to be lists and no more.
+
+    Raises:
+        TypeError, KeyError: a value is missing, is one too many, or is not of its field's type.
+    """
+    for field in fields(made):  # type: ignore[arg-type]
+        value, expected = values[field.name], list if get_origin(field.type) is list else field.type
+        if isinstance(value, bool) or not isinstance(value, expected):  # type: ignore[arg-type]
+            raise TypeError(f"{field.name}: {shown(value)}")
+    return made(**values)
 
 
 @dataclass(frozen=True)
@@ -81,7 +96,7 @@ class ExportedShard:
         Raises:
             TypeError, KeyError: they are others.
         """
-        return cls(**{**values, "files": [ExportedFile(**file) for file in values["files"]]})
+        return typed(cls, {**values, "files": [typed(ExportedFile, file) for file in values["files"]]})
 
 
 class ShardRows:
@@ -132,10 +147,11 @@ class ShardFiles:
 
     Args:
         folder: of the export.
+        check: raises if the folder is another export's; called before a file gets its name.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: str, check: Callable[[], None]) -> None:
+        self.folder, self._check = folder, check
         self.files: list[ExportedFile] = []
 
     @contextmanager
@@ -143,18 +159,29 @@ class ShardFiles:
         """A file of so many rows, open for writing; it gets its name when the block ends.
 
         Raises:
-            BylineError: it cannot be written.
+            BylineError: it cannot be written, or `check` refuses; the old file is as it was.
         """
         check_path(path, self.folder)
         with write_file(join(self.folder, path)) as sink:
             digested = HashingSink(sink)
             yield digested
+            # Minutes may have passed.
+            self._check()
         self.files.append(ExportedFile(path, rows, digested.size, digested.hasher.hexdigest()))
 
 
 def write_array(sink: HashingSink, values: np.ndarray) -> None:
     """Writes an array's values, one after another."""
     sink.write(pa.py_buffer(np.ascontiguousarray(values)))
+
+
+def files_by_phase(shards: Sequence[ExportedShard]) -> dict[str, list[ExportedFile]]:
+    """Phase -> its files, in training order; phases without files are left out."""
+    files: dict[str, list[ExportedFile]] = {}
+    for shard in shards:
+        if shard.files:
+            files.setdefault(shard.phase, []).extend(shard.files)
+    return files
 
 
 class ExportFormat(ABC):

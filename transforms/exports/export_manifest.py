@@ -11,8 +11,7 @@ _export.json
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,15 +19,17 @@ from byline import locations
 from byline.errors import BylineError
 from byline.manifest import digests_of
 from byline.printable import one_line, shown
-from byline.transforms.exports.export_format import ExportedFile, ExportedShard, check_path
+from byline.transforms.exports.export_format import ExportedFile, ExportedShard, check_path, typed
 from byline.transforms.files import storage
+from byline.whole_files import file_problems
 
 FILE_NAME = "_export.json"
+# In the folder of an export until its manifest is written; transforms/exports/export_folder.py says what it has.
+WORK_FOLDER = ".byline-export"
+CURRENT_NAME = "current.txt"
 FORMAT = "byline-export"
 EXPORT_VERSION = 1
 _ANEW = "copy it anew, or delete the folder and export again"
-# Hashing lets other threads run.
-_FILES_SIDE_BY_SIDE = 8
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,16 @@ def is_export(folder: str) -> bool:
     return storage.exists(storage.join(locations.absolute(folder), FILE_NAME))
 
 
+def check_finished(folder: str) -> None:
+    """Refuses a folder without a manifest of an export, where one has begun.
+
+    Raises:
+        BylineError: it is such a folder.
+    """
+    if storage.exists(storage.join(locations.absolute(folder), WORK_FOLDER, CURRENT_NAME)):
+        raise BylineError(f"{folder}: this export is not finished; run `byline export` again")
+
+
 def read_export(folder: str) -> ExportManifest:
     """Reads `folder/_export.json`.
 
@@ -111,11 +122,10 @@ def read_export(folder: str) -> ExportManifest:
         if values.pop("digests") != digests_of(values):
             raise BylineError(f"{uri}: is not what the export wrote: a key has another sha256; {_ANEW}")
         del values["format"], values["version"]
-        maker = ExportMaker(**{name: values.pop(name) for name in ExportMaker.__dataclass_fields__})
+        maker = typed(ExportMaker, {name: values.pop(name) for name in ExportMaker.__dataclass_fields__})
         shards = [ExportedShard.from_json(shard) for shard in values.pop("shards")]
-        manifest = ExportManifest(
-            maker, shards=shards, whole=[ExportedFile(**file) for file in values.pop("whole")], **values
-        )
+        whole = [typed(ExportedFile, file) for file in values.pop("whole")]
+        manifest = typed(ExportManifest, {**values, "maker": maker, "shards": shards, "whole": whole})
         for file in manifest.files():
             check_path(file.path, uri)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -125,31 +135,43 @@ def read_export(folder: str) -> ExportManifest:
     return manifest
 
 
-def misfit(folder: str, file: ExportedFile) -> str | None:
-    """What is wrong with a file of an export: size, then sha256; None if nothing."""
-    uri = storage.join(folder, file.path)
-    size = storage.file_size(uri)
-    if size is None:
-        return f"{file.path} is missing"
-    if size != file.bytes:
-        return f"{file.path} has {size:,} bytes, not {file.bytes:,}"
-    return None if storage.file_sha256(uri) == file.sha256 else f"{file.path} has another sha256"
+@dataclass(frozen=True)
+class ExportProblems:
+    """What is wrong with an export, each list of one line a problem.
+
+    Attributes:
+        files: that are missing or have other bytes.
+        rows: where the manifest does not fit itself.
+        strangers: files that it does not list.
+    """
+
+    files: list[str]
+    rows: list[str]
+    strangers: list[str]
+
+    def lines(self) -> list[str]:
+        """All of them."""
+        return [*self.files, *self.rows, *self.strangers]
 
 
-def export_problems(folder: str, manifest: ExportManifest) -> list[str]:
-    """What is wrong with an export: files that are missing or have other bytes, and files that it does not list."""
-    listed = {file.path: file for file in manifest.files()}
-    with ThreadPoolExecutor(_FILES_SIDE_BY_SIDE) as threads:
-        misfits = list(threads.map(lambda file: misfit(folder, file), listed.values()))
-    problems = [problem for problem in misfits if problem is not None]
+def export_problems(folder: str, manifest: ExportManifest) -> ExportProblems:
+    """Compares an export with its manifest, every byte.
+
+    Args:
+        folder: of the export, as `locations.absolute` gives it.
+        manifest: of the export.
+    """
+    listed = list(manifest.files())
+    files = [f"{path} {problem}" for path, problem in file_problems(folder, listed, {}, "sha256").items()]
     rows = sum(shard.rows for shard in manifest.shards)
-    if rows != manifest.rows:
-        problems.append(f"{FILE_NAME} says {manifest.rows:,} rows, its shards have {rows:,}")
-    strangers = sorted(set(files_in(folder)) - set(listed))
-    return problems + [f"{path} is not of this export, and a reader of the folder may take it" for path in strangers]
+    misfits = [f"{FILE_NAME} says {manifest.rows:,} rows, its shards have {rows:,}"] if rows != manifest.rows else []
+    strangers = sorted(set(files_in(folder)) - {file.path for file in listed})
+    return ExportProblems(
+        files, misfits, [f"{path} is not of this export, and a reader of the folder may take it" for path in strangers]
+    )
 
 
-def files_in(folder: str) -> Sequence[str]:
+def files_in(folder: str) -> list[str]:
     """Paths in a folder of all files that a reader of it may take: no part of them begins with `.` or `_`."""
     root = storage.resolve(folder)[1].rstrip("/")
     paths = [storage.resolve(info.path)[1].removeprefix(root + "/") for info in storage.list_files(folder)]

@@ -10,6 +10,7 @@ A shard is checked against its sha256 in the build's manifest before it is read.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import apache_beam as beam
 
@@ -17,9 +18,9 @@ from byline.transforms.documents.counters import count_retries
 from byline.transforms.exports import format_named
 from byline.transforms.exports.export_folder import check_current, read_record, write_record
 from byline.transforms.exports.export_format import ExportedShard, ShardFiles
-from byline.transforms.exports.export_manifest import misfit
 from byline.transforms.exports.shards_to_export import ExportJob, ShardsToExport
 from byline.transforms.files import storage
+from byline.whole_files import file_problems
 
 
 def export_shard(number: int, job: ExportJob, shards: ShardsToExport) -> ExportedShard:
@@ -35,10 +36,10 @@ def export_shard(number: int, job: ExportJob, shards: ShardsToExport) -> Exporte
     if (
         record is not None
         and (record.path, record.rows) == (entry.path, entry.rows)
-        and all(misfit(job.folder, file) is None for file in record.files)
+        and not file_problems(job.folder, record.files, {}, "sha256")
     ):
         return record
-    files = ShardFiles(job.folder)
+    files = ShardFiles(job.folder, partial(check_current, job))
     otherwise = format_named(job.maker.to).write(shards.rows(number), files) if entry.rows else 0
     check_current(job)
     record = ExportedShard(entry.path, shards.phase(number).name, entry.rows, otherwise, files.files)

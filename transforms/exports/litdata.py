@@ -22,6 +22,7 @@ from byline.transforms.exports.export_format import (
     ExportFormat,
     ShardFiles,
     ShardRows,
+    files_by_phase,
     write_array,
 )
 
@@ -55,13 +56,9 @@ class LitData(ExportFormat):
         return otherwise
 
     def whole(self, shards: Sequence[ExportedShard], length: int) -> dict[str, bytes]:
-        files: dict[str, list[ExportedFile]] = {}
-        for shard in shards:
-            files.setdefault(shard.phase, []).extend(shard.files)
         return {
-            f"{phase}/index.json": json.dumps(_index(of_phase, length), sort_keys=True).encode()
-            for phase, of_phase in files.items()
-            if of_phase
+            f"{phase}/index.json": json.dumps(_index(files, length), sort_keys=True).encode()
+            for phase, files in files_by_phase(shards).items()
         }
 
 

@@ -28,6 +28,7 @@ from byline.transforms.exports.export_format import (
     ExportFormat,
     ShardFiles,
     ShardRows,
+    files_by_phase,
 )
 
 _SIZE_LIMIT = 64 << 20
@@ -82,9 +83,13 @@ def _encoded(spread: Spread, phase: str) -> Iterator[bytes]:
         yield b"".join((sizes, domain, indices, ids[row].tobytes(), length, masks[row].tobytes()))
 
 
+def _config_bytes(length: int) -> bytes:
+    return json.dumps(_config(length), sort_keys=True).encode()
+
+
 def file_bytes(samples: Sequence[bytes], length: int) -> bytes:
     """The content of an `.mds` file."""
-    config = json.dumps(_config(length), sort_keys=True).encode()
+    config = _config_bytes(length)
     count = len(samples)
     sizes = np.array([4 + 4 * (count + 1) + len(config), *map(len, samples)], np.int64)
     return b"".join((np.uint32(count).tobytes(), np.cumsum(sizes).astype("<u4").tobytes(), config, *samples))
@@ -102,27 +107,25 @@ class Mds(ExportFormat):
 
     def write(self, rows: ShardRows, files: ShardFiles) -> int:
         pending: list[bytes] = []
-        size = 0
+        # The number of rows, where the first begins, and the columns; then 4 bytes a row besides its own.
+        head = 4 + 4 + len(_config_bytes(rows.length))
+        size = head
         for spread in rows.batches():
             for sample in _encoded(spread, rows.phase):
                 if pending and size + len(sample) + 4 > _SIZE_LIMIT:
                     _write(pending, rows, files)
-                    pending, size = [], 0
+                    pending, size = [], head
                 pending.append(sample)
                 size += len(sample) + 4
         _write(pending, rows, files)
         return 0
 
     def whole(self, shards: Sequence[ExportedShard], length: int) -> dict[str, bytes]:
-        files: dict[str, list[ExportedFile]] = {}
-        for shard in shards:
-            files.setdefault(shard.phase, []).extend(shard.files)
         return {
             f"{phase}/index.json": json.dumps(
-                {"shards": [_entry(file, length) for file in of_phase], "version": _VERSION}, sort_keys=True
+                {"shards": [_entry(file, length) for file in files], "version": _VERSION}, sort_keys=True
             ).encode()
-            for phase, of_phase in files.items()
-            if of_phase
+            for phase, files in files_by_phase(shards).items()
         }
 
 

@@ -31,7 +31,7 @@ class Olmo(ExportFormat):
         with files.create(tokens, rows.count) as ids, files.create(masks, rows.count) as mask:
             for spread in rows.batches():
                 write_array(ids, spread.rows["input_ids"].astype(dtype))
-                write_array(mask, spread.trained.astype(np.bool_).view(np.uint8))
+                write_array(mask, spread.trained.view(np.uint8))
                 starts = np.zeros(spread.shape, np.bool_)
                 starts.reshape(-1)[spread.starts] = True
                 guessed = document_starts(spread.rows["input_ids"], rows.bos_id, rows.eos_id)

@@ -11,6 +11,7 @@ A row group has the rows of one batch (`ShardRows.batches`), zstd.
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -58,15 +59,12 @@ class Parquet(ExportFormat):
 
     def write(self, rows: ShardRows, files: ShardFiles) -> int:
         with files.create(f"{rows.stem}.parquet", rows.count) as sink:
-            writer = None
+            tables = (pa.table(self.columns(spread)) for spread in rows.batches())
+            first = next(tables)
             out = pa.PythonFile(sink, "w")
-            for spread in rows.batches():
-                table = pa.table(self.columns(spread))
-                if writer is None:
-                    writer = pq.ParquetWriter(out, table.schema, compression=_COMPRESSION, use_dictionary=["phase"])
-                writer.write_table(table, row_group_size=table.num_rows)
-            assert writer is not None, rows.stem
-            writer.close()
+            with pq.ParquetWriter(out, first.schema, compression=_COMPRESSION, use_dictionary=["phase"]) as writer:
+                for table in chain([first], tables):
+                    writer.write_table(table, row_group_size=table.num_rows)
         return 0
 
 

@@ -14,12 +14,9 @@ from byline.errors import BylineError
 from byline.manifest import PhaseEntry, ShardEntry
 from byline.reader import Shards, open_shards
 from byline.transforms.exports.export_format import ShardRows, check_path
-from byline.transforms.exports.export_manifest import ExportMaker
+from byline.transforms.exports.export_manifest import CURRENT_NAME, WORK_FOLDER, ExportMaker
 from byline.transforms.files import storage
 from byline.whole_files import check_files
-
-WORK_FOLDER = ".byline"
-_CURRENT_NAME = "current.txt"
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class ExportJob:
     @property
     def current(self) -> str:
         """Where it is said whose export is being written."""
-        return storage.join(self.work, _CURRENT_NAME)
+        return storage.join(self.work, CURRENT_NAME)
 
 
 class ShardsToExport:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,11 +20,16 @@ from byline.manifest import digests_of
 from byline.pipelines.cli import app
 from byline.pipelines.jobs.export import export, verify_export
 from byline.pipelines.runners.runner import RunnerSettings
+from byline.schemas.ledger import ShardRecord
+from byline.targets import Spread
 from byline.transforms.exports import FORMATS
-from byline.transforms.exports.export_folder import open_export
+from byline.transforms.exports.export_folder import open_export, read_record
+from byline.transforms.exports.export_format import ShardRows
 from byline.transforms.exports.export_manifest import ExportMaker, read_export
 from byline.transforms.exports.exporting import export_shard
 from byline.transforms.exports.shards_to_export import ExportJob, ShardsToExport
+from byline.transforms.files import storage
+from byline.transforms.shards.records import write_record as write_shard_record
 from tests.support.export_readers import read_parquet
 from tests.support.shards import PackedRow, numbered_build, write_build
 
@@ -38,11 +44,21 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(out: Path, folder: Path, to: str = "parquet", workers: int = 1, **options: object) -> str:
+def run(
+    out: Path,
+    folder: Path,
+    to: str = "parquet",
+    workers: int = 1,
+    *,
+    branch: str | None = None,
+    drop_mask: bool = False,
+    overwrite: bool = False,
+) -> str:
     """Exports; returns what is printed."""
     text = io.StringIO()
     console = Console(file=text, soft_wrap=True)
-    export(str(out), to, str(folder), RunnerSettings(workers=workers), console, **options)  # type: ignore[arg-type]
+    settings = RunnerSettings(workers=workers)
+    export(str(out), to, str(folder), settings, console, branch=branch, drop_mask=drop_mask, overwrite=overwrite)
     return text.getvalue()
 
 
@@ -117,7 +133,7 @@ def test_a_damaged_record_is_written_again(out: Path, tmp_path: Path) -> None:
     shards = ShardsToExport.of(job)
     open_export(job, shards, overwrite=False)
     export_shard(0, job, shards)
-    record = tmp_path / "to/.byline/conditioned-00000.json"
+    record = tmp_path / "to/.byline-export/conditioned-00000.json"
     record.write_text(record.read_text().replace("conditioned/00000-of-00002.parquet", "../../outside"))
     run(out, tmp_path / "to")
     assert contents(tmp_path / "to") == contents(tmp_path / "whole")
@@ -159,6 +175,92 @@ def test_an_unfinished_export_of_another_build_is_replaced_only_if_told(out: Pat
     run(out, tmp_path, overwrite=True)
     with pytest.raises(BylineError, match="no longer belongs to this job"):
         export_shard(0, other, shards)
+
+
+def test_all_files_of_an_unfinished_export_are_replaced(out: Path, tmp_path: Path) -> None:
+    job = job_of(out, tmp_path / "to")
+    other = replace(job, maker=replace(job.maker, manifest_sha256="00"))
+    open_export(other, ShardsToExport.of(job), overwrite=False)
+    # Killed between a file and its record.
+    (tmp_path / "to/conditioned").mkdir()
+    (tmp_path / "to/conditioned/00000-of-00009.parquet").write_bytes(b"whole, without a record")
+    run(out, tmp_path / "to", overwrite=True)
+    run(out, tmp_path / "whole")
+    assert contents(tmp_path / "to") == contents(tmp_path / "whole")
+
+
+def test_an_export_with_files_of_someone_else_is_left_alone(out: Path, tmp_path: Path) -> None:
+    run(out, tmp_path, "mds")
+    (tmp_path / "notes.txt").write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(BylineError, match=r"has files that are of no export \(first: notes.txt\)"):
+        run(out, tmp_path, overwrite=True)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (".byline/current.txt", "has the .byline of an unfinished build"),
+        ("_plan.ipc", "has the _plan.ipc of a build"),
+        ("_manifest.json", "has the _manifest.json of a build"),
+    ],
+)
+def test_a_build_is_left_alone(out: Path, tmp_path: Path, path: str, message: str) -> None:
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).write_text("plan 3f9a, version 0.1.0")
+    made = {"plan_sha256": "3f9a", "code_version": "0.1.0", "counts": {}, "padding": 0}
+    entry = byline.open(out).manifest.phases[0].shards[0]
+    shard = ShardRecord.of({**made, "phase": "conditioned", "shard": 0}, entry)
+    write_shard_record(str(tmp_path / ".byline"), shard)
+    (tmp_path / "conditioned").mkdir()
+    (tmp_path / "conditioned/00000-of-00002.arrow").write_bytes(b"a shard")
+    before = contents(tmp_path)
+    with pytest.raises(BylineError, match=message):
+        run(out, tmp_path, overwrite=True)
+    assert contents(tmp_path) == before
+
+
+def test_a_worker_of_a_replaced_export_gives_no_file_its_name(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(out, tmp_path / "to")
+    other = replace(job, maker=replace(job.maker, code_version="0"))
+    shards = ShardsToExport.of(job)
+    open_export(other, shards, overwrite=False)
+    batches = ShardRows.batches
+
+    def replaced_meanwhile(rows: ShardRows, step: int | None = None) -> Iterator[Spread]:
+        monkeypatch.setattr(ShardRows, "batches", batches)
+        run(out, tmp_path / "to", overwrite=True)
+        times_before.update(times(tmp_path / "to"))
+        return batches(rows, step)
+
+    times_before: dict[str, int] = {}
+    monkeypatch.setattr(ShardRows, "batches", replaced_meanwhile)
+    with pytest.raises(BylineError, match="no longer belongs to this job"):
+        export_shard(0, other, shards)
+    assert len(times_before) == 3
+    assert times(tmp_path / "to") == times_before
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_record_that_cannot_be_read_now_is_not_damaged(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(out, tmp_path)
+    shards = ShardsToExport.of(job)
+    open_export(job, shards, overwrite=False)
+    export_shard(0, job, shards)
+    uri = str(tmp_path / ".byline-export/conditioned-00000.json")
+    assert read_record(uri) is not None
+
+    def refused(uri: str) -> bytes:
+        raise BylineError(f"{uri}: cannot be opened (Input/output error)")
+
+    monkeypatch.setattr(storage, "read_bytes", refused)
+    with pytest.raises(BylineError, match="Input/output error"):
+        read_record(uri)
 
 
 def test_files_of_someone_else_are_left_alone(out: Path, tmp_path: Path) -> None:
@@ -205,6 +307,42 @@ def test_a_branch_is_what_its_model_reads(out: Path, tmp_path: Path) -> None:
     assert [row["phase"] for row in read_parquet(files)] == ["conditioned"] * 5 + ["cooldown-50"] * 2
 
 
+def test_what_is_held_out_is_exported_alone_by_its_name(tmp_path: Path) -> None:
+    numbered_build(tmp_path / "out", {**SHARDS, "held-0": (2, 1)}, branches={"held-0": ("conditioned", 0)})
+    assert byline.open(tmp_path / "out").holdout == "held-0"
+    run(tmp_path / "out", tmp_path / "to", branch="held-0")
+    files = [tmp_path / "to" / file.path for file in read_export(str(tmp_path / "to")).files()]
+    assert [row["phase"] for row in read_parquet(files)] == ["held-0"] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "needless"),
+    [
+        (["--documents", "64"], "--documents"),
+        (["--raw", "--no-store"], "--no-store, no --raw"),
+        (["--allow-missing"], "--allow-missing"),
+        (["--tokenizer", "tokenizer.json"], "--tokenizer"),
+        (["--workers", "1", "--runner", "local"], "--workers, no --runner"),
+        (["--runner", "flink", "--option", "parallelism=1"], "--runner, no --option"),
+    ],
+)
+def test_verify_takes_no_options_for_an_export_that_are_for_builds(
+    out: Path, tmp_path: Path, options: list[str], needless: str
+) -> None:
+    run(out, tmp_path)
+    with pytest.raises(BylineError) as error:
+        cli("verify", tmp_path, *options)
+    assert str(error.value) == f"{tmp_path}: is an export, whose check takes no {needless}; give its folder alone"
+
+
+def test_verify_says_that_an_export_is_not_finished(out: Path, tmp_path: Path) -> None:
+    job = job_of(out, tmp_path)
+    open_export(job, ShardsToExport.of(job), overwrite=False)
+    with pytest.raises(BylineError) as error:
+        cli("verify", tmp_path)
+    assert str(error.value) == f"{tmp_path}: this export is not finished; run `byline export` again"
+
+
 def test_the_command_and_its_check(out: Path, tmp_path: Path) -> None:
     done = cli("export", out, "--to", "megatron", tmp_path / "to", "--workers", "1")
     assert done.exit_code == 0
@@ -241,6 +379,7 @@ def test_verify_finds_every_kind_of_damage(out: Path, tmp_path: Path) -> None:
     (tmp_path / ".notes").write_text("nobody reads this")
     status, text = verified(tmp_path)
     assert status == 1
+    assert "delete the files that are wrong and run `byline export` again" in text
     assert [line.split(", not ")[0].strip() for line in text.splitlines()[1:5]] == [
         "conditioned/00000-of-00002.parquet is missing",
         "conditioned/00001-of-00002.parquet has another sha256",
@@ -249,9 +388,26 @@ def test_verify_finds_every_kind_of_damage(out: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_verify_advises_to_delete_only_files_that_are_wrong(out: Path, tmp_path: Path) -> None:
+    run(out, tmp_path)
+    (tmp_path / "stray.parquet").write_bytes(b"")
+    status, text = verified(tmp_path)
+    assert status == 1
+    assert "stray.parquet is not of this export" in text
+    assert "delete the files that are wrong" not in text
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"rows": "12"}, "_export.json: cannot be read as an export .*rows: '12'"),
+        ({"rows": True}, "cannot be read as an export .*rows: True"),
+        ({"branch": 5}, "cannot be read as an export .*branch: 5"),
+        ({"to": ["mds"]}, "cannot be read as an export"),
+        ({"shards": {"a": 1}}, "cannot be read as an export"),
+        ({"shards": [{"path": "a", "phase": "b", "rows": None, "otherwise": 0, "files": []}]}, "rows: None"),
+        ({"whole": [{"path": "a", "rows": 0, "bytes": "9", "sha256": ""}]}, "bytes: '9'"),
+        ({"whole": [{"path": "a", "rows": 0, "bytes": 9, "sha256": None}]}, "sha256: None"),
         ({"rows": 13}, "says 13 rows, its shards have 12"),
         ({"format": "tar"}, 'expected "format": "byline-export"'),
         ({"version": 9}, "not an export of version 1 but of 9"),

@@ -13,7 +13,13 @@ from byline.errors import BylineError
 from byline.pipelines.jobs.export import export
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.transforms.exports import FORMATS, export_format, litdata, mds
-from byline.transforms.exports.export_format import check_path, vocabulary_of
+from byline.transforms.exports.export_format import (
+    ExportedFile,
+    ExportedShard,
+    check_path,
+    files_by_phase,
+    vocabulary_of,
+)
 from byline.transforms.exports.export_manifest import read_export
 from byline.transforms.exports.megatron import index_bytes
 from byline.transforms.exports.olmo import document_starts
@@ -171,6 +177,27 @@ def test_mds_has_the_columns_of_meco(exports: Exports) -> None:
 def test_mds_files_are_cut_by_size(exports: Exports) -> None:
     files = [name for name in names(exports["mds"]) if name.endswith(".mds")]
     assert files[:3] == [f"conditioned/00000-of-00003.{number:05d}.mds" for number in range(3)]
+
+
+def test_no_mds_file_of_several_rows_is_larger_than_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mds, "_SIZE_LIMIT", 1200)
+    write_build(tmp_path / "out", {"conditioned": [ROWS * 4]}, LENGTH)
+    _export(tmp_path / "out", "mds", tmp_path / "mds")
+    sizes = [path.stat().st_size for path in (tmp_path / "mds").rglob("*.mds")]
+    assert 1 < len(sizes) < 8
+    assert max(sizes) <= 1200
+    assert [row["input_ids"] for row in read_mds(tmp_path / "mds/conditioned")] == [row.input_ids for row in ROWS * 4]
+
+
+def test_files_by_phase() -> None:
+    files = [ExportedFile(f"{name}.bin", 1, 1, "") for name in "abc"]
+    shards = [
+        ExportedShard("0", "conditioned", 2, 0, files[:2]),
+        ExportedShard("1", "empty", 0, 0, []),
+        ExportedShard("2", "cooldown", 0, 0, []),
+        ExportedShard("3", "cooldown", 1, 0, files[2:]),
+    ]
+    assert files_by_phase(shards) == {"conditioned": files[:2], "cooldown": files[2:]}
 
 
 def test_litdata_has_ids(exports: Exports) -> None:
