@@ -87,9 +87,9 @@ def _write_shard(directory: Path, number: int, shards: int, rows: int, length: i
 
 
 def _batch(schema: pa.Schema, first: int, rows: int, length: int) -> tuple[pa.RecordBatch, int]:
-    """Rows whose ids count up from their numbers, with two to five segments each, and how many tokens are trained."""
+    """Rows of two to five segments each, and how many tokens are trained. Small ids are as frequent as words are."""
     numbers = np.arange(first, first + rows, dtype=np.int64)
-    ids = ((numbers[:, None] * 7 + np.arange(length)) % 50_000).astype(np.int32)
+    ids = (50_000 ** np.random.default_rng(first).random((rows, length), np.float32)).astype(np.int32)
     counts = (2 + numbers % 4).astype(np.int32)
     ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     segments = int(ends[-1])

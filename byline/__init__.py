@@ -12,16 +12,21 @@ byline.open("out/meco", branch="cooldown-25")  # the timeline up to where the br
 ```
 """
 
-from byline.auditing import Audit, audit
-from byline.collating import collate
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from byline.errors import BylineError
 from byline.loader import Loader
 from byline.manifest import Manifest, read_manifest
-from byline.prompt import Prompt, PromptPair, conditioned_prompt, prompt_ids, prompt_pair
 from byline.reader import Shards
 from byline.reader import open_shards as open
 from byline.rows import Row, Rows
-from byline.tables import to_table
+
+if TYPE_CHECKING:
+    from byline.auditing import Audit, audit
+    from byline.collating import collate
+    from byline.prompt import Prompt, PromptPair, conditioned_prompt, prompt_ids, prompt_pair
+    from byline.tables import to_table
 
 __all__ = [
     "Audit",
@@ -42,3 +47,27 @@ __all__ = [
     "read_manifest",
     "to_table",
 ]
+
+# What a trainer that only reads rows does without: imported when it is first asked for.
+_LATER = {
+    "Audit": "byline.auditing",
+    "audit": "byline.auditing",
+    "collate": "byline.collating",
+    "Prompt": "byline.prompt",
+    "PromptPair": "byline.prompt",
+    "conditioned_prompt": "byline.prompt",
+    "prompt_ids": "byline.prompt",
+    "prompt_pair": "byline.prompt",
+    "to_table": "byline.tables",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'byline' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

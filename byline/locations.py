@@ -11,8 +11,8 @@ import re
 
 import pyarrow as pa
 
+from byline.addresses import SCHEMES, is_object_address, split_address, without_secrets
 from byline.errors import BylineError
-from byline.object_stores import SCHEMES, is_object_address, open_object, split_address, without_secrets
 from byline.regular_files import check_regular, read_regular
 
 # Other spellings of a scheme, and the one that is meant.
@@ -81,6 +81,8 @@ def open_file(location: str) -> pa.NativeFile:
         BylineError: it is in an object store and cannot be opened there.
     """
     if is_object_address(location):
+        from byline.object_stores import open_object
+
         return open_object(location)
     check_regular(location)
     return pa.memory_map(location)
@@ -89,6 +91,6 @@ def open_file(location: str) -> pa.NativeFile:
 def read_bytes(location: str) -> bytes:
     """The content of a small file; raises what `open_file` raises."""
     if is_object_address(location):
-        with open_object(location) as file:
+        with open_file(location) as file:
             return file.read(file.size())
     return read_regular(location)

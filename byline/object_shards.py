@@ -3,16 +3,17 @@
 ```
 body of a record batch     ids of 1,600 rows   mask   lists of all rows       13 MB, 3 MB and 0.1 MB at L = 2048
 rows 0 1 2 3, then 4 5 6   whole                                              one request, 16 MB, kept
-rows 17, 1203              2 rows              2 rows lists of all, kept      a few requests of 8, 2 and 100 kB
+rows 17, 1203              2 rows              2 rows lists of all, kept      a few requests of 8, 2 and 100 kB at once
 ```
 
 A record batch is fetched whole if a quarter of its rows are asked for at once, if it was asked for rows here and there
 more than `MAX_RUNS` times lately, as in a shuffled window, or if rows follow the last ones: then the next record batch
 is begun, too. Single rows need the record batch's metadata and its lists (the segments of all rows), which are kept for
-the batches that were used last.
+the batches that were used last. Where all that lies follows from how many rows the record batch has, so it is asked for
+at once, and the metadata say whether it was right.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,30 +34,44 @@ MAX_HELD = 8
 MAX_LISTS = 256
 # Rows of a record batch that do not follow each other are fetched alone up to about this many.
 MAX_RUNS = 16
+# More of them make it worth being fetched whole if they are among this many of all record batches: fewer would be asked
+# of it while it is held.
+LATELY = MAX_HELD * (MAX_RUNS + 2)
 # Requests side by side: as many as pyarrow's clients keep connections.
 REQUESTS = 24
+
+# Bytes to which pyarrow aligns each buffer.
+_ALIGNMENT = 8
 
 Lists = list[tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass
 class Head:
-    """What is needed of a record batch to read single rows of it: where its buffers are, and its lists.
+    """What is needed of a record batch to read single rows of it.
 
-    `runs` counts the runs of rows that were read with it.
+    Attributes:
+        starts: where the values of ids and mask begin in its body.
+        lists: the segments of all its rows.
+        runs: how many runs of rows were read with it, since that many (`since`) were read of all record batches.
     """
 
-    layout: BatchLayout
+    starts: tuple[int, int]
     lists: Lists
     runs: int = 0
+    since: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Fetched:
-    """What a process keeps of shards in an object store, by their paths and numbers of record batches."""
+    """What a process keeps of shards in an object store, by their paths and numbers of record batches.
+
+    `runs` counts the runs of rows that were asked for here and there.
+    """
 
     whole: Kept[Columns] = field(default_factory=lambda: Kept(MAX_HELD))
     heads: Kept[Head] = field(default_factory=lambda: Kept(MAX_LISTS))
+    runs: int = 0
     ahead: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "byline-read-ahead"))
     # Its calls wait for no others, so threads that wait for them cannot wait for ever.
     requests: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(REQUESTS, "byline-request"))
@@ -69,6 +84,7 @@ class ObjectShard(ShardFile):
         self._fetched = fetched
         super().__init__(path, manifest, phase, number, self._open)
         self._schema = self._reader.schema
+        self._dtypes = [np.dtype(str(column.type.value_type)) for column in columns_of(self._schema)[:2]]
         with self._reading():
             footer = _end(self._file, footer_size(_end(self._file, END_BYTES)))
             self._ranges: list[list[int]] = batch_ranges(footer).tolist()
@@ -102,12 +118,8 @@ class ObjectShard(ShardFile):
         runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
         if len(runs) > MAX_RUNS:
             return self.batch(number), rows
-        head = self._fetched.heads.get((self._path, number), lambda: self._read_head(number))
-        head.runs += len(runs)
-        if head.runs > MAX_RUNS:
-            head.runs = 0
-            return self.batch(number), rows
-        return self._read_runs(number, head, runs), np.arange(len(rows))
+        columns = self._read_runs(number, runs)
+        return (self.batch(number), rows) if columns is None else (columns, np.arange(len(rows)))
 
     def _follows(self, number: int, rows: np.ndarray) -> bool:
         """Whether rows follow those that were asked for last of their record batch, or begin after the one before."""
@@ -123,44 +135,83 @@ class ObjectShard(ShardFile):
         content = self._object.read_at(start, end)
         return pa.ipc.read_record_batch(pa.py_buffer(content), self._schema)
 
+    def _is_worth_all(self, head: Head, runs: int) -> bool:
+        """Whether a record batch of which so many more runs are asked for should be fetched whole."""
+        self._fetched.runs += runs
+        head.runs += runs
+        if head.runs <= MAX_RUNS:
+            return False
+        is_recent = self._fetched.runs - head.since <= LATELY
+        head.runs, head.since = 0, self._fetched.runs
+        return is_recent
+
+    def _read_runs(self, number: int, runs: list[np.ndarray]) -> Columns | None:
+        """Columns of these rows alone, each run a range of each column; None if all rows should be fetched instead."""
+        key, usual = (self._path, number), self._usual_starts(number)[:2]
+        is_kept = key in self._fetched.heads
+        asked = None if is_kept else self._ask(number, usual, runs)
+        head = self._fetched.heads.get(key, lambda: self._read_head(number))
+        if self._is_worth_all(head, len(runs)):
+            return None
+        if asked is None or head.starts != usual:
+            asked = self._ask(number, head.starts, runs)
+        ids, mask = (
+            np.frombuffer(b"".join(request.result() for request in requests), dtype).reshape(-1, self._length)
+            for requests, dtype in zip(asked, self._dtypes, strict=True)
+        )
+        rows = np.concatenate(runs)
+        return Columns(ids, mask, [_lists_of(values, ends, rows) for values, ends in head.lists])
+
+    def _usual_starts(self, number: int) -> tuple[int, int, int]:
+        """Where ids, mask and lists begin in the body of a record batch as pyarrow writes it, without nulls."""
+        starts = [0]
+        for dtype in self._dtypes:
+            size = self._rows_of(number) * self._length * dtype.itemsize
+            starts.append(starts[-1] + -(-size // _ALIGNMENT) * _ALIGNMENT)
+        ids, mask, lists = starts
+        return ids, mask, lists
+
+    def _ask(self, number: int, starts: tuple[int, int], runs: list[np.ndarray]) -> list[list[Future[bytes]]]:
+        """Requests for the ids of each run, and for its mask."""
+        body = self._ranges[number][1]
+        return [
+            [
+                self._request(body + start + int(run[0]) * row_bytes, body + start + (int(run[-1]) + 1) * row_bytes)
+                for run in runs
+            ]
+            for start, row_bytes in zip(starts, (self._length * dtype.itemsize for dtype in self._dtypes), strict=True)
+        ]
+
+    def _request(self, start: int, end: int) -> Future[bytes]:
+        return self._fetched.requests.submit(self._object.read_at, start, end)
+
     def _read_head(self, number: int) -> Head:
-        start, body, _ = self._ranges[number]
+        start, body, end = self._ranges[number]
         with self._reading():
-            layout = read_batch_layout(self._object.read_at(start, body))
-            lists = self._read_lists(body, layout)
+            lists_start = self._usual_starts(number)[2]
+            requests = self._request(start, body), self._request(min(body + lists_start, end), end)
+            layout = read_batch_layout(requests[0].result())
+            lists = self._lists(number, layout, lists_start, requests[1].result())
             self._expect("rows in record batch", layout.rows, self._rows_of(number))
             no_rows = np.empty((0, self._length), np.int32)
             Columns(no_rows, no_rows, lists).check(self._length)
-        return Head(layout, lists)
+            # The numbers of a list's values are its third buffer.
+            ids, mask = (int(layout.buffers[column.buffer + 2, 0]) for column in columns_of(self._schema)[:2])
+        return Head((ids, mask), lists, since=self._fetched.runs)
 
-    def _read_lists(self, body: int, layout: BatchLayout) -> Lists:
-        """The lists of all rows, which stand at the end of the body."""
+    def _lists(self, number: int, layout: BatchLayout, start: int, content: bytes) -> Lists:
+        """The lists of all rows, which stand at the end of the body; its bytes from `start` on are here already."""
         columns = columns_of(self._schema)[2:]
-        extents = np.array([layout.extent(column) for column in columns])
-        first, last = int(extents.min()), int(extents.max())
-        content = pa.py_buffer(self._object.read_at(body + first, body + last))
-        arrays = [layout.array(column, lambda start, end: content[start - first : end - first]) for column in columns]
+        first = min(layout.extent(column)[0] for column in columns)
+        if first < start:
+            _, body, end = self._ranges[number]
+            start, content = first, self._object.read_at(body + first, end)
+        buffer = pa.py_buffer(content)
+        arrays = [layout.array(column, lambda first, end: buffer[first - start : end - start]) for column in columns]
         for array in arrays:
             # A damaged offset would be a read of foreign memory.
             array.validate(full=True)
         return [(numbers_of(array.values), numbers_of(array.offsets)) for array in arrays]
-
-    def _read_runs(self, number: int, head: Head, runs: list[np.ndarray]) -> Columns:
-        """Columns of these rows alone, each run of them a range of each column."""
-        columns = [(column, np.dtype(str(column.type.value_type))) for column in columns_of(self._schema)[:2]]
-        ranges = []
-        for column, dtype in columns:
-            # The numbers of a list's values are its third buffer.
-            start = self._ranges[number][1] + int(head.layout.buffers[column.buffer + 2, 0])
-            row_bytes = self._length * dtype.itemsize
-            ranges += [(start + int(run[0]) * row_bytes, start + (int(run[-1]) + 1) * row_bytes) for run in runs]
-        contents = list(self._fetched.requests.map(lambda span: self._object.read_at(*span), ranges))
-        ids, mask = (
-            np.frombuffer(b"".join(contents[first : first + len(runs)]), dtype).reshape(-1, self._length)
-            for first, (_, dtype) in zip((0, len(runs)), columns, strict=True)
-        )
-        rows = np.concatenate(runs)
-        return Columns(ids, mask, [_lists_of(values, ends, rows) for values, ends in head.lists])
 
 
 def _end(file: pa.NativeFile, size: int) -> bytes:

@@ -1,13 +1,11 @@
-"""Object stores (`s3://`, `gs://`): addresses, clients, retried calls, and objects as files.
+"""Object stores (`s3://`, `gs://`): clients, retried calls, and objects as files.
 
 ```
 read 20 kB at 5 MB    GET bytes 5000000-5019999        a 503 or a cut transfer: wait, then the same request again
 ```
 
-Addresses are `s3://bucket/key` with special characters escaped (`%20`), without options, and without an empty name
-between two slashes, which Arrow cannot open; `byline.locations` refuses malformed addresses.
-Credentials, endpoint and region come from the environment or the usual files (docs/object_stores.md), never from an
-address or a configuration.
+`byline.addresses` says what an address is. Credentials, endpoint and region come from the environment or the usual
+files (docs/object_stores.md), never from an address or a configuration.
 """
 
 import os
@@ -17,15 +15,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
 from typing import TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
 
+from byline.addresses import split_address, without_secrets
 from byline.errors import BylineError
 from byline.printable import one_line
 
-SCHEMES = ("s3", "gs")
 # The end of a file is fetched once, in one request: Arrow and Parquet take three or more reads to get its footer.
 TAIL_BYTES = 64 << 10
 # The client itself tries a call five times (about 8 s), on `gs://` for 30 s; only it can repeat one part of an upload.
@@ -52,38 +50,6 @@ _REFUSED = re.compile(
 _MAY_BE_GONE = re.compile("NO_SUCH_KEY|RESOURCE_NOT_FOUND|Failed to flush response stream")
 
 Answer = TypeVar("Answer")
-
-
-def is_object_address(location: str) -> bool:
-    """Whether this is an address in an object store, not a path."""
-    return location.partition("://")[0] in SCHEMES and "://" in location
-
-
-def split_address(uri: str) -> tuple[str, str]:
-    """The scheme of an address, and `bucket/key`.
-
-    Raises:
-        BylineError: it has options, a user, no bucket, or a key with an empty name between slashes.
-    """
-    scheme, _, rest = uri.partition("://")
-    bucket, _, key = rest.partition("/")
-    if not bucket or "@" in bucket or "?" in rest:
-        raise BylineError(
-            f"{without_secrets(uri)}: expected {scheme}://bucket/key without user or options; "
-            "credentials, endpoint and region come from the environment (docs/object_stores.md)"
-        )
-    path = f"{bucket}/{unquote(key)}".rstrip("/")
-    if "//" in path:
-        raise BylineError(
-            f"{uri}: an empty name between two slashes can neither be read nor written; remove one of the slashes, "
-            "or copy what is there to other keys"
-        )
-    return scheme, path
-
-
-def address(scheme: str, path: str) -> str:
-    """The address of `bucket/key`, special characters escaped."""
-    return f"{scheme}://{quote(path)}"
 
 
 def client(scheme: str, path: str, *, writes: bool = False) -> fs.FileSystem:
@@ -341,8 +307,3 @@ def _region_of(bucket: str) -> str:
 def _gcs(emulator: str | None, process: int) -> fs.FileSystem:
     # The client reads the endpoint from the environment itself; an emulator wants no credentials.
     return fs.GcsFileSystem(anonymous=emulator is not None, retry_time_limit=timedelta(seconds=_CLIENT_SECONDS))
-
-
-def without_secrets(uri: str) -> str:
-    """An address as messages show it: without user, password and options."""
-    return re.sub("//[^/@]*@", "//...@", uri.partition("?")[0])

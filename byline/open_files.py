@@ -10,15 +10,18 @@ object     side by side, in `READERS` threads: each waits for its requests
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import groupby
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from byline import locations
+from byline.addresses import is_object_address
 from byline.kept import Kept
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
-from byline.object_shards import Fetched, ObjectShard
-from byline.object_stores import is_object_address
 from byline.shard_files import ShardFile
+
+if TYPE_CHECKING:
+    from byline.object_shards import ObjectShard
 
 # An open shard costs a file descriptor and some kB, and a build may have 30,000. Training order needs one at a time;
 # reading many more shards than this in shuffled order reopens one for most rows, at half a millisecond each.
@@ -43,7 +46,7 @@ class Files:
         self._are_objects = is_object_address(directory)
         self._open: Kept[ShardFile] = Kept(MAX_OPEN_OBJECTS if self._are_objects else MAX_OPEN)
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="byline-reader") if self._are_objects else None
-        self._fetched = Fetched()
+        self._shard_file = _object_shards() if self._are_objects else ShardFile
 
     def get(self, shard: int) -> ShardFile:
         # Arrays that were handed out keep the map of a file alive that is no longer kept open.
@@ -57,7 +60,11 @@ class Files:
 
     def _open_shard(self, shard: int) -> ShardFile:
         (phase, entry), number = self._entries[shard], self._numbers[shard]
-        path = locations.join(self._directory, entry.path)
-        if self._are_objects:
-            return ObjectShard(path, self._manifest, phase, number, self._fetched)
-        return ShardFile(path, self._manifest, phase, number)
+        return self._shard_file(locations.join(self._directory, entry.path), self._manifest, phase, number)
+
+
+def _object_shards() -> "partial[ObjectShard]":
+    """Opens shards in an object store, all with what the process keeps of them."""
+    from byline.object_shards import Fetched, ObjectShard
+
+    return partial(ObjectShard, fetched=Fetched())

@@ -281,6 +281,8 @@ def _marker_id(manifest: Manifest, name: str) -> int:
 
 def _phase(manifest: Manifest, name: str | None) -> tuple[PhaseEntry, dict[str, Any] | None]:
     """A phase or branch and its condition, if it has one; without a name the first that has one, or the first."""
+    if manifest.is_import:
+        raise BylineError("an import does not say how its prefixes were made from metadata, so it has no prompts")
     conditions = {phase.name: (phase, _condition_of(manifest, phase)) for phase in manifest.phases}
     if name is None:
         conditioned = [

@@ -298,7 +298,8 @@ class _Build:
         self.entries = [(phase, shard) for phase, shards in self.phases for shard in phase.shards[:shards]]
         self.starts = list(accumulate((shard.rows for _, shard in self.entries), initial=0))
         self._start_array = np.array(self.starts, np.int64)
-        self._phase_of_shard = np.array([phase.name for phase, _ in self.entries], np.str_)
+        names = np.array([phase.name for phase, _ in self.phases], np.str_)
+        self._phase_of_shard = np.repeat(names, np.array([shards for _, shards in self.phases], np.int64))
         self._files = self._new_files()
 
     def training_order(self, branch: str | None) -> list[tuple[PhaseEntry, int]]:

@@ -51,7 +51,7 @@ def shard_metadata(schema: pa.Schema, path: str) -> dict[str, Any]:
     Keys: `version`, `sequence_length`, `rows_per_batch`, `phase`, `shard`, `template` (or None), `mask_alignment`
     ("token"), `tokenizer` (name, sha256, vocab_size, bos_id, eos_id, pad_id, added), `packing` (of the phase), `seed`,
     `plan_sha256`, `code_version`, `counts` (source -> its documents and tokens in the shard; see `schemas/ledger.py`),
-    `padding` (positions).
+    `padding` (positions), and where it was imported `domains` (that its samples name -> how many do).
 
     Raises:
         BylineError: the file is not a shard, or one of another version.

@@ -20,8 +20,8 @@ from typing import BinaryIO, Literal, Protocol, TypeVar, get_args
 import pyarrow as pa
 
 from byline import locations
+from byline.addresses import is_object_address
 from byline.errors import BylineError
-from byline.object_stores import is_object_address, object_sizes, open_object
 from byline.printable import one_line, shown
 from byline.regular_files import open_regular
 
@@ -85,13 +85,15 @@ def file_problems(
         BylineError: an object store does not answer.
     """
     expected: dict[str, int | None] = {**{file.path: file.bytes for file in files}, **dict.fromkeys(others)}
-    sizes = (_listed_sizes if is_object_address(directory) else _stat_sizes)(directory, list(expected))
-    problems = {path: _misfit(sizes[path], size) for path, size in expected.items()}
-    if verify == "sha256":
+    if verify == "sizes":
+        sizes = (_listed_sizes if is_object_address(directory) else _stat_sizes)(directory, list(expected))
+        problems = {path: _misfit(sizes[path], size) for path, size in expected.items()}
+    else:
         sha256s = {**{file.path: file.sha256 for file in files}, **others}
-        right = [path for path, problem in problems.items() if problem is None]
-        problems |= _side_by_side(
-            lambda path: _sha256_problem(locations.join(directory, path), sha256s[path]), right, _FILES_SIDE_BY_SIDE
+        problems = _side_by_side(
+            lambda path: _content_problem(locations.join(directory, path), expected[path], sha256s[path]),
+            expected,
+            _FILES_SIDE_BY_SIDE,
         )
     return {path: problem for path, problem in problems.items() if problem is not None}
 
@@ -119,6 +121,8 @@ def _stat_sizes(directory: str, paths: list[str]) -> dict[str, int | str | None]
 
 
 def _listed_sizes(directory: str, paths: list[str]) -> dict[str, int | str | None]:
+    from byline.object_stores import object_sizes
+
     folders = dict.fromkeys(path.rpartition("/")[0] for path in paths)
     listed = _side_by_side(
         lambda folder: object_sizes(locations.join(directory, folder) if folder else directory),
@@ -128,19 +132,22 @@ def _listed_sizes(directory: str, paths: list[str]) -> dict[str, int | str | Non
     return {path: listed[path.rpartition("/")[0]].get(path.rpartition("/")[2]) for path in paths}
 
 
-def _sha256_problem(location: str, expected: str) -> str | None:
+def _content_problem(location: str, size: int | None, sha256: str) -> str | None:
+    """What is wrong with a file's size (None for any) or its bytes, which are only read if the size is right."""
     try:
         if is_object_address(location):
-            with open_object(location) as file:
-                found = _sha256(file, _REQUEST_BYTES)
+            file: BinaryIO | pa.NativeFile = locations.open_file(location)
+            piece_bytes = _REQUEST_BYTES
         else:
-            with open_regular(location) as file:
-                found = _sha256(file, _PIECE_BYTES)
+            file, piece_bytes = open_regular(location), _PIECE_BYTES
+        with file:
+            there = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            return _misfit(there, size) or (None if _sha256(file, piece_bytes) == sha256 else "has another sha256")
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
         return f"cannot be read ({one_line(error, 200)})"
-    return None if found == expected else "has another sha256"
 
 
 def _sha256(file: BinaryIO | pa.NativeFile, piece_bytes: int) -> str:

@@ -8,10 +8,11 @@ byline plan CONFIG              byline doctor [CONFIG]
 byline assemble CONFIG          byline weights doremi|skillit TABLE
 byline diff A.yaml B.yaml       byline compact CONFIG
 byline rejects CONFIG           byline export OUT --to FORMAT DIR
+byline import DIR OUT --from KIND
 ```
 
 A command is a module of `byline.pipelines.commands` with a function, or an app with commands of its own, that bears its
-name; a mistake is one line on standard error.
+name (and `_` behind it where Python has a use for the word); a mistake is one line on standard error.
 """
 
 import importlib
@@ -43,6 +44,7 @@ COMMANDS = (
     "compact",
     "verify",
     "export",
+    "import_",
     "inspect",
     "prompt",
     "rejects",
@@ -80,7 +82,7 @@ def make_app() -> typer.Typer:
         if isinstance(command, typer.Typer):
             made.add_typer(command, name=name)
         else:
-            made.command(name)(command)
+            made.command(name.rstrip("_"))(command)
     return made
 
 

@@ -26,8 +26,8 @@ from pydantic import (
 )
 
 from byline import locations
+from byline.addresses import is_object_address, without_secrets
 from byline.errors import BylineError
-from byline.object_stores import is_object_address, without_secrets
 from byline.schemas.documents import FORMATTED, RECORD_FIELDS
 from byline.schemas.field_paths import FieldPath
 from byline.schemas.filters import FilterRule

@@ -7,7 +7,7 @@ file  source  path                              rows
 ```
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
@@ -29,6 +29,11 @@ def input_table(runs: Iterable[RunInfo]) -> pa.Table:
     for run in runs:
         key = (run.source, run.path)
         rows[key] = rows.get(key, 0) + run.rows_read
+    return numbered_inputs(rows)
+
+
+def numbered_inputs(rows: Mapping[tuple[str, str], int]) -> pa.Table:
+    """The list of these files, (source, path) -> records, in order of UTF-8 bytes."""
     names = sorted(rows, key=lambda name: (name[0].encode(), name[1].encode()))
     columns = [list(range(len(names))), [n[0] for n in names], [n[1] for n in names], [rows[n] for n in names]]
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, INPUTS_SCHEMA, strict=True)], INPUTS_SCHEMA)

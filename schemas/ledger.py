@@ -26,7 +26,7 @@ sources: {name: {read: {documents, bytes}, dropped: {reason: documents}, kept: {
 phases:  {name: {sources: {name: DrawCounts}, padding}}
 ```
 
-and of one shard, in the file that says that it is whole:
+and of one shard, in the file that says that it is whole (of one that was imported, `domains` too):
 
 ```
 {plan_sha256, code_version, phase, shard, the keys of a ShardEntry, counts: {name: DrawCounts}, padding}
@@ -237,6 +237,7 @@ class ShardRecord:
         phase, shard: which one it is.
         entry: its line in the manifest.
         contents: what is in its sequences.
+        domains: of a shard that was imported, the domain that samples name -> how many do.
     """
 
     plan_sha256: str
@@ -245,6 +246,7 @@ class ShardRecord:
     shard: int
     entry: ShardEntry
     contents: PhaseLedger
+    domains: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any], entry: ShardEntry) -> "ShardRecord":
@@ -252,11 +254,14 @@ class ShardRecord:
         plan_sha256, code_version, phase, shard = (
             metadata[key] for key in ("plan_sha256", "code_version", "phase", "shard")
         )
-        return cls(plan_sha256, code_version, phase, shard, entry, PhaseLedger.of_shard(metadata))
+        contents, domains = PhaseLedger.of_shard(metadata), metadata.get("domains", {})
+        return cls(plan_sha256, code_version, phase, shard, entry, contents, domains)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object above."""
         contents = {"counts": asdict(self.contents)["sources"], "padding": self.contents.padding}
+        if self.domains:
+            contents["domains"] = self.domains
         own = {key: vars(self)[key] for key in ("plan_sha256", "code_version", "phase", "shard")}
         return {**own, **vars(self.entry), **contents}
 

@@ -297,6 +297,27 @@ class Plan:
     def sha256(self) -> str:
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
+    @property
+    def file_name(self) -> str:
+        """The name of its file in an output."""
+        return FILE_NAME
+
+    @staticmethod
+    def shards_in(content: bytes, uri: str) -> list[tuple[str, int, int]] | None:
+        """The shards of the plan in a file; None if it is damaged.
+
+        Raises:
+            BylineError: it is of another version.
+        """
+        try:
+            version = json.loads(pa.ipc.open_file(content).schema.metadata[PLAN_KEY])["version"]
+            if version == PLAN_VERSION:
+                return read_plan(content, uri).shards()
+        except (BylineError, pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError):
+            return None
+        read_plan(content, uri)
+        raise AssertionError(f"a plan of version {version} was read")
+
     def shards(self) -> list[tuple[str, int, int]]:
         """(stage, shard, number of shards in the stage): the timeline in training order, then branches."""
         return [(stage.name, number, stage.shards) for stage in self.header.stages for number in range(stage.shards)]

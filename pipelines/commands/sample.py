@@ -17,7 +17,7 @@ def sample(
 ) -> None:
     """Write a small corpus in the three published layouts, with a tokenizer and a quality classifier."""
     from byline import locations
-    from byline.object_stores import is_object_address
+    from byline.addresses import is_object_address
     from byline.transforms.corpora.made.sample_writing import write_sample
 
     locations.check(directory)

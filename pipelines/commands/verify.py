@@ -1,5 +1,6 @@
 """`byline verify`: recounts a finished build from its files."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -18,6 +19,8 @@ from byline.pipelines.quick_imports import quick_imports
 
 # Of an export there are bytes to compare, here and at once.
 _ALSO_OF_EXPORTS = ("out", "verbose")
+# Of an import there are no documents and no token store.
+_ALSO_OF_IMPORTS = (*_ALSO_OF_EXPORTS, "allow_missing", "workers", "runner", "options")
 
 
 def verify(
@@ -41,24 +44,32 @@ def verify(
 ) -> None:
     """Recount every invariant, checksum and line of the ledger from the files; of an export, every checksum.
 
+    An import is compared with the folders that it was made of.
+
     Exit status: 0 verified, 1 something is wrong, 2 nothing is wrong but not all could be compared.
     """
     with quick_imports():
         from byline.errors import BylineError
-        from byline.pipelines.jobs import export
+        from byline.pipelines.jobs import export, verify_import
         from byline.pipelines.jobs import verify as job
         from byline.transforms.exports.export_manifest import check_finished, is_export
+        from byline.transforms.imports.import_builds import is_import
 
     how_to_run = runner_settings(workers, verbose, runner, options)
     how_to_run.check_locations([("OUT", out), *([("--tokenizer", tokenizer)] if tokenizer else [])])
     if is_export(out):
-        needless = _given(context)
+        needless = _given(context, _ALSO_OF_EXPORTS)
         if needless:
             raise BylineError(
                 f"{out}: is an export, whose check takes no {', no '.join(needless)}; give its folder alone"
             )
         raise typer.Exit(export.verify_export(out, output_console()))
     check_finished(out)
+    if is_import(out):
+        needless = _given(context, _ALSO_OF_IMPORTS)
+        if needless:
+            raise BylineError(f"{out}: is an import, whose check takes no {', no '.join(needless)}; leave it out")
+        raise typer.Exit(verify_import.verify_import(out, how_to_run, output_console(), allow_missing=allow_missing))
     status = job.verify(
         out,
         documents,
@@ -72,11 +83,11 @@ def verify(
     raise typer.Exit(status)
 
 
-def _given(context: typer.Context) -> list[str]:
-    """Options of the command line that do not apply to an export."""
+def _given(context: typer.Context, used: Sequence[str]) -> list[str]:
+    """Options of the command line other than those that are used."""
     return [
         parameter.opts[0]
         for parameter in context.command.params
-        if parameter.name not in _ALSO_OF_EXPORTS
+        if parameter.name not in used
         and getattr(context.get_parameter_source(str(parameter.name)), "name", None) == "COMMANDLINE"
     ]

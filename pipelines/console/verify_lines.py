@@ -44,7 +44,13 @@ def _show(finding: Finding, console: Console) -> None:
 
 
 def show_outcome(
-    out: str, findings: Sequence[Finding], has_wrong_shards: bool, console: Console, *, allow_missing: bool
+    out: str,
+    findings: Sequence[Finding],
+    has_wrong_shards: bool,
+    console: Console,
+    *,
+    allow_missing: bool,
+    command: str = "byline build",
 ) -> int:
     """The last line, and what to do.
 
@@ -54,6 +60,7 @@ def show_outcome(
         has_wrong_shards: whether a shard has a problem.
         console: where to.
         allow_missing: whether what could not be compared counts as verified.
+        command: what writes shards that are gone.
 
     Returns:
         The exit status.
@@ -74,7 +81,7 @@ def show_outcome(
         return VERIFIED
     if has_wrong_shards:
         console.print(
-            "delete the shards that are wrong and run `byline build` again: they alone are written", highlight=False
+            f"delete the shards that are wrong and run `{command}` again: they alone are written", highlight=False
         )
     console.print(f"[bold red]not verified[/]: {problems} problems in {escape(out)}", highlight=False)
     return WRONG

@@ -70,7 +70,7 @@ def _assemble(
         return
     forget_runs()
     maker = ShardMaker(plan.sha256, version("byline"))
-    kept = kept_shards(config.output, plan, maker)
+    kept = kept_shards(config.output, plan.shards(), maker)
     _show_kept(kept, len(plan.shards()), [*state.damaged, *kept.damaged], console)
     job = AssembleJob.of(config, plan.header.tokenizer, maker, kept.hashed_from)
     inputs = write_lists(config.output, plan, runs, maker)

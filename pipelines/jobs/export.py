@@ -7,7 +7,6 @@ does with the folder of an export.
 from collections.abc import Callable
 from importlib.metadata import version
 
-import apache_beam as beam
 from rich.console import Console
 from rich.filesize import decimal
 
@@ -16,12 +15,11 @@ from byline.errors import BylineError
 from byline.pipelines.console.notes import show_removed
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.console.verify_lines import show_findings, show_outcome
+from byline.pipelines.jobs.each_shard import work_on_shards
 from byline.pipelines.jobs.locking import locked
-from byline.pipelines.runners.engine import job_shower
-from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
+from byline.pipelines.runners.runner import RunnerSettings
 from byline.reader import open_shards
 from byline.transforms.checks.findings import Finding
-from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.exports import ExportFormat, format_named
 from byline.transforms.exports.export_folder import finish_export, open_export
 from byline.transforms.exports.export_manifest import ExportMaker, ExportManifest, export_problems, read_export
@@ -29,8 +27,6 @@ from byline.transforms.exports.exporting import ExportShards, export_shard
 from byline.transforms.exports.shards_to_export import ExportJob, ShardsToExport
 from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_output
-
-_LIST_NAME = "shards.txt"
 
 
 def export(
@@ -106,26 +102,16 @@ def _export(
         line = f"export    missing or of another size: {len(lost):,} files (first: {lost[0]}); written again"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     show_removed("export", clean_output(job.folder), console)
+
+    def export_here(numbers: range) -> None:
+        for number in numbers:
+            export_shard(number, job, shards)
+
     size = sum(shards.entry(number).bytes for number in range(len(shards)))
     with progress_bar(console, "export", len(shards), _follow(job), unit="shards"):
-        if settings.is_on_this_machine and settings.workers_for(size) == 1:
-            # What the pipeline would do, without the time that it takes to start.
-            for number in range(len(shards)):
-                export_shard(number, job, shards)
-        else:
-            write_lines(storage.join(job.work, _LIST_NAME), map(str, range(len(shards))))
-            run_pipeline(_wire(job), settings, size, job_shower(console, settings))
+        work_on_shards(range(len(shards)), export_here, ExportShards(job), job.work, size, settings, console)
     show_removed("export", clean_output(job.folder, is_finished=True), console)
     return finish_export(job, shards)
-
-
-def _wire(job: ExportJob) -> Callable[[beam.Pipeline], object]:
-    list_uri = storage.join(job.work, _LIST_NAME)
-
-    def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | "ListShards" >> ListLines(list_uri) | "ExportShards" >> ExportShards(job)
-
-    return wire
 
 
 def _follow(job: ExportJob) -> Callable[[], int]:

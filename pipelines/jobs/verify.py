@@ -5,7 +5,7 @@ Sums and comparisons between shards are made here, from one small report of each
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -13,12 +13,14 @@ import apache_beam as beam
 from rich.console import Console
 
 from byline import locations
+from byline.manifest import ShardEntry
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.console.verify_lines import show_findings, show_outcome
+from byline.pipelines.jobs.each_shard import LIST_NAME, work_on_shards
 from byline.pipelines.runners.engine import job_shower
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.schemas.inputs import input_table
-from byline.transforms.checks.builds import Build, open_build
+from byline.transforms.checks.builds import open_build
 from byline.transforms.checks.file_checks import (
     CheckFiles,
     FileToCheck,
@@ -43,7 +45,7 @@ from byline.transforms.checks.findings import (
     sample_threshold,
 )
 from byline.transforms.checks.reports import ShardReport, read_report
-from byline.transforms.checks.shards import CheckJob, CheckShards, ShardChecker
+from byline.transforms.checks.shards import CheckJob, CheckShards, ShardCheckJob
 from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
@@ -52,7 +54,7 @@ from byline.transforms.shards.output import write_run_index
 from byline.transforms.shards.records import WORK_FOLDER
 from byline.transforms.store.run_reading import forget_runs
 
-_LIST_NAME, _FILES_NAME = "shards.txt", "files.jsonl"
+_FILES_NAME = "files.jsonl"
 # Of an object store each is copied to a disk, and may have 16 GiB.
 _FILES_AT_ONCE = min(4, os.cpu_count() or 1)
 
@@ -92,7 +94,7 @@ def verify(
     # Workers may run in another folder.
     location = locations.absolute(out)
     findings: list[Finding] = []
-    with _work_folder(location, settings) as work:
+    with work_folder(location, settings) as work:
         if store.state is not None:
             files = runs_to_check(store.state.files, store.state.fingerprints)
             runs = _check_files(files, work, settings, console)
@@ -109,7 +111,10 @@ def verify(
         elif raw:
             findings += show_findings(raw_not_checked(store, []), console)
         job = CheckJob(location, tokenizer, work, sample_threshold(build, documents), store.state is not None)
-        shards = _check_shards(build, job, store, settings, console)
+        if store.state is not None:
+            write_run_index(storage.join(job.work, INDEX_NAME), input_table(store.state.runs), store.state.runs)
+        entries = [phase.shards[number] for phase, number in build.shards()]
+        shards = check_shards(entries, job, settings, console, reads=1 if store.state is None else 2)
         findings += show_findings(check_output(build, shards), console)
         findings += show_findings(check_ledger(build, shards), console)
         findings += show_findings(check_phases(build, job, shards), console)
@@ -121,7 +126,7 @@ def verify(
 
 
 @contextmanager
-def _work_folder(out: str, settings: RunnerSettings) -> Iterator[str]:
+def work_folder(out: str, settings: RunnerSettings) -> Iterator[str]:
     """A folder that all workers can write to, for the block."""
     if settings.is_on_this_machine:
         # A build that may not be written to can be verified.
@@ -163,35 +168,30 @@ def _check_files(files: list[FileToCheck], work: str, settings: RunnerSettings, 
     return found
 
 
-def _check_shards(
-    build: Build, job: CheckJob, store: ComparedStore, settings: RunnerSettings, console: Console
+def check_shards(
+    shards: Sequence[ShardEntry], job: ShardCheckJob, settings: RunnerSettings, console: Console, *, reads: int
 ) -> list[ShardReport]:
-    """The reports of all shards, in the order of the manifest."""
-    shards = [phase.shards[number] for phase, number in build.shards()]
-    if store.state is not None:
-        write_run_index(storage.join(job.work, INDEX_NAME), input_table(store.state.runs), store.state.runs)
-    size = sum(shard.bytes for shard in shards) * (1 if store.state is None else 2)
+    """The reports of all shards, in the order of the manifest.
+
+    Args:
+        shards: all of an output.
+        job: what workers must know.
+        settings: how to run.
+        console: for progress.
+        reads: how many times their bytes are read, of themselves and of what they are compared with.
+    """
+
+    def check_here(numbers: range) -> None:
+        checker = job.open_checker()
+        for number in numbers:
+            checker.write_report(number)
+
+    size = sum(shard.bytes for shard in shards) * reads
     with progress_bar(console, "verify", len(shards), _follow(job), unit="shards"):
-        if settings.is_on_this_machine and settings.workers_for(size) == 1:
-            # What the pipeline would do, without the time that it takes to start.
-            checker = ShardChecker(job)
-            for number in range(len(shards)):
-                checker.write_report(number)
-        else:
-            write_lines(storage.join(job.work, _LIST_NAME), map(str, range(len(shards))))
-            run_pipeline(_wire(job), settings, size, job_shower(console, settings))
+        work_on_shards(range(len(shards)), check_here, CheckShards(job), job.work, size, settings, console)
     return storage.side_by_side(read_report, map(job.report_uri, range(len(shards))))
 
 
-def _wire(job: CheckJob) -> Callable[[beam.Pipeline], object]:
-    list_uri = storage.join(job.work, _LIST_NAME)
-
-    def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | "ListShards" >> ListLines(list_uri) | "CheckShards" >> CheckShards(job)
-
-    return wire
-
-
-def _follow(job: CheckJob) -> Callable[[], int]:
-    beside = {INDEX_NAME, _LIST_NAME}
+def _follow(job: ShardCheckJob) -> Callable[[], int]:
+    beside = {INDEX_NAME, LIST_NAME}
     return lambda: sum(info.base_name not in beside for info in storage.list_files(job.work))

@@ -104,7 +104,7 @@ def locations_of(config: "Config", sections: Iterable[str]) -> Iterator[tuple[st
 
 def is_out_of_reach(location: str) -> bool:
     """Whether workers, which run in the cloud, cannot open it."""
-    from byline.object_stores import is_object_address
+    from byline.addresses import is_object_address
 
     return not is_object_address(location)
 

@@ -21,6 +21,18 @@ from byline.errors import BylineError
 from tests.support.shards import ARRAYS, SHARDS, PackedRow, as_packed, numbered_build, write_build
 
 
+def test_import_takes_what_reading_rows_needs_and_the_rest_when_it_is_asked_for():
+    program = """
+import sys, byline
+later = ["pyarrow.fs", *(f"byline.{name}" for name in ("object_stores", "auditing", "forms", "prompt", "tables"))]
+print([name for name in later if name in sys.modules])
+print([name for name in byline.__all__ if name not in dir(byline) or not callable(getattr(byline, name))])
+print([name for name in later if name in sys.modules][-1], hasattr(byline, "none"))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == ["[]", "[]", "byline.tables False"]
+
+
 def test_rows_stand_in_training_order(build):
     directory, rows = build
     shards = byline.open(directory)

@@ -123,6 +123,29 @@ def test_rows_from_here_and_there_are_fetched_alone(s3: ObjectServer, large: byl
     assert s3.sent < 40_000
 
 
+def test_rows_of_more_record_batches_than_are_held_stay_alone(
+    s3: ObjectServer, large: byline.Shards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_shards, "MAX_RUNS", 2)
+    monkeypatch.setattr(object_shards, "LATELY", 20)
+    shards, numbers = byline.open(LARGE), np.arange(96) * 7919 % 2100
+    with s3.faults(no_fault):
+        for asked in np.split(numbers, 8):
+            assert same_rows(shards.batch(asked), large.batch(asked))
+    # The ends of 3 shards, metadata and lists of 22 record batches, 4 or 5 rows of each; two of them whole (130 kB), as
+    # rows may happen to follow each other.
+    assert s3.sent < 3 * 65_536 + 22 * 8000 + 96 * 1280 + 2 * 130_000
+
+
+def test_buffers_that_lie_elsewhere_than_usual(
+    s3: ObjectServer, large: byline.Shards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for alignment in (1, 4096):
+        monkeypatch.setattr(object_shards, "_ALIGNMENT", alignment)
+        shards = byline.open(LARGE)
+        assert same_rows(shards.batch([1999, 3, 1349]), large.batch([1999, 3, 1349]))
+
+
 def test_rows_in_order_are_fetched_as_whole_record_batches(s3: ObjectServer, large: byline.Shards) -> None:
     shards = byline.open(LARGE)
     with s3.faults(no_fault):

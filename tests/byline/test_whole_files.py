@@ -13,7 +13,15 @@ import byline
 from byline import whole_files
 from byline.errors import BylineError
 from byline.manifest import ShardEntry
-from tests.support.object_server import BUCKET, ObjectServer, no_fault, object_server, put_folder, quick_retries
+from tests.support.object_server import (
+    BUCKET,
+    Environ,
+    ObjectServer,
+    no_fault,
+    object_server,
+    put_folder,
+    quick_retries,
+)
 from tests.support.shards import numbered_build
 
 SHARDS = {"conditioned": [5, 0, 4], "cooldown": [3, 0], "cooldown-50": [2]}
@@ -102,7 +110,8 @@ def test_only_files_that_are_opened(out: Path) -> None:
 def test_something_else_under_the_name(out: Path) -> None:
     (out / FIRST).unlink()
     os.mkfifo(out / FIRST)
-    assert f"{FIRST} has 0 bytes, not " in wrong(out, "sha256")
+    assert f"{FIRST} has 0 bytes, not " in wrong(out, "sizes")
+    assert f"{FIRST} cannot be read (a named pipe, not a file)" in wrong(out, "sha256")
     (out / "_inputs.ipc").unlink()
     (out / "_inputs.ipc").mkdir()
     assert "_inputs.ipc cannot be read (a folder, not a file)" in wrong(out, "sha256")
@@ -163,6 +172,15 @@ def test_objects(s3: ObjectServer, address: str, monkeypatch: pytest.MonkeyPatch
         byline.open(address, verify="sizes")
     # The manifest is read; for the shards, the folders are listed: of two phases and of the build.
     assert s3.calls["GET"] <= 2 + 3
+    listings: list[str] = []
+
+    def note(number: int, environ: Environ) -> None:
+        if "list-type" in environ.get("QUERY_STRING", ""):
+            listings.append(environ["QUERY_STRING"])
+
+    with s3.faults(note):
+        byline.open(address, verify="sha256")
+    assert not listings, "opening a file tells its size"
     size = len(s3.content(f"whole/{FIRST}"))
     s3.put(f"whole/{FIRST}", s3.content(f"whole/{FIRST}")[:-8])
     s3.client.delete_object(Bucket=BUCKET, Key=f"whole/{THIRD}")

@@ -22,7 +22,7 @@ from byline.schemas.plan import Plan, read_plan
 from byline.shards import shard_metadata
 from byline.transforms.corpora.reading import ReadCorpus
 from byline.transforms.packing import POLICIES
-from byline.transforms.shards import assembling
+from byline.transforms.shards import shard_writing
 from tests.reference import assembly, documents, hashing, layout, selection
 from tests.support import small
 
@@ -75,7 +75,7 @@ def small_pieces() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(byline.pipelines.jobs.prepare, "ReadCorpus", partial(ReadCorpus, target_bytes=2000))
         patch.setattr(store, "BATCH_TOKEN_BYTES", 200)
-        patch.setattr(assembling, "BATCH_BYTES", 1000)
+        patch.setattr(shard_writing, "BATCH_BYTES", 1000)
         yield
 
 

@@ -11,6 +11,7 @@ from byline.forms import FORMS
 from byline.schemas.mixtures import METHODS
 from byline.schemas.orders import ORDERS
 from byline.transforms.exports import FORMATS
+from byline.transforms.imports import KINDS
 from byline.transforms.packing import POLICIES
 from byline.transforms.scans.unused_reasons import UNUSED_REASONS
 
@@ -51,6 +52,9 @@ TABLES = [
     DocTable("trainers.md", "| form | a batch has | for |", [(name, form.line) for name, form in FORMS.items()]),
     DocTable(
         "exports.md", "| format | files | read by | lost |", [(name, form.line) for name, form in FORMATS.items()]
+    ),
+    DocTable(
+        "imports.md", "| kind | files and columns | written by | left out |", [(k, v.line) for k, v in KINDS.items()]
     ),
     DocTable("ledger.md", "| discarded | meaning |", list(DISCARDS.items())),
 ]

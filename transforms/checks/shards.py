@@ -11,10 +11,10 @@ Each shard is checked on its own, by any worker, and fetched once; `CheckShards`
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import apache_beam as beam
 import numpy as np
@@ -26,7 +26,7 @@ from byline.printable import one_line
 from byline.schemas.config import Config
 from byline.schemas.ledger import PhaseLedger
 from byline.shards import shard_metadata, shard_schema
-from byline.transforms.checks.builds import Build, open_build
+from byline.transforms.checks.builds import open_build
 from byline.transforms.checks.documents import SegmentSample, sample_segments
 from byline.transforms.checks.ledger import shard_misfits
 from byline.transforms.checks.plan import condition_of, sources_masking_own
@@ -42,7 +42,7 @@ from byline.transforms.shards.gathering import RunIndex
 from byline.transforms.shards.records import ShardMaker
 
 # What reading a damaged Arrow file, or damaged JSON in its footer, raises.
-_UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError)
+UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def row_rules(
@@ -86,9 +86,30 @@ def _draws_again(planned: pa.RecordBatch) -> bool:
     return len({source for source, _ in pairs}) < len(pairs)
 
 
+class Checker(Protocol):
+    """What checks the shards of one output."""
+
+    def write_report(self, number: int) -> str:
+        """Checks a shard, given its number in the output, and writes the report; returns the report's uri."""
+
+
+class ShardCheckJob(Hashable, Protocol):
+    """What every worker must know to check shards."""
+
+    @property
+    def work(self) -> str:
+        """Folder for the reports, a new one for each job."""
+
+    def report_uri(self, number: int) -> str:
+        """The location of a shard's report."""
+
+    def open_checker(self) -> Checker:
+        """A checker for the job. Raises: BylineError."""
+
+
 @dataclass(frozen=True)
 class CheckJob:
-    """What every worker must know.
+    """What every worker must know of a build.
 
     Attributes:
         out: the build's folder.
@@ -107,6 +128,10 @@ class CheckJob:
     def report_uri(self, number: int) -> str:
         """The location of a shard's report; `number` counts the build's shards."""
         return join(self.work, f"{number}.arrow")
+
+    def open_checker(self) -> "ShardChecker":
+        """A checker for the job."""
+        return ShardChecker(self)
 
 
 class ShardChecker:
@@ -134,20 +159,20 @@ class ShardChecker:
         entry, build = phase.shards[number], self.build
         uri = join(build.out, entry.path)
         if not exists(uri):
-            return _unreadable(entry, [f"{entry.path}: missing; build again to write it"])
+            return unreadable(entry, [f"{entry.path}: missing; build again to write it"])
         planned = build.plan_rows.get((phase.name, number))
         rules = row_rules(build.manifest, build.config, phase, planned, build.inputs, build.rows)
         with fetched(uri) as path:
-            problems = _check_file(path, entry)
+            problems = check_file(path, entry)
             if problems:
                 # Not opened: what a damaged file makes Arrow do cannot be foreseen.
-                return _unreadable(entry, problems)
+                return unreadable(entry, problems)
             try:
                 with open_random(path) as source:
-                    said, counts = _read_shard(pa.ipc.open_file(source), build, phase, number, rules, problems)
-            except _UNREADABLE as error:
+                    said, counts = read_shard(pa.ipc.open_file(source), build.manifest, phase, number, rules, problems)
+            except UNREADABLE as error:
                 reason = one_line(error, 200)
-                return _unreadable(entry, [*problems, f"{entry.path}: cannot be read ({reason})"])
+                return unreadable(entry, [*problems, f"{entry.path}: cannot be read ({reason})"])
             strays = check_shuffle_keys(counts.documents, build.inputs, planned)
             with open_random(path) as source:
                 reader = pa.ipc.open_file(source)
@@ -188,13 +213,14 @@ class ShardChecker:
             return [f"{entry.path}: not compared: {error}"]
 
 
-def _unreadable(entry: ShardEntry, problems: list[str]) -> tuple[ShardReport, np.ndarray]:
+def unreadable(entry: ShardEntry, problems: list[str]) -> tuple[ShardReport, np.ndarray]:
+    """The report on a shard that cannot be read, and its doc ids."""
     return ShardReport(entry.path, None, False, PhaseLedger(), problems, [], [], []), np.zeros(0, np.int64)
 
 
-def _read_shard(
+def read_shard(
     reader: pa.RecordBatchFileReader,
-    build: Build,
+    manifest: Manifest,
     phase: PhaseEntry,
     number: int,
     rules: RowRules,
@@ -207,8 +233,8 @@ def _read_shard(
     """
     entry = phase.shards[number]
     said = shard_metadata(reader.schema, entry.path)
-    problems += _check_metadata(said, build.manifest, phase, number)
-    _check_columns(reader.schema, build.manifest)
+    problems += _check_metadata(said, manifest, phase, number)
+    _check_columns(reader.schema, manifest)
     for misfit in shard_misfits(said):
         raise ValueError(misfit)
     counts, rows = _count(reader, rules)
@@ -224,7 +250,8 @@ def _read_shard(
     return PhaseLedger.of_shard(said), counts
 
 
-def _check_file(path: str, entry: ShardEntry) -> list[str]:
+def check_file(path: str, entry: ShardEntry) -> list[str]:
+    """What is wrong with the size and the sha256 of a shard's file."""
     problems = []
     size, sha256 = file_size(path) or 0, file_sha256(path)
     if size != entry.bytes:
@@ -281,19 +308,33 @@ def compare_with_store(
         phase: the shard's, from the plan.
         index: where the runs are.
     """
+    return compare_batches(reader, entry, shard_batches(rows, job, phase, index), "the token store gives")
+
+
+def compare_batches(
+    reader: pa.RecordBatchFileReader, entry: ShardEntry, batches: Iterable[pa.RecordBatch], giver: str
+) -> list[str]:
+    """Compares every value of a shard with what it should have.
+
+    Args:
+        reader: of the shard, all of whose batches can be read.
+        entry: the shard.
+        batches: what it should have.
+        giver: what they are of and its verb, for messages: "the token store gives".
+    """
     first = number = 0
-    for expected in shard_batches(rows, job, phase, index):
+    for expected in batches:
         if number == reader.num_record_batches:
-            return [f"{entry.path}: fewer rows than the token store gives for it"]
+            return [f"{entry.path}: fewer rows than {giver} for it"]
         batch = reader.get_batch(number)
         for name in expected.schema.names:
             if not batch[name].equals(expected[name]):
                 row = _first_difference(batch[name], expected[name])
-                return [f"{entry.path}: row {first + row}: {name} is not what the token store gives for it"]
+                return [f"{entry.path}: row {first + row}: {name} is not what {giver} for it"]
         first += expected.num_rows
         number += 1
     if number < reader.num_record_batches:
-        return [f"{entry.path}: more rows than the {first} that the token store gives for it"]
+        return [f"{entry.path}: more rows than the {first} that {giver} for it"]
     return []
 
 
@@ -307,7 +348,7 @@ def _first_difference(values: pa.Array, expected: pa.Array) -> int:
 _OPENING = threading.Lock()
 
 
-def open_checker(job: CheckJob) -> ShardChecker:
+def open_checker(job: ShardCheckJob) -> Checker:
     """The process's only checker for a job."""
     # A worker sets up all its threads at the same time, and each would read the plan and the lists.
     with _OPENING:
@@ -315,12 +356,12 @@ def open_checker(job: CheckJob) -> ShardChecker:
 
 
 @lru_cache(maxsize=1)
-def _open_checker(job: CheckJob) -> ShardChecker:
-    return ShardChecker(job)
+def _open_checker(job: ShardCheckJob) -> Checker:
+    return job.open_checker()
 
 
 class _CheckShardFn(beam.DoFn):
-    def __init__(self, job: CheckJob) -> None:
+    def __init__(self, job: ShardCheckJob) -> None:
         self.job = job
 
     def setup(self) -> None:
@@ -334,7 +375,7 @@ class _CheckShardFn(beam.DoFn):
 class CheckShards(beam.PTransform):
     """Numbers of shards, in the order of the manifest -> paths of the reports written."""
 
-    def __init__(self, job: CheckJob) -> None:
+    def __init__(self, job: ShardCheckJob) -> None:
         super().__init__()
         self.job = job
 

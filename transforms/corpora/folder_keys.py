@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from byline.object_stores import is_object_address
+from byline.addresses import is_object_address
 from byline.schemas.corpora import Source
 from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.field_paths import ways_of

@@ -33,8 +33,8 @@ from urllib.parse import quote
 
 from pyarrow import fs
 
+from byline.addresses import is_object_address
 from byline.errors import BylineError
-from byline.object_stores import is_object_address
 from byline.schemas.corpora import Source
 from byline.schemas.documents import InputFile
 from byline.schemas.patterns import WILDCARD, expand_braces, head_of, unset_variables

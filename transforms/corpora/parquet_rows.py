@@ -33,7 +33,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from byline.object_stores import is_object_address
+from byline.addresses import is_object_address
 from byline.printable import one_line
 from byline.schemas.corpora import Malformed, Source
 from byline.schemas.documents import CONTENTS, InputFile

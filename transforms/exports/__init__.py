@@ -12,7 +12,7 @@ from byline.errors import BylineError
 from byline.printable import shown
 from byline.transforms.exports.export_format import ExportFormat
 from byline.transforms.exports.litdata import LitData
-from byline.transforms.exports.mds import Mds
+from byline.transforms.exports.mds import Mds, MdsMeco
 from byline.transforms.exports.megatron import Megatron
 from byline.transforms.exports.olmo import Olmo
 from byline.transforms.exports.parquet import HuggingFace, Parquet
@@ -23,6 +23,7 @@ FORMATS: dict[str, ExportFormat] = {
         Parquet(),
         HuggingFace(),
         Mds(),
+        MdsMeco(),
         Megatron(),
         Olmo(),
         LitData(),

@@ -55,10 +55,11 @@ def read_record(uri: str) -> ExportedShard | None:
     return record
 
 
-def write_record(uri: str, record: ExportedShard) -> None:
-    """Says that the files of a shard are whole."""
+def write_record(job: ExportJob, uri: str, record: ExportedShard) -> None:
+    """Says that the files of a shard are whole; raises as `check_current`."""
     with storage.write_file(uri) as sink:
         sink.write(json.dumps(asdict(record), sort_keys=True).encode())
+        check_current(job)
 
 
 def check_current(job: ExportJob) -> None:
@@ -128,7 +129,7 @@ def _reopen(job: ExportJob, shards: ShardsToExport, manifest: ExportManifest) ->
     paths = [shards.entry(number).path for number in range(len(shards))]
 
     def write(number: int) -> None:
-        write_record(storage.join(job.work, shards.record_name(number)), records[paths[number]])
+        write_record(job, storage.join(job.work, shards.record_name(number)), records[paths[number]])
 
     # Its files may be wrong; each worker compares those of its shards.
     storage.side_by_side(write, [number for number, path in enumerate(paths) if path in records])
@@ -175,5 +176,6 @@ def finish_export(job: ExportJob, shards: ShardsToExport) -> ExportManifest:
     manifest = ExportManifest(job.maker, length, sum(record.rows for record in records), records, files.files)
     with storage.write_file(storage.join(job.folder, FILE_NAME)) as sink:
         sink.write(manifest.to_bytes())
+        check_current(job)
     storage.delete_folder(job.work)
     return manifest

@@ -14,14 +14,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar, get_origin
+from typing import Any, ClassVar, Protocol, TypeVar, cast, get_origin
 
 import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
+from byline.gathering import Piece, gather_pieces, groups
+from byline.manifest import Manifest
 from byline.printable import shown
-from byline.reader import Shards
+from byline.rows import Rows
+from byline.shard_files import ShardFile
 from byline.targets import Spread
 from byline.transforms.files.storage import HashingSink, join, write_file
 
@@ -29,7 +32,12 @@ from byline.transforms.files.storage import HashingSink, join, write_file
 _BATCH_TOKENS = 2 << 20
 _SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
-Made = TypeVar("Made")
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Made = TypeVar("Made", bound=_Dataclass)
 
 
 def check_path(path: Any, where: str) -> None:
@@ -55,9 +63,9 @@ def typed(made: type[Made], values: dict[str, Any]) -> Made:
     Raises:
         TypeError, KeyError: a value is missing, is one too many, or is not of its field's type.
     """
-    for field in fields(made):  # type: ignore[arg-type]
-        value, expected = values[field.name], list if get_origin(field.type) is list else field.type
-        if isinstance(value, bool) or not isinstance(value, expected):  # type: ignore[arg-type]
+    for field in fields(made):
+        value, expected = values[field.name], list if get_origin(field.type) is list else cast(Any, field.type)
+        if isinstance(value, bool) or not isinstance(value, expected):
             raise TypeError(f"{field.name}: {shown(value)}")
     return made(**values)
 
@@ -102,6 +110,12 @@ class ExportedShard:
 class ShardRows:
     """The rows of one shard.
 
+    Args:
+        file: the shard, open.
+        uri: where it is, for messages.
+        manifest: of its build.
+        count, phase, stem: as the attributes.
+
     Attributes:
         count: how many there are.
         length: L, tokens of a row.
@@ -109,12 +123,14 @@ class ShardRows:
         stem: of the files that they become: `conditioned/00003-of-00012`.
         vocabulary: every id is below it.
         bos_id, eos_id: of the tokenizer; None where it has none.
+        domain: what the rows are said to be of: the phase, or of an import the domain that all its samples had.
     """
 
-    def __init__(self, shards: Shards, phase: str, stem: str) -> None:
-        self._shards, self.phase, self.stem = shards, phase, stem
-        self.count, self.length = len(shards), shards.sequence_length
-        tokenizer = shards.manifest.tokenizer
+    def __init__(self, file: ShardFile, uri: str, manifest: Manifest, count: int, phase: str, stem: str) -> None:
+        self._file, self._uri = file, uri
+        self.count, self.phase, self.stem = count, phase, stem
+        self.length, tokenizer = manifest.sequence_length, manifest.tokenizer
+        self.domain = manifest.domain_of(phase)
         self.vocabulary = vocabulary_of(tokenizer)
         self.bos_id, self.eos_id = tokenizer.get("bos_id"), tokenizer.get("eos_id")
 
@@ -126,13 +142,17 @@ class ShardRows:
         """
         step = step or max(_BATCH_TOKENS // self.length, 1)
         for first in range(0, self.count, step):
-            rows = self._shards.batch(range(first, min(first + step, self.count)))
+            rows = self._rows(first, min(first + step, self.count))
             if int(rows["input_ids"].max()) >= self.vocabulary or int(rows["input_ids"].min()) < 0:
                 raise BylineError(
-                    f"{self._shards.directory}: {self.stem} has an id that is not below {self.vocabulary:,}, the "
-                    "tokenizer's ids; build again"
+                    f"{self._uri}: has an id that is not below {self.vocabulary:,}, the tokenizer's ids; build again"
                 )
             yield Spread(rows)
+
+    def _rows(self, first: int, end: int) -> Rows:
+        batches, rows = np.divmod(np.arange(first, end), self._file.rows_per_batch)
+        pieces = [Piece(self._file.batch(number), rows[targets], targets) for number, targets in groups(batches)]
+        return gather_pieces(pieces, self.length, np.full(end - first, self.phase))
 
 
 def vocabulary_of(tokenizer: dict[str, Any]) -> int:

@@ -39,11 +39,12 @@ def export_shard(number: int, job: ExportJob, shards: ShardsToExport) -> Exporte
         and not file_problems(job.folder, record.files, {}, "sha256")
     ):
         return record
-    files = ShardFiles(job.folder, partial(check_current, job))
-    otherwise = format_named(job.maker.to).write(shards.rows(number), files) if entry.rows else 0
-    check_current(job)
+    files, otherwise = ShardFiles(job.folder, partial(check_current, job)), 0
+    if entry.rows:
+        with shards.rows(number) as rows:
+            otherwise = format_named(job.maker.to).write(rows, files)
     record = ExportedShard(entry.path, shards.phase(number).name, entry.rows, otherwise, files.files)
-    write_record(record_uri, record)
+    write_record(job, record_uri, record)
     return record
 
 

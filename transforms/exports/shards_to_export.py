@@ -6,17 +6,19 @@ OUT   conditioned  shard 0  1  2    cooldown  shard 0          in training order
 ```
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import accumulate
 
+from byline import locations
 from byline.errors import BylineError
 from byline.manifest import PhaseEntry, ShardEntry
 from byline.reader import Shards, open_shards
+from byline.shard_files import ShardFile
 from byline.transforms.exports.export_format import ShardRows, check_path
 from byline.transforms.exports.export_manifest import CURRENT_NAME, WORK_FOLDER, ExportMaker
 from byline.transforms.files import storage
-from byline.whole_files import check_files
+from byline.transforms.files.local_copies import fetched
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,6 @@ class ShardsToExport:
     def __len__(self) -> int:
         return len(self._order)
 
-    @cached_property
-    def _starts(self) -> list[int]:
-        return list(accumulate((self.entry(number).rows for number in range(len(self))), initial=0))
-
     def entry(self, number: int) -> ShardEntry:
         """Shard `number` as the build's manifest lists it."""
         phase, in_phase = self._order[number]
@@ -93,13 +91,19 @@ class ShardsToExport:
         phase, in_phase = self._order[number]
         return f"{phase.name}-{in_phase:05d}.json"
 
-    def rows(self, number: int) -> ShardRows:
-        """The rows of shard `number`, once its bytes are those that the manifest lists.
+    @contextmanager
+    def rows(self, number: int) -> Iterator[ShardRows]:
+        """The rows of shard `number` for the block, once its bytes are those that the manifest lists.
+
+        An object is copied to this machine first: each of its bytes is asked for once.
 
         Raises:
-            BylineError: they are not.
+            BylineError: they are not, or the shard cannot be read, or this machine has no room for it.
         """
-        entry = self.entry(number)
-        check_files(self.shards.directory, [entry], {}, "sha256")
-        first = self._starts[number]
-        return ShardRows(self.shards[first : first + entry.rows], self.phase(number).name, self.stem(number))
+        entry, phase, manifest = self.entry(number), self.phase(number), self.shards.manifest
+        uri = storage.join(self.shards.directory, entry.path)
+        with fetched(uri) as path:
+            if storage.file_sha256(path) != entry.sha256:
+                raise BylineError(f"{uri}: has another sha256 than the manifest lists; copy it anew or build again")
+            file = ShardFile(uri, manifest, phase, self._order[number][1], lambda _: locations.open_file(path))
+            yield ShardRows(file, uri, manifest, entry.rows, phase.name, self.stem(number))

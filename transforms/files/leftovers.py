@@ -19,8 +19,8 @@ from pathlib import PurePath
 
 from pyarrow import fs
 
+from byline.addresses import is_object_address
 from byline.errors import BylineError
-from byline.object_stores import is_object_address
 from byline.transforms.files.storage import TEMPORARY, is_deleted, resolve
 
 # A file that is being written changes every few seconds, and none takes a day; clock differences add minutes.

@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 
 import pyarrow as pa
 
-from byline.object_stores import is_object_address
+from byline.addresses import is_object_address
 from byline.transforms.files.refusals import Sink, no_scratch, refusing
 from byline.transforms.files.storage import open_random
 

@@ -37,8 +37,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
+from byline.addresses import is_object_address
 from byline.errors import BylineError
-from byline.object_stores import is_object_address
 from byline.transforms.files import storage
 from byline.transforms.files.durable import make_folder
 from byline.transforms.files.refusals import refusal, refusing

@@ -24,7 +24,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from byline import object_stores
-from byline.object_stores import ObjectFile, RangeFile, address
+from byline.addresses import address
+from byline.object_stores import ObjectFile, RangeFile
 
 # Large enough that latency is small beside the transfer, small enough that a retry costs little.
 RANGE_BYTES = 8 << 20

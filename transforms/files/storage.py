@@ -30,8 +30,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from byline import locations
+from byline.addresses import address, is_object_address
 from byline.errors import BylineError
-from byline.object_stores import address, is_object_address
 from byline.regular_files import check_regular
 from byline.transforms.files import durable, object_store
 from byline.transforms.files.durable import WriteBehind

@@ -27,7 +27,7 @@ import apache_beam as beam
 import pyarrow as pa
 from pydantic import TypeAdapter
 
-from byline.object_stores import is_object_address
+from byline.addresses import is_object_address
 from byline.salts import remember_salt
 from byline.schemas.predicates import PredicateNumbers, predicate_from_json
 from byline.transforms.documents.coder import RecordBatchCoder

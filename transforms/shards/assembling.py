@@ -12,7 +12,6 @@ of OUT/_plan.ipc, which each worker reads once: lists of a million hosts never t
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -22,19 +21,18 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
-from byline.manifest import ShardEntry
 from byline.salts import remember_salt
 from byline.schemas import corpora
 from byline.schemas.config import Config
 from byline.schemas.ledger import DrawCounts, ShardRecord
 from byline.schemas.plan import FILE_NAME, Plan, read_plan, shard_path
 from byline.schemas.tokenizer_info import TokenizerInfo
-from byline.shards import PADDING_DOC_ID, SHARD_VERSION, shard_schema
+from byline.shards import PADDING_DOC_ID, shard_schema
 from byline.transforms.documents.counters import count, count_retries, shard_counts
 from byline.transforms.files.durable import WriteBehind
-from byline.transforms.files.storage import HashingSink, join, read_bytes, write_file
+from byline.transforms.files.storage import join, read_bytes
 from byline.transforms.packing import PackingPolicy, Segments, policy_of
-from byline.transforms.shards.filling import Layout, count_draws, fill_rows, lay_out, trained_heads
+from byline.transforms.shards.filling import Layout, count_draws, fill_rows, lay_out
 from byline.transforms.shards.gathering import Documents, GatherPhase, RunIndex, gather
 from byline.transforms.shards.records import (
     WORK_FOLDER,
@@ -44,10 +42,15 @@ from byline.transforms.shards.records import (
     record_path,
     write_record,
 )
+from byline.transforms.shards.shard_writing import (
+    SegmentLists,
+    ShardDescription,
+    row_batch,
+    rows_per_batch,
+    write_shard,
+)
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
-# Large enough to be read at full speed, small enough that a worker holds few of them.
-BATCH_BYTES = 16 << 20
 INDEX_NAME = "runs.arrow"
 
 
@@ -134,11 +137,6 @@ def planned_phases(plan: Plan) -> dict[str, PlannedPhase]:
     }
 
 
-def rows_per_batch(length: int, ids: str) -> int:
-    """Rows of a record batch, the same for every shard of a build; `ids` is `int32` or `uint16`."""
-    return max(BATCH_BYTES // (length * (np.dtype(ids).itemsize + 1)), 1)
-
-
 def assemble_shard(
     rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex, behind: WriteBehind | None = None
 ) -> ShardRecord:
@@ -162,29 +160,11 @@ def assemble_shard(
     if finished is not None:
         return finished
     packed = pack_shard(rows, job, phase, index)
-    counts, padding = packed.counts(job), packed.padding
-    metadata = _metadata(job, phase, shard, {name: count.to_json() for name, count in counts.items()}, padding)
+    counts = packed.counts(job)
+    metadata = _description(job, phase, shard).metadata(counts, packed.padding)
     schema = shard_schema(job.length, job.ids, metadata)
-    heads = np.zeros(2, np.int64)
-    with write_file(uri, behind) as sink:
-        # On the way: reading a shard back from an object store costs as much as writing it.
-        digested = HashingSink(sink)
-        with pa.PythonFile(digested, "w") as out, pa.ipc.new_file(out, schema) as writer:
-            for batch in packed.batches(job, schema):
-                writer.write_batch(batch)
-                heads += trained_heads(batch)
-        # Again: minutes may have passed.
-        check_current(job.output, job.maker)
     loss_tokens = sum(count.loss_tokens for count in counts.values())
-    entry = ShardEntry(
-        path=path,
-        rows=packed.segments.rows,
-        loss_tokens=loss_tokens,
-        loss_tokens_in_rows=loss_tokens - int(heads[0]),
-        loss_tokens_in_segments=loss_tokens - int(heads[1]),
-        bytes=digested.size,
-        sha256=digested.hasher.hexdigest(),
-    )
+    entry = write_shard(job.output, path, schema, packed.batches(job, schema), loss_tokens, job.maker, behind)
     record = ShardRecord.of(metadata, entry)
     if behind is None:
         write_record(job.work, record)
@@ -233,39 +213,22 @@ def shard_batches(
     yield from pack_shard(rows, job, phase, index).batches(job, shard_schema(job.length, job.ids))
 
 
-def _metadata(
-    job: AssembleJob, phase: PlannedPhase, shard: int, counts: dict[str, Any], padding: int
-) -> dict[str, Any]:
+def _description(job: AssembleJob, phase: PlannedPhase, shard: int) -> ShardDescription:
     condition = phase.gathering.condition
-    return {
-        "version": SHARD_VERSION,
-        "sequence_length": job.length,
-        "rows_per_batch": rows_per_batch(job.length, job.ids),
-        "phase": phase.name,
-        "shard": shard,
-        "template": None if condition is None else condition.template,
-        "mask_alignment": "token",
-        "tokenizer": job.tokenizer.to_json(),
-        "packing": phase.packing,
-        "seed": job.seed,
-        "plan_sha256": job.maker.plan_sha256,
-        "code_version": job.maker.code_version,
-        "counts": counts,
-        "padding": padding,
-    }
+    return ShardDescription(
+        maker=job.maker,
+        phase=phase.name,
+        shard=shard,
+        length=job.length,
+        ids=job.ids,
+        template=None if condition is None else condition.template,
+        packing=phase.packing,
+        seed=job.seed,
+        tokenizer=job.tokenizer,
+    )
 
 
-@dataclass(frozen=True)
-class _SegmentLists:
-    """Segments with padding among them: `offsets` int64 [rows + 1] into the other arrays."""
-
-    offsets: np.ndarray
-    lengths: np.ndarray
-    doc_ids: np.ndarray
-    doc_offsets: np.ndarray
-
-
-def _segment_lists(documents: Documents, layout: Layout, segments: Segments, length: int) -> _SegmentLists:
+def _segment_lists(documents: Documents, layout: Layout, segments: Segments, length: int) -> SegmentLists:
     padding = segments.padding(length)
     padded = np.flatnonzero(padding)
     row = np.concatenate([segments.row, padded])
@@ -273,7 +236,7 @@ def _segment_lists(documents: Documents, layout: Layout, segments: Segments, len
     d = segments.document
     own_offsets = np.clip(segments.start - layout.lead[d], 0, documents.token_count[d])
     nothing = np.zeros(len(padded), np.int64)
-    return _SegmentLists(
+    return SegmentLists(
         offsets=np.searchsorted(row[order], np.arange(segments.rows + 1)),
         lengths=np.concatenate([segments.lengths, padding[padded]])[order].astype(np.int32),
         doc_ids=np.concatenate([documents.doc_id[d], nothing + PADDING_DOC_ID])[order],
@@ -286,7 +249,7 @@ def _row_batch(
     rows: int,
     documents: Documents,
     segments: Segments,
-    lists: _SegmentLists,
+    lists: SegmentLists,
     job: AssembleJob,
     schema: pa.Schema,
 ) -> pa.RecordBatch:
@@ -315,22 +278,7 @@ def _row_batch(
         -1 if job.tokenizer.bos_id is None else job.tokenizer.bos_id,
         -1 if job.tokenizer.eos_id is None else job.tokenizer.eos_id,
     )
-    offsets = lists.offsets[first : first + rows + 1]
-    inner = slice(offsets[0], offsets[-1])
-    starts = pa.array((offsets - offsets[0]).astype(np.int32))
-    columns = [
-        pa.FixedSizeListArray.from_arrays(pa.array(ids.ravel()), type=schema.field("input_ids").type),
-        pa.FixedSizeListArray.from_arrays(pa.array(mask.ravel()), type=schema.field("loss_mask").type),
-        *(
-            pa.ListArray.from_arrays(starts, pa.array(values[inner]), type=schema.field(name).type)
-            for name, values in (
-                ("seq_lengths", lists.lengths),
-                ("doc_ids", lists.doc_ids),
-                ("doc_offsets", lists.doc_offsets),
-            )
-        ),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    return row_batch(ids, mask, first, lists, schema)
 
 
 class _AssembleShardFn(beam.DoFn):

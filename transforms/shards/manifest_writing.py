@@ -8,12 +8,14 @@ runs of the token store, plan                   ->   ledger   by source: read, d
 """
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 from byline import manifest as manifests
 from byline.errors import BylineError
-from byline.manifest import PhaseEntry, ShardEntry
+from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
 from byline.schemas.ledger import Amount, Ledger, PhaseLedger, ShardRecord, SourceLedger
 from byline.schemas.plan import Plan, PlannedStage
@@ -22,7 +24,7 @@ from byline.shards import FORMAT
 from byline.transforms.files import storage
 from byline.transforms.shards.assembling import AssembleJob
 from byline.transforms.shards.output import InputList
-from byline.transforms.shards.records import read_record, record_path
+from byline.transforms.shards.records import WORK_FOLDER, ShardMaker, read_record, record_path
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 
@@ -44,47 +46,62 @@ def write_manifest(
     Raises:
         BylineError: the shards hold other documents than the plan draws.
     """
-    uris = [record_path(job.work, stage, shard) for stage, shard, _ in plan.shards()]
-    records = list(map(partial(_checked, job), uris, storage.side_by_side(read_record, uris)))
+    records = read_records(job.work, plan.shards(), job.maker)
     entries, phases = [], {}
     for stage in plan.header.stages:
         own = [record for record in records if record.phase == stage.name]
         counts = sum((record.contents for record in own), PhaseLedger())
         for source in stage.sources:
             check_draws(plan, stage.name, source, counts.of(source).drawn)
-        entries.append(_phase_entry(stage, [record.entry for record in own], counts, config.sequence.length))
+        entries.append(_planned_entry(stage, [record.entry for record in own], counts, config.sequence.length))
         phases[stage.name] = counts
-    manifest = {
-        "format": FORMAT,
-        "version": manifests.MANIFEST_VERSION,
-        "sequence_length": config.sequence.length,
-        "ids": config.shard.ids,
-        "tokenizer": {**job.tokenizer.to_json(), "markers": _markers(config)},
-        "config": config.model_dump(mode="json"),
-        "plan_sha256": job.maker.plan_sha256,
-        "code_version": job.maker.code_version,
-        "inputs": inputs.files,
-        "inputs_sha256": inputs.sha256,
-        "phases": [asdict(entry) for entry in entries],
-        "ledger": Ledger(_source_ledgers(config, plan, runs), phases).to_json(),
-    }
-    # Of what a reader gets from JSON.
-    manifest["digests"] = manifests.digests_of(json.loads(json.dumps(manifest)))
-    with storage.write_file(storage.join(config.output, manifests.FILE_NAME)) as sink:
-        sink.write(json.dumps(manifest, indent=1, ensure_ascii=False).encode())
-    storage.delete_folder(job.work)
+    ledger = Ledger(_source_ledgers(config, plan, runs), phases)
+    manifest = Manifest(
+        sequence_length=config.sequence.length,
+        ids=config.shard.ids,
+        tokenizer={**job.tokenizer.to_json(), "markers": _markers(config)},
+        config=config.model_dump(mode="json"),
+        plan_sha256=job.maker.plan_sha256,
+        code_version=job.maker.code_version,
+        inputs=inputs.files,
+        inputs_sha256=inputs.sha256,
+        phases=entries,
+        ledger=ledger.to_json(),
+    )
+    finish_output(config.output, manifest)
     return records
 
 
-def _checked(job: AssembleJob, uri: str, record: ShardRecord | None) -> ShardRecord:
-    """The record of a shard of this job.
+def read_records(work: str, planned: Sequence[tuple[str, int, int]], maker: ShardMaker) -> list[ShardRecord]:
+    """The records of all shards of an output, in order.
+
+    Args:
+        work: the folder that has them.
+        planned: the shards: (stage, shard, number of shards in the stage).
+        maker: what they are made by.
 
     Raises:
-        BylineError: it is damaged, or another build's.
+        BylineError: one is damaged, or another build's.
     """
+    uris = [record_path(work, stage, shard) for stage, shard, _ in planned]
+    return list(map(partial(_checked, maker), uris, storage.side_by_side(read_record, uris)))
+
+
+def finish_output(output: str, manifest: Manifest) -> None:
+    """Writes the manifest of an output whose shards are all whole, and deletes what was only needed until then."""
+    values: dict[str, Any] = {"format": FORMAT, "version": manifests.MANIFEST_VERSION, **asdict(manifest)}
+    del values["sha256"]
+    # Of what a reader gets from JSON.
+    values["digests"] = manifests.digests_of(json.loads(json.dumps(values)))
+    with storage.write_file(storage.join(output, manifests.FILE_NAME)) as sink:
+        sink.write(json.dumps(values, indent=1, ensure_ascii=False).encode())
+    storage.delete_folder(storage.join(output, WORK_FOLDER))
+
+
+def _checked(maker: ShardMaker, uri: str, record: ShardRecord | None) -> ShardRecord:
     if record is None:
         raise BylineError(f"{uri}: cannot be read as the record of a shard; run the same command again")
-    if not job.maker.made(record):
+    if not maker.made(record):
         raise BylineError(
             f"{uri}: is of another plan or version, so another build wrote to this output; run the same command again"
         )
@@ -111,25 +128,36 @@ def _markers(config: Config) -> dict[str, int]:
     return {name: vocabulary[name] for name in config.marker_names}
 
 
-def _phase_entry(stage: PlannedStage, shards: list[ShardEntry], counts: PhaseLedger, length: int) -> PhaseEntry:
-    rows = sum(shard.rows for shard in shards)
+def _planned_entry(stage: PlannedStage, shards: list[ShardEntry], counts: PhaseLedger, length: int) -> PhaseEntry:
     filled = max(sum(of_source.positions for of_source in counts.sources.values()), 1)
-    return PhaseEntry(
-        name=stage.name,
+    mixture = {
+        source: {"requested": planned.requested_share, "achieved": counts.of(source).positions / filled}
+        for source, planned in stage.sources.items()
+    }
+    return replace(
+        phase_entry(stage.name, stage.packing, shards, mixture, length),
         template=stage.template,
         branch=None if stage.branch is None else stage.branch.to_json(),
-        packing=stage.packing,
         values=stage.values.to_json(),
+    )
+
+
+def phase_entry(
+    name: str, packing: str, shards: list[ShardEntry], mixture: dict[str, dict[str, float]], length: int
+) -> PhaseEntry:
+    """A phase of the timeline without a condition, from its shards of rows of L = `length` tokens."""
+    rows = sum(shard.rows for shard in shards)
+    return PhaseEntry(
+        name=name,
+        template=None,
         rows=rows,
         tokens=rows * length,
         loss_tokens=sum(shard.loss_tokens for shard in shards),
         loss_tokens_in_rows=sum(shard.loss_tokens_in_rows for shard in shards),
         loss_tokens_in_segments=sum(shard.loss_tokens_in_segments for shard in shards),
-        mixture={
-            source: {"requested": planned.requested_share, "achieved": counts.of(source).positions / filled}
-            for source, planned in stage.sources.items()
-        },
+        mixture=mixture,
         shards=shards,
+        packing=packing,
     )
 
 

@@ -9,10 +9,14 @@ a plan or a manifest that is damaged   written again, if it is this plan's or th
 
 OUT/_plan.ipc   _inputs.ipc   .byline/runs.arrow        for the workers, before the first shard
 ```
+
+The plan is that of a recipe, or of an import (`ShardPlan`); what one of the other kind left behind is an error.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -20,16 +24,40 @@ from byline import manifest as manifests
 from byline.errors import BylineError
 from byline.manifest import ShardEntry
 from byline.reader import INPUTS_NAME
+from byline.schemas import imports
 from byline.schemas import plan as plans
 from byline.schemas.inputs import input_table
 from byline.schemas.ledger import ShardRecord
-from byline.schemas.plan import Plan
+from byline.schemas.plan import Plan, shard_path
 from byline.schemas.store import RunInfo
 from byline.shards import shard_metadata
 from byline.transforms.files import storage
 from byline.transforms.shards.assembling import INDEX_NAME
 from byline.transforms.shards.gathering import write_index
-from byline.transforms.shards.records import WORK_FOLDER, ShardMaker, write_current, write_record
+from byline.transforms.shards.records import WORK_FOLDER, ShardMaker, read_record, write_current, write_record
+
+_KINDS = {plans.FILE_NAME: "a build", imports.FILE_NAME: "an import"}
+
+
+class ShardPlan(Protocol):
+    """What says which shards an output has: a plan of a recipe, or of an import."""
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file in the output."""
+
+    @property
+    def sha256(self) -> str:
+        """Of its file (hex)."""
+
+    def to_bytes(self) -> bytes:
+        """The content of its file."""
+
+    def shards(self) -> Sequence[tuple[str, int, int]]:
+        """(stage, shard, number of shards in the stage) of all shards."""
+
+    def shards_in(self, content: bytes, uri: str) -> Sequence[tuple[str, int, int]] | None:
+        """The same of another plan's file; None if it is damaged. Raises: BylineError: it is of another version."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +77,7 @@ class OutputState:
     damaged: list[str] = field(default_factory=list)
 
 
-def is_whole(output: str, plan: Plan) -> bool:
+def is_whole(output: str, plan: ShardPlan) -> bool:
     """Whether an output has the finished build of a plan and nothing else to be seen to; changes nothing.
 
     Raises:
@@ -64,7 +92,7 @@ def is_whole(output: str, plan: Plan) -> bool:
     )
 
 
-def open_output(output: str, plan: Plan, *, overwrite: bool = False) -> OutputState:
+def open_output(output: str, plan: ShardPlan, *, overwrite: bool = False) -> OutputState:
     """Makes a folder ready for the shards of a plan.
 
     Args:
@@ -75,7 +103,8 @@ def open_output(output: str, plan: Plan, *, overwrite: bool = False) -> OutputSt
     Raises:
         BylineError: there is a finished build of another plan or version, or a damaged one that may be.
     """
-    manifest_uri, plan_uri = storage.join(output, manifests.FILE_NAME), storage.join(output, plans.FILE_NAME)
+    manifest_uri, plan_uri = storage.join(output, manifests.FILE_NAME), storage.join(output, plan.file_name)
+    _check_kind(output, plan, overwrite=overwrite)
     content = storage.read_bytes(plan_uri) if storage.exists(plan_uri) else None
     is_of_plan = content == plan.to_bytes()
     damaged = []
@@ -84,7 +113,7 @@ def open_output(output: str, plan: Plan, *, overwrite: bool = False) -> OutputSt
         if manifest is not None and manifest.plan_sha256 == plan.sha256:
             return _reopen(output, plan, manifest)
         if manifest is not None:
-            _replace(output, content, manifest, overwrite=overwrite)
+            _replace(output, plan, content, manifest, overwrite=overwrite)
             return OutputState()
         if not (is_of_plan or overwrite):
             raise BylineError(
@@ -95,12 +124,12 @@ def open_output(output: str, plan: Plan, *, overwrite: bool = False) -> OutputSt
         damaged = [f"{manifests.FILE_NAME} cannot be read"]
     if content is None or is_of_plan:
         return OutputState(damaged=damaged)
-    shards = _shards_of(content, plan_uri)
+    shards = plan.shards_in(content, plan_uri)
     if shards is None:
         # The records of shards say which plan they are of.
-        return OutputState(damaged=[*damaged, f"{plans.FILE_NAME} cannot be read"])
+        return OutputState(damaged=[*damaged, f"{plan.file_name} cannot be read"])
     storage.delete_folder(storage.join(output, WORK_FOLDER))
-    storage.side_by_side(storage.delete_file, (storage.join(output, shard) for shard in shards))
+    storage.side_by_side(storage.delete_file, (storage.join(output, shard_path(*shard)) for shard in shards))
     return OutputState(damaged=damaged)
 
 
@@ -121,38 +150,49 @@ def _read_manifest(output: str) -> manifests.Manifest | None:
     return manifests.parse_manifest(content, uri)
 
 
-def _shards_of(content: bytes, uri: str) -> list[str] | None:
-    """The paths of a plan's shards; None if the plan is damaged.
+def _check_kind(output: str, plan: ShardPlan, *, overwrite: bool) -> None:
+    """Refuses the folder of an unfinished build for an import, and the reverse; of a finished one the manifest tells.
 
-    Raises:
-        BylineError: it is of another version.
+    Where it may be replaced, what would be taken for a part of what is to come is deleted.
     """
-    try:
-        version = json.loads(pa.ipc.open_file(content).schema.metadata[plans.PLAN_KEY])["version"]
-        if version == plans.PLAN_VERSION:
-            return [plans.shard_path(*shard) for shard in plans.read_plan(content, uri).shards()]
-    except (BylineError, pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError):
-        return None
-    plans.read_plan(content, uri)
-    raise AssertionError(f"a plan of version {version} was read")
+    for name in _KINDS:
+        uri = storage.join(output, name)
+        if name == plan.file_name or not storage.exists(uri):
+            continue
+        if not overwrite:
+            raise BylineError(
+                f"{output}: has {name}, so it is the folder of {_KINDS[name]}; choose another folder, or give "
+                "--overwrite to replace it"
+            )
+        work = storage.join(output, WORK_FOLDER)
+        records = [read_record(info.path) for info in storage.list_files(work) if info.base_name.endswith(".json")]
+        shards = [record.entry.path for record in records if record is not None]
+        storage.side_by_side(storage.delete_file, (storage.join(output, shard) for shard in shards))
+        storage.delete_folder(work)
+        storage.delete_file(uri)
 
 
-def _replace(output: str, content: bytes | None, manifest: manifests.Manifest, *, overwrite: bool) -> None:
+def _replace(
+    output: str, plan: ShardPlan, content: bytes | None, manifest: manifests.Manifest, *, overwrite: bool
+) -> None:
     """Deletes the finished build of another plan."""
     if not overwrite:
         raise BylineError(
             f"{output}: holds a finished build of another plan; choose another `output`, "
             f"or give --overwrite to replace it"
         )
-    uri = storage.join(output, plans.FILE_NAME)
-    planned = _shards_of(content, uri) if content is not None else None
-    shards = {*(planned or []), *(shard.path for phase in manifest.phases for shard in phase.shards)}
+    uri = storage.join(output, plan.file_name)
+    planned = plan.shards_in(content, uri) if content is not None else None
+    shards = {
+        *(shard_path(*shard) for shard in planned or []),
+        *(shard.path for phase in manifest.phases for shard in phase.shards),
+    }
     storage.delete_file(storage.join(output, manifests.FILE_NAME))
     storage.delete_folder(storage.join(output, WORK_FOLDER))
     storage.side_by_side(storage.delete_file, (storage.join(output, shard) for shard in sorted(shards)))
 
 
-def _lost_files(output: str, plan: Plan, manifest: manifests.Manifest) -> list[str]:
+def _lost_files(output: str, plan: ShardPlan, manifest: manifests.Manifest) -> list[str]:
     """Files of a finished build that are gone or of another size, by path; of the plan, every byte counts."""
     sizes = {storage.resolve(info.path)[1]: info.size for info in storage.list_files(output)}
     folder = storage.resolve(output)[1]
@@ -163,12 +203,12 @@ def _lost_files(output: str, plan: Plan, manifest: manifests.Manifest) -> list[s
         if sizes.get(f"{folder}/{shard.path}") != shard.bytes
     ]
     lost += [INPUTS_NAME] * (f"{folder}/{INPUTS_NAME}" not in sizes)
-    plan_uri = storage.join(output, plans.FILE_NAME)
-    is_there = f"{folder}/{plans.FILE_NAME}" in sizes and storage.read_bytes(plan_uri) == plan.to_bytes()
-    return lost + [plans.FILE_NAME] * (not is_there)
+    plan_uri = storage.join(output, plan.file_name)
+    is_there = f"{folder}/{plan.file_name}" in sizes and storage.read_bytes(plan_uri) == plan.to_bytes()
+    return lost + [plan.file_name] * (not is_there)
 
 
-def _reopen(output: str, plan: Plan, manifest: manifests.Manifest) -> OutputState:
+def _reopen(output: str, plan: ShardPlan, manifest: manifests.Manifest) -> OutputState:
     """Looks for the files of a finished build; if any is lost, the build is unfinished again.
 
     Each shard that is as it was then gets its record back, so that it is not written again.
@@ -211,15 +251,25 @@ def write_lists(output: str, plan: Plan, runs: list[RunInfo], maker: ShardMaker)
         What the manifest says of the list of input files.
     """
     table = input_table(runs)
-    with storage.write_file(storage.join(output, plans.FILE_NAME)) as sink:
+    inputs = write_plan(output, plan, table, maker)
+    write_run_index(storage.join(output, WORK_FOLDER, INDEX_NAME), table, runs)
+    return inputs
+
+
+def write_plan(output: str, plan: ShardPlan, inputs: pa.Table, maker: ShardMaker) -> InputList:
+    """Writes the plan, the list of input files (schemas/inputs.py), and whose output it is.
+
+    Returns:
+        What the manifest says of the list of input files.
+    """
+    with storage.write_file(storage.join(output, plan.file_name)) as sink:
         sink.write(plan.to_bytes())
     with storage.write_file(storage.join(output, INPUTS_NAME)) as sink:
         digested = storage.HashingSink(sink)
-        with pa.PythonFile(digested, "w") as out, pa.ipc.new_file(out, table.schema) as writer:
-            writer.write_table(table)
-    write_run_index(storage.join(output, WORK_FOLDER, INDEX_NAME), table, runs)
+        with pa.PythonFile(digested, "w") as out, pa.ipc.new_file(out, inputs.schema) as writer:
+            writer.write_table(inputs)
     write_current(output, maker)
-    return InputList(table.num_rows, digested.hasher.hexdigest())
+    return InputList(inputs.num_rows, digested.hasher.hexdigest())
 
 
 def write_run_index(uri: str, inputs: pa.Table, runs: list[RunInfo]) -> None:

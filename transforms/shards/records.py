@@ -15,12 +15,13 @@ Comparing the sha256 of everything would read all of it; `byline verify` does.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from byline.addresses import is_object_address
 from byline.errors import BylineError
-from byline.object_stores import is_object_address
 from byline.schemas.ledger import ShardRecord
-from byline.schemas.plan import Plan, shard_path
+from byline.schemas.plan import shard_path
 from byline.transforms.files import storage
 
 WORK_FOLDER = ".byline"
@@ -115,15 +116,18 @@ def check_current(output: str, maker: ShardMaker) -> None:
         )
 
 
-def kept_shards(output: str, plan: Plan, maker: ShardMaker) -> KeptShards:
-    """Looks at the records and shards of an unfinished build; deletes records that are damaged or whose shard is."""
+def kept_shards(output: str, planned: Iterable[tuple[str, int, int]], maker: ShardMaker) -> KeptShards:
+    """Compares the records and shards of an unfinished build; deletes records that are damaged or whose shard is.
+
+    `planned` are its shards: (stage, shard, number of shards in the stage).
+    """
     work = storage.join(output, WORK_FOLDER)
     shards = {
         storage.resolve(record_path(work, phase, shard))[1]: (
             record_path(work, phase, shard),
             shard_path(phase, shard, of),
         )
-        for phase, shard, of in plan.shards()
+        for phase, shard, of in planned
     }
     records = {storage.resolve(info.path)[1]: info for info in storage.list_files(work)}
     listed = [path for path in shards if path in records]

@@ -21,8 +21,8 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from byline.addresses import is_object_address
 from byline.errors import BylineError
-from byline.object_stores import is_object_address
 from byline.schemas.store import FILE, RunFile, in_order
 from byline.transforms.documents.list_copying import scatter_lists
 from byline.transforms.files.sealed_files import SealedReader, write_sealed

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-from byline.object_stores import is_object_address
+from byline.addresses import is_object_address
 from byline.schemas.store import RunFile
 from byline.transforms.files.sealed_files import open_sealed
 from byline.transforms.files.storage import open_random

@@ -1,6 +1,7 @@
 """Each format, read after its published layout, has the rows that were exported."""
 
 import io
+import json
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -23,6 +24,7 @@ from byline.transforms.exports.export_format import (
 from byline.transforms.exports.export_manifest import read_export
 from byline.transforms.exports.megatron import index_bytes
 from byline.transforms.exports.olmo import document_starts
+from tests.reference.mds import MECO
 from tests.support.export_readers import load_dataset, read_flat, read_indexed, read_litdata, read_mds, read_parquet
 from tests.support.shards import CONFIG, TOKENIZER, PackedRow, write_build
 
@@ -174,6 +176,16 @@ def test_mds_has_the_columns_of_meco(exports: Exports) -> None:
     assert {sample["length"] for sample in samples} == {LENGTH}
 
 
+def test_mds_meco_has_the_mask_and_the_encodings_of_meco(exports: Exports) -> None:
+    samples = [sample for phase in ("conditioned", "cooldown") for sample in read_mds(exports["mds-meco"] / phase)]
+    assert [sample["mask"] for sample in samples] == [row.loss_mask for row in ROWS]
+    others = [sample for phase in ("conditioned", "cooldown") for sample in read_mds(exports["mds"] / phase)]
+    assert [{**sample, "mask": None} for sample in samples] == [{**sample, "mask": None} for sample in others]
+    entry = json.loads((exports["mds-meco"] / "cooldown/index.json").read_text())["shards"][0]
+    assert dict(zip(entry["column_names"], entry["column_encodings"], strict=True)) == MECO
+    assert entry["column_sizes"] == [None, None, None, 8, None]
+
+
 def test_mds_files_are_cut_by_size(exports: Exports) -> None:
     files = [name for name in names(exports["mds"]) if name.endswith(".mds")]
     assert files[:3] == [f"conditioned/00000-of-00003.{number:05d}.mds" for number in range(3)]
@@ -233,7 +245,7 @@ def test_ids_are_as_wide_as_the_vocabulary_needs(tmp_path: Path, vocabulary: int
 def test_an_id_that_the_tokenizer_has_not_is_refused(tmp_path: Path) -> None:
     row = PackedRow([0, 1000], [0, 1], [2], [1], [0])
     write_build(tmp_path / "out", {"conditioned": [[row]]}, 2)
-    with pytest.raises(BylineError, match=r"00000-of-00001 has an id that is not below 1,000"):
+    with pytest.raises(BylineError, match=r"00000-of-00001.arrow: has an id that is not below 1,000"):
         _export(tmp_path / "out", "olmo", tmp_path / "olmo")
 
 

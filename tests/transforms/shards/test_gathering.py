@@ -21,7 +21,7 @@ from byline.schemas.recipe import Condition
 from byline.shards import shard_schema
 from byline.transforms.files.storage import write_file
 from byline.transforms.packing import POLICIES
-from byline.transforms.shards import assembling
+from byline.transforms.shards import shard_writing
 from byline.transforms.shards.assembling import AssembleJob, PackedShard, pack_shard, planned_phases
 from byline.transforms.shards.gathering import INDEX_SCHEMA, Documents, GatherPhase, RunIndex, gather, write_index
 from byline.transforms.shards.records import ShardMaker
@@ -55,7 +55,7 @@ def small_batches() -> Iterator[None]:
     """Runs and shards of several record batches, though everything is tiny."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "BATCH_TOKEN_BYTES", 64)
-        patch.setattr(assembling, "BATCH_BYTES", 300)
+        patch.setattr(shard_writing, "BATCH_BYTES", 300)
         yield
 
 
@@ -273,7 +273,7 @@ def _bins(case: Case, source: str, documents: list[assembly.Document]) -> list[l
 def found_rows(packed: PackedShard, job: AssembleJob) -> list[dict[str, list[int]]]:
     schema = shard_schema(job.length, job.ids)
     batches = list(packed.batches(job, schema))
-    step = assembling.rows_per_batch(job.length, job.ids)
+    step = shard_writing.rows_per_batch(job.length, job.ids)
     assert all(batch.num_rows == step for batch in batches[:-1])
     for batch in batches:
         batch.validate(full=True)

@@ -1,0 +1,135 @@
+"""The job of `byline import`: folders that something else packed -> shards, and the manifest last.
+
+The pipeline is `ListShards | ImportShards`; a worker imports a shard by itself.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import version
+
+from rich.console import Console
+
+from byline import locations
+from byline.errors import BylineError
+from byline.pipelines.console.notes import show_notes, show_removed
+from byline.pipelines.console.progress import progress_bar
+from byline.pipelines.jobs.each_shard import work_on_shards
+from byline.pipelines.jobs.locking import locked
+from byline.pipelines.runners.runner import RunnerSettings
+from byline.schemas.imports import ImportPlan
+from byline.schemas.ledger import DrawCounts, ShardRecord
+from byline.transforms.files import storage
+from byline.transforms.files.leftovers import clean_output
+from byline.transforms.imports import kind_named
+from byline.transforms.imports.finishing import write_manifest
+from byline.transforms.imports.importing import ImportJob, ImportShards, ShardSource, import_shard
+from byline.transforms.imports.planning import AskedImport, plan_import
+from byline.transforms.shards.output import open_output, write_plan
+from byline.transforms.shards.records import ShardMaker, kept_shards, written_again
+
+
+def import_folders(
+    asked: AskedImport, kind: str, output: str, settings: RunnerSettings, console: Console, *, overwrite: bool = False
+) -> None:
+    """Imports folders.
+
+    Args:
+        asked: which, as which phases, and by which tokenizer.
+        kind: what they hold, a name of `KINDS`.
+        output: where the shards go.
+        settings: how to run.
+        console: for progress.
+        overwrite: whether another finished build there may be replaced.
+
+    Raises:
+        BylineError: a folder or a file is wrong, or the output holds something else.
+    """
+    plan = plan_import(kind_named(kind), asked)
+    # Workers may run in another folder.
+    output = locations.absolute(output)
+    for phase in plan.phases:
+        if f"{phase.folder}/".startswith(f"{output}/") or f"{output}/".startswith(f"{phase.folder}/"):
+            raise BylineError(
+                f"{output}: is in {phase.folder}, which is imported, or the reverse; choose another folder"
+            )
+    storage.check_writable(output)
+    with locked("import", [output], console):
+        records = _import(plan, output, settings, console, overwrite=overwrite)
+    if records is not None:
+        _show_result(plan, records, console)
+
+
+def _import(
+    plan: ImportPlan, output: str, settings: RunnerSettings, console: Console, *, overwrite: bool
+) -> list[ShardRecord] | None:
+    state = open_output(output, plan, overwrite=overwrite)
+    _say(state.lost and f"missing or of another size: {len(state.lost):,} files (first: {state.lost[0]})", console)
+    show_removed("import", clean_output(output), console)
+    if state.is_finished:
+        console.print(f"import    nothing to do: {output} is finished", highlight=False, markup=False)
+        return None
+    maker = ShardMaker(plan.sha256, version("byline"))
+    kept = kept_shards(output, plan.shards(), maker)
+    damaged = [*state.damaged, *kept.damaged]
+    _say(damaged and f"damaged: {len(damaged):,} files (first: {damaged[0]})", console)
+    job = ImportJob(output, maker, kept.hashed_from)
+    inputs = write_plan(output, plan, plan.inputs, maker)
+    size = sum(file.bytes for phase in plan.phases for file in phase.files)
+
+    def import_here(numbers: range) -> None:
+        source = ShardSource(plan)
+        for number in numbers:
+            import_shard(number, job, source)
+
+    shards = range(len(plan.shards()))
+    with progress_bar(console, "import", len(shards), _follow(job), unit="shards"):
+        work_on_shards(shards, import_here, ImportShards(job), job.work, size, settings, console)
+    again = written_again(kept)
+    _say(again and f"damaged: {len(again):,} shards had another sha256 (first: {again[0]})", console)
+    show_removed("import", clean_output(output, is_finished=True), console)
+    return write_manifest(plan, job, inputs)
+
+
+def _say(line: str | list[str], console: Console) -> None:
+    if line:
+        console.print(f"import    {line}; written again", highlight=False, markup=False, soft_wrap=True)
+
+
+def _follow(job: ImportJob) -> Callable[[], int]:
+    return lambda: sum(info.base_name.endswith(".json") for info in storage.list_files(job.work))
+
+
+def _show_result(plan: ImportPlan, records: list[ShardRecord], console: Console) -> None:
+    """A line for each phase, and notes on what a user may not expect."""
+    for phase in plan.phases:
+        own = [record for record in records if record.phase == phase.name]
+        counts = sum((record.contents.of(phase.source) for record in own), DrawCounts())
+        rows = sum(record.entry.rows for record in own)
+        tokens = max(rows * plan.sequence_length, 1)
+        console.print(
+            f"{phase.name}: {rows:,} sequences, {counts.documents:,} segments ({counts.conditioned:,} begin masked), "
+            f"{counts.loss_tokens / tokens:.2%} of the tokens trained",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    show_notes(_notes(plan, records), console)
+
+
+def _notes(plan: ImportPlan, records: list[ShardRecord]) -> list[str]:
+    notes = []
+    for phase in plan.phases:
+        counts = sum(
+            (record.contents.of(phase.source) for record in records if record.phase == phase.name), DrawCounts()
+        )
+        if phase.left_out:
+            notes.append(f"{phase.name}: columns that are not imported: {', '.join(phase.left_out)}")
+        named = [name for name in ("bos", "eos") if getattr(plan.named, name) is not None]
+        if named and not counts.special_tokens:
+            notes.append(
+                f"{phase.name}: no segment begins or ends with the {' or '.join(named)} that was named; is this its "
+                "tokenizer?"
+            )
+    unknown = [name for name in ("bos", "eos", "pad") if getattr(plan.named, name) is None]
+    if unknown:
+        notes.append(f"of the tokenizer, {', '.join(unknown)} is unknown: name it to have it counted (docs/imports.md)")
+    return notes

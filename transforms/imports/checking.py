@@ -1,0 +1,224 @@
+"""Checks a finished import: each shard by itself, against the manifest, its own rows and the files it was made of.
+
+```
+manifest entry   sha256, bytes, rows, loss tokens    = those of the file
+rows             segments, doc ids, tokens, padding, loss mask
+ledger           what a shard says it holds          = counted from its rows; summed = the manifest's ledger
+folders          read and made into rows once more   = every value of the file
+```
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from byline.errors import BylineError
+from byline.manifest import PhaseEntry, ShardEntry
+from byline.printable import one_line
+from byline.schemas.ledger import DrawCounts, Ledger, PhaseLedger
+from byline.shards import shard_metadata, shard_schema
+from byline.transforms.checks.findings import Extent, Finding
+from byline.transforms.checks.reports import ShardCounts, ShardReport, write_report
+from byline.transforms.checks.rows import RowRules
+from byline.transforms.checks.shards import UNREADABLE, check_file, compare_batches, read_shard, unreadable
+from byline.transforms.files.local_copies import fetched
+from byline.transforms.files.storage import exists, join, open_random
+from byline.transforms.imports.finishing import ledger_of
+from byline.transforms.imports.import_builds import ImportBuild, open_import
+from byline.transforms.imports.imported_rows import segment_counts
+from byline.transforms.imports.importing import ShardSource
+from byline.transforms.packing import PackingPolicy, Segments, ShardSegments
+
+_FOLDERS = "folders"
+
+
+class _Imported(PackingPolicy):
+    """What packed the rows is not known; each segment is a document of its own."""
+
+    pads_any_row = True
+
+    def pack(
+        self, framed: np.ndarray, prefixes: np.ndarray, bos: int, length: int, slices: np.ndarray | None = None
+    ) -> Segments:
+        raise AssertionError("rows that are imported are not packed")
+
+    def follows(self, segments: ShardSegments, drawn_twice: bool) -> np.ndarray | None:
+        return None
+
+
+@dataclass(frozen=True)
+class ImportCheckJob:
+    """What every worker must know.
+
+    Attributes:
+        out: the import's folder.
+        work: folder for the reports, a new one for each job.
+        compares: whether the folders that it was made of are read once more.
+    """
+
+    out: str
+    work: str
+    compares: bool
+
+    def report_uri(self, number: int) -> str:
+        """The location of a shard's report; `number` counts the import's shards."""
+        return join(self.work, f"{number}.arrow")
+
+    def open_checker(self) -> "ImportChecker":
+        """A checker for the job."""
+        return ImportChecker(self)
+
+
+class ImportChecker:
+    """Checks shards of one import; may be used by several threads.
+
+    Raises:
+        BylineError: the import cannot be read.
+    """
+
+    def __init__(self, job: ImportCheckJob) -> None:
+        self.job = job
+        self.build = open_import(job.out)
+        self.shards = list(self.build.shards())
+        self.source = ShardSource(self.build.plan)
+        tokenizer = self.build.plan.tokenizer
+        files = len(self.build.input_rows)
+        self._rules = RowRules(
+            length=self.build.plan.sequence_length,
+            packing=_Imported(),
+            position=None,
+            bos_id=tokenizer.bos_id,
+            begin_id=None,
+            end_id=None,
+            repeats=False,
+            pad_id=tokenizer.pad_id,
+            vocab_size=tokenizer.vocab_size,
+            input_rows=self.build.input_rows,
+            # Which tokens of a segment count is what the folder says, and nothing else.
+            masks_own=np.ones(files, bool),
+        )
+
+    def write_report(self, number: int) -> str:
+        """Checks a shard, given its number in the import, and writes the report; returns the report's uri."""
+        uri = self.job.report_uri(number)
+        write_report(*self._check(*self.shards[number]), uri)
+        return uri
+
+    def _check(self, phase: PhaseEntry, number: int) -> tuple[ShardReport, np.ndarray]:
+        entry = phase.shards[number]
+        uri = join(self.build.out, entry.path)
+        if not exists(uri):
+            return unreadable(entry, [f"{entry.path}: missing; import again to write it"])
+        with fetched(uri) as path:
+            problems = check_file(path, entry)
+            if problems:
+                # Not opened: what a damaged file makes Arrow do cannot be foreseen.
+                return unreadable(entry, problems)
+            try:
+                with open_random(path) as source:
+                    reader = pa.ipc.open_file(source)
+                    said, counts = read_shard(reader, self.build.manifest, phase, number, self._rules, problems)
+                    if counts.whole:
+                        problems += self._misfits(reader, entry, said)
+                    differences = self._compare(reader, phase, number) if counts.whole and self.job.compares else []
+            except UNREADABLE as error:
+                return unreadable(entry, [*problems, f"{entry.path}: cannot be read ({one_line(error, 200)})"])
+        sources = self.build.plan.inputs["source"].to_numpy(zero_copy_only=False).astype(str)
+        report = ShardReport(
+            path=entry.path,
+            counts=ShardCounts.of(counts, sources),
+            is_whole=counts.whole,
+            said=said,
+            problems=problems,
+            row_problems=[f"{entry.path}: {problem}" for problem in counts.problems],
+            store_problems=differences,
+            samples=[],
+        )
+        return report, counts.documents
+
+    def _misfits(self, reader: pa.RecordBatchFileReader, entry: ShardEntry, said: PhaseLedger) -> list[str]:
+        """Whether the rows hold what the shard says."""
+        counted = DrawCounts()
+        for number in range(reader.num_record_batches):
+            batch = reader.get_batch(number)
+            ids, mask, lengths, doc_ids = (
+                batch[name].flatten().to_numpy() for name in ("input_ids", "loss_mask", "seq_lengths", "doc_ids")
+            )
+            counted += segment_counts(ids, mask, lengths, doc_ids, self.build.plan.tokenizer)
+        total = sum(said.sources.values(), DrawCounts())
+        if replace(counted, discarded={}) != replace(total, discarded={}):
+            return [f"{entry.path}: it says that it holds {total}, its rows hold {counted}"]
+        return []
+
+    def _compare(self, reader: pa.RecordBatchFileReader, phase: PhaseEntry, number: int) -> list[str]:
+        entry, plan = phase.shards[number], self.build.plan
+        try:
+            rows = self.source.rows(phase.name, number)
+        except BylineError as error:
+            # A damaged file of the folder must not fail the other checks.
+            return [f"{entry.path}: not compared: {error}"]
+        problems = compare_batches(
+            reader, entry, rows.batches(shard_schema(plan.sequence_length, plan.ids)), "its folder gives"
+        )
+        if shard_metadata(reader.schema, entry.path).get("domains") != rows.domains:
+            problems.append(f"{entry.path}: its domains are not those that its folder gives for it")
+        return problems
+
+
+def check_folders(build: ImportBuild) -> Finding | None:
+    """Why the import cannot be compared with the folders that it was made of; None if it can."""
+    source = ShardSource(build.plan)
+    for phase in build.plan.phases:
+        try:
+            source.folder(phase.name)
+        except BylineError as error:
+            return Finding(_FOLDERS, f"not compared: {error}", extent=Extent.MISSING)
+    return None
+
+
+def findings_of(build: ImportBuild, shards: Sequence[ShardReport], missing: Finding | None) -> Iterator[Finding]:
+    """What the reports of all shards come to; `missing` says why they were not compared with the folders."""
+    size = sum(phase_shard.bytes for phase in build.manifest.phases for phase_shard in phase.shards)
+    files = [problem for shard in shards for problem in shard.problems]
+    yield Finding("files", f"{len(shards)} shards, {size / 1e6:,.1f} MB: bytes, sha256, columns", files)
+    rows = sum(shard.counts.rows for shard in shards if shard.counts is not None)
+    row_problems = [problem for shard in shards for problem in shard.row_problems]
+    yield Finding("rows", f"{rows:,} rows: segments, doc ids, tokens, padding, loss mask", row_problems)
+    yield _ledger(build, shards)
+    if missing is not None:
+        yield missing
+        return
+    problems = [problem for shard in shards for problem in shard.store_problems]
+    folders = ", ".join(phase.folder for phase in build.plan.phases)
+    yield Finding(_FOLDERS, f"{rows:,} rows made once more of {folders}: every value the same", problems)
+
+
+def _ledger(build: ImportBuild, shards: Sequence[ShardReport]) -> Finding:
+    """The manifest's sums, from what the shards say of themselves."""
+    if any(shard.counts is None for shard in shards):
+        return Finding("ledger", "not recounted: not all shards can be read", extent=Extent.MISSING)
+    manifest, by_phase = build.manifest, dict[str, list[ShardReport]]()
+    for (phase, _), shard in zip(build.shards(), shards, strict=True):
+        by_phase.setdefault(phase.name, []).append(shard)
+    contents = {
+        phase.name: sum((shard.said for shard in by_phase.get(phase.name, [])), PhaseLedger())
+        for phase in manifest.phases
+    }
+    problems = []
+    if Ledger.from_json(manifest.ledger) != ledger_of(build.plan, contents):
+        problems.append("_manifest.json: its ledger is not the sum of what the shards say")
+    for phase in manifest.phases:
+        sums = {name: sum(vars(shard)[name] for shard in phase.shards) for name in ("rows", *_LOSSES)}
+        sums["tokens"] = sums["rows"] * manifest.sequence_length
+        problems += [
+            f"phase {phase.name}: the manifest says {vars(phase)[name]:,} {name}, its shards have {total:,}"
+            for name, total in sums.items()
+            if vars(phase)[name] != total
+        ]
+    tokens = sum(phase.tokens for phase in manifest.phases)
+    return Finding("ledger", f"closes to the token: {tokens:,} positions", problems)
+
+
+_LOSSES = ("loss_tokens", "loss_tokens_in_rows", "loss_tokens_in_segments")
