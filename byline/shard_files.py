@@ -156,7 +156,7 @@ class ShardFile:
 
 
 def numbers_of(array: pa.Array) -> np.ndarray:
-    """An array of numbers without nulls, as it is in memory; `to_numpy` would first import pandas where there is one."""
+    """Numbers without nulls, as they are in memory; `to_numpy` would first import pandas, where that is installed."""
     _, values = array.buffers()
     count, dtype = len(array), np.dtype(str(array.type))
     return np.frombuffer(values, dtype, count, array.offset * dtype.itemsize) if count else np.empty(0, dtype)

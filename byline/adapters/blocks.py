@@ -119,7 +119,7 @@ class Block:
     def _first(self, array: np.ndarray) -> int:
         """Where an array is in the block; if it was made elsewhere and fits, it is copied."""
         first = _address(array) - _address(self._bytes)
-        if array.flags.c_contiguous and 0 <= first and first + array.nbytes <= len(self._bytes):
+        if array.flags.c_contiguous and first >= 0 and first + array.nbytes <= len(self._bytes):
             return first
         first = self._used
         copy = self.empty(array.shape, array.dtype)

@@ -16,8 +16,9 @@ another order. A branch is a data set of its own: `ShardDataset(byline.open("out
 continue from the timeline's checkpoint, start it at row `shards.branch_row("cooldown-25")`.
 
 A data loader asks for all rows of a batch at once, so they are read and made into tensors at once. With `whole` it
-gives that batch, as the form has it; its workers read and send rows, and the batch is made where they arrive. Any other
-`collate_fn`, PyTorch's own too, gets a list of rows, views of the batch, which it copies.
+gives that batch, as the form has it; its workers make it in memory that the loader's process maps
+(`byline.adapters.blocks`). Any other `collate_fn`, PyTorch's own too, gets a list of rows, views of the batch, which it
+copies.
 
 `collate` makes tensors of rows that were read otherwise, such as those of `shards.loader` (docs/loader.md):
 
@@ -132,7 +133,12 @@ class BatchRows(Sequence):
 
 
 class _Made(dict):
-    """A batch that a worker made, on its way to be a dict in the loader's process; its arrays go there in a block."""
+    """A batch that a worker made; it is a dict where it arrives.
+
+    Args:
+        batch: arrays and other values.
+        block: has most of the arrays.
+    """
 
     def __init__(self, batch: dict[str, Any], block: Block) -> None:
         super().__init__({name: _tensor(value) for name, value in batch.items()})
