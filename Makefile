@@ -18,7 +18,7 @@ help:
 	@echo 'make test    style, types and tests'
 	@echo 'make lint    style and types alone'
 	@echo 'make test-clusters   tests on a Spark and a Flink cluster of processes on this machine; needs Java 17 and Maven'
-	@echo 'make test-trainers   tests of trainers on builds made here; needs 7 GB for them in $(TRAINERS), and Python 3.11 to 3.13'
+	@echo 'make test-trainers   tests of trainers on builds made here; needs 2.5 GB for them in $(TRAINERS), and Python 3.11 to 3.13'
 	@echo 'make soak    random builds with random faults for MINUTES=30, from SEED=1; each has to end in the same bytes'
 	@echo 'make spark-up, spark-down, flink-up, flink-down   such a cluster for builds of your own (docs/clusters.md)'
 	@echo 'make setup   a virtual environment in $(VENV) with all that the others need (they call it)'
@@ -83,13 +83,15 @@ test-clusters: setup
 test-trainers: setup $(TRAINERS_STAMP)
 	@printf '\n== Small builds, and tests of trainers on them\n'
 	$(BIN)/python -m tests.trainers.builds out/trainers
-	$(TRAINERS)/bin/python -m pytest -c tests/trainers/pytest.ini tests/trainers
+	PYTHONDONTWRITEBYTECODE= $(TRAINERS)/bin/python -m pytest -c tests/trainers/pytest.ini --numprocesses 2 --dist loadfile tests/trainers
 
-$(TRAINERS_STAMP): requirements-trainers.txt pyproject.toml
+# Most of what is installed is never imported, so each module is compiled when it is.
+$(TRAINERS_STAMP): requirements-trainers.txt pyproject.toml tests/trainers/without_gpus.py
 	@printf '\n== Setting up %s (minutes; again only when requirements-trainers.txt or pyproject.toml change)\n' '$(TRAINERS)'
 	$(PYTHON) -m venv $(TRAINERS)
-	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-trainers.txt
+	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --requirement requirements-trainers.txt
 	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(TRAINERS)/bin/python -m tests.trainers.without_gpus
 	@touch $@
 
 soak: setup

@@ -7,7 +7,7 @@ Byline                    the shards                              `shards.batch`
 MDS                       `byline export --to mds`                mosaicml-streaming: `StreamingDataset`, by samples
 ArrayRecord               ids and mask of a row, one after the    array_record: `ArrayRecordDataSource`, all rows of a
                           other; group_size:1                     batch at once
-Parquet                   row groups of 1,000 rows                pyarrow, each row group that a batch has rows of once
+Parquet                   row groups of 100 rows                  pyarrow, each row group that a batch has rows of once
 datasets                  the shards                              `load_dataset("arrow")`, as numpy arrays
 ```
 """
@@ -26,7 +26,9 @@ import pyarrow.parquet as pq
 
 import byline
 
-ROW_GROUP = 1000
+ROW_GROUP = 100
+# Rows that are copied at once where files are made.
+PIECE = 1000
 COLUMNS = ("input_ids", "loss_mask")
 
 # Row numbers, int64 [n] -> `input_ids` int32 [n, L] and `loss_mask` uint8 [n, L], in new arrays.
@@ -176,13 +178,13 @@ WAYS = (
     Way("Byline, shards.batch", byline_shards),
     Way("MDS", mds, ("streaming", "apache_beam"), "pip install '.[build]' mosaicml-streaming"),
     Way("ArrayRecord", array_record, ("array_record",), "pip install array_record"),
-    Way("Parquet, row groups of 1,000", parquet),
+    Way("Parquet, row groups of 100", parquet),
     Way("datasets", hugging_face, ("datasets",), "pip install datasets"),
 )
 
 
 def _pieces(shards: byline.Shards) -> Iterator[tuple[slice, byline.Rows]]:
     """All rows, a thousand at a time, and where they are."""
-    for start in range(0, len(shards), ROW_GROUP):
-        end = min(start + ROW_GROUP, len(shards))
+    for start in range(0, len(shards), PIECE):
+        end = min(start + PIECE, len(shards))
         yield slice(start, end), shards.batch(range(start, end))

@@ -10,6 +10,7 @@ Each record batch is touched once, and a segment's values are copied with those 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -37,8 +38,11 @@ def groups(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     if (values == values[0]).all():
         yield int(values[0]), np.arange(len(values))
         return
-    for value in np.unique(values):
-        yield int(value), np.flatnonzero(values == value)
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    bounds = [0, *(np.flatnonzero(ordered[1:] != ordered[:-1]) + 1).tolist(), len(values)]
+    for start, end in pairwise(bounds):
+        yield int(ordered[start]), order[start:end]
 
 
 def gather_pieces(pieces: Sequence[Piece], length: int, phase: np.ndarray) -> Rows:
@@ -52,24 +56,33 @@ def gather_pieces(pieces: Sequence[Piece], length: int, phase: np.ndarray) -> Ro
     if len(pieces) == 1 and len(pieces[0].rows) and _are_in_a_row(pieces[0].rows):
         return _stretch(pieces[0].columns, int(pieces[0].rows[0]), phase)
     shape = (len(phase), length)
-    ids, mask, segments = np.empty(shape, np.int32), np.empty(shape, np.uint8), np.empty(len(phase), np.int32)
-    counts = []
+    ids, mask = np.empty(shape, np.int32), np.empty(shape, np.uint8)
     for piece in pieces:
-        _, ends = piece.columns.lists[0]
-        counts.append(ends[piece.rows + 1] - ends[piece.rows])
-        segments[piece.targets] = counts[-1]
         ids[piece.targets] = piece.columns.input_ids[piece.rows]
         mask[piece.targets] = piece.columns.loss_mask[piece.rows]
-    first = np.cumsum(segments, dtype=np.int64) - segments
-    lists = [np.empty(int(segments.sum()), dtype) for dtype in (np.int32, np.int64, np.int32)]
-    for piece, of_rows in zip(pieces, counts, strict=True):
-        targets = numbers_in_ranges(first[piece.targets], of_rows)
+    return _rows(ids, mask, *_gather_lists(pieces), phase)
+
+
+def _gather_lists(pieces: Sequence[Piece]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """How many segments each row of a batch has, and the lists of all rows."""
+    if not pieces:
+        return np.empty(0, np.int32), [np.empty(0, dtype) for dtype in (np.int32, np.int64, np.int32)]
+    ends_of = [(piece.columns.lists[0][1], piece.rows) for piece in pieces]
+    starts = np.concatenate([ends[rows] for ends, rows in ends_of])
+    counts = np.concatenate([ends[rows + 1] for ends, rows in ends_of]) - starts
+    # Piece after piece first, then row after row.
+    sources = numbers_in_ranges(starts, counts)
+    behind = np.cumsum(counts, dtype=np.int64)
+    bounds = [0, *behind[np.cumsum([len(rows) for _, rows in ends_of]) - 1].tolist()]
+    taken: list[list[np.ndarray]] = [[], [], []]
+    for piece, start, end in zip(pieces, bounds, bounds[1:], strict=False):
         # All lists of a row are as long, so they differ in where the first begins alone.
-        _, ends = piece.columns.lists[0]
-        sources = numbers_in_ranges(ends[piece.rows] - ends[0], of_rows)
-        for (values, ends), gathered in zip(piece.columns.lists, lists, strict=True):
-            gathered[targets] = values[sources + ends[0]]
-    return _rows(ids, mask, segments, lists, phase)
+        _, first_ends = piece.columns.lists[0]
+        for (values, ends), of_pieces in zip(piece.columns.lists, taken, strict=True):
+            of_pieces.append(values[sources[start:end] + (ends[0] - first_ends[0])])
+    by_row = np.argsort(np.concatenate([piece.targets for piece in pieces]))
+    order = numbers_in_ranges((behind - counts)[by_row], counts[by_row])
+    return counts[by_row], [np.concatenate(of_pieces)[order] for of_pieces in taken]
 
 
 def _stretch(columns: Columns, first: int, phase: np.ndarray) -> Rows:

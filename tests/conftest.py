@@ -9,9 +9,13 @@ import os
 import pytest
 from hypothesis import settings
 
+from byline.pipelines.runners.quick_pipelines import quicken
+
 # What importing and collecting tests makes stays, and collecting garbage among it again and again takes a tenth of all.
 gc.disable()
 
+# Also for the pipelines that tests make themselves.
+quicken()
 settings.register_profile("byline", deadline=None)
 settings.load_profile("byline")
 

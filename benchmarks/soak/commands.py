@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.soak.disks import SmallDisk, SmallFiles
+from benchmarks.soak.forked_template import fork_template
 from benchmarks.soak.recipes import SALT
 from benchmarks.soak.slow_disk import sitecustomize
-from benchmarks.soak.spares import make_spares
 from byline.pipelines import cli
 from byline.pipelines.jobs import assemble, build, compact, plan, prepare, verify
 from tests.support.builds import ROOT
@@ -35,8 +35,6 @@ JOBS = (assemble, build, compact, plan, prepare, verify)
 Disk = SmallDisk | SmallFiles
 LIMIT_SECONDS = 180.0
 _LEFT_SECONDS = 10.0
-_SPARES = 12
-_WORKER = b"byline.pipelines.runners.worker"
 # What a command may say on standard error.
 _LINES = ("note ", "warning ", "error ")
 
@@ -93,7 +91,7 @@ class Command:
         disk: Disk | None = None,
         is_slow: bool = False,
     ) -> None:
-        self.words, self.scratch, self._spares = words, folder / "scratch", folder / "workers"
+        self.words, self.scratch = words, folder / "scratch"
         self.scratch.mkdir(parents=True)
         self._outputs = [folder / "out.txt", folder / "errors.txt"]
         self._status: int | None = None
@@ -126,7 +124,7 @@ class Command:
         try:
             with disk:
                 if self.words[-1] != "1":
-                    make_spares(_SPARES, self._spares)
+                    fork_template()
                 cli.main()
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 0
@@ -151,10 +149,8 @@ class Command:
             os.kill(self.pid, signal.SIGKILL)
 
     def workers(self) -> list[int]:
-        """Process ids of its worker processes."""
-        alive = {pid: _command_line(pid) for pid in _children(self.pid)}
-        begun = {int(name) for name in os.listdir(self._spares)} if self._spares.exists() else set()
-        return [pid for pid, line in alive.items() if _WORKER in line or (line and pid in begun)]
+        """Process ids of its worker processes, which are children of a child, their template."""
+        return [worker for child in _children(self.pid) for worker in _children(child)]
 
     def end(self) -> Ended:
         """Waits for its end.
@@ -213,13 +209,6 @@ def _children(process: int) -> list[int]:
         # It has ended.
         return []
     return children
-
-
-def _command_line(process: int) -> bytes:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def _has_group(group: int) -> bool:

@@ -26,12 +26,14 @@ def import_(
         str | None, typer.Option("--tokenizer", metavar="FILE", help="the tokenizer.json that made the tokens")
     ] = None,
     vocabulary: Annotated[
-        int | None, typer.Option("--vocabulary", min=1, help="how many ids there are, without a tokenizer.json")
+        int | None,
+        typer.Option("--vocabulary", min=1, max=1 << 31, help="how many ids there are, without a tokenizer.json"),
     ] = None,
     bos: Annotated[str | None, typer.Option("--bos", help="what segments begin with: a token, or an id")] = None,
     eos: Annotated[str | None, typer.Option("--eos", help="what they end with")] = None,
     pad: Annotated[str | None, typer.Option("--pad", help="what fills rows")] = None,
     ids: Annotated[Literal["int32", "uint16"], typer.Option("--ids", help="type of the ids in shards")] = "int32",
+    sequences: Annotated[int, typer.Option(min=1, help="the most rows of a shard of several files")] = 4096,
     overwrite: Overwrite = False,
     workers: Workers = None,
     runner: RunnerName = "local",
@@ -40,6 +42,7 @@ def import_(
 ) -> None:
     """Read packed rows of another pipeline, such as MeCo's own, as shards that can be verified and read."""
     with quick_imports():
+        from byline import locations
         from byline.pipelines.jobs import import_ as job
         from byline.schemas.imports import NamedTokenizer
         from byline.transforms.imports.planning import AskedImport, NamedFolder
@@ -47,5 +50,7 @@ def import_(
     how_to_run = runner_settings(workers, verbose, runner, options)
     named = [NamedFolder.of(word) for word in folders]
     how_to_run.check_locations([("OUT", out), *(("DIR", one.folder) for one in named)])
-    asked = AskedImport(named, NamedTokenizer(tokenizer, bos, eos, pad), vocabulary, ids)
+    # Other commands may run in another folder.
+    file = None if tokenizer is None else locations.absolute(tokenizer)
+    asked = AskedImport(named, NamedTokenizer(file, bos, eos, pad), vocabulary, ids, sequences)
     job.import_folders(asked, kind, out, how_to_run, output_console(), overwrite=overwrite)

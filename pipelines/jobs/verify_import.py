@@ -6,7 +6,7 @@ from byline import locations
 from byline.pipelines.console.verify_lines import show_findings, show_outcome
 from byline.pipelines.jobs.verify import check_shards, work_folder
 from byline.pipelines.runners.runner import RunnerSettings
-from byline.transforms.imports.checking import ImportCheckJob, check_folders, findings_of
+from byline.transforms.imports.checking import ImportCheckJob, findings_of, missing_folders
 from byline.transforms.imports.import_builds import open_import
 
 
@@ -28,11 +28,12 @@ def verify_import(out: str, settings: RunnerSettings, console: Console, *, allow
     # Workers may run in another folder.
     location = locations.absolute(out)
     build = open_import(location)
-    missing = check_folders(build)
+    missing = missing_folders(build)
+    compared = tuple(phase.name for phase in build.plan.phases if phase.name not in missing)
     entries = [phase.shards[number] for phase, number in build.shards()]
     with work_folder(location, settings) as work:
-        job = ImportCheckJob(location, work, missing is None)
-        shards = check_shards(entries, job, settings, console, reads=1 if missing else 3)
+        job = ImportCheckJob(location, work, compared)
+        shards = check_shards(entries, job, settings, console, reads=3 if compared else 1)
     findings = show_findings(findings_of(build, shards, missing), console)
     wrong = any(shard.problems or shard.row_problems or shard.store_problems for shard in shards)
     return show_outcome(out, findings, wrong, console, allow_missing=allow_missing, command="byline import")

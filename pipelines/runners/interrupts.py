@@ -11,21 +11,43 @@ signal came.
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType, SimpleNamespace
-from typing import Any
+from typing import Protocol
 
 LINE = "stopped; run the same command again to continue where it was"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _KILL_SECONDS = 0.1
 _SHOW_CURSOR = "\x1b[?25h"
 
+
+class WorkerProcess(Protocol):
+    """What is used of a worker's process, as `Popen` has it."""
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status; None while it runs."""
+
+    def poll(self) -> int | None:
+        """The exit status, looked up; None while it runs."""
+
+    def wait(self) -> int:
+        """The exit status, when it has ended."""
+
+    def kill(self) -> None:
+        """Kills it, if it runs."""
+
+
 _received: list[int] = []
 # By the id that Beam gives a worker, which no two of this process have in common.
-_workers: dict[str, subprocess.Popen[bytes]] = {}
+_workers: dict[str, WorkerProcess] = {}
 
 
 def watch() -> None:
@@ -49,22 +71,25 @@ def end_process() -> None:
     os._exit(128 + _received[0])
 
 
-def note_workers() -> None:
-    """Records the worker processes that Beam starts from now on, to kill them when a signal comes."""
+def note_workers(start: Callable[[str, dict[str, str]], WorkerProcess]) -> None:
+    """Has Beam start worker processes so from now on, and records them, to kill them when a signal comes.
+
+    Args:
+        start: starts a process, given Beam's command and the environment.
+    """
     from apache_beam.runners.portability import local_job_service
 
-    vars(local_job_service)["subprocess"] = SimpleNamespace(Popen=_start_worker)
+    def begin(command: str, *, shell: bool, env: dict[str, str]) -> WorkerProcess:
+        process = start(command, env)
+        _workers[env["WORKER_ID"]] = process
+        return process
+
+    vars(local_job_service)["subprocess"] = SimpleNamespace(Popen=begin)
 
 
-def worker_process(worker: str) -> "subprocess.Popen[bytes] | None":
+def worker_process(worker: str) -> WorkerProcess | None:
     """The process of a worker, by the id that Beam gives it; None if it has not been started."""
     return _workers.get(worker)
-
-
-def _start_worker(*arguments: Any, **keywords: Any) -> "subprocess.Popen[bytes]":
-    process = subprocess.Popen(*arguments, **keywords)
-    _workers[keywords["env"]["WORKER_ID"]] = process
-    return process
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:

@@ -13,7 +13,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import Subpro
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from byline.pipelines.runners import interrupts
+from byline.pipelines.runners.worker_template import IS_SAFE, WorkerTemplate, module_command
 
 # What Beam takes for a worker's answer.
 _MESSAGE = "a worker process ended in the middle of its work"
@@ -86,21 +86,36 @@ class LostWorker:
 
 def environment(verbose: bool) -> SubprocessSDKEnvironment:
     """Beam's description of worker processes on this machine; `verbose` ones print their log."""
-    words = [*_module_command("byline.pipelines.runners.worker"), str(os.getpid()), *["--verbose"] * verbose]
+    words = [*module_command("byline.pipelines.runners.worker"), str(os.getpid()), *["--verbose"] * verbose]
     # Beam runs it in a shell. Ctrl-C in a terminal reaches workers, too; from the start they leave it to the driver.
     return SubprocessSDKEnvironment.from_command_string(command_string=f"trap '' INT; exec {shlex.join(words)}")
 
 
-def _module_command(module: str) -> list[str]:
-    """The command that runs a module as a program, without the current folder on its import path.
+# Of this process; started when it is first needed.
+_template: WorkerTemplate | None = None
 
-    A worker starts in the user's folder, which may contain the user's own `tokenizers.py` or `utils/`. That folder is
-    searched last, for functions that a configuration names as `package.module:function`.
-    """
-    if sys.version_info >= (3, 11):
-        return [sys.executable, "-P", "-m", module]
-    program = f"import runpy, sys; del sys.path[0]; runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
-    return [sys.executable, "-c", program]
+
+def use_template(template: WorkerTemplate) -> None:
+    """Has workers forked from this template, as long as it is alive and like this process."""
+    global _template
+    _template = template
+
+
+def current_template() -> WorkerTemplate:
+    """The template of this process's workers; another one if that is gone, or unlike this process by now."""
+    if _template is None or not (_template.is_alive and _template.is_like_this_process()):
+        if _template is not None:
+            _template.close()
+        use_template(WorkerTemplate.start())
+    assert _template is not None
+    return _template
+
+
+def _start(command: str, variables: dict[str, str]) -> interrupts.WorkerProcess:
+    """Starts a worker, given what `environment` makes."""
+    if not IS_SAFE:
+        return subprocess.Popen(command, shell=True, env=variables)
+    return current_template().fork_worker(variables, shlex.split(command))
 
 
 class Watch:
@@ -122,9 +137,9 @@ class Watch:
         """Ends it."""
         self._handlers.discard(handler)
 
-    def lose(self, process: "subprocess.Popen[bytes]") -> None:
+    def lose(self, process: interrupts.WorkerProcess) -> None:
         """Ends the job, whose worker has ended."""
-        self.lost.append(LostWorker(process.pid, process.returncode))
+        self.lost.append(LostWorker(process.pid, process.wait()))
         # Another thread: Beam waits for this one, which waited for the process, before it closes the handler.
         threading.Thread(target=self._fail_all, daemon=True).start()
 
@@ -182,7 +197,10 @@ def watching() -> Iterator[Watch]:
     """Has Beam use `WatchedWorkerHandler` for a job that runs in the block."""
     global _watch
     _watch = Watch()
-    interrupts.note_workers()
+    if IS_SAFE:
+        # It imports while the pipeline is made.
+        current_template()
+    interrupts.note_workers(_start)
     WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)(WatchedWorkerHandler)
     before = threading.excepthook
     threading.excepthook = _on_thread_error

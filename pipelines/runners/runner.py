@@ -44,6 +44,7 @@ from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 from byline.errors import BylineError
 from byline.pipelines.runners import dataflow, interrupts, local_workers, worker
 from byline.pipelines.runners.beam_options import JOB_SERVED, Runner, check_known, check_options, known_names
+from byline.pipelines.runners.quick_pipelines import quicken
 
 # Below this, starting worker processes takes longer than they save.
 SMALL_INPUT_BYTES = 32 << 20
@@ -331,6 +332,7 @@ def _run_once(
     begun: Callable[[PipelineResult, PipelineOptions], None] | None,
 ) -> PipelineResult:
     logging.getLogger().setLevel(logging.INFO if settings.verbose else logging.CRITICAL)
+    quicken()
     runner, options = make_runner(settings, input_bytes)
     if options.view_as(PortableOptions).environment_type == "LOOPBACK" and not settings.verbose:
         worker.silence()

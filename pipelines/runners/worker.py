@@ -1,26 +1,35 @@
 """A worker process of the local runner: Beam's own, without its log, which would break up the progress bars.
 
 ```
-python -m byline.pipelines.runners.worker DRIVER [--verbose]      DRIVER: the process that starts it
+python -m byline.pipelines.runners.worker PARENT [--verbose]      PARENT: the process that starts it
 
-driver                          worker
-closes the stream of work  ->   ends at once, whatever it is doing: nobody waits for it
-is gone                    ->   ends silently within a second, also while it starts
+driver closes the stream of work   ->   ends at once, whatever it is doing: nobody waits for it
+parent is gone                     ->   ends silently within a second, also while it starts
 ```
+
+The parent is the driver, or the template that workers are forked from (`pipelines/runners/worker_template.py`).
 
 A worker's error reaches the driver with the result, so nothing is lost; with `--verbose` its log is shown. Only the
 driver handles interrupts (Ctrl-C reaches all processes of a terminal): `pipelines/runners/local_workers.py` starts
 workers with SIGINT ignored.
 """
 
+import importlib
 import logging
 import os
 import sys
 import threading
 import time
+from typing import NoReturn
 
 from byline.pipelines.quick_imports import quick_imports
 
+# What a worker imports: Beam's side, and every step.
+PRELOADED = [
+    "apache_beam.runners.worker.sdk_worker_main",
+    "byline.pipelines.jobs.build",
+    "byline.pipelines.jobs.export",
+]
 _PARENT_SECONDS = 0.5
 
 
@@ -34,17 +43,31 @@ def silence() -> None:
     vars(sdk_worker)["print"] = lambda *_, **__: None
 
 
-def _end_after(driver: int) -> None:
-    """Ends this process when its parent is no longer the driver: a stream that is still to be opened waits a minute."""
-    while os.getppid() == driver:
+def import_all() -> None:
+    """Imports what workers need, before there are any."""
+    # Beam logs when it is imported, and a worker decides what is shown of its log.
+    logging.disable(logging.CRITICAL)
+    with quick_imports():
+        for module in PRELOADED:
+            importlib.import_module(module)
+    logging.disable(logging.NOTSET)
+
+
+def _end_after(parent: int) -> None:
+    """Ends this process when its parent is another: a stream that is still to be opened waits a minute."""
+    while os.getppid() == parent:
         time.sleep(_PARENT_SECONDS)
     os._exit(1)
 
 
-def main() -> None:
-    """Works until the driver has no more work, then ends the process."""
-    driver, is_verbose = int(sys.argv[1]), "--verbose" in sys.argv
-    threading.Thread(target=_end_after, args=(driver,), daemon=True).start()
+def work(parent: int, is_verbose: bool) -> NoReturn:
+    """Works until the driver has no more work, then ends the process.
+
+    Args:
+        parent: the process that started this one.
+        is_verbose: whether Beam's log is shown.
+    """
+    threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
     if not is_verbose:
         # Before Beam is imported: it logs at once, and sets its own levels later.
         logging.disable(logging.CRITICAL)
@@ -66,6 +89,11 @@ def main() -> None:
     # A normal exit would wait for work in other threads.
     sys.stdout.flush()
     os._exit(status)
+
+
+def main() -> None:
+    """A worker as a program."""
+    work(int(sys.argv[1]), is_verbose="--verbose" in sys.argv)
 
 
 if __name__ == "__main__":

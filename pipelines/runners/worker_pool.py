@@ -29,8 +29,8 @@ from multiprocessing.context import ForkServerProcess
 import grpc
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
-# What a build's worker imports: Beam's side, and every step.
-PRELOADED = ["apache_beam.runners.worker.sdk_worker", "byline.pipelines.jobs.build"]
+from byline.pipelines.runners.worker import PRELOADED
+
 # Beam sends keep-alive pings with no calls in between.
 _SERVER_OPTIONS = [("grpc.http2.max_pings_without_data", 0), ("grpc.http2.max_ping_strikes", 0)]
 STOP_SECONDS = 10.0

@@ -6,6 +6,8 @@ local        memory, two processes     memory, two processes
 Spark        two workers               two workers                each before and after its token store is compacted
 Flink        two workers               two workers
 ```
+
+The last build is exported, too, to the same Parquet files.
 """
 
 import hashlib
@@ -24,6 +26,7 @@ import pytest
 
 from byline.pipelines.jobs.build import build
 from byline.pipelines.jobs.compact import compact
+from byline.pipelines.jobs.export import export
 from byline.pipelines.runners.runner import RunnerSettings, answers
 from byline.schemas.config_file import parse_config
 from tests.clusters.conftest import Engine
@@ -68,12 +71,12 @@ class Storage:
         name = self.folder.name
         return {**moved, **on_disk, "store": f"s3://{BUCKET}/{name}/store", "output": f"s3://{BUCKET}/{name}/shards"}
 
-    def digests(self, output: str) -> dict[str, str]:
+    def digests(self, output: str, suffixes: tuple[str, ...] = ARROW_SUFFIXES) -> dict[str, str]:
         """As `tests.support.builds.digests`."""
         if self.server is None:
-            return digests(Path(output))
+            return digests(Path(output), suffixes)
         prefix = output.removeprefix(f"s3://{BUCKET}/") + "/"
-        keys = [key for key in self.server.list_keys(prefix) if key.endswith(ARROW_SUFFIXES)]
+        keys = [key for key in self.server.list_keys(prefix) if key.endswith(suffixes)]
         return {key.removeprefix(prefix): hashlib.sha256(self.server.content(key)).hexdigest() for key in keys}
 
     def runs(self, store: str) -> dict[str, str]:
@@ -83,10 +86,14 @@ class Storage:
 
 @dataclass(frozen=True)
 class Expected:
-    """sha256 by path of every shard, the plan, the list of inputs, and every run: made in this process on a disk."""
+    """sha256 by path of every shard, the plan, the list of inputs, every run, and every Parquet file of an export.
+
+    All are made in this process on a disk.
+    """
 
     output: dict[str, str]
     runs: dict[str, str]
+    exported: dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +102,12 @@ def expected(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Expect
     values = storage.values(corpus)
     build(parse_config(values, "test"), RunnerSettings(workers=1), quiet())
     assert verify(Path(values["output"]))[0] == 0
-    found = Expected(storage.digests(values["output"]), storage.runs(values["store"]))
+    exported = f"{values['output']}-exported"
+    export(values["output"], "parquet", exported, RunnerSettings(workers=1), quiet())
+    found = Expected(
+        storage.digests(values["output"]), storage.runs(values["store"]), storage.digests(exported, (".parquet",))
+    )
+    assert len(found.exported) > 3
     assert sum(name.count("/") for name in found.output) > 3
     assert len(found.runs) > len(SOURCES)
     return found
@@ -136,7 +148,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 
 
 def check(values: dict[str, Any], settings: RunnerSettings, storage: Storage, expected: Expected) -> None:
-    """Builds, compacts the token store, builds again elsewhere from what is in it now, and verifies that."""
+    """Builds, compacts the token store, builds again elsewhere from what is in it now, verifies and exports that."""
     build(parse_config(values, "test"), settings, quiet())
     assert storage.digests(values["output"]) == expected.output
     assert storage.runs(values["store"]) == expected.runs
@@ -151,6 +163,9 @@ def check(values: dict[str, Any], settings: RunnerSettings, storage: Storage, ex
     # Nothing of the check is left, either.
     assert storage.digests(again["output"]) == expected.output
     assert storage.runs(values["store"]) == after
+    exported = f"{values['output']}-exported"
+    export(again["output"], "parquet", exported, settings, quiet())
+    assert storage.digests(exported, (".parquet",)) == expected.exported
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -25,7 +25,10 @@ PRIVATE = [
     # a pool starts workers as Beam's does (pipelines/runners/worker_pool.py)
     (f"{RUNNERS}.worker.sdk_worker", "SdkHarness", r"worker_id=.*data_buffer_time_limit_ms="),
     ("apache_beam.portability.api", "beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer", "StartWorker.*StopWorker"),
-    # `subprocess` is replaced, to know the workers' processes (pipelines/runners/interrupts.py)
+    # what is worked out for each pipeline, and kept instead (pipelines/runners/quick_pipelines.py)
+    ("apache_beam.options.pipeline_options", "PipelineOptions.view_as", "view._all_options = self._all_options"),
+    ("apache_beam.transforms.userstate", "get_dofn_specs", "in method.defaults"),
+    # `subprocess` is replaced, to start workers and know their processes (pipelines/runners/interrupts.py)
     (
         f"{RUNNERS}.portability.local_job_service",
         "SubprocessSdkWorker",

@@ -240,7 +240,7 @@ RECIPES = {
         "sequence": {"length": 40, "packing": "repeat_prefix"},
     },
     "more shards than documents": {
-        "tokens": 2048,
+        "tokens": 512,
         "shard": {"sequences": 1},
         "sequence": {"length": 8, "packing": "best_fit"},
         "phases": [{"name": "only", "share": 1}],

@@ -93,9 +93,9 @@ def write_manifest(out: Path, values: dict[str, Any]) -> None:
     (out / "_manifest.json").write_text(json.dumps({**values, "digests": digests_of(values)}))
 
 
-def digests(out: Path) -> dict[str, str]:
-    """Path -> sha256 of every Arrow file of a build: shards, list of inputs, plan."""
-    files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.suffix in ARROW_SUFFIXES}
+def digests(out: Path, suffixes: tuple[str, ...] = ARROW_SUFFIXES) -> dict[str, str]:
+    """Path -> sha256 of every file with one of the suffixes; of a build: shards, list of inputs, plan."""
+    files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.suffix in suffixes}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
 
 

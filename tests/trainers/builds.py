@@ -2,10 +2,11 @@
 
 ```
 FOLDER/document_start   FOLDER/concat   FOLDER/repeat_prefix   FOLDER/best_fit
-FOLDER/hf/document_start  ...           an export of each to `hf`
+FOLDER/hf/document_start  FOLDER/mds/document_start  ...      an export of each to each format that a trainer reads
 ```
 
-The same corpus in each packing: a phase conditioned on the host, then a cooldown without, rows of 64 tokens.
+The same corpus in each packing: a phase conditioned on the host, then a cooldown without, rows of 64 tokens. That of
+best_fit has a holdout too, which no trainer gets.
 """
 
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 from byline.pipelines.jobs.export import export
 from tests.support.builds import ALONE, build, quiet
 from tests.support.corpora import recipe, write_corpus
-from tests.trainers.packings import PACKINGS
+from tests.trainers.packings import FORMATS, PACKINGS
 
 
 def main() -> None:
@@ -26,8 +27,11 @@ def main() -> None:
     corpus = write_corpus(folder / "corpus")
     for packing in PACKINGS:
         sequence = {"length": 64, "packing": packing}
-        out = build(recipe(corpus, folder, sequence=sequence, output=str(folder / packing)))
-        export(str(out), "hf", str(folder / "hf" / packing), ALONE, quiet())
+        holdout = {"share": 0.1} if packing == "best_fit" else None
+        out = build(recipe(corpus, folder, sequence=sequence, holdout=holdout, output=str(folder / packing)))
+        for name in FORMATS:
+            # litdata's readers know no loss mask.
+            export(str(out), name, str(folder / name / packing), ALONE, quiet(), drop_mask=name == "litdata")
         print(out)
 
 

@@ -1,4 +1,4 @@
-"""`byline.to_table` in `datasets`, polars and DuckDB, and files read without Byline."""
+"""`byline.to_table` in `datasets`, polars and DuckDB, `byline export --to parquet`, and files read without Byline."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 import byline
 from byline.adapters.torch import collate
+from tests.trainers.conftest import BUILDS
 from tests.trainers.recorder import check_order
 
 
@@ -20,10 +21,15 @@ def test_datasets(build):
     check_order((batch["input_ids"] for batch in batches), build)
 
 
+def timeline(build):
+    """The manifest's phases, without the holdout."""
+    return [entry for entry in build.manifest.phases if entry.branch is None]
+
+
 def test_polars(build):
     frame = polars.from_arrow(byline.to_table(build))
     trained = frame.group_by("phase", maintain_order=True).agg(polars.col("loss_mask").list.sum().sum())
-    assert trained.rows() == [(entry.name, entry.loss_tokens) for entry in build.manifest.phases]
+    assert trained.rows() == [(entry.name, entry.loss_tokens) for entry in timeline(build)]
     ids = frame["input_ids"].explode().to_numpy()
     check_order([ids], build)
 
@@ -31,9 +37,21 @@ def test_polars(build):
 def test_duckdb(build):
     rows = duckdb.from_arrow(byline.to_table(build))
     trained = rows.aggregate("phase, sum(list_sum(loss_mask))").order("phase")
-    assert trained.fetchall() == [(entry.name, entry.loss_tokens) for entry in build.manifest.phases]
+    assert trained.fetchall() == [(entry.name, entry.loss_tokens) for entry in timeline(build)]
     segments = rows.select("unnest(doc_ids) as doc").filter("doc >= 0")
     assert len(segments.fetchall()) == sum((row["doc_ids"] >= 0).sum() for row in build)
+
+
+def test_an_export_to_parquet(build):
+    files = sorted((BUILDS / "parquet" / Path(build.directory).name).glob("*/*.parquet"))
+    table = byline.to_table(build)
+    frame = polars.read_parquet(files)
+    rows = duckdb.read_parquet(list(map(str, files)))
+    assert set(frame.columns) == set(rows.columns) == {"phase", *byline.open(build.directory)[0]}
+    for column in frame.columns:
+        expected = table[column].to_pylist()
+        assert frame[column].to_list() == expected
+        assert [value for (value,) in rows.select(column).fetchall()] == expected
 
 
 def test_files_without_byline(concat, tmp_path):

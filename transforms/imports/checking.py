@@ -8,7 +8,7 @@ folders          read and made into rows once more   = every value of the file
 ```
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,12 +55,12 @@ class ImportCheckJob:
     Attributes:
         out: the import's folder.
         work: folder for the reports, a new one for each job.
-        compares: whether the folders that it was made of are read once more.
+        compares: the phases whose folders are read once more.
     """
 
     out: str
     work: str
-    compares: bool
+    compares: tuple[str, ...]
 
     def report_uri(self, number: int) -> str:
         """The location of a shard's report; `number` counts the import's shards."""
@@ -122,7 +122,8 @@ class ImportChecker:
                     said, counts = read_shard(reader, self.build.manifest, phase, number, self._rules, problems)
                     if counts.whole:
                         problems += self._misfits(reader, entry, said)
-                    differences = self._compare(reader, phase, number) if counts.whole and self.job.compares else []
+                    is_compared = counts.whole and phase.name in self.job.compares
+                    differences = self._compare(reader, phase, number) if is_compared else []
             except UNREADABLE as error:
                 return unreadable(entry, [*problems, f"{entry.path}: cannot be read ({one_line(error, 200)})"])
         sources = self.build.plan.inputs["source"].to_numpy(zero_copy_only=False).astype(str)
@@ -167,19 +168,19 @@ class ImportChecker:
         return problems
 
 
-def check_folders(build: ImportBuild) -> Finding | None:
-    """Why the import cannot be compared with the folders that it was made of; None if it can."""
-    source = ShardSource(build.plan)
+def missing_folders(build: ImportBuild) -> dict[str, str]:
+    """The phases that cannot be compared with the folders that they were made of -> why."""
+    source, missing = ShardSource(build.plan), {}
     for phase in build.plan.phases:
         try:
             source.folder(phase.name)
         except BylineError as error:
-            return Finding(_FOLDERS, f"not compared: {error}", extent=Extent.MISSING)
-    return None
+            missing[phase.name] = str(error)
+    return missing
 
 
-def findings_of(build: ImportBuild, shards: Sequence[ShardReport], missing: Finding | None) -> Iterator[Finding]:
-    """What the reports of all shards come to; `missing` says why they were not compared with the folders."""
+def findings_of(build: ImportBuild, shards: Sequence[ShardReport], missing: Mapping[str, str]) -> Iterator[Finding]:
+    """What the reports of all shards come to; `missing` as `missing_folders` gives it."""
     size = sum(phase_shard.bytes for phase in build.manifest.phases for phase_shard in phase.shards)
     files = [problem for shard in shards for problem in shard.problems]
     yield Finding("files", f"{len(shards)} shards, {size / 1e6:,.1f} MB: bytes, sha256, columns", files)
@@ -187,12 +188,13 @@ def findings_of(build: ImportBuild, shards: Sequence[ShardReport], missing: Find
     row_problems = [problem for shard in shards for problem in shard.row_problems]
     yield Finding("rows", f"{rows:,} rows: segments, doc ids, tokens, padding, loss mask", row_problems)
     yield _ledger(build, shards)
-    if missing is not None:
-        yield missing
-        return
-    problems = [problem for shard in shards for problem in shard.store_problems]
-    folders = ", ".join(phase.folder for phase in build.plan.phases)
-    yield Finding(_FOLDERS, f"{rows:,} rows made once more of {folders}: every value the same", problems)
+    compared = [phase for phase in build.manifest.phases if phase.name not in missing]
+    if compared:
+        problems = [problem for shard in shards for problem in shard.store_problems]
+        rows, names = sum(phase.rows for phase in compared), ", ".join(phase.name for phase in compared)
+        yield Finding(_FOLDERS, f"{rows:,} rows of {names} made once more: every value the same", problems)
+    for name, why in missing.items():
+        yield Finding(_FOLDERS, f"{name} is not compared: {why}", extent=Extent.MISSING)
 
 
 def _ledger(build: ImportBuild, shards: Sequence[ShardReport]) -> Finding:

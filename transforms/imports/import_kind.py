@@ -68,6 +68,10 @@ class Folder(ABC):
     left_out: Sequence[str]
 
     @abstractmethod
+    def lost(self) -> list[str]:
+        """Paths of files that are gone or of another size than is said, as far as that is seen without reading them."""
+
+    @abstractmethod
     def length(self) -> int:
         """Tokens of its first sample.
 

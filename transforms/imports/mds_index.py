@@ -26,6 +26,8 @@ from byline.transforms.files import storage
 
 INDEX_NAME = "index.json"
 _VERSION = 2
+# Offsets in a file have four bytes.
+_MOST = (1 << 32) - 1
 # As MDS names them -> as Arrow does.
 _COMPRESSIONS = {"br": "brotli", "bz2": "bz2", "gz": "gzip", "zstd": "zstd"}
 _PART = re.compile(r"[^/\\\x00-\x1f]+")
@@ -151,8 +153,8 @@ def _file(entry: _Listed, where: str) -> MdsFile:
             f"{where}: {len(names)} column names, {len(encodings)} encodings and {len(sizes)} sizes, or a name twice; "
             "copy the index anew"
         )
-    if entry.samples < 0 or any(size is not None and size < 0 for size in entry.column_sizes):
-        raise BylineError(f"{where}: a negative number of samples or size of a column; copy the index anew")
+    if not all(0 <= number <= _MOST for number in (entry.samples, *(size or 0 for size in entry.column_sizes))):
+        raise BylineError(f"{where}: a number of samples or the size of a column is not possible; copy the index anew")
     # mosaicml-streaming takes a size of 0, too, for one that each value says.
     columns = [
         MdsColumn(name, encoding, size or None) for name, encoding, size in zip(names, encodings, sizes, strict=True)
@@ -172,6 +174,24 @@ def _file(entry: _Listed, where: str) -> MdsFile:
 def _check_path(path: str, where: str) -> None:
     if any(part in (".", "..") or not _PART.fullmatch(part) for part in path.split("/")):
         raise BylineError(f"{where}: {shown(path)} is no path below the folder of the index; copy the index anew")
+
+
+def lost_files(index: MdsIndex) -> list[str]:
+    """The files of an index of which neither the compressed form nor the other is there with its size, by path."""
+    root = storage.resolve(index.folder)[1].rstrip("/")
+    infos = storage.list_files(index.folder)
+    sizes = {storage.resolve(info.path)[1].removeprefix(f"{root}/"): info.size for info in infos}
+
+    def is_there(stored: StoredFile | None) -> bool:
+        return stored is not None and sizes.get(stored.basename) == stored.bytes
+
+    suspects = [file for file in index.files if not (is_there(file.raw) or is_there(file.zipped))]
+    # A listing does not follow every link.
+    for file in suspects:
+        for stored in (file.raw, file.zipped):
+            if stored is not None and stored.basename not in sizes:
+                sizes[stored.basename] = storage.file_size(storage.join(index.folder, stored.basename))
+    return [file.raw.basename for file in suspects if not (is_there(file.raw) or is_there(file.zipped))]
 
 
 def read_content(folder: str, file: MdsFile) -> np.ndarray:

@@ -20,7 +20,7 @@ from byline.errors import BylineError
 from byline.schemas.imports import ImportedFile
 from byline.transforms.files import storage
 from byline.transforms.imports.import_kind import Folder, ImportKind, Samples
-from byline.transforms.imports.mds_index import INDEX_NAME, MdsIndex, read_content, read_index
+from byline.transforms.imports.mds_index import INDEX_NAME, MdsIndex, lost_files, read_content, read_index
 from byline.transforms.imports.mds_samples import MdsSamples
 
 _COLUMNS = ("input_ids", "mask", "indices", "length", "domain")
@@ -34,8 +34,8 @@ class MdsMeco(ImportKind):
     name = "mds-meco"
     line = (
         "`index.json`, and the MDS files it lists, as they are or compressed (zstd, gz, bz2, br): `input_ids`; `mask`, "
-        "`indices`, `length` and `domain` where they are there | MeCo's `datatools/mds_pack_data.py`, ProLong's and "
-        "princeton's `datatools`, `byline export --to mds-meco` | other columns, which the import names"
+        "`indices`, `length` and `domain` where they are there | MeCo's `datatools/mds_pack_data.py`, `pack` of "
+        "CodeCreator's `datatools` (ProLong), `byline export --to mds-meco` | other columns, which the import names"
     )
 
     def list_folder(self, location: str) -> "MdsMecoFolder":
@@ -73,6 +73,9 @@ class MdsMecoFolder(Folder):
         samples = self._first_file
         return "mask" in samples.names and bool((samples.rows("mask", self.length())[0] == 0).any())
 
+    def lost(self) -> list[str]:
+        return lost_files(self._index)
+
     @cached_property
     def _first_file(self) -> MdsSamples:
         number = next((number for number, file in enumerate(self.files) if file.samples), None)
@@ -87,10 +90,16 @@ class MdsMecoFolder(Folder):
 
     def read(self, number: int, length: int) -> Samples:
         samples = self._open(number)
+        tokens = samples.arrays("input_ids", 1).shape[:, 0]
         if "length" in samples.names:
             said = samples.integers("length")
-            tokens = samples.arrays("input_ids", 1).shape[:, 0]
             samples.refuse(said != tokens, lambda n: f"length says {said[n]:,}, input_ids has {tokens[n]:,} values")
+        samples.refuse(
+            tokens != length,
+            lambda n: (
+                f"{tokens[n]:,} tokens, where the first sample of the import has {length:,}; all have to have as many"
+            ),
+        )
         ids = samples.rows("input_ids", length)
         mask = samples.rows("mask", length) if "mask" in samples.names else np.ones(ids.shape, np.uint8)
         samples.refuse(((mask != 0) & (mask != 1)).any(axis=1), "mask has values other than 0 and 1")

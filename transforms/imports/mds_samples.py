@@ -104,7 +104,7 @@ class MdsSamples:
         sized = [column for column in file.columns if column.size is None]
         begins, sizes = offsets[:-1], np.diff(offsets)
         self.refuse(sizes < 4 * len(sized), f"it ends within the sizes of its columns; {_DAMAGED}")
-        said = self._unsigned(begins, np.full(len(begins), len(sized)), 4).reshape(-1, len(sized))
+        said = self._unsigned(begins, np.full(len(begins), len(sized)), 4).reshape(len(begins), len(sized))
         at, ranges, number = begins + 4 * len(sized), {}, 0
         for column in file.columns:
             if column.size is None:

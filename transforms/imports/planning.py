@@ -72,6 +72,14 @@ def plan_import(kind: ImportKind, asked: AskedImport) -> ImportPlan:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise BylineError(f"two folders become the phase {twice!r}; name phases, as in conditioned:DIR cooldown:DIR")
+    for folder in folders:
+        # Before hours are spent on those that are there.
+        lost = folder.lost()
+        if lost:
+            raise BylineError(
+                f"{folder.location}: {len(lost):,} of {len(folder.files):,} files are missing or of another size than "
+                f"its list says (first: {lost[0]}); copy them anew"
+            )
     length = folders[0].length()
     for folder in folders:
         if folder.length() != length:

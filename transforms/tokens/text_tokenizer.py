@@ -33,6 +33,8 @@ from byline.transforms.tokens.token_bytes import TokenBytes, token_bytes
 from byline.transforms.tokens.tokenizer_file import read_tokenizer_file
 from byline.transforms.tokens.trial import try_out
 
+# Up to this size, a list of strings costs less than the millisecond in which awkward takes in any array.
+_FEW_BYTES = 64 << 10
 # tokenizers builds Python objects for every token, so it gets a few documents at a time.
 _SLOW_SLICE = 256
 
@@ -125,10 +127,15 @@ class TextTokenizer:
         doubtful = np.flatnonzero(self.goes_to_reference(texts))
         if 2 * len(doubtful) > len(texts):
             return self._encode_slowly(texts)
-        layout = ak.to_packed(self.fast.encode_batch(ak.from_arrow(_unmasked(texts)), parallel=False)).layout
-        offsets = np.asarray(layout.offsets.data, np.int64)
-        values = np.asarray(layout.content.data).astype(self.id_dtype)
+        values, offsets = self._encode_fast(self.fast, texts)
         return (values, offsets) if len(doubtful) == 0 else self._replace(values, offsets, texts, doubtful)
+
+    def _encode_fast(self, fast: gigatoken.Tokenizer, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        documents = texts.to_pylist() if texts.nbytes <= _FEW_BYTES else ak.from_arrow(_unmasked(texts))
+        layout = fast.encode_batch(documents, parallel=False).layout
+        offsets = np.asarray(layout.offsets.data, np.int64)
+        values = np.asarray(layout.content.data)[offsets[0] : offsets[-1]]
+        return values.astype(self.id_dtype), offsets - offsets[0]
 
     def _replace(
         self, values: np.ndarray, offsets: np.ndarray, texts: pa.Array, which: np.ndarray

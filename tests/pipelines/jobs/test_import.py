@@ -17,17 +17,20 @@ from typer.testing import CliRunner, Result
 
 import byline
 from byline.errors import BylineError
-from byline.manifest import digests_of
+from byline.manifest import ShardEntry, digests_of
 from byline.pipelines.cli import app
+from byline.pipelines.console.sequence_view import show_sequence
 from byline.pipelines.jobs.export import export
 from byline.pipelines.jobs.import_ import import_folders
 from byline.pipelines.jobs.verify_import import verify_import
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.imports import ImportedFile, NamedTokenizer
+from byline.schemas.ledger import PhaseLedger, ShardRecord
 from byline.transforms.exports.export_manifest import check_finished
 from byline.transforms.imports import importing
 from byline.transforms.imports.planning import AskedImport, NamedFolder, shards_of
 from byline.transforms.shards import shard_writing
+from byline.transforms.shards.records import write_record
 from tests.reference.mds import MECO, Sample, file_bytes, meco_sample, write_mds
 from tests.support.export_readers import read_mds
 from tests.support.small import BOS, PAD, tokenizer_file
@@ -70,9 +73,9 @@ def run(out: Path, *words: Path | str, workers: int = 1, named: NamedTokenizer =
     return text.getvalue()
 
 
-def verify(out: Path, workers: int = 1) -> tuple[int, str]:
+def verify(out: Path) -> tuple[int, str]:
     text = io.StringIO()
-    status = verify_import(str(out), RunnerSettings(workers=workers), Console(file=text, soft_wrap=True))
+    status = verify_import(str(out), RunnerSettings(workers=1), Console(file=text, soft_wrap=True))
     return status, text.getvalue()
 
 
@@ -137,7 +140,6 @@ def test_two_workers_write_the_same_bytes(folders: tuple[Path, Path], tmp_path: 
     run(tmp_path / "one", *folders)
     run(tmp_path / "two", *folders, workers=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
-    assert verify(tmp_path / "two", workers=2)[0] == 0
 
 
 def test_an_import_goes_on_where_it_was_stopped(
@@ -199,6 +201,22 @@ def test_another_import_is_replaced_only_if_told(folders: tuple[Path, Path], tmp
         run(tmp_path / "build", folders[0])
 
 
+def test_what_an_unfinished_build_left_is_replaced(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(tmp_path / "fresh", folders[0])
+    shutil.copytree(tmp_path / "fresh", out)
+    # As if it had been of a build: its plan, a shard, and the record that says that it is whole.
+    (out / "_manifest.json").unlink()
+    (out / "_import.json").rename(out / "_plan.ipc")
+    (out / "conditioned").rename(out / "main")
+    entry = ShardEntry("main/00000-of-00003.arrow", 2, 8, 8, 8, 1, "0" * 64)
+    write_record(str(out / ".byline"), ShardRecord("0" * 64, "0", "main", 0, entry, PhaseLedger()))
+    (out / "main/00001-of-00003.arrow").unlink()
+    (out / "main/00002-of-00003.arrow").unlink()
+    run(out, folders[0], overwrite=True)
+    assert contents(out) == contents(tmp_path / "fresh")
+
+
 # --------------------------------------------------------------------------------------------------------- and back
 
 
@@ -237,7 +255,7 @@ def folder_of_samples(draw: st.DrawFn) -> list[list[Sample]]:
     return files
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=folder_of_samples(), ids=st.sampled_from(["int32", "uint16"]), per_batch=st.integers(1, 3))
 def test_any_samples_come_back(
     tmp_path_factory: pytest.TempPathFactory,
@@ -284,10 +302,14 @@ def test_verify_finds_what_differs(folders: tuple[Path, Path], tmp_path: Path) -
     content[-9] = 7  # of the mask's shape
     file.write_bytes(content)
     assert "conditioned/00001-of-00003.arrow: not compared: " in verify(tmp_path / "out")[1]
+    content[-9] = 8
+    content[-1] ^= 1
+    file.write_bytes(content)
     shutil.rmtree(folders[1])
     status, printed = verify(tmp_path / "out")
     assert status == 2
-    assert f"not   folders      not compared: {folders[1]}/index.json: missing" in printed
+    assert "ok    folders      5 rows of conditioned made once more: every value the same" in printed
+    assert f"not   folders      plain is not compared: {folders[1]}/index.json: missing" in printed
 
 
 @pytest.mark.parametrize(
@@ -330,6 +352,9 @@ def test_what_cannot_be_imported_is_one_line(folders: tuple[Path, Path], tmp_pat
     refused("name the tokenizer that made the tokens: --tokenizer FILE, or --vocabulary", out, first, vocabulary=None)
     refused("--bos 'x': expected an id below 100; a token's name needs", out, first, named=NamedTokenizer(bos="x"))
     refused("--ids uint16: the vocabulary has 70,000 ids", out, first, vocabulary=70_000, ids="uint16")
+    (first / "0-1/shard.00002.mds").rename(tmp_path / "moved")
+    refused("1 of 3 files are missing or of another size than its list says (first: 0-1/shard.00002.mds)", out, first)
+    (first / "0-1/shard.00002.mds").symlink_to(tmp_path / "moved")
     refused("which is imported, or the reverse; choose another folder", first / "out", first)
     write_mds(tmp_path / "short", [[meco_sample([1, 2], [1, 1], [[0, 2]])]])
     refused("its samples have 2 tokens, those of", out, first, tmp_path / "short")
@@ -344,6 +369,9 @@ def test_a_tokenizer_is_checked(folders: tuple[Path, Path], tmp_path: Path) -> N
     tokenizer = byline.open(tmp_path / "out").manifest.tokenizer
     assert (tokenizer["name"], tokenizer["vocab_size"]) == ("tokenizer", 390)
     assert (tokenizer["bos_id"], tokenizer["eos_id"], tokenizer["pad_id"]) == (None, 0, 1)
+    shown = io.StringIO()
+    show_sequence(str(tmp_path / "out"), console=Console(file=shown, width=200))
+    assert "ids alone" not in shown.getvalue()
     with pytest.raises(BylineError, match=r"--eos '</s>': no token of .*tokenizer.json; its special tokens are"):
         run(tmp_path / "out", *folders, vocabulary=None, named=NamedTokenizer(file, eos="</s>"))
 

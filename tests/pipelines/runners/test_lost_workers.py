@@ -5,6 +5,7 @@ runs out, or waits to be killed from outside.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -143,6 +144,19 @@ def test_a_worker_that_exits_ends_the_command_at_once(start: Callable[..., Dying
     command = start(2, 0, 100)
     error = f"error worker process PID ended with exit status 0; --verbose shows its log; {KEPT}"
     assert command.end() == (1, "", [error])
+    wait_until(lambda: not command.left())
+
+
+def test_the_work_goes_on_without_the_process_that_workers_were_forked_from(start: Callable[..., Dying]) -> None:
+    command = start(2, "wait", 1)
+    wait_until(lambda: len(command.there()) == 1)
+    status = Path(f"/proc/{command.there()[0]}/stat").read_text()
+    os.kill(int(status.rsplit(") ", 1)[1].split()[1]), signal.SIGKILL)
+    returncode, out, lines = command.end()
+    assert (returncode, out, len(lines)) == (0, "done 20\n", 1)
+    assert re.fullmatch(
+        rf"note {KILLED}; {GOES_ON} 1 worker".replace("PID", "[PID0-9]+").replace("(SIGKILL)", r"\(SIGKILL\)"), lines[0]
+    )
     wait_until(lambda: not command.left())
 
 

@@ -1,5 +1,6 @@
 """Each format, read after its published layout, has the rows that were exported."""
 
+import gzip
 import io
 import json
 from dataclasses import dataclass
@@ -138,6 +139,13 @@ def test_olmo_has_ids_and_label_masks(exports: Exports, stem: str) -> None:
     assert read_flat(exports["olmo"] / f"tokens/{stem}.npy", np.uint16, LENGTH) == [ROWS[row].input_ids for row in rows]
     masks = read_flat(exports["olmo"] / f"label_mask/{stem}.npy", np.uint8, LENGTH)
     assert masks == [TRAINED[row] for row in rows]
+
+
+def test_olmo_has_where_segments_begin(exports: Exports) -> None:
+    """Rows of 6, 4 and 2, 4 and padding; the time of writing is not in the file."""
+    content = (exports["olmo"] / "tokens/conditioned/00000-of-00003.csv.gz").read_bytes()
+    assert gzip.decompress(content) == b"0,6\n6,10\n10,12\n12,16\n"
+    assert content[4:8] == bytes(4)
 
 
 @pytest.mark.parametrize(

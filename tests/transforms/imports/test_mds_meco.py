@@ -111,6 +111,14 @@ def test_every_value_is_as_it_was_written(
         assert rows.domains == {domain: domains.count(domain) for domain in domains}
 
 
+def test_columns_of_fixed_sizes_alone(tmp_path: Path) -> None:
+    columns = {"input_ids": "ndarray:uint32:6", "mask": "ndarray:uint8:6", "length": "int"}
+    write_mds(tmp_path, [SAMPLES], columns)
+    (rows,) = read(tmp_path)
+    whole = [{**sample, "indices": [[0, 6]]} for sample in expected(SAMPLES)]
+    assert as_samples(rows) == whole
+
+
 def test_a_file_that_was_decompressed_is_read_as_it_is(tmp_path: Path) -> None:
     write_mds(tmp_path, [SAMPLES], compression="gz")
     file = tmp_path / f"{FILE}.gz"
@@ -140,7 +148,7 @@ def sample_like(**changes: Any) -> Sample:
     [
         (sample_like(mask=[0] * 5), "sample 1: mask has 5 values, not 6"),
         (sample_like(mask=[0, 2, 1, 1, 1, 1]), "sample 1: mask has values other than 0 and 1"),
-        (sample_like(input_ids=[1] * 7, length=7), "sample 1: input_ids has 7 values, not 6"),
+        (sample_like(input_ids=[1] * 7, length=7), "sample 1: 7 tokens, where the first sample of the import has 6"),
         (sample_like(length=5), "sample 1: length says 5, input_ids has 6 values"),
         (
             sample_like(indices=[[0, 3], [4, 6]]),
@@ -213,7 +221,10 @@ def change_index(folder: Path, change: Callable[[dict[str, Any]], object]) -> No
         (lambda i: i.update(version=1), '"version": 2, found 1; not an index of MDS'),
         (lambda i: i.update(shards=None), "cannot be read as an index of MDS files (shards.: "),
         (lambda i: i["shards"][0].pop("samples"), "(shards.0.samples: "),
-        (lambda i: i["shards"][0].update(samples=-1), "shard 0: a negative number of samples"),
+        (lambda i: i["shards"][0].update(samples=-1), "shard 0: a number of samples or the size of a column"),
+        (lambda i: i["shards"][0].update(samples=10**30), "shard 0: a number of samples or the size of a column"),
+        (lambda i: i["shards"][0].update(column_sizes=[3] * 5), "its columns have 15 bytes, it has"),
+        (lambda i: i["shards"][0].update(column_sizes=[10**30] * 5), "shard 0: a number of samples or the size of"),
         (lambda i: i["shards"][0].update(format="json"), "shard 0: expected format 'mds' of version 2, found 'json'"),
         (lambda i: i["shards"][0]["raw_data"].update(basename="../x.mds"), "shard 0: '../x.mds' is no path below"),
         (lambda i: i["shards"][0]["raw_data"].update(basename="/etc/x"), "shard 0: '/etc/x' is no path below"),

@@ -6,7 +6,7 @@ from datasets import load_dataset
 
 import byline
 from tests.trainers.conftest import BUILDS
-from tests.trainers.packings import PACKINGS
+from tests.trainers.packings import FORMATS, PACKINGS, PHASES
 
 
 @pytest.fixture
@@ -25,8 +25,15 @@ def test_datasets_reads_an_export(packing, cached):
     assert np.array_equal(rows.with_format("numpy")["input_ids"][:], shards.batch(range(len(shards)))["input_ids"])
 
 
-@pytest.mark.parametrize("phase", ["conditioned", "cooldown"])
+@pytest.mark.parametrize("phase", PHASES)
 def test_a_phase_is_a_configuration(phase, cached):
     shards = byline.open(BUILDS / "concat").phase(phase)
     rows = load_dataset(str(BUILDS / "hf/concat"), phase, split="train", cache_dir=cached)
     assert rows["seq_lengths"][:] == [row["seq_lengths"].tolist() for row in shards]
+
+
+def test_what_is_held_out_is_in_no_export():
+    build = byline.open(BUILDS / "best_fit")
+    assert len(byline.open(BUILDS / "best_fit", branch=build.holdout)) > 0
+    folders = {path.parent for name in FORMATS for path in (BUILDS / name / "best_fit").rglob("[0-9]*-of-*")}
+    assert {folder.name for folder in folders} == set(PHASES)
