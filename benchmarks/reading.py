@@ -2,12 +2,12 @@
 
 ```
 in order                 no DataLoader       0 workers ...    rows a second, and their ratio to those of the raw memmap,
-raw memmap             815,050  1.00   367,568  1.00          medians of several rounds
-Byline, shards.batch   169,185  0.21   110,878  0.30
+raw memmap             710,304  1.00   404,961  1.00          medians of several rounds
+Byline, shards.batch   241,067  0.34   176,893  0.44
 MDS                    not read: pip install '.[build]' mosaicml-streaming
 
 from a store, 80,000 rows    0 ms: in order    0 ms: at random    20 ms: in order ...    until an answer begins
-shards[i]                            10,296                181             12,107
+shards[i]                            17,091                344             19,296
 ```
 
 Without a build, one of made rows is written to a temporary folder, and what other ways read is made of it. All ways
