@@ -17,7 +17,7 @@ from byline.errors import BylineError
 from byline.forms import Form, form_of
 from byline.printable import shown
 from byline.rows import Row, Rows, stack_rows
-from byline.targets import Spread
+from byline.targets import Empty, Spread
 
 
 def collate(
@@ -27,6 +27,7 @@ def collate(
     dtype: str = "int64",
     train_starts: bool = False,
     add: Sequence[str] = (),
+    empty: Empty = np.empty,
 ) -> dict[str, Any]:
     """A batch as a trainer takes it.
 
@@ -40,6 +41,7 @@ def collate(
         add: what else the batch is to have: `segment_ids` (int32, numbers of the tokens' segments), `doc_ids` (int64,
             -1 at padding), `loss_mask` (uint8, at the tokens themselves), each laid out as the ids are; `phase` (str,
             of each row).
+        empty: makes the large arrays, `empty(shape, dtype)`: for batches in pinned memory, say.
 
     Returns:
         New arrays by name.
@@ -53,7 +55,7 @@ def collate(
     unknown = [name for name in add if name not in ADDITIONS]
     if unknown:
         raise BylineError(f"no {shown(unknown[0])} to add to a batch; there are {', '.join(ADDITIONS)}")
-    spread = Spread(_stacked(rows), train_starts)
+    spread = Spread(_stacked(rows), train_starts, empty)
     batch = made.make(spread, np.dtype(dtype))
     return {**batch, **{name: ADDITIONS[name](spread, made) for name in add}}
 

@@ -59,10 +59,13 @@ class Form:
 
 
 def _huggingface(spread: Spread, dtype: np.dtype) -> Batch:
+    # One array of all: the C library gives several back to the system, batch by batch, and fresh pages cost more than
+    # what is written to them.
+    ids, labels, positions = spread.empty((3, *spread.shape), dtype)
     return {
-        "input_ids": spread.rows["input_ids"].astype(dtype),
-        "labels": spread.labels(dtype, IGNORED),
-        "position_ids": spread.position_ids(dtype),
+        "input_ids": spread.ids(dtype, ids),
+        "labels": spread.labels(dtype, IGNORED, labels),
+        "position_ids": spread.position_ids(dtype, positions),
     }
 
 
@@ -107,7 +110,8 @@ def _dense_mask(spread: Spread) -> np.ndarray:
             "a form that says where segments begin: flex, varlen, huggingface"
         )
     segments = spread.segment_ids()
-    mask = segments[:, :, None] == segments[:, None, :]
+    mask = spread.empty((rows, length, length), np.dtype(bool))
+    np.equal(segments[:, :, None], segments[:, None, :], out=mask)
     mask &= np.tri(length, dtype=bool)
     return mask[:, None]
 
@@ -115,7 +119,7 @@ def _dense_mask(spread: Spread) -> np.ndarray:
 def _trl(spread: Spread, dtype: np.dtype) -> Batch:
     ends = np.cumsum(spread.rows["segments"])[:-1]
     return {
-        "input_ids": spread.rows["input_ids"].astype(dtype),
+        "input_ids": spread.ids(dtype),
         "labels": spread.labels(dtype, IGNORED),
         # Versions of TRL before it took labels apply this.
         "completion_mask": spread.trained.astype(dtype),
@@ -156,7 +160,7 @@ def _read_plus_one(batch: Mapping[str, Any]) -> Targets:
 
 
 def _megatron(spread: Spread, dtype: np.dtype) -> Batch:
-    tokens, mask = spread.rows["input_ids"].astype(dtype), _dense_mask(spread)
+    tokens, mask = spread.ids(dtype), _dense_mask(spread)
     return {
         "tokens": tokens,
         # Ids where nothing counts, too: each one indexes the logits before the loss mask is applied.
@@ -203,7 +207,7 @@ def _read_huggingface_flat(batch: Mapping[str, Any]) -> Targets:
 def _meco(spread: Spread, dtype: np.dtype) -> Batch:
     ends = spread.cu_seqlens
     return {
-        "input_ids": spread.rows["input_ids"].astype(dtype).reshape(-1),
+        "input_ids": spread.ids(dtype).reshape(-1),
         "labels": spread.labels(dtype, IGNORED).reshape(-1),
         "indices": np.stack([ends[:-1], ends[1:]], axis=1).astype(np.int64),
     }

@@ -25,7 +25,7 @@ from byline.kept import Kept
 from byline.manifest import Manifest, PhaseEntry
 from byline.object_stores import RangeFile, object_file
 from byline.rows import Row
-from byline.shard_files import Columns, ShardFile
+from byline.shard_files import Columns, ShardFile, numbers_of
 
 # Record batches that a process keeps, at most 32 MiB each: enough for the timeline and a branch, and for the windows of
 # a shuffle.
@@ -211,7 +211,7 @@ class ObjectShard(ShardFile):
         for array in arrays:
             # A damaged offset would be a read of foreign memory.
             array.validate(full=True)
-        return [(array.values.to_numpy(), array.offsets.to_numpy()) for array in arrays]
+        return [(numbers_of(array.values), numbers_of(array.offsets)) for array in arrays]
 
 
 def _end(file: pa.NativeFile, size: int) -> bytes:

@@ -34,8 +34,8 @@ class Columns:
 
     @classmethod
     def of(cls, batch: pa.RecordBatch, length: int) -> "Columns":
-        ids, mask = (column.values.to_numpy().reshape(-1, length) for column in batch.columns[:2])
-        return cls(ids, mask, [(column.values.to_numpy(), column.offsets.to_numpy()) for column in batch.columns[2:]])
+        ids, mask = (numbers_of(column.values).reshape(-1, length) for column in batch.columns[:2])
+        return cls(ids, mask, [(numbers_of(column.values), numbers_of(column.offsets)) for column in batch.columns[2:]])
 
     def check(self, length: int) -> None:
         """Checks that the segments of each row cover it, since what a trainer makes of them stands on that.
@@ -153,6 +153,13 @@ class ShardFile:
                 f"{self._path}: {what} {found}, the manifest says {expected}; the file is from another build or "
                 "damaged: copy it anew or build again"
             )
+
+
+def numbers_of(array: pa.Array) -> np.ndarray:
+    """Numbers without nulls, as they are in memory; `to_numpy` would first import pandas, where that is installed."""
+    _, values = array.buffers()
+    count, dtype = len(array), np.dtype(str(array.type))
+    return np.frombuffer(values, dtype, count, array.offset * dtype.itemsize) if count else np.empty(0, dtype)
 
 
 def open_arrow_file(

@@ -13,6 +13,7 @@ A segment's first token follows no token of its own document, so predicting it (
 has nothing to do with) is left out unless `train_starts` asks for it. A row's first token is never predicted.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ import numpy as np
 from byline.rows import Rows
 
 UNSEEN = -1  # the start of what a token sees, where that is no stretch of tokens that ends with itself
+# Makes an array of a shape and a type, of any values, as `numpy.empty` does.
+Empty = Callable[[tuple[int, ...], np.dtype], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,11 @@ class Spread:
     Args:
         rows: n of L tokens.
         train_starts: whether segments' first tokens are predicted.
+        empty: makes arrays of ids, labels and positions.
     """
 
-    def __init__(self, rows: Rows, train_starts: bool = False) -> None:
-        self.rows, self.train_starts = rows, train_starts
+    def __init__(self, rows: Rows, train_starts: bool = False, empty: Empty = np.empty) -> None:
+        self.rows, self.train_starts, self.empty = rows, train_starts, empty
         self.shape = rows["input_ids"].shape
         ends = np.cumsum(rows["seq_lengths"], dtype=np.int64)
         self.starts = ends - rows["seq_lengths"]  # int64 [S], in all of the batch's tokens
@@ -78,19 +82,32 @@ class Spread:
             trained.reshape(-1)[self.starts] = False
         return trained
 
-    def labels(self, dtype: np.dtype, ignored: int) -> np.ndarray:
+    def ids(self, dtype: np.dtype, out: np.ndarray | None = None) -> np.ndarray:
+        """The ids as another type."""
+        ids = self.empty(self.shape, dtype) if out is None else out
+        ids[...] = self.rows["input_ids"]
+        return ids
+
+    def labels(self, dtype: np.dtype, ignored: int, out: np.ndarray | None = None) -> np.ndarray:
         """The ids, each at its own token; `ignored` where a token is not predicted."""
-        return np.where(self.trained, self.rows["input_ids"].astype(dtype, copy=False), dtype.type(ignored))
+        labels = self.ids(dtype, out)
+        np.putmask(labels, ~self.trained, ignored)
+        return labels
 
     def of_segments(self, values: np.ndarray) -> np.ndarray:
         """A value for each position from one for each segment, [S]."""
         return np.repeat(values, self.rows["seq_lengths"]).reshape(self.shape)
 
-    def position_ids(self, dtype: np.dtype) -> np.ndarray:
+    def position_ids(self, dtype: np.dtype, out: np.ndarray | None = None) -> np.ndarray:
         """Each position counted from the start of its segment."""
-        return np.arange(self.rows["input_ids"].size, dtype=dtype).reshape(self.shape) - self.of_segments(
-            self.starts.astype(dtype)
-        )
+        positions = self.empty(self.shape, dtype) if out is None else out
+        # Sums of steps: 1, and back to 0 at each start.
+        steps = positions.reshape(-1)
+        steps[...] = 1
+        steps[self.starts[1:]] = 1 - self.rows["seq_lengths"][:-1]
+        steps[:1] = 0
+        np.cumsum(steps, out=steps)
+        return positions
 
     def segment_ids(self, flat: bool = False) -> np.ndarray:
         """int32, the number of each position's segment, from 0 in its row, or in the batch if it is to be flat."""

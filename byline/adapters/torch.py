@@ -16,8 +16,9 @@ another order. A branch is a data set of its own: `ShardDataset(byline.open("out
 continue from the timeline's checkpoint, start it at row `shards.branch_row("cooldown-25")`.
 
 A data loader asks for all rows of a batch at once, so they are read and made into tensors at once. With `whole` it
-gives that batch, as the form has it; its workers read and send rows, and the batch is made where they arrive. Any other
-`collate_fn`, PyTorch's own too, gets a list of rows, views of the batch, which it copies.
+gives that batch, as the form has it; its workers make it in memory that the loader's process maps
+(`byline.adapters.blocks`). Any other `collate_fn`, PyTorch's own too, gets a list of rows, views of the batch, which it
+copies.
 
 `collate` makes tensors of rows that were read otherwise, such as those of `shards.loader` (docs/loader.md):
 
@@ -30,6 +31,7 @@ for rows in shards.loader(batch=512, rank=rank, world=world, prefetch=2, state=s
 import warnings
 from collections.abc import Sequence
 from functools import cached_property, partial
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
@@ -37,9 +39,12 @@ import torch
 from torch.utils.data import Dataset, get_worker_info
 
 import byline
+from byline.adapters.blocks import Block, Blocks, Packed, unpack
 from byline.forms import form_of
 from byline.reader import Shards
 from byline.rows import Row, Rows
+
+_BLOCKS = Blocks()
 
 
 class ShardDataset(Dataset):
@@ -127,22 +132,40 @@ class BatchRows(Sequence):
         return self._items[index]
 
 
-class _Sent:
-    """A batch on its way from a worker: its rows are sent, in 5 bytes a token, and the batch is made where they arrive.
+class _Made(dict):
+    """A batch that a worker made; it is a dict where it arrives.
 
-    Tensors would take 24, each in a shared memory of its own, which for a small batch costs more than all the rest.
+    Args:
+        batch: arrays and other values.
+        block: has most of the arrays.
     """
 
-    def __init__(self, batch: BatchRows) -> None:
-        self.batch = batch
+    def __init__(self, batch: dict[str, Any], block: Block) -> None:
+        super().__init__({name: _tensor(value) for name, value in batch.items()})
+        self.block = block
+        self.arrays = {name: value for name, value in batch.items() if isinstance(self[name], torch.Tensor)}
+        self.tensors = {name: self[name] for name in self.arrays}
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self.batch.made, (self.batch.rows,)
+
+def _sent(batch: _Made) -> tuple[Any, ...]:
+    """What multiprocessing sends of a batch."""
+    # Whoever had it from `collate` may have put something else where an array was.
+    arrays = {name: array for name, array in batch.arrays.items() if batch.get(name) is batch.tensors[name]}
+    others = {name: None if name in arrays else value for name, value in batch.items()}
+    return _arrived, (batch.block.pack(arrays) or arrays, others)
+
+
+ForkingPickler.register(_Made, _sent)
+
+
+def _arrived(sent: Packed | dict[str, np.ndarray], others: dict[str, Any]) -> dict[str, Any]:
+    arrays = unpack(sent) if isinstance(sent, Packed) else sent
+    return {**others, **{name: _tensor(array) for name, array in arrays.items()}}
 
 
 def whole(rows: BatchRows) -> Any:
     """A `collate_fn` for a `ShardDataset`: the batch as the form has it."""
-    return rows.whole if get_worker_info() is None else _Sent(rows)
+    return rows.whole
 
 
 def collate(
@@ -154,8 +177,11 @@ def collate(
     add: Sequence[str] = (),
 ) -> dict[str, Any]:
     """As `byline.collate`, with tensors in place of arrays and lists in place of arrays of texts."""
-    batch = byline.collate(rows, form, dtype=dtype, train_starts=train_starts, add=add)
-    return {name: _tensor(value) for name, value in batch.items()}
+    made = partial(byline.collate, rows, form, dtype=dtype, train_starts=train_starts, add=add)
+    if get_worker_info() is not None:
+        block = _BLOCKS.take()
+        return _Made(made(empty=block.empty), block)
+    return {name: _tensor(value) for name, value in made().items()}
 
 
 def _tensor(value: Any) -> Any:

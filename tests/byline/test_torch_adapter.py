@@ -4,12 +4,14 @@ import importlib
 import pickle
 import sys
 import warnings
+from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 
 import numpy as np
 import pytest
 
 import byline
+from byline.adapters import blocks
 from byline.forms import FORMS
 from tests.support.shards import PackedRow, numbered_build, write_build
 
@@ -71,18 +73,35 @@ def test_a_batch_at_once(adapter, tmp_path, form):
 
 
 @pytest.mark.parametrize("form", ["huggingface", "varlen"])
-def test_what_a_worker_sends_arrives_as_the_batch(adapter, tmp_path, monkeypatch, form):
+@pytest.mark.parametrize("has_blocks", [False, True])
+def test_what_a_worker_sends_arrives_as_the_batch(adapter, tmp_path, monkeypatch, form, has_blocks):
     numbered_build(tmp_path, {"conditioned": [3]})
     shards = byline.open(tmp_path)
-    rows = adapter.ShardDataset(shards, form, add=("phase",)).__getitems__([2, 0])
+    dataset = adapter.ShardDataset(shards, form, add=("phase",))
+    monkeypatch.setattr(blocks, "_can_share", lambda: has_blocks)
     monkeypatch.setattr(adapter, "get_worker_info", lambda: "worker 1 of 2")
-    pickled = pickle.dumps(adapter.whole(rows))
-    assert "whole" not in vars(rows), "made in the worker"
-    arrived, expected = pickle.loads(pickled), byline.collate(shards.batch([2, 0]), form, add=("phase",))
-    assert arrived.keys() == expected.keys()
-    assert all(np.array_equal(arrived[name], value) for name, value in expected.items())
-    assert isinstance(arrived["labels"], Tensor)
-    assert arrived["labels"].flags.writeable
+    for numbers in ([0, 1], [2, 0]):
+        pickled = ForkingPickler.dumps((5, adapter.whole(dataset.__getitems__(numbers))))
+        _, arrived = pickle.loads(pickled)
+        expected = byline.collate(shards.batch(numbers), form, add=("phase",))
+        assert (type(arrived), list(arrived)) == (dict, list(expected))
+        assert all(np.array_equal(arrived[name], value) for name, value in expected.items())
+        assert isinstance(arrived["labels"], Tensor)
+        assert arrived["labels"].flags.writeable
+    # The first batch tells how large a block is to be.
+    assert (b"numpy" not in bytes(pickled)) == has_blocks
+
+
+def test_what_a_batch_has_instead_of_an_array_is_sent(adapter, tmp_path, monkeypatch):
+    numbered_build(tmp_path, {"conditioned": [3]})
+    dataset = adapter.ShardDataset(byline.open(tmp_path))
+    monkeypatch.setattr(adapter, "get_worker_info", lambda: "worker 1 of 2")
+    batch = adapter.whole(dataset.__getitems__([0]))
+    batch["labels"] = "mine"
+    batch["more"] = 5
+    del batch["position_ids"]
+    arrived = pickle.loads(ForkingPickler.dumps(batch))
+    assert (list(arrived), arrived["labels"], arrived["more"]) == (["input_ids", "labels", "more"], "mine", 5)
 
 
 def test_shuffling_over_phases_is_told_once(adapter, tmp_path):

@@ -15,6 +15,7 @@ memory. So the types and the bounds of everything that they read are checked her
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -105,7 +106,7 @@ def checked_file(uri: str, content: bytes, text_only: frozenset[str] = frozenset
     """
     if len(content) > MOST_BYTES:
         raise ValueError(f"{len(content):,} bytes, more than {MOST_BYTES:,}")
-    settings = json.loads(content.decode(), parse_constant=_no_constant)
+    settings = json.loads(content.decode(), parse_float=_finite, parse_constant=_no_constant)
     _check_depth(settings, _MOST_DEPTH)
     top = _mapping("the file", settings)
     model = _mapping("model", top.get("model"))
@@ -131,6 +132,13 @@ def checked_file(uri: str, content: bytes, text_only: frozenset[str] = frozenset
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number in JSON")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{number} is too large a number")
+    return value
 
 
 def _check_depth(value: Any, remaining: int) -> None:

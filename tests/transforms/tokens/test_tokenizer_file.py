@@ -83,6 +83,7 @@ def test_values_that_a_library_does_not_survive(settings: Any, reason: str, tmp_
     ("content", "reason"),
     [
         (b'{"model": NaN}', "NaN is no number in JSON"),
+        (b'{"model": -1e999}', "-1e999 is too large a number"),
         (b"\xff{}", "'utf-8' codec can't decode byte 0xff"),
         (b"[" * 100_000, "its lists and mappings are nested too deeply"),
         (b'{"a": ' * 80 + b"1" + b"}" * 80, "its lists and mappings are nested more than 64 deep"),
