@@ -19,7 +19,9 @@ from byline.pipelines.quick_imports import quick_imports
 def export(
     out: OutPath,
     folder: Annotated[str, typer.Argument(metavar="DIR", help="a folder or address for it", show_default=False)],
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="such as hf, mds, megatron (docs/exports.md)")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="FORMAT", help="parquet, hf, mds, mds-meco, megatron, olmo or litdata")
+    ],
     branch: Annotated[str | None, typer.Option("--branch", help="what a model on this branch reads")] = None,
     drop_mask: Annotated[
         bool, typer.Option("--drop-mask", help="lose the loss mask, to a format that has none")

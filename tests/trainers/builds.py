@@ -3,6 +3,7 @@
 ```
 FOLDER/document_start   FOLDER/concat   FOLDER/repeat_prefix   FOLDER/best_fit
 FOLDER/hf/document_start  FOLDER/mds/document_start  ...      an export of each to each format that a trainer reads
+FOLDER/imported                                               what an import makes of FOLDER/mds-meco/best_fit
 ```
 
 The same corpus in each packing: a phase conditioned on the host, then a cooldown without, rows of 64 tokens. That of
@@ -13,10 +14,14 @@ import shutil
 import sys
 from pathlib import Path
 
+import byline
 from byline.pipelines.jobs.export import export
+from byline.pipelines.jobs.import_ import import_folders
+from byline.schemas.imports import NamedTokenizer
+from byline.transforms.imports.planning import AskedImport, NamedFolder
 from tests.support.builds import ALONE, build, quiet
 from tests.support.corpora import recipe, write_corpus
-from tests.trainers.packings import FORMATS, PACKINGS
+from tests.trainers.packings import FORMATS, PACKINGS, PHASES
 
 
 def main() -> None:
@@ -33,6 +38,15 @@ def main() -> None:
             # litdata's readers know no loss mask.
             export(str(out), name, str(folder / name / packing), ALONE, quiet(), drop_mask=name == "litdata")
         print(out)
+    import_meco(folder)
+
+
+def import_meco(folder: Path) -> None:
+    """Imports the export of best_fit, whose rows have padding, as MeCo's data."""
+    settings = byline.open(folder / "best_fit").manifest.config["tokenizer"]
+    tokenizer = NamedTokenizer(*(settings[name] for name in ("file", "bos", "eos", "pad")))
+    folders = [NamedFolder(str(folder / "mds-meco/best_fit" / phase), phase) for phase in PHASES]
+    import_folders(AskedImport(folders, tokenizer), "mds-meco", str(folder / "imported"), ALONE, quiet())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from streaming import LocalDataset, MDSWriter
 
+import byline
 from tests.reference.mds import MECO, meco_sample, write_mds
+from tests.trainers.conftest import BUILDS
+from tests.trainers.packings import PHASES
 
 ENCODINGS = [
     MECO,
@@ -53,6 +56,21 @@ def test_the_files_are_those_of_mosaicml_streaming(columns, tmp_path: Path):
     assert (tmp_path / "ours" / name).read_bytes() == (tmp_path / "theirs" / name).read_bytes()
     theirs, ours = (json.loads((tmp_path / one / "index.json").read_text()) for one in ("theirs", "ours"))
     assert ours == theirs
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_what_was_imported_is_what_mosaicml_streaming_reads(phase):
+    shards = byline.open(BUILDS / "imported").phase(phase)
+    samples = LocalDataset(str(BUILDS / "mds-meco/best_fit" / phase))
+    assert len(samples) == len(shards)
+    for sample, row, made in zip(samples, shards, byline.open(BUILDS / "best_fit").phase(phase), strict=True):
+        assert np.array_equal(sample["input_ids"], row["input_ids"])
+        assert np.array_equal(sample["mask"], row["loss_mask"])
+        assert np.array_equal(np.diff(sample["indices"]).ravel(), row["seq_lengths"])
+        # And both are what was exported, padding included.
+        for name in ("input_ids", "loss_mask", "seq_lengths"):
+            assert np.array_equal(row[name], made[name])
+        assert np.array_equal(row["doc_ids"] == -1, made["doc_ids"] == -1)
 
 
 def test_mosaicml_streaming_reads_them(tmp_path: Path):
