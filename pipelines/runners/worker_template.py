@@ -37,6 +37,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+
 from byline.pipelines.runners import worker
 
 # A process in which these libraries are loaded is forked safely on Linux alone, and if it has no threads but those of
@@ -328,6 +330,8 @@ def _become_worker(template: int, streams: list[int], environment: dict[str, str
             os.dup2(stream, number)
             os.close(stream)
         os.environ.update(environment)
+        # Python seeds its own generator again when it is forked, numpy does not.
+        np.random.seed()
         worker.work(template, is_verbose="--verbose" in words)
         status = 0
     finally:

@@ -211,14 +211,20 @@ def test_a_driver_that_left_answers_unread_is_gone() -> None:
         assert _receive(here) == (b"", [])
 
 
-def test_jobs_share_it() -> None:
+def test_jobs_share_it_and_not_their_random_numbers(tmp_path: Path) -> None:
     import apache_beam as beam
 
+    def draw(_: int) -> None:
+        import numpy as np
+
+        (tmp_path / str(np.random.rand())).touch()
+
     def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | beam.Create(range(4)) | beam.Map(str)
+        return pipeline | beam.Create(range(4)) | beam.Map(draw)
 
     settings = runner.RunnerSettings(workers=2)
     runner.run_pipeline(wire, settings, 0)
     template = local_workers.current_template()
     runner.run_pipeline(wire, settings, 0)
     assert local_workers.current_template() is template
+    assert len(list(tmp_path.iterdir())) == 8
