@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import grpc
@@ -32,6 +32,8 @@ from byline.pipelines.runners.worker_template import IS_SAFE, WorkerTemplate, mo
 # What Beam takes for a worker's answer.
 _MESSAGE = "a worker process ended in the middle of its work"
 _AGAIN_SECONDS = 0.05
+# The next job of a build begins much sooner; a session in a notebook may live for days.
+_IDLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,10 @@ def environment(verbose: bool) -> SubprocessSDKEnvironment:
 
 # Of this process; started when it is first needed.
 _template: WorkerTemplate | None = None
+_lock = threading.RLock()
+# Jobs that run now.
+_users = 0
+_idle: threading.Timer | None = None
 
 
 def use_template(template: WorkerTemplate) -> None:
@@ -111,11 +117,52 @@ def current_template() -> WorkerTemplate:
     return _template
 
 
+@contextmanager
+def _using_template() -> Iterator[None]:
+    """Has a template in the block, and for a while after it."""
+    global _users, _idle
+    with _lock:
+        _users += 1
+        if _idle is not None:
+            _idle.cancel()
+        # It imports while the pipeline is made.
+        current_template()
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            _idle = threading.Timer(_IDLE_SECONDS, _close_idle)
+            _idle.daemon = True
+            _idle.start()
+
+
+def _close_idle() -> None:
+    global _template
+    with _lock:
+        if _template is not None and not _users:
+            _template.close()
+            _template = None
+
+
+def _leave_template() -> None:
+    global _template
+    if _template is not None:
+        _template.leave_to_parent()
+        _template = None
+
+
+os.register_at_fork(after_in_child=_leave_template)
+
+
 def _start(command: str, variables: dict[str, str]) -> interrupts.WorkerProcess:
     """Starts a worker, given what `environment` makes."""
     if not IS_SAFE:
         return subprocess.Popen(command, shell=True, env=variables)
-    return current_template().fork_worker(variables, shlex.split(command))
+    with _lock:
+        # In the middle of a job that is enough: another one would end those of its workers that have begun.
+        template = _template if _template is not None and _template.is_alive else current_template()
+    return template.fork_worker(variables, shlex.split(command))
 
 
 class Watch:
@@ -197,15 +244,13 @@ def watching() -> Iterator[Watch]:
     """Has Beam use `WatchedWorkerHandler` for a job that runs in the block."""
     global _watch
     _watch = Watch()
-    if IS_SAFE:
-        # It imports while the pipeline is made.
-        current_template()
     interrupts.note_workers(_start)
     WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)(WatchedWorkerHandler)
     before = threading.excepthook
     threading.excepthook = _on_thread_error
     try:
-        yield _watch
+        with _using_template() if IS_SAFE else nullcontext():
+            yield _watch
     finally:
         threading.excepthook = before
 

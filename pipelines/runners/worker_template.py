@@ -7,16 +7,17 @@ fork_worker(environment)      -> forks                              -> takes the
                               <- its process id
 kill()                        -> kills                              -> ends
                               <- its exit status
-end of the channel            -> ends                               -> is killed with its parent
+end of the channel, or its own -> ends                              -> is killed with its parent
 ```
 
 A worker that starts as a program imports for longer than a small build takes, and a build starts some for each of its
 jobs. What is imported is also in memory once for all of them.
 
-A worker inherits from the template what it would inherit from its driver: environment, current folder, limits, standard
-streams. A driver in which one of the first three has changed starts another template.
+A worker inherits from the template what it would inherit from its driver: standard streams, and what `Inherited` names.
+A driver in which something of that has changed starts another template.
 """
 
+import atexit
 import ctypes
 import json
 import os
@@ -28,9 +29,12 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
+from array import array
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from byline.pipelines.runners import worker
@@ -43,6 +47,9 @@ _STREAMS = (0, 1, 2)
 _PR_SET_PDEATHSIG = 1
 # Beam's options are the largest part of a message.
 _MESSAGE_BYTES = 1 << 20
+_DRIVER_SECONDS = 0.5
+# Of /proc/self/status.
+_TRAITS = ("Umask:", "Uid:", "Gid:", "Groups:", "Cpus_allowed:")
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 
 
@@ -54,11 +61,13 @@ class Inherited:
         environment: its variables.
         folder: the current one; "" if it has been deleted.
         limits: of `getrlimit`.
+        traits: its nice value; its lines of `_TRAITS`; its control groups.
     """
 
     environment: dict[str, str]
     folder: str
     limits: list[tuple[int, int]]
+    traits: tuple[str, ...]
 
     @classmethod
     def of_this_process(cls) -> "Inherited":
@@ -67,7 +76,18 @@ class Inherited:
             folder = os.getcwd()
         except FileNotFoundError:
             folder = ""
-        return cls(dict(os.environ), folder, [resource.getrlimit(limit) for limit in _LIMITS])
+        limits = [resource.getrlimit(limit) for limit in _LIMITS]
+        kept = [line for line in _read_lines("/proc/self/status") if line.startswith(_TRAITS)]
+        nice = str(os.getpriority(os.PRIO_PROCESS, 0))
+        return cls(dict(os.environ), folder, limits, (nice, *kept, *_read_lines("/proc/self/cgroup")))
+
+
+def _read_lines(file: str) -> list[str]:
+    """Of a file of the system's, which not every sandbox has."""
+    try:
+        return Path(file).read_text().splitlines()
+    except OSError:
+        return []
 
 
 class ForkedWorker:
@@ -96,9 +116,10 @@ class ForkedWorker:
 
     def kill(self) -> None:
         """Kills it, if it runs."""
-        # The template does it, as it alone knows whether this process id is still the worker's.
-        with suppress(OSError):
-            self._channel.send(json.dumps({"kill": self.pid}).encode())
+        if self.returncode is None:
+            # The template does it, as it alone knows whether this process id is still the worker's.
+            with suppress(OSError):
+                self._channel.send(json.dumps({"kill": self.pid}).encode(), socket.MSG_NOSIGNAL)
 
     def end(self, status: int) -> None:
         """Notes that it has ended."""
@@ -117,6 +138,9 @@ class WorkerTemplate:
     def __init__(self, channel: socket.socket, pid: int) -> None:
         self.pid = pid
         self.is_alive = True
+        self._has_ended = False
+        # Of workers that it is no longer there to fork.
+        self._status: int = -signal.SIGKILL
         self._channel = channel
         self._inherited = Inherited.of_this_process()
         self._workers: dict[int, ForkedWorker] = {}
@@ -129,7 +153,8 @@ class WorkerTemplate:
         """Starts a process for it."""
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with there:
-            words = [*module_command("byline.pipelines.runners.worker_template"), str(there.fileno())]
+            module = module_command("byline.pipelines.runners.worker_template")
+            words = [*module, str(there.fileno()), str(os.getpid())]
             # Ctrl-C in a terminal reaches workers, too; from the start they leave it to the driver.
             process = subprocess.Popen(f"trap '' INT; exec {shlex.join(words)}", shell=True, pass_fds=[there.fileno()])
         return cls(here, process.pid)
@@ -146,24 +171,26 @@ class WorkerTemplate:
             words: the worker's arguments.
 
         Returns:
-            The worker; one that was killed if the template was.
+            The worker; one that has ended as the template did if it is gone.
         """
         # All else it has; what a message may take is limited.
         own = {name: value for name, value in environment.items() if self._inherited.environment.get(name) != value}
         message = json.dumps({"environment": own, "words": list(words)}).encode()
         with self._answered:
             self._send(message)
-            self._answered.wait_for(lambda: self._started or not self.is_alive)
+            self._answered.wait_for(lambda: self._started or self._has_ended)
             if self._started:
                 return self._started.pop()
         worker = ForkedWorker(self.pid, self._channel)
-        worker.end(-signal.SIGKILL)
+        worker.end(self._status)
         return worker
 
     def _send(self, message: bytes) -> None:
         streams = list(map(_copy, _STREAMS))
         try:
-            socket.send_fds(self._channel, [message], streams)
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", streams))
+            # A program may have SIGPIPE end it.
+            self._channel.sendmsg([message], [rights], socket.MSG_NOSIGNAL)
         except OSError:
             # Without an answer from it there is no worker.
             self.close()
@@ -173,18 +200,25 @@ class WorkerTemplate:
 
     def close(self) -> None:
         """Ends it, and its workers with it."""
+        self.is_alive = False
         with suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
+
+    def leave_to_parent(self) -> None:
+        """Keeps nothing of it, in a fork of its driver: it would not end with the driver."""
+        self.is_alive = False
+        self._channel.close()
 
     def _listen(self) -> None:
         with suppress(OSError):
             while message := self._channel.recv(_MESSAGE_BYTES):
                 self._note(json.loads(message))
-        with self._answered:
-            self.is_alive = False
-            self._answered.notify_all()
         with suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
+            # A status of its own it has if it could not import.
+            self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]) or self._status
+        with self._answered:
+            self.is_alive, self._has_ended = False, True
+            self._answered.notify_all()
         for lost in self._workers.values():
             lost.end(-signal.SIGKILL)
 
@@ -221,6 +255,8 @@ def module_command(module: str) -> list[str]:
 
 def serve(channel: socket.socket) -> NoReturn:
     """A template, in a process without threads of its own: forks workers until the channel ends."""
+    # What the driver's thread blocked when it started this process.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, signal.SIGALRM})
     woken, wakes = socket.socketpair()
     wakes.setblocking(False)
     signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
@@ -236,7 +272,7 @@ def serve(channel: socket.socket) -> NoReturn:
                 children.remove(pid)
                 _answer(channel, {"pid": pid, "status": status})
         if channel in readable:
-            text, streams, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, len(_STREAMS))
+            text, streams = _receive(channel)
             if not text:
                 os._exit(0)
             message = json.loads(text)
@@ -247,7 +283,8 @@ def serve(channel: socket.socket) -> NoReturn:
             template, pid = os.getpid(), os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for number in (signal.SIGCHLD, signal.SIGALRM):
+                    signal.signal(number, signal.SIG_DFL)
                 for own in (channel, woken, wakes):
                     own.close()
                 _become_worker(template, streams, message["environment"], message["words"])
@@ -255,6 +292,16 @@ def serve(channel: socket.socket) -> NoReturn:
                 os.close(stream)
             children.add(pid)
             _answer(channel, {"pid": pid})
+
+
+def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
+    """A message and its descriptors; an empty one from a driver that is gone."""
+    try:
+        text, streams, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, len(_STREAMS))
+    except ConnectionResetError:
+        # It left answers unread.
+        return b"", []
+    return text, streams
 
 
 def _ended() -> list[tuple[int, int]]:
@@ -287,9 +334,28 @@ def _become_worker(template: int, streams: list[int], environment: dict[str, str
         os._exit(status)
 
 
+def _end_without(driver: int, channel: socket.socket) -> None:
+    """Ends this process when the channel has, also while it imports; or its driver, of which a fork may hold that."""
+    ends = select.poll()
+    ends.register(channel, select.POLLHUP)
+
+    def look(*_: object) -> None:
+        if os.getppid() != driver or ends.poll(0):
+            os._exit(0)
+
+    # Not a thread, as this process is forked.
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _DRIVER_SECONDS, _DRIVER_SECONDS)
+    # Python forgets the handler before it ends.
+    atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
+
+
 def main() -> NoReturn:
-    """The template as a program; its argument is the channel's descriptor."""
+    """The template as a program; its arguments are the channel's descriptor and the driver's process id."""
     channel = socket.socket(fileno=int(sys.argv[1]))
+    _end_without(int(sys.argv[2]), channel)
+    # From 3.12 on Python warns of each fork; of the threads that there are, see above.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     worker.import_all()
     serve(channel)
 

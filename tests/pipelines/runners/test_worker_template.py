@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from byline.pipelines.runners import local_workers, runner
-from byline.pipelines.runners.worker_template import ForkedWorker, WorkerTemplate
+from byline.pipelines.runners.worker_template import ForkedWorker, WorkerTemplate, _receive
 
 LIMIT_SECONDS = 60.0
 
@@ -28,6 +29,22 @@ def fork(template: WorkerTemplate, **variables: str) -> ForkedWorker:
     """A worker that waits for a driver that there is none of: it looks for it for a minute."""
     environment = {**os.environ, "CONTROL_API_SERVICE_DESCRIPTOR": 'url: "localhost:1"', **variables}
     return template.fork_worker({**environment, "WORKER_ID": "w", "PIPELINE_OPTIONS": "{}"}, ["1"])
+
+
+FORKING = """
+import os, time
+from byline.pipelines.runners import local_workers
+
+own = local_workers.current_template()
+child = os.fork()
+if child == 0:
+    another = local_workers.current_template()
+    print(another.pid, flush=True)
+else:
+    time.sleep(1)
+    print(own.pid, own.is_alive, local_workers.current_template() is own, child, flush=True)
+time.sleep(600)
+"""
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -126,14 +143,72 @@ def test_a_driver_that_has_changed_starts_another(tmp_path: Path, monkeypatch: p
         changed.chdir(tmp_path)
         third = local_workers.current_template()
     fourth = local_workers.current_template()
+    before = os.umask(0o077)
+    try:
+        sixth = local_workers.current_template()
+    finally:
+        os.umask(before)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limits[0] - 1, limits[1]))
         fifth = local_workers.current_template()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert len({first, second, third, fourth, fifth}) == 5
-    wait_until(lambda: not any(is_running(template.pid) for template in (first, second, third, fourth)))
+    assert len({first, second, third, fourth, fifth, sixth}) == 6
+    wait_until(lambda: not any(is_running(template.pid) for template in (first, second, third, fourth, sixth)))
+
+
+def test_a_change_in_the_middle_of_a_job_leaves_its_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {**os.environ, "CONTROL_API_SERVICE_DESCRIPTOR": 'url: "localhost:1"', "PIPELINE_OPTIONS": "{}"}
+    with local_workers.watching():
+        first = local_workers._start("worker 1", environment)
+        monkeypatch.chdir(tmp_path)
+        second = local_workers._start("worker 1", environment)
+        assert [is_running(worker.pid) for worker in (first, second)] == [True, True]
+        first.kill()
+        second.kill()
+
+
+def test_it_ends_when_there_was_no_job_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_workers, "_IDLE_SECONDS", 0.05)
+    with local_workers.watching():
+        with local_workers.watching():
+            template = local_workers.current_template()
+        time.sleep(0.2)
+        assert template.is_alive
+    wait_until(lambda: not is_running(template.pid))
+    assert local_workers.current_template() is not template
+
+
+def test_a_fork_of_the_driver_has_its_own_and_keeps_none_alive() -> None:
+    words = [sys.executable, "-c", FORKING]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as driver:
+        try:
+            assert driver.stdout
+            lines = sorted((driver.stdout.readline().split(), driver.stdout.readline().split()), key=len)
+            (another,), (own, *rest) = lines
+            assert (another != own, rest[:2]) == (True, ["True", "True"])
+            driver.kill()
+            wait_until(lambda: not is_running(int(own)))
+            assert [is_running(int(rest[2])), is_running(int(another))] == [True, True]
+        finally:
+            os.killpg(driver.pid, signal.SIGKILL)
+
+
+def test_one_that_cannot_import_gives_workers_with_its_exit_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "awkward.py").write_text("raise SystemExit(7)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert fork(WorkerTemplate.start()).wait() == 7
+
+
+def test_a_driver_that_left_answers_unread_is_gone() -> None:
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with here:
+        here.send(b"unread")
+        there.close()
+        assert _receive(here) == (b"", [])
 
 
 def test_jobs_share_it() -> None:
