@@ -15,7 +15,7 @@ SHARDS := out/quickstart/shards
 
 help:
 	@echo 'make demo    a whole build on a small corpus made here: shards, a check of every count, a sequence in colour'
-	@echo 'make test    style, types and tests'
+	@echo 'make test    style, types and tests; with ALL=1 three times the drawn and listed cases, as in continuous integration'
 	@echo 'make lint    style and types alone'
 	@echo 'make test-clusters   tests on a Spark and a Flink cluster of processes on this machine; needs Java 17 and Maven'
 	@echo 'make test-trainers   tests of trainers on builds made here; needs 2.5 GB for them in $(TRAINERS), and Python 3.11 to 3.13'
@@ -65,7 +65,7 @@ demo: setup
 
 test: lint
 	@printf '\n== Tests\n'
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	BYLINE_TEST_ALL=$(ALL) $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: setup
 	@printf '\n== Style and types\n'

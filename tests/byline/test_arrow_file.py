@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.arrow_file import (
@@ -18,6 +18,7 @@ from byline.arrow_file import (
     read_footer,
 )
 from byline.schemas.documents import MASKED, tokens_field
+from tests.support.thorough import examples
 
 FIELDS: list[tuple[pa.Field, st.SearchStrategy[Any]]] = [
     (pa.field("location", pa.uint64(), nullable=False), st.integers(0, 2**64 - 1)),
@@ -68,7 +69,7 @@ def body_reader(content: bytes, body: int) -> Callable[[int, int], pa.Buffer]:
     return lambda start, end: pa.py_buffer(content[body + start : body + end])
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(batches())
 def test_every_column_alone_is_what_pyarrow_reads(some: list[pa.RecordBatch]) -> None:
     content = written(some)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import byline
@@ -12,6 +12,7 @@ from byline.errors import BylineError
 from byline.forms import FORMS
 from tests.support.rows import ROW, packed_rows
 from tests.support.shards import PackedRow, write_build
+from tests.support.thorough import examples
 
 SECOND = PackedRow([0, 31, 32, 33, 34, 35, 36, 37, 38, 39], [1] * 10, [10], [5], [0])
 
@@ -37,7 +38,7 @@ def test_batches_that_are_right(shards, form):
 
 
 @given(st.lists(packed_rows(6), min_size=1, max_size=4), st.sampled_from(list(FORMS)), st.booleans())
-@settings(max_examples=40)
+@examples(40)
 def test_any_rows(tmp_path_factory, rows, form, train_starts):
     train_starts &= form != "trl"
     directory = tmp_path_factory.mktemp("build", numbered=True)

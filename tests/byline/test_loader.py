@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import byline
 from byline import open_files
 from byline.errors import BylineError
 from tests.support.shards import loader_refused, numbered_build, numbers, read_numbers
+from tests.support.thorough import examples
 
 # ----------------------------------------------------------------------------------------------------------- literally
 
@@ -96,7 +97,7 @@ def test_views(shards):
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@examples(40, deadline=None)
 def test_a_view_shuffled_by_phase_keeps_its_phases(tmp_path_factory, data):
     directory = tmp_path_factory.mktemp("build", numbered=True)
     counts = {name: data.draw(st.lists(st.integers(0, 4), max_size=3)) for name in ("a", "b", "c")}

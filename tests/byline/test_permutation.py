@@ -5,11 +5,12 @@ from math import factorial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.permutation import MOST, mixed, permuted
 from tests.reference import row_order as slow
+from tests.support.thorough import examples
 
 pytestmark = pytest.mark.filterwarnings("error")
 WORD = (1 << 64) - 1
@@ -42,7 +43,7 @@ def test_every_number_has_one_image(size):
 
 
 @given(st.lists(st.tuples(st.integers(0, WORD), st.integers(1, 30) | st.integers(1, MOST), KEYS), min_size=1))
-@settings(max_examples=100, deadline=None)
+@examples(100, deadline=None)
 def test_as_the_slow_one_does_whatever_else_is_in_the_array(cases):
     cases = [(number % size, size, key) for number, size, key in cases]
     numbers, sizes, keys = (words(*values) for values in zip(*cases, strict=True))

@@ -12,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import dataset
 
 import byline
 from byline.errors import BylineError
 from tests.support.shards import ARRAYS, SHARDS, PackedRow, as_packed, numbered_build, write_build
+from tests.support.thorough import examples
 
 
 def test_import_takes_what_reading_rows_needs_and_the_rest_when_it_is_asked_for():
@@ -75,7 +76,7 @@ def test_a_row_is_a_view_of_the_map(build):
 
 
 @given(st.data())
-@settings(max_examples=50)
+@examples(50)
 def test_slices_and_batches_are_those_of_a_list(tmp_path_factory, data):
     directory = tmp_path_factory.mktemp("build", numbered=True)
     counts = data.draw(st.lists(st.integers(0, 5), max_size=4))

@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import byline
 from byline.errors import BylineError
 from tests.support.shards import SHARDS, PackedRow, as_packed, numbered_build
+from tests.support.thorough import examples
 
 BRANCHED = {**SHARDS, "cooldown-50": [2], "cooldown-100": [1, 1]}
 LEAVES = {"cooldown-50": ("conditioned", 1), "cooldown-100": ("conditioned", 3)}
@@ -82,7 +83,7 @@ def test_a_branch_that_leaves_before_the_first_shard(tmp_path):
 
 
 @given(st.data())
-@settings(max_examples=50)
+@examples(50)
 def test_branches_are_those_of_a_list(tmp_path_factory, data):
     """Wherever a branch leaves: the rows of the shards before it, then its own."""
     directory = tmp_path_factory.mktemp("build", numbered=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 import byline
@@ -25,6 +25,7 @@ from tests.support.object_server import (
     some_faults,
 )
 from tests.support.shards import ARRAYS, SHARDS, ids_in_a_process, numbered_build
+from tests.support.thorough import examples
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,7 @@ def test_a_shuffled_window_fetches_its_record_batches_once(s3: ObjectServer, lar
 
 
 @given(st.data())
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_rows_are_asked_for(s3: ObjectServer, large: byline.Shards, data: st.DataObject) -> None:
     shards = byline.open(LARGE)
     for _ in range(3):

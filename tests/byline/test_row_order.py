@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.row_order import Last, RowOrder, share
 from tests.reference import row_order as slow
+from tests.support.thorough import examples
 
 PHASES = (("conditioned", 7), ("cooldown", 3))
 PLAIN: dict[str, Any] = {"batch": 4, "epochs": 1, "shuffle": None, "seed": 0, "aligned": False, "last": Last.KEEP}
@@ -79,7 +80,7 @@ SETTINGS = st.fixed_dictionaries(
 
 
 @given(st.lists(st.integers(0, 20), max_size=4), SETTINGS)
-@settings(max_examples=200, deadline=None)
+@examples(200, deadline=None)
 def test_any_settings(lengths, chosen):
     phases = tuple((f"phase {number}", length) for number, length in enumerate(lengths))
     cut = lengths if chosen["aligned"] else [sum(lengths) * chosen["epochs"]]

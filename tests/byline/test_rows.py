@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import byline
@@ -10,6 +10,7 @@ from byline.errors import BylineError
 from byline.rows import stack_rows
 from tests.support.rows import packed_rows
 from tests.support.shards import PackedRow, numbered_build, write_build
+from tests.support.thorough import examples
 
 LISTS = ("seq_lengths", "doc_ids", "doc_offsets")
 DTYPES = {
@@ -37,7 +38,7 @@ def taken_apart(batch: byline.Rows) -> list[PackedRow]:
 
 
 @given(st.data())
-@settings(max_examples=40)
+@examples(40)
 def test_a_batch_is_its_rows(tmp_path_factory, data):
     directory = tmp_path_factory.mktemp("build", numbered=True)
     shards_of = st.lists(st.lists(packed_rows(6), max_size=4), min_size=1, max_size=3)

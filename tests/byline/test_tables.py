@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import byline
@@ -10,6 +10,7 @@ from byline import tables
 from byline.errors import BylineError
 from tests.support.rows import packed_rows
 from tests.support.shards import PackedRow, numbered_build, write_build
+from tests.support.thorough import examples
 
 FIRST = PackedRow([0, 22, 5, 0, 8, 1], [0, 0, 1, 1, 1, 0], [3, 2, 1], [3, 4, -1], [0, 7, 0])
 SECOND = PackedRow([5, 6, 7, 8, 9, 0], [1] * 6, [6], [4], [9])
@@ -54,7 +55,7 @@ def test_no_rows(tmp_path):
 
 
 @given(st.lists(packed_rows(6), min_size=1, max_size=7), st.integers(1, 30))
-@settings(max_examples=30)
+@examples(30)
 def test_any_rows(tmp_path_factory, rows, tokens):
     """However many fit in a record batch of the table."""
     directory = tmp_path_factory.mktemp("build", numbered=True)

@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.schemas.loss_table import identity_graph, read_graph, read_losses
+from tests.support.thorough import examples
 
 DOREMI = [("excess_loss",), ("loss", "reference_loss")]
 CSV = """step,domain,loss,reference_loss
@@ -89,7 +90,7 @@ def test_other_columns_of_json_may_be_anything(write):
     assert read_losses(path, [("loss",)]).losses["loss"].tolist() == [[1.0], [2.0]]
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(
     st.sets(st.integers(-(2**53), 2**53), min_size=1, max_size=5),
     st.sets(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=4), min_size=1, max_size=4),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner, Result
@@ -34,6 +34,7 @@ from byline.transforms.shards.records import write_record
 from tests.reference.mds import MECO, Sample, file_bytes, meco_sample, write_mds
 from tests.support.export_readers import read_mds
 from tests.support.small import BOS, PAD, tokenizer_file
+from tests.support.thorough import examples
 
 LENGTH = 8
 BOS_ID, EOS_ID, PAD_ID = 1, 2, 3
@@ -255,7 +256,7 @@ def folder_of_samples(draw: st.DrawFn) -> list[list[Sample]]:
     return files
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=folder_of_samples(), ids=st.sampled_from(["int32", "uint16"]), per_batch=st.integers(1, 3))
 def test_any_samples_come_back(
     tmp_path_factory: pytest.TempPathFactory,

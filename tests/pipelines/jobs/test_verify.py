@@ -19,6 +19,7 @@ from tests.support.builds import Rows, copy_build, edit_shard, manifest_of, rest
 from tests.support.corpora import Corpus
 from tests.support.false_builds import Make, assert_found, shard_of
 from tests.support.shards import LOSS_TOKENS
+from tests.support.thorough import part
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_any_flipped_byte_of_a_shard(built: Path, tmp_path: Path) -> None:
     out = copy_build(built, tmp_path / "shards", bare=True)
     path = shard_of(out, "conditioned", 1)
     content = path.read_bytes()
-    for number in range(60):
+    for number in part(range(60)):
         # All over the file, and each bit in turn; Arrow's own offsets and lengths are among them.
         position = number * (len(content) - 1) // 59
         flipped = bytearray(content)
@@ -141,7 +142,7 @@ def test_a_flipped_byte_that_the_manifest_agrees_with(built: Path, tmp_path: Pat
     path = shard_of(out, "cooldown", 0)
     content = path.read_bytes()
     before = meaning(content)
-    for number in range(40):
+    for number in part(range(40)):
         flipped = bytearray(content)
         flipped[number * 31 % 97 + number * (len(content) - 100) // 39] ^= 1 << number % 8
         path.write_bytes(flipped)

@@ -21,6 +21,7 @@ from tests.support.builds import build, copy_build, manifest_of, verify, write_m
 from tests.support.corpora import Corpus
 from tests.support.false_builds import Make, assert_found
 from tests.support.seals import rewrite_run
+from tests.support.thorough import part
 
 
 @pytest.fixture(params=["whole", "bare"])
@@ -56,7 +57,7 @@ def test_every_false_number_in_the_manifest(built: Path, tmp_path: Path) -> None
     out = copy_build(built, tmp_path / "shards", bare=True)
     values = manifest_of(out)
     config = values.pop("config")
-    shuffle_keys = list(numbers_in(values))
+    shuffle_keys = part(numbers_in(values))
     unfound = set()
     for shuffle_key in shuffle_keys:
         changed = json.loads(json.dumps(values))
@@ -66,8 +67,8 @@ def test_every_false_number_in_the_manifest(built: Path, tmp_path: Path) -> None
             unfound.add(shuffle_key)
     # Nothing in the output says these again; the token store does.
     only = {("ledger", "sources", source, *line) for source in config["sources"] for line in STORED}
-    assert unfound == only
-    assert len(shuffle_keys) > 150
+    assert unfound == only.intersection(shuffle_keys)
+    assert len(shuffle_keys) > 70
 
 
 STORED = [("read", "bytes"), ("kept", "bytes"), ("special_text",), ("damaged",)]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 
 from byline.schemas.config import Config
@@ -29,6 +29,7 @@ from byline.transforms.shards.gathering import GatherPhase
 from byline.transforms.tokens.text_tokenizer import TextTokenizer, shared_tokenizer, tokenizer_info
 from tests.reference import layout, packing
 from tests.support.small import BOS, PAD, reference_tokenizer, small_config, tokenizer_file
+from tests.support.thorough import examples
 
 LENGTH = 40
 TEXTS = ["The quick brown fox jumps over the lazy dog. " * 3, "It's 1234.5 kilometres.", "Tokens, rows and documents"]
@@ -186,7 +187,7 @@ def any_shard(draw: st.DrawFn) -> tuple[str, str, list[tuple[int, str]]]:
     return condition, draw(st.sampled_from(list(POLICIES))), draw(st.lists(documents, min_size=1, max_size=6))
 
 
-SLOW = settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW = examples(80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @SLOW

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.shards import shard_schema
@@ -18,6 +18,7 @@ from byline.transforms.checks.rows import RowCounts, RowRules, ShardCounter
 from byline.transforms.packing import POLICIES
 from tests.reference import layout, packing
 from tests.support.shards import loss_tokens_of
+from tests.support.thorough import examples
 
 PAD, BOS, EOS, VOCABULARY = ord("_"), ord("."), ord("|"), 200
 Row = dict[str, list[int]]
@@ -314,7 +315,7 @@ def packed_shards(draw: st.DrawFn, exact: bool = False) -> tuple[list[Row], RowR
     return made, rules(length, policy, position, bos_id=bos, masks_own=masks_own), framed
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(packed_shards(), st.integers(1, 4), st.booleans())
 def test_whatever_the_reference_packs_is_right(shard: Any, batches: int, repeats: bool) -> None:
     rows, known, framed = shard
@@ -330,7 +331,7 @@ def test_whatever_the_reference_packs_is_right(shard: Any, batches: int, repeats
     assert known.position is not None or not known.has_bos or found.conditioned.sum() == 0
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(packed_shards(exact=True), st.data())
 def test_any_other_offset_is_found(shard: Any, data: st.DataObject) -> None:
     """By itself, or by the number of documents that begin. A prefix behind a document may hide one that is
@@ -346,7 +347,7 @@ def test_any_other_offset_is_found(shard: Any, data: st.DataObject) -> None:
     assert found.problems or found.drawn.sum() != len(framed)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(packed_shards(), st.data())
 def test_any_mask_bit_changes_a_count_or_breaks_a_rule(shard: Any, data: st.DataObject) -> None:
     rows, known, _ = shard

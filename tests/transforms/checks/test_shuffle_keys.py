@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.schemas.plan import BranchPoint, Plan
@@ -16,6 +16,7 @@ from byline.transforms.fields.selecting import list_predicate, threshold_predica
 from tests.reference import hashing
 from tests.support import planned
 from tests.support.planned import numbered, stage_of
+from tests.support.thorough import examples
 
 FILE = 2**32
 
@@ -168,7 +169,7 @@ def any_rows(draw: st.DrawFn) -> list[Row]:
 
 
 @given(any_rows())
-@settings(max_examples=300)
+@examples(300)
 def test_a_range_is_told_where_a_model_reads_a_document_twice(rows: list[Row]) -> None:
     assert bool(check_ranges(plan_of(rows))) == drawn_twice(rows)
 

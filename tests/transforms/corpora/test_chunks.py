@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -12,6 +12,7 @@ from byline.schemas.documents import BatchInfo, InputFile, info_of
 from byline.schemas.layouts import Records
 from byline.transforms.corpora import chunks as cutting
 from byline.transforms.documents.coder import RecordBatchCoder
+from tests.support.thorough import examples
 
 SCHEMA = pa.schema([("text", pa.large_string()), ("url", pa.large_string())])
 SOURCE = Source(format="jsonl", path="x")
@@ -95,7 +96,7 @@ def cut_slowly(texts, target):
     st.lists(st.integers(1, 6), min_size=30, max_size=30),
     st.sets(st.integers(0, 8)),
 )
-@settings(max_examples=300)
+@examples(300)
 def test_cut_depends_on_the_records_alone(texts, target, sizes, done):
     blocks, at = [], 0
     for size in sizes:

@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.schemas.faults import FaultyFileError
 from byline.transforms.corpora import decompressing
 from byline.transforms.corpora.returning import Returning
+from tests.support.thorough import examples
 
 BOM = b"\xef\xbb\xbf"
 LINES = b"\n".join(b"line %d" % number for number in range(5000))
@@ -69,7 +70,7 @@ def test_blocks_and_their_offsets(tmp_path):
     end=st.sampled_from([b"", b"\n"]),
     block_bytes=st.integers(1, 40),
 )
-@settings(max_examples=200)
+@examples(200)
 def test_blocks_are_the_content_cut_behind_newlines(tmp_path_factory, lines, bom, end, block_bytes):
     content = bom + b"-" + b"\n".join(lines) + end
     blocks = blocks_of(write(tmp_path_factory.mktemp("blocks"), content), block_bytes)
@@ -133,7 +134,7 @@ def test_lines_that_are_not_blank(block, bounds):
 
 
 @given(st.lists(st.sampled_from([b"a", b"b c", b" ", b"\t", b"\r", b"\n", b"\r\n", b"\x0b"]), max_size=20))
-@settings(max_examples=200)
+@examples(200)
 def test_lines_do_not_depend_on_pieces(parts):
     block = b"".join([*parts, b"\n"])
     lines = [block[begin:end] for begin, end in decompressing.line_bounds(block)]

@@ -6,7 +6,7 @@ import re
 import socket
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -15,6 +15,7 @@ from byline.transforms.corpora import disk_files
 from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.corpora.matching import Names, whole_regex
 from byline.transforms.corpora.reading import read_batches
+from tests.support.thorough import examples
 
 
 def listed(pattern):
@@ -260,7 +261,7 @@ names = st.sampled_from(["a", "b", "ab", ".a", "_x", "c"])
 @given(
     st.lists(st.lists(parts, min_size=1, max_size=4), min_size=1, max_size=2), st.lists(names, min_size=1, max_size=5)
 )
-@settings(max_examples=300)
+@examples(300)
 def test_names_match_as_whole_paths_do(tails, path):
     texts = ["/".join(tail) for tail in tails]
     matcher = Names(texts)

@@ -5,7 +5,7 @@ import json
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -13,6 +13,7 @@ from byline.schemas.corpora import Malformed
 from byline.schemas.documents import InputFile
 from byline.transforms.corpora.json_framing import as_lines
 from byline.transforms.corpora.json_lines import read_json_lines
+from tests.support.thorough import examples
 
 SCHEMA = pa.schema([("text", pa.large_string()), ("url", pa.large_string())])
 
@@ -160,7 +161,7 @@ objects = st.dictionaries(text, values, max_size=3).map(lambda record: {**record
     st.booleans(),
     st.integers(1, 30),
 )
-@settings(max_examples=300)
+@examples(300)
 def test_any_records_stay_as_they_are(records, indent, is_array, size):
     if is_array:
         content = json.dumps(records, indent=indent)

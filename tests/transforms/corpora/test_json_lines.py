@@ -4,13 +4,14 @@ import gzip
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Malformed
 from byline.transforms.corpora import json_lines
 from tests.support.json_records import BROKEN, read, write
+from tests.support.thorough import examples
 
 TEXT_ONLY = pa.schema([("text", pa.large_string()), ("url", pa.large_string())])
 TEXT = pa.schema([("text", pa.large_string())])
@@ -35,7 +36,7 @@ any_line = st.one_of(good_line, good_line, st.sampled_from([b"", b" ", b"\t\r", 
     trailing=st.booleans(),
     block_bytes=st.integers(1, 40),
 )
-@settings(max_examples=150)
+@examples(150)
 def test_no_result_depends_on_blocks(tmp_path_factory, lines, bom, trailing, block_bytes):
     content = b'{"text": "-"}\n' + b"".join(line + end for line, end in lines)
     content = bom + (content if trailing else content.removesuffix(b"\n"))

@@ -5,7 +5,7 @@ import re
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -14,6 +14,7 @@ from byline.schemas.documents import ANSWER, MESSAGES, QUESTION
 from byline.transforms.corpora import json_blocks
 from byline.transforms.corpora.decompressing import line_bounds
 from tests.support.json_records import as_object, columns_of, hold_parsers_together, read, write
+from tests.support.thorough import examples
 
 CHATS = pa.schema([MESSAGES, QUESTION, ANSWER, ("url", pa.large_string())])
 CHAT_PATHS = {"messages": "c.m", "question": "q", "answer": "c.a", "url": "url"}
@@ -123,6 +124,6 @@ chats = st.lists(
         max_size=3,
     )
 )
-@settings(max_examples=200)
+@examples(200)
 def test_parsers_agree_on_messages(lines):
     hold_parsers_together(lines, columns_of(CHATS, CHAT_PATHS))

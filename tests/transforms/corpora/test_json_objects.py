@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.transforms.corpora import json_blocks, json_objects
@@ -19,6 +19,7 @@ from tests.support.json_records import (
     read,
     write,
 )
+from tests.support.thorough import examples
 
 RECORDS = [
     (b'{"text": "a", "m": {"u": "x", "i": 3}, "z": [1, {}]}', {"text": "a", "url": "x", "deep": 3}),
@@ -213,7 +214,7 @@ record = st.one_of(fitting, fitting, fitting, anything, joined).map(str.encode)
 
 
 @given(st.lists(record, min_size=1, max_size=3))
-@settings(max_examples=300)
+@examples(300)
 def test_parsers_agree(lines):
     hold_parsers_together(lines, columns_of(SCHEMA, PATHS))
 

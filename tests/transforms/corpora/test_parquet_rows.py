@@ -9,13 +9,14 @@ from unittest import mock
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Malformed
 from byline.schemas.documents import ANSWER, MESSAGES, QUESTION, InputFile
 from byline.transforms.corpora import json_lines, parquet_rows
+from tests.support.thorough import examples
 
 TEXT_ONLY = pa.schema([("text", pa.large_string()), ("url", pa.large_string())])
 KINDS = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "score": pa.float32(), "bool": pa.bool_()}
@@ -147,7 +148,7 @@ columns = st.one_of(
 
 
 @given(columns)
-@settings(max_examples=60)
+@examples(60)
 def test_values_are_as_in_json_lines(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("both")
     lines = folder / "a.jsonl"
@@ -169,7 +170,7 @@ texts = st.lists(st.one_of(st.none(), st.text("aé", max_size=4).map(str.encode)
 
 
 @given(texts, st.integers(1, 5), st.integers(1, 30))
-@settings(max_examples=60)
+@examples(60)
 def test_no_result_depends_on_batches(tmp_path_factory, texts, group_rows, batch_bytes):
     column = pa.array(texts, pa.binary())
     file = write(tmp_path_factory.mktemp("cut"), {"text": column}, row_group_size=group_rows, use_dictionary=False)

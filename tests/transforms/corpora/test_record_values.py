@@ -5,13 +5,14 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Malformed
 from byline.schemas.documents import MESSAGES, InputFile
 from byline.transforms.corpora import json_lines, json_objects, parquet_rows
+from tests.support.thorough import examples
 
 URL = pa.schema([("text", pa.large_string()), ("url", pa.large_string())])
 
@@ -320,7 +321,7 @@ def step(value, name):
 
 
 @given(st.lists(records, min_size=1, max_size=4), parts)
-@settings(max_examples=300)
+@examples(300)
 def test_lines_and_strings_against_a_reference(tmp_path_factory, some, parts):
     path = ".".join(parts).replace(".[", "[")
     folder = tmp_path_factory.getbasetemp()

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.transforms.corpora import urls
 from tests.reference.urls import RULES, UNKNOWN, parse_url
+from tests.support.thorough import examples
 
 ROOT = Path(__file__).parents[3]
 
@@ -265,13 +266,13 @@ ODD_URLS = joined(
 LETTERS = st.text("htps:/\\@.[]?#%012axA-_ü。\t\n \x00", max_size=40)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.lists(st.one_of(st.none(), GOOD_URLS, ODD_URLS, LETTERS, st.text()), max_size=20))
 def test_agrees_with_the_slow_reader(texts):
     assert parse(texts) == [parse_url(text) for text in texts]
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.lists(st.one_of(GOOD_NAMES, ODD_NAMES, ADDRESSES), max_size=20))
 def test_a_host_is_its_own_normal_form(texts):
     hosts = [host for host, _, _ in parse([f"http://{text}/" for text in texts]) if host is not None]

@@ -6,11 +6,12 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.schemas.documents import MESSAGES
 from byline.transforms.documents import values
+from tests.support.thorough import examples
 
 NAN, INF = float("nan"), float("inf")
 KINDS = [pa.string(), pa.int64(), pa.float64(), pa.bool_()]
@@ -72,7 +73,7 @@ def test_what_is_nested_too_deep_for_json_is_null():
 
 
 @given(st.one_of(st.text("0123456789.eE+-", max_size=6), st.text(max_size=3)))
-@settings(max_examples=300)
+@examples(300)
 def test_a_string_is_a_number_where_json_says_so(text):
     try:
         number = orjson.loads(text) if text == text.strip() else None

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -18,6 +18,7 @@ from byline.transforms.fields.conditioning import Prefixes, make_prefixes, marke
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
 from tests.reference import hashing, layout
 from tests.support import small
+from tests.support.thorough import examples
 
 NONE = FieldValues()
 LONG = "x1y2z3" * 8
@@ -103,7 +104,7 @@ ROWS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(ROWS), conditions(), st.booleans(), st.integers(0, 7))
 def test_prefixes_are_those_of_one_document_at_a_time(
     tokenizer: TextTokenizer,

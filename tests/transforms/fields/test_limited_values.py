@@ -7,13 +7,14 @@ from fractions import Fraction
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.schemas.documents import LABEL_TYPE
 from byline.schemas.plan import FieldValues, PlanHeader
 from byline.transforms.fields.limited_values import bin_numbers, keep_only
 from tests.support.planned import header_of, stage_of
+from tests.support.thorough import examples
 
 
 def test_json_keeps_borders_exactly():
@@ -68,7 +69,7 @@ INTEGERS = st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1)
 FLOATS = st.sampled_from([0.0, -0.0, 0.5, math.nan]) | st.floats()
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     st.lists(st.none() | INTEGERS, max_size=8),
     st.lists(st.none() | FLOATS, max_size=8),

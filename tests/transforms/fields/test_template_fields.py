@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -15,6 +15,7 @@ from byline.schemas.recipe import Condition
 from byline.template import Template
 from byline.transforms.fields import url_fields
 from byline.transforms.fields.template_fields import columns_of_fields, field_values, filled_prefixes, unknown_prefix
+from tests.support.thorough import examples
 
 NONE = FieldValues()
 SCHEMA = pa.schema(
@@ -266,7 +267,7 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.lists(DOCUMENTS, max_size=12), st.lists(st.sampled_from(FIELDS), max_size=5), st.data())
 def test_agrees_with_one_document_at_a_time(rows, names, data):
     low = data.draw(st.integers(0, len(rows)))

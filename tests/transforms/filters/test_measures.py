@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.transforms.filters import document_view
@@ -11,6 +11,7 @@ from byline.transforms.filters.marks import alphabetic_words
 from byline.transforms.filters.rules import Bounds, read_settings
 from byline.transforms.filters.tables import GROUPS, RULES
 from tests.reference import filters as reference
+from tests.support.thorough import examples
 
 
 def view(*texts: str | None) -> DocumentView:
@@ -82,7 +83,7 @@ CASES = [
 ]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.lists(TEXTS | st.text(max_size=40) | st.none(), max_size=5))
 def test_measures_are_those_of_the_reference(texts):
     documents = view(*texts)
@@ -92,7 +93,7 @@ def test_measures_are_those_of_the_reference(texts):
         assert made.measure(documents).tolist() == numbers, (rule, given_settings)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.lists(st.sampled_from(["xy", "abcdefgh", "abcdefgi", "abcdefghi", "abcdefghj", "é" * 9]), max_size=40))
 def test_words_of_every_length_are_told_apart(words):
     text = " ".join(words)

@@ -8,7 +8,7 @@ from typing import Any
 import fasttext
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -18,6 +18,7 @@ from byline.transforms.filters.rules import Bounds, SourceColumns
 from byline.transforms.filters.tables import GROUPS, RULES, read_rules
 from byline.transforms.filters.word_lists import are_listed, make_word_list
 from tests.reference import filters as reference
+from tests.support.thorough import examples
 
 COLUMNS = SourceColumns("web", ["quality", "length"], ["text", "url", "host", "registered_domain", "topic"])
 HOST = pa.dictionary(pa.int32(), pa.string())
@@ -69,7 +70,7 @@ def test_a_plain_column_is_looked_up_as_well():
     assert are_listed(pa.array(["a"]).slice(1), listed).tolist() == []
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(st.text("abß.", max_size=4)), st.lists(st.text("abß.", max_size=4) | st.none()))
 def test_lists_are_sets(values, column):
     flags = are_listed(pa.array(column, pa.string()), make_word_list(values))
@@ -249,7 +250,7 @@ SENTENCES = st.sampled_from(
 )
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.lists(st.lists(SENTENCES, max_size=40).map("".join), max_size=6), st.permutations([*GROUPS]))
 def test_groups_are_those_of_the_reference(values, names):
     expected = [reference.reason(names, reference.Filtered(text)) for text in values]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -12,6 +12,7 @@ from byline.schemas.corpora import Source
 from byline.schemas.documents import MESSAGES
 from byline.transforms.formatters.chat import chat
 from tests.reference import documents as reference
+from tests.support.thorough import examples
 
 Messages = list[tuple[str | None, str | None]]
 HELLO: Messages = [("system", "Be brief."), ("user", "Hi é"), ("assistant", "Hello 😀!")]
@@ -146,7 +147,7 @@ chosen = st.fixed_dictionaries(
 
 
 @given(st.lists(st.one_of(messages, st.none()), max_size=5), chosen)
-@settings(max_examples=200)
+@examples(200)
 def test_as_the_reference(records: list[Messages | None], options: dict[str, Any]) -> None:
     source = Source(format="jsonl", path="x", fields={"messages": "m"}, formatter={"name": "chat", **options})
     found = written(records, **options)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -14,6 +14,7 @@ from byline.schemas.corpora import Source
 from byline.schemas.documents import ROW, TEXT, BatchInfo, with_info
 from byline.transforms.formatters.fill_in_the_middle import fim
 from tests.reference import documents as reference
+from tests.support.thorough import examples
 
 NAMES = {"prefix": "<P>", "middle": "<M>", "suffix": "<é>"}
 
@@ -107,7 +108,7 @@ rates = st.sampled_from([0, 0.1, 0.5, 0.9, 1])
 
 
 @given(st.lists(st.one_of(st.none(), st.text("aé😀\n ", max_size=8)), max_size=8), st.integers(0, 99), rates, rates)
-@settings(max_examples=150)
+@examples(150)
 def test_as_the_reference(texts: list[str | None], first: int, rate: float, spm_rate: float) -> None:
     options = {**NAMES, "rate": rate, "spm_rate": spm_rate}
     source = Source(format="jsonl", path="x", formatter={"name": "fim", **options})

@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -12,6 +12,7 @@ from byline.schemas.corpora import Source
 from byline.schemas.documents import ANSWER, QUESTION
 from byline.transforms.formatters.question_answer import qa
 from tests.reference import documents as reference
+from tests.support.thorough import examples
 
 
 def written(pairs: list[tuple[str | None, str | None]], **options: Any) -> list[tuple[Any, ...]]:
@@ -68,7 +69,7 @@ texts = st.one_of(st.none(), st.text("aé😀\n{}", max_size=5), st.just("{quest
     st.lists(st.tuples(texts, texts), max_size=5),
     st.sampled_from([{}, {"question": "é{question}", "answer": "{answer}"}]),
 )
-@settings(max_examples=100)
+@examples(100)
 def test_as_the_reference(pairs: list[tuple[str | None, str | None]], options: dict[str, Any]) -> None:
     fields = {"question": "q", "answer": "a"}
     source = Source(format="jsonl", path="x", fields=fields, formatter={"name": "qa", **options})

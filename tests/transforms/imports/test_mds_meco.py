@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.transforms.imports import KINDS, kind_named
 from byline.transforms.imports.import_kind import Folder, Samples
 from tests.reference.mds import MECO, Sample, file_bytes, meco_sample, write_mds
+from tests.support.thorough import examples
 
 LENGTH = 6
 SAMPLES = [
@@ -78,7 +79,7 @@ ENCODINGS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(encodings=ENCODINGS, data=st.data())
 def test_every_value_is_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, encodings: dict[str, str | None], data: st.DataObject
@@ -261,7 +262,7 @@ def test_a_folder_without_an_index_is_told(tmp_path: Path) -> None:
         kind_named("x")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_file_is_one_line_or_reads_as_something(tmp_path: Path, data: st.DataObject) -> None:
     content = file_bytes(

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.transforms.packing import POLICIES, PackingPolicy, Segments
 from tests.reference import layout, packing
+from tests.support.thorough import examples
 
 BOS, EOS = 10_000, 10_001
 
@@ -67,7 +68,7 @@ def all_framed(draw: st.DrawFn, longest: int = 64) -> Streams:
     return Streams(length, drawn_sizes, *flags, slices=None if slices is None else sorted(slices))
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(all_framed(), st.sampled_from(list(POLICIES.values())))
 def test_segments_are_those_of_the_reference(framed: Streams, policy: PackingPolicy) -> None:
     segments = framed.pack(policy)
@@ -75,7 +76,7 @@ def test_segments_are_those_of_the_reference(framed: Streams, policy: PackingPol
     assert (np.diff(segments.row) >= 0).all()
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.integers(60, 300), st.lists(st.integers(1, 400), max_size=60), st.integers(1, 60))
 def test_best_fit_in_rows_longer_than_a_word_of_the_bit_set(length: int, sizes: list[int], every: int) -> None:
     slices = [number // every for number in range(len(sizes))]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -15,6 +15,7 @@ from byline.schemas.plan import Plan
 from byline.transforms.packing import POLICIES
 from tests.support import small
 from tests.support.small import SmallStore, StoredRow
+from tests.support.thorough import examples
 
 LENGTH = 16
 EPOCH = 2**64
@@ -175,7 +176,7 @@ def test_a_source_without_weight_is_left_out(folder: Path, store: SmallStore) ->
     assert set(plan.header.capacity) == {"a"}
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(
     rows=st.integers(1, 200),
     weight=st.fractions(0, 1, max_denominator=20),

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -23,6 +23,7 @@ from tests.reference.planner import Drawn
 from tests.support import small
 from tests.support.recipes import Made, config_of, corpora, recipes
 from tests.support.small import SmallStore
+from tests.support.thorough import examples
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +271,7 @@ def test_the_slow_planner() -> None:
     }
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
 def test_any_recipe(folder: Path, data: st.DataObject) -> None:
     files = data.draw(corpora())

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.schemas.config import Config
@@ -27,6 +27,7 @@ from byline.transforms.scans.choosing import find_bin_borders, find_predicates
 from byline.transforms.scans.counting import RunCounter
 from tests.reference import selection
 from tests.reference.selection import Candidate
+from tests.support.thorough import examples
 
 KINDS = {"quality": "float32", "x": "float", "n": "int", "num_tokens": "int"}
 TYPES = {"quality": pa.float32(), "x": pa.float64(), "n": pa.int64(), "num_tokens": pa.int32()}
@@ -298,7 +299,7 @@ def step_keys(draw: st.DrawFn) -> dict[str, Any]:
     return keys | ({} if some is None else {"sources": some})
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(corpora(), st.lists(step_keys(), max_size=4), st.lists(step_keys(), max_size=2))
 def test_chains_of_steps(
     tmp_path_factory: pytest.TempPathFactory,
@@ -365,7 +366,7 @@ def test_no_scan_where_no_bins_are_asked_for(tmp_path: Path) -> None:
     assert store.asked == []
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(corpora(), st.sampled_from(sorted(KINDS)), st.integers(2, 30), st.lists(step_keys(), max_size=1))
 def test_borders_with_steps(
     tmp_path_factory: pytest.TempPathFactory,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.schemas import documents
@@ -18,6 +18,7 @@ from byline.schemas.recipe import Condition
 from byline.transforms.scans.counting import RunCounter
 from byline.transforms.scans.value_counts import ValueCounter, find_top_values
 from byline.transforms.store.runs import write_run
+from tests.support.thorough import examples
 from tests.transforms.fields.test_template_fields import blake
 
 Row = tuple[str | None, str | None, float]
@@ -147,7 +148,7 @@ VALUES = st.sampled_from([None, "", "a", "b", "ab", "ü", "\t", "\n"])
 ROWS = st.lists(st.tuples(VALUES, VALUES, st.sampled_from([0.0, 1.0])), max_size=12)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.lists(st.tuples(st.sampled_from("ab"), ROWS), max_size=4), st.sampled_from([1, 2, 5, "30%", "80%"]))
 def test_against_plain_counting(tmp_path_factory: pytest.TempPathFactory, runs: list[Any], kept: int | str) -> None:
     folder = tmp_path_factory.mktemp("runs")

@@ -10,7 +10,7 @@ import fasttext
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -19,6 +19,7 @@ from byline.transforms.scores.fasttext_file import read_model_file
 from byline.transforms.scores.fasttext_folding import FoldedModel, LibraryModel
 from tests.reference.fasttext_reference import SHIFT, PlainModel, fnv, library_probabilities, prepared
 from tests.support.fasttext_models import WORDS, train
+from tests.support.thorough import examples
 
 UNKNOWN = [
     "zebra",
@@ -130,7 +131,7 @@ TOKENS = st.sampled_from(WORDS + UNKNOWN + LABELS + ENDS)
 GAPS = st.sampled_from([" "] * 20 + SPACES + EDGES)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(parts=st.lists(st.one_of(TOKENS, GAPS), max_size=40))
 def test_any_text_equals_library_on_prepared_text(trigram, parts):
     model, ask = trigram
@@ -138,7 +139,7 @@ def test_any_text_equals_library_on_prepared_text(trigram, parts):
     np.testing.assert_allclose(model.probabilities(column([text])), [ask(text)], rtol=0, atol=1e-6)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(text=st.text(st.characters(codec="utf-8"), max_size=30))
 def test_any_characters_equal_library(trigram, text):
     model, ask = trigram

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from byline.schemas import store
@@ -31,6 +31,7 @@ from tests.support import small
 from tests.support.planned import table_of
 from tests.support.shard_cases import CIRCLE_END, Case, Made, cases, make
 from tests.support.small import StoredRow
+from tests.support.thorough import examples
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,7 +60,7 @@ def found_rows(packed: PackedShard, job: AssembleJob) -> list[dict[str, list[int
     return pa.Table.from_batches(batches, schema).to_pylist()
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(cases())
 def test_a_shard_is_what_the_reference_makes_of_the_same_plan(folder: Path, case: Case) -> None:
     if case.condition is not None:
@@ -100,7 +101,7 @@ def merged(case: Case, index: RunIndex, folder: Path) -> RunIndex:
     return RunIndex.of(rows)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(cases(), st.booleans(), st.booleans())
 def test_merged_runs_and_object_stores_give_the_same_documents(
     folder: Path, case: Case, is_merged: bool, is_object: bool

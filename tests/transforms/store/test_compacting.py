@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -31,6 +31,7 @@ from byline.transforms.store.store_index import read_files, run_uris, runs_of
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.support import small
 from tests.support.small import FINGERPRINT, SmallStore, StoredRow, tokenized_batch, write_run_of
+from tests.support.thorough import examples
 
 
 def write_at(folder: Path, path: str, shuffle_keys: Sequence[int], **settings: Any) -> str:
@@ -136,7 +137,7 @@ def test_runs_that_share_a_chunk_are_not_merged(tmp_path: Path) -> None:
 shuffle_keys = st.lists(st.one_of(st.integers(0, 20), st.integers(2**63, 2**64 - 1)), max_size=12)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.lists(shuffle_keys, min_size=2, max_size=6), st.integers(2, 5), st.integers(4, 60))
 def test_any_way_to_merge_gives_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, runs: list[list[int]], step: int, batch_bytes: int
@@ -213,7 +214,7 @@ def merge_some(made: SmallStore, folder: Path, draw: Callable[[st.SearchStrategy
     return runs
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.lists(rows_of, min_size=2, max_size=5), rows_of, st.data())
 def test_plan_and_shards_are_the_same_however_runs_are_merged(
     tmp_path_factory: pytest.TempPathFactory, of_a: list[list[StoredRow]], of_b: list[StoredRow], data: st.DataObject

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.schemas import documents, store
@@ -22,6 +22,7 @@ from tests.support.counted_ranges import Counted, write
 from tests.support.object_server import BUCKET, ObjectServer, no_fault, object_server
 from tests.support.range_read_cost import RangeReadCost
 from tests.support.small import FINGERPRINT, StoredRow
+from tests.support.thorough import examples
 
 COLUMNS = (
     "shuffle_key",
@@ -83,7 +84,7 @@ def stored(draw: st.DrawFn) -> tuple[list[int], list[StoredRow]]:
     return [draw(shuffle_keys) for _ in rows], rows
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(
     stored(),
     shuffle_keys,
@@ -270,7 +271,7 @@ def test_no_more_is_under_way_than_allowed(large_run: str, monkeypatch: pytest.M
     assert bytes_most <= 64 << 10
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(st.tuples(st.integers(0, 400_000), st.integers(0, 1000)), max_size=8))
 def test_spans_are_merged_over_small_gaps(sizes: list[tuple[int, int]]) -> None:
     spans = [(start, start + size) for start, size in sizes]

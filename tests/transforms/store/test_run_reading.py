@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
@@ -16,6 +16,7 @@ from byline.transforms.store.run_pieces import Piece
 from byline.transforms.store.run_reading import Run, forget_runs, open_run
 from byline.transforms.store.runs import write_run
 from tests.support.small import FINGERPRINT, StoredRow, tokenized_batch
+from tests.support.thorough import examples
 
 # Neighbours that are equal as 64-bit floats, and the ends of the circle.
 BASES = (0, 2**53, 2**62, 2**63, 2**64 - 8)
@@ -49,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("runs")
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(shuffle_keys, max_size=20), shuffle_keys, shuffle_keys, st.integers(1, 4))
 def test_a_range_is_what_a_filter_gives(
     folder: Path, given_shuffle_keys: list[int], low: int, high: int, rows: int

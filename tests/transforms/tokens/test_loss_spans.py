@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -29,6 +29,7 @@ from byline.transforms.tokens.text_tokenizer import TextTokenizer
 from byline.transforms.tokens.tokenizing import tokenize_batch
 from tests.reference import layout, loss_spans
 from tests.support import small
+from tests.support.thorough import examples
 
 Spans = list[int] | None
 Document = tuple[str, Spans, Spans]
@@ -246,7 +247,7 @@ def found_by(tokenizer: TextTokenizer, given_documents: list[Document]) -> list[
 
 @given(st.lists(documents(), max_size=5))
 @example([("", None, None), ("", [], [0, 0]), ("<X>", [1, 2], [0, 3])])
-@settings(max_examples=150)
+@examples(150)
 def test_against_bytes_and_offsets(fast: TextTokenizer, some: list[Document]) -> None:
     tokens_and_losses = found_by(fast, some)
     assert tokens_and_losses == [expected_by_offsets(fast, document) for document in some]
@@ -262,7 +263,7 @@ def test_other_tokenizers_against_offsets(folder: Path, make: Callable[[], Token
     tokenizer = load(make(), folder, make.__name__)
 
     @given(st.lists(documents(), max_size=4))
-    @settings(max_examples=60)
+    @examples(60)
     def same(some: list[Document]) -> None:
         assert found_by(tokenizer, some) == [expected_by_offsets(tokenizer, document) for document in some]
 
@@ -270,7 +271,7 @@ def test_other_tokenizers_against_offsets(folder: Path, make: Callable[[], Token
 
 
 @given(st.lists(documents(), max_size=6), st.integers(0, 6))
-@settings(max_examples=60)
+@examples(60)
 def test_no_result_depends_on_the_batch(fast: TextTokenizer, some: list[Document], cut: int) -> None:
     assert found_by(fast, some) == found_by(fast, some[:cut]) + found_by(fast, some[cut:])
     batch = batch_of([("é<X>", [0, 1], [1, 4]), *some])
@@ -284,7 +285,7 @@ def test_no_result_depends_on_the_batch(fast: TextTokenizer, some: list[Document
 
 
 @given(st.lists(st.text("aé中😀\r\n", max_size=12), max_size=5), st.data())
-@settings(max_examples=100)
+@examples(100)
 def test_byte_positions(texts: list[str], data: st.DataObject) -> None:
     chosen = [sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=4))) for text in texts]
     offsets = np.concatenate([[0], np.cumsum([len(some) for some in chosen], dtype=np.int64)]).astype(np.int64)

@@ -2,10 +2,11 @@
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.transforms.tokens.text_scanner import TextScanner
+from tests.support.thorough import examples
 
 CHARACTERS = (0x0, 0x7F, 0x80, 0xE9, 0x7FF, 0x800, 0x20C1, 0xFFFF, 0x10000, 0x323B0, 0x10FFFF)
 STRINGS = ("Acme", "<ph>", "  ", "é中", "\0", "<p", "|<endoftext>|", "m")
@@ -21,7 +22,7 @@ def contains(text: str, characters: list[int], strings: list[str]) -> bool:
     st.lists(st.sampled_from(CHARACTERS), max_size=4),
     st.lists(st.sampled_from(STRINGS), max_size=4),
 )
-@settings(max_examples=400)
+@examples(400)
 def test_agrees_with_a_loop_over_characters(texts: list[str], characters: list[int], strings: list[str]) -> None:
     array = pa.array(["before", *texts], pa.large_string()).slice(1)
     expected = [contains(text, characters, strings) for text in texts]

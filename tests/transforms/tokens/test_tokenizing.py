@@ -12,7 +12,7 @@ import pytest
 import tokenizers
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, models, normalizers, pre_tokenizers, processors
 
@@ -23,6 +23,7 @@ from byline.transforms.tokens import fast_tokenizer, text_tokenizer, tokenizing
 from byline.transforms.tokens.text_tokenizer import TextTokenizer, tokenizer_info
 from byline.transforms.tokens.tokenizing import Tokenize, tokenize_batch
 from tests.support import small
+from tests.support.thorough import examples
 
 WORDS = ["[UNK]", "[PAD]", "the", "fox", "##es", "jump", "##s", "a", "b", "##b", "."]
 
@@ -124,7 +125,7 @@ characters = st.characters(exclude_categories=("Cs", "Cn"))
 texts = st.text(characters, max_size=30) | st.lists(pieces | characters, max_size=12).map("".join)
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.lists(texts, max_size=5))
 @example(["", " ", "a    b     c", f"{small.BOS}{small.BOS} {small.PAD}", "\n\n\n x", "e\u0301\u0301"])
 def test_ids_are_those_of_tokenizers(tokenizer: TextTokenizer, given_texts: list[str]) -> None:

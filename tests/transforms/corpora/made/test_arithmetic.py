@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.schemas.corpora import Arithmetic, ArithmeticStyle
@@ -18,6 +18,7 @@ from byline.transforms.tokens.tokenizing import tokenize_batch
 from tests.reference import documents as reference
 from tests.reference.layout import ranges_of
 from tests.support import small
+from tests.support.thorough import examples
 
 # Style, operands, and line by line the loss mask of its tokens and the tokens (Ġ is a space, Ċ a line end).
 EXAMPLES = [
@@ -170,7 +171,7 @@ numbers = st.one_of(st.integers(0, 12), st.integers(0, 10**18 - 1), st.integers(
 
 
 @given(st.lists(st.tuples(numbers, numbers), max_size=5), st.sampled_from(list(ArithmeticStyle)))
-@settings(max_examples=150)
+@examples(150)
 def test_styles_are_those_of_the_reference(pairs: list[tuple[int, int]], style: ArithmeticStyle) -> None:
     left, right = (np.array([pair[side] for pair in pairs], np.int64) for side in (0, 1))
     found = zip(*(column.to_pylist() for column in STYLES[style](left, right)), strict=True)
@@ -209,7 +210,7 @@ def test_documents_are_those_of_the_reference(style: ArithmeticStyle, monkeypatc
 
 
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 12))
-@settings(max_examples=60)
+@examples(60)
 def test_nothing_depends_on_blocks(examples: int, per_document: int, block_rows: int) -> None:
     made = Arithmetic(examples=examples, per_document=per_document)
     (file,) = list_additions("add", made)
