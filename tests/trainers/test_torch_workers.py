@@ -107,9 +107,9 @@ def kill_a_worker(directory: str) -> None:
     shards = byline.open(directory)
     batches = iter(loader(shards, 2, 1))
     kept = [next(batches) for _ in range(5)]
-    os.kill(batches._workers[0].pid, signal.SIGKILL)
     try:
         with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid"):
+            os.kill(batches._workers[0].pid, signal.SIGKILL)
             list(batches)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         check(kept, list(loader(shards, 0, 1))[:5])
