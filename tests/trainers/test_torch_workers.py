@@ -102,6 +102,11 @@ def test_nothing_is_left_when_the_loader_is_gone(concat, persistent):
     assert left() == before
 
 
+def end_early(batches: Any) -> None:
+    os.kill(batches._workers[0].pid, signal.SIGKILL)
+    list(batches)
+
+
 def kill_a_worker(directory: str) -> None:
     """In a process of its own: PyTorch raises the error again in whatever is done when another worker ends."""
     shards = byline.open(directory)
@@ -109,8 +114,7 @@ def kill_a_worker(directory: str) -> None:
     kept = [next(batches) for _ in range(5)]
     try:
         with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid"):
-            os.kill(batches._workers[0].pid, signal.SIGKILL)
-            list(batches)
+            end_early(batches)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         check(kept, list(loader(shards, 0, 1))[:5])
         os._exit(0)
