@@ -185,10 +185,16 @@ def unpack(packed: Packed) -> dict[str, np.ndarray]:
     """The arrays, in the parent; writable. The block is taken until the last of them is gone.
 
     Raises:
-        OSError: the worker is gone.
+        RuntimeError: the worker is gone, as PyTorch says it.
+        OSError: the block cannot be opened.
     """
     path = f"/proc/{packed.worker}/fd/{packed.descriptor}"
-    descriptor = _opened(path)
+    try:
+        descriptor = _opened(path)
+    except (FileNotFoundError, ProcessLookupError):
+        raise RuntimeError(
+            f"DataLoader worker (pid {packed.worker}) ended, and a batch that it had made went with it"
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         memory = _mapped(path, os.fstat(descriptor), packed.worker)

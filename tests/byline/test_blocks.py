@@ -196,7 +196,7 @@ def test_a_worker_that_is_killed(monkeypatch, method):
     os.kill(worker.pid, signal.SIGKILL)
     worker.join()
     assert set(arrived["ids"].tolist()) == {1}
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(RuntimeError, match=r"^DataLoader worker \(pid \d+\) ended, and a batch"):
         unpack(unread)
     assert mapped() == before[1] + 1
     worker.close()
