@@ -18,6 +18,7 @@ import pytest
 
 from byline.pipelines.runners import runner
 from byline.pipelines.runners.runner import RunnerSettings
+from tests.support.processes import stat_fields
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "out/clusters"
@@ -80,20 +81,6 @@ def processes_of(leaders: list[int]) -> list[int]:
         if fields is not None and int(fields[2]) in leaders and fields[0] not in "ZX":
             found.append(int(path.name))
     return found
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process lives, and is not only waiting to be asked how it ended."""
-    fields = stat_fields(pid)
-    return fields is not None and fields[0] not in "ZX"
-
-
-def stat_fields(pid: int) -> list[str] | None:
-    """Fields of /proc/PID/stat from the third on (proc(5)); None if there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
 
 
 def command_line(pid: int) -> list[str]:

@@ -13,8 +13,7 @@ where their pool was started, which is the repository's.
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,23 +21,9 @@ from typing import Any, Protocol
 import apache_beam as beam
 
 from byline.transforms.files import storage
+from tests.support.processes import wait_until
 
-# For a part of a job on a machine that does much else.
-PATIENCE_SECONDS = 180.0
 POLL_SECONDS = 0.05
-
-
-def wait_until(is_so: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
-    """Waits for something that has to come.
-
-    Raises:
-        TimeoutError: it did not.
-    """
-    end = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > end:
-            raise TimeoutError(f"not {what} after {seconds:.0f} s")
-        time.sleep(POLL_SECONDS)
 
 
 class Gate(Protocol):

@@ -25,10 +25,11 @@ from byline.schemas.config_file import parse_config
 from byline.schemas.plan import FILE_NAME, read_plan
 from byline.transforms.files.storage import TEMPORARY_PREFIX
 from byline.transforms.store.state import read_state
-from tests.clusters.conftest import FOLDER, Engine, cluster, is_running, load_cluster
-from tests.clusters.gates import Fall, Gate, Gated, Hold, Meet, wait_until
+from tests.clusters.conftest import FOLDER, Engine, cluster, load_cluster
+from tests.clusters.gates import Fall, Gate, Gated, Hold, Meet
 from tests.support.builds import digests, quiet
 from tests.support.corpora import SPECIAL, make_records, write_jsonl, write_tokenizer
+from tests.support.processes import is_running, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("scans_are_jobs")]
 

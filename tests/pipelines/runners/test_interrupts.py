@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from byline.pipelines.runners.interrupts import LINE
+from tests.support.processes import is_running, wait_until
 
 ROOT = Path(__file__).parents[3]
 LIMIT_SECONDS = 60.0
@@ -50,19 +50,6 @@ def begin(run):
         while os.path.exists("stay"):
             time.sleep(0.01)
 """
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    ends = time.monotonic() + LIMIT_SECONDS
-    while not is_so():
-        assert time.monotonic() < ends, "it never came to that"
-        time.sleep(0.02)
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is such a process; one that has ended and that nobody asked about does not count."""
-    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return shown.stdout.strip()[:1] not in ("", "Z")
 
 
 class Command:

@@ -9,13 +9,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from byline.pipelines.runners.local_workers import LostWorker
+from tests.support.processes import stat_fields, wait_until
 
 ROOT = Path(__file__).parents[3]
 LIMIT_SECONDS = 240.0
@@ -111,13 +111,6 @@ def start(tmp_path: Path) -> Iterator[Callable[[int, int | str, int], Dying]]:
             os.killpg(command.process.pid, signal.SIGKILL)
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    ends = time.monotonic() + LIMIT_SECONDS
-    while not is_so():
-        assert time.monotonic() < ends, "it never came to that"
-        time.sleep(0.02)
-
-
 KILLED = "worker process PID was killed by signal 9 (SIGKILL), which is what a system does when memory runs out"
 KEPT = "what is written is kept, and the same command goes on from there"
 GOES_ON = "what is written is kept, and the work goes on with"
@@ -150,8 +143,9 @@ def test_a_worker_that_exits_ends_the_command_at_once(start: Callable[..., Dying
 def test_the_work_goes_on_without_the_process_that_workers_were_forked_from(start: Callable[..., Dying]) -> None:
     command = start(2, "wait", 1)
     wait_until(lambda: len(command.there()) == 1)
-    status = Path(f"/proc/{command.there()[0]}/stat").read_text()
-    os.kill(int(status.rsplit(") ", 1)[1].split()[1]), signal.SIGKILL)
+    fields = stat_fields(command.there()[0])
+    assert fields is not None
+    os.kill(int(fields[1]), signal.SIGKILL)
     returncode, out, lines = command.end()
     assert (returncode, out, len(lines)) == (0, "done 20\n", 1)
     assert re.fullmatch(

@@ -7,13 +7,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from byline.pipelines.runners import local_workers, runner
 from byline.pipelines.runners.worker_template import ForkedWorker, WorkerTemplate, _receive
+from tests.support.processes import is_running, wait_until
 
 LIMIT_SECONDS = 60.0
 
@@ -45,20 +46,6 @@ else:
     print(own.pid, own.is_alive, local_workers.current_template() is own, child, flush=True)
 time.sleep(600)
 """
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    ends = time.monotonic() + LIMIT_SECONDS
-    while not is_so():
-        assert time.monotonic() < ends, "it never came to that"
-        time.sleep(0.02)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 def test_workers_are_its_children_and_it_has_no_threads_of_its_own(template: WorkerTemplate) -> None:
