@@ -192,7 +192,7 @@ def _check_job_server(kind: "Runner", options: "PipelineOptions") -> Iterator[Ch
 def _check_workers(options: "PipelineOptions") -> Iterator[Check]:
     from apache_beam.options.pipeline_options import PortableOptions
 
-    from byline.pipelines.runners.runner import POOL_MODULE
+    from byline.pipelines.runners.failures import POOL_MODULE
 
     portable = options.view_as(PortableOptions)
     config = str(portable.environment_config)

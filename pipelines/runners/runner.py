@@ -44,32 +44,25 @@ from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 from byline.errors import BylineError
 from byline.pipelines.runners import dataflow, interrupts, local_workers, worker
 from byline.pipelines.runners.beam_options import JOB_SERVED, Runner, check_known, check_options, known_names
+from byline.pipelines.runners.failures import explain_failure
 from byline.pipelines.runners.quick_pipelines import quicken
 
 # Below this, starting worker processes takes longer than they save.
 SMALL_INPUT_BYTES = 32 << 20
 # Below this, the scans of a plan take no longer in the driver's process than their jobs take to start. It is 4 million
 # documents of 1,300 tokens: for a scan 1 to 13 s of a busy core, 230 MB, and from an object store at least 5 s (10,000
-# requests of 30 ms, 64 at a time). A job starts in 3 s on Flink, 7 s on Spark, 4 to 10 s in processes on this machine,
+# requests of 30 ms, 64 at a time). A job starts in 3 s on Flink, 7 s on Spark, 2 to 10 s in processes on this machine,
 # and minutes on Dataflow; a plan is three to eight scans, of which one or two are long.
 SMALL_SCAN_BYTES = 256 << 20
 # Where a pool of workers usually listens, on the machine of each executor.
 WORKER_POOL = "localhost:50000"
-POOL_MODULE = "byline.pipelines.runners.worker_pool"
 # For one request to a job server that accepts connections; Beam's default of five minutes is a long time to wait.
 REQUEST_SECONDS = 60
 CONNECT_SECONDS = 5.0
 # So often is a job run whose local workers are killed. The second and third time have half as many if memory may lack.
 _TRIES = 3
-# A worker's error arrives as text: a traceback whose last line is the error, with the step added by Beam.
-_USER_ERROR = re.compile(r"BylineError: (?P<message>[^\n]*?)(?: \[while running [^\n]*)?$", re.MULTILINE)
-# What Spark and Flink say when one of their workers finds no pool; Flink gives only the last cause.
-_NO_POOL = re.compile(r"BeamFnExternalWorkerPool|ConnectException.*Connection refused")
-# What they say when a Python worker disappears after it has started.
-_LOST_WORKER = re.compile(r"StatusRuntimeException: CANCELLED: (?:client cancelled|call already cancelled)")
 # What Beam turns an interrupt into, in the middle of a step that runs in this process.
 _INTERRUPT = re.compile(r"^(?:RuntimeError: )?KeyboardInterrupt(?: \[while running [^\n]*)?$", re.MULTILINE)
-_CAUSE = re.compile(r"^(?:Caused by: |.* failed in state \w+: )(?P<cause>[^\n]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -372,37 +365,3 @@ def _make_pipeline(runner: PipelineRunner, options: PipelineOptions, kind: Runne
     except ValueError as error:
         # From Beam's own checks of the options; the message has several lines.
         raise BylineError(f"{kind.value}: {' '.join(str(error).split())}") from None
-
-
-def explain_failure(text: str, kind: Runner, options: PipelineOptions) -> str | None:
-    """A failed job's text as one line; None for a bug, which needs its traceback.
-
-    Args:
-        text: of the error: nested tracebacks of Python and Java.
-        kind: the runner.
-        options: with which it ran.
-    """
-    user_error = _USER_ERROR.search(text)
-    if user_error is not None:
-        return user_error["message"]
-    if kind is Runner.DATAFLOW:
-        return dataflow.explain(text)
-    if kind not in JOB_SERVED:
-        return None
-    portable = options.view_as(PortableOptions)
-    if _NO_POOL.search(text) and portable.environment_type == "EXTERNAL":
-        pool = str(portable.environment_config)
-        return (
-            f"{kind.value}: connection refused, most likely by the pool of Python workers at {pool}, as the engine's "
-            f"workers see it; start one there: python -m {POOL_MODULE} --port={pool.rpartition(':')[2]}"
-        )
-    if "Traceback (most recent call last)" in text:
-        return None
-    causes = _CAUSE.findall(text)
-    cause = causes[-1] if causes else text.strip().partition("\n")[0]
-    if _LOST_WORKER.search(cause):
-        cause = "a Python worker ended in the middle of its work, each time that it was tried (killed? out of memory?)"
-    return (
-        f"{kind.value}: the job failed: {cause.strip()}; the logs of the job server and the workers say more; "
-        "what is written is kept, and the same command continues from there"
-    )

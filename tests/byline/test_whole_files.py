@@ -6,6 +6,7 @@ import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ import byline
 from byline import whole_files
 from byline.errors import BylineError
 from byline.manifest import ShardEntry
+from byline.whole_files import Verify
 from tests.support.object_server import (
     BUCKET,
     Environ,
@@ -44,10 +46,10 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-def wrong(directory: Path | str, verify: str, branch: str | None = None) -> str:
+def wrong(directory: Path | str, verify: Verify, branch: str | None = None) -> str:
     """What the error says is wrong."""
     with pytest.raises(BylineError) as error:
-        byline.open(directory, branch=branch, verify=verify)  # type: ignore[arg-type]
+        byline.open(directory, branch=branch, verify=verify)
     message = str(error.value)
     start, end = f"{directory}: ", "; copy them anew or build again"
     assert message.startswith(start)
@@ -57,8 +59,8 @@ def wrong(directory: Path | str, verify: str, branch: str | None = None) -> str:
 
 @pytest.mark.parametrize("verify", ["sizes", "sha256"])
 @pytest.mark.parametrize("branch", [None, "cooldown-50"])
-def test_whole_files(out: Path, verify: str, branch: str | None) -> None:
-    assert len(byline.open(out, branch=branch, verify=verify)) == (7 if branch else 12)  # type: ignore[arg-type]
+def test_whole_files(out: Path, verify: Verify, branch: str | None) -> None:
+    assert len(byline.open(out, branch=branch, verify=verify)) == (7 if branch else 12)
 
 
 def test_each_file_that_is_not_whole_is_named(out: Path) -> None:
@@ -129,10 +131,10 @@ def test_a_long_list_ends_with_a_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verify", ["size", "", True, ["sizes"]])
-def test_another_way(out: Path, verify: object) -> None:
+def test_another_way(out: Path, verify: Any) -> None:
     message = f"verify={verify!r}: expected 'sizes', 'sha256' or None"
     with pytest.raises(BylineError, match=f"^{re.escape(message)}$"):
-        byline.open(out, verify=verify)  # type: ignore[arg-type]
+        byline.open(out, verify=verify)
 
 
 def test_whoever_unpickles_does_not_check_again(out: Path) -> None:

@@ -15,10 +15,10 @@ from apache_beam.runners.runner import PipelineRunner
 from byline.errors import BylineError
 from byline.pipelines.jobs.build import build as run_build
 from byline.pipelines.runners import runner as module
+from byline.pipelines.runners.failures import explain_failure
 from byline.pipelines.runners.runner import (
     Runner,
     RunnerSettings,
-    explain_failure,
     make_runner,
     parse_options,
     run_pipeline,
