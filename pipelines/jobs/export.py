@@ -73,7 +73,10 @@ def export(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
         otherwise = sum(shard.otherwise for shard in exported.shards)
         if otherwise:
-            line = f"note in {otherwise:,} of {exported.rows:,} rows its reader takes segments to begin elsewhere"
+            line = (
+                "note a reader that is not told where segments begin takes them to begin elsewhere in "
+                f"{otherwise:,} of {exported.rows:,} rows"
+            )
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         if form.note:
             console.print(f"note {form.note} (docs/exports.md)", highlight=False, markup=False, soft_wrap=True)
