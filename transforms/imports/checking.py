@@ -85,6 +85,7 @@ class ImportChecker:
         self.source = ShardSource(self.build.plan)
         tokenizer = self.build.plan.tokenizer
         files = len(self.build.input_rows)
+        self._sources = self.build.plan.inputs["source"].to_numpy(zero_copy_only=False).astype(str)
         self._rules = RowRules(
             length=self.build.plan.sequence_length,
             packing=_Imported(),
@@ -122,14 +123,16 @@ class ImportChecker:
                     said, counts = read_shard(reader, self.build.manifest, phase, number, self._rules, problems)
                     if counts.whole:
                         problems += self._misfits(reader, entry, said)
-                    is_compared = counts.whole and phase.name in self.job.compares
-                    differences = self._compare(reader, phase, number) if is_compared else []
             except UNREADABLE as error:
                 return unreadable(entry, [*problems, f"{entry.path}: cannot be read ({one_line(error, 200)})"])
-        sources = self.build.plan.inputs["source"].to_numpy(zero_copy_only=False).astype(str)
+            differences: list[str] = []
+            if counts.whole and phase.name in self.job.compares:
+                # What is wrong with the folder is not the shard's.
+                with open_random(path) as source:
+                    differences = self._compare(pa.ipc.open_file(source), phase, number)
         report = ShardReport(
             path=entry.path,
-            counts=ShardCounts.of(counts, sources),
+            counts=ShardCounts.of(counts, self._sources),
             is_whole=counts.whole,
             said=said,
             problems=problems,

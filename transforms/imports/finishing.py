@@ -4,6 +4,7 @@ Each segment counts as a document that was read, kept and used; its bytes are th
 a folder but the columns that `config.import` names: whatever else cannot be imported is an error.
 """
 
+from collections import Counter
 from dataclasses import asdict
 
 from byline.manifest import Manifest, PhaseEntry
@@ -29,7 +30,7 @@ def write_manifest(plan: ImportPlan, job: ImportJob, inputs: InputList) -> list[
             sequence_length=plan.sequence_length,
             ids=plan.ids,
             tokenizer={**plan.tokenizer.to_json(), "markers": {}},
-            config=config_of(plan, {name: domains_of(own) for name, own in by_phase.items()}),
+            config=config_of(plan, {name: _domains_of(own) for name, own in by_phase.items()}),
             plan_sha256=job.maker.plan_sha256,
             code_version=job.maker.code_version,
             inputs=inputs.files,
@@ -46,12 +47,11 @@ def _entry(plan: ImportPlan, phase: ImportedPhase, records: list[ShardRecord]) -
     return phase_entry(phase.name, PACKING, [record.entry for record in records], mixture, plan.sequence_length)
 
 
-def domains_of(records: list[ShardRecord]) -> dict[str, int]:
+def _domains_of(records: list[ShardRecord]) -> dict[str, int]:
     """The domain that samples name -> how many of a phase do, in order of name."""
-    domains: dict[str, int] = {}
+    domains = Counter[str]()
     for record in records:
-        for domain, count in record.domains.items():
-            domains[domain] = domains.get(domain, 0) + count
+        domains.update(record.domains)
     return dict(sorted(domains.items()))
 
 

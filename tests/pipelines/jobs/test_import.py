@@ -1,6 +1,5 @@
 """`byline import`: rows come in as they were packed, are verified and read, and go out again as they came."""
 
-import hashlib
 import io
 import json
 import shutil
@@ -33,6 +32,7 @@ from byline.transforms.shards import shard_writing
 from byline.transforms.shards.records import write_record
 from tests.reference.mds import MECO, Sample, file_bytes, meco_sample, write_mds
 from tests.support.export_readers import read_mds
+from tests.support.exports import contents
 from tests.support.small import BOS, PAD, tokenizer_file
 from tests.support.thorough import examples
 
@@ -78,12 +78,6 @@ def verify(out: Path) -> tuple[int, str]:
     text = io.StringIO()
     status = verify_import(str(out), RunnerSettings(workers=1), Console(file=text, soft_wrap=True))
     return status, text.getvalue()
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """Path -> sha256 of every file."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def exported(out: Path, folder: Path) -> list[dict[str, Any]]:
@@ -206,7 +200,7 @@ def test_what_an_unfinished_build_left_is_replaced(folders: tuple[Path, Path], t
     out = tmp_path / "out"
     run(tmp_path / "fresh", folders[0])
     shutil.copytree(tmp_path / "fresh", out)
-    # As if it had been of a build: its plan, a shard, and the record that says that it is whole.
+    # As if it had been of a build: its plan, which is damaged, a shard, and the record that says that it is whole.
     (out / "_manifest.json").unlink()
     (out / "_import.json").rename(out / "_plan.ipc")
     (out / "conditioned").rename(out / "main")
@@ -313,6 +307,19 @@ def test_verify_finds_what_differs(folders: tuple[Path, Path], tmp_path: Path) -
     assert f"not   folders      plain is not compared: {folders[1]}/index.json: missing" in printed
 
 
+def test_an_error_of_the_folder_is_not_the_shards(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "out", folders[0])
+
+    def fail(*_: object) -> None:
+        raise OSError("the folder's disk")
+
+    monkeypatch.setattr(importing.ShardSource, "rows", fail)
+    with pytest.raises(OSError, match="the folder's disk"):
+        verify(tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -355,6 +362,11 @@ def test_what_cannot_be_imported_is_one_line(folders: tuple[Path, Path], tmp_pat
     refused("--ids uint16: the vocabulary has 70,000 ids", out, first, vocabulary=70_000, ids="uint16")
     (first / "0-1/shard.00002.mds").rename(tmp_path / "moved")
     refused("1 of 3 files are missing or of another size than its list says (first: 0-1/shard.00002.mds)", out, first)
+    damaged = (first / "0-0/shard.00000.mds").read_bytes()
+    (first / "0-0/shard.00000.mds").write_bytes(bytes(len(damaged)))
+    # Told before the first file is read.
+    refused("1 of 3 files are missing or of another size than its list says (first: 0-1/shard.00002.mds)", out, first)
+    (first / "0-0/shard.00000.mds").write_bytes(damaged)
     (first / "0-1/shard.00002.mds").symlink_to(tmp_path / "moved")
     refused("which is imported, or the reverse; choose another folder", first / "out", first)
     write_mds(tmp_path / "short", [[meco_sample([1, 2], [1, 1], [[0, 2]])]])
