@@ -5,7 +5,7 @@ Sums and comparisons between shards are made here, from one small report of each
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -188,11 +188,12 @@ def check_shards(
             checker.write_report(number)
 
     size = sum(shard.bytes for shard in shards) * reads
-    with progress_bar(console, "verify", len(shards), _follow(job), unit="shards"):
-        work_on_shards(range(len(shards)), check_here, CheckShards(job), job.work, size, settings, console)
+    work_on_shards(
+        "verify", len(shards), check_here, CheckShards(job), job.work, size, settings, console, _count_reports
+    )
     return storage.side_by_side(read_report, map(job.report_uri, range(len(shards))))
 
 
-def _follow(job: ShardCheckJob) -> Callable[[], int]:
+def _count_reports(work: str) -> int:
     beside = {INDEX_NAME, LIST_NAME}
-    return lambda: sum(info.base_name not in beside for info in storage.list_files(job.work))
+    return sum(info.base_name not in beside for info in storage.list_files(work))

@@ -105,9 +105,11 @@ def test_what_a_batch_has_instead_of_an_array_is_sent(adapter, tmp_path, monkeyp
     assert (list(arrived), arrived["labels"], arrived["more"]) == (["input_ids", "labels", "more"], "mine", 5)
 
 
-@pytest.mark.parametrize(
-    "copied", [copy.copy, copy.deepcopy, lambda batch: pickle.loads(pickle.dumps(batch))], ids=["copy", "deep", "pickle"]
-)
+def pickled(batch):
+    return pickle.loads(pickle.dumps(batch))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
 def test_a_copy_that_a_worker_makes_is_a_dict(adapter, tmp_path, monkeypatch, copied):
     numbered_build(tmp_path, {"conditioned": [3]})
     dataset = adapter.ShardDataset(byline.open(tmp_path), add=("phase",))

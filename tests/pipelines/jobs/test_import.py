@@ -163,7 +163,9 @@ def test_an_import_goes_on_where_it_was_stopped(
     # A machine that lost power may keep a name and lose bytes.
     second = tmp_path / "out" / written[1]
     second.write_bytes(bytes(second.stat().st_size))
-    assert "1 shards had another sha256 (first: conditioned-00001); written again" in run(tmp_path / "out", *folders)
+    printed = run(tmp_path / "out", *folders)
+    assert "import    2 of 4 shards are there already\n" in printed
+    assert "import    damaged: conditioned-00001 had another sha256; made again\n" in printed
     assert first.stat().st_mtime_ns == before
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert run(tmp_path / "out", *folders) == f"import    nothing to do: {tmp_path}/out is finished\n"
@@ -177,9 +179,10 @@ def test_a_lost_shard_is_written_again(folders: tuple[Path, Path], tmp_path: Pat
     assert status == 1
     assert "conditioned/00001-of-00003.arrow: missing; import again to write it" in printed
     assert "run `byline import` again: they alone are written" in printed
-    assert "missing or of another size: 1 files (first: conditioned/00001-of-00003.arrow)" in run(
-        tmp_path / "out", *folders
-    )
+    assert (
+        "import    missing or of another size in the finished build: 1 of 6 files "
+        "(first: conditioned/00001-of-00003.arrow); written again\n"
+    ) in run(tmp_path / "out", *folders)
     assert contents(tmp_path / "out") == whole
 
 
