@@ -8,14 +8,14 @@ MDS                       `byline export --to mds`                mosaicml-strea
 ArrayRecord               ids and mask of a row, one after the    array_record: `ArrayRecordDataSource`, all rows of a
                           other; group_size:1                     batch at once
 Parquet                   row groups of 100 rows                  pyarrow, each row group that a batch has rows of once
-datasets                  the shards                              `load_dataset("arrow")`, as numpy arrays
+datasets                  the shards                              `load_dataset("arrow")`, as numpy arrays (int64)
 ```
 """
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -31,7 +31,7 @@ ROW_GROUP = 100
 PIECE = 1000
 COLUMNS = ("input_ids", "loss_mask")
 
-# Row numbers, int64 [n] -> `input_ids` int32 [n, L] and `loss_mask` uint8 [n, L], in new arrays.
+# Row numbers, int64 [n] -> `input_ids` int32 [n, L] and `loss_mask` uint8 [n, L], in new arrays; from datasets int64.
 Batch = dict[str, np.ndarray]
 Fetch = Callable[[np.ndarray], Batch]
 Opened = TypeVar("Opened")
@@ -89,13 +89,18 @@ def byline_shards(shards: byline.Shards, folder: Path) -> Fetch:
 
 
 def mds(shards: byline.Shards, folder: Path) -> Fetch:
-    """The first phase, as `byline export` writes it; samples by their numbers, in order too."""
+    """As `byline export` writes it; the mask is 1 where a token is predicted."""
     command = [sys.executable, "-m", "byline.pipelines.cli", "export", shards.directory, "--to", "mds", folder / "mds"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    from streaming import StreamingDataset
+    return mds_of(folder / "mds", shards.phases)
 
-    local = str(folder / "mds" / shards.phases[0])
-    data = StreamingDataset(local=local, shuffle=False, batch_size=1)
+
+def mds_of(folder: Path, phases: Sequence[str]) -> Fetch:
+    """What an export has, a stream for each phase; samples by their numbers, in order too."""
+    from streaming import Stream, StreamingDataset
+
+    streams = [Stream(local=str(folder / phase)) for phase in phases]
+    data = StreamingDataset(streams=streams, shuffle=False, batch_size=1)
 
     def fetch(numbers: np.ndarray) -> Batch:
         samples = [data[number] for number in numbers.tolist()]
@@ -162,11 +167,12 @@ def parquet(shards: byline.Shards, folder: Path) -> Fetch:
 
 
 def hugging_face(shards: byline.Shards, folder: Path) -> Fetch:
-    """The shards as `datasets` copies and maps them."""
+    """The shards as `datasets` copies and maps them; its numpy arrays are int64, whatever the columns are."""
     from datasets import disable_progress_bars, load_dataset
 
     disable_progress_bars()
-    files = [str(Path(shards.directory) / entry.path) for phase in shards.manifest.phases for entry in phase.shards]
+    parts = [phase.shards[:count] for phase, count in shards.manifest.training_order()]
+    files = [str(Path(shards.directory) / entry.path) for part in parts for entry in part]
     rows = load_dataset("arrow", data_files=files, split="train", cache_dir=str(folder / "cache"))
     data = rows.select_columns(list(COLUMNS)).with_format("numpy")
     return lambda numbers: data[numbers.tolist()]

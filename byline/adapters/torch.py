@@ -133,7 +133,7 @@ class BatchRows(Sequence):
 
 
 class _Made(dict):
-    """A batch that a worker made; it is a dict where it arrives.
+    """A batch that a worker made; it is a dict where it arrives, and in a copy.
 
     Args:
         batch: arrays and other values.
@@ -145,6 +145,10 @@ class _Made(dict):
         self.block = block
         self.arrays = {name: value for name, value in batch.items() if isinstance(self[name], torch.Tensor)}
         self.tensors = {name: self[name] for name in self.arrays}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies and other pickles than those that multiprocessing sends have no block.
+        return dict, (dict(self),)
 
 
 def _sent(batch: _Made) -> tuple[Any, ...]:

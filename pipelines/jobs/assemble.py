@@ -1,14 +1,16 @@
 """The job of `byline assemble`: plan -> shards, and the manifest last. Writes only the shards that are missing."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 
 import apache_beam as beam
 from rich.console import Console
 
 from byline import manifest as manifests
-from byline.pipelines.console.notes import show_removed
+from byline.pipelines.console.notes import show_kept, show_lost, show_removed, show_written_again
 from byline.pipelines.console.progress import progress_bar
+from byline.pipelines.jobs.each_shard import count_records
 from byline.pipelines.jobs.locking import locked, remove_locks
 from byline.pipelines.runners.engine import job_shower, show_counts
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
@@ -23,8 +25,8 @@ from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_output
 from byline.transforms.shards.assembling import AssembleJob, AssembleShards
 from byline.transforms.shards.manifest_writing import write_manifest
-from byline.transforms.shards.output import OutputState, is_whole, open_output, write_lists
-from byline.transforms.shards.records import KeptShards, ShardMaker, kept_shards, written_again
+from byline.transforms.shards.output import is_whole, open_output, write_lists
+from byline.transforms.shards.records import ShardMaker, kept_shards
 from byline.transforms.store.run_reading import forget_runs
 
 
@@ -63,7 +65,7 @@ def _assemble(
     config: Config, plan: Plan, runs: list[RunInfo], settings: RunnerSettings, console: Console, *, overwrite: bool
 ) -> None:
     state = open_output(config.output, plan, overwrite=overwrite)
-    _show_lost(state, console)
+    show_lost("assemble", state, console)
     show_removed("assemble", clean_output(config.output), console)
     if state.is_finished:
         console.print(f"assemble  nothing to do: {config.output} is finished", highlight=False, markup=False)
@@ -71,41 +73,16 @@ def _assemble(
     forget_runs()
     maker = ShardMaker(plan.sha256, version("byline"))
     kept = kept_shards(config.output, plan.shards(), maker)
-    _show_kept(kept, len(plan.shards()), [*state.damaged, *kept.damaged], console)
+    show_kept("assemble", kept, len(plan.shards()), state.damaged, console)
     job = AssembleJob.of(config, plan.header.tokenizer, maker, kept.hashed_from)
     inputs = write_lists(config.output, plan, runs, maker)
     expected = sum(source.expected_positions for stage in plan.header.stages for source in stage.sources.values())
-    with progress_bar(console, "assemble", len(plan.shards()), _follow(job), unit="shards"):
+    with progress_bar(console, "assemble", len(plan.shards()), partial(count_records, job.work), unit="shards"):
         result = run_pipeline(_wire(config, job), settings, 2 * expected, job_shower(console, settings))
-    _show_damaged([f"{shard} had another sha256" for shard in written_again(kept)], console)
+    show_written_again("assemble", kept, console)
     show_removed("assemble", clean_output(config.output, is_finished=True), console)
     records = write_manifest(config, plan, runs, job, inputs)
     show_counts(console, "assemble", settings, result, total(map(shard_counts, records)))
-
-
-def _show_lost(state: OutputState, console: Console) -> None:
-    if state.lost:
-        console.print(
-            f"assemble  missing or of another size in the finished build: {len(state.lost):,} of {state.files:,} files "
-            f"(first: {state.lost[0]}); written again",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-
-
-def _show_kept(kept: KeptShards, shards: int, damaged: list[str], console: Console) -> None:
-    """Says what a build that was not finished goes on from."""
-    _show_damaged(damaged, console)
-    if kept.records:
-        console.print(f"assemble  {len(kept.records):,} of {shards:,} shards are there already", highlight=False)
-
-
-def _show_damaged(damaged: list[str], console: Console) -> None:
-    if damaged:
-        first = "" if len(damaged) == 1 else f"{len(damaged):,} files, first: "
-        line = f"assemble  damaged: {first}{damaged[0]}; made again"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def show_result(output: str, console: Console) -> None:
@@ -137,7 +114,3 @@ def _wire(config: Config, job: AssembleJob) -> Callable[[beam.Pipeline], object]
         return pipeline | "ReadPlan" >> ReadPlan(plan_uri) | "AssembleShards" >> AssembleShards(job)
 
     return wire
-
-
-def _follow(job: AssembleJob) -> Callable[[], int]:
-    return lambda: sum(info.base_name.endswith(".json") for info in storage.list_files(job.work))

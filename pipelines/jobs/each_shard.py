@@ -11,6 +11,7 @@ from collections.abc import Callable
 import apache_beam as beam
 from rich.console import Console
 
+from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.runners.engine import job_shower
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
 from byline.transforms.documents.work_lists import ListLines, write_lines
@@ -19,36 +20,46 @@ from byline.transforms.files import storage
 LIST_NAME = "shards.txt"
 
 
+def count_records(work: str) -> int:
+    """How many shards have a record that says that they are whole, in the folder for it."""
+    return sum(info.base_name.endswith(".json") for info in storage.list_files(work))
+
+
 def work_on_shards(
-    numbers: range,
+    command: str,
+    count: int,
     here: Callable[[range], object],
     transform: beam.PTransform,
     work: str,
     size: int,
     settings: RunnerSettings,
     console: Console,
+    done: Callable[[str], int] = count_records,
 ) -> None:
-    """Works on shards, each once.
+    """Works on shards, each once, and shows how many are done.
 
     Args:
-        numbers: of the shards.
+        command: for the line of progress.
+        count: how many shards there are; their numbers are those below it.
         here: works on all of them, one after another.
         transform: the same for a pipeline: numbers as text -> anything.
         work: a folder that all workers can read, for the list of the numbers.
         size: bytes to be read, which decide the number of local workers.
         settings: how to run.
-        console: for what an engine says of the job.
+        console: for progress, and for what an engine says of the job.
+        done: how many are done by now, by what is in `work`.
 
     Raises:
         BylineError: as `here` and `run_pipeline` do.
     """
-    if settings.is_on_this_machine and settings.workers_for(size) == 1:
-        here(numbers)
-        return
     list_uri = storage.join(work, LIST_NAME)
-    write_lines(list_uri, map(str, numbers))
 
     def wire(pipeline: beam.Pipeline) -> object:
         return pipeline | "ListShards" >> ListLines(list_uri) | transform
 
-    run_pipeline(wire, settings, size, job_shower(console, settings))
+    with progress_bar(console, command, count, lambda: done(work), unit="shards"):
+        if settings.is_on_this_machine and settings.workers_for(size) == 1:
+            here(range(count))
+            return
+        write_lines(list_uri, map(str, range(count)))
+        run_pipeline(wire, settings, size, job_shower(console, settings))

@@ -4,7 +4,6 @@ The pipeline is `ListShards | ExportShards`; a worker exports a shard by itself.
 does with the folder of an export.
 """
 
-from collections.abc import Callable
 from importlib.metadata import version
 
 from rich.console import Console
@@ -13,7 +12,6 @@ from rich.filesize import decimal
 from byline import locations
 from byline.errors import BylineError
 from byline.pipelines.console.notes import show_removed
-from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.console.verify_lines import show_findings, show_outcome
 from byline.pipelines.jobs.each_shard import work_on_shards
 from byline.pipelines.jobs.locking import locked
@@ -73,7 +71,10 @@ def export(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
         otherwise = sum(shard.otherwise for shard in exported.shards)
         if otherwise:
-            line = f"note in {otherwise:,} of {exported.rows:,} rows its reader takes segments to begin elsewhere"
+            line = (
+                "note a reader that is not told where segments begin takes them to begin elsewhere in "
+                f"{otherwise:,} of {exported.rows:,} rows"
+            )
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         if form.note:
             console.print(f"note {form.note} (docs/exports.md)", highlight=False, markup=False, soft_wrap=True)
@@ -108,14 +109,9 @@ def _export(
             export_shard(number, job, shards)
 
     size = sum(shards.entry(number).bytes for number in range(len(shards)))
-    with progress_bar(console, "export", len(shards), _follow(job), unit="shards"):
-        work_on_shards(range(len(shards)), export_here, ExportShards(job), job.work, size, settings, console)
+    work_on_shards("export", len(shards), export_here, ExportShards(job), job.work, size, settings, console)
     show_removed("export", clean_output(job.folder, is_finished=True), console)
     return finish_export(job, shards)
-
-
-def _follow(job: ExportJob) -> Callable[[], int]:
-    return lambda: sum(info.base_name.endswith(".json") for info in storage.list_files(job.work))
 
 
 def verify_export(folder: str, console: Console) -> int:

@@ -3,15 +3,13 @@
 The pipeline is `ListShards | ImportShards`; a worker imports a shard by itself.
 """
 
-from collections.abc import Callable
 from importlib.metadata import version
 
 from rich.console import Console
 
 from byline import locations
 from byline.errors import BylineError
-from byline.pipelines.console.notes import show_notes, show_removed
-from byline.pipelines.console.progress import progress_bar
+from byline.pipelines.console.notes import show_kept, show_lost, show_notes, show_removed, show_written_again
 from byline.pipelines.jobs.each_shard import work_on_shards
 from byline.pipelines.jobs.locking import locked
 from byline.pipelines.runners.runner import RunnerSettings
@@ -24,7 +22,7 @@ from byline.transforms.imports.finishing import write_manifest
 from byline.transforms.imports.importing import ImportJob, ImportShards, ShardSource, import_shard
 from byline.transforms.imports.planning import AskedImport, plan_import
 from byline.transforms.shards.output import open_output, write_plan
-from byline.transforms.shards.records import ShardMaker, kept_shards, written_again
+from byline.transforms.shards.records import ShardMaker, kept_shards
 
 
 def import_folders(
@@ -62,15 +60,14 @@ def _import(
     plan: ImportPlan, output: str, settings: RunnerSettings, console: Console, *, overwrite: bool
 ) -> list[ShardRecord] | None:
     state = open_output(output, plan, overwrite=overwrite)
-    _say(state.lost and f"missing or of another size: {len(state.lost):,} files (first: {state.lost[0]})", console)
+    show_lost("import", state, console)
     show_removed("import", clean_output(output), console)
     if state.is_finished:
         console.print(f"import    nothing to do: {output} is finished", highlight=False, markup=False)
         return None
-    maker = ShardMaker(plan.sha256, version("byline"))
+    maker, shards = ShardMaker(plan.sha256, version("byline")), len(plan.shards())
     kept = kept_shards(output, plan.shards(), maker)
-    damaged = [*state.damaged, *kept.damaged]
-    _say(damaged and f"damaged: {len(damaged):,} files (first: {damaged[0]})", console)
+    show_kept("import", kept, shards, state.damaged, console)
     job = ImportJob(output, maker, kept.hashed_from)
     inputs = write_plan(output, plan, plan.inputs, maker)
     size = sum(file.bytes for phase in plan.phases for file in phase.files)
@@ -80,22 +77,10 @@ def _import(
         for number in numbers:
             import_shard(number, job, source)
 
-    shards = range(len(plan.shards()))
-    with progress_bar(console, "import", len(shards), _follow(job), unit="shards"):
-        work_on_shards(shards, import_here, ImportShards(job), job.work, size, settings, console)
-    again = written_again(kept)
-    _say(again and f"damaged: {len(again):,} shards had another sha256 (first: {again[0]})", console)
+    work_on_shards("import", shards, import_here, ImportShards(job), job.work, size, settings, console)
+    show_written_again("import", kept, console)
     show_removed("import", clean_output(output, is_finished=True), console)
     return write_manifest(plan, job, inputs)
-
-
-def _say(line: str | list[str], console: Console) -> None:
-    if line:
-        console.print(f"import    {line}; written again", highlight=False, markup=False, soft_wrap=True)
-
-
-def _follow(job: ImportJob) -> Callable[[], int]:
-    return lambda: sum(info.base_name.endswith(".json") for info in storage.list_files(job.work))
 
 
 def _show_result(plan: ImportPlan, records: list[ShardRecord], console: Console) -> None:

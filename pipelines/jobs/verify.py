@@ -5,7 +5,7 @@ Sums and comparisons between shards are made here, from one small report of each
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -46,6 +46,7 @@ from byline.transforms.checks.findings import (
 )
 from byline.transforms.checks.reports import ShardReport, read_report
 from byline.transforms.checks.shards import CheckJob, CheckShards, ShardCheckJob
+from byline.transforms.checks.shuffle_keys import check_ranges
 from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
@@ -115,7 +116,7 @@ def verify(
             write_run_index(storage.join(job.work, INDEX_NAME), input_table(store.state.runs), store.state.runs)
         entries = [phase.shards[number] for phase, number in build.shards()]
         shards = check_shards(entries, job, settings, console, reads=1 if store.state is None else 2)
-        findings += show_findings(check_output(build, shards), console)
+        findings += show_findings(check_output(build.manifest, shards, check_ranges(build.plan)), console)
         findings += show_findings(check_ledger(build, shards), console)
         findings += show_findings(check_phases(build, job, shards), console)
     findings += show_findings([check_store(store, shards)], console)
@@ -187,11 +188,12 @@ def check_shards(
             checker.write_report(number)
 
     size = sum(shard.bytes for shard in shards) * reads
-    with progress_bar(console, "verify", len(shards), _follow(job), unit="shards"):
-        work_on_shards(range(len(shards)), check_here, CheckShards(job), job.work, size, settings, console)
+    work_on_shards(
+        "verify", len(shards), check_here, CheckShards(job), job.work, size, settings, console, _count_reports
+    )
     return storage.side_by_side(read_report, map(job.report_uri, range(len(shards))))
 
 
-def _follow(job: ShardCheckJob) -> Callable[[], int]:
+def _count_reports(work: str) -> int:
     beside = {INDEX_NAME, LIST_NAME}
-    return lambda: sum(info.base_name not in beside for info in storage.list_files(job.work))
+    return sum(info.base_name not in beside for info in storage.list_files(work))

@@ -1,5 +1,6 @@
 """The PyTorch data set, against a stand-in that hands numpy arrays through."""
 
+import copy
 import importlib
 import pickle
 import sys
@@ -102,6 +103,25 @@ def test_what_a_batch_has_instead_of_an_array_is_sent(adapter, tmp_path, monkeyp
     del batch["position_ids"]
     arrived = pickle.loads(ForkingPickler.dumps(batch))
     assert (list(arrived), arrived["labels"], arrived["more"]) == (["input_ids", "labels", "more"], "mine", 5)
+
+
+def pickled(batch):
+    return pickle.loads(pickle.dumps(batch))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
+def test_a_copy_that_a_worker_makes_is_a_dict(adapter, tmp_path, monkeypatch, copied):
+    numbered_build(tmp_path, {"conditioned": [3]})
+    dataset = adapter.ShardDataset(byline.open(tmp_path), add=("phase",))
+    monkeypatch.setattr(blocks, "_can_share", lambda: True)
+    expected = adapter.whole(dataset.__getitems__([2, 0]))
+    monkeypatch.setattr(adapter, "get_worker_info", lambda: "worker 1 of 2")
+    adapter.whole(dataset.__getitems__([2, 0])).block.pack({})  # tells how large a block is to be
+    batch = adapter.whole(dataset.__getitems__([2, 0]))
+    copies = copied(batch)
+    assert (type(copies), list(copies)) == (dict, list(expected))
+    assert all(np.array_equal(copies[name], value) for name, value in expected.items())
+    assert batch.block.pack(batch.arrays) is not None, "the batch itself still goes in its block"
 
 
 def test_shuffling_over_phases_is_told_once(adapter, tmp_path):

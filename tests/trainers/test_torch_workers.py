@@ -1,8 +1,11 @@
 """What workers of PyTorch's `DataLoader` make: the batches of no workers, whatever becomes of either."""
 
+import copy
 import gc
+import io
 import multiprocessing
 import os
+import pickle
 import signal
 from collections.abc import Iterable
 from functools import partial
@@ -82,6 +85,23 @@ def with_more(rows: Any, is_new: bool) -> dict[str, Any]:
 def test_a_collate_fn_of_ones_own_may_take_the_batch(concat, is_new):
     collate_fn = partial(with_more, is_new=is_new)
     check(loader(concat, 2, collate_fn=collate_fn), loader(concat, 0, collate_fn=collate_fn))
+
+
+def copied(rows: Any) -> dict[str, Any]:
+    batch = whole(rows)
+    saved = io.BytesIO()
+    torch.save(batch, saved)
+    saved.seek(0)
+    return {
+        "deep": copy.deepcopy(batch),
+        "pickled": pickle.loads(pickle.dumps(batch)),
+        "saved": torch.load(saved, weights_only=False),
+    }
+
+
+def test_a_collate_fn_of_ones_own_may_copy_the_batch(concat):
+    for batch, expected in zip(loader(concat, 1, collate_fn=copied), loader(concat, 0), strict=True):
+        check(batch.values(), [expected] * 3)
 
 
 @pytest.mark.parametrize("persistent", [False, True])

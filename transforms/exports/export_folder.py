@@ -3,7 +3,7 @@
 ```
 there is                                     becomes
 nothing, or this export, unfinished          the folder of this export
-a build, finished or not                     an error
+a build or an import, finished or not        an error
 this export, finished                        stays; files that are gone or of another size are written again
 another export, finished or not              an error, or with --overwrite as if it had not been there
 files that are of no export                  an error
@@ -21,6 +21,7 @@ from functools import partial
 
 from byline import manifest as manifests
 from byline.errors import BylineError
+from byline.schemas import imports
 from byline.schemas import plan as plans
 from byline.transforms.exports import format_named
 from byline.transforms.exports.export_format import ExportedShard, ShardFiles, check_path
@@ -35,6 +36,9 @@ from byline.transforms.exports.shards_to_export import ExportJob, ShardsToExport
 from byline.transforms.files import storage
 from byline.transforms.shards import records as builds
 from byline.whole_files import file_problems
+
+# The first of them is written before any shard.
+_KINDS = {plans.FILE_NAME: "a build", imports.FILE_NAME: "an import", manifests.FILE_NAME: "a build"}
 
 
 def read_record(uri: str) -> ExportedShard | None:
@@ -97,21 +101,18 @@ def open_export(job: ExportJob, shards: ShardsToExport, *, overwrite: bool) -> l
             return _reopen(job, shards, finished)
         _check_replaced(job, "holds another export", overwrite)
         replaced = [file.path for file in finished.files()]
+        _check_strangers(job.folder, replaced)
+        # Stopped from here on, it is an unfinished export of what it was.
+        _begin(replace(job, maker=finished.maker))
+        storage.delete_file(storage.join(job.folder, FILE_NAME))
     elif storage.exists(job.current):
         if storage.read_bytes(job.current) == job.maker.to_text().encode():
             return []
         _check_replaced(job, "holds an unfinished export of something else", overwrite)
         # It began as an empty folder, and a file gets its name before there is a record of it.
         replaced = sorted({*files_in(job.folder), *_recorded(job.work)})
-    strangers = sorted(set(files_in(job.folder)) - set(replaced))
-    if strangers:
-        raise BylineError(
-            f"{job.folder}: has files that are of no export (first: {strangers[0]}); choose another folder"
-        )
-    if finished is not None:
-        # Stopped from here on, it is an unfinished export of what it was.
-        _begin(replace(job, maker=finished.maker))
-        storage.delete_file(storage.join(job.folder, FILE_NAME))
+    else:
+        _check_strangers(job.folder, [])
     storage.side_by_side(storage.delete_file, [storage.join(job.folder, path) for path in replaced])
     storage.delete_folder(job.work)
     _begin(job)
@@ -124,6 +125,8 @@ def _reopen(job: ExportJob, shards: ShardsToExport, manifest: ExportManifest) ->
     if not lost:
         storage.delete_folder(job.work)
         return None
+    # Of an unfinished export all files are taken for its own.
+    _check_strangers(job.folder, [file.path for file in manifest.files()])
     _begin(job)
     records = {shard.path: shard for shard in manifest.shards}
     paths = [shards.entry(number).path for number in range(len(shards))]
@@ -145,12 +148,22 @@ def _recorded(work: str) -> list[str]:
 
 
 def _check_no_build(folder: str) -> None:
-    """Refuses a folder that has a build: its shards would be taken for files of an export."""
-    for name in (manifests.FILE_NAME, plans.FILE_NAME):
+    """Refuses a folder that has a build or an import: its shards would be taken for files of an export."""
+    for name, what in _KINDS.items():
         if storage.exists(storage.join(folder, name)):
-            raise BylineError(f"{folder}: has the {name} of a build; choose another folder")
+            raise BylineError(f"{folder}: has the {name} of {what}; choose another folder")
     if storage.list_files(storage.join(folder, builds.WORK_FOLDER)):
         raise BylineError(f"{folder}: has the {builds.WORK_FOLDER} of an unfinished build; choose another folder")
+
+
+def _check_strangers(folder: str, known: list[str]) -> None:
+    """Refuses a folder with files other than those of its export, which are `known`."""
+    strangers = sorted(set(files_in(folder)) - set(known))
+    if strangers:
+        raise BylineError(
+            f"{folder}: has files that are of no export (first: {strangers[0]}); move them elsewhere, or choose "
+            "another folder"
+        )
 
 
 def _begin(job: ExportJob) -> None:

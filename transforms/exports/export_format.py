@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol, TypeVar, cast, get_origin
+from typing import Any, TypeVar, cast, get_origin
 
 import numpy as np
 import pyarrow as pa
@@ -33,11 +33,7 @@ _BATCH_TOKENS = 2 << 20
 _SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
-class _Dataclass(Protocol):
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-
-Made = TypeVar("Made", bound=_Dataclass)
+Made = TypeVar("Made")
 
 
 def check_path(path: Any, where: str) -> None:
@@ -63,7 +59,7 @@ def typed(made: type[Made], values: dict[str, Any]) -> Made:
     Raises:
         TypeError, KeyError: a value is missing, is one too many, or is not of its field's type.
     """
-    for field in fields(made):
+    for field in fields(cast(Any, made)):
         value, expected = values[field.name], list if get_origin(field.type) is list else cast(Any, field.type)
         if isinstance(value, bool) or not isinstance(value, expected):
             raise TypeError(f"{field.name}: {shown(value)}")

@@ -100,8 +100,7 @@ def check_finished(folder: str) -> None:
         BylineError: it is such a folder.
     """
     uri = storage.join(locations.absolute(folder), WORK_FOLDER, CURRENT_NAME)
-    # A build that has begun has a file of this name, too, which is no JSON.
-    if storage.exists(uri) and storage.read_bytes(uri).startswith(b"{"):
+    if storage.exists(uri):
         raise BylineError(f"{folder}: this export is not finished; run `byline export` again")
 
 

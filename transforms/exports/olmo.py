@@ -31,7 +31,10 @@ class Olmo(ExportFormat):
         "`label_mask/PHASE/*.npy`: bool | OLMo-core's `NumpyFSLDataset`, or `NumpyPackedFSLDataset` | doc ids and doc "
         "offsets, and segments or rows ([below](#olmo))"
     )
-    note = "give label_mask_paths, and shuffle nothing that is to keep its phase"
+    note = (
+        "NumpyPackedFSLDataset is told where segments begin, NumpyFSLDataset goes by EOS; give label_mask_paths, "
+        "and shuffle nothing that is to keep its phase"
+    )
 
     def write(self, rows: ShardRows, files: ShardFiles) -> int:
         dtype = np.uint16 if rows.vocabulary <= 1 << 16 else np.uint32

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from byline.manifest import Manifest, PhaseEntry
 from byline.schemas.imports import ImportedPhase, ImportPlan
 from byline.schemas.ledger import Amount, KeptCounts, Ledger, PhaseLedger, ReadCounts, ShardRecord, SourceLedger
+from byline.transforms.imports.imported_rows import summed_domains
 from byline.transforms.imports.importing import PACKING, ImportJob
 from byline.transforms.shards.manifest_writing import finish_output, phase_entry, read_records
 from byline.transforms.shards.output import InputList
@@ -23,13 +24,14 @@ def write_manifest(plan: ImportPlan, job: ImportJob, inputs: InputList) -> list[
     records = read_records(job.work, plan.shards(), job.maker)
     by_phase = {phase.name: [record for record in records if record.phase == phase.name] for phase in plan.phases}
     contents = {name: sum((record.contents for record in own), PhaseLedger()) for name, own in by_phase.items()}
+    domains = {name: summed_domains(record.domains for record in own) for name, own in by_phase.items()}
     finish_output(
         job.output,
         Manifest(
             sequence_length=plan.sequence_length,
             ids=plan.ids,
             tokenizer={**plan.tokenizer.to_json(), "markers": {}},
-            config=config_of(plan, {name: domains_of(own) for name, own in by_phase.items()}),
+            config=config_of(plan, domains),
             plan_sha256=job.maker.plan_sha256,
             code_version=job.maker.code_version,
             inputs=inputs.files,
@@ -46,17 +48,8 @@ def _entry(plan: ImportPlan, phase: ImportedPhase, records: list[ShardRecord]) -
     return phase_entry(phase.name, PACKING, [record.entry for record in records], mixture, plan.sequence_length)
 
 
-def domains_of(records: list[ShardRecord]) -> dict[str, int]:
-    """The domain that samples name -> how many of a phase do, in order of name."""
-    domains: dict[str, int] = {}
-    for record in records:
-        for domain, count in record.domains.items():
-            domains[domain] = domains.get(domain, 0) + count
-    return dict(sorted(domains.items()))
-
-
 def config_of(plan: ImportPlan, domains: dict[str, dict[str, int]]) -> dict[str, object]:
-    """What the manifest has for a configuration."""
+    """What the manifest has for a configuration; `domains` of each phase, as `summed_domains` gives them."""
     return {
         "import": {
             "kind": plan.kind,

@@ -145,8 +145,8 @@ def _file(entry: _Listed, where: str) -> MdsFile:
     for stored in (entry.raw_data, entry.zip_data):
         if stored is not None:
             _check_path(stored.basename, where)
-            if stored.bytes < 0:
-                raise BylineError(f"{where}: {stored.bytes} bytes; copy the index anew")
+            if not 0 <= stored.bytes <= _MOST:
+                raise BylineError(f"{where}: {shown(stored.bytes, 60)} bytes are not possible; copy the index anew")
     names, encodings, sizes = entry.column_names, entry.column_encodings, entry.column_sizes
     if not len(set(names)) == len(names) == len(encodings) == len(sizes):
         raise BylineError(
@@ -177,21 +177,22 @@ def _check_path(path: str, where: str) -> None:
 
 
 def lost_files(index: MdsIndex) -> list[str]:
-    """The files of an index of which neither the compressed form nor the other is there with its size, by path."""
+    """The files of an index that `read_content` would find missing or of another size, by path."""
     root = storage.resolve(index.folder)[1].rstrip("/")
     infos = storage.list_files(index.folder)
-    sizes = {storage.resolve(info.path)[1].removeprefix(f"{root}/"): info.size for info in infos}
+    sizes: dict[str, int | None] = {storage.resolve(info.path)[1].removeprefix(f"{root}/"): info.size for info in infos}
 
-    def is_there(stored: StoredFile | None) -> bool:
-        return stored is not None and sizes.get(stored.basename) == stored.bytes
+    def is_lost(file: MdsFile) -> bool:
+        read = file.raw if file.zipped is None or sizes.get(file.raw.basename) is not None else file.zipped
+        return sizes.get(read.basename) != read.bytes
 
-    suspects = [file for file in index.files if not (is_there(file.raw) or is_there(file.zipped))]
+    suspects = list(filter(is_lost, index.files))
     # A listing does not follow every link.
-    for file in suspects:
-        for stored in (file.raw, file.zipped):
-            if stored is not None and stored.basename not in sizes:
-                sizes[stored.basename] = storage.file_size(storage.join(index.folder, stored.basename))
-    return [file.raw.basename for file in suspects if not (is_there(file.raw) or is_there(file.zipped))]
+    forms = (form for file in suspects for form in (file.raw, file.zipped) if form is not None)
+    unlisted = [form.basename for form in forms if form.basename not in sizes]
+    uris = (storage.join(index.folder, name) for name in unlisted)
+    sizes.update(zip(unlisted, storage.side_by_side(storage.file_size, uris), strict=True))
+    return [file.raw.basename for file in suspects if is_lost(file)]
 
 
 def read_content(folder: str, file: MdsFile) -> np.ndarray:

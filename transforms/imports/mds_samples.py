@@ -14,6 +14,7 @@ samples at once, and the first sample that is wrong is named. No value is ever u
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -151,7 +152,7 @@ class MdsSamples:
         if column.encoding != "str":
             raise BylineError(self._wrong(column, "str"))
         starts, sizes = self._ranges[name]
-        counts: dict[str, int] = {}
+        counts = Counter[str]()
         for size in np.unique(sizes).tolist():
             own = starts[sizes == size]
             rows = self._copied(own, size)
@@ -162,7 +163,7 @@ class MdsSamples:
                     text = value.tobytes().decode()
                 except UnicodeDecodeError as error:
                     raise BylineError(f"{self.uri}: a {name} that is not UTF-8 ({error.reason}); {_DAMAGED}") from None
-                counts[text] = counts.get(text, 0) + int(number)
+                counts[text] += int(number)
         return counts
 
     def rows(self, name: str, length: int) -> np.ndarray:
@@ -257,7 +258,7 @@ class MdsSamples:
     def _copied(self, starts: np.ndarray, width: int) -> np.ndarray:
         """uint8 [len(starts), width]."""
         copied = np.empty((len(starts), width), np.uint8)
-        copy_ranges(self.data, starts, copied)
+        _copy_ranges(self.data, starts, copied)
         return copied
 
     def _wrong(self, column: MdsColumn, expected: str) -> str:
@@ -266,7 +267,7 @@ class MdsSamples:
 
 
 @numba.njit(cache=True, nogil=True)
-def copy_ranges(data: np.ndarray, starts: np.ndarray, copied: np.ndarray) -> None:
+def _copy_ranges(data: np.ndarray, starts: np.ndarray, copied: np.ndarray) -> None:
     """Copies as many bytes as a row of `copied` has from each of `starts` on.
 
     Args:

@@ -68,18 +68,18 @@ def plan_import(kind: ImportKind, asked: AskedImport) -> ImportPlan:
     if asked.ids == "uint16" and tokenizer.vocab_size > 1 << 16:
         raise BylineError(f"--ids uint16: the vocabulary has {tokenizer.vocab_size:,} ids, more than 65,536; use int32")
     folders = [kind.list_folder(locations.absolute(one.folder)) for one in asked.folders]
-    names = [_phase_name(one, folder) for one, folder in zip(asked.folders, folders, strict=True)]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise BylineError(f"two folders become the phase {twice!r}; name phases, as in conditioned:DIR cooldown:DIR")
     for folder in folders:
-        # Before hours are spent on those that are there.
+        # Before any file is read, and hours are spent on those that are there.
         lost = folder.lost()
         if lost:
             raise BylineError(
                 f"{folder.location}: {len(lost):,} of {len(folder.files):,} files are missing or of another size than "
                 f"its list says (first: {lost[0]}); copy them anew"
             )
+    names = [_phase_name(one, folder) for one, folder in zip(asked.folders, folders, strict=True)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise BylineError(f"two folders become the phase {twice!r}; name phases, as in conditioned:DIR cooldown:DIR")
     length = folders[0].length()
     for folder in folders:
         if folder.length() != length:
@@ -161,7 +161,7 @@ def _tokens(named: NamedTokenizer) -> list[tuple[str, str]]:
 
 
 def _id_of(key: str, value: str, vocabulary: int) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) >= vocabulary:
+    if not re.fullmatch(r"[0-9]{1,10}", value) or int(value) >= vocabulary:
         raise BylineError(
             f"--{key} {shown(value)}: expected an id below {vocabulary:,}; a token's name needs --tokenizer FILE"
         )

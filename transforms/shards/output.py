@@ -36,7 +36,8 @@ from byline.transforms.shards.assembling import INDEX_NAME
 from byline.transforms.shards.gathering import write_index
 from byline.transforms.shards.records import WORK_FOLDER, ShardMaker, read_record, write_current, write_record
 
-_KINDS = {plans.FILE_NAME: "a build", imports.FILE_NAME: "an import"}
+# The file of a plan -> whose output it is, and what reads the shards of one (see `ShardPlan.shards_in`).
+_KINDS = {plans.FILE_NAME: ("a build", Plan.shards_in), imports.FILE_NAME: ("an import", imports.ImportPlan.shards_in)}
 
 
 class ShardPlan(Protocol):
@@ -151,25 +152,32 @@ def _read_manifest(output: str) -> manifests.Manifest | None:
 
 
 def _check_kind(output: str, plan: ShardPlan, *, overwrite: bool) -> None:
-    """Refuses the folder of an unfinished build for an import, and the reverse; of a finished one the manifest tells.
+    """Refuses the folder of a build for an import, and the reverse, finished or not.
 
-    Where it may be replaced, what would be taken for a part of what is to come is deleted.
+    Where it may be replaced, its shards are deleted, and its records, which could be taken for those of what is to be.
     """
-    for name in _KINDS:
+    for name, (holder, shards_in) in _KINDS.items():
         uri = storage.join(output, name)
         if name == plan.file_name or not storage.exists(uri):
             continue
         if not overwrite:
             raise BylineError(
-                f"{output}: has {name}, so it is the folder of {_KINDS[name]}; choose another folder, or give "
+                f"{output}: has {name}, so it is the folder of {holder}; choose another folder, or give "
                 "--overwrite to replace it"
             )
         work = storage.join(output, WORK_FOLDER)
-        records = [read_record(info.path) for info in storage.list_files(work) if info.base_name.endswith(".json")]
-        shards = [record.entry.path for record in records if record is not None]
+        planned = shards_in(storage.read_bytes(uri), uri)
+        # A shard is written before its record, so these tell less than the plan.
+        shards = _recorded_shards(work) if planned is None else [shard_path(*shard) for shard in planned]
         storage.side_by_side(storage.delete_file, (storage.join(output, shard) for shard in shards))
         storage.delete_folder(work)
         storage.delete_file(uri)
+
+
+def _recorded_shards(work: str) -> list[str]:
+    """The paths of the shards that have a record."""
+    uris = [info.path for info in storage.list_files(work) if info.base_name.endswith(".json")]
+    return [record.entry.path for record in storage.side_by_side(read_record, uris) if record is not None]
 
 
 def _replace(

@@ -6,16 +6,13 @@ from pathlib import Path
 
 import pytest
 
-import byline
 from byline.errors import BylineError
-from byline.schemas.ledger import ShardRecord
 from byline.targets import Spread
 from byline.transforms.exports.export_folder import open_export, read_record, write_record
 from byline.transforms.exports.export_format import ShardRows
 from byline.transforms.exports.exporting import export_shard
 from byline.transforms.exports.shards_to_export import ShardsToExport
 from byline.transforms.files import storage
-from byline.transforms.shards.records import write_record as write_shard_record
 from tests.support.exports import build, contents, job_of, run, times
 
 
@@ -96,6 +93,17 @@ def test_an_unfinished_export_of_another_build_is_replaced_only_if_told(out: Pat
         export_shard(0, other, shards)
 
 
+def test_one_with_files_of_someone_else_is_not_mended(out: Path, tmp_path: Path) -> None:
+    run(out, tmp_path)
+    (tmp_path / "conditioned/00001-of-00002.parquet").unlink()
+    (tmp_path / "notes.txt").write_text("mine")
+    before = contents(tmp_path)
+    # Killed while it is mended, it would be an unfinished one, all of whose files may be replaced.
+    with pytest.raises(BylineError, match=r"has files that are of no export \(first: notes.txt\)"):
+        run(out, tmp_path)
+    assert contents(tmp_path) == before
+
+
 def test_all_files_of_an_unfinished_export_are_replaced(out: Path, tmp_path: Path) -> None:
     job = job_of(out, tmp_path / "to")
     other = replace(job, maker=replace(job.maker, manifest_sha256="00"))
@@ -121,19 +129,15 @@ def test_an_export_with_files_of_someone_else_is_left_alone(out: Path, tmp_path:
     ("path", "message"),
     [
         (".byline/current.txt", "has the .byline of an unfinished build"),
+        (".byline/conditioned-00000.json", "has the .byline of an unfinished build"),
         ("_plan.ipc", "has the _plan.ipc of a build"),
+        ("_import.json", "has the _import.json of an import"),
         ("_manifest.json", "has the _manifest.json of a build"),
     ],
 )
 def test_a_build_is_left_alone(out: Path, tmp_path: Path, path: str, message: str) -> None:
     (tmp_path / path).parent.mkdir(exist_ok=True)
-    (tmp_path / path).write_text("plan 3f9a, version 0.1.0")
-    made = {"plan_sha256": "3f9a", "code_version": "0.1.0", "counts": {}, "padding": 0}
-    entry = byline.open(out).manifest.phases[0].shards[0]
-    shard = ShardRecord.of({**made, "phase": "conditioned", "shard": 0}, entry)
-    write_shard_record(str(tmp_path / ".byline"), shard)
-    (tmp_path / "conditioned").mkdir()
-    (tmp_path / "conditioned/00000-of-00002.arrow").write_bytes(b"a shard")
+    (tmp_path / path).write_text("of a build")
     before = contents(tmp_path)
     with pytest.raises(BylineError, match=message):
         run(out, tmp_path, overwrite=True)

@@ -1,6 +1,5 @@
 """`byline import`: rows come in as they were packed, are verified and read, and go out again as they came."""
 
-import hashlib
 import io
 import json
 import shutil
@@ -27,12 +26,13 @@ from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.imports import ImportedFile, NamedTokenizer
 from byline.schemas.ledger import PhaseLedger, ShardRecord
 from byline.transforms.exports.export_manifest import check_finished
-from byline.transforms.imports import importing
+from byline.transforms.imports import KINDS, importing
 from byline.transforms.imports.planning import AskedImport, NamedFolder, shards_of
 from byline.transforms.shards import shard_writing
 from byline.transforms.shards.records import write_record
 from tests.reference.mds import MECO, Sample, file_bytes, meco_sample, write_mds
 from tests.support.export_readers import read_mds
+from tests.support.exports import contents
 from tests.support.small import BOS, PAD, tokenizer_file
 from tests.support.thorough import examples
 
@@ -78,12 +78,6 @@ def verify(out: Path) -> tuple[int, str]:
     text = io.StringIO()
     status = verify_import(str(out), RunnerSettings(workers=1), Console(file=text, soft_wrap=True))
     return status, text.getvalue()
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """Path -> sha256 of every file."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def exported(out: Path, folder: Path) -> list[dict[str, Any]]:
@@ -169,7 +163,9 @@ def test_an_import_goes_on_where_it_was_stopped(
     # A machine that lost power may keep a name and lose bytes.
     second = tmp_path / "out" / written[1]
     second.write_bytes(bytes(second.stat().st_size))
-    assert "1 shards had another sha256 (first: conditioned-00001); written again" in run(tmp_path / "out", *folders)
+    printed = run(tmp_path / "out", *folders)
+    assert "import    2 of 4 shards are there already\n" in printed
+    assert "import    damaged: conditioned-00001 had another sha256; made again\n" in printed
     assert first.stat().st_mtime_ns == before
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert run(tmp_path / "out", *folders) == f"import    nothing to do: {tmp_path}/out is finished\n"
@@ -183,9 +179,10 @@ def test_a_lost_shard_is_written_again(folders: tuple[Path, Path], tmp_path: Pat
     assert status == 1
     assert "conditioned/00001-of-00003.arrow: missing; import again to write it" in printed
     assert "run `byline import` again: they alone are written" in printed
-    assert "missing or of another size: 1 files (first: conditioned/00001-of-00003.arrow)" in run(
-        tmp_path / "out", *folders
-    )
+    assert (
+        "import    missing or of another size in the finished build: 1 of 6 files "
+        "(first: conditioned/00001-of-00003.arrow); written again\n"
+    ) in run(tmp_path / "out", *folders)
     assert contents(tmp_path / "out") == whole
 
 
@@ -206,7 +203,7 @@ def test_what_an_unfinished_build_left_is_replaced(folders: tuple[Path, Path], t
     out = tmp_path / "out"
     run(tmp_path / "fresh", folders[0])
     shutil.copytree(tmp_path / "fresh", out)
-    # As if it had been of a build: its plan, a shard, and the record that says that it is whole.
+    # As if it had been of a build: its plan, which is damaged, a shard, and the record that says that it is whole.
     (out / "_manifest.json").unlink()
     (out / "_import.json").rename(out / "_plan.ipc")
     (out / "conditioned").rename(out / "main")
@@ -313,27 +310,64 @@ def test_verify_finds_what_differs(folders: tuple[Path, Path], tmp_path: Path) -
     assert f"not   folders      plain is not compared: {folders[1]}/index.json: missing" in printed
 
 
+def test_an_error_of_the_folder_is_not_the_shards(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "out", folders[0])
+
+    def fail(*_: object) -> None:
+        raise OSError("the folder's disk")
+
+    monkeypatch.setattr(importing.ShardSource, "rows", fail)
+    with pytest.raises(OSError, match="the folder's disk"):
+        verify(tmp_path / "out")
+
+
+def say_of_phase(out: Path, changes: dict[str, object]) -> None:
+    """Has the manifest say something else of the first phase in `config.import`."""
+    values = json.loads((out / "_manifest.json").read_text())
+    values["config"]["import"]["phases"][0].update(changes)
+    values["digests"] = digests_of(values)
+    (out / "_manifest.json").write_text(json.dumps(values))
+
+
+def test_verify_sums_domains(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    run(tmp_path / "out", folders[0])
+    say_of_phase(tmp_path / "out", {"domains": {"dclm-w-urls": 4}})
+    status, printed = verify(tmp_path / "out")
+    assert status == 1
+    assert "phase conditioned: the manifest's domains are not the sum of what its shards say" in printed
+
+
+def test_rows_that_another_version_made_are_not_compared(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "out", folders[0])
+    monkeypatch.setattr(KINDS["mds-meco"], "version", 2)
+    status, printed = verify(tmp_path / "out")
+    assert status == 2
+    why = f"{folders[0]}: was imported by version 1 of mds-meco, this is 2; import it anew"
+    assert f"not   folders      conditioned is not compared: {why}" in printed
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("manifest", "_manifest.json's folders are not those of _import.json"),
-        ("import", "_import.json: has another sha256 than the manifest says"),
-        ("inputs", "_inputs.ipc: has another sha256 than the manifest says"),
+        ({"folder": "/elsewhere"}, "_manifest.json's folders are not those of _import.json"),
+        ({"name": "another"}, "_manifest.json's folders are not those of _import.json"),
+        ("_import.json", "_import.json: has another sha256 than the manifest says"),
+        ("_inputs.ipc", "_inputs.ipc: has another sha256 than the manifest says"),
     ],
 )
 def test_verify_refuses_lists_that_do_not_fit(
-    folders: tuple[Path, Path], tmp_path: Path, damage: str, message: str
+    folders: tuple[Path, Path], tmp_path: Path, damage: str | dict[str, object], message: str
 ) -> None:
     out = tmp_path / "out"
     run(out, folders[0])
-    if damage == "manifest":
-        values = json.loads((out / "_manifest.json").read_text())
-        values["config"]["import"]["phases"][0]["folder"] = "/elsewhere"
-        values["digests"] = digests_of(values)
-        (out / "_manifest.json").write_text(json.dumps(values))
+    if isinstance(damage, dict):
+        say_of_phase(out, damage)
     else:
-        file = out / {"import": "_import.json", "inputs": "_inputs.ipc"}[damage]
-        file.write_bytes(file.read_bytes() + b" ")
+        (out / damage).write_bytes((out / damage).read_bytes() + b" ")
     with pytest.raises(BylineError, match=message):
         verify(out)
 
@@ -355,6 +389,11 @@ def test_what_cannot_be_imported_is_one_line(folders: tuple[Path, Path], tmp_pat
     refused("--ids uint16: the vocabulary has 70,000 ids", out, first, vocabulary=70_000, ids="uint16")
     (first / "0-1/shard.00002.mds").rename(tmp_path / "moved")
     refused("1 of 3 files are missing or of another size than its list says (first: 0-1/shard.00002.mds)", out, first)
+    damaged = (first / "0-0/shard.00000.mds").read_bytes()
+    (first / "0-0/shard.00000.mds").write_bytes(bytes(len(damaged)))
+    # Told before the first file is read.
+    refused("1 of 3 files are missing or of another size than its list says (first: 0-1/shard.00002.mds)", out, first)
+    (first / "0-0/shard.00000.mds").write_bytes(damaged)
     (first / "0-1/shard.00002.mds").symlink_to(tmp_path / "moved")
     refused("which is imported, or the reverse; choose another folder", first / "out", first)
     write_mds(tmp_path / "short", [[meco_sample([1, 2], [1, 1], [[0, 2]])]])
