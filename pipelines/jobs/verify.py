@@ -46,6 +46,7 @@ from byline.transforms.checks.findings import (
 )
 from byline.transforms.checks.reports import ShardReport, read_report
 from byline.transforms.checks.shards import CheckJob, CheckShards, ShardCheckJob
+from byline.transforms.checks.shuffle_keys import check_ranges
 from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
@@ -115,7 +116,7 @@ def verify(
             write_run_index(storage.join(job.work, INDEX_NAME), input_table(store.state.runs), store.state.runs)
         entries = [phase.shards[number] for phase, number in build.shards()]
         shards = check_shards(entries, job, settings, console, reads=1 if store.state is None else 2)
-        findings += show_findings(check_output(build, shards), console)
+        findings += show_findings(check_output(build.manifest, shards, check_ranges(build.plan)), console)
         findings += show_findings(check_ledger(build, shards), console)
         findings += show_findings(check_phases(build, job, shards), console)
     findings += show_findings([check_store(store, shards)], console)

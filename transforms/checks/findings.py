@@ -19,6 +19,7 @@ from enum import Enum
 import numpy as np
 
 from byline.errors import BylineError, DamagedFileError
+from byline.manifest import Manifest
 from byline.reader import INPUTS_NAME
 from byline.schemas.documents import InputFile
 from byline.schemas.inputs import input_table
@@ -32,7 +33,6 @@ from byline.transforms.checks.ledger import check_phase, check_sources
 from byline.transforms.checks.plan import check_drawn
 from byline.transforms.checks.reports import ShardReport, read_documents
 from byline.transforms.checks.shards import CheckJob
-from byline.transforms.checks.shuffle_keys import check_ranges
 from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.plans.plan_header import inputs_sha256
 from byline.transforms.scores.scoring import open_scorer
@@ -160,12 +160,14 @@ def sample_threshold(build: Build, documents: int) -> int:
     return min(2**32, documents * 2**32 // max(segments, 1))
 
 
-def check_output(build: Build, shards: list[ShardReport]) -> Iterator[Finding]:
-    """The files, and their rows."""
+def check_output(
+    manifest: Manifest, shards: Sequence[ShardReport], row_problems: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """The files, and their rows; `row_problems` are those that no shard tells by itself."""
     files = [problem for shard in shards for problem in shard.problems]
-    size = sum(entry.bytes for phase in build.manifest.phases for entry in phase.shards)
+    size = sum(entry.bytes for phase in manifest.phases for entry in phase.shards)
     yield Finding("files", f"{len(shards)} shards, {size / 1e6:,.1f} MB: bytes, sha256, columns", files)
-    rows = check_ranges(build.plan) + [problem for shard in shards for problem in shard.row_problems]
+    rows = [*row_problems, *(problem for shard in shards for problem in shard.row_problems)]
     counts = [shard.counts for shard in shards if shard.counts is not None]
     number = f"{sum(count.rows for count in counts):,} rows{_but_for(shards)}"
     yield Finding("rows", f"{number}: segments, doc ids, tokens, padding, loss mask", rows)
@@ -194,7 +196,7 @@ def check_ledger(build: Build, shards: list[ShardReport]) -> Iterator[Finding]:
         yield Finding("ledger", f"closes to the token: {tokens:,} positions", problems)
 
 
-def _but_for(shards: list[ShardReport]) -> str:
+def _but_for(shards: Sequence[ShardReport]) -> str:
     """Of how many shards the counts are, where some could not be read."""
     read = sum(shard.counts is not None for shard in shards)
     return "" if read == len(shards) else f" of {read} of the {len(shards)} shards"

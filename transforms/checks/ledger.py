@@ -89,7 +89,10 @@ def misfits(manifest: Manifest) -> list[str]:
 
 def shard_misfits(said: dict[str, Any]) -> list[str]:
     """The same of what a shard says of its contents."""
-    return [f"its metadata: {misfit}" for misfit in _misfits(said, {"counts": {str: _DRAWS}, "padding": int})]
+    shape: dict[str, Any] = {"counts": {str: _DRAWS}, "padding": int}
+    if "domains" in said:
+        shape["domains"] = {str: int}
+    return [f"its metadata: {misfit}" for misfit in _misfits(said, shape)]
 
 
 def _misfits(value: Any, shape: Any, where: str = "") -> Iterator[str]:

@@ -19,15 +19,15 @@ from byline.manifest import PhaseEntry, ShardEntry
 from byline.printable import one_line
 from byline.schemas.ledger import DrawCounts, Ledger, PhaseLedger
 from byline.shards import shard_metadata, shard_schema
-from byline.transforms.checks.findings import Extent, Finding
+from byline.transforms.checks.findings import Extent, Finding, check_output
 from byline.transforms.checks.reports import ShardCounts, ShardReport, write_report
 from byline.transforms.checks.rows import RowRules
 from byline.transforms.checks.shards import UNREADABLE, check_file, compare_batches, read_shard, unreadable
 from byline.transforms.files.local_copies import fetched
-from byline.transforms.files.storage import exists, join, open_random
+from byline.transforms.files.storage import exists, join, open_random, side_by_side
 from byline.transforms.imports.finishing import ledger_of
 from byline.transforms.imports.import_builds import ImportBuild, open_import
-from byline.transforms.imports.imported_rows import segment_counts
+from byline.transforms.imports.imported_rows import segment_counts, summed_domains
 from byline.transforms.imports.importing import ShardSource
 from byline.transforms.packing import PackingPolicy, Segments, ShardSegments
 
@@ -184,12 +184,7 @@ def missing_folders(build: ImportBuild) -> dict[str, str]:
 
 def findings_of(build: ImportBuild, shards: Sequence[ShardReport], missing: Mapping[str, str]) -> Iterator[Finding]:
     """What the reports of all shards come to; `missing` as `missing_folders` gives it."""
-    size = sum(phase_shard.bytes for phase in build.manifest.phases for phase_shard in phase.shards)
-    files = [problem for shard in shards for problem in shard.problems]
-    yield Finding("files", f"{len(shards)} shards, {size / 1e6:,.1f} MB: bytes, sha256, columns", files)
-    rows = sum(shard.counts.rows for shard in shards if shard.counts is not None)
-    row_problems = [problem for shard in shards for problem in shard.row_problems]
-    yield Finding("rows", f"{rows:,} rows: segments, doc ids, tokens, padding, loss mask", row_problems)
+    yield from check_output(build.manifest, shards)
     yield _ledger(build, shards)
     compared = [phase for phase in build.manifest.phases if phase.name not in missing]
     if compared:
@@ -217,6 +212,8 @@ def _ledger(build: ImportBuild, shards: Sequence[ShardReport]) -> Finding:
     for phase in manifest.phases:
         sums = {name: sum(vars(shard)[name] for shard in phase.shards) for name in ("rows", *_LOSSES)}
         sums["tokens"] = sums["rows"] * manifest.sequence_length
+        if build.domains[phase.name] != _domains(build.out, phase):
+            problems.append(f"phase {phase.name}: the manifest's domains are not the sum of what its shards say")
         problems += [
             f"phase {phase.name}: the manifest says {vars(phase)[name]:,} {name}, its shards have {total:,}"
             for name, total in sums.items()
@@ -224,6 +221,17 @@ def _ledger(build: ImportBuild, shards: Sequence[ShardReport]) -> Finding:
         ]
     tokens = sum(phase.tokens for phase in manifest.phases)
     return Finding("ledger", f"closes to the token: {tokens:,} positions", problems)
+
+
+def _domains(out: str, phase: PhaseEntry) -> dict[str, int]:
+    """The domains of a phase, as its shards say."""
+
+    def domains_of(shard: ShardEntry) -> dict[str, int]:
+        with open_random(join(out, shard.path)) as source:
+            domains: dict[str, int] = shard_metadata(pa.ipc.open_file(source).schema, shard.path).get("domains", {})
+        return domains
+
+    return summed_domains(side_by_side(domains_of, phase.shards))
 
 
 _LOSSES = ("loss_tokens", "loss_tokens_in_rows", "loss_tokens_in_segments")

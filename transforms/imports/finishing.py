@@ -4,12 +4,12 @@ Each segment counts as a document that was read, kept and used; its bytes are th
 a folder but the columns that `config.import` names: whatever else cannot be imported is an error.
 """
 
-from collections import Counter
 from dataclasses import asdict
 
 from byline.manifest import Manifest, PhaseEntry
 from byline.schemas.imports import ImportedPhase, ImportPlan
 from byline.schemas.ledger import Amount, KeptCounts, Ledger, PhaseLedger, ReadCounts, ShardRecord, SourceLedger
+from byline.transforms.imports.imported_rows import summed_domains
 from byline.transforms.imports.importing import PACKING, ImportJob
 from byline.transforms.shards.manifest_writing import finish_output, phase_entry, read_records
 from byline.transforms.shards.output import InputList
@@ -24,13 +24,14 @@ def write_manifest(plan: ImportPlan, job: ImportJob, inputs: InputList) -> list[
     records = read_records(job.work, plan.shards(), job.maker)
     by_phase = {phase.name: [record for record in records if record.phase == phase.name] for phase in plan.phases}
     contents = {name: sum((record.contents for record in own), PhaseLedger()) for name, own in by_phase.items()}
+    domains = {name: summed_domains(record.domains for record in own) for name, own in by_phase.items()}
     finish_output(
         job.output,
         Manifest(
             sequence_length=plan.sequence_length,
             ids=plan.ids,
             tokenizer={**plan.tokenizer.to_json(), "markers": {}},
-            config=config_of(plan, {name: _domains_of(own) for name, own in by_phase.items()}),
+            config=config_of(plan, domains),
             plan_sha256=job.maker.plan_sha256,
             code_version=job.maker.code_version,
             inputs=inputs.files,
@@ -47,16 +48,8 @@ def _entry(plan: ImportPlan, phase: ImportedPhase, records: list[ShardRecord]) -
     return phase_entry(phase.name, PACKING, [record.entry for record in records], mixture, plan.sequence_length)
 
 
-def _domains_of(records: list[ShardRecord]) -> dict[str, int]:
-    """The domain that samples name -> how many of a phase do, in order of name."""
-    domains = Counter[str]()
-    for record in records:
-        domains.update(record.domains)
-    return dict(sorted(domains.items()))
-
-
 def config_of(plan: ImportPlan, domains: dict[str, dict[str, int]]) -> dict[str, object]:
-    """What the manifest has for a configuration."""
+    """What the manifest has for a configuration; `domains` of each phase, as `summed_domains` gives them."""
     return {
         "import": {
             "kind": plan.kind,

@@ -20,12 +20,20 @@ from byline.transforms.imports.importing import PACKING
 
 @dataclass(frozen=True)
 class ImportBuild:
-    """A finished import, read once; `input_rows` int64 [files], records of each input file."""
+    """A finished import, read once.
+
+    Attributes:
+        out: its folder.
+        manifest, plan: of it.
+        input_rows: int64 [files], records of each input file.
+        domains: phase -> the domain that its samples name -> how many do, as the manifest says.
+    """
 
     out: str
     manifest: Manifest
     plan: ImportPlan
     input_rows: np.ndarray
+    domains: dict[str, dict[str, int]]
 
     def shards(self) -> Iterator[tuple[PhaseEntry, int]]:
         """Every shard: its phase, and its number in the phase."""
@@ -58,17 +66,26 @@ def open_import(out: str) -> ImportBuild:
         raise BylineError(f"{uri}: has another sha256 than the manifest says; copy it anew or import again")
     plan = read_import(content, uri)
     inputs = read_arrow_file(storage.join(out, INPUTS_NAME), manifest.inputs_sha256)
-    mixed = _misfits(manifest, plan)
+    domains = _domains(manifest)
+    mixed = _misfits(manifest, plan, domains)
     if not inputs.equals(plan.inputs):
         mixed.append(INPUTS_NAME)
     if mixed:
         raise BylineError(f"{out}: its {mixed[0]} are not those of {FILE_NAME}; copy them anew or import again")
-    return ImportBuild(out, manifest, plan, plan.inputs["rows"].to_numpy())
+    return ImportBuild(out, manifest, plan, plan.inputs["rows"].to_numpy(), domains)
 
 
-def _misfits(manifest: Manifest, plan: ImportPlan) -> list[str]:
+def _domains(manifest: Manifest) -> dict[str, dict[str, int]]:
+    """What the manifest says of domains; nothing where it has another form."""
+    try:
+        return {one["name"]: one["domains"] for one in manifest.config["import"]["phases"]}
+    except (LookupError, TypeError):
+        return {}
+
+
+def _misfits(manifest: Manifest, plan: ImportPlan, domains: dict[str, dict[str, int]]) -> list[str]:
     """What the manifest says otherwise than the import."""
-    domains = {one["name"]: one["domains"] for one in manifest.config["import"]["phases"]}
+    has_domains = domains.keys() == {phase.name for phase in plan.phases}
     paths = [shard.path for phase in manifest.phases for shard in phase.shards]
     requested = [{source: shares["requested"] for source, shares in phase.mixture.items()} for phase in manifest.phases]
     pairs: list[tuple[str, object, object]] = [
@@ -80,6 +97,6 @@ def _misfits(manifest: Manifest, plan: ImportPlan) -> list[str]:
         ("packings", {phase.packing for phase in manifest.phases}, {PACKING}),
         ("sources", requested, [{phase.source: 1.0} for phase in plan.phases]),
         ("sources of the ledger", sorted(manifest.ledger["sources"]), sorted(phase.source for phase in plan.phases)),
-        ("folders", manifest.config, config_of(plan, domains) if len(domains) == len(plan.phases) else None),
+        ("folders", manifest.config, config_of(plan, domains) if has_domains else None),
     ]
     return [f"_manifest.json's {what}" for what, said, due in pairs if said != due]

@@ -10,7 +10,7 @@ Padding is told by what a sample ends with: a segment that is the pad token thro
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,9 +108,6 @@ def rows_of(parts: Sequence[tuple[int, Samples]], tokenizer: TokenizerInfo, ids:
         _check_ids(samples, tokenizer)
     doc_ids = [_doc_ids(number, samples, tokenizer.pad_id) for number, samples in parts]
     segments = _joined([samples.segments for _, samples in parts], np.int64)
-    domains = Counter[str]()
-    for _, samples in parts:
-        domains.update(samples.domains)
     joined = _joined(doc_ids, np.int64)
     lists = SegmentLists(
         offsets=np.append(0, np.cumsum(segments)),
@@ -123,8 +120,16 @@ def rows_of(parts: Sequence[tuple[int, Samples]], tokenizer: TokenizerInfo, ids:
         ids=np.concatenate([nothing, *(samples.ids for _, samples in parts)], dtype=ids, casting="unsafe"),
         mask=np.concatenate([nothing, *(samples.mask for _, samples in parts)]),
         lists=lists,
-        domains=dict(sorted(domains.items())),
+        domains=summed_domains(samples.domains for _, samples in parts),
     )
+
+
+def summed_domains(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The domain that samples name -> how many of all parts do, in order of name."""
+    domains = Counter[str]()
+    for part in parts:
+        domains.update(part)
+    return dict(sorted(domains.items()))
 
 
 def _joined(arrays: Sequence[np.ndarray], dtype: type) -> np.ndarray:

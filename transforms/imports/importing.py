@@ -80,11 +80,17 @@ class ShardSource:
         """The folder of a phase.
 
         Raises:
-            BylineError: it is not there, or no longer lists the same files.
+            BylineError: it is not there, no longer lists the same files, or was read by another version of its kind.
         """
         if name not in self._folders:
             phase = self._phases[name]
-            folder = kind_named(self.plan.kind).list_folder(phase.folder)
+            kind = kind_named(self.plan.kind)
+            if kind.version != self.plan.kind_version:
+                raise BylineError(
+                    f"{phase.folder}: was imported by version {self.plan.kind_version} of {kind.name}, this is "
+                    f"{kind.version}; import it anew"
+                )
+            folder = kind.list_folder(phase.folder)
             if folder.lists_sha256 != phase.lists_sha256:
                 raise BylineError(
                     f"{phase.folder}: its list of files is no longer the one that was imported; import it anew"

@@ -26,7 +26,7 @@ from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.imports import ImportedFile, NamedTokenizer
 from byline.schemas.ledger import PhaseLedger, ShardRecord
 from byline.transforms.exports.export_manifest import check_finished
-from byline.transforms.imports import importing
+from byline.transforms.imports import KINDS, importing
 from byline.transforms.imports.planning import AskedImport, NamedFolder, shards_of
 from byline.transforms.shards import shard_writing
 from byline.transforms.shards.records import write_record
@@ -323,27 +323,51 @@ def test_an_error_of_the_folder_is_not_the_shards(
         verify(tmp_path / "out")
 
 
+def say_of_phase(out: Path, changes: dict[str, object]) -> None:
+    """Has the manifest say something else of the first phase in `config.import`."""
+    values = json.loads((out / "_manifest.json").read_text())
+    values["config"]["import"]["phases"][0].update(changes)
+    values["digests"] = digests_of(values)
+    (out / "_manifest.json").write_text(json.dumps(values))
+
+
+def test_verify_sums_domains(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    run(tmp_path / "out", folders[0])
+    say_of_phase(tmp_path / "out", {"domains": {"dclm-w-urls": 4}})
+    status, printed = verify(tmp_path / "out")
+    assert status == 1
+    assert "phase conditioned: the manifest's domains are not the sum of what its shards say" in printed
+
+
+def test_rows_that_another_version_made_are_not_compared(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "out", folders[0])
+    monkeypatch.setattr(KINDS["mds-meco"], "version", 2)
+    status, printed = verify(tmp_path / "out")
+    assert status == 2
+    why = f"{folders[0]}: was imported by version 1 of mds-meco, this is 2; import it anew"
+    assert f"not   folders      conditioned is not compared: {why}" in printed
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("manifest", "_manifest.json's folders are not those of _import.json"),
-        ("import", "_import.json: has another sha256 than the manifest says"),
-        ("inputs", "_inputs.ipc: has another sha256 than the manifest says"),
+        ({"folder": "/elsewhere"}, "_manifest.json's folders are not those of _import.json"),
+        ({"name": "another"}, "_manifest.json's folders are not those of _import.json"),
+        ("_import.json", "_import.json: has another sha256 than the manifest says"),
+        ("_inputs.ipc", "_inputs.ipc: has another sha256 than the manifest says"),
     ],
 )
 def test_verify_refuses_lists_that_do_not_fit(
-    folders: tuple[Path, Path], tmp_path: Path, damage: str, message: str
+    folders: tuple[Path, Path], tmp_path: Path, damage: str | dict[str, object], message: str
 ) -> None:
     out = tmp_path / "out"
     run(out, folders[0])
-    if damage == "manifest":
-        values = json.loads((out / "_manifest.json").read_text())
-        values["config"]["import"]["phases"][0]["folder"] = "/elsewhere"
-        values["digests"] = digests_of(values)
-        (out / "_manifest.json").write_text(json.dumps(values))
+    if isinstance(damage, dict):
+        say_of_phase(out, damage)
     else:
-        file = out / {"import": "_import.json", "inputs": "_inputs.ipc"}[damage]
-        file.write_bytes(file.read_bytes() + b" ")
+        (out / damage).write_bytes((out / damage).read_bytes() + b" ")
     with pytest.raises(BylineError, match=message):
         verify(out)
 

@@ -303,6 +303,8 @@ def test_a_branch_of_another_shape() -> None:
 
 def test_what_a_shard_says_has_a_shape_too() -> None:
     assert shard_misfits({"counts": {"c4": A}, "padding": 0}) == []
+    said = {"counts": {}, "padding": 0, "domains": {"a": 1, "b": "2"}}
+    assert shard_misfits(said) == ["its metadata: domains.b: expected int, found '2'"]
     assert shard_misfits({"padding": 1}) == ["its metadata: no key 'counts'"]
     assert shard_misfits({"counts": {}, "padding": "1"}) == ["its metadata: padding: expected int, found '1'"]
 
