@@ -37,7 +37,7 @@ from byline.transforms.files import storage
 from byline.transforms.shards import records as builds
 from byline.whole_files import file_problems
 
-# The first of them is written before any shard.
+# Files that no export has; a plan or an import is there before the first shard.
 _KINDS = {plans.FILE_NAME: "a build", imports.FILE_NAME: "an import", manifests.FILE_NAME: "a build"}
 
 
