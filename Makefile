@@ -87,7 +87,7 @@ test-trainers: setup $(TRAINERS_STAMP)
 
 # Most of what is installed is never imported, so each module is compiled when it is.
 $(TRAINERS_STAMP): requirements-trainers.txt pyproject.toml tests/trainers/without_gpus.py
-	@printf '\n== Setting up %s (minutes; again only when requirements-trainers.txt or pyproject.toml change)\n' '$(TRAINERS)'
+	@printf '\n== Setting up %s (minutes; again only when what it is made of changes)\n' '$(TRAINERS)'
 	$(PYTHON) -m venv $(TRAINERS)
 	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --requirement requirements-trainers.txt
 	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .

@@ -12,10 +12,10 @@ byline.open("out/meco", branch="cooldown-25")  # the timeline up to where the br
 ```
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from byline.errors import BylineError
+from byline.lazy_exports import lazy_exports
 from byline.loader import Loader
 from byline.manifest import Manifest, read_manifest
 from byline.reader import Shards
@@ -48,25 +48,16 @@ __all__ = [
     "to_table",
 ]
 
-# What a trainer that only reads rows does without: imported when it is first asked for.
-_LATER = {
-    "Audit": "byline.auditing",
-    "audit": "byline.auditing",
-    "collate": "byline.collating",
-    "Prompt": "byline.prompt",
-    "PromptPair": "byline.prompt",
-    "conditioned_prompt": "byline.prompt",
-    "prompt_ids": "byline.prompt",
-    "prompt_pair": "byline.prompt",
-    "to_table": "byline.tables",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'byline' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_LATER[name]), name)
-    return value
+# What a trainer that only reads rows does without.
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "auditing": ("Audit", "audit"),
+        "collating": ("collate",),
+        "prompt": ("Prompt", "PromptPair", "conditioned_prompt", "prompt_ids", "prompt_pair"),
+        "tables": ("to_table",),
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -9,14 +9,11 @@ import os
 import pytest
 from hypothesis import settings
 
-from byline.pipelines.runners.quick_pipelines import quicken
 from tests.support.thorough import examples
 
 # What importing and collecting tests makes stays, and collecting garbage among it again and again takes a tenth of all.
 gc.disable()
 
-# Also for the pipelines that tests make themselves.
-quicken()
 settings.register_profile("byline", examples(100), deadline=None)
 settings.load_profile("byline")
 

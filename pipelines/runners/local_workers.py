@@ -132,9 +132,10 @@ def _using_template() -> Iterator[None]:
     finally:
         with _lock:
             _users -= 1
-            _idle = threading.Timer(_IDLE_SECONDS, _close_idle)
-            _idle.daemon = True
-            _idle.start()
+            if not _users:
+                _idle = threading.Timer(_IDLE_SECONDS, _close_idle)
+                _idle.daemon = True
+                _idle.start()
 
 
 def _close_idle() -> None:
@@ -162,7 +163,7 @@ def _start(command: str, variables: dict[str, str]) -> interrupts.WorkerProcess:
     with _lock:
         # In the middle of a job that is enough: another one would end those of its workers that have begun.
         template = _template if _template is not None and _template.is_alive else current_template()
-    return template.fork_worker(variables, shlex.split(command))
+    return template.fork_worker(variables, is_verbose="--verbose" in shlex.split(command))
 
 
 class Watch:

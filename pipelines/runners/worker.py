@@ -29,6 +29,8 @@ PRELOADED = [
     "apache_beam.runners.worker.sdk_worker_main",
     "byline.pipelines.jobs.build",
     "byline.pipelines.jobs.export",
+    "byline.pipelines.jobs.import_",
+    "byline.pipelines.jobs.verify_import",
 ]
 _PARENT_SECONDS = 0.5
 

@@ -29,9 +29,10 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 import warnings
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,10 +136,13 @@ class WorkerTemplate:
     Args:
         channel: to the template; each message stays whole.
         pid: the template's process id.
+        process: the same, if it was started as a program.
     """
 
-    def __init__(self, channel: socket.socket, pid: int) -> None:
+    def __init__(self, channel: socket.socket, pid: int, process: "subprocess.Popen[bytes] | None" = None) -> None:
         self.pid = pid
+        # Python would wait for one that nobody holds, and forget its status.
+        self._process = process
         self.is_alive = True
         self._has_ended = False
         # Of workers that it is no longer there to fork.
@@ -159,33 +163,33 @@ class WorkerTemplate:
             words = [*module, str(there.fileno()), str(os.getpid())]
             # Ctrl-C in a terminal reaches workers, too; from the start they leave it to the driver.
             process = subprocess.Popen(f"trap '' INT; exec {shlex.join(words)}", shell=True, pass_fds=[there.fileno()])
-        return cls(here, process.pid)
+        return cls(here, process.pid, process)
 
     def is_like_this_process(self) -> bool:
         """Whether its workers would inherit what this process's own would."""
         return self._inherited == Inherited.of_this_process()
 
-    def fork_worker(self, environment: Mapping[str, str], words: Sequence[str]) -> ForkedWorker:
+    def fork_worker(self, environment: Mapping[str, str], *, is_verbose: bool) -> ForkedWorker:
         """Has it fork a worker.
 
         Args:
             environment: the worker's.
-            words: the worker's arguments.
+            is_verbose: whether Beam's log is shown.
 
         Returns:
             The worker; one that has ended as the template did if it is gone.
         """
         # All else it has; what a message may take is limited.
         own = {name: value for name, value in environment.items() if self._inherited.environment.get(name) != value}
-        message = json.dumps({"environment": own, "words": list(words)}).encode()
+        message = json.dumps({"environment": own, "is_verbose": is_verbose}).encode()
         with self._answered:
             self._send(message)
             self._answered.wait_for(lambda: self._started or self._has_ended)
             if self._started:
                 return self._started.pop()
-        worker = ForkedWorker(self.pid, self._channel)
-        worker.end(self._status)
-        return worker
+        lost = ForkedWorker(self.pid, self._channel)
+        lost.end(self._status)
+        return lost
 
     def _send(self, message: bytes) -> None:
         streams = list(map(_copy, _STREAMS))
@@ -217,12 +221,18 @@ class WorkerTemplate:
                 self._note(json.loads(message))
         with suppress(ChildProcessError):
             # A status of its own it has if it could not import.
-            self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]) or self._status
+            self._status = self._wait() or self._status
         with self._answered:
             self.is_alive, self._has_ended = False, True
             self._answered.notify_all()
         for lost in self._workers.values():
             lost.end(-signal.SIGKILL)
+        self._channel.close()
+
+    def _wait(self) -> int:
+        if self._process is not None:
+            return self._process.wait()
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def _note(self, message: dict[str, int]) -> None:
         pid = message["pid"]
@@ -289,7 +299,7 @@ def serve(channel: socket.socket) -> NoReturn:
                     signal.signal(number, signal.SIG_DFL)
                 for own in (channel, woken, wakes):
                     own.close()
-                _become_worker(template, streams, message["environment"], message["words"])
+                _become_worker(template, streams, message["environment"], is_verbose=message["is_verbose"])
             for stream in streams:
                 os.close(stream)
             children.add(pid)
@@ -321,8 +331,7 @@ def _answer(channel: socket.socket, message: dict[str, int]) -> None:
         channel.send(json.dumps(message).encode())
 
 
-def _become_worker(template: int, streams: list[int], environment: dict[str, str], words: list[str]) -> NoReturn:
-    status = 1
+def _become_worker(template: int, streams: list[int], environment: dict[str, str], *, is_verbose: bool) -> NoReturn:
     try:
         # Nobody else would end it before it notices.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -332,10 +341,13 @@ def _become_worker(template: int, streams: list[int], environment: dict[str, str
         os.environ.update(environment)
         # Python seeds its own generator again when it is forked, numpy does not.
         np.random.seed()
-        worker.work(template, is_verbose="--verbose" in words)
-        status = 0
+        worker.work(template, is_verbose=is_verbose)
+    except BaseException:
+        # As a program would, that has no more to say.
+        traceback.print_exc()
     finally:
-        os._exit(status)
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def _end_without(driver: int, channel: socket.socket) -> None:

@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from byline.pipelines.runners.quick_pipelines import quicken
 from tests.support.builds import build
 from tests.support.corpora import Corpus, recipe, write_corpus
+
+# Also for the pipelines that tests make themselves.
+quicken()
 
 # Top-level keys of a recipe that preparing depends on.
 PREPARED_BY = {"sources", "classifiers", "tokenizer", "filter"}

@@ -21,15 +21,10 @@ def test_datasets(build):
     check_order((batch["input_ids"] for batch in batches), build)
 
 
-def timeline(build):
-    """The manifest's phases, without the holdout."""
-    return [entry for entry in build.manifest.phases if entry.branch is None]
-
-
 def test_polars(build):
     frame = polars.from_arrow(byline.to_table(build))
     trained = frame.group_by("phase", maintain_order=True).agg(polars.col("loss_mask").list.sum().sum())
-    assert trained.rows() == [(entry.name, entry.loss_tokens) for entry in timeline(build)]
+    assert trained.rows() == [(entry.name, entry.loss_tokens) for entry, _ in build.manifest.training_order()]
     ids = frame["input_ids"].explode().to_numpy()
     check_order([ids], build)
 
@@ -37,7 +32,7 @@ def test_polars(build):
 def test_duckdb(build):
     rows = duckdb.from_arrow(byline.to_table(build))
     trained = rows.aggregate("phase, sum(list_sum(loss_mask))").order("phase")
-    assert trained.fetchall() == [(entry.name, entry.loss_tokens) for entry in timeline(build)]
+    assert trained.fetchall() == [(entry.name, entry.loss_tokens) for entry, _ in build.manifest.training_order()]
     segments = rows.select("unnest(doc_ids) as doc").filter("doc >= 0")
     assert len(segments.fetchall()) == sum((row["doc_ids"] >= 0).sum() for row in build)
 

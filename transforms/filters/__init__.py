@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from byline.transforms import lazy_exports
+from byline.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from byline.transforms.filters.applying import OpenRule, open_rules

@@ -122,20 +122,18 @@ class TextTokenizer:
         """
         if len(texts) == 0:
             return np.zeros(0, self.id_dtype), np.zeros(1, np.int64)
-        if self.fast is None:
+        fast = self.fast
+        if fast is None:
             return self._encode_slowly(texts)
         doubtful = np.flatnonzero(self.goes_to_reference(texts))
         if 2 * len(doubtful) > len(texts):
             return self._encode_slowly(texts)
-        values, offsets = self._encode_fast(self.fast, texts)
-        return (values, offsets) if len(doubtful) == 0 else self._replace(values, offsets, texts, doubtful)
-
-    def _encode_fast(self, fast: gigatoken.Tokenizer, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         documents = texts.to_pylist() if texts.nbytes <= _FEW_BYTES else ak.from_arrow(_unmasked(texts))
         layout = fast.encode_batch(documents, parallel=False).layout
         offsets = np.asarray(layout.offsets.data, np.int64)
-        values = np.asarray(layout.content.data)[offsets[0] : offsets[-1]]
-        return values.astype(self.id_dtype), offsets - offsets[0]
+        values = np.asarray(layout.content.data)[offsets[0] : offsets[-1]].astype(self.id_dtype)
+        offsets = offsets - offsets[0]
+        return (values, offsets) if len(doubtful) == 0 else self._replace(values, offsets, texts, doubtful)
 
     def _replace(
         self, values: np.ndarray, offsets: np.ndarray, texts: pa.Array, which: np.ndarray

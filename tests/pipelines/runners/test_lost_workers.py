@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from byline.pipelines.runners.local_workers import LostWorker
+from byline.pipelines.runners.worker_template import IS_SAFE
 from tests.support.processes import stat_fields, wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -140,6 +141,7 @@ def test_a_worker_that_exits_ends_the_command_at_once(start: Callable[..., Dying
     wait_until(lambda: not command.left())
 
 
+@pytest.mark.skipif(not IS_SAFE, reason="workers are forked on Linux alone")
 def test_the_work_goes_on_without_the_process_that_workers_were_forked_from(start: Callable[..., Dying]) -> None:
     command = start(2, "wait", 1)
     wait_until(lambda: len(command.there()) == 1)

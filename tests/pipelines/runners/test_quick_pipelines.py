@@ -45,7 +45,9 @@ def test_views_go_with_their_options() -> None:
 
 
 class Counting(beam.DoFn):
-    """A step with state, which has to be known of any class."""
+    """A step with state, which has to be known of any class; as one of Byline's, whose answers are kept."""
+
+    __module__ = "byline.tests"
 
     def process(self, pair: tuple[str, int], counts: Any = COUNTS_PARAMETER) -> Iterator[int]:
         counts.add(pair[1])

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from byline.pipelines.runners import local_workers, runner
-from byline.pipelines.runners.worker_template import ForkedWorker, WorkerTemplate, _receive
+from byline.pipelines.runners.worker_template import IS_SAFE, ForkedWorker, WorkerTemplate, _receive
 from tests.support.processes import is_running, wait_until
 
 LIMIT_SECONDS = 60.0
+pytestmark = pytest.mark.skipif(not IS_SAFE, reason="workers are forked on Linux alone")
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def template() -> Iterator[WorkerTemplate]:
 def fork(template: WorkerTemplate, **variables: str) -> ForkedWorker:
     """A worker that waits for a driver that there is none of: it looks for it for a minute."""
     environment = {**os.environ, "CONTROL_API_SERVICE_DESCRIPTOR": 'url: "localhost:1"', **variables}
-    return template.fork_worker({**environment, "WORKER_ID": "w", "PIPELINE_OPTIONS": "{}"}, ["1"])
+    return template.fork_worker({**environment, "WORKER_ID": "w", "PIPELINE_OPTIONS": "{}"}, is_verbose=False)
 
 
 FORKING = """
@@ -69,8 +70,8 @@ def test_a_killed_worker_tells_its_status_and_the_others_go_on(template: WorkerT
     assert third.poll() is None
 
 
-def test_it_has_the_given_environment(template: WorkerTemplate) -> None:
-    worker = fork(template, BYLINE_GIVEN="1")
+def test_a_worker_has_the_driver_s_folder_and_streams(template: WorkerTemplate) -> None:
+    worker = fork(template)
     # Beam's threads are in it when it has taken its environment.
     wait_until(lambda: len(os.listdir(f"/proc/{worker.pid}/task")) > 1)
     assert os.readlink(f"/proc/{worker.pid}/cwd") == os.getcwd()
@@ -182,6 +183,32 @@ def test_a_fork_of_the_driver_has_its_own_and_keeps_none_alive() -> None:
             os.killpg(driver.pid, signal.SIGKILL)
 
 
+def test_what_a_worker_dies_of_is_told(template: WorkerTemplate, capfd: pytest.CaptureFixture[str]) -> None:
+    worker = fork(template, CONTROL_API_SERVICE_DESCRIPTOR="no descriptor")
+    assert worker.wait() == 1
+    assert "ParseError" in capfd.readouterr().err
+
+
+def test_one_that_is_gone_leaves_no_descriptor() -> None:
+    template = WorkerTemplate.start()
+    worker = fork(template)
+    template.close()
+    assert worker.wait() == -signal.SIGKILL
+    wait_until(lambda: template._channel.fileno() == -1, "closed")
+
+
+def test_a_job_within_a_job_starts_no_time_of_idling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_workers, "_IDLE_SECONDS", 0.3)
+    with local_workers._using_template():
+        with local_workers._using_template():
+            template = local_workers.current_template()
+        time.sleep(0.2)
+    time.sleep(0.2)
+    # The time of the inner one would be over.
+    assert template.is_alive
+    wait_until(lambda: not template.is_alive)
+
+
 def test_one_that_cannot_import_gives_workers_with_its_exit_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +231,8 @@ def test_jobs_share_it_and_not_their_random_numbers(tmp_path: Path) -> None:
     def draw(_: int) -> None:
         import numpy as np
 
+        # Of the worker's own environment, which only the template's message has.
+        assert {"WORKER_ID", "CONTROL_API_SERVICE_DESCRIPTOR"} <= set(os.environ)
         (tmp_path / str(np.random.rand())).touch()
 
     def wire(pipeline: beam.Pipeline) -> object:
