@@ -138,7 +138,8 @@ def _read_trl(batch: Mapping[str, Any]) -> Targets:
 
 def _shifted(spread: Spread, dtype: np.dtype) -> Batch:
     batch = _huggingface(spread, dtype)
-    return {**batch, "labels": shift(batch["labels"], IGNORED)}
+    shift(batch["labels"], IGNORED, batch["labels"])
+    return batch
 
 
 def _read_shifted(batch: Mapping[str, Any]) -> Targets:
@@ -161,11 +162,13 @@ def _read_plus_one(batch: Mapping[str, Any]) -> Targets:
 
 def _megatron(spread: Spread, dtype: np.dtype) -> Batch:
     tokens, mask = spread.ids(dtype), _dense_mask(spread)
+    weights = spread.empty(spread.shape, np.dtype(np.float32))
+    weights[...] = spread.trained
     return {
         "tokens": tokens,
         # Ids where nothing counts, too: each one indexes the logits before the loss mask is applied.
-        "labels": shift(tokens, 0),
-        "loss_mask": shift(spread.trained.astype(np.float32), 0),
+        "labels": shift(tokens, 0, spread.empty(spread.shape, dtype)),
+        "loss_mask": shift(weights, 0, weights),
         "position_ids": spread.position_ids(dtype),
         "attention_mask": np.logical_not(mask, out=mask),
     }

@@ -118,10 +118,18 @@ class Spread:
         return self.of_segments(numbers)
 
 
-def shift(values: np.ndarray, last: int | float) -> np.ndarray:
-    """Each position's next value, [n, L]; `last` at the end of a row."""
-    shifted = np.empty_like(values)
-    shifted[:, :-1], shifted[:, -1:] = values[:, 1:], last
+def shift(values: np.ndarray, last: int | float, out: np.ndarray | None = None) -> np.ndarray:
+    """Each position's next value, [n, L]; `last` at the end of a row.
+
+    Args:
+        values: contiguous, if it is `out` too.
+        last: as above.
+        out: where they are put, contiguous; a new array, if None.
+    """
+    shifted = np.empty_like(values, order="C") if out is None else out
+    # Of one axis, so that numpy needs no copy where both are the same array.
+    shifted.reshape(-1)[:-1] = values.reshape(-1)[1:]
+    shifted[:, -1:] = last
     return shifted
 
 

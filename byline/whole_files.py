@@ -35,7 +35,7 @@ _PIECE_BYTES, _REQUEST_BYTES = 4 << 20, 8 << 20
 _NAMED = 10
 
 
-class ListedFile(Protocol):
+class FileEntry(Protocol):
     """A file as a manifest lists it: `path` relative to the manifest, `bytes` and `sha256` (hex) of it."""
 
     @property
@@ -48,7 +48,7 @@ class ListedFile(Protocol):
     def sha256(self) -> str: ...
 
 
-def check_files(directory: str, shards: Sequence[ListedFile], others: dict[str, str], verify: Verify) -> None:
+def check_files(directory: str, shards: Sequence[FileEntry], others: dict[str, str], verify: Verify) -> None:
     """Checks files of a build; arguments as of `file_problems`.
 
     Raises:
@@ -66,9 +66,7 @@ def check_files(directory: str, shards: Sequence[ListedFile], others: dict[str, 
         )
 
 
-def file_problems(
-    directory: str, files: Sequence[ListedFile], others: dict[str, str], verify: Verify
-) -> dict[str, str]:
+def file_problems(directory: str, files: Sequence[FileEntry], others: dict[str, str], verify: Verify) -> dict[str, str]:
     """What is wrong with files in a folder.
 
     Args:

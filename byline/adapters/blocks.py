@@ -39,8 +39,8 @@ MOST_BLOCKS = 32
 MOST_KEPT = 64
 _ALIGNED = 64
 _SENT, _RECEIVED = 0, 1  # the first byte of a block
-# Layout of an array: its type, its shape, its first byte.
-Layout = tuple[str, tuple[int, ...], int]
+# Layout of an array: its type, its shape, its first byte, its strides.
+Layout = tuple[str, tuple[int, ...], int, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,13 @@ class Blocks:
             self._size = size + size // 8
 
     def _free(self) -> "_Memory | None":
-        free = next((memory for memory in self._memories if memory.is_free), None)
-        if free is not None and len(free.bytes) >= self._size:
-            return free
+        large = (memory for memory in self._memories if len(memory.bytes) >= self._size and memory.is_free)
+        free = next(large, None)
         if free is not None:
-            self._memories.remove(free)
+            return free
+        small = next((memory for memory in self._memories if memory.is_free), None)
+        if small is not None:
+            self._memories.remove(small)
         with suppress(OSError):
             if len(self._memories) < MOST_BLOCKS:
                 self._memories.append(_Memory(self._size))
@@ -108,7 +110,7 @@ class Block:
 
     def pack(self, arrays: Mapping[str, np.ndarray]) -> Packed | None:
         """Arrays for the parent, those of `empty` without a copy; None if they do not fit, or went already."""
-        layouts = {name: (array.dtype.str, array.shape, self._first(array)) for name, array in arrays.items()}
+        layouts = {name: self._layout(array) for name, array in arrays.items()}
         self._needs(self._used)
         memory, self._memory = self._memory, None
         if memory is None or self._used > len(self._bytes):
@@ -116,16 +118,23 @@ class Block:
         memory.bytes[0] = _SENT
         return Packed(os.getpid(), memory.descriptor, layouts)
 
-    def _first(self, array: np.ndarray) -> int:
+    def _layout(self, array: np.ndarray) -> Layout:
         """Where an array is in the block; if it was made elsewhere and fits, it is copied."""
         first = _address(array) - _address(self._bytes)
-        if array.flags.c_contiguous and first >= 0 and first + array.nbytes <= len(self._bytes):
-            return first
-        first = self._used
-        copy = self.empty(array.shape, array.dtype)
-        if self._used <= len(self._bytes):
-            copy[...] = array
-        return first
+        if first < 0 or first + _extent(array) > len(self._bytes):
+            first = self._used
+            copy = self.empty(array.shape, array.dtype)
+            if self._used <= len(self._bytes):
+                copy[...] = array
+            array = copy
+        return array.dtype.str, array.shape, first, array.strides
+
+
+def _extent(array: np.ndarray) -> float:
+    """Bytes from an array's first element to the end of its last; without end, where that is not said so easily."""
+    if array.size == 0 or min(array.strides, default=0) < 0:
+        return math.inf
+    return sum((count - 1) * stride for count, stride in zip(array.shape, array.strides, strict=True)) + array.itemsize
 
 
 def _address(array: np.ndarray) -> int:
@@ -205,7 +214,10 @@ def unpack(packed: Packed) -> dict[str, np.ndarray]:
         raise
     _kept.add(descriptor)
     weakref.finalize(block, _unlock, descriptor).atexit = False
-    arrays = {name: np.ndarray(shape, dtype, block, first) for name, (dtype, shape, first) in packed.arrays.items()}
+    arrays = {
+        name: np.ndarray(shape, dtype, block, first, strides)
+        for name, (dtype, shape, first, strides) in packed.arrays.items()
+    }
     return arrays if len(_kept) <= MOST_KEPT else {name: array.copy() for name, array in arrays.items()}
 
 

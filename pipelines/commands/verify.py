@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from byline.errors import BylineError
 from byline.pipelines.commands.options import (
     BeamOptions,
     OutPath,
@@ -49,7 +50,6 @@ def verify(
     Exit status: 0 verified, 1 something is wrong, 2 nothing is wrong but not all could be compared.
     """
     with quick_imports():
-        from byline.errors import BylineError
         from byline.pipelines.jobs import export, verify_import
         from byline.pipelines.jobs import verify as job
         from byline.transforms.exports.export_manifest import check_finished, is_export
@@ -58,17 +58,11 @@ def verify(
     how_to_run = runner_settings(workers, verbose, runner, options)
     how_to_run.check_locations([("OUT", out), *([("--tokenizer", tokenizer)] if tokenizer else [])])
     if is_export(out):
-        needless = _given(context, _ALSO_OF_EXPORTS)
-        if needless:
-            raise BylineError(
-                f"{out}: is an export, whose check takes no {', no '.join(needless)}; give its folder alone"
-            )
+        _check_options(context, f"{out}: is an export", _ALSO_OF_EXPORTS, "give its folder alone")
         raise typer.Exit(export.verify_export(out, output_console()))
     check_finished(out)
     if is_import(out):
-        needless = _given(context, _ALSO_OF_IMPORTS)
-        if needless:
-            raise BylineError(f"{out}: is an import, whose check takes no {', no '.join(needless)}; leave it out")
+        _check_options(context, f"{out}: is an import", _ALSO_OF_IMPORTS, "leave it out")
         raise typer.Exit(verify_import.verify_import(out, how_to_run, output_console(), allow_missing=allow_missing))
     status = job.verify(
         out,
@@ -83,11 +77,13 @@ def verify(
     raise typer.Exit(status)
 
 
-def _given(context: typer.Context, used: Sequence[str]) -> list[str]:
-    """Options of the command line other than those that are used."""
-    return [
+def _check_options(context: typer.Context, what: str, used: Sequence[str], advice: str) -> None:
+    """Refuses options of the command line other than those that are used, which a user would think did something."""
+    needless = [
         parameter.opts[0]
         for parameter in context.command.params
         if parameter.name not in used
         and getattr(context.get_parameter_source(str(parameter.name)), "name", None) == "COMMANDLINE"
     ]
+    if needless:
+        raise BylineError(f"{what}, whose check takes no {', no '.join(needless)}; {advice}")

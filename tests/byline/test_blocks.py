@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 from byline.adapters import blocks
 from byline.adapters.blocks import Blocks, Packed, unpack
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="blocks are on Linux alone")
 
 
 @pytest.fixture(autouse=True)
@@ -55,11 +58,13 @@ def test_arrays_arrive_as_they_are():
         "made": made,
         "flat": made.reshape(-1),
         "cut": made[:, :-1],
+        "every second": made[:, ::2],
+        "backwards": made[:, ::-1],
         "elsewhere": np.array([[True], [False]]),
         "none": np.empty((0, 3), np.float32),
     }
     packed = block.pack(arrays)
-    assert packed.arrays["made"][2] == packed.arrays["flat"][2], "copied"
+    assert len({packed.arrays[name][2] for name in ("made", "flat", "cut", "every second")}) == 1, "copied"
     arrived = unpack(packed)
     assert arrived.keys() == arrays.keys()
     for name, array in arrays.items():
@@ -130,6 +135,19 @@ def test_larger_batches_get_larger_blocks():
     assert sent(pool, 2, 500) is None
     assert unpack(sent(pool, 3, 500))["ids"].tolist() == [3] * 1000
     assert unpack(sent(pool, 4, 10))["ids"].tolist() == [4] * 20
+
+
+def test_a_small_block_goes_only_where_no_large_one_is_free():
+    pool = started(100)
+    small = [sent(pool, value, 100) for value in (1, 2)]
+    assert sent(pool, 3, 500) is None
+    large = sent(pool, 4, 500)
+    assert all(unpack(packed)["ids"].size == 200 for packed in small), "both are free now"
+    assert unpack(large)["ids"].size == 1000
+    for value in (5, 6, 7):
+        again = sent(pool, value, 500)
+        assert again.descriptor == large.descriptor
+        assert unpack(again)["ids"][0] == value
 
 
 def test_no_file_is_left_open():

@@ -150,6 +150,22 @@ def test_no_rows(form):
     assert all(np.size(value) == 0 for name, value in batch.items() if name in ("input_ids", "labels", "tokens"))
 
 
+# Arrays of ids, labels, positions and masks [n, L], in units of 8 bytes a token.
+@pytest.mark.parametrize(("form", "size"), [("shifted", 3), ("plus_one", 3), ("megatron", 3.5)])
+def test_each_large_array_is_made_once(form, size):
+    made = []
+
+    def empty(shape, dtype):
+        made.append(np.empty(shape, dtype))
+        return made[-1]
+
+    batch = byline.collate(as_rows([ROW] * 2), form, empty=empty)
+    of_mask = [array for array in made if array.dtype == bool]
+    assert sum(array.nbytes for array in made) == size * 8 * 2 * len(IDS) + sum(mask.nbytes for mask in of_mask)
+    for name, array in batch.items():
+        assert any(np.shares_memory(array, other) for other in made), name
+
+
 def test_one_row_alone():
     with pytest.raises(BylineError, match=r"expected rows, found one row; collate\(\[row\]\)"):
         byline.collate(as_row(ROW))

@@ -16,6 +16,8 @@ from byline.adapters import blocks
 from byline.forms import FORMS
 from tests.support.shards import PackedRow, numbered_build, write_build
 
+with_blocks = pytest.mark.skipif(sys.platform != "linux", reason="blocks are on Linux alone")
+
 
 class Tensor(np.ndarray):
     """An array with what the adapter asks of a tensor."""
@@ -74,7 +76,7 @@ def test_a_batch_at_once(adapter, tmp_path, form):
 
 
 @pytest.mark.parametrize("form", ["huggingface", "varlen"])
-@pytest.mark.parametrize("has_blocks", [False, True])
+@pytest.mark.parametrize("has_blocks", [False, pytest.param(True, marks=with_blocks)])
 def test_what_a_worker_sends_arrives_as_the_batch(adapter, tmp_path, monkeypatch, form, has_blocks):
     numbered_build(tmp_path, {"conditioned": [3]})
     shards = byline.open(tmp_path)
@@ -109,6 +111,7 @@ def pickled(batch):
     return pickle.loads(pickle.dumps(batch))
 
 
+@with_blocks
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
 def test_a_copy_that_a_worker_makes_is_a_dict(adapter, tmp_path, monkeypatch, copied):
     numbered_build(tmp_path, {"conditioned": [3]})

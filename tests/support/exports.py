@@ -14,13 +14,13 @@ from byline.transforms.exports.export_manifest import ExportMaker
 from byline.transforms.exports.shards_to_export import ExportJob
 from tests.support.shards import numbered_build
 
-SHARDS = {"conditioned": (5, 4), "cooldown": (3,)}
+EXPORTED = {"conditioned": (5, 4), "cooldown": (3,)}
 
 
 def build(folder: Path) -> Path:
-    """A build of `SHARDS` with a branch, `cooldown-50`."""
+    """A build of `EXPORTED` with a branch, `cooldown-50`."""
     branches = {"cooldown-50": ("conditioned", 1)}
-    numbered_build(folder, {**SHARDS, "cooldown-50": (2,)}, branches=branches)
+    numbered_build(folder, {**EXPORTED, "cooldown-50": (2,)}, branches=branches)
     return folder
 
 

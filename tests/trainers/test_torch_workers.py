@@ -19,10 +19,18 @@ from torch.utils.data import DataLoader
 import byline
 from byline.adapters.blocks import MOST_BLOCKS
 from byline.adapters.torch import ShardDataset, whole
+from byline.forms import FORMS
 
 
-def loader(shards: byline.Shards, workers: int, batch: int = 8, collate_fn: Any = whole, **options: Any) -> DataLoader:
-    dataset = ShardDataset(shards, add=("phase", "segment_ids"))
+def loader(
+    shards: byline.Shards,
+    workers: int,
+    batch: int = 8,
+    collate_fn: Any = whole,
+    form: str = "huggingface",
+    **options: Any,
+) -> DataLoader:
+    dataset = ShardDataset(shards, form, add=("phase", "segment_ids"))
     return DataLoader(dataset, batch_size=batch, num_workers=workers, collate_fn=collate_fn, **options)
 
 
@@ -41,6 +49,11 @@ def check(batches: Iterable[dict[str, Any]], expected: Iterable[dict[str, Any]])
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_batches_of_workers_are_those_of_none(concat, method):
     check(loader(concat, 1, multiprocessing_context=method), loader(concat, 0))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_batches_of_every_form(concat, form):
+    check(loader(concat, 1, form=form), loader(concat, 0, form=form))
 
 
 @pytest.mark.parametrize("workers", [1, 4])

@@ -16,7 +16,7 @@ DIR/.byline-export/conditioned-00003.json    the files of shard 3 of `conditione
 """
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 
 from byline import manifest as manifests
@@ -47,9 +47,9 @@ def read_record(uri: str) -> ExportedShard | None:
     Raises:
         BylineError: it cannot be opened.
     """
-    if not storage.exists(uri):
+    content = storage.read_if_there(uri)
+    if content is None:
         return None
-    content = storage.read_bytes(uri)
     try:
         record = ExportedShard.from_json(json.loads(content))
         for file in record.files:
@@ -62,7 +62,7 @@ def read_record(uri: str) -> ExportedShard | None:
 def write_record(job: ExportJob, uri: str, record: ExportedShard) -> None:
     """Says that the files of a shard are whole; raises as `check_current`."""
     with storage.write_file(uri) as sink:
-        sink.write(json.dumps(asdict(record), sort_keys=True).encode())
+        sink.write(record.to_bytes())
         check_current(job)
 
 
@@ -72,7 +72,7 @@ def check_current(job: ExportJob) -> None:
     Raises:
         BylineError: another export writes there, or has finished.
     """
-    if not storage.exists(job.current) or storage.read_bytes(job.current) != job.maker.to_text().encode():
+    if storage.read_if_there(job.current) != job.maker.to_text().encode():
         raise BylineError(
             f"{job.folder}: no longer belongs to this job: another export writes there or has finished; this one "
             "writes nothing more"
@@ -105,8 +105,8 @@ def open_export(job: ExportJob, shards: ShardsToExport, *, overwrite: bool) -> l
         # Stopped from here on, it is an unfinished export of what it was.
         _begin(replace(job, maker=finished.maker))
         storage.delete_file(storage.join(job.folder, FILE_NAME))
-    elif storage.exists(job.current):
-        if storage.read_bytes(job.current) == job.maker.to_text().encode():
+    elif (current := storage.read_if_there(job.current)) is not None:
+        if current == job.maker.to_text().encode():
             return []
         _check_replaced(job, "holds an unfinished export of something else", overwrite)
         # It began as an empty folder, and a file gets its name before there is a record of it.
@@ -132,7 +132,8 @@ def _reopen(job: ExportJob, shards: ShardsToExport, manifest: ExportManifest) ->
     paths = [shards.entry(number).path for number in range(len(shards))]
 
     def write(number: int) -> None:
-        write_record(job, storage.join(job.work, shards.record_name(number)), records[paths[number]])
+        with storage.write_file(storage.join(job.work, shards.record_name(number))) as sink:
+            sink.write(records[paths[number]].to_bytes())
 
     # Its files may be wrong; each worker compares those of its shards.
     storage.side_by_side(write, [number for number, path in enumerate(paths) if path in records])

@@ -9,11 +9,12 @@ A file is named by its shard alone, and its bytes follow from the shard's rows, 
 same.
 """
 
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar, cast, get_origin
 
 import numpy as np
@@ -101,6 +102,10 @@ class ExportedShard:
             TypeError, KeyError: they are others.
         """
         return typed(cls, {**values, "files": [typed(ExportedFile, file) for file in values["files"]]})
+
+    def to_bytes(self) -> bytes:
+        """The content of its record."""
+        return json.dumps(asdict(self), sort_keys=True).encode()
 
 
 class ShardRows:

@@ -194,10 +194,23 @@ def open_ranges(uri: str) -> object_store.ObjectFile:
 def read_bytes(uri: str) -> bytes:
     """The whole content of a (small) file; errors as `open_random`."""
     with _told(uri, "opened"):
-        filesystem, path = _resolved_file(uri)
-        with filesystem.open_input_file(path) as file:
-            # Given no size, Arrow reads 256 kB at a time, each a request to an object store.
-            return file.read(file.size())
+        return _content(uri)
+
+
+def read_if_there(uri: str) -> bytes | None:
+    """As `read_bytes`; None if there is no such file."""
+    with _told(uri, "opened"):
+        try:
+            return _content(uri)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
+def _content(uri: str) -> bytes:
+    filesystem, path = _resolved_file(uri)
+    with filesystem.open_input_file(path) as file:
+        # Given no size, Arrow reads 256 kB at a time, each a request to an object store.
+        return file.read(file.size())
 
 
 def temporary_name(name: str) -> str:

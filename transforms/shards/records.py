@@ -109,7 +109,7 @@ def check_current(output: str, maker: ShardMaker) -> None:
         BylineError: another build writes there, or has finished.
     """
     uri = storage.join(output, WORK_FOLDER, CURRENT_NAME)
-    if not storage.exists(uri) or storage.read_bytes(uri) != maker.to_text().encode():
+    if storage.read_if_there(uri) != maker.to_text().encode():
         raise BylineError(
             f"{output}: no longer belongs to this job, whose plan is {maker.plan_sha256[:16]}: another build writes "
             "there or has finished; this one writes nothing more"

@@ -12,7 +12,7 @@ from byline.pipelines.cli import app
 from byline.transforms.exports import FORMATS
 from byline.transforms.exports.export_manifest import read_export
 from tests.support.export_readers import read_parquet
-from tests.support.exports import SHARDS, build, contents, job_of, run
+from tests.support.exports import EXPORTED, build, contents, job_of, run
 from tests.support.shards import PackedRow, numbered_build, write_build
 
 
@@ -62,7 +62,7 @@ def test_without_a_masked_token_there_is_nothing_to_lose(tmp_path: Path) -> None
 
 
 def test_a_damaged_shard_is_not_exported(tmp_path: Path) -> None:
-    numbered_build(tmp_path / "out", SHARDS)
+    numbered_build(tmp_path / "out", EXPORTED)
     shard = tmp_path / "out/cooldown/00000-of-00001.arrow"
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
@@ -81,7 +81,7 @@ def test_a_branch_is_what_its_model_reads(out: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_held_out_is_exported_alone_by_its_name(tmp_path: Path) -> None:
-    numbered_build(tmp_path / "out", {**SHARDS, "held-0": (2, 1)}, branches={"held-0": ("conditioned", 0)})
+    numbered_build(tmp_path / "out", {**EXPORTED, "held-0": (2, 1)}, branches={"held-0": ("conditioned", 0)})
     assert byline.open(tmp_path / "out").holdout == "held-0"
     run(tmp_path / "out", tmp_path / "to", branch="held-0")
     files = [tmp_path / "to" / file.path for file in read_export(str(tmp_path / "to")).files()]

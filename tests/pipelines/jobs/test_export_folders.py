@@ -193,7 +193,7 @@ def test_a_record_that_cannot_be_read_now_is_not_damaged(
     def refused(uri: str) -> bytes:
         raise BylineError(f"{uri}: cannot be opened (Input/output error)")
 
-    monkeypatch.setattr(storage, "read_bytes", refused)
+    monkeypatch.setattr(storage, "read_if_there", refused)
     with pytest.raises(BylineError, match="Input/output error"):
         read_record(uri)
 

@@ -289,6 +289,7 @@ def test_an_object_that_is_not_there(server: ObjectServer, opened: Any) -> None:
     with pytest.raises(BylineError) as error:
         opened(f"{ROOT}/none")
     assert str(error.value) == f"{ROOT}/none: cannot be opened (No such file or directory)"
+    assert storage.read_if_there(f"{ROOT}/none") is None
 
 
 @pytest.mark.parametrize("endpoint", ["localhost:9000", "ftp://x", "http://x/path"])

@@ -91,6 +91,15 @@ def test_a_file_that_is_not_there(tmp_path: Path, opened: Callable[[str], object
     assert str(error.value) == f"{tmp_path}/none: cannot be opened (No such file or directory)"
 
 
+def test_a_file_that_need_not_be_there(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"one")
+    (tmp_path / "empty").write_bytes(b"")
+    names = ["a", "empty", "none", "none/b", "a/b"]
+    assert [storage.read_if_there(str(tmp_path / name)) for name in names] == [b"one", b"", None, None, None]
+    with pytest.raises(BylineError, match="cannot be opened"):
+        storage.read_if_there(str(tmp_path / ("long" * 100)))
+
+
 def test_an_address_of_an_unknown_kind() -> None:
     with pytest.raises(BylineError, match=r"^ftps://x/y: expected a path, s3://bucket/key or gs://bucket/key; "):
         storage.resolve("ftps://x/y")
