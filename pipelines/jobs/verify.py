@@ -45,7 +45,8 @@ from byline.transforms.checks.findings import (
     sample_threshold,
 )
 from byline.transforms.checks.reports import ShardReport, read_report
-from byline.transforms.checks.shards import CheckJob, CheckShards, ShardCheckJob
+from byline.transforms.checks.shard_checks import CheckShards, ShardCheckJob
+from byline.transforms.checks.shards import CheckJob
 from byline.transforms.checks.shuffle_keys import check_ranges
 from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.files import storage

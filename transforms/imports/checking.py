@@ -16,15 +16,13 @@ import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.manifest import PhaseEntry, ShardEntry
-from byline.printable import one_line
 from byline.schemas.ledger import DrawCounts, Ledger, PhaseLedger
 from byline.shards import shard_metadata, shard_schema
 from byline.transforms.checks.findings import Extent, Finding, check_output
-from byline.transforms.checks.reports import ShardCounts, ShardReport, write_report
+from byline.transforms.checks.reports import ShardReport
 from byline.transforms.checks.rows import RowRules
-from byline.transforms.checks.shards import UNREADABLE, check_file, compare_batches, read_shard, unreadable
-from byline.transforms.files.local_copies import fetched
-from byline.transforms.files.storage import exists, join, open_random, side_by_side
+from byline.transforms.checks.shard_checks import Checker, ShardCheckJob, compare_batches
+from byline.transforms.files.storage import join, open_random, side_by_side
 from byline.transforms.imports.finishing import ledger_of
 from byline.transforms.imports.import_builds import ImportBuild, open_import
 from byline.transforms.imports.imported_rows import segment_counts, summed_domains
@@ -49,7 +47,7 @@ class _Imported(PackingPolicy):
 
 
 @dataclass(frozen=True)
-class ImportCheckJob:
+class ImportCheckJob(ShardCheckJob):
     """What every worker must know.
 
     Attributes:
@@ -62,30 +60,28 @@ class ImportCheckJob:
     work: str
     compares: tuple[str, ...]
 
-    def report_uri(self, number: int) -> str:
-        """The location of a shard's report; `number` counts the import's shards."""
-        return join(self.work, f"{number}.arrow")
-
     def open_checker(self) -> "ImportChecker":
         """A checker for the job."""
         return ImportChecker(self)
 
 
-class ImportChecker:
+class ImportChecker(Checker):
     """Checks shards of one import; may be used by several threads.
 
     Raises:
         BylineError: the import cannot be read.
     """
 
+    again = "import again"
+
     def __init__(self, job: ImportCheckJob) -> None:
-        self.job = job
         self.build = open_import(job.out)
-        self.shards = list(self.build.shards())
-        self.source = ShardSource(self.build.plan)
+        sources = self.build.plan.inputs["source"].to_numpy(zero_copy_only=False).astype(str)
+        super().__init__(job, self.build.manifest, sources)
+        self._compares = job.compares
+        self._source = ShardSource(self.build.plan)
         tokenizer = self.build.plan.tokenizer
         files = len(self.build.input_rows)
-        self._sources = self.build.plan.inputs["source"].to_numpy(zero_copy_only=False).astype(str)
         self._rules = RowRules(
             length=self.build.plan.sequence_length,
             packing=_Imported(),
@@ -101,49 +97,10 @@ class ImportChecker:
             masks_own=np.ones(files, bool),
         )
 
-    def write_report(self, number: int) -> str:
-        """Checks a shard, given its number in the import, and writes the report; returns the report's uri."""
-        uri = self.job.report_uri(number)
-        write_report(*self._check(*self.shards[number]), uri)
-        return uri
+    def rules(self, phase: PhaseEntry, number: int) -> RowRules:
+        return self._rules
 
-    def _check(self, phase: PhaseEntry, number: int) -> tuple[ShardReport, np.ndarray]:
-        entry = phase.shards[number]
-        uri = join(self.build.out, entry.path)
-        if not exists(uri):
-            return unreadable(entry, [f"{entry.path}: missing; import again to write it"])
-        with fetched(uri) as path:
-            problems = check_file(path, entry)
-            if problems:
-                # Not opened: what a damaged file makes Arrow do cannot be foreseen.
-                return unreadable(entry, problems)
-            try:
-                with open_random(path) as source:
-                    reader = pa.ipc.open_file(source)
-                    said, counts = read_shard(reader, self.build.manifest, phase, number, self._rules, problems)
-                    if counts.whole:
-                        problems += self._misfits(reader, entry, said)
-            except UNREADABLE as error:
-                return unreadable(entry, [*problems, f"{entry.path}: cannot be read ({one_line(error, 200)})"])
-            differences: list[str] = []
-            if counts.whole and phase.name in self.job.compares:
-                # What is wrong with the folder is not the shard's.
-                with open_random(path) as source:
-                    differences = self._compare(pa.ipc.open_file(source), phase, number)
-        report = ShardReport(
-            path=entry.path,
-            counts=ShardCounts.of(counts, self._sources),
-            is_whole=counts.whole,
-            said=said,
-            problems=problems,
-            row_problems=[f"{entry.path}: {problem}" for problem in counts.problems],
-            store_problems=differences,
-            samples=[],
-        )
-        return report, counts.documents
-
-    def _misfits(self, reader: pa.RecordBatchFileReader, entry: ShardEntry, said: PhaseLedger) -> list[str]:
-        """Whether the rows hold what the shard says."""
+    def misfits(self, reader: pa.RecordBatchFileReader, entry: ShardEntry, said: PhaseLedger) -> list[str]:
         counted = DrawCounts()
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number)
@@ -156,10 +113,12 @@ class ImportChecker:
             return [f"{entry.path}: it says that it holds {total}, its rows hold {counted}"]
         return []
 
-    def _compare(self, reader: pa.RecordBatchFileReader, phase: PhaseEntry, number: int) -> list[str]:
+    def differences(self, reader: pa.RecordBatchFileReader, phase: PhaseEntry, number: int) -> list[str]:
+        if phase.name not in self._compares:
+            return []
         entry, plan = phase.shards[number], self.build.plan
         try:
-            rows = self.source.rows(phase.name, number)
+            rows = self._source.rows(phase.name, number)
         except BylineError as error:
             # A damaged file of the folder must not fail the other checks.
             return [f"{entry.path}: not compared: {error}"]
