@@ -72,7 +72,7 @@ def test_packed_anew_of_the_segments(packing, phase, tmp_path):
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_rows_as_they_are(packing, tmp_path):
     """Rows and loss mask are kept. Documents begin elsewhere in as many rows as the export says, and in no others."""
-    build, otherwise = byline.open(BUILDS / packing), 0
+    build, otherwise, different = byline.open(BUILDS / packing), 0, 0
     for phase in PHASES:
         shards = build.phase(phase)
         made = dataset(NumpyFSLDataset, shards, tmp_path)
@@ -82,10 +82,12 @@ def test_rows_as_they_are(packing, tmp_path):
             if made[row]["doc_lens"].tolist() == shards[row]["seq_lengths"].tolist():
                 assert report.is_equal
             else:
+                # Borders in padding, or among masked tokens, train nothing else.
                 otherwise += 1
-                assert not report.is_equal
+                different += not report.is_equal
                 assert {each.what for each in report.differences} <= OTHERWISE
     assert otherwise == sum(shard.otherwise for shard in read_export(str(BUILDS / "olmo" / packing)).shards) > 0
+    assert different > 0
 
 
 def test_without_bos_every_document_ends_at_eos(tmp_path):
