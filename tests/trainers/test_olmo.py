@@ -82,12 +82,12 @@ def test_rows_as_they_are(packing, tmp_path):
             if made[row]["doc_lens"].tolist() == shards[row]["seq_lengths"].tolist():
                 assert report.is_equal
             else:
-                # Borders in padding, or among masked tokens, train nothing else.
+                # In other packings than best_fit these borders are among masked tokens or in padding, which changes no target.
                 otherwise += 1
                 different += not report.is_equal
                 assert {each.what for each in report.differences} <= OTHERWISE
     assert otherwise == sum(shard.otherwise for shard in read_export(str(BUILDS / "olmo" / packing)).shards) > 0
-    assert different > 0
+    assert (different > 0) == (packing == "best_fit")
 
 
 def test_without_bos_every_document_ends_at_eos(tmp_path):
