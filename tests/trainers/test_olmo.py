@@ -82,7 +82,7 @@ def test_rows_as_they_are(packing, tmp_path):
             if made[row]["doc_lens"].tolist() == shards[row]["seq_lengths"].tolist():
                 assert report.is_equal
             else:
-                # But in best_fit these borders are among masked tokens or in padding, and change no target.
+                # Except under best_fit it is padding alone that is divided otherwise, which changes no target.
                 otherwise += 1
                 different += not report.is_equal
                 assert {each.what for each in report.differences} <= OTHERWISE

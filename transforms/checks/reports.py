@@ -74,6 +74,7 @@ class ShardReport:
         counts: of its rows; None if it could not be read.
         is_whole: whether every row is exactly covered by its segments, so that these can be checked one by one.
         said: what the shard's metadata says about its contents.
+        domains: of an import, the domain that samples name -> how many do, as the metadata says.
         problems, row_problems, store_problems: with the file and its metadata, with its rows, and in comparison with
             the token store; one line each.
         samples: some of its segments.
@@ -83,6 +84,7 @@ class ShardReport:
     counts: ShardCounts | None
     is_whole: bool
     said: PhaseLedger
+    domains: dict[str, int]
     problems: list[str]
     row_problems: list[str]
     store_problems: list[str]

@@ -116,7 +116,8 @@ class Checker(ABC):
             try:
                 with open_random(path) as source:
                     reader = pa.ipc.open_file(source)
-                    said, counts = _read_shard(reader, self._manifest, phase, number, rules, problems)
+                    metadata, counts = _read_shard(reader, self._manifest, phase, number, rules, problems)
+                    said = PhaseLedger.of_shard(metadata)
             except _UNREADABLE as error:
                 reason = one_line(error, 200)
                 return _unreadable(entry, [*problems, f"{entry.path}: cannot be read ({reason})"])
@@ -135,6 +136,7 @@ class Checker(ABC):
             counts=ShardCounts.of(counts, self._file_sources),
             is_whole=counts.whole,
             said=said,
+            domains=metadata.get("domains", {}),
             problems=problems,
             row_problems=[f"{entry.path}: {problem}" for problem in (*counts.problems, *strays)],
             store_problems=differences,
@@ -145,7 +147,7 @@ class Checker(ABC):
 
 def _unreadable(entry: ShardEntry, problems: list[str]) -> tuple[ShardReport, np.ndarray]:
     """The report on a shard that cannot be read, and its doc ids."""
-    return ShardReport(entry.path, None, False, PhaseLedger(), problems, [], [], []), np.zeros(0, np.int64)
+    return ShardReport(entry.path, None, False, PhaseLedger(), {}, problems, [], [], []), np.zeros(0, np.int64)
 
 
 def _read_shard(
@@ -155,8 +157,8 @@ def _read_shard(
     number: int,
     rules: RowRules,
     problems: list[str],
-) -> tuple[PhaseLedger, RowCounts]:
-    """What a shard says of its contents, and the counts of its rows; adds what is wrong with the file to `problems`.
+) -> tuple[dict[str, Any], RowCounts]:
+    """What a shard says of itself, and the counts of its rows; adds what is wrong with the file to `problems`.
 
     Raises:
         ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError: the file is damaged.
@@ -177,7 +179,7 @@ def _read_shard(
     ):
         if counted != expected:
             problems.append(f"{entry.path}: {counted:,} {name}, the manifest says {expected:,}")
-    return PhaseLedger.of_shard(said), counts
+    return said, counts
 
 
 def _check_file(path: str, entry: ShardEntry) -> list[str]:

@@ -22,7 +22,6 @@ from byline.transforms.checks.findings import Extent, Finding, check_output
 from byline.transforms.checks.reports import ShardReport
 from byline.transforms.checks.rows import RowRules
 from byline.transforms.checks.shard_checks import Checker, ShardCheckJob, compare_batches
-from byline.transforms.files.storage import join, open_random, side_by_side
 from byline.transforms.imports.finishing import ledger_of
 from byline.transforms.imports.import_builds import ImportBuild, open_import
 from byline.transforms.imports.imported_rows import segment_counts, summed_domains
@@ -171,7 +170,7 @@ def _ledger(build: ImportBuild, shards: Sequence[ShardReport]) -> Finding:
     for phase in manifest.phases:
         sums = {name: sum(vars(shard)[name] for shard in phase.shards) for name in ("rows", *_LOSSES)}
         sums["tokens"] = sums["rows"] * manifest.sequence_length
-        if build.domains[phase.name] != _domains(build.out, phase):
+        if build.domains[phase.name] != summed_domains(shard.domains for shard in by_phase.get(phase.name, [])):
             problems.append(f"phase {phase.name}: the manifest's domains are not the sum of what its shards say")
         problems += [
             f"phase {phase.name}: the manifest says {vars(phase)[name]:,} {name}, its shards have {total:,}"
@@ -180,17 +179,6 @@ def _ledger(build: ImportBuild, shards: Sequence[ShardReport]) -> Finding:
         ]
     tokens = sum(phase.tokens for phase in manifest.phases)
     return Finding("ledger", f"closes to the token: {tokens:,} positions", problems)
-
-
-def _domains(out: str, phase: PhaseEntry) -> dict[str, int]:
-    """The domains of a phase, as its shards say."""
-
-    def domains_of(shard: ShardEntry) -> dict[str, int]:
-        with open_random(join(out, shard.path)) as source:
-            domains: dict[str, int] = shard_metadata(pa.ipc.open_file(source).schema, shard.path).get("domains", {})
-        return domains
-
-    return summed_domains(side_by_side(domains_of, phase.shards))
 
 
 _LOSSES = ("loss_tokens", "loss_tokens_in_rows", "loss_tokens_in_segments")

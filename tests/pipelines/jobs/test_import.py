@@ -1,7 +1,6 @@
 """`byline import`: rows come in as they were packed, are verified and read, and go out again as they came."""
 
 import io
-import json
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -16,68 +15,39 @@ from typer.testing import CliRunner, Result
 
 import byline
 from byline.errors import BylineError
-from byline.manifest import ShardEntry, digests_of
+from byline.manifest import ShardEntry
 from byline.pipelines.cli import app
 from byline.pipelines.console.sequence_view import show_sequence
 from byline.pipelines.jobs.export import export
-from byline.pipelines.jobs.import_ import import_folders
-from byline.pipelines.jobs.verify_import import verify_import
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.imports import ImportedFile, NamedTokenizer
 from byline.schemas.ledger import PhaseLedger, ShardRecord
 from byline.transforms.exports.export_manifest import check_finished
-from byline.transforms.imports import KINDS, importing
-from byline.transforms.imports.planning import AskedImport, NamedFolder, shards_of
+from byline.transforms.imports import importing
+from byline.transforms.imports.planning import NamedFolder, shards_of
 from byline.transforms.shards import shard_writing
 from byline.transforms.shards.records import write_record
 from tests.reference.mds import MECO, Sample, file_bytes, meco_sample, write_mds
 from tests.support.export_readers import read_mds
 from tests.support.exports import contents
+from tests.support.imports import (
+    BOS_ID,
+    EOS_ID,
+    LENGTH,
+    PAD_ID,
+    conditioned,
+    plain,
+    run,
+    verify,
+    write_folders,
+)
 from tests.support.small import BOS, PAD, tokenizer_file
 from tests.support.thorough import examples
-
-LENGTH = 8
-BOS_ID, EOS_ID, PAD_ID = 1, 2, 3
-PLAIN = {name: MECO[name] for name in MECO if name != "mask"}
-NAMED = NamedTokenizer(bos="1", eos="2", pad="3")
-
-
-def conditioned(number: int) -> Sample:
-    """Two documents with prefixes of one token, the second one cut; ids show the number."""
-    ids = [BOS_ID, 10, 20 + number, 21, EOS_ID, BOS_ID, 11, 30]
-    return meco_sample(ids, [0, 0, 1, 1, 1, 0, 0, 1], [[0, 5], [5, 8]], "dclm-w-urls")
-
-
-def plain(number: int) -> Sample:
-    return meco_sample([BOS_ID, 40 + number, 41, 42, 43, EOS_ID, BOS_ID, 44], [1] * 8, [[0, 6], [6, 8]], "cooldown")
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """Five conditioned samples in three files, four plain ones in one that is compressed and has no mask."""
-    first, second = tmp_path / "DCLM-w-URLs", tmp_path / "DCLM-cooldown"
-    files = [[conditioned(0), conditioned(1)], [conditioned(2)], [conditioned(3), conditioned(4)]]
-    write_mds(first, files, subfolders=["0-0", "0-0", "0-1"])
-    write_mds(second, [[plain(number) for number in range(4)]], PLAIN, compression="zstd")
-    return first, second
-
-
-def run(out: Path, *words: Path | str, workers: int = 1, named: NamedTokenizer = NAMED, **asked: Any) -> str:
-    """Imports, two rows a shard where files allow; returns what is printed."""
-    text = io.StringIO()
-    overwrite = asked.pop("overwrite", False)
-    job = AskedImport(
-        [NamedFolder.of(str(word)) for word in words], named, **{"vocabulary": 100, "sequences": 2, **asked}
-    )
-    console = Console(file=text, soft_wrap=True)
-    import_folders(job, "mds-meco", str(out), RunnerSettings(workers=workers), console, overwrite=overwrite)
-    return text.getvalue()
-
-
-def verify(out: Path) -> tuple[int, str]:
-    text = io.StringIO()
-    status = verify_import(str(out), RunnerSettings(workers=1), Console(file=text, soft_wrap=True))
-    return status, text.getvalue()
+    return write_folders(tmp_path)
 
 
 def exported(out: Path, folder: Path) -> list[dict[str, Any]]:
@@ -285,91 +255,6 @@ def reference_padding(sample: Sample) -> int:
 
 
 # ------------------------------------------------------------------------------------------------------ what is wrong
-
-
-def test_verify_finds_what_differs(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    run(tmp_path / "out", *folders)
-    file = folders[0] / "0-0/shard.00001.mds"
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1  # of the mask
-    file.write_bytes(content)
-    status, printed = verify(tmp_path / "out")
-    assert status == 1
-    assert "wrong folders      1 problems" in printed
-    assert "conditioned/00001-of-00003.arrow: row 0: loss_mask is not what its folder gives for it" in printed
-    content[-9] = 7  # of the mask's shape
-    file.write_bytes(content)
-    assert "conditioned/00001-of-00003.arrow: not compared: " in verify(tmp_path / "out")[1]
-    content[-9] = 8
-    content[-1] ^= 1
-    file.write_bytes(content)
-    shutil.rmtree(folders[1])
-    status, printed = verify(tmp_path / "out")
-    assert status == 2
-    assert "ok    folders      5 rows of conditioned made once more: every value the same" in printed
-    assert f"not   folders      plain is not compared: {folders[1]}/index.json: missing" in printed
-
-
-def test_an_error_of_the_folder_is_not_the_shards(
-    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(tmp_path / "out", folders[0])
-
-    def fail(*_: object) -> None:
-        raise OSError("the folder's disk")
-
-    monkeypatch.setattr(importing.ShardSource, "rows", fail)
-    with pytest.raises(OSError, match="the folder's disk"):
-        verify(tmp_path / "out")
-
-
-def say_of_phase(out: Path, changes: dict[str, object]) -> None:
-    """Has the manifest say something else of the first phase in `config.import`."""
-    values = json.loads((out / "_manifest.json").read_text())
-    values["config"]["import"]["phases"][0].update(changes)
-    values["digests"] = digests_of(values)
-    (out / "_manifest.json").write_text(json.dumps(values))
-
-
-def test_verify_sums_domains(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    run(tmp_path / "out", folders[0])
-    say_of_phase(tmp_path / "out", {"domains": {"dclm-w-urls": 4}})
-    status, printed = verify(tmp_path / "out")
-    assert status == 1
-    assert "phase conditioned: the manifest's domains are not the sum of what its shards say" in printed
-
-
-def test_rows_that_another_version_made_are_not_compared(
-    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(tmp_path / "out", folders[0])
-    monkeypatch.setattr(KINDS["mds-meco"], "version", 2)
-    status, printed = verify(tmp_path / "out")
-    assert status == 2
-    why = f"{folders[0]}: was imported by version 1 of mds-meco, this is 2; import it anew"
-    assert f"not   folders      conditioned is not compared: {why}" in printed
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        ({"folder": "/elsewhere"}, "_manifest.json's folders are not those of _import.json"),
-        ({"name": "another"}, "_manifest.json's folders are not those of _import.json"),
-        ("_import.json", "_import.json: has another sha256 than the manifest says"),
-        ("_inputs.ipc", "_inputs.ipc: has another sha256 than the manifest says"),
-    ],
-)
-def test_verify_refuses_lists_that_do_not_fit(
-    folders: tuple[Path, Path], tmp_path: Path, damage: str | dict[str, object], message: str
-) -> None:
-    out = tmp_path / "out"
-    run(out, folders[0])
-    if isinstance(damage, dict):
-        say_of_phase(out, damage)
-    else:
-        (out / damage).write_bytes((out / damage).read_bytes() + b" ")
-    with pytest.raises(BylineError, match=message):
-        verify(out)
 
 
 def refused(message: str, out: Path, *words: Path | str, **asked: Any) -> None:

@@ -30,6 +30,7 @@ def report(**changes: Any) -> ShardReport:
         "counts": COUNTS,
         "is_whole": True,
         "said": SAID,
+        "domains": {"dclm": 3},
         "problems": ["a", "b: ⏎"],
         "row_problems": ["row 3: c"],
         "store_problems": [],
