@@ -13,11 +13,12 @@ WORKDIR /opt/byline
 COPY requirements.txt ./
 RUN pip install --no-cache-dir --requirement requirements.txt
 COPY pyproject.toml README.md LICENSE ./
-# byline/ has links to the three folders after it.
+# byline/ has links to the four folders after it.
 COPY byline byline
 COPY schemas schemas
 COPY transforms transforms
 COPY pipelines pipelines
+COPY lab lab
 RUN pip install --no-cache-dir --no-deps .
 # What is installed is what workers import, not the folders above.
 WORKDIR /work

@@ -8,10 +8,12 @@ STAMP := $(VENV)/.byline-installed
 SAMPLE := out/sample
 TRAINERS := .venv-trainers
 TRAINERS_STAMP := $(TRAINERS)/.byline-installed
+LAB := .venv-lab
+LAB_STAMP := $(LAB)/.byline-installed
 SHARDS := out/quickstart/shards
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-clusters test-trainers soak lint clean check-python spark-up spark-down flink-up flink-down
+.PHONY: help setup demo test test-clusters test-trainers test-lab setup-lab soak lint clean check-python spark-up spark-down flink-up flink-down
 
 help:
 	@echo 'make demo    a whole build on a small corpus made here: shards, a check of every count, a sequence in colour'
@@ -19,10 +21,12 @@ help:
 	@echo 'make lint    style and types alone'
 	@echo 'make test-clusters   tests on a Spark and a Flink cluster of processes on this machine; needs Java 17 and Maven'
 	@echo 'make test-trainers   tests of trainers on builds made here; needs 2.5 GB for them in $(TRAINERS), and Python 3.11 to 3.13'
+	@echo 'make setup-lab   an environment in $(LAB) for `byline lab` (docs/lab.md): what $(VENV) has, PyTorch and matplotlib; 1.5 GB'
+	@echo 'make test-lab    tests of the laboratory, and a smoke run of each of its studies'
 	@echo 'make soak    random builds with random faults for MINUTES=30, from SEED=1; each has to end in the same bytes'
 	@echo 'make spark-up, spark-down, flink-up, flink-down   such a cluster for builds of your own (docs/clusters.md)'
 	@echo 'make setup   a virtual environment in $(VENV) with all that the others need (they call it)'
-	@echo 'make clean   removes what these made: $(VENV), $(TRAINERS), $(SAMPLE), out/quickstart, out/clusters, out/trainers, caches'
+	@echo 'make clean   removes what these made: $(VENV), $(TRAINERS), $(LAB), $(SAMPLE), out/quickstart, out/clusters, out/trainers, out/lab-smoke, caches'
 
 setup: $(STAMP)
 
@@ -86,12 +90,31 @@ test-trainers: setup $(TRAINERS_STAMP)
 	PYTHONDONTWRITEBYTECODE= $(TRAINERS)/bin/python -m pytest -c tests/trainers/pytest.ini --numprocesses 2 --dist loadfile tests/trainers
 
 # Most of what is installed is never imported, so each module is compiled when it is.
-$(TRAINERS_STAMP): requirements-trainers.txt pyproject.toml tests/trainers/without_gpus.py
+$(TRAINERS_STAMP): requirements-trainers.txt pyproject.toml tests/support/without_gpus.py
 	@printf '\n== Setting up %s (minutes; again only when what it is made of changes)\n' '$(TRAINERS)'
 	$(PYTHON) -m venv $(TRAINERS)
 	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --requirement requirements-trainers.txt
 	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	$(TRAINERS)/bin/python -m tests.trainers.without_gpus
+	$(TRAINERS)/bin/python -m tests.support.without_gpus
+	@touch $@
+
+setup-lab: $(LAB_STAMP)
+
+test-lab: $(LAB_STAMP)
+	@printf '\n== Tests of the laboratory\n'
+	$(LAB)/bin/python -m pytest -c tests/lab/pytest.ini --numprocesses 2 --dist loadfile tests/lab
+	@printf '\n== A smoke run of each study\n'
+	for study in meco grokking mixtures; do $(LAB)/bin/byline lab $$study --smoke --output out/lab-smoke/$$study || exit 1; done
+
+# PyTorch without what only GPUs need, as for the trainers.
+$(LAB_STAMP): requirements.txt requirements-lab.txt pyproject.toml tests/support/without_gpus.py
+	@$(MAKE) --no-print-directory check-python
+	@printf '\n== Setting up %s (again only when what it is made of changes)\n' '$(LAB)'
+	$(PYTHON) -m venv $(LAB)
+	$(LAB)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(LAB)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --requirement requirements-lab.txt
+	$(LAB)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(LAB)/bin/python -m tests.support.without_gpus
 	@touch $@
 
 soak: setup
@@ -105,5 +128,5 @@ spark-down flink-down:
 	@$(PYTHON) docker/cluster.py down $(@:-down=)
 
 clean: spark-down flink-down
-	rm -rf $(VENV) $(TRAINERS) $(SAMPLE) out/quickstart out/clusters out/trainers build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(TRAINERS) $(LAB) $(SAMPLE) out/quickstart out/clusters out/trainers out/lab-smoke build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

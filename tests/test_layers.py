@@ -14,7 +14,7 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BUILD_SIDE = ("byline.pipelines", "byline.schemas", "byline.transforms")
+BUILD_SIDE = ("byline.lab", "byline.pipelines", "byline.schemas", "byline.transforms")
 
 
 def classes_of(source: str, base: str) -> list[str]:
@@ -29,8 +29,8 @@ def graph():
     return grimp.build_graph("byline", include_external_packages=True, cache_dir=None)
 
 
-def test_all_four_folders_are_seen(graph):
-    files = [path for name in ("byline", "pipelines", "schemas", "transforms") for path in (ROOT / name).rglob("*.py")]
+def test_all_five_folders_are_seen(graph):
+    files = [path for name in ("byline", "lab", "pipelines", "schemas", "transforms") for path in (ROOT / name).rglob("*.py")]
     modules = [module for module in graph.modules if not graph.is_module_squashed(module)]
     assert len(modules) == len(files)
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LINKS = ("pipelines", "schemas", "transforms")
+LINKS = ("lab", "pipelines", "schemas", "transforms")
 FOLDERS = ("byline", *LINKS)
 tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
@@ -39,7 +39,7 @@ def test_the_image_has_what_the_links_lead_to():
 
 
 def test_a_planted_type_error_is_found_in_each_folder(tmp_path):
-    """mypy by this configuration, over the four folders with nothing else in them, which takes it seconds."""
+    """mypy by this configuration, over the five folders with nothing else in them, which takes it seconds."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for name in FOLDERS:
         (tmp_path / name).mkdir()
@@ -49,8 +49,9 @@ def test_a_planted_type_error_is_found_in_each_folder(tmp_path):
         (tmp_path / "byline" / name).symlink_to(f"../{name}")
     done = subprocess.run([sys.executable, "-m", "mypy"], cwd=tmp_path, capture_output=True, text=True, check=False)
     *lines, summary = done.stdout.splitlines()
-    assert summary.startswith("Found 4 errors in 4 files")
+    assert summary.startswith("Found 5 errors in 5 files")
     assert sorted(line.split(": ")[0] for line in lines) == [
+        "byline/lab/planted.py:1",
         "byline/pipelines/planted.py:1",
         "byline/planted.py:1",
         "byline/schemas/planted.py:1",

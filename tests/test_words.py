@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYERS = ("byline", "schemas", "transforms", "pipelines")
+LAYERS = ("byline", "schemas", "transforms", "pipelines", "lab")
 FILES = sorted(
     [
         *(path for folder in (*LAYERS, "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py")),

@@ -1,4 +1,4 @@
-"""Lets PyTorch be imported without most of its libraries for GPUs: `python -m tests.trainers.without_gpus`, once.
+"""Lets PyTorch be imported without most of its libraries for GPUs: `python -m tests.support.without_gpus`, once.
 
 PyTorch for Linux loads 2 GB of libraries that nothing calls where there is no GPU. A link to one of PyTorch's own takes
 the place of each, and functions are looked up when they are called, in every process of this environment. Libraries
@@ -10,7 +10,7 @@ import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
-# What libraries of torch 2.15 name; those that have data, which cannot wait, are in requirements-trainers.txt.
+# What libraries of torch 2.15 name; those that have data, which cannot wait, are in the files of requirements.
 LIBRARIES = (
     "libcublas.so.13",
     "libcublasLt.so.13",
@@ -29,7 +29,7 @@ def main() -> None:
     """Makes the links, and what each process of this environment runs when it starts."""
     torch = find_spec("torch")
     if torch is None or torch.origin is None:
-        sys.exit("there is no torch; install requirements-trainers.txt first")
+        sys.exit("there is no torch; install a file of requirements that has it first")
     for library in LIBRARIES:
         link = Path(torch.origin).parent / "lib" / library
         link.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Corpora and tokenizers that studies train on."""

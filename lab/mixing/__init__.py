@@ -1,0 +1,1 @@
+"""Mixtures that are found by training: DoReMi, Skill-it, swarms of proxies."""

@@ -1,0 +1,1 @@
+"""What came of a study: the table, figures, the page."""

@@ -1,0 +1,1 @@
+"""A small trainer: the model, the loop, evaluations."""
