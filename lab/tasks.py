@@ -136,7 +136,8 @@ def run_tasks(tasks: Sequence[Task], workers: int, console: Console) -> None:
                     continue
                 del running[folder]
                 if process.returncode != 0:
-                    raise BylineError(f"{folder}: {_last_line(folder)}")
+                    said = _last_line(folder) or "ended without a word"
+                    raise BylineError(f"{folder}: {said} (log.txt has all)")
                 done += 1
             if time.monotonic() - last_line > _LINE_SECONDS:
                 last_line = time.monotonic()
@@ -159,12 +160,14 @@ def _start(task: Task) -> "subprocess.Popen[bytes]":
 
 def _last_line(folder: str) -> str:
     lines = Path(folder, "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return f"{lines[-1] if lines else 'ended without a word'} (log.txt has all)"
+    return lines[-1] if lines else ""
 
 
 def _show(done: int, total: int, running: Iterable[str], seconds: float, console: Console) -> None:
-    names = ", ".join(" ".join(Path(folder).parts[-3:]) for folder in running)
-    console.print(f"training  {done} of {total} finished, {seconds:,.0f} s; now {names}", highlight=False, markup=False)
+    console.print(f"training  {done} of {total} finished, {seconds:,.0f} s", highlight=False)
+    for folder in running:
+        name = " ".join(Path(folder).parts[-3:])
+        console.print(f"          {name}: {_last_line(folder)}", highlight=False, markup=False)
 
 
 def main(path: str) -> None:

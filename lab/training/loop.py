@@ -221,6 +221,9 @@ class _Training:
         for name, total, count in zip(self.domains.names, progress.sums, progress.counts, strict=True):
             if count:
                 progress.losses.append([progress.step, name, total / count, count])
+        mean = sum(progress.sums) / max(sum(progress.counts), 1)
+        # For whoever waits: the last line of a task's log is what is shown of it.
+        print(f"step {progress.step} of {self.settings.steps}, loss {mean:.3f}", flush=True)
         progress.sums, progress.counts = [0.0] * len(progress.sums), [0] * len(progress.counts)
         for name, rows in self.evaluations.items():
             for one in evaluate(self.model, rows, self.settings.device):
