@@ -93,6 +93,8 @@ class Transformer(nn.Module):
         seed: decides the weights it begins with.
     """
 
+    frequencies: torch.Tensor
+
     def __init__(self, size: ModelSize, vocab_size: int, seed: int = 0) -> None:
         super().__init__()
         self.size, self.vocab_size = size, vocab_size
