@@ -18,7 +18,7 @@ The same arguments give the same mixture.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -207,13 +207,3 @@ def _check(ratios: Array, regression: str, kl: float) -> None:
         raise BylineError("found one run; a regression needs several")
     if not (math.isfinite(kl) and kl >= 0):
         raise BylineError(f"kl: expected a finite number from 0 on, found {kl}; Olmix's example has 0.1")
-
-
-def too_few(runs: int, fit: SwarmFit, regression: str, domains: Sequence[str]) -> str | None:
-    """A warning where a regression has fewer runs than it needs."""
-    if runs >= fit.needed:
-        return None
-    return (
-        f"{runs} runs are fewer than the {fit.needed} that {regression} needs for {len(domains)} domains; "
-        f"what is predicted is not to be relied on"
-    )

@@ -32,7 +32,7 @@ from byline.schemas.swarm_tables import (
 from byline.transforms.weights.computing import digests
 from byline.transforms.weights.drawing import written_caps
 from byline.transforms.weights.mixture_file import decimals, flow, mixture_text, named
-from byline.transforms.weights.swarm import SwarmFit, fit_swarm, too_few
+from byline.transforms.weights.swarm import SwarmFit, fit_swarm
 
 Array = NDArray[np.float64]
 
@@ -159,9 +159,11 @@ def _caps(max_epochs: float | None, tokens: int | None, counts: Array | None, do
 def _notes(swarm: Swarm, fit: SwarmFit, regression: str, natural: str) -> list[str]:
     runs, metrics = len(swarm.runs), len(swarm.metrics)
     notes = [f"{runs} runs, the mean of {metrics} metric{'s' * (metrics > 1)} by {regression}; searched from {natural}"]
-    warning = too_few(runs, fit, regression, swarm.domains)
-    if warning is not None:
-        notes.append(f"warning: {warning}")
+    if runs < fit.needed:
+        notes.append(
+            f"warning: {runs} runs are fewer than the {fit.needed} that {regression} needs for {len(swarm.domains)} "
+            "domains; what is predicted is not to be relied on"
+        )
     for domain, shares, weight in zip(swarm.domains, swarm.ratios.T, fit.weights, strict=True):
         if not shares.min() - 0.01 <= weight <= shares.max() + 0.01:
             notes.append(
