@@ -8,7 +8,7 @@ byline plan CONFIG              byline doctor [CONFIG]
 byline assemble CONFIG          byline weights doremi|skillit TABLE
 byline diff A.yaml B.yaml       byline compact CONFIG
 byline rejects CONFIG           byline export OUT --to FORMAT DIR
-byline import DIR OUT --from KIND
+byline import DIR OUT --from KIND   byline lab RECIPE [--small]
 ```
 
 A command is a module of `byline.pipelines.commands` with a function, or an app with commands of its own, that bears its
@@ -50,6 +50,7 @@ COMMANDS = (
     "rejects",
     "doctor",
     "weights",
+    "lab",
 )
 
 

@@ -45,7 +45,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """
     values = _read(Path(path))
     for override in overrides:
-        _set(values, override)
+        set_value(values, override)
     inline_files(values, lambda file: _read(Path(file)))
     return parse_config(values, str(path))
 
@@ -104,7 +104,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _set(values: dict[str, Any], override: str) -> None:
+def set_value(values: dict[str, Any], override: str) -> None:
+    """Sets what `override`, `a.b=value`, says, in `values`. Raises: BylineError: it cannot."""
     key, equals, text = override.partition("=")
     option = f"--set {shortened(printable(override), 200)}"
     if not equals or not key.strip():

@@ -1,0 +1,270 @@
+"""The loop: rows in their order, a step for each batch, evaluations at given steps.
+
+```
+FOLDER/losses.csv      step,domain,loss,tokens                                     what `byline weights` reads
+FOLDER/metrics.csv     step,tokens,positions,evaluation,source,metric,value
+FOLDER/finished.json   {"seconds": 12.3, "parameters": 246336}
+```
+
+`tokens` are the targets trained so far, `positions` all positions that were read. A step has the rows that are its even
+share (`byline.lab.training.batches`), whatever their number. The same settings and rows give the same tables on one
+machine, also where the training was stopped and went on; a training that starts from another's checkpoint gives what
+it would have given from the first row.
+"""
+
+import csv
+import io
+import json
+import math
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+import byline
+from byline.errors import BylineError
+from byline.lab.training.batches import Batch, Domains, StepRows, make_batch
+from byline.lab.training.checkpoints import load, save, save_model
+from byline.lab.training.evaluating import EvaluationRows, evaluate
+from byline.lab.training.model import Transformer, parameter_count, size_named
+from byline.lab.training.objectives import Objective, Standard
+from byline.lab.training.schedules import factor
+
+LOSSES = ("step", "domain", "loss", "tokens")
+METRICS = ("step", "tokens", "positions", "evaluation", "source", "metric", "value")
+FINISHED = "finished.json"
+# Between two states on disk: what a stop costs at most.
+_STATE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a model is trained.
+
+    Attributes:
+        model: the name of its size.
+        vocab_size: how many ids it knows.
+        steps: updates.
+        learning_rate: the peak.
+        schedule: a name of `byline.lab.training.schedules`; `warmup_steps` and `decay_steps` are of it.
+        weight_decay: of matrices.
+        betas, clip: of AdamW; the largest norm of a gradient.
+        seed: decides the weights that it begins with; rows have their order from the build.
+        evaluate_at, checkpoint_at: after which steps; 0 evaluates what it begins with.
+        device: `cpu` or `cuda`, where matrices are multiplied in bfloat16.
+        threads: on a CPU.
+    """
+
+    model: str
+    vocab_size: int
+    steps: int
+    learning_rate: float
+    schedule: str = "wsd"
+    warmup_steps: int = 0
+    decay_steps: int = 0
+    weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = 1.0
+    seed: int = 0
+    evaluate_at: tuple[int, ...] = ()
+    checkpoint_at: tuple[int, ...] = ()
+    device: str = "cpu"
+    threads: int = 1
+
+
+@dataclass
+class Progress:
+    """How far a training is, and its tables until then.
+
+    Attributes:
+        step: how many were made.
+        tokens, positions, seconds: so far.
+        sums, counts: float64 and int64 [domains], of the losses since the last line of `losses`.
+        losses, metrics: lines.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    positions: int = 0
+    seconds: float = 0.0
+    sums: list[float] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    losses: list[list[Any]] = field(default_factory=list)
+    metrics: list[list[Any]] = field(default_factory=list)
+
+
+def train(
+    settings: TrainingSettings,
+    shards: byline.Shards,
+    evaluations: Mapping[str, EvaluationRows],
+    folder: Path,
+    *,
+    start: Path | None = None,
+    rows_per_step: Fraction | None = None,
+    objective: Objective | None = None,
+) -> None:
+    """Trains, or goes on; does nothing where it has finished.
+
+    Args:
+        settings: how.
+        shards: the rows, in the order in which they are read.
+        evaluations: rows to evaluate on, by name.
+        folder: for what it writes.
+        start: a checkpoint to begin from, of a training that read the same rows until then.
+        rows_per_step: in place of the rows divided by the steps.
+        objective: what is minimised; None for the mean loss.
+
+    Raises:
+        BylineError: there are fewer rows than steps, the loss is not a number, or a file is damaged; one line.
+    """
+    if (folder / FINISHED).exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(settings.threads)
+    rows = StepRows(len(shards), rows_per_step or Fraction(len(shards), settings.steps))
+    if rows.per_step < 1:
+        raise BylineError(
+            f"{shards.directory}: {len(shards):,} rows for {settings.steps:,} steps, which need one each; take more "
+            "tokens, shorter sequences or fewer steps"
+        )
+    training = _Training(settings, shards, rows, evaluations, folder, objective or Standard())
+    training.go_on(folder / "state.pt" if (folder / "state.pt").exists() else start)
+    training.run()
+
+
+class _Training:
+    """A training under way."""
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        shards: byline.Shards,
+        rows: StepRows,
+        evaluations: Mapping[str, EvaluationRows],
+        folder: Path,
+        objective: Objective,
+    ) -> None:
+        self.settings, self.shards, self.rows, self.evaluations = settings, shards, rows, evaluations
+        self.folder, self.objective, self.domains = folder, objective, Domains(shards)
+        self.model = Transformer(size_named(settings.model), settings.vocab_size, settings.seed).to(settings.device)
+        self.optimizer = _optimizer(self.model, settings)
+        names = self.domains.names
+        self.progress = Progress(sums=[0.0] * len(names), counts=[0] * len(names))
+
+    def go_on(self, path: Path | None) -> None:
+        """Takes over a state."""
+        if path is None:
+            return
+        state = load(path)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.objective.restore(state["objective"])
+        self.progress = Progress(**state["progress"])
+
+    def run(self) -> None:
+        """All steps that are left."""
+        settings, progress = self.settings, self.progress
+        began = saved = time.monotonic() - progress.seconds
+        if progress.step == 0 and 0 in settings.evaluate_at:
+            self._evaluate()
+        for step in range(progress.step, settings.steps):
+            self._step(step)
+            if step + 1 in settings.evaluate_at:
+                self._evaluate()
+            progress.seconds = time.monotonic() - began
+            if step + 1 in settings.checkpoint_at:
+                save(self._state(), self.folder / f"step-{step + 1}.pt")
+            if time.monotonic() - max(saved, began) > _STATE_SECONDS:
+                saved = time.monotonic()
+                save(self._state(), self.folder / "state.pt")
+        self._finish()
+
+    def _step(self, step: int) -> None:
+        settings = self.settings
+        batch = make_batch(self.shards, self.rows.of(step), self.domains).to(settings.device)
+        rate = factor(settings.schedule, step, settings.steps, settings.warmup_steps, settings.decay_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * rate
+        with _precision(settings.device):
+            hidden = self.model.hidden(batch.input_ids, batch.position_ids, batch.document_ids)
+            logits = self.model.logits(hidden.flatten(0, 1)[batch.at])
+        losses = functional.cross_entropy(logits.float(), batch.targets, reduction="none")
+        loss = self.objective(losses, batch, self.domains.names)
+        if not math.isfinite(loss.item()):
+            raise BylineError(
+                f"{self.folder}: the loss of step {step + 1} is {loss.item()}; take a smaller learning rate than "
+                f"{settings.learning_rate:g}"
+            )
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._count(batch, losses.detach())
+
+    def _count(self, batch: Batch, losses: torch.Tensor) -> None:
+        progress, number = self.progress, len(self.domains.names)
+        domains = batch.domains.cpu().numpy()
+        progress.step += 1
+        progress.tokens += len(domains)
+        progress.positions += batch.positions
+        sums = np.bincount(domains, losses.double().cpu().numpy(), number)
+        progress.sums = (np.array(progress.sums) + sums).tolist()
+        progress.counts = (np.array(progress.counts) + np.bincount(domains, minlength=number)).tolist()
+
+    def _evaluate(self) -> None:
+        progress = self.progress
+        for name, total, count in zip(self.domains.names, progress.sums, progress.counts, strict=True):
+            if count:
+                progress.losses.append([progress.step, name, total / count, count])
+        mean = sum(progress.sums) / max(sum(progress.counts), 1)
+        # For whoever waits: the last line of a task's log is what is shown of it.
+        print(f"step {progress.step} of {self.settings.steps}, loss {mean:.3f}", flush=True)
+        progress.sums, progress.counts = [0.0] * len(progress.sums), [0] * len(progress.counts)
+        for name, rows in self.evaluations.items():
+            for one in evaluate(self.model, rows, self.settings.device):
+                at = [progress.step, progress.tokens, progress.positions]
+                progress.metrics.append([*at, name, one.source, one.metric, one.value])
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "objective": self.objective.state(),
+            "progress": vars(self.progress),
+        }
+
+    def _finish(self) -> None:
+        _write_table(self.folder / "losses.csv", LOSSES, self.progress.losses)
+        _write_table(self.folder / "metrics.csv", METRICS, self.progress.metrics)
+        self.objective.finish()
+        save_model(self.model, self.folder / "model.pt")
+        facts = {"seconds": self.progress.seconds, "parameters": parameter_count(self.model)}
+        (self.folder / FINISHED).write_text(json.dumps(facts) + "\n", encoding="utf-8")
+        (self.folder / "state.pt").unlink(missing_ok=True)
+
+
+def _optimizer(model: Transformer, settings: TrainingSettings) -> torch.optim.AdamW:
+    """AdamW that decays matrices alone."""
+    matrices = [weight for weight in model.parameters() if weight.dim() == 2]
+    others = [weight for weight in model.parameters() if weight.dim() != 2]
+    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
+
+
+def _precision(device: str) -> AbstractContextManager[Any]:
+    """bfloat16 where it is fast."""
+    return torch.autocast(device, torch.bfloat16) if device == "cuda" else nullcontext()
+
+
+def _write_table(path: Path, names: tuple[str, ...], lines: list[list[Any]]) -> None:
+    """CSV; numbers read back as they are."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([names, *lines])
+    path.write_text(text.getvalue(), encoding="utf-8")
