@@ -96,10 +96,11 @@ class Builds:
             partial.rename(path)
         return path
 
-    def arm(self, name: str, arm: Arm, tokens: int | None = None) -> ArmBuild:
-        """An arm's build of `tokens`, in the sense of `equal`; None for the study's."""
-        asked = self._tokens if tokens is None else tokens
-        config = merge(self.study.config, arm.config)
+    def arm(self, name: str, arm: Arm, over: Mapping[str, Any] | None = None) -> ArmBuild:
+        """An arm's build; `over` is merged over its configuration."""
+        asked = self.study.tokens
+        assert asked != "all"
+        config = merge(merge(self.study.config, arm.config), over or {})
         if self.study.equal == "positions":
             return self.build(name, merge(config, {"tokens": asked}))
         return self._trained(name, config, asked)
@@ -127,11 +128,6 @@ class Builds:
         phases = [phase for phase, _ in byline.read_manifest(out).training_order()]
         trained = sum(phase.loss_tokens_in_segments for phase in phases)
         return ArmBuild(name, out, trained, sum(phase.tokens for phase in phases))
-
-    @property
-    def _tokens(self) -> int:
-        assert self.study.tokens != "all"
-        return self.study.tokens
 
     def _trained(self, name: str, config: dict[str, Any], asked: int) -> ArmBuild:
         """The build whose tokens that count are nearest to `asked`."""

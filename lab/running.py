@@ -25,9 +25,13 @@ from rich.console import Console
 from byline.errors import BylineError
 from byline.lab.arms import ArmRun, arm_runs, evaluated_rows
 from byline.lab.building import Builds, check_disjoint
+from byline.lab.mixing.finding import find_mixture, method_of
+from byline.lab.mixing.ground import Ground
 from byline.lab.reporting import write_report, write_tables
 from byline.lab.study import Study, read_study
 from byline.lab.tasks import run_tasks
+from byline.lab.training.model import size_named
+from byline.lab.training.schedules import schedule_named
 from byline.pipelines.jobs.locking import locked
 from byline.schemas.yaml_text import load_yaml
 
@@ -60,6 +64,8 @@ def run(
     study = read_study(recipe, scale, overrides)
     out = Path(output or f"out/lab/{study.name}{f'-{scale}' if scale else ''}").absolute()
     parts = [read_study(part, scale, overrides) for part in study.parts] or [study]
+    for part in parts:
+        _check(part)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     workers = workers or (1 if device == "cuda" else len(os.sched_getaffinity(0)))
     out.mkdir(parents=True, exist_ok=True)
@@ -78,7 +84,8 @@ def run_part(study: Study, out: Path, workers: int, device: str, console: Consol
     timelines: list[ArmRun] = []
     branches: list[ArmRun] = []
     for name in study.arms:
-        build = builds.arm(name, study.arms[name])
+        mixture = find_mixture(Ground(study, builds, name, workers, device, console))
+        build = builds.arm(name, study.arms[name], {} if mixture is None else {"mixture": mixture})
         evaluations = evaluated_rows(study, builds, name)
         for one in evaluations:
             if one.is_holdout:
@@ -89,6 +96,17 @@ def run_part(study: Study, out: Path, workers: int, device: str, console: Consol
     for runs in (timelines, branches):
         run_tasks([one.task for one in runs], workers, console)
     write_tables(study, [*timelines, *branches], out)
+
+
+def _check(study: Study) -> None:
+    """What would only be noticed after hours. Raises: BylineError."""
+    for model in study.training.models:
+        size_named(model)
+        study.training.rate_of(model)
+    schedule_named(study.training.schedule)
+    for name, arm in study.arms.items():
+        if arm.find is not None:
+            method_of(arm.find, f"arms.{name}.find")
 
 
 def _keep_recipe(study: Study, folder: Path) -> None:

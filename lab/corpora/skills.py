@@ -10,7 +10,7 @@ g: 0 1 2 3 4 5 6 7 8 9   chain_3   3fgf   9          f(g(f(3)))
    5 8 2 0 9 3 4 1 7 6
 ```
 
-In a `chain`, skill k applies k letters. They are the same for all skills, so whoever cannot do one letter cannot do two.
+In a `chain`, skill k applies k letters, the same ones in all skills: whoever cannot do one letter cannot do two.
 In the `independent` family every skill applies `depth` letters of its own, and no other skill shows what they do.
 
 Files are `chain_1.jsonl`, or `independent_1.jsonl`, and so on, one for each skill, with the fields

@@ -57,7 +57,7 @@ class TrainingSettings:
         weight_decay: of matrices.
         betas, clip: of AdamW; the largest norm of a gradient.
         seed: decides the weights that it begins with; rows have their order from the build.
-        evaluate_at, checkpoint_at: after which steps.
+        evaluate_at, checkpoint_at: after which steps; 0 evaluates what it begins with.
         device: `cpu` or `cuda`, where matrices are multiplied in bfloat16.
         threads: on a CPU.
     """
@@ -172,6 +172,8 @@ class _Training:
         """All steps that are left."""
         settings, progress = self.settings, self.progress
         began = saved = time.monotonic() - progress.seconds
+        if progress.step == 0 and 0 in settings.evaluate_at:
+            self._evaluate()
         for step in range(progress.step, settings.steps):
             self._step(step)
             if step + 1 in settings.evaluate_at:

@@ -4,7 +4,8 @@ import pytest
 from pydantic import Field
 
 from byline.errors import BylineError
-from byline.lab.corpora.kinds import KINDS, CorpusKind
+from byline.lab.corpora.corpus_kind import CorpusKind
+from byline.lab.corpora.kinds import KINDS
 from byline.schemas.model import Model
 
 

@@ -1,0 +1,60 @@
+"""The ways to find a mixture by training, by the name that a recipe gives."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from byline.errors import BylineError
+from byline.lab.mixing import doremi, skill_it
+from byline.lab.mixing.ground import Ground
+from byline.printable import shown
+from byline.schemas.model import Model
+
+
+@dataclass(frozen=True)
+class Method:
+    """All that is asked of a way.
+
+    Attributes:
+        settings: what a recipe may say beside `method`.
+        find: trains, and gives the mixture.
+    """
+
+    settings: type[Model]
+    find: Callable[[Ground, Any], dict[str, Any]]
+
+
+METHODS = {
+    "doremi": Method(doremi.DoReMiSettings, doremi.find),
+    "skill_it": Method(skill_it.SkillItSettings, skill_it.find),
+}
+
+
+def find_mixture(ground: Ground) -> dict[str, Any] | None:
+    """The mixture that an arm's `find` asks for; None if it asks for none.
+
+    Raises:
+        BylineError: there is no such method, or a setting is wrong; one line.
+    """
+    asked = ground.study.arms[ground.arm].find
+    if asked is None:
+        return None
+    method, settings = method_of(asked, f"arms.{ground.arm}.find")
+    ground.console.print(f"find      {ground.arm}", highlight=False)
+    return method.find(ground, settings)
+
+
+def method_of(asked: Mapping[str, Any], where: str) -> tuple[Method, Model]:
+    """A method and its settings, checked; `where` names them in messages. Raises: BylineError."""
+    name = asked.get("method")
+    if name not in METHODS:
+        raise BylineError(f"{where}.method: expected {', '.join(METHODS)}, found {shown(name)}")
+    method = METHODS[name]
+    try:
+        return method, method.settings.model_validate({key: value for key, value in asked.items() if key != "method"})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join((where, *map(str, first["loc"])))
+        raise BylineError(f"{key}: {str(first['msg']).removeprefix('Value error, ')}") from None

@@ -1,0 +1,53 @@
+"""Skills: what each record says is true, and what skills share is what the family says."""
+
+import json
+from pathlib import Path
+
+from byline.lab.corpora.skills import ChainSettings, IndependentSettings, write_chain, write_independent
+
+
+def records(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def facts(path: Path) -> dict[str, str]:
+    """Question -> answer, which no two records contradict."""
+    told: dict[str, str] = {}
+    for record in records(path):
+        assert told.setdefault(record["question"], record["answer"]) == record["answer"]
+    return told
+
+
+def test_each_skill_of_a_chain_is_the_one_before_and_a_letter(tmp_path):
+    write_chain(ChainSettings(skills=3, letters=3, examples=3000, seed=4), tmp_path)
+    one, two, three = (facts(tmp_path / f"chain_{skill}.jsonl") for skill in (1, 2, 3))
+    assert (len(one), len(two), len(three)) == (30, 90, 270)
+    for longer, shorter in ((two, one), (three, two)):
+        for question, answer in longer.items():
+            assert answer == one[shorter[question[:-1]] + question[-1]]
+    # A letter is a permutation.
+    assert all(len({one[f"{digit}{letter}"] for digit in range(10)}) == 10 for letter in "abc")
+
+
+def test_independent_skills_share_no_letter(tmp_path):
+    write_independent(IndependentSettings(skills=3, letters=4, depth=2, examples=2000), tmp_path)
+    told = [facts(tmp_path / f"independent_{skill}.jsonl") for skill in (1, 2, 3)]
+    assert [len(one) for one in told] == [160, 160, 160]
+    letters = [{letter for question in one for letter in question[1:]} for one in told]
+    assert [len(one) for one in letters] == [4, 4, 4]
+    assert len(set.union(*letters)) == 12
+
+
+def test_a_problem_is_what_may_be_held_out(tmp_path):
+    write_chain(ChainSettings(skills=2, examples=50), tmp_path)
+    assert {record["problem"] for record in records(tmp_path / "chain_1.jsonl")} == {None}
+    assert all(record["problem"] == record["question"] for record in records(tmp_path / "chain_2.jsonl"))
+
+
+def test_the_same_settings_give_the_same_bytes(tmp_path):
+    made = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_chain(ChainSettings(examples=100), tmp_path / name)
+        made.append((tmp_path / name / "chain_3.jsonl").read_bytes())
+    assert made[0] == made[1]
