@@ -125,11 +125,11 @@ def token_count(text: str) -> int:
     return count
 
 
-def ratios_text(domains: Sequence[str], runs: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def runs_text(names: Sequence[str], runs: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """`ratios.csv` or `metrics.csv`: a row of values, written as they are, for each run."""
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
-    writer.writerow(["run", "name", "index", *domains])
+    writer.writerow(["run", "name", "index", *names])
     for number, (run, row) in enumerate(zip(runs, rows, strict=True)):
         writer.writerow([run, run, number, *row])
     return sink.getvalue()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from byline.errors import BylineError
-from byline.schemas.swarm_tables import priors_text, ratios_text, read_swarm, read_token_counts, token_count
+from byline.schemas.swarm_tables import priors_text, read_swarm, read_token_counts, runs_text, token_count
 
 # As in Olmix's README.
 RATIOS = """run,name,index,dclm,wikipedia,arxiv
@@ -89,7 +89,7 @@ def test_mistakes_are_one_line(read, ratios, metrics, targets, message):
 
 
 def test_what_is_written_is_what_is_read(tmp_path, read):
-    text = ratios_text(["a, b", "c"], ["r0", "r1"], [["0.25", "0.75"], ["0.5", "0.5"]])
+    text = runs_text(["a, b", "c"], ["r0", "r1"], [["0.25", "0.75"], ["0.5", "0.5"]])
     assert text == 'run,name,index,"a, b",c\nr0,r0,0,0.25,0.75\nr1,r1,1,0.5,0.5\n'
     assert read(text, "run,m\nr0,1\nr1,2\n").ratios.tolist() == [[0.25, 0.75], [0.5, 0.5]]
     (tmp_path / "priors.yaml").write_text(priors_text(["made\nby"], {"c": 3000, "a, b": 1000}))

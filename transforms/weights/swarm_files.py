@@ -25,9 +25,9 @@ from byline.schemas.swarm_tables import (
     RATIOS,
     Swarm,
     priors_text,
-    ratios_text,
     read_swarm,
     read_token_counts,
+    runs_text,
 )
 from byline.transforms.weights.computing import digests
 from byline.transforms.weights.drawing import written_caps
@@ -46,6 +46,7 @@ class SwarmWeights:
         fit: what it came to.
         natural: float64 (k,), where the search began.
         notes: lines about it, warnings behind them.
+        command: that writes the file again.
         text: of the mixture file.
     """
 
@@ -53,6 +54,7 @@ class SwarmWeights:
     fit: SwarmFit
     natural: Array
     notes: list[str]
+    command: str
     text: str
 
 
@@ -73,7 +75,7 @@ def swarm_texts(
     # Of the real folders, since `..` behind a link leads from where the link leads to.
     base = os.path.relpath(os.path.realpath(config), os.path.realpath(folder))
     texts = {
-        RATIOS: ratios_text(domains, runs, map(decimals, mixtures)),
+        RATIOS: runs_text(domains, runs, map(decimals, mixtures)),
         PRIORS: priors_text([command, f"positions that one epoch of each source of {config} fills"], counts),
     }
     for run, weights in zip(runs, mixtures, strict=True):
@@ -123,14 +125,15 @@ def compute_swarm(
     options += [f"--max-epochs {max_epochs:g} --tokens {tokens}"] if caps is not None else []
     options += [f"--kl {kl:g}"] if kl else []
     notes = _notes(swarm, fit, regression, "the mean of the runs" if counts is None else str(priors))
+    command = f"byline weights swarm fit {table} {measured} {' '.join(options)} --seed {seed}"
     header = [
-        f"byline weights swarm fit {table} {measured} {' '.join(options)} --seed {seed}",
+        command,
         f"RegMix (arXiv 2407.01492) and Olmix (arXiv 2602.12237): {notes[0]}",
         f"rank correlation, {fit.folds}-fold: {_correlations(swarm, fit)}",
         digests(table, measured, priors),
     ]
     text = mixture_text(header, swarm.domains, fit.weights)
-    return SwarmWeights(swarm, fit, natural, notes, text)
+    return SwarmWeights(swarm, fit, natural, notes, command, text)
 
 
 def epoch_caps(counts: Array, max_epochs: float, tokens: int) -> Array:
