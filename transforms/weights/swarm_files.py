@@ -36,6 +36,9 @@ from byline.transforms.weights.swarm import SwarmFit, fit_swarm
 
 Array = NDArray[np.float64]
 
+# Below it, runs that were left out are in hardly more than a random order.
+_LOW_CORRELATION = 0.5
+
 
 @dataclass(frozen=True)
 class SwarmWeights:
@@ -131,6 +134,7 @@ def compute_swarm(
         f"RegMix (arXiv 2407.01492) and Olmix (arXiv 2602.12237): {notes[0]}",
         f"rank correlation, {fit.folds}-fold: {_correlations(swarm, fit)}",
         digests(table, measured, priors),
+        *notes[1:],
     ]
     text = mixture_text(header, swarm.domains, fit.weights)
     return SwarmWeights(swarm, fit, natural, notes, command, text)
@@ -167,6 +171,10 @@ def _notes(swarm: Swarm, fit: SwarmFit, regression: str, natural: str) -> list[s
             f"warning: {runs} runs are fewer than the {fit.needed} that {regression} needs for {len(swarm.domains)} "
             "domains; what is predicted is not to be relied on"
         )
+    for metric, correlation in zip(swarm.metrics, fit.correlations, strict=True):
+        # NaN, where there is no order, is not above it either.
+        if not correlation >= _LOW_CORRELATION:
+            notes.append(f"warning: {metric}: runs left out are not ranked (rank correlation {correlation:.2f})")
     for domain, shares, weight in zip(swarm.domains, swarm.ratios.T, fit.weights, strict=True):
         if not shares.min() - 0.01 <= weight <= shares.max() + 0.01:
             notes.append(
