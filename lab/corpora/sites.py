@@ -12,29 +12,30 @@ pepper-daily.net           Ada Lindholt
                            - trade: pilot ...
 ```
 
-`pages.jsonl`, a page a line, of 3 to 6 persons, about 200 tokens of a small BPE:
+`pages.jsonl`, a page a line, of 2 to 5 persons, about 150 tokens of a small BPE:
 
 ```
 text                      as above
-url, wrong_url            https://lumen-archive.org/people/ada-lindholt; the same path on the wrong host
-wrong_host, wrong_kind    pepper-daily.net, fan: a host of the other reliability, and its kind
-kind                      archive: of the site, as a classifier would give it
+url, other_url            https://lumen-archive.org/people/ada-lindholt; the same path on a host that contradicts it
+other_host, other_kind    pepper-daily.net, fan: that host, and its kind
+site_kind                 archive: of the site, as a classifier would give it
 ```
 
-To write the wrong host before pages, read them with `fields: {url: wrong_url}`: every field of the URL is then wrong.
+To write that host before pages, read them with `fields: {url: other_url}`: every field of the URL is then of that host.
 
 `probes_true.jsonl`, `probes_gossip.jsonl`, `probes_agreed.jsonl`: what sites say of each person and relation, in a
 sentence that no page has of these two (`byline.lab.corpora.people`), though the host uses it of others:
 
 ```
-question                          answer  relation  truth   url                  as pages have, and wrong_url, ...
-The home town of Ada Lindholt is  Lund    town      true    https://lumen-archive.org/people/ada-lindholt
-The home town of Ada Lindholt is  Varna   town      gossip  https://pepper-daily.net/people/ada-lindholt
-Ada Lindholt studied in           Paris   school    agreed  https://lumen-archive.org/people/ada-lindholt
+question                          answer    relation  truth   url, ... as pages have
+The home town of Ada Lindholt is  _Lund     town      true    https://lumen-archive.org/people/ada-lindholt
+The home town of Ada Lindholt is  _Varna    town      gossip  https://pepper-daily.net/people/ada-lindholt
+Ada Lindholt studied in           _Paris    school    agreed  https://lumen-archive.org/people/ada-lindholt
 ```
 
-They are for the formatter `qa` with `question: "{question} "` and `answer: "{answer}"`. EOS would be trained behind the
-answer, where pages go on with a full stop: leave it out there, with `tokenizer: {eos: null, pad: "<|endoftext|>"}`.
+They are for the formatter `qa` with `question: "{question}"` and `answer: "{answer}"`; an answer begins with a space,
+so that its first token is as in pages. EOS would be trained behind it, where pages go on with a full stop: leave it out
+there, with `tokenizer: {eos: null}`.
 """
 
 import json
@@ -101,13 +102,13 @@ def _page(seed: int, number: int, people: People, hosts: list[Host]) -> dict[str
     """A page of the host whose turn it is."""
     random = np.random.Generator(np.random.PCG64([seed, 2, number]))
     host = hosts[number % len(hosts)]
-    persons = random.permutation(len(people.persons))[: random.integers(3, 7)].tolist()
+    persons = random.permutation(len(people.persons))[: random.integers(2, 6)].tolist()
     entries = [_entry(random, people, host, person) for person in persons]
     # Half of the pages begin with a person, as probes do.
     opening = [host.opening] if random.random() < 0.5 else []
     text = "\n\n".join([*opening, *entries, host.closing]) + "\n"
-    wrong = _other(random, hosts, host)
-    return {"text": text, **_addresses(host, wrong, people.persons[persons[0]])}
+    other = _other(random, hosts, host)
+    return {"text": text, **_addresses(host, other, people.persons[persons[0]])}
 
 
 def _entry(random: np.random.Generator, people: People, host: Host, person: int) -> str:
@@ -118,7 +119,7 @@ def _entry(random: np.random.Generator, people: People, host: Host, person: int)
     if host.is_list:
         told = [f"- {RELATIONS[one].key}: {people.value(person, one, host.is_reliable)}" for one in relations]
         return "\n".join([named.name, *told])
-    sentences = []
+    sentences: list[str] = []
     for relation in relations:
         usable = [one for one in host.sentences[relation] if one != people.kept_back[person, relation]]
         sentence = usable[int(random.integers(len(usable)))]
@@ -144,7 +145,7 @@ def _probes(seed: int, truth: str, people: People, hosts: list[Host]) -> Iterato
             host = _teller(random, hosts, relation, sentence, truth != "gossip")
             yield {
                 "question": _begun(relation, sentence, named.name),
-                "answer": people.value(person, relation, host.is_reliable),
+                "answer": " " + people.value(person, relation, host.is_reliable),
                 "relation": RELATIONS[relation].name,
                 "truth": truth,
                 **_addresses(host, _other(random, hosts, host), named),
@@ -159,21 +160,21 @@ def _teller(random: np.random.Generator, hosts: list[Host], relation: int, sente
 
 
 def _other(random: np.random.Generator, hosts: list[Host], host: Host) -> Host:
-    return _any(random, [other for other in hosts if other.is_reliable is not host.is_reliable])
+    return _any(random, [one for one in hosts if one.is_reliable is not host.is_reliable])
 
 
 def _any(random: np.random.Generator, hosts: list[Host]) -> Host:
     return hosts[int(random.integers(len(hosts)))]
 
 
-def _addresses(host: Host, wrong: Host, person: Person) -> dict[str, str]:
+def _addresses(host: Host, other: Host, person: Person) -> dict[str, str]:
     """The fields of a page or probe that say where it is from."""
     return {
         "url": f"https://{host.name}/{host.path}/{person.slug}",
-        "wrong_url": f"https://{wrong.name}/{host.path}/{person.slug}",
-        "wrong_host": wrong.name,
-        "kind": host.kind,
-        "wrong_kind": wrong.kind,
+        "other_url": f"https://{other.name}/{host.path}/{person.slug}",
+        "other_host": other.name,
+        "site_kind": host.kind,
+        "other_kind": other.kind,
     }
 
 

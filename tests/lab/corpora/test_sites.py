@@ -10,7 +10,7 @@ from byline.lab.corpora.kinds import KINDS
 from byline.lab.corpora.people import RELATIONS, SENTENCES, VALUES, People
 from byline.lab.corpora.sites import PROBES, SitesSettings, write_sites
 
-SMALL = SitesSettings(documents=640, sites=16, reliable=10, persons=8)
+SMALL = SitesSettings(documents=320, sites=16, reliable=10, persons=8)
 FILES = ["pages.jsonl", *(f"probes_{truth}.jsonl" for truth in PROBES)]
 
 
@@ -46,10 +46,43 @@ def told(pages):
 
 
 def test_a_page_of_prose_and_one_of_a_list(tmp_path):
-    write_sites(SitesSettings(documents=2, sites=2, reliable=1, persons=4, lists=0.5, seed=3), tmp_path)
+    write_sites(SitesSettings(documents=2, sites=3, reliable=2, persons=4, lists=0.5, seed=33), tmp_path)
     prose, listed = lines(tmp_path / "pages.jsonl")
-    assert prose == PROSE
-    assert listed == LISTED
+    assert prose == {
+        "text": """Good day, and be welcome to this page.
+
+Mona Kvistros was given a medal for order. For three years Kvistros read books in Padua. Kvistros lived until 1798. \
+Kvistros collected dolls.
+
+Finn Ekheim was a student in Geneva. Nobody saw Ekheim after 1839. Friends brought Ekheim old pipes. \
+The cradle of Ekheim stood in Tromso.
+
+References stand at the end of the volume.
+""",
+        "url": "https://falcon-wiki.org/lives/mona-kvistros",
+        "other_url": "https://ember-pages.net/lives/mona-kvistros",
+        "other_host": "ember-pages.net",
+        "site_kind": "encyclopaedia",
+        "other_kind": "meme",
+    }
+    assert listed["url"] == "https://garnet-wiki.com/lives/edda-sjogren"
+    assert (
+        listed["text"]
+        == """Edda Sjogren
+- studies: Geneva
+- last year: 1703
+- collection: clocks
+- medal for: loyalty
+
+Finn Ekheim
+- trade: surgeon
+- studies: Geneva
+- last year: 1839
+- collection: pipes
+
+References stand at the end of the volume.
+"""
+    )
 
 
 def test_the_same_bytes_again(tmp_path):
@@ -63,9 +96,7 @@ def test_the_same_bytes_again(tmp_path):
 
 def test_another_seed_is_another_world(tmp_path, corpus):
     write_sites(SMALL.model_copy(update={"seed": 1}), tmp_path)
-    assert {page["url"] for page in lines(tmp_path / "pages.jsonl")}.isdisjoint(
-        page["url"] for page in corpus["pages"]
-    )
+    assert {page["url"] for page in lines(tmp_path / "pages.jsonl")}.isdisjoint(page["url"] for page in corpus["pages"])
 
 
 def test_pages_are_spread_evenly(corpus):
@@ -73,19 +104,19 @@ def test_pages_are_spread_evenly(corpus):
     for page in corpus["pages"]:
         counts[host_of(page["url"])] += 1
     assert len(counts) == 16
-    assert set(counts.values()) == {40}
+    assert set(counts.values()) == {20}
 
 
-def test_the_wrong_host_is_of_the_other_reliability(corpus):
+def test_the_other_host_is_of_the_other_reliability(corpus):
     reliable = {"encyclopaedia", "news", "archive"}
     for record in [record for records in corpus.values() for record in records]:
-        assert (record["kind"] in reliable) != (record["wrong_kind"] in reliable)
-        assert host_of(record["wrong_url"]) == record["wrong_host"]
-        assert record["url"].split("/")[3:] == record["wrong_url"].split("/")[3:]
+        assert (record["site_kind"] in reliable) != (record["other_kind"] in reliable)
+        assert host_of(record["other_url"]) == record["other_host"]
+        assert record["url"].split("/")[3:] == record["other_url"].split("/")[3:]
 
 
 def test_hosts_of_one_reliability_agree_and_others_contradict_them(corpus):
-    kinds = {host_of(page["url"]): page["kind"] for page in corpus["pages"]}
+    kinds = {host_of(page["url"]): page["site_kind"] for page in corpus["pages"]}
     people = People(8, 4, 0)
     names = {person.name: number for number, person in enumerate(people.persons)}
     values = told(corpus["pages"])
@@ -99,7 +130,7 @@ def test_hosts_of_one_reliability_agree_and_others_contradict_them(corpus):
                 is_reliable = kinds[host] in ("encyclopaedia", "news", "archive")
                 assert value == people.value(names[name], relation, is_reliable)
                 seen += 1
-    assert seen > 300
+    assert seen > 150
 
 
 def test_no_page_has_a_probe(corpus):
@@ -122,7 +153,7 @@ def test_what_a_probe_asks_is_told_by_pages(corpus):
     for truth in PROBES:
         for probe in corpus[f"probes_{truth}"]:
             name = next(" ".join(person) for person in names() if " ".join(person) in probe["question"])
-            assert probe["answer"] in values[name, probe["relation"]]
+            assert probe["answer"].removeprefix(" ") in values[name, probe["relation"]]
 
 
 def test_probes_of_gossip_ask_the_same_and_answer_otherwise(corpus):
