@@ -236,9 +236,9 @@ def rule(statements: Sequence[Statement]) -> str:
     return (
         "A verdict says that every seed of one side is before every seed of the other; otherwise the two are within "
         "the spread. If the sides did not differ, chance alone would put all seeds of a given side first "
-        f"{by_chance} times, so of many verdicts a few may be chance. More often than 1 in {_RAREST}, as with fewer than "
-        "three seeds a side, there is no verdict. Thresholds are interpolated between evaluations, the first time that "
-        "they are reached; ± is the standard deviation over seeds."
+        f"{by_chance} times, so of many verdicts a few may be chance. Where it is more than 1 in {_RAREST}, as with "
+        "fewer than three seeds a side, there is no verdict. Thresholds are interpolated between evaluations, the "
+        "first time that they are reached; ± is the standard deviation over seeds."
     )
 
 
