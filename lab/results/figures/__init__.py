@@ -8,8 +8,8 @@ figures:
 
 ```
 kind       shows                                               keys of its own
-curves     a metric by tokens, positions or steps              evaluation, source: one or several; log, spread, skip
-bars       final values, each seed a dot                       evaluation, source: one or several
+curves     a metric by tokens, positions or steps              evaluation, source: one or more; log, spread, skip
+bars       final values, each seed a dot                       evaluation, source: one or more
 reach      tokens until thresholds                             evaluation, metric, thresholds, log
 skills     accuracy of each source above the loss of all       evaluation, metric, sources
 sizes      the same measure by size of the model               evaluation, metric, threshold, log
@@ -17,8 +17,8 @@ weights    the mixtures of the arms
 branches   ends of branches beside the timeline                evaluation, metric, skip, log
 ```
 
-All take `name`, `title`, `about` and `arms`; those that measure, `metric`, `source` and `model`; lines, `x`. A kind is a module with
-a class below `FigureSettings`, and a line of `FIGURES`.
+All take `name`, `title`, `about` and `arms`; those that measure, `metric`, `source` and `model`; lines, `x`. A kind is
+a module with a class below `FigureSettings`, and a line of `FIGURES`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -119,9 +119,7 @@ def style(number: int) -> Style:
     """The style of a number; after the ninth colour the lines differ from those before."""
     colour = COLOURS[number % len(COLOURS)]
     shifted = number + number // len(COLOURS)
-    return Style(
-        colour, _LINES[shifted % len(_LINES)], MARKERS[shifted % len(MARKERS)], HATCHES[shifted % len(HATCHES)]
-    )
+    return Style(colour, _LINES[shifted % len(_LINES)], MARKERS[shifted % len(MARKERS)])
 
 
 def style_of(results: Results, arm: str) -> Style:
