@@ -5,6 +5,7 @@ amount(1234567)          1.23M             tokens, positions, steps, parameters
 amount(940)              940
 value(0.99512, "exact")  99.5 %            a share
 value(1.0743, "loss")    1.074
+threshold(0.5, "exact")  50 %              as it was written
 spread(...)              1.074 ± 0.012
 times(0.7043)            0.70
 ```
@@ -33,6 +34,11 @@ def value(number: float, metric: str) -> str:
     if math.isnan(number):
         return "not a number"
     return f"{100 * number:.1f} %" if metric in SHARES else f"{number:.3f}"
+
+
+def threshold(number: float, metric: str) -> str:
+    """A threshold as it was written, shares in per cent."""
+    return f"{100 * number:.6g} %" if metric in SHARES else f"{number:g}"
 
 
 def spread(values: Spread, metric: str) -> str:

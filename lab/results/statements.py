@@ -272,7 +272,7 @@ def _reached(times: Sequence[Any]) -> int:
 
 def _threshold(order: Order) -> str:
     unit = "steps" if order.x == "step" else order.x
-    return f"{unit} to {order.metric} {numbers.value(order.threshold or 0.0, order.metric)}"
+    return f"{unit} to {order.metric} {numbers.threshold(order.threshold or 0.0, order.metric)}"
 
 
 def _in_words(ranked: Sequence[str], steps: Sequence[bool]) -> str:

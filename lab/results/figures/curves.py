@@ -48,7 +48,7 @@ class Curves(ArmsFigure):
             for number, arm in enumerate(arms):
                 series = {seed: self._shown(one) for seed, one in series_of(results, arm, measure).items()}
                 draw_line(axes, series, style_of(results, arm), number, self.spread == "seeds")
-            count_axis(axes, self.x)
+            count_axis(axes, self.x, len(measures))
             value_axis(axes, self.metric)
             axes.label_outer()
             if len(measures) > 1:

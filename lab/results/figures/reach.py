@@ -14,6 +14,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 from pydantic import Field
 
 from byline.lab.results import numbers
@@ -59,11 +60,12 @@ class ReachFigure(ArmsFigure, Measure):
         axes.grid(visible=False, axis="y")
         ticks_at(axes, [float(row) for row in range(len(arms))], arms, vertical=True)
         axes.set_ylim(len(arms) - 0.5, -0.5)
+        count_axis(axes, self.x)
         if self.log:
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: numbers.amount(count)))
         else:
             axes.set_xlim(left=0)
-        count_axis(axes, self.x)
         legend(figure, self._handles())
         return figure
 
@@ -71,7 +73,7 @@ class ReachFigure(ArmsFigure, Measure):
         rows = (
             f"{arm}: "
             + ", ".join(
-                f"{numbers.value(threshold, self.metric)} {' / '.join(numbers.reached(one, self.x) for one in times)}"
+                f"{numbers.threshold(threshold, self.metric)} {' / '.join(numbers.reached(one, self.x) for one in times)}"
                 for threshold, times in zip(self.thresholds, of_arm, strict=True)
             )
             for arm, of_arm in self._times(results).items()
@@ -89,7 +91,7 @@ class ReachFigure(ArmsFigure, Measure):
 
     def _handles(self) -> list[Artist]:
         handles: list[Artist] = [
-            Line2D([], [], linestyle="", marker=MARKERS[number], color=MUTED, label=numbers.value(one, self.metric))
+            Line2D([], [], linestyle="", marker=MARKERS[number], color=MUTED, label=numbers.threshold(one, self.metric))
             for number, one in enumerate(self.thresholds)
         ]
         never = Line2D([], [], linestyle="", marker=">", color=MUTED, fillstyle="none", label="not reached by the end")

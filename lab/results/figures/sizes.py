@@ -84,7 +84,7 @@ class Sizes(ArmsFigure):
     def _label(self) -> str:
         if self.threshold is None:
             return f"final {metric_label(self.metric)}"
-        return f"{axis_label(self.x)} until {self.metric} is {numbers.value(self.threshold, self.metric)}"
+        return f"{axis_label(self.x)} until {self.metric} is {numbers.threshold(self.threshold, self.metric)}"
 
     def _sizes(self, results: Results) -> dict[str, int]:
         return {model: next(one.parameters for one in results.arms if one.model == model) for model in results.models}

@@ -53,7 +53,7 @@ class Skills(ArmsFigure):
             above, below = grid[:, column]
             self._draw_arm(above, below, results, arm, sources)
             above.set_title(arm)
-            count_axis(below, self.x)
+            count_axis(below, self.x, len(arms))
             value_axis(above, self.metric)
         grid[0, 0].set_ylabel(metric_label(self.metric))
         grid[1, 0].set_ylabel("loss of all")

@@ -22,7 +22,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from byline.lab.results import numbers
 from byline.lab.results.series import Axis
@@ -147,8 +147,8 @@ def grid(panels: int, most: int, height: float, **shared: Any) -> tuple[Figure, 
 
 def legend(figure: Figure, handles: list[Artist]) -> None:
     """A legend below, in as many columns as fit."""
-    widest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(len(handles), int(WIDTH / (0.085 * widest + 0.65))))
+    widths = [0.085 * len(str(handle.get_label())) + 0.7 for handle in handles]
+    columns = len(handles) if sum(widths) <= WIDTH else max(1, int(WIDTH / max(widths)))
     figure.legend(handles=handles, loc="outside lower left", ncols=columns, columnspacing=1.6)
 
 
@@ -159,8 +159,9 @@ def value_axis(axes: Axes, metric: str, vertical: bool = True) -> None:
         axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
 
 
-def count_axis(axes: Axes, axis: Axis) -> None:
-    """The horizontal axis of tokens, positions or steps."""
+def count_axis(axes: Axes, axis: Axis, columns: int = 1) -> None:
+    """The horizontal axis of tokens, positions or steps, of one of so many panels beside each other."""
+    axes.xaxis.set_major_locator(MaxNLocator(7 if columns == 1 else 4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: numbers.amount(count)))
     axes.set_xlabel(axis_label(axis))
 

@@ -64,7 +64,7 @@ def test_an_end_that_is_reached_in_some_pairs_only() -> None:
 
 def test_the_order_of_arms() -> None:
     statement = stated("order", arms=["conditioned", "standard", "cooldown"], metric="exact", threshold=0.5, x="step")
-    assert statement.question == "In which order do conditioned, standard and cooldown come by steps to exact 50.0 %?"
+    assert statement.question == "In which order do conditioned, standard and cooldown come by steps to exact 50 %?"
     assert statement.verdict is Verdict.ORDERED
     assert statement.answer == "cooldown, before standard, before conditioned."
     assert statement.numbers[0] == ("cooldown", "278 steps; 300 steps; 322 steps")
