@@ -6,8 +6,8 @@ title, what was asked
 commands, versions
 ```
 
-A section is a study, so the page of one with parts has several. Figures are in the page as SVG, whose colours follow its
-theme: light, dark, and light on paper.
+A section is a study, so the page of one with parts has several. Figures are in the page as SVG, whose colours follow
+its theme: light, dark, and light on paper.
 """
 
 from collections.abc import Sequence

@@ -70,15 +70,14 @@ class ReachFigure(ArmsFigure, Measure):
         return figure
 
     def describe(self, results: Results) -> str:
-        rows = (
-            f"{arm}: "
-            + ", ".join(
-                f"{numbers.threshold(threshold, self.metric)} {' / '.join(numbers.reached(one, self.x) for one in times)}"
-                for threshold, times in zip(self.thresholds, of_arm, strict=True)
-            )
-            for arm, of_arm in self._times(results).items()
-        )
+        rows = [f"{arm}: {self._in_words(times)}" for arm, times in self._times(results).items()]
         return f"When each seed reaches {self.metric}. {'; '.join(rows)}."
+
+    def _in_words(self, times: list[list[Reach]]) -> str:
+        return ", ".join(
+            f"{numbers.threshold(threshold, self.metric)} {' / '.join(numbers.reached(one, self.x) for one in of_seeds)}"
+            for threshold, of_seeds in zip(self.thresholds, times, strict=True)
+        )
 
     def _times(self, results: Results) -> dict[str, list[list[Reach]]]:
         times = {}
