@@ -75,8 +75,8 @@ class ReachFigure(ArmsFigure, Measure):
 
     def _in_words(self, times: list[list[Reach]]) -> str:
         return ", ".join(
-            f"{numbers.threshold(threshold, self.metric)} {' / '.join(numbers.reached(one, self.x) for one in of_seeds)}"
-            for threshold, of_seeds in zip(self.thresholds, times, strict=True)
+            f"{numbers.threshold(threshold, self.metric)} {' / '.join(numbers.reached(one, self.x) for one in seeds)}"
+            for threshold, seeds in zip(self.thresholds, times, strict=True)
         )
 
     def _times(self, results: Results) -> dict[str, list[list[Reach]]]:
