@@ -114,10 +114,7 @@ def compute_swarm(
     Raises:
         BylineError: a file or an option is not usable; one line.
     """
-    table = ratios / RATIOS if ratios.is_dir() else ratios
-    measured = table.with_name(METRICS) if metrics is None else metrics
-    if priors is None and table.with_name(PRIORS).is_file():
-        priors = table.with_name(PRIORS)
+    table, measured, priors = files_of_swarm(ratios, metrics, priors)
     swarm = read_swarm(table, measured, targets)
     counts = None if priors is None else read_token_counts(priors, swarm.domains)
     caps = _caps(max_epochs, tokens, counts, swarm.domains)
@@ -138,6 +135,15 @@ def compute_swarm(
     ]
     text = mixture_text(header, swarm.domains, fit.weights)
     return SwarmWeights(swarm, fit, natural, notes, command, text)
+
+
+def files_of_swarm(ratios: Path, metrics: Path | None, priors: Path | None) -> tuple[Path, Path, Path | None]:
+    """`ratios.csv`, `metrics.csv` and, if there is one, `priors.yaml`, of arguments as `compute_swarm` takes them."""
+    table = ratios / RATIOS if ratios.is_dir() else ratios
+    beside = table.with_name(PRIORS)
+    if priors is None and beside.is_file():
+        priors = beside
+    return table, table.with_name(METRICS) if metrics is None else metrics, priors
 
 
 def epoch_caps(counts: Array, max_epochs: float, tokens: int) -> Array:

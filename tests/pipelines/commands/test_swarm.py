@@ -154,5 +154,6 @@ def test_mistakes_of_the_recipe(here):
 def test_an_input_is_not_replaced(here):
     draw()
     write_metrics("swarm")
-    with pytest.raises(BylineError, match="would be replaced"):
-        run("weights", "swarm", "fit", "swarm/ratios.csv", "--output", "swarm/ratios.csv")
+    for name in ("ratios.csv", "metrics.csv", "priors.yaml"):
+        with pytest.raises(BylineError, match="would be replaced"):
+            run("weights", "swarm", "fit", "swarm", "--output", f"swarm/{name}")
