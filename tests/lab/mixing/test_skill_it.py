@@ -63,7 +63,7 @@ def test_rounds_follow_from_the_losses_before_them(make_ground, trained) -> None
     tokens = np.array([drawn[name]["tokens"] for name in SOURCES])
     assert tokens / tokens.sum() == pytest.approx(expected[0], abs=0.05)
 
-    # A later round's build begins with the rows that were trained on, so that going on from a checkpoint is the training.
+    # A later round's build begins with the rows that were trained on, so its checkpoint can be gone on from.
     first, second = (byline.open(ground.builds.out / f"builds/arm.rounds-{number}") for number in (1, 2))
     assert len(second) > len(first)
     for row in range(len(first)):
