@@ -157,12 +157,13 @@ class Config(Model):
             else:
                 columns[name] = f"classifier {name}"
         columns.update({name: f"kept {kept.type}" for name, kept in self.sources[source].keep.items()})
+        columns.update({name: f"kept {kind}" for name, kind in self.sources[source].made_fields.items()})
         return columns
 
 
 def _check_names(config: Config) -> None:
     for source, settings in config.sources.items():
-        names = list(settings.score) + list(settings.keep)
+        names = [*settings.score, *settings.keep, *settings.made_fields]
         for name, classifier in config.classifiers.items():
             if name not in settings.score:
                 names += [name] if classifier.label is not None else [name, f"{name}_score"]
@@ -284,4 +285,6 @@ def _check_field(config: Config, where: str, name: str, source: str) -> None:
     columns = config.columns_of(source)
     if name not in FIELDS and name not in columns and name not in SIZES and not is_own_name(name):
         known = ", ".join([*FIELDS, *columns, *SIZES])
-        raise BylineError(f"{where}: source {source!r} has no field {name!r}; it has: {known}")
+        is_several = name == "problem" and config.sources[source].format == "arithmetic"
+        advice = f"; with sources.{source}.arithmetic.per_document: 1, each document has one" if is_several else ""
+        raise BylineError(f"{where}: source {source!r} has no field {name!r}; it has: {known}{advice}")

@@ -118,6 +118,11 @@ class Arithmetic(Model):
     per_document: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
 
+    @property
+    def has_problems(self) -> bool:
+        """Whether each document is one addition, and so has a `problem`."""
+        return self.per_document == 1
+
 
 class FormatterSettings(Model):
     """What makes another text of a record before it is scored and tokenized.
@@ -260,6 +265,11 @@ class Source(Model):
     def made(self) -> Arithmetic:
         """The additions of `format: arithmetic`."""
         return Arithmetic() if self.arithmetic is None else self.arithmetic
+
+    @property
+    def made_fields(self) -> dict[str, KeptType]:
+        """The columns, by their types, that its documents have by themselves as others have kept fields."""
+        return {"problem": "string"} if self.format == "arithmetic" and self.made.has_problems else {}
 
     @property
     def is_formatted(self) -> bool:

@@ -26,6 +26,7 @@ Tokenize          -   text  loss_spans  special_spans   +  num_bytes  num_tokens
 | tokens | large_list<uint16 or int32> | never null |
 | messages | list<struct<role: string, content: string>> | absent in the input |
 | question, answer | large_string | absent in the input |
+| problem | string: `128+367` of a document of one addition | never null |
 | loss_spans | list<int32>: start, end, ... in characters of the text, ascending, apart | all of the text is trained |
 | special_spans | list<int32>, likewise | none: no part of the text is the name of a token; an empty span is a cut |
 | masked | list<int32>: start, end, ... in tokens, ascending, apart | never null: tokens that do not count in the loss |
@@ -61,6 +62,7 @@ SPANS_TYPE = pa.list_(pa.field("item", pa.int32(), nullable=False))
 MESSAGES = pa.field("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))
 QUESTION = pa.field("question", pa.large_string())
 ANSWER = pa.field("answer", pa.large_string())
+PROBLEM = pa.field("problem", pa.string())
 LOSS_SPANS = pa.field("loss_spans", SPANS_TYPE)
 SPECIAL_SPANS = pa.field("special_spans", SPANS_TYPE)
 MASKED = pa.field("masked", SPANS_TYPE, nullable=False)

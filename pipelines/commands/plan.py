@@ -34,6 +34,7 @@ def plan(
         from byline.pipelines.console import plan_report
         from byline.pipelines.console.funnel import funnels_of
         from byline.pipelines.jobs import plan as job
+        from byline.transforms.fields.held_out_additions import held_out_warnings
         from byline.transforms.fields.known_fields import known_warnings
         from byline.transforms.store.field_counting import fields_of_sources
 
@@ -42,7 +43,7 @@ def plan(
     recipe = load_config(config, settings, how_to_run, dataflow.PLANNING)
     made, state = job.plan(recipe, how_to_run, console)
     fields = fields_of_sources(state.runs)
-    warnings = known_warnings(recipe, fields)
+    warnings = [*held_out_warnings(recipe), *known_warnings(recipe, fields)]
     report = plan_report.report(made, state, funnels_of(recipe, state.runs), fields, warnings)
     if as_json:
         typer.echo(plan_report.as_json(report))

@@ -67,7 +67,7 @@ class PlanReport:
         merged: what they would read from larger runs; None where that is not worth making them.
         funnels: of the sources.
         fields: source -> field -> how many documents have a value.
-        field_warnings: of fields that are known for too few documents.
+        field_warnings: of fields that are known for too few documents, and of additions that are not held out whole.
     """
 
     plan: Plan

@@ -24,6 +24,7 @@ from byline.transforms.documents.counters import run_counts, total
 from byline.transforms.documents.work_lists import ListInputs, write_lines
 from byline.transforms.fields.conditioning import check_special_tokens
 from byline.transforms.fields.field_use import field_uses
+from byline.transforms.fields.held_out_additions import held_out_warnings
 from byline.transforms.fields.known_fields import FROM_URL, known_warnings, unknown_message
 from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_store
@@ -88,7 +89,7 @@ def _prepare(
     if builds and without_url:
         raise BylineError(without_url[0])
     show_notes(state.notes, console)
-    show_warnings(without_url, console)
+    show_warnings([*without_url, *held_out_warnings(config)], console)
     show_removed("prepare", clean_store(config.store, writes=bool(pending)), console)
     if not pending:
         console.print(

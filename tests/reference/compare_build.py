@@ -136,6 +136,7 @@ def _document(
             **dict(zip(("host", "registered_domain", "path"), parse_url(raw.url), strict=True)),
             **{name: None if value is None else str(value) for name, value in {**texts, **sizes}.items()},
             **{name: raw.record.get(name) for name, kept in source.keep.items() if kept.type == "string"},
+            **({"problem": documents.problem_of(raw, source.made)} if source.format == "arithmetic" else {}),
         },
         numbers={**{name: value for name, value in stored.items() if not isinstance(value, str)}, **sizes},
     )

@@ -277,6 +277,14 @@ def made_documents(source: str, path: str, settings: Arithmetic) -> Iterator[Raw
         yield RawDocument(source, path, row, None, None, {})
 
 
+def problem_of(raw: RawDocument, settings: Arithmetic) -> str | None:
+    """The problem of a document of one addition; None for one of several."""
+    if settings.per_document != 1:
+        return None
+    number = _numbers_of(raw.path, settings)[0] + raw.row
+    return f"{operand(2 * number, settings)}+{operand(2 * number + 1, settings)}"
+
+
 def _numbers_of(path: str, settings: Arithmetic) -> tuple[int, int]:
     """The numbers of the additions in a stretch, which holds whole documents."""
     size = max(1, ADDITIONS_PER_FILE // settings.per_document) * settings.per_document

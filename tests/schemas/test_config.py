@@ -54,6 +54,21 @@ def test_a_place_that_is_none(key: str, place: str) -> None:
     assert mistake(**changes[key]).startswith(f"test: {key}: {place}: ")
 
 
+def test_problems_of_additions() -> None:
+    held = {"holdout": {"share": 0.1, "by": "problem"}, "mixture": {"add": 1}}
+
+    def sources(**arithmetic: int) -> dict[str, Any]:
+        return {"sources": {"add": {"format": "arithmetic", "arithmetic": arithmetic}}}
+
+    made = config(**held, **sources())
+    assert made.columns_of("add") == {"problem": "kept string"}
+    said = mistake(**held, **sources(per_document=2))
+    assert said.startswith("test: holdout.by: source 'add' has no field 'problem'; it has: url, host, ")
+    assert said.endswith("; with sources.add.arithmetic.per_document: 1, each document has one")
+    said = mistake(**sources(), classifiers={"problem": {"model": "x.bin", "label": "a"}})
+    assert said == "test: sources.add: two columns are called 'problem'; give one another name"
+
+
 @pytest.mark.parametrize(
     ("holdout", "message"),
     [

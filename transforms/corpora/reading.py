@@ -45,7 +45,7 @@ def read_batches(file: InputFile, source: Source, target_bytes: int = TARGET_BYT
 
     Yields:
         Document batches `row text url <scores> <kept fields>`, behind them `messages`, `question` or `answer` where
-        `fields` names them, with a `BatchInfo`; of additions, `row text url loss_spans special_spans`.
+        `fields` names them, with a `BatchInfo`; of additions, `row text url loss_spans special_spans problem`.
 
     Raises:
         BylineError: a file that cannot be read, or a record that is malformed (see the readers of the layouts).
@@ -63,7 +63,8 @@ def read_records(file: InputFile, source: Source) -> Iterable[Records]:
 def wanted_columns(source: Source) -> tuple[pa.Schema, dict[str, str]]:
     """The columns to read from a source's files (all but `row`), and where each stands in a record."""
     if source.is_made:
-        return pa.schema([TEXT, URL, LOSS_SPANS, SPECIAL_SPANS]), {}
+        made = [pa.field(name, _KEPT[kind]) for name, kind in source.made_fields.items()]
+        return pa.schema([TEXT, URL, LOSS_SPANS, SPECIAL_SPANS, *made]), {}
     formatted = [RECORD_FIELDS[name].column for name in FORMATTED if name in source.fields]
     fields = [URL] if formatted and "text" not in source.fields else [TEXT, URL]
     fields += [pa.field(name, SCORE_TYPE) for name in source.score]

@@ -44,6 +44,8 @@ def source_settings(config: Config, source: str) -> dict[str, Any]:
         runs_depend_on["tokenizer sentinels"] = list(kept_text)
     if keys := keys_of_root(config.sources[source]):
         runs_depend_on[f"sources.{source}.path"] = keys
+    if made := config.sources[source].made_fields:
+        runs_depend_on[f"sources.{source}, made fields"] = made
     layout = config.sources[source].format
     if layout not in LAYOUTS:
         digest = module_sha256(f"sources.{source}.format", layout)

@@ -173,7 +173,7 @@ def test_additions_are_read_in_chunks():
     source = Source(format="arithmetic", arithmetic={"examples": 2000, "style": "reverse"})
     file = InputFile("add", "additions-00000", "", 2000)
     (whole,) = reading.read_batches(file, source)
-    assert whole.schema.names == ["row", "text", "url", "loss_spans", "special_spans"]
+    assert whole.schema.names == ["row", "text", "url", "loss_spans", "special_spans", "problem"]
     assert whole["row"].to_pylist() == list(range(2000))
     assert info_of(whole) == BatchInfo("add", "additions-00000", 0, True, 2000, 2000, info_of(whole).bytes_read)
     assert info_of(whole).bytes_read == sum(len(text) for text in whole["text"].to_pylist())

@@ -47,6 +47,14 @@ def test_recipes_paths_and_other_sources_leave_the_store_as_it_is(folder: Path, 
     assert parts_of(after) == parts_of(before)
 
 
+def test_problems_of_additions_are_part_of_it(folder: Path) -> None:
+    made = {"a": {"format": "arithmetic"}, "b": {"format": "arithmetic", "arithmetic": {"per_document": 2}}}
+    config = small.small_config(folder, sources=made)
+    assert parts_of(config)["sources.a, made fields"] == {"problem": "string"}
+    # As it was before documents had a problem.
+    assert "sources.b, made fields" not in parts_of(config, "b")
+
+
 @pytest.mark.parametrize(
     ("change", "keys"),
     [

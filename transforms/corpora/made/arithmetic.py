@@ -17,8 +17,9 @@ detailed_scratchpad     Input:\\n128+367\\nTarget:\\n       <scratch>
 ```
 
 A is the sum so far, C the carry. A document has `per_document` additions, a line end between them, which belongs to the
-answer before it. The operands of addition n are `uniform(2n)` and `uniform(2n + 1)`, each of the numbers of up to
-`digits` digits equally often: with `limit` the largest multiple of 10^digits that is at most 2^64,
+answer before it. A document of one addition has it as its `problem`, `128+367`, too: the same in every style, so that
+additions can be held out by it. The operands of addition n are `uniform(2n)` and `uniform(2n + 1)`, each of the numbers
+of up to `digits` digits equally often: with `limit` the largest multiple of 10^digits that is at most 2^64,
 
 ```
 h = splitmix64(splitmix64(seed) + i mod 2^64);   while h >= limit: h = splitmix64(h);   uniform(i) = h mod 10^digits
@@ -34,7 +35,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.schemas.corpora import Arithmetic, ArithmeticStyle, Source
-from byline.schemas.documents import LOSS_SPANS, SPANS_TYPE, SPECIAL_SPANS, TEXT, URL, InputFile
+from byline.schemas.documents import LOSS_SPANS, PROBLEM, SPANS_TYPE, SPECIAL_SPANS, TEXT, URL, InputFile
 from byline.schemas.layouts import Layout, Records
 from byline.splitmix import splitmix64
 from byline.transforms.documents.text_parts import STRING, joined, regrouped, span_lists, text_buffers, texts_of
@@ -70,7 +71,8 @@ def additions(file: InputFile, settings: Arithmetic, block_rows: int = _BLOCK_RO
         block_rows: about how many additions to make at once; no result depends on it.
 
     Yields:
-        Records with the columns `text url loss_spans special_spans`, none of them malformed.
+        Records with the columns `text url loss_spans special_spans`, and `problem` where a document has one addition;
+        none of them malformed.
     """
     begin = int(file.path.removeprefix(_NAME)) * _per_file(settings)
     step = max(1, block_rows // settings.per_document) * settings.per_document
@@ -90,14 +92,15 @@ def make_documents(first: int, count: int, settings: Arithmetic) -> pa.RecordBat
     is_last[-1:] = True
     answers = joined(answers, pc.if_else(pa.array(is_last), pa.scalar("", STRING), pa.scalar("\n", STRING)))
     text = regrouped(joined(problems, answers), np.bincount(documents))
-    return pa.RecordBatch.from_arrays(
-        [text, pa.nulls(len(text), URL.type), _answer_spans(problems, answers, documents), _no_spans(len(text))],
-        schema=pa.schema([TEXT, URL, LOSS_SPANS, SPECIAL_SPANS]),
-    )
-
-
-def _no_spans(rows: int) -> pa.Array:
-    return pa.nulls(rows, SPANS_TYPE)
+    columns = {
+        TEXT: text,
+        URL: pa.nulls(len(text), URL.type),
+        LOSS_SPANS: _answer_spans(problems, answers, documents),
+        SPECIAL_SPANS: pa.nulls(len(text), SPANS_TYPE),
+    }
+    if settings.has_problems:
+        columns[PROBLEM] = joined(_decimal(left), "+", _decimal(right)).cast(PROBLEM.type)
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=pa.schema(list(columns)))
 
 
 def _answer_spans(problems: pa.Array, answers: pa.Array, documents: np.ndarray) -> pa.Array:

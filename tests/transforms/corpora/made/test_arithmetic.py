@@ -209,6 +209,24 @@ def test_documents_are_those_of_the_reference(style: ArithmeticStyle, monkeypatc
         assert [(row["text"], row["loss_spans"], row["special_spans"]) for row in found] == expected
 
 
+def test_a_document_of_one_addition_has_its_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = iter([np.array([128, 7]), np.array([367, 0])] * 5)
+    monkeypatch.setattr(arithmetic, "operands", lambda numbers, settings: next(given))
+    for style in ArithmeticStyle:
+        assert make_documents(0, 2, Arithmetic(style=style))["problem"].to_pylist() == ["128+367", "7+0"]
+    assert "problem" not in make_documents(0, 2, Arithmetic(per_document=2)).schema.names
+
+
+def test_problems_are_those_of_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (arithmetic, reference):
+        monkeypatch.setattr(module, "ADDITIONS_PER_FILE", 10)
+    made = Arithmetic(examples=25, digits=4, seed=2)
+    for file in list_additions("add", made):
+        found = [problem for block in additions(file, made) for problem in block.batch["problem"].to_pylist()]
+        raws = reference.made_documents("add", file.path, made)
+        assert found == [reference.problem_of(raw, made) for raw in raws]
+
+
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 12))
 @examples(60)
 def test_nothing_depends_on_blocks(examples: int, per_document: int, block_rows: int) -> None:
