@@ -30,7 +30,9 @@ def graph():
 
 
 def test_all_five_folders_are_seen(graph):
-    files = [path for name in ("byline", "lab", "pipelines", "schemas", "transforms") for path in (ROOT / name).rglob("*.py")]
+    files = [
+        path for name in ("byline", "lab", "pipelines", "schemas", "transforms") for path in (ROOT / name).rglob("*.py")
+    ]
     modules = [module for module in graph.modules if not graph.is_module_squashed(module)]
     assert len(modules) == len(files)
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from byline.errors import BylineError
-from byline.lab.mixing import doremi, skill_it
+from byline.lab.mixing import doremi, skill_it, swarm
 from byline.lab.mixing.ground import Ground
 from byline.printable import shown
 from byline.schemas.model import Model
@@ -29,6 +29,7 @@ class Method:
 METHODS = {
     "doremi": Method(doremi.DoReMiSettings, doremi.find),
     "skill_it": Method(skill_it.SkillItSettings, skill_it.find),
+    "swarm": Method(swarm.SwarmSettings, swarm.find),
 }
 
 

@@ -79,6 +79,7 @@ class DoReMi:
     def __call__(self, losses: torch.Tensor, batch: Batch, names: list[str]) -> torch.Tensor:
         if not len(self.alpha):
             self.alpha, self._excess = np.full(len(names), 1 / len(names)), np.zeros(len(names))
+        self.reference.to(losses.device)
         with torch.no_grad():
             hidden = self.reference.hidden(batch.input_ids, batch.position_ids, batch.document_ids)
             known = functional.cross_entropy(

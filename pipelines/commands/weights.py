@@ -1,4 +1,4 @@
-"""`byline weights`: from a table of losses to the weights of a mixture, by a named method, as a mixture file."""
+"""`byline weights`: from tables of losses to the weights of a mixture, by a named method, as a mixture file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from byline.pipelines.commands.options import error_console
+from byline.pipelines.commands.options import ConfigPath, Workers, error_console
 
 if TYPE_CHECKING:
     from byline.transforms.weights.computing import ComputedWeights
@@ -16,6 +16,12 @@ weights = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+swarm = typer.Typer(
+    help="RegMix and Olmix: mixtures for many small proxy runs, and a mixture from their metrics.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+weights.add_typer(swarm, name="swarm")
 
 TablePath = Annotated[
     Path, typer.Argument(metavar="TABLE", help="losses by step and domain: .csv or .jsonl", show_default=False)
@@ -65,14 +71,100 @@ def skillit(
     write_weights(computed, output, error_console())
 
 
+@swarm.command()
+def draw(
+    config: ConfigPath,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="for recipes and tables", show_default=False)],
+    count: Annotated[int, typer.Option(min=1, help="how many mixtures")],
+    seed: Annotated[int, typer.Option(min=0, help="decides them")] = 0,
+    tokens: Annotated[
+        str | None, typer.Option(metavar="N", help="positions of each proxy's build, as 20M  [default: CONFIG's]")
+    ] = None,
+    strength: Annotated[
+        tuple[float, float], typer.Option(help="least and largest concentration around the natural mixture")
+    ] = (0.1, 5.0),
+    min_weight: Annotated[float, typer.Option(help="a smaller share becomes zero")] = 0.002,
+    max_epochs: Annotated[
+        float | None,
+        typer.Option(help="of each source in a build  [default: 1, or none if CONFIG's shortage is repeat]"),
+    ] = None,
+    workers: Workers = None,
+) -> None:
+    """Draw mixtures around the natural one, a recipe for each, from a prepared token store."""
+    from byline.pipelines.jobs.swarm import draw_swarm
+
+    written = draw_swarm(
+        config,
+        folder,
+        count,
+        seed,
+        tokens,
+        strengths=strength,
+        min_weight=min_weight,
+        max_epochs=max_epochs,
+        workers=workers,
+        console=error_console(),
+    )
+    typer.echo(written)
+
+
+@swarm.command()
+def fit(
+    ratios: Annotated[
+        Path, typer.Argument(metavar="RATIOS", help="ratios.csv, or the folder that has it", show_default=False)
+    ],
+    metrics: Annotated[
+        Path | None, typer.Argument(metavar="[METRICS]", help="metrics.csv  [default: beside it]", show_default=False)
+    ] = None,
+    priors: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="token_counts  [default: priors.yaml beside it, if any]")
+    ] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(metavar="METRIC", help="to lower  [default: every metric]")
+    ] = None,
+    regression: Annotated[str, typer.Option(help="log_linear or lightgbm")] = "log_linear",
+    max_epochs: Annotated[float | None, typer.Option(help="the most epochs of each domain; with --tokens")] = None,
+    tokens: Annotated[str | None, typer.Option(metavar="N", help="of the training that is meant, as 20B")] = None,
+    kl: Annotated[float, typer.Option(help="weight of the divergence from the natural mixture")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="of the search")] = 0,
+    output: MixtureFile = None,
+) -> None:
+    """Search the mixture of the least mean predicted loss."""
+    from byline.pipelines.console.weights_table import show_swarm
+    from byline.schemas.swarm_tables import token_count
+    from byline.transforms.weights.computing import check_output
+    from byline.transforms.weights.swarm_files import compute_swarm
+
+    check_output(output, ratios, metrics, priors)
+    computed = compute_swarm(
+        ratios,
+        metrics,
+        priors=priors,
+        targets=target or (),
+        regression=regression,
+        max_epochs=max_epochs,
+        tokens=None if tokens is None else token_count(tokens),
+        kl=kl,
+        seed=seed,
+    )
+    show_swarm(computed, error_console())
+    write_mixture(computed.text, output)
+
+
 def write_weights(computed: "ComputedWeights", output: Path | None, console: Console) -> None:
     """Shows the weights, and writes the mixture file; None is standard output."""
     from byline.pipelines.console.weights_table import show_weights
-    from byline.transforms.files.storage import write_file
 
     show_weights(computed, console)
+    write_mixture(computed.text, output)
+
+
+def write_mixture(text: str, output: Path | None) -> None:
+    """Writes a mixture file; None is standard output."""
+    from byline.transforms.files.storage import write_file
+
     if output is None:
-        typer.echo(computed.text, nl=False)
+        typer.echo(text, nl=False)
         return
     with write_file(str(output)) as sink:
-        sink.write(computed.text.encode())
+        sink.write(text.encode())

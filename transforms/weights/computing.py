@@ -60,7 +60,7 @@ def compute_doremi(
     header = [
         _command(f"doremi {table} --eta {eta} --smoothing {smoothing}", "initial", initial, last),
         f"DoReMi (arXiv 2305.10429, Algorithm 1): {chosen} of {len(path)} updates, steps {_span(losses)}",
-        f"excess losses {origin}; {_digests(table, initial)}",
+        f"excess losses {origin}; {digests(table, initial)}",
     ]
     text = mixture_text(header, losses.domains, path[-1] if last else path.mean(axis=0))
     note = f"{table}: {len(path)} steps ({_span(losses)}), excess losses {origin}"
@@ -96,7 +96,7 @@ def compute_skill_it(
     header = [
         _command(f"skillit {table} --eta {eta} {look_back}", "graph", graph, last),
         f"Skill-it (arXiv 2307.14430, {rule}): {chosen}, from the losses of rounds {_span(losses)}",
-        f"{edges}; {_digests(table, graph)}",
+        f"{edges}; {digests(table, graph)}",
     ]
     text = mixture_text(header, skills.trained, path[-1]) if last else schedule_text(header, skills.trained, path)
     note = f"{table}: losses of {len(path) - 1} rounds ({_span(losses)}); {edges}"
@@ -118,7 +118,8 @@ def _command(method: str, option: str, file: Path | None, last: bool) -> str:
     return f"byline weights {method}{f' --{option} {file}' if file else ''}{' --last' if last else ''}"
 
 
-def _digests(*files: Path | None) -> str:
+def digests(*files: Path | None) -> str:
+    """The beginning of the SHA-256 of each file, for a comment."""
     return ", ".join(
         f"sha256 of {file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
         for file in files

@@ -81,7 +81,7 @@ def decimals(weights: Array) -> list[Decimal]:
 
 def mixture_text(header: Sequence[str], domains: Sequence[str], weights: Array) -> str:
     """A mixture file of constant weights; `header` lines become comments."""
-    return f"{_comments(header)}weights: {_flow(_named(domains, weights))}\n"
+    return f"{_comments(header)}weights: {flow(named(domains, weights))}\n"
 
 
 def schedule_text(header: Sequence[str], domains: Sequence[str], path: Array) -> str:
@@ -91,8 +91,8 @@ def schedule_text(header: Sequence[str], domains: Sequence[str], path: Array) ->
         path: float64 (T, k), the weights of each piece.
     """
     starts = [Fraction(piece, len(path)) for piece in range(len(path))]
-    points = [{"at": at, "weights": _named(domains, row)} for at, row in zip(starts, path, strict=True)]
-    lines = "".join(f"  - {_flow(point)}\n" for point in points)
+    points = [{"at": at, "weights": named(domains, row)} for at, row in zip(starts, path, strict=True)]
+    lines = "".join(f"  - {flow(point)}\n" for point in points)
     return f"{_comments(header)}method: piecewise\npoints:\n{lines}"
 
 
@@ -117,7 +117,7 @@ _Dumper.add_representer(Decimal, _decimal)
 _Dumper.add_representer(Fraction, _share)
 
 
-def _flow(value: dict[str, Any]) -> str:
+def flow(value: dict[str, Any]) -> str:
     """One line of YAML."""
     text: str = yaml.dump(
         value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=sys.maxsize, allow_unicode=True
@@ -125,7 +125,8 @@ def _flow(value: dict[str, Any]) -> str:
     return text.rstrip("\n")
 
 
-def _named(domains: Sequence[str], weights: Array) -> dict[str, Decimal]:
+def named(domains: Sequence[str], weights: Array) -> dict[str, Decimal]:
+    """Domain -> its weight, in 6 places."""
     return dict(zip(domains, decimals(weights), strict=True))
 
 
