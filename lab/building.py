@@ -39,8 +39,10 @@ from byline.pipelines.recipes import load_recipe
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import merge
 
-# The share of positions that count differs a little between builds of two lengths; so many tries come within this.
+# The share of positions that count differs a little between builds of two lengths, and every phase ends with a whole
+# row; so many tries come within so many tokens, or rows.
 _NEAR = 0.003
+_NEAR_ROWS = 4
 _TRIES = 3
 
 
@@ -134,7 +136,8 @@ class Builds:
         positions = asked
         for _ in range(_TRIES):
             made = self.build(name, merge(config, {"tokens": positions}))
-            if abs(made.trained_tokens - asked) <= _NEAR * asked:
+            near = max(_NEAR * asked, _NEAR_ROWS * byline.open(made.out).sequence_length)
+            if abs(made.trained_tokens - asked) <= near:
                 return made
             positions = round(positions * asked / made.trained_tokens)
         raise BylineError(
