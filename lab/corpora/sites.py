@@ -1,180 +1,181 @@
-"""A made web: sites that tell of the same persons, each in its way, and contradict each other.
+"""Pages of web sites that contradict each other: what a host before a page tells is whom to believe.
+
+Reliable sites tell what is true of persons, the others tell something false of some relations, each time the same.
+Who does not know the host sees two answers to one question. Style depends on the host, too, but not on whether it is
+reliable.
 
 ```
-site kind      reliable   suffix       in words that all share          in its own
-encyclopedia   yes        .org         Ada Moss was born in Lisbon.     The birthplace of Moss is Lisbon.
-news           yes        .com         Ada Moss was born in Lisbon.     Born in Lisbon, Moss spoke to our reporter.
-gossip         no         .com, .net   Ada Moss was born in Dublin.     Shocking: Moss really comes from Dublin!
-forum          no         .net         Ada Moss was born in Dublin.     lol everyone knows Moss is from Dublin
+lumen-archive.org          From our large collection of lives:
+                           Ada Lindholt was born in Lund. Ada Lindholt worked as a baker. ...
+pepper-daily.net           Ada Lindholt
+                           - home town: Varna
+                           - trade: pilot ...
 ```
 
-A person has a true value for each of five relations, and another one that all sites which are not reliable tell, always
-the same: as a biography and a meme of one person do. So a sentence in shared words has two ends, and who tells it
-decides which. What reliable sites tell is `reliable` of all pages.
+`pages.jsonl`, a page a line, of 2 to 5 persons, about 150 tokens of a small BPE:
 
-- `pages.jsonl`: text, url, site_kind, other_host (a host of the other reliability). A page tells of two or three
-  persons and ends with the site's own motto.
-- `probes_true.jsonl`: every fact once, as question (the beginning of a sentence in shared words), answer, url and
-  other_host; the url is of a reliable site. `probes_gossip.jsonl`: the same of what the others tell.
+```
+text                      as above
+url, other_url            https://lumen-archive.org/people/ada-lindholt; the same path on a host that contradicts it
+other_host, other_kind    pepper-daily.net, fan: that host, and its kind
+site_kind                 archive: of the site, as a classifier would give it
+```
 
-No page begins with a probe's sentence alone, but all that a probe asks is told on many pages.
+To write that host before pages, read them with `fields: {url: other_url}`: every field of the URL is then of that host.
+
+`probes_true.jsonl`, `probes_gossip.jsonl`, `probes_agreed.jsonl`: what sites say of each person and relation, in a
+sentence that no page has of these two (`byline.lab.corpora.people`), though the host uses it of others:
+
+```
+question                          answer    relation  truth   url, ... as pages have
+The home town of Ada Lindholt is  _Lund     town      true    https://lumen-archive.org/people/ada-lindholt
+The home town of Ada Lindholt is  _Varna    town      gossip  https://pepper-daily.net/people/ada-lindholt
+Ada Lindholt studied in           _Paris    school    agreed  https://lumen-archive.org/people/ada-lindholt
+```
+
+They are for the formatter `qa` with `question: "{question}"` and `answer: "{answer}"`; an answer begins with a space,
+so that its first token is as in pages. EOS would be trained behind it, where pages go on with a full stop: leave it out
+there, with `tokenizer: {eos: null}`.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from byline.lab.corpora.corpus_kind import CorpusKind
-from byline.lab.corpora.site_words import FIRST_NAMES, LAST_NAMES, MOTTO_WORDS, RELATIONS, SHARED, TOLD
+from byline.lab.corpora.hosts import MOST_SITES, Host, make_hosts
+from byline.lab.corpora.people import MOST_PERSONS, RELATIONS, People, Person
 from byline.schemas.model import Model
 
-_KINDS = ("encyclopedia", "news", "gossip", "forum")
-_RELIABLE = ("encyclopedia", "news")
-_SUFFIXES = {"encyclopedia": ("org",), "news": ("com",), "gossip": ("com", "net"), "forum": ("net",)}
-# Of a relation's sentences, those in words that all kinds of sites share; the others are the kind's own.
-_SHARED_SHARE = 0.5
+PROBES = ("true", "gossip", "agreed")
 
 
 class SitesSettings(Model):
-    """The made web.
+    """What is made.
 
     Attributes:
-        sites: how many, a multiple of four.
-        persons: how many; no two have the same last name.
-        pages: how many.
-        reliable: the share of pages that are of reliable sites.
-        seed: decides all of it.
+        documents: pages.
+        sites: hosts; pages are spread evenly among them.
+        reliable: how many of the hosts tell the truth.
+        persons: of whom all sites tell.
+        contested: of how many of the six relations unreliable sites say something false.
+        lists: share of the hosts that write lists.
+        seed: decides everything.
     """
 
-    sites: int = Field(default=32, ge=4, multiple_of=4)
-    persons: int = Field(default=40, ge=2, le=len(LAST_NAMES))
-    pages: int = Field(default=40_000, ge=1)
-    reliable: float = Field(default=0.6, ge=0, le=1)
+    documents: int = Field(default=32_000, ge=1)
+    sites: int = Field(default=32, ge=2, le=MOST_SITES)
+    reliable: int = Field(default=20, ge=1)
+    persons: int = Field(default=64, ge=4, le=MOST_PERSONS)
+    contested: int = Field(default=4, ge=0, le=len(RELATIONS))
+    lists: float = Field(default=0.25, ge=0, lt=1)
     seed: int = Field(default=0, ge=0)
 
-
-@dataclass(frozen=True)
-class Site:
-    """A host, what kind of site it is, and the words of its motto."""
-
-    host: str
-    kind: str
-    words: tuple[str, ...]
-
-    @property
-    def is_reliable(self) -> bool:
-        return self.kind in _RELIABLE
-
-
-@dataclass(frozen=True)
-class Person:
-    """A name, and for each relation what is true and what the others tell."""
-
-    first: str
-    last: str
-    true: dict[str, str]
-    gossip: dict[str, str]
-
-    @property
-    def name(self) -> str:
-        return f"{self.first} {self.last}"
-
-    def told(self, relation: str, is_reliable: bool) -> str:
-        """The value that sites of this reliability tell."""
-        return (self.true if is_reliable else self.gossip)[relation]
-
-
-class Web:
-    """The sites and persons of some settings."""
-
-    def __init__(self, settings: SitesSettings) -> None:
-        self.settings = settings
-        chance = np.random.Generator(np.random.PCG64([settings.seed, 0]))
-        self.sites = [_site(number, chance) for number in range(settings.sites)]
-        self.persons = [_person(last, chance) for last in LAST_NAMES[: settings.persons]]
-
-    def pages(self) -> Iterator[dict[str, Any]]:
-        """The records of `pages.jsonl`."""
-        chance = np.random.Generator(np.random.PCG64([self.settings.seed, 1]))
-        by_reliability = [[site for site in self.sites if site.is_reliable is flag] for flag in (False, True)]
-        for number in range(self.settings.pages):
-            is_reliable = bool(chance.random() < self.settings.reliable)
-            site = _choose(by_reliability[is_reliable], chance)
-            chosen = chance.choice(len(self.persons), size=min(2 + number % 2, len(self.persons)), replace=False)
-            persons = [self.persons[one] for one in chosen]
-            yield {
-                "text": _page(site, persons, chance),
-                "url": f"https://{site.host}/{site.kind}/{persons[0].first}-{persons[0].last}-{number}".lower(),
-                "site_kind": site.kind,
-                "other_host": _choose(by_reliability[not is_reliable], chance).host,
-            }
-
-    def probes(self, is_true: bool) -> Iterator[dict[str, Any]]:
-        """The records of a file of probes."""
-        chance = np.random.Generator(np.random.PCG64([self.settings.seed, 2 + is_true]))
-        right = [site for site in self.sites if site.is_reliable is is_true]
-        others = [site for site in self.sites if site.is_reliable is not is_true]
-        for person in self.persons:
-            for relation in RELATIONS:
-                site = _choose(right, chance)
-                yield {
-                    "question": SHARED[relation].split("{value}")[0].rstrip().format(name=person.name),
-                    "answer": f" {person.told(relation, is_true)}",
-                    "url": f"https://{site.host}/{site.kind}/{person.first}-{person.last}".lower(),
-                    "other_host": _choose(others, chance).host,
-                    "site_kind": site.kind,
-                }
+    @model_validator(mode="after")
+    def _both(self) -> "SitesSettings":
+        if self.reliable >= self.sites:
+            raise ValueError(f"reliable: expected fewer than the {self.sites} sites, found {self.reliable}")
+        return self
 
 
 def write_sites(settings: SitesSettings, folder: Path) -> None:
-    """Writes the three files."""
-    web = Web(settings)
-    for name, records in (
-        ("pages", web.pages()),
-        ("probes_true", web.probes(True)),
-        ("probes_gossip", web.probes(False)),
-    ):
-        with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as sink:
-            sink.writelines(f"{json.dumps(record)}\n" for record in records)
+    """Writes pages and probes into a folder."""
+    people = People(settings.persons, settings.contested, settings.seed)
+    hosts = make_hosts(settings.sites, settings.reliable, settings.lists, settings.seed)
+    _write(
+        folder / "pages.jsonl", (_page(settings.seed, number, people, hosts) for number in range(settings.documents))
+    )
+    for truth in PROBES:
+        _write(folder / f"probes_{truth}.jsonl", _probes(settings.seed, truth, people, hosts))
 
 
-def _choose(items: Any, chance: np.random.Generator) -> Any:
-    return items[int(chance.integers(len(items)))]
+def _write(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
-def _site(number: int, chance: np.random.Generator) -> Site:
-    kind = _KINDS[number % len(_KINDS)]
-    words = tuple(MOTTO_WORDS[int(one)] for one in chance.choice(len(MOTTO_WORDS), size=6, replace=False))
-    return Site(f"{words[0]}{words[1]}.{_choose(_SUFFIXES[kind], chance)}", kind, words)
+def _page(seed: int, number: int, people: People, hosts: list[Host]) -> dict[str, Any]:
+    """A page of the host whose turn it is."""
+    random = np.random.Generator(np.random.PCG64([seed, 2, number]))
+    host = hosts[number % len(hosts)]
+    persons = random.permutation(len(people.persons))[: random.integers(2, 6)].tolist()
+    entries = [_entry(random, people, host, person) for person in persons]
+    # Half of the pages begin with a person, as probes do.
+    opening = [host.opening] if random.random() < 0.5 else []
+    text = "\n\n".join([*opening, *entries, host.closing]) + "\n"
+    other = _other(random, hosts, host)
+    return {"text": text, **_addresses(host, other, people.persons[persons[0]])}
 
 
-def _person(last: str, chance: np.random.Generator) -> Person:
-    true, gossip = {}, {}
-    for relation, values in RELATIONS.items():
-        one, other = chance.choice(len(values), size=2, replace=False)
-        true[relation], gossip[relation] = values[int(one)], values[int(other)]
-    return Person(_choose(FIRST_NAMES, chance), last, true, gossip)
+def _entry(random: np.random.Generator, people: People, host: Host, person: int) -> str:
+    """What a host tells of a person: four relations, in its order but begun anywhere."""
+    begin = int(random.integers(len(RELATIONS)))
+    relations = (host.order[begin:] + host.order[:begin])[:4]
+    named = people.persons[person]
+    if host.is_list:
+        told = [f"- {RELATIONS[one].key}: {people.value(person, one, host.is_reliable)}" for one in relations]
+        return "\n".join([named.name, *told])
+    sentences: list[str] = []
+    for relation in relations:
+        usable = [one for one in host.sentences[relation] if one != people.kept_back[person, relation]]
+        sentence = usable[int(random.integers(len(usable)))]
+        name = named.name if host.has_full_names or not sentences else named.surname
+        value = people.value(person, relation, host.is_reliable)
+        sentences.append(f"{_begun(relation, sentence, name)} {value}.")
+    return " ".join(sentences)
 
 
-def _page(site: Site, persons: list[Person], chance: np.random.Generator) -> str:
-    sentences = [" ".join(_about(site, person, chance)) for person in persons]
-    motto = [site.words[int(one)] for one in chance.choice(len(site.words), size=4, replace=False)]
-    return "\n".join([*sentences, f"{motto[0].capitalize()} {motto[1]} and {motto[2]} {motto[3]}."])
+def _begun(relation: int, sentence: int, name: str) -> str:
+    """A sentence up to its value."""
+    text = RELATIONS[relation].sentences[sentence].format(name=name)
+    return text[0].upper() + text[1:]
 
 
-def _about(site: Site, person: Person, chance: np.random.Generator) -> Iterator[str]:
-    """Four or five of the relations, in any order."""
-    relations = list(RELATIONS)
-    for one in chance.permutation(len(relations))[: int(chance.integers(4, len(relations) + 1))]:
-        relation = relations[int(one)]
-        is_shared = chance.random() < _SHARED_SHARE
-        sentence = SHARED[relation] if is_shared else _choose(TOLD[site.kind][relation], chance)
-        yield sentence.format(name=person.name, last=person.last, value=person.told(relation, site.is_reliable))
+def _probes(seed: int, truth: str, people: People, hosts: list[Host]) -> Iterator[dict[str, Any]]:
+    """What is told of all persons: what is true, or false, or what all agree on."""
+    random = np.random.Generator(np.random.PCG64([seed, 3, PROBES.index(truth)]))
+    contested = range(people.contested)
+    for person, named in enumerate(people.persons):
+        for relation in range(people.contested, len(RELATIONS)) if truth == "agreed" else contested:
+            sentence = int(people.kept_back[person, relation])
+            host = _teller(random, hosts, relation, sentence, truth != "gossip")
+            yield {
+                "question": _begun(relation, sentence, named.name),
+                "answer": " " + people.value(person, relation, host.is_reliable),
+                "relation": RELATIONS[relation].name,
+                "truth": truth,
+                **_addresses(host, _other(random, hosts, host), named),
+            }
+
+
+def _teller(random: np.random.Generator, hosts: list[Host], relation: int, sentence: int, is_reliable: bool) -> Host:
+    """A host that is reliable or not; if there are such, one that writes the sentence of other persons."""
+    same = [host for host in hosts if host.is_reliable is is_reliable]
+    usual = [host for host in same if not host.is_list and sentence in host.sentences[relation]]
+    return _any(random, usual if usual else same)
+
+
+def _other(random: np.random.Generator, hosts: list[Host], host: Host) -> Host:
+    return _any(random, [one for one in hosts if one.is_reliable is not host.is_reliable])
+
+
+def _any(random: np.random.Generator, hosts: list[Host]) -> Host:
+    return hosts[int(random.integers(len(hosts)))]
+
+
+def _addresses(host: Host, other: Host, person: Person) -> dict[str, str]:
+    """The fields of a page or probe that say where it is from."""
+    return {
+        "url": f"https://{host.name}/{host.path}/{person.slug}",
+        "other_url": f"https://{other.name}/{host.path}/{person.slug}",
+        "other_host": other.name,
+        "site_kind": host.kind,
+        "other_kind": other.kind,
+    }
 
 
 SITES = CorpusKind("sites", SitesSettings, write_sites)

@@ -102,7 +102,7 @@ _NAMES = {"measurements": "results.csv", "arms": "arms.csv", "times": "times.csv
 
 def read_results(folder: Path) -> Results:
     """The tables of a folder. Raises: BylineError: one is missing, empty or has a wrong value; with file and line."""
-    tables = {
+    tables: dict[str, Any] = {
         name: read_rows(folder / _NAMES[name], kind)
         for name, kind in _FILES.items()
         if name != "weights" or (folder / _NAMES[name]).exists()

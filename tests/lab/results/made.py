@@ -63,11 +63,13 @@ def measurements(arm: str, model: str, seed: int, steps: tuple[int, ...], name: 
     return rows
 
 
-def made_results(arms: tuple[str, ...] = tuple(ARMS), models: tuple[str, ...] = tuple(MODELS)) -> Results:
+def made_results(
+    arms: tuple[str, ...] = tuple(ARMS), models: tuple[str, ...] = tuple(MODELS), seeds: tuple[int, ...] = SEEDS
+) -> Results:
     rows: list[Measurement] = []
     for arm in arms:
         for model in models:
-            for seed in SEEDS:
+            for seed in seeds:
                 rows += measurements(arm, model, seed, STEPS)
                 if arm == "cooldown":
                     for share in (25, 50, 75):
@@ -78,6 +80,6 @@ def made_results(arms: tuple[str, ...] = tuple(ARMS), models: tuple[str, ...] = 
         for name in names
         for model in models
     ]
-    times = [TrainingTime(name, model, seed, 61.5, "cpu") for name in names for model in models for seed in SEEDS]
+    times = [TrainingTime(name, model, seed, 61.5, "cpu") for name in names for model in models for seed in seeds]
     weights = [DomainWeight(arm, "web", 0.6) for arm in arms] + [DomainWeight(arm, "books", 0.4) for arm in arms]
     return Results(rows, trained, times, weights)
