@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import byline
 from byline.lab.mixing.finding import find_mixture
 from tests.lab.mixing.conftest import table, told_again
 from tests.reference import skill_it as reference
@@ -61,3 +62,9 @@ def test_rounds_follow_from_the_losses_before_them(make_ground, trained) -> None
     drawn = manifest_of(ground.builds.out / "builds/arm.rounds-1")["ledger"]["phases"]["round-1"]["sources"]
     tokens = np.array([drawn[name]["tokens"] for name in SOURCES])
     assert tokens / tokens.sum() == pytest.approx(expected[0], abs=0.05)
+
+    # A later round's build begins with the rows that were trained on, so that going on from a checkpoint is the training.
+    first, second = (byline.open(ground.builds.out / f"builds/arm.rounds-{number}") for number in (1, 2))
+    assert len(second) > len(first)
+    for row in range(len(first)):
+        assert (first[row]["input_ids"] == second[row]["input_ids"]).all()
