@@ -121,8 +121,9 @@ class Compare(Question):
             verdict = Verdict.WITHIN
         shown = [numbers.spread(side, self.metric) for side in (one, other)]
         better = "lower" if self.is_lower_better else "higher"
+        metric = numbers.metric_name(self.metric)
         return Statement(
-            self.question or f"Is the {self.metric} of {names[0]} {better} than that of {names[1]}{self._of_model}?",
+            self.question or f"Is the {metric} of {names[0]} {better} than that of {names[1]}{self._of_model}?",
             verdict if seeds >= _RAREST else Verdict.FEW,
             f"{names[0]}: {shown[0]}; {names[1]}: {shown[1]}.",
             tuple(
@@ -153,16 +154,17 @@ class ReachFinal(Question):
         else:
             verdict = Verdict.WITHIN
         unit = "steps" if self.x == "step" else self.x
+        metric = numbers.metric_name(self.metric)
         return Statement(
             self.question
-            or f"Does {self.arm} reach the final {self.metric} of {self.of} with fewer {unit}{self._of_model}?",
+            or f"Does {self.arm} reach the final {metric} of {self.of} with fewer {unit}{self._of_model}?",
             verdict if seeds >= _RAREST else Verdict.FEW,
-            f"{self.arm} {_ratio(pairs, self.metric, self.of, unit)}.",
+            f"{self.arm} {_ratio(pairs, metric, self.of, unit)}.",
             (
                 (f"pairs of seeds in which {self.arm} is sooner", f"{sum(map(_sooner, pairs))} of {len(pairs)}"),
-                ("the other way round", f"{self.of} {_ratio(back, self.metric, self.arm, unit)}"),
-                (f"final {self.metric} of {self.arm}", numbers.spread(final(one), self.metric)),
-                (f"final {self.metric} of {self.of}", numbers.spread(final(other), self.metric)),
+                ("the other way round", f"{self.of} {_ratio(back, metric, self.arm, unit)}"),
+                (f"final {metric} of {self.arm}", numbers.spread(final(one), self.metric)),
+                (f"final {metric} of {self.of}", numbers.spread(final(other), self.metric)),
             ),
             seeds,
             self.published,
@@ -201,7 +203,7 @@ class Order(Question):
         steps = [is_first(one, other) for one, other in pairwise(ranked)]
         seeds = min(chance(len(measured[a]), len(measured[b])) for a, b in pairwise(ranked))
         verdict = Verdict.ORDERED if all(steps) else Verdict.PARTLY if any(steps) else Verdict.WITHIN
-        what = f"final {self.metric}" if self.threshold is None else f"{_threshold(self)}"
+        what = f"final {numbers.metric_name(self.metric)}" if self.threshold is None else f"{_threshold(self)}"
         return Statement(
             self.question or f"In which order do {_listed(self.arms)} come by {what}{self._of_model}?",
             verdict if seeds >= _RAREST else Verdict.FEW,
@@ -272,7 +274,7 @@ def _reached(times: Sequence[Any]) -> int:
 
 def _threshold(order: Order) -> str:
     unit = "steps" if order.x == "step" else order.x
-    return f"{unit} to {order.metric} {numbers.threshold(order.threshold or 0.0, order.metric)}"
+    return f"{unit} to {numbers.metric_name(order.metric)} {numbers.threshold(order.threshold or 0.0, order.metric)}"
 
 
 def _in_words(ranked: Sequence[str], steps: Sequence[bool]) -> str:

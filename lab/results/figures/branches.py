@@ -44,7 +44,7 @@ class Branches(ArmsFigure, Measure):
     log: bool = False
 
     def heading(self) -> str:
-        return self.title or f"{metric_label(self.metric)} with a cooldown at each checkpoint".capitalize()
+        return self.title or f"{metric_label(self.metric)} with a cooldown at each checkpoint"
 
     def draw(self, results: Results) -> Figure:
         arms = self.arms_of(results)
@@ -73,7 +73,8 @@ class Branches(ArmsFigure, Measure):
     def describe(self, results: Results) -> str:
         arms = self.arms_of(results)
         branched = [self._ends_in_words(results, arm) for arm in arms if _has_branches(results, arm)]
-        lines = f"Lines of {self.metric} by {self.x}; at the end, {finals_in_words(results, arms, self)}."
+        ends = finals_in_words(results, arms, self)
+        lines = f"Lines of {numbers.metric_name(self.metric)} by {self.x}; at the end, {ends}."
         return " ".join([lines, *branched])
 
     def _ends_in_words(self, results: Results, arm: str) -> str:

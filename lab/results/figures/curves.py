@@ -17,6 +17,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from pydantic import Field
 
+from byline.lab.results import numbers
 from byline.lab.results.figures.figure import ArmsFigure, Names, draw_line, finals_in_words
 from byline.lab.results.figures.style import count_axis, grid, legend, metric_label, style_of, value_axis
 from byline.lab.results.series import Axis, Measure, Series, series_of, sources_of
@@ -65,7 +66,8 @@ class Curves(ArmsFigure):
         ends = "; ".join(
             f"{self._panel(measure)}: {finals_in_words(results, arms, measure)}" for measure in self._measures(results)
         )
-        return f"Lines of {self.metric} by {self.x}, one for each of {', '.join(arms)}. At the end, {ends}."
+        metric = numbers.metric_name(self.metric)
+        return f"Lines of {metric} by {self.x}, one for each of {', '.join(arms)}. At the end, {ends}."
 
     def _measures(self, results: Results) -> list[Measure]:
         return [

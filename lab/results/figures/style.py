@@ -42,7 +42,7 @@ THEME = {
     "arm-4": ("#c23f8d", "#f49bcb"),
     "arm-5": ("#9a7400", "#eccb4a"),
     "arm-6": ("#5b3fa8", "#b3a1fa"),
-    "arm-7": ("#2c9fd4", "#a5e3fb"),
+    "arm-7": ("#1f93cc", "#a5e3fb"),
     "arm-8": ("#7a3b12", "#cf9b70"),
 }
 COLOURS = [light for name, (light, _) in THEME.items() if name.startswith("arm-")]

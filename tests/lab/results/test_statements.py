@@ -58,13 +58,15 @@ def test_an_end_that_is_reached_in_some_pairs_only() -> None:
     statement = stated("reach", arm="standard", of="standard", metric="exact")
     assert statement.verdict is Verdict.WITHIN
     assert statement.answer.startswith(
-        "standard reaches the final exact of standard in 6 of 9 pairs of seeds, there with"
+        "standard reaches the final exact match of standard in 6 of 9 pairs of seeds, there with"
     )
 
 
 def test_the_order_of_arms() -> None:
     statement = stated("order", arms=["conditioned", "standard", "cooldown"], metric="exact", threshold=0.5, x="step")
-    assert statement.question == "In which order do conditioned, standard and cooldown come by steps to exact 50 %?"
+    assert (
+        statement.question == "In which order do conditioned, standard and cooldown come by steps to exact match 50 %?"
+    )
     assert statement.verdict is Verdict.ORDERED
     assert statement.answer == "cooldown, before standard, before conditioned."
     assert statement.numbers[0] == ("cooldown", "278 steps; 300 steps; 322 steps")
