@@ -157,8 +157,7 @@ class ReachFinal(Question):
         unit = "steps" if self.x == "step" else self.x
         metric = numbers.metric_name(self.metric)
         return Statement(
-            self.question
-            or f"Does {self.arm} reach the final {metric} of {self.of} with fewer {unit}{self._where}?",
+            self.question or f"Does {self.arm} reach the final {metric} of {self.of} with fewer {unit}{self._where}?",
             verdict if seeds >= _RAREST else Verdict.FEW,
             f"{self.arm} {_ratio(pairs, metric, self.of, unit)}.",
             (
