@@ -87,8 +87,9 @@ class Question(Measure):
         return self.model_copy(update={"model": model, "question": question})
 
     @property
-    def _of_model(self) -> str:
-        return "" if self.model is None else f", at {self.model}"
+    def _where(self) -> str:
+        source = "" if self.source == "all" else f", on {self.source}"
+        return source if self.model is None else f"{source}, at {self.model}"
 
 
 class Against(Model):
@@ -123,7 +124,7 @@ class Compare(Question):
         better = "lower" if self.is_lower_better else "higher"
         metric = numbers.metric_name(self.metric)
         return Statement(
-            self.question or f"Is the {metric} of {names[0]} {better} than that of {names[1]}{self._of_model}?",
+            self.question or f"Is the {metric} of {names[0]} {better} than that of {names[1]}{self._where}?",
             verdict if seeds >= _RAREST else Verdict.FEW,
             f"{names[0]}: {shown[0]}; {names[1]}: {shown[1]}.",
             tuple(
@@ -156,8 +157,7 @@ class ReachFinal(Question):
         unit = "steps" if self.x == "step" else self.x
         metric = numbers.metric_name(self.metric)
         return Statement(
-            self.question
-            or f"Does {self.arm} reach the final {metric} of {self.of} with fewer {unit}{self._of_model}?",
+            self.question or f"Does {self.arm} reach the final {metric} of {self.of} with fewer {unit}{self._where}?",
             verdict if seeds >= _RAREST else Verdict.FEW,
             f"{self.arm} {_ratio(pairs, metric, self.of, unit)}.",
             (
@@ -205,7 +205,7 @@ class Order(Question):
         verdict = Verdict.ORDERED if all(steps) else Verdict.PARTLY if any(steps) else Verdict.WITHIN
         what = f"final {numbers.metric_name(self.metric)}" if self.threshold is None else f"{_threshold(self)}"
         return Statement(
-            self.question or f"In which order do {_listed(self.arms)} come by {what}{self._of_model}?",
+            self.question or f"In which order do {_listed(self.arms)} come by {what}{self._where}?",
             verdict if seeds >= _RAREST else Verdict.FEW,
             _in_words(ranked, steps),
             tuple(shown.items()),

@@ -26,6 +26,11 @@ def test_a_better_final_value() -> None:
     assert statement.chance == 20
 
 
+def test_a_question_names_its_source() -> None:
+    statement = stated("compare", arm="cooldown", source="web", against={"arm": "standard"})
+    assert statement.question == "Is the loss of cooldown lower than that of standard, on web?"
+
+
 def test_the_other_way_round_is_no() -> None:
     assert stated("compare", arm="standard", against={"arm": "cooldown"}).verdict is Verdict.NO
 
