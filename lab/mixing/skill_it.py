@@ -79,8 +79,8 @@ def _measure_graph(ground: Ground, settings: SkillItSettings, model: str, evalua
             {"name": "alone", "share": "1/2", "mixture": {"method": "weights", "weights": {source: 1}}},
         ]
         build = ground.build(f"graph-{source}", {"tokens": settings.graph_tokens, "phases": phases})
-        changes = {"evaluate_at": (half, settings.graph_steps), "decay_steps": 0}
-        tasks[source] = ground.task(f"graph/{source}", build, model, settings.graph_steps, **changes)
+        steps = settings.graph_steps
+        tasks[source] = ground.task(f"graph/{source}", build, model, steps, evaluate_at=(half, steps), decay_steps=0)
     ground.train(*tasks.values())
     edges = []
     for source, task in tasks.items():
