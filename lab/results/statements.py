@@ -180,6 +180,7 @@ class Order(Question):
 
     def answer(self, results: Results) -> Statement:
         measured = {arm: series_of(results, arm, self) for arm in self.arms}
+        never: list[str] = []
         if self.threshold is None:
             finals = {arm: final(series) for arm, series in measured.items()}
             sign = 1 if self.is_lower_better else -1
@@ -195,6 +196,7 @@ class Order(Question):
                 for arm, series in measured.items()
             }
             ranked = sorted(times, key=lambda arm: [np.mean([time.at for time in times[arm]]), -_reached(times[arm])])
+            never = [arm for arm in ranked if not _reached(times[arm])]
             shown = {arm: "; ".join(numbers.reached(time, self.x) for time in times[arm]) for arm in ranked}
 
             def is_first(one: str, other: str) -> bool:
@@ -207,7 +209,7 @@ class Order(Question):
         return Statement(
             self.question or f"In which order do {_listed(self.arms)} come by {what}{self._where}?",
             verdict if seeds >= _RAREST else Verdict.FEW,
-            _in_words(ranked, steps),
+            _in_words(ranked, steps) + (f" In no seed reached: {_listed(never)}." if never else ""),
             tuple(shown.items()),
             seeds,
             self.published,
@@ -284,11 +286,11 @@ def _in_words(ranked: Sequence[str], steps: Sequence[bool]) -> str:
             groups.append([arm])
         else:
             groups[-1].append(arm)
-    together = [group for group in groups if len(group) > 1]
-    text = ", before ".join(" and ".join(group) for group in groups)
-    if together:
-        text += f". Within the spread of each other: {'; '.join(_listed(group) for group in together)}"
-    return f"{text}."
+    if len(groups) == 1:
+        return f"Not told apart: {_listed(ranked)}."
+    together = [_listed(group) for group in groups if len(group) > 1]
+    within = f" Within the spread of each other: {'; '.join(together)}." if together else ""
+    return f"{', before '.join(_listed(group) for group in groups)}.{within}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ from byline.lab.results.figures.style import (
     Style,
     count_axis,
     legend,
+    log_axis,
     metric_label,
     new_figure,
     style_of,
@@ -59,10 +60,10 @@ class Branches(ArmsFigure, Measure):
             if _has_branches(results, arm):
                 _draw_ends(axes, series_of(results, arm + ENDS, self), look)
         count_axis(axes, self.x)
+        if self.log:
+            log_axis(axes)
         value_axis(axes, self.metric)
         axes.set_ylabel(metric_label(self.metric))
-        if self.log:
-            axes.set_yscale("log")
         handles: list[Artist] = [style_of(results, arm).handle(arm) for arm in arms]
         ends = Line2D(
             [], [], color=MUTED, linewidth=1, marker="o", markersize=8, label="ends of branches", markeredgecolor=PAPER

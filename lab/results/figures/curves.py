@@ -19,7 +19,7 @@ from pydantic import Field
 
 from byline.lab.results import numbers
 from byline.lab.results.figures.figure import ArmsFigure, Names, draw_line, finals_in_words
-from byline.lab.results.figures.style import count_axis, grid, legend, metric_label, style_of, value_axis
+from byline.lab.results.figures.style import count_axis, grid, legend, log_axis, metric_label, style_of, value_axis
 from byline.lab.results.series import Axis, Measure, Series, series_of, sources_of
 from byline.lab.results.table import Results
 
@@ -50,12 +50,12 @@ class Curves(ArmsFigure):
                 series = {seed: self._shown(one) for seed, one in series_of(results, arm, measure).items()}
                 draw_line(axes, series, style_of(results, arm), number, self.spread == "seeds")
             count_axis(axes, self.x, len(measures))
+            if self.log:
+                log_axis(axes)
             value_axis(axes, self.metric)
             axes.label_outer()
             if len(measures) > 1:
                 axes.set_title(self._panel(measure))
-        if self.log:
-            panels[0].set_yscale("log")
         panels[0].set_ylabel(metric_label(self.metric))
         handles: list[Artist] = [style_of(results, arm).handle(arm) for arm in arms]
         legend(figure, handles)

@@ -25,6 +25,7 @@ from byline.lab.results.figures.style import (
     Style,
     axis_label,
     legend,
+    log_axis,
     metric_label,
     new_figure,
     style_of,
@@ -62,7 +63,7 @@ class Sizes(ArmsFigure):
         axes.set_ylabel(self._label.replace(" until", "\nuntil"))
         axes.margins(x=0.08)
         if self.log:
-            axes.set_yscale("log")
+            log_axis(axes)
         if self.threshold is None:
             value_axis(axes, self.metric)
         else:

@@ -84,12 +84,19 @@ def test_arms_that_are_not_told_apart_stand_together() -> None:
         "cooldown, before standard and hashed, before conditioned. "
         "Within the spread of each other: standard and hashed."
     )
-    assert stated("order", arms=["hashed", "standard"], metric="exact", threshold=0.5).verdict is Verdict.WITHIN
+    pair = stated("order", arms=["hashed", "standard"], metric="exact", threshold=0.5)
+    assert (pair.verdict, pair.answer) == (Verdict.WITHIN, "Not told apart: standard and hashed.")
+
+
+def test_a_threshold_that_no_arm_reaches() -> None:
+    statement = stated("order", arms=["hashed", "standard"], threshold=0.5)
+    assert statement.verdict is Verdict.WITHIN
+    assert statement.answer == "Not told apart: hashed and standard. In no seed reached: hashed and standard."
 
 
 def test_an_arm_that_never_reaches_it_is_last() -> None:
     statement = stated("order", arms=["conditioned", "cooldown"], threshold=1.1)
-    assert statement.answer == "cooldown, before conditioned."
+    assert statement.answer == "cooldown, before conditioned. In no seed reached: conditioned."
     assert statement.numbers[1][1].startswith("not within 2M tokens; ")
 
 
