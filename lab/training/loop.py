@@ -33,6 +33,7 @@ from byline.lab.training.checkpoints import load, save, save_model
 from byline.lab.training.evaluating import EvaluationRows, evaluate
 from byline.lab.training.model import Transformer, parameter_count, size_named
 from byline.lab.training.objectives import Objective, Standard
+from byline.lab.training.optimizing import AdamW
 from byline.lab.training.predicting import target_losses
 from byline.lab.training.schedules import factor
 from byline.transforms.files.storage import write_file
@@ -155,7 +156,7 @@ class _Training:
         self.settings, self.shards, self.rows, self.evaluations = settings, shards, rows, evaluations
         self.folder, self.objective, self.domains = folder, objective, Domains(shards)
         self.model = Transformer(size_named(settings.model), settings.vocab_size, settings.seed).to(settings.device)
-        self.optimizer = _optimizer(self.model, settings)
+        self.optimizer = AdamW(self.model, settings.betas, settings.weight_decay)
         names = self.domains.names
         self.progress = Progress(sums=[0.0] * len(names), counts=[0] * len(names))
 
@@ -169,7 +170,7 @@ class _Training:
         state = load(path)
         try:
             self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.optimizer.restore(state["optimizer"])
             self.objective.restore(state["objective"])
             self.progress = Progress(**state["progress"])
         except (KeyError, TypeError, ValueError, RuntimeError):
@@ -208,21 +209,20 @@ class _Training:
         self.progress.positions += batch.positions
         if not len(batch.targets):
             return
-        rate = factor(settings.schedule, step, settings.steps, settings.warmup_steps, settings.decay_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * rate
+        rate = settings.learning_rate * factor(
+            settings.schedule, step, settings.steps, settings.warmup_steps, settings.decay_steps
+        )
         losses = target_losses(self.model, batch)
         self.objective(losses, batch, self.domains.names).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
         # Before the step, which would make all weights NaN. A loss that is not finite has no finite gradient.
         if not math.isfinite(norm.item()):
             raise BylineError(
-                f"{self.folder}: step {step + 1} at a learning rate of {settings.learning_rate * rate:g} has a loss of "
+                f"{self.folder}: step {step + 1} at a learning rate of {rate:g} has a loss of "
                 f"{losses.mean().item():g} and a gradient that is not finite; take a smaller `learning_rate` than "
                 f"{settings.learning_rate:g}"
             )
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.step(rate)
         self._count(batch, losses.detach())
 
     def _count(self, batch: Batch, losses: torch.Tensor) -> None:
@@ -254,7 +254,7 @@ class _Training:
     def _state(self) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.state(),
             "objective": self.objective.state(),
             "progress": vars(self.progress),
         }
@@ -267,14 +267,6 @@ class _Training:
         facts = {"seconds": self.progress.seconds, "parameters": parameter_count(self.model)}
         _write(self.folder / FINISHED, json.dumps(facts) + "\n")
         (self.folder / STATE).unlink(missing_ok=True)
-
-
-def _optimizer(model: Transformer, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW that decays matrices alone."""
-    matrices = [weight for weight in model.parameters() if weight.dim() == 2]
-    others = [weight for weight in model.parameters() if weight.dim() != 2]
-    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
 
 
 def _write_table(path: Path, names: tuple[str, ...], lines: list[list[Any]]) -> None:
