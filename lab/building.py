@@ -39,8 +39,10 @@ from byline.pipelines.recipes import load_recipe
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import merge
 
-# The share of positions that count differs a little between builds of two lengths; so many tries come within this.
+# The share of positions that count differs a little between builds of two lengths, and every phase ends with a whole
+# row; so many tries come within so many tokens, or rows.
 _NEAR = 0.003
+_NEAR_ROWS = 4
 _TRIES = 3
 
 
@@ -107,12 +109,14 @@ class Builds:
 
     def evaluation(self, name: str, evaluation: Evaluation, arm_name: str, arm: Arm) -> Path:
         """The folder of an evaluation's build for an arm; arms without anything of their own share it."""
-        own = arm.evaluations.get(name, {})
         config = merge(self.study.config, {"tokens": "all", "mixture": "natural", "branches": []})
-        layers = [arm.config] if evaluation.of_arm else []
-        for layer in (*layers, evaluation.config, own):
-            config = merge(config, layer)
-        return self.build(f"eval-{name}-{arm_name}" if layers or own else f"eval-{name}", config).out
+        if evaluation.of_arm:
+            config = merge(config, arm.config)
+        config = merge(config, evaluation.config)
+        if evaluation.prefix:
+            config = _with_condition(config, evaluation, arm.condition or self.study.condition)
+        is_own = evaluation.of_arm or (evaluation.prefix and arm.condition is not None)
+        return self.build(f"eval-{name}-{arm_name}" if is_own else f"eval-{name}", config).out
 
     def build(self, name: str, config: Mapping[str, Any]) -> ArmBuild:
         """Builds a configuration, unless that stands there."""
@@ -134,7 +138,8 @@ class Builds:
         positions = asked
         for _ in range(_TRIES):
             made = self.build(name, merge(config, {"tokens": positions}))
-            if abs(made.trained_tokens - asked) <= _NEAR * asked:
+            near = max(_NEAR * asked, _NEAR_ROWS * byline.open(made.out).sequence_length)
+            if abs(made.trained_tokens - asked) <= near:
                 return made
             positions = round(positions * asked / made.trained_tokens)
         raise BylineError(
@@ -166,6 +171,15 @@ def _write_corpus(name: str, values: Mapping[str, Any], folder: Path) -> None:
     partial.mkdir(parents=True)
     kind.write(kind.parse(settings, f"corpora.{name}"), partial)
     partial.rename(folder)
+
+
+def _with_condition(
+    config: dict[str, Any], evaluation: Evaluation, condition: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The same, with a condition where the rows are from."""
+    if evaluation.rows == "holdout":
+        return merge(config, {"holdout": {"condition": condition}})
+    return {**config, "phases": [{**phase, "condition": condition} for phase in config["phases"]]}
 
 
 def _texts(files: Iterable[Path]) -> Iterator[str]:

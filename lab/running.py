@@ -27,7 +27,7 @@ from byline.lab.arms import ArmRun, arm_runs, evaluated_rows
 from byline.lab.building import Builds, check_disjoint
 from byline.lab.mixing.finding import find_mixture, method_of
 from byline.lab.mixing.ground import Ground
-from byline.lab.reporting import write_report, write_tables
+from byline.lab.reporting import check_report, write_report, write_tables
 from byline.lab.study import Study, read_study
 from byline.lab.tasks import run_tasks
 from byline.lab.training.model import size_named
@@ -36,7 +36,7 @@ from byline.pipelines.jobs.locking import locked
 from byline.schemas.yaml_text import load_yaml
 
 # Keys of a study that change what is shown, and nothing that is built or trained.
-SHOWN = ("title", "about", "figures", "statements", "notes")
+SHOWN = ("title", "about", "metrics", "figures", "statements", "notes")
 
 
 def run(
@@ -74,7 +74,7 @@ def run(
             folder = out / part.name if study.parts else out
             _keep_recipe(part, folder)
             run_part(part, folder, workers, device, console)
-        write_report(study, parts, out, command_of(recipe, scale, overrides, device))
+        write_report(study, parts, out, command_of(recipe, scale, overrides, device), console)
     console.print(f"page      {out / 'index.html'}", highlight=False, markup=False)
 
 
@@ -100,6 +100,7 @@ def run_part(study: Study, out: Path, workers: int, device: str, console: Consol
 
 def _check(study: Study) -> None:
     """What would only be noticed after hours. Raises: BylineError."""
+    check_report(study)
     for model in study.training.models:
         size_named(model)
         study.training.rate_of(model)

@@ -9,6 +9,7 @@ config:                                                    # of Byline; {corpora
   sources: {pages: {format: jsonl, path: "{corpora}/sites/pages.jsonl"}}
   sequence: {length: 512, packing: best_fit}
   holdout: {share: 0.05}
+condition: {template: "URL: {host}\\n\\n"}                # the prefix of evaluations, unless an arm has another
 tokens: 4M                                                 # what each arm trains on
 equal: trained                                             # tokens that count in the loss, or positions
 training: {models: [0.5M], steps: 1000, learning_rate: 0.003, seeds: [0, 1, 2], evaluations: 20}
@@ -17,7 +18,7 @@ arms:
   conditioned: {config: {phases: [{name: main, share: 1, condition: {template: "URL: {host}\\n\\n"}}]}}
 evaluations:
   none: {}                                                 # the rows that are held out, as `config` has them
-  host: {config: {holdout: {condition: {template: "URL: {host}\\n\\n"}}}}
+  host: {prefix: true}                                     # the same with `condition` before each
 figures: [{kind: curves, evaluation: none, metric: loss}]
 small: {tokens: 500K, training: {steps: 200}}              # for --small, merged over the rest; `smoke` likewise
 ```
@@ -94,13 +95,13 @@ class Arm(Model):
     """What is compared: `config` is merged over the study's.
 
     Attributes:
-        evaluations: name -> configuration merged over that evaluation's, for this arm alone: its own template.
+        condition: how its prefix is written in evaluations that have one; None for the study's.
         find: how its mixture is found by training first: `method`, and what that takes (`byline.lab.mixing`).
     """
 
     about: str = ""
     config: dict[str, Any] = Field(default_factory=dict)
-    evaluations: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    condition: dict[str, Any] | None = None
     find: dict[str, Any] | None = None
 
 
@@ -110,6 +111,7 @@ class Evaluation(Model):
     Attributes:
         rows: `holdout`: what is held out, which no arm may have read. `all`: every row, for sources of their own.
         sequences: at most so many of the rows, the first ones; they are in shuffled order.
+        prefix: whether documents have the arm's prefix, or the study's.
         of_arm: whether the arm's own `config` comes first, as where arms write the same things differently.
         about: for the page.
     """
@@ -118,6 +120,7 @@ class Evaluation(Model):
     config: dict[str, Any] = Field(default_factory=dict)
     rows: Literal["holdout", "all"] = "holdout"
     sequences: int = Field(default=256, ge=1)
+    prefix: bool = False
     of_arm: bool = False
 
 
@@ -126,7 +129,7 @@ def _listed(value: Any) -> Any:
 
 
 class Study(Model):
-    """The whole of it; `figures` and `statements` are for `byline.lab.results`."""
+    """The whole of it; `metrics` are those in its tables, `figures` and `statements` are of `byline.lab.results`."""
 
     name: Name
     title: str
@@ -135,11 +138,13 @@ class Study(Model):
     corpora: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     tokenizer: TokenizerSettings = TokenizerSettings()
     config: dict[str, Any] = Field(default_factory=dict)
+    condition: dict[str, Any] | None = None
     tokens: TokenCount = "all"
     equal: Literal["trained", "positions"] = "trained"
     training: Training = Training()
     arms: dict[Name, Arm] = Field(default_factory=dict)
     evaluations: dict[Name, Evaluation] = Field(default_factory=dict)
+    metrics: list[Literal["loss", "accuracy", "exact"]] = Field(default=["loss"], min_length=1)
     figures: list[dict[str, Any]] = Field(default_factory=list)
     statements: list[dict[str, Any]] = Field(default_factory=list)
     notes: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
@@ -153,10 +158,9 @@ class Study(Model):
         for key, values in (("arms", self.arms), ("evaluations", self.evaluations), ("config", self.config)):
             if not values:
                 raise ValueError(f"{key}: a study needs at least one, unless it has `parts`")
-        for name, arm in self.arms.items():
-            for evaluation in arm.evaluations:
-                if evaluation not in self.evaluations:
-                    raise ValueError(f"arms.{name}.evaluations: there is no evaluation {evaluation!r}")
+        for name, evaluation in self.evaluations.items():
+            if evaluation.prefix and self.condition is None:
+                raise ValueError(f"evaluations.{name}.prefix: say how it is written, `condition: {{template: ...}}`")
         if self.tokens == "all":
             raise ValueError("tokens: say how many each arm trains on, as in 4M")
         return self

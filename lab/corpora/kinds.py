@@ -8,8 +8,9 @@ Which files a kind writes, and with which fields, is said by its module. The sam
 """
 
 from byline.lab.corpora.corpus_kind import CorpusKind
+from byline.lab.corpora.documentation import DOCUMENTATION
 from byline.lab.corpora.sites import SITES
 from byline.lab.corpora.skills import CHAIN, INDEPENDENT
 
-_ALL: tuple[CorpusKind, ...] = (CHAIN, INDEPENDENT, SITES)
+_ALL: tuple[CorpusKind, ...] = (CHAIN, INDEPENDENT, SITES, DOCUMENTATION)
 KINDS = {kind.name: kind for kind in _ALL}

@@ -27,7 +27,7 @@ import string
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from byline.lab.corpora.corpus_kind import CorpusKind
 from byline.schemas.model import Model
@@ -41,14 +41,25 @@ class ChainSettings(Model):
     Attributes:
         skills: how many; the last applies so many letters.
         letters: how many there are.
-        examples: records of each skill.
+        examples: records of each skill, one number or one for each.
         seed: decides the permutations and the questions.
     """
 
     skills: int = Field(default=3, ge=1, le=6)
-    letters: int = Field(default=6, ge=2, le=26)
-    examples: int = Field(default=100_000, ge=1)
+    letters: int = Field(default=4, ge=2, le=26)
+    examples: int | list[int] = 100_000
     seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_for_each(self) -> "ChainSettings":
+        if min(self.counts) < 1 or len(self.counts) != self.skills:
+            raise ValueError(f"examples: expected a number from 1 on, or {self.skills} of them, one for each skill")
+        return self
+
+    @property
+    def counts(self) -> list[int]:
+        """Records of each skill."""
+        return self.examples if isinstance(self.examples, list) else [self.examples] * self.skills
 
 
 class IndependentSettings(Model):
@@ -63,7 +74,7 @@ class IndependentSettings(Model):
     """
 
     skills: int = Field(default=3, ge=1, le=4)
-    letters: int = Field(default=6, ge=2, le=13)
+    letters: int = Field(default=4, ge=2, le=13)
     depth: int = Field(default=2, ge=1, le=6)
     examples: int = Field(default=100_000, ge=1)
     seed: int = Field(default=0, ge=0)
@@ -73,9 +84,9 @@ def write_chain(settings: ChainSettings, folder: Path) -> None:
     """Writes the files of a chain."""
     letters = string.ascii_lowercase[: settings.letters]
     tables = _permutations(settings.seed, settings.letters)
-    for skill in range(1, settings.skills + 1):
+    for skill, examples in enumerate(settings.counts, 1):
         path = folder / f"chain_{skill}.jsonl"
-        _write(path, letters, tables, skill, settings.examples, _generator(settings.seed, skill))
+        _write(path, letters, tables, skill, examples, _generator(settings.seed, skill))
 
 
 def write_independent(settings: IndependentSettings, folder: Path) -> None:

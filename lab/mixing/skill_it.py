@@ -1,7 +1,7 @@
 """Skill-it (arXiv 2307.14430): a graph of which skill helps which, then rounds, each with a mixture from the losses.
 
 ```
-found/skill_it/graph.csv      from,to,weight     the share of a skill's loss that a short training on another one takes
+found/skill_it/graph.csv      from,to,weight     what share of a loss a short training on another skill takes
 found/skill_it/losses.csv     round,domain,loss  at the start of each round
 found/skill_it/mixture.yaml   byline weights skillit found/skill_it/losses.csv --graph found/skill_it/graph.csv
 ```
@@ -35,7 +35,7 @@ class SkillItSettings(Model):
     Attributes:
         tokens, steps: of all rounds together, in positions and updates.
         rounds: how many.
-        graph_tokens, graph_steps: of each training for the graph.
+        graph_tokens, graph_steps: of each training for the graph, half of it on all sources.
         targets: skills whose losses count; all without it.
         model: its size; None for the study's first.
         evaluation: whose losses; None for the study's first.
@@ -46,7 +46,7 @@ class SkillItSettings(Model):
     steps: int = Field(ge=1)
     rounds: int = Field(default=5, ge=2)
     graph_tokens: TokenCount
-    graph_steps: int = Field(ge=1)
+    graph_steps: int = Field(ge=2)
     targets: list[str] = Field(default_factory=list)
     model: str | None = None
     evaluation: str | None = None
@@ -67,17 +67,24 @@ def find(ground: Ground, settings: SkillItSettings) -> dict[str, Any]:
 
 
 def _measure_graph(ground: Ground, settings: SkillItSettings, model: str, evaluation: str, targets: list[str]) -> Path:
-    """The table of edges: what share of `to`'s loss a training on `from` alone takes away, if any."""
+    """The table of edges: what share of `to`'s loss a training on `from` alone takes away, if any.
+
+    All begin with the same half on all sources evenly. What that takes, the form of answers, is not a skill's.
+    """
+    half = settings.graph_steps // 2
     tasks = {}
     for source in ground.sources:
-        alone = {"method": "weights", "weights": {source: 1}}
-        build = ground.build(f"graph-{source}", {"tokens": settings.graph_tokens, "mixture": alone})
-        evaluated = (0, settings.graph_steps)
-        tasks[source] = ground.task(f"graph/{source}", build, model, settings.graph_steps, evaluate_at=evaluated)
+        phases = [
+            {"name": "even", "share": "1/2", "mixture": ground.uniform()},
+            {"name": "alone", "share": "1/2", "mixture": {"method": "weights", "weights": {source: 1}}},
+        ]
+        build = ground.build(f"graph-{source}", {"tokens": settings.graph_tokens, "phases": phases})
+        steps = settings.graph_steps
+        tasks[source] = ground.task(f"graph/{source}", build, model, steps, evaluate_at=(half, steps), decay_steps=0)
     ground.train(*tasks.values())
     edges = []
     for source, task in tasks.items():
-        before, after = ground.losses(task, evaluation, 0), ground.losses(task, evaluation)
+        before, after = ground.losses(task, evaluation, half), ground.losses(task, evaluation)
         for target in targets:
             edges.append((source, target, f"{max(0.0, 1 - after[target] / before[target]):.6f}"))
     return write_table(ground.folder / "graph.csv", ("from", "to", "weight"), edges)

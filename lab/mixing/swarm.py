@@ -74,6 +74,8 @@ def find(ground: Ground, settings: SwarmSettings) -> dict[str, Any]:
         kl=settings.kl,
         seed=settings.seed,
     )
+    for note in computed.notes:
+        ground.console.print(f"          {note}", highlight=False, markup=False)
     return ground.keep(computed.command, computed.text)
 
 

@@ -17,6 +17,8 @@ from byline.lab.results.analysis import Reach, Spread
 from byline.lab.results.series import Axis
 
 SHARES = ("accuracy", "exact")
+# A metric in a sentence, where its name is none.
+_NAMES = {"exact": "exact match"}
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
@@ -27,6 +29,11 @@ def amount(count: float) -> str:
         if count >= size * 0.9995:
             return f"{_three_digits(count / size)}{unit}"
     return f"{count:.0f}"
+
+
+def metric_name(metric: str) -> str:
+    """A metric in a sentence."""
+    return _NAMES.get(metric, metric)
 
 
 def value(number: float, metric: str) -> str:

@@ -77,6 +77,10 @@ class Section:
         return main_table(self.results, self.metrics)
 
     @property
+    def branch_table(self) -> TextTable:
+        return main_table(self.results, self.metrics, of_branches=True)
+
+    @property
     def times(self) -> TextTable:
         return time_table(self.results)
 

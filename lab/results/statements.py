@@ -87,8 +87,9 @@ class Question(Measure):
         return self.model_copy(update={"model": model, "question": question})
 
     @property
-    def _of_model(self) -> str:
-        return "" if self.model is None else f", at {self.model}"
+    def _where(self) -> str:
+        source = "" if self.source == "all" else f", on {self.source}"
+        return source if self.model is None else f"{source}, at {self.model}"
 
 
 class Against(Model):
@@ -121,8 +122,9 @@ class Compare(Question):
             verdict = Verdict.WITHIN
         shown = [numbers.spread(side, self.metric) for side in (one, other)]
         better = "lower" if self.is_lower_better else "higher"
+        metric = numbers.metric_name(self.metric)
         return Statement(
-            self.question or f"Is the {self.metric} of {names[0]} {better} than that of {names[1]}{self._of_model}?",
+            self.question or f"Is the {metric} of {names[0]} {better} than that of {names[1]}{self._where}?",
             verdict if seeds >= _RAREST else Verdict.FEW,
             f"{names[0]}: {shown[0]}; {names[1]}: {shown[1]}.",
             tuple(
@@ -153,16 +155,16 @@ class ReachFinal(Question):
         else:
             verdict = Verdict.WITHIN
         unit = "steps" if self.x == "step" else self.x
+        metric = numbers.metric_name(self.metric)
         return Statement(
-            self.question
-            or f"Does {self.arm} reach the final {self.metric} of {self.of} with fewer {unit}{self._of_model}?",
+            self.question or f"Does {self.arm} reach the final {metric} of {self.of} with fewer {unit}{self._where}?",
             verdict if seeds >= _RAREST else Verdict.FEW,
-            f"{self.arm} {_ratio(pairs, self.metric, self.of, unit)}.",
+            f"{self.arm} {_ratio(pairs, metric, self.of, unit)}.",
             (
                 (f"pairs of seeds in which {self.arm} is sooner", f"{sum(map(_sooner, pairs))} of {len(pairs)}"),
-                ("the other way round", f"{self.of} {_ratio(back, self.metric, self.arm, unit)}"),
-                (f"final {self.metric} of {self.arm}", numbers.spread(final(one), self.metric)),
-                (f"final {self.metric} of {self.of}", numbers.spread(final(other), self.metric)),
+                ("the other way round", f"{self.of} {_ratio(back, metric, self.arm, unit)}"),
+                (f"final {metric} of {self.arm}", numbers.spread(final(one), self.metric)),
+                (f"final {metric} of {self.of}", numbers.spread(final(other), self.metric)),
             ),
             seeds,
             self.published,
@@ -178,6 +180,7 @@ class Order(Question):
 
     def answer(self, results: Results) -> Statement:
         measured = {arm: series_of(results, arm, self) for arm in self.arms}
+        never: list[str] = []
         if self.threshold is None:
             finals = {arm: final(series) for arm, series in measured.items()}
             sign = 1 if self.is_lower_better else -1
@@ -193,6 +196,7 @@ class Order(Question):
                 for arm, series in measured.items()
             }
             ranked = sorted(times, key=lambda arm: [np.mean([time.at for time in times[arm]]), -_reached(times[arm])])
+            never = [arm for arm in ranked if not _reached(times[arm])]
             shown = {arm: "; ".join(numbers.reached(time, self.x) for time in times[arm]) for arm in ranked}
 
             def is_first(one: str, other: str) -> bool:
@@ -201,11 +205,11 @@ class Order(Question):
         steps = [is_first(one, other) for one, other in pairwise(ranked)]
         seeds = min(chance(len(measured[a]), len(measured[b])) for a, b in pairwise(ranked))
         verdict = Verdict.ORDERED if all(steps) else Verdict.PARTLY if any(steps) else Verdict.WITHIN
-        what = f"final {self.metric}" if self.threshold is None else f"{_threshold(self)}"
+        what = f"final {numbers.metric_name(self.metric)}" if self.threshold is None else f"{_threshold(self)}"
         return Statement(
-            self.question or f"In which order do {_listed(self.arms)} come by {what}{self._of_model}?",
+            self.question or f"In which order do {_listed(self.arms)} come by {what}{self._where}?",
             verdict if seeds >= _RAREST else Verdict.FEW,
-            _in_words(ranked, steps),
+            _in_words(ranked, steps) + (f" In no seed reached: {_listed(never)}." if never else ""),
             tuple(shown.items()),
             seeds,
             self.published,
@@ -272,7 +276,7 @@ def _reached(times: Sequence[Any]) -> int:
 
 def _threshold(order: Order) -> str:
     unit = "steps" if order.x == "step" else order.x
-    return f"{unit} to {order.metric} {numbers.threshold(order.threshold or 0.0, order.metric)}"
+    return f"{unit} to {numbers.metric_name(order.metric)} {numbers.threshold(order.threshold or 0.0, order.metric)}"
 
 
 def _in_words(ranked: Sequence[str], steps: Sequence[bool]) -> str:
@@ -282,11 +286,11 @@ def _in_words(ranked: Sequence[str], steps: Sequence[bool]) -> str:
             groups.append([arm])
         else:
             groups[-1].append(arm)
-    together = [group for group in groups if len(group) > 1]
-    text = ", before ".join(" and ".join(group) for group in groups)
-    if together:
-        text += f". Within the spread of each other: {'; '.join(_listed(group) for group in together)}"
-    return f"{text}."
+    if len(groups) == 1:
+        return f"Not told apart: {_listed(ranked)}."
+    together = [_listed(group) for group in groups if len(group) > 1]
+    within = f" Within the spread of each other: {'; '.join(together)}." if together else ""
+    return f"{', before '.join(_listed(group) for group in groups)}.{within}"
 
 
 def _listed(names: Sequence[str]) -> str:

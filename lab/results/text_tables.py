@@ -6,7 +6,7 @@ standard     3      2M              1.182 ± 0.010   1.232 ± 0.010
 conditioned  3      2M              1.500 ± 0.010   1.250 ± 0.010
 ```
 
-Branches are rows of their own, and so is each model where there are several.
+Each model is a row of its own where there are several; the ends of branches are a table of their own.
 """
 
 from collections.abc import Sequence
@@ -32,14 +32,16 @@ class TextTable:
     labels: int = 1
 
 
-def main_table(results: Results, metrics: Sequence[str] = ("loss",)) -> TextTable:
-    """Final values of all sources together, of each arm and model."""
+def main_table(results: Results, metrics: Sequence[str] = ("loss",), of_branches: bool = False) -> TextTable:
+    """Final values of all sources together, of each arm and model, or of each branch of one."""
     finals = _finals([row for row in results.measurements if row.source == "all" and row.metric in metrics])
     evaluations = dict.fromkeys(row.evaluation for row in results.measurements)
     columns = [(name, metric) for name in evaluations for metric in metrics if _is_measured(finals, name, metric)]
     several = len(results.models) > 1
     rows = []
     for arm in results.arms:
+        if of_branches != ("/" in arm.arm):
+            continue
         cells = [finals.get((arm.arm, arm.model, name, metric)) for name, metric in columns]
         seeds = max((len(cell.values) for cell in cells if cell is not None), default=0)
         shown = (

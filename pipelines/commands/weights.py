@@ -133,9 +133,9 @@ def fit(
     from byline.pipelines.console.weights_table import show_swarm
     from byline.schemas.swarm_tables import token_count
     from byline.transforms.weights.computing import check_output
-    from byline.transforms.weights.swarm_files import compute_swarm
+    from byline.transforms.weights.swarm_files import compute_swarm, files_of_swarm
 
-    check_output(output, ratios, metrics, priors)
+    check_output(output, *files_of_swarm(ratios, metrics, priors))
     computed = compute_swarm(
         ratios,
         metrics,

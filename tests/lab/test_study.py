@@ -43,7 +43,7 @@ def test_a_scale_is_merged_over_the_rest_and_settings_come_last(tmp_path):
         ({"tokens": "all"}, "tokens: say how many each arm trains on"),
         ({"stepz": 1}, "stepz: unknown key 'stepz'"),
         ({"training": {"seed": [1]}}, "training.seed: unknown key 'seed'"),
-        ({"arms": {"plain": {"evaluations": {"other": {}}}}}, "there is no evaluation 'other'"),
+        ({"evaluations": {"host": {"prefix": True}}}, "evaluations.host.prefix: say how it is written"),
         ({"parts": ["formats"]}, "parts: a recipe of parts has no arms"),
     ],
 )

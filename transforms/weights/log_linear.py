@@ -18,6 +18,8 @@ DELTA = 0.02
 # Values of c that are begun from, as shares of the lowest loss; the other parameters follow by least squares.
 _STARTS = np.array([0.02, 0.2, 0.4, 0.6, 0.75, 0.85, 0.93, 0.98])
 _STEPS = 150
+# Steps without a gain in the best of them, after which no more are made.
+_PATIENCE = 12
 # exp() of more would be far from any loss.
 _LARGEST = 50.0
 
@@ -55,17 +57,16 @@ def _fit(shares: Array, losses: Array) -> Array:
     parameters = _starts(shares, losses)
     damping = np.full(len(parameters), 1e-3)
     costs = _huber(_law(parameters, shares) - losses)
+    lowest: list[float] = []
     for _ in range(_STEPS):
         tried = np.clip(parameters - _step(parameters, shares, losses, damping), -_LARGEST, _LARGEST)
         tried_costs = _huber(_law(tried, shares) - losses)
         better = tried_costs < costs
-        gain = np.where(better, costs - tried_costs, 0.0).max()
         parameters = np.where(better[:, None], tried, parameters)
         costs = np.where(better, tried_costs, costs)
         damping = np.clip(np.where(better, damping / 4, damping * 4), 1e-12, 1e8)
-        if not better.any() and (damping >= 1e8).all():
-            break
-        if better.any() and gain < 1e-14 and damping.min() <= 1e-12:
+        lowest.append(float(costs.min()))
+        if len(lowest) > _PATIENCE and lowest[-1 - _PATIENCE] - lowest[-1] <= 1e-8 * lowest[-1] + 1e-16:
             break
     return np.asarray(parameters[int(np.argmin(costs))])
 
@@ -89,8 +90,8 @@ def _step(parameters: Array, shares: Array, losses: Array, damping: Array) -> Ar
     weights = np.minimum(1.0, DELTA / np.maximum(np.abs(residuals), 1e-300))
     slopes = np.concatenate([np.broadcast_to(constants[..., None], (*raised.shape, 1)), raised[..., None] * shares], -1)
     weighted = slopes * weights[..., None]
-    curvature = np.einsum("sni,snj->sij", weighted, slopes)
-    gradient = np.einsum("sni,sn->si", weighted, residuals)
+    curvature = weighted.swapaxes(1, 2) @ slopes
+    gradient = (weighted.swapaxes(1, 2) @ residuals[..., None])[..., 0]
     size = np.einsum("sii->si", curvature)
     diagonal = damping[:, None] * (size + 1e-3 * size.max(axis=1, keepdims=True) + 1e-12)
     curvature = curvature + np.einsum("si,ij->sij", diagonal, np.eye(curvature.shape[-1]))

@@ -36,6 +36,9 @@ from byline.transforms.weights.swarm import SwarmFit, fit_swarm
 
 Array = NDArray[np.float64]
 
+# Below it, runs that were left out are in hardly more than a random order.
+_LOW_CORRELATION = 0.5
+
 
 @dataclass(frozen=True)
 class SwarmWeights:
@@ -111,10 +114,7 @@ def compute_swarm(
     Raises:
         BylineError: a file or an option is not usable; one line.
     """
-    table = ratios / RATIOS if ratios.is_dir() else ratios
-    measured = table.with_name(METRICS) if metrics is None else metrics
-    if priors is None and table.with_name(PRIORS).is_file():
-        priors = table.with_name(PRIORS)
+    table, measured, priors = files_of_swarm(ratios, metrics, priors)
     swarm = read_swarm(table, measured, targets)
     counts = None if priors is None else read_token_counts(priors, swarm.domains)
     caps = _caps(max_epochs, tokens, counts, swarm.domains)
@@ -131,9 +131,19 @@ def compute_swarm(
         f"RegMix (arXiv 2407.01492) and Olmix (arXiv 2602.12237): {notes[0]}",
         f"rank correlation, {fit.folds}-fold: {_correlations(swarm, fit)}",
         digests(table, measured, priors),
+        *notes[1:],
     ]
     text = mixture_text(header, swarm.domains, fit.weights)
     return SwarmWeights(swarm, fit, natural, notes, command, text)
+
+
+def files_of_swarm(ratios: Path, metrics: Path | None, priors: Path | None) -> tuple[Path, Path, Path | None]:
+    """`ratios.csv`, `metrics.csv` and, if there is one, `priors.yaml`, of arguments as `compute_swarm` takes them."""
+    table = ratios / RATIOS if ratios.is_dir() else ratios
+    beside = table.with_name(PRIORS)
+    if priors is None and beside.is_file():
+        priors = beside
+    return table, table.with_name(METRICS) if metrics is None else metrics, priors
 
 
 def epoch_caps(counts: Array, max_epochs: float, tokens: int) -> Array:
@@ -167,6 +177,10 @@ def _notes(swarm: Swarm, fit: SwarmFit, regression: str, natural: str) -> list[s
             f"warning: {runs} runs are fewer than the {fit.needed} that {regression} needs for {len(swarm.domains)} "
             "domains; what is predicted is not to be relied on"
         )
+    for metric, correlation in zip(swarm.metrics, fit.correlations, strict=True):
+        # NaN, where there is no order, is not above it either.
+        if not correlation >= _LOW_CORRELATION:
+            notes.append(f"warning: {metric}: runs left out are not ranked (rank correlation {correlation:.2f})")
     for domain, shares, weight in zip(swarm.domains, swarm.ratios.T, fit.weights, strict=True):
         if not shares.min() - 0.01 <= weight <= shares.max() + 0.01:
             notes.append(

@@ -67,7 +67,7 @@ class Bars(ArmsFigure):
         panels = "; ".join(
             f"{self._panel(measure)}: {finals_in_words(results, arms, measure)}" for measure in self._measures(results)
         )
-        return f"Final {self.metric} of each arm, each seed a dot. {panels}."
+        return f"Final {numbers.metric_name(self.metric)} of each arm, each seed a dot. {panels}."
 
     @property
     def _is_share(self) -> bool:

@@ -27,6 +27,7 @@ from byline.lab.results.figures.style import (
     Style,
     count_axis,
     legend,
+    log_axis,
     metric_label,
     new_figure,
     style_of,
@@ -44,7 +45,7 @@ class Branches(ArmsFigure, Measure):
     log: bool = False
 
     def heading(self) -> str:
-        return self.title or f"{metric_label(self.metric)} with a cooldown at each checkpoint".capitalize()
+        return self.title or f"{metric_label(self.metric)} with a cooldown at each checkpoint"
 
     def draw(self, results: Results) -> Figure:
         arms = self.arms_of(results)
@@ -59,10 +60,10 @@ class Branches(ArmsFigure, Measure):
             if _has_branches(results, arm):
                 _draw_ends(axes, series_of(results, arm + ENDS, self), look)
         count_axis(axes, self.x)
+        if self.log:
+            log_axis(axes)
         value_axis(axes, self.metric)
         axes.set_ylabel(metric_label(self.metric))
-        if self.log:
-            axes.set_yscale("log")
         handles: list[Artist] = [style_of(results, arm).handle(arm) for arm in arms]
         ends = Line2D(
             [], [], color=MUTED, linewidth=1, marker="o", markersize=8, label="ends of branches", markeredgecolor=PAPER
@@ -73,7 +74,8 @@ class Branches(ArmsFigure, Measure):
     def describe(self, results: Results) -> str:
         arms = self.arms_of(results)
         branched = [self._ends_in_words(results, arm) for arm in arms if _has_branches(results, arm)]
-        lines = f"Lines of {self.metric} by {self.x}; at the end, {finals_in_words(results, arms, self)}."
+        ends = finals_in_words(results, arms, self)
+        lines = f"Lines of {numbers.metric_name(self.metric)} by {self.x}; at the end, {ends}."
         return " ".join([lines, *branched])
 
     def _ends_in_words(self, results: Results, arm: str) -> str:

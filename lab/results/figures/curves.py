@@ -17,8 +17,9 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from pydantic import Field
 
+from byline.lab.results import numbers
 from byline.lab.results.figures.figure import ArmsFigure, Names, draw_line, finals_in_words
-from byline.lab.results.figures.style import count_axis, grid, legend, metric_label, style_of, value_axis
+from byline.lab.results.figures.style import count_axis, grid, legend, log_axis, metric_label, style_of, value_axis
 from byline.lab.results.series import Axis, Measure, Series, series_of, sources_of
 from byline.lab.results.table import Results
 
@@ -49,12 +50,12 @@ class Curves(ArmsFigure):
                 series = {seed: self._shown(one) for seed, one in series_of(results, arm, measure).items()}
                 draw_line(axes, series, style_of(results, arm), number, self.spread == "seeds")
             count_axis(axes, self.x, len(measures))
+            if self.log:
+                log_axis(axes)
             value_axis(axes, self.metric)
             axes.label_outer()
             if len(measures) > 1:
                 axes.set_title(self._panel(measure))
-        if self.log:
-            panels[0].set_yscale("log")
         panels[0].set_ylabel(metric_label(self.metric))
         handles: list[Artist] = [style_of(results, arm).handle(arm) for arm in arms]
         legend(figure, handles)
@@ -65,7 +66,8 @@ class Curves(ArmsFigure):
         ends = "; ".join(
             f"{self._panel(measure)}: {finals_in_words(results, arms, measure)}" for measure in self._measures(results)
         )
-        return f"Lines of {self.metric} by {self.x}, one for each of {', '.join(arms)}. At the end, {ends}."
+        metric = numbers.metric_name(self.metric)
+        return f"Lines of {metric} by {self.x}, one for each of {', '.join(arms)}. At the end, {ends}."
 
     def _measures(self, results: Results) -> list[Measure]:
         return [

@@ -45,7 +45,7 @@ class ReachFigure(ArmsFigure, Measure):
     log: bool = False
 
     def heading(self) -> str:
-        return self.title or f"{axis_label(self.x)} until {metric_label(self.metric)} is reached".capitalize()
+        return self.title or f"{axis_label(self.x)} until {metric_label(self.metric)} is reached"
 
     def draw(self, results: Results) -> Figure:
         arms = self.arms_of(results)
@@ -71,7 +71,7 @@ class ReachFigure(ArmsFigure, Measure):
 
     def describe(self, results: Results) -> str:
         rows = [f"{arm}: {self._in_words(times)}" for arm, times in self._times(results).items()]
-        return f"When each seed reaches {self.metric}. {'; '.join(rows)}."
+        return f"When each seed reaches {numbers.metric_name(self.metric)}. {'; '.join(rows)}."
 
     def _in_words(self, times: list[list[Reach]]) -> str:
         return ", ".join(

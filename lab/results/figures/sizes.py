@@ -10,7 +10,7 @@ loss |  A--_                          tokens |  A   >      open arrows: some see
 Without `threshold` the values are final ones; with it, what is needed to reach it.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -25,6 +25,7 @@ from byline.lab.results.figures.style import (
     Style,
     axis_label,
     legend,
+    log_axis,
     metric_label,
     new_figure,
     style_of,
@@ -47,7 +48,7 @@ class Sizes(ArmsFigure):
     log: bool = False
 
     def heading(self) -> str:
-        return self.title or f"{self._label} by size of the model".capitalize()
+        return self.title or f"{self._label} by size of the model"
 
     def draw(self, results: Results) -> Figure:
         arms = self.arms_of(results)
@@ -59,10 +60,10 @@ class Sizes(ArmsFigure):
         sizes = self._sizes(results)
         ticks_at(axes, [float(count) for count in sizes.values()], list(sizes), vertical=False)
         axes.set_xlabel("model (parameters without embeddings)")
-        axes.set_ylabel(self._label)
+        axes.set_ylabel(self._label.replace(" until", "\nuntil"))
         axes.margins(x=0.08)
         if self.log:
-            axes.set_yscale("log")
+            log_axis(axes)
         if self.threshold is None:
             value_axis(axes, self.metric)
         else:
@@ -84,7 +85,8 @@ class Sizes(ArmsFigure):
     def _label(self) -> str:
         if self.threshold is None:
             return f"final {metric_label(self.metric)}"
-        return f"{axis_label(self.x)} until {self.metric} is {numbers.threshold(self.threshold, self.metric)}"
+        threshold = numbers.threshold(self.threshold, self.metric)
+        return f"{axis_label(self.x)} until {numbers.metric_name(self.metric)} is {threshold}"
 
     def _sizes(self, results: Results) -> dict[str, int]:
         return {model: next(one.parameters for one in results.arms if one.model == model) for model in results.models}
@@ -119,7 +121,7 @@ class Sizes(ArmsFigure):
         return " / ".join(numbers.reached(one, self.x) for one in times)
 
 
-def _draw_dots(axes: Axes, count: int, values: list[float], look: Style, fill: str) -> None:
+def _draw_dots(axes: Axes, count: int, values: list[float], look: Style, fill: Literal["full", "none"]) -> None:
     marker = look.marker if fill == "full" else "^"
     axes.plot(
         [count] * len(values),
@@ -127,7 +129,7 @@ def _draw_dots(axes: Axes, count: int, values: list[float], look: Style, fill: s
         linestyle="",
         marker=marker,
         color=look.colour,
-        fillstyle="full" if fill == "full" else "none",
+        fillstyle=fill,
         alpha=0.8,
         zorder=3,
     )

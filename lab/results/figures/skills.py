@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pydantic import Field
 
+from byline.lab.results import numbers
 from byline.lab.results.figures.figure import ArmsFigure, draw_line, finals_in_words
 from byline.lab.results.figures.style import (
     count_axis,
@@ -41,7 +42,7 @@ class Skills(ArmsFigure):
     x: Axis = "tokens"
 
     def heading(self) -> str:
-        return self.title or f"{metric_label(self.metric)} of each source, and the loss of all".capitalize()
+        return self.title or f"{metric_label(self.metric)} of each source, and the loss of all"
 
     def draw(self, results: Results) -> Figure:
         arms, sources = self.arms_of(results), self._sources(results)
@@ -66,7 +67,8 @@ class Skills(ArmsFigure):
             f"{source}: {finals_in_words(results, self.arms_of(results), self._measure(source, self.metric))}"
             for source in self._sources(results)
         )
-        return f"Above, a line of {self.metric} for each source; below, the loss of all. At the end, {ends}."
+        above = f"Above, a line of {numbers.metric_name(self.metric)} for each source; below, the loss of all."
+        return f"{above} At the end, {ends}."
 
     def _draw_arm(self, above: Axes, below: Axes, results: Results, arm: str, sources: list[str]) -> None:
         for number, source in enumerate(sources):

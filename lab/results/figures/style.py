@@ -22,7 +22,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from byline.lab.results import numbers
 from byline.lab.results.series import Axis
@@ -42,7 +42,7 @@ THEME = {
     "arm-4": ("#c23f8d", "#f49bcb"),
     "arm-5": ("#9a7400", "#eccb4a"),
     "arm-6": ("#5b3fa8", "#b3a1fa"),
-    "arm-7": ("#2c9fd4", "#a5e3fb"),
+    "arm-7": ("#1f93cc", "#a5e3fb"),
     "arm-8": ("#7a3b12", "#cf9b70"),
 }
 COLOURS = [light for name, (light, _) in THEME.items() if name.startswith("arm-")]
@@ -156,7 +156,15 @@ def value_axis(axes: Axes, metric: str, vertical: bool = True) -> None:
     """Ticks of a metric: shares in per cent."""
     if metric in numbers.SHARES:
         axis = axes.yaxis if vertical else axes.xaxis
-        axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
+        axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.6g} %"))
+
+
+def log_axis(axes: Axes) -> None:
+    """A logarithmic vertical axis, with plain numbers also where it is less than one power of ten high."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
 
 
 def count_axis(axes: Axes, axis: Axis, columns: int = 1) -> None:

@@ -36,7 +36,7 @@ class Weights(ArmsFigure):
         shares = self._shares(results)
         changing = [arm for arm, rounds in shares.items() if len(rounds) > 1]
         domains = _domains(results)
-        figure = new_figure(max(2.6, 0.3 * len(domains) + 1.3))
+        figure = new_figure(max(2.6, max(0.3, 0.11 * len(shares)) * len(domains) + 1.3))
         panels = figure.subplots(1, 1 + len(changing), squeeze=False)[0]
         _draw_rows(panels[0], shares, domains, results)
         for axes, arm in zip(panels[1:], changing, strict=True):

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from byline.lab.corpora.skills import ChainSettings, IndependentSettings, write_chain, write_independent
 
 
@@ -51,3 +53,10 @@ def test_the_same_settings_give_the_same_bytes(tmp_path):
         write_chain(ChainSettings(examples=100), tmp_path / name)
         made.append((tmp_path / name / "chain_3.jsonl").read_bytes())
     assert made[0] == made[1]
+
+
+def test_skills_may_have_numbers_of_records_of_their_own(tmp_path):
+    write_chain(ChainSettings(examples=[30, 20, 10]), tmp_path)
+    assert [len(records(tmp_path / f"chain_{skill}.jsonl")) for skill in (1, 2, 3)] == [30, 20, 10]
+    with pytest.raises(ValueError, match="or 3 of them, one for each skill"):
+        ChainSettings(examples=[30, 20])

@@ -26,6 +26,11 @@ def test_a_better_final_value() -> None:
     assert statement.chance == 20
 
 
+def test_a_question_names_its_source() -> None:
+    statement = stated("compare", arm="cooldown", source="web", against={"arm": "standard"})
+    assert statement.question == "Is the loss of cooldown lower than that of standard, on web?"
+
+
 def test_the_other_way_round_is_no() -> None:
     assert stated("compare", arm="standard", against={"arm": "cooldown"}).verdict is Verdict.NO
 
@@ -58,13 +63,15 @@ def test_an_end_that_is_reached_in_some_pairs_only() -> None:
     statement = stated("reach", arm="standard", of="standard", metric="exact")
     assert statement.verdict is Verdict.WITHIN
     assert statement.answer.startswith(
-        "standard reaches the final exact of standard in 6 of 9 pairs of seeds, there with"
+        "standard reaches the final exact match of standard in 6 of 9 pairs of seeds, there with"
     )
 
 
 def test_the_order_of_arms() -> None:
     statement = stated("order", arms=["conditioned", "standard", "cooldown"], metric="exact", threshold=0.5, x="step")
-    assert statement.question == "In which order do conditioned, standard and cooldown come by steps to exact 50 %?"
+    assert (
+        statement.question == "In which order do conditioned, standard and cooldown come by steps to exact match 50 %?"
+    )
     assert statement.verdict is Verdict.ORDERED
     assert statement.answer == "cooldown, before standard, before conditioned."
     assert statement.numbers[0] == ("cooldown", "278 steps; 300 steps; 322 steps")
@@ -77,12 +84,19 @@ def test_arms_that_are_not_told_apart_stand_together() -> None:
         "cooldown, before standard and hashed, before conditioned. "
         "Within the spread of each other: standard and hashed."
     )
-    assert stated("order", arms=["hashed", "standard"], metric="exact", threshold=0.5).verdict is Verdict.WITHIN
+    pair = stated("order", arms=["hashed", "standard"], metric="exact", threshold=0.5)
+    assert (pair.verdict, pair.answer) == (Verdict.WITHIN, "Not told apart: standard and hashed.")
+
+
+def test_a_threshold_that_no_arm_reaches() -> None:
+    statement = stated("order", arms=["hashed", "standard"], threshold=0.5)
+    assert statement.verdict is Verdict.WITHIN
+    assert statement.answer == "Not told apart: hashed and standard. In no seed reached: hashed and standard."
 
 
 def test_an_arm_that_never_reaches_it_is_last() -> None:
     statement = stated("order", arms=["conditioned", "cooldown"], threshold=1.1)
-    assert statement.answer == "cooldown, before conditioned."
+    assert statement.answer == "cooldown, before conditioned. In no seed reached: conditioned."
     assert statement.numbers[1][1].startswith("not within 2M tokens; ")
 
 

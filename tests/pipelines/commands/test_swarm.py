@@ -130,7 +130,14 @@ def test_warnings_of_a_swarm_that_says_little(here):
     draw(count=2)
     write_metrics("swarm")
     done = run("weights", "swarm", "fit", "swarm")
-    assert "warning: 2 runs are fewer than the 3 that log_linear needs for 2 domains" in done.stderr
+    for said in (done.stderr, done.stdout):
+        assert "warning: 2 runs are fewer than the 3 that log_linear needs for 2 domains" in said
+    rows_of_noise = ["run,name,index,loss", *(f"run-{n:04},,,{2 + n * 7 % 5 / 1000}" for n in range(12))]
+    draw("--strength", 1, 1, folder="noise", count=12)
+    Path("noise/metrics.csv").write_text("\n".join(rows_of_noise))
+    done = run("weights", "swarm", "fit", "noise")
+    assert "# warning: loss: runs left out are not ranked (rank correlation " in done.stdout
+    assert yaml.safe_load(done.stdout).keys() == {"weights"}
 
 
 def test_mistakes_of_the_recipe(here):
@@ -147,5 +154,6 @@ def test_mistakes_of_the_recipe(here):
 def test_an_input_is_not_replaced(here):
     draw()
     write_metrics("swarm")
-    with pytest.raises(BylineError, match="would be replaced"):
-        run("weights", "swarm", "fit", "swarm/ratios.csv", "--output", "swarm/ratios.csv")
+    for name in ("ratios.csv", "metrics.csv", "priors.yaml"):
+        with pytest.raises(BylineError, match="would be replaced"):
+            run("weights", "swarm", "fit", "swarm", "--output", f"swarm/{name}")

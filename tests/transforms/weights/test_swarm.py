@@ -1,6 +1,8 @@
 """A mixture from a swarm: laws that are known are recovered, and the search is held against a grid."""
 
 import math
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
+from byline.transforms.weights.boosted_trees import BoostedTrees
 from byline.transforms.weights.drawing import draw_mixtures
 from byline.transforms.weights.log_linear import LogLinear
 from byline.transforms.weights.swarm import REGRESSIONS, fit_swarm, spearman
@@ -153,8 +156,31 @@ def test_trees_are_searched_by_candidates_alone(monkeypatch):
 
 
 def test_without_lightgbm_it_is_said_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "lightgbm", None)
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
     with pytest.raises(
         BylineError, match=r"regression: lightgbm is not installed .*; pip install 'byline\[lightgbm\]'"
     ):
         fit_swarm(*measured(8), regression="lightgbm")
+
+
+def test_what_lightgbm_is_asked_for(monkeypatch):
+    asked = {}
+
+    class Trees:
+        def predict(self, shares, num_threads):
+            return np.zeros(len(shares))
+
+    def train(settings, data, rounds):
+        asked.update(settings, rounds=rounds, runs=data)
+        return Trees()
+
+    module = SimpleNamespace(Dataset=lambda shares, losses, params: len(losses), train=train)
+    monkeypatch.setitem(sys.modules, "lightgbm", module)
+    ratios, losses = measured(80)
+    assert BoostedTrees(ratios, losses[:, 0]).predict(ratios).tolist() == [0.0] * 80
+    # RegMix's learning rate and trees; the rest keeps small swarms learnable, and the same on every machine.
+    assert (asked["learning_rate"], asked["rounds"], asked["runs"]) == (0.01, 1000, 80)
+    assert (asked["min_data_in_leaf"], asked["num_threads"], asked["deterministic"]) == (10, 1, True)
+    for runs, leaf in ((8, 2), (24, 3), (400, 20)):
+        BoostedTrees(np.ones((runs, 2)) / 2, np.ones(runs))
+        assert asked["min_data_in_leaf"] == leaf
