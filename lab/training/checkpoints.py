@@ -11,7 +11,6 @@ alone (`weights_only`): a file from elsewhere runs nothing.
 """
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,16 @@ import torch
 
 from byline.errors import BylineError
 from byline.lab.training.model import ModelSize, Transformer
+from byline.transforms.files import durable
+
+_NOT_OURS = "is not a model of this version of the laboratory; remove its folder to train anew"
 
 
 def save(values: dict[str, Any], path: Path) -> None:
     """Writes a file at once or not at all."""
     partial = path.with_name(f".{path.name}")
     torch.save(values, partial)
-    os.replace(partial, path)
+    durable.give_name(str(partial), str(path))
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -52,6 +54,9 @@ def save_model(model: Transformer, path: Path) -> None:
 def load_model(path: Path) -> Transformer:
     """A trained model. Raises: BylineError."""
     values = load(path)
-    model = Transformer(ModelSize(**values["size"]), values["vocab_size"])
-    model.load_state_dict(values["weights"])
+    try:
+        model = Transformer(ModelSize(**values["size"]), values["vocab_size"])
+        model.load_state_dict(values["weights"])
+    except (KeyError, TypeError, RuntimeError):
+        raise BylineError(f"{path}: {_NOT_OURS}") from None
     return model

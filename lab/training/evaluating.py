@@ -20,13 +20,15 @@ import torch
 from torch.nn import functional
 
 import byline
+from byline.errors import BylineError
 from byline.lab.training.batches import Batch, Domains, make_batch
 from byline.lab.training.model import Transformer
+from byline.lab.training.predicting import target_logits
 
 # Of all sources together.
 ALL = "all"
-# Of one pass: what the logits of so many positions take.
-_POSITIONS = 1 << 14
+# Positions of one pass: with 4,096 ids their logits are 128 MiB.
+_POSITIONS = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,16 @@ class EvaluationRows:
 
     @classmethod
     def of(cls, shards: byline.Shards) -> "EvaluationRows":
-        """All rows of a view."""
+        """All rows of a view. Raises: BylineError: no token of theirs is predicted."""
         domains, rows = Domains(shards), max(1, _POSITIONS // shards.sequence_length)
         starts = range(0, len(shards), rows)
         made = [make_batch(shards, range(start, min(start + rows, len(shards))), domains) for start in starts]
-        return cls(made, domains.names)
+        kept = [batch for batch in made if len(batch.targets)]
+        if not kept:
+            raise BylineError(
+                f"{shards.directory}: none of the {len(shards):,} rows to evaluate has a token to predict"
+            )
+        return cls(kept, domains.names)
 
 
 @torch.no_grad()
@@ -91,8 +98,7 @@ def evaluate(model: Transformer, rows: EvaluationRows, device: str = "cpu") -> l
 
 def _measure(model: Transformer, batch: Batch) -> list[np.ndarray]:
     """Losses, hits, domains and segments of a batch's targets."""
-    hidden = model.hidden(batch.input_ids, batch.position_ids, batch.document_ids)
-    logits = model.logits(hidden.flatten(0, 1)[batch.at]).float()
+    logits = target_logits(model, batch)
     losses = functional.cross_entropy(logits, batch.targets, reduction="none")
     hits = logits.argmax(dim=-1) == batch.targets
     return [value.cpu().numpy() for value in (losses, hits, batch.domains, batch.segments)]

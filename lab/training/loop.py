@@ -18,7 +18,6 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -26,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 import byline
 from byline.errors import BylineError
@@ -35,13 +33,17 @@ from byline.lab.training.checkpoints import load, save, save_model
 from byline.lab.training.evaluating import EvaluationRows, evaluate
 from byline.lab.training.model import Transformer, parameter_count, size_named
 from byline.lab.training.objectives import Objective, Standard
+from byline.lab.training.optimizing import AdamW
+from byline.lab.training.predicting import target_losses
 from byline.lab.training.schedules import factor
+from byline.transforms.files.storage import write_file
 
 LOSSES = ("step", "domain", "loss", "tokens")
 METRICS = ("step", "tokens", "positions", "evaluation", "source", "metric", "value")
 FINISHED = "finished.json"
+STATE = "state.pt"
 # Between two states on disk: what a stop costs at most.
-_STATE_SECONDS = 60.0
+STATE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def train(
             "tokens, shorter sequences or fewer steps"
         )
     training = _Training(settings, shards, rows, evaluations, folder, objective or Standard())
-    training.go_on(folder / "state.pt" if (folder / "state.pt").exists() else start)
+    training.go_on(start)
     training.run()
 
 
@@ -154,75 +156,92 @@ class _Training:
         self.settings, self.shards, self.rows, self.evaluations = settings, shards, rows, evaluations
         self.folder, self.objective, self.domains = folder, objective, Domains(shards)
         self.model = Transformer(size_named(settings.model), settings.vocab_size, settings.seed).to(settings.device)
-        self.optimizer = _optimizer(self.model, settings)
+        self.optimizer = AdamW(self.model, settings.betas, settings.weight_decay)
         names = self.domains.names
         self.progress = Progress(sums=[0.0] * len(names), counts=[0] * len(names))
 
-    def go_on(self, path: Path | None) -> None:
-        """Takes over a state."""
+    def go_on(self, start: Path | None) -> None:
+        """Takes over the state that is in its folder, or else that of another training; or begins."""
+        own = self.folder / STATE
+        path = own if own.exists() else start
         if path is None:
+            self._after_step()
             return
         state = load(path)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.objective.restore(state["objective"])
-        self.progress = Progress(**state["progress"])
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.restore(state["optimizer"])
+            self.objective.restore(state["objective"])
+            self.progress = Progress(**state["progress"])
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            raise BylineError(
+                f"{path}: is the state of another model or of another version of the laboratory; remove its folder to "
+                "train anew"
+            ) from None
+        if path == start:
+            self.progress.seconds = 0.0
 
     def run(self) -> None:
         """All steps that are left."""
         settings, progress = self.settings, self.progress
-        began = saved = time.monotonic() - progress.seconds
-        if progress.step == 0 and 0 in settings.evaluate_at:
-            self._evaluate()
-        for step in range(progress.step, settings.steps):
-            self._step(step)
-            if step + 1 in settings.evaluate_at:
-                self._evaluate()
+        saved = time.monotonic()
+        began = saved - progress.seconds
+        while progress.step < settings.steps:
+            self._step(progress.step)
             progress.seconds = time.monotonic() - began
-            if step + 1 in settings.checkpoint_at:
-                save(self._state(), self.folder / f"step-{step + 1}.pt")
-            if time.monotonic() - max(saved, began) > _STATE_SECONDS:
+            self._after_step()
+            if time.monotonic() - saved > STATE_SECONDS:
                 saved = time.monotonic()
-                save(self._state(), self.folder / "state.pt")
+                save(self._state(), self.folder / STATE)
+        progress.seconds = time.monotonic() - began
         self._finish()
+
+    def _after_step(self) -> None:
+        if self.progress.step in self.settings.evaluate_at:
+            self._evaluate()
+        if self.progress.step in self.settings.checkpoint_at:
+            save(self._state(), self.folder / f"step-{self.progress.step}.pt")
 
     def _step(self, step: int) -> None:
         settings = self.settings
         batch = make_batch(self.shards, self.rows.of(step), self.domains).to(settings.device)
-        rate = factor(settings.schedule, step, settings.steps, settings.warmup_steps, settings.decay_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * rate
-        with _precision(settings.device):
-            hidden = self.model.hidden(batch.input_ids, batch.position_ids, batch.document_ids)
-            logits = self.model.logits(hidden.flatten(0, 1)[batch.at])
-        losses = functional.cross_entropy(logits.float(), batch.targets, reduction="none")
-        loss = self.objective(losses, batch, self.domains.names)
-        if not math.isfinite(loss.item()):
+        self.progress.step += 1
+        self.progress.positions += batch.positions
+        if not len(batch.targets):
+            return
+        rate = settings.learning_rate * factor(
+            settings.schedule, step, settings.steps, settings.warmup_steps, settings.decay_steps
+        )
+        losses = target_losses(self.model, batch)
+        self.objective(losses, batch, self.domains.names).backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        # Before the step, which would make all weights NaN. A loss that is not finite has no finite gradient.
+        if not math.isfinite(norm.item()):
             raise BylineError(
-                f"{self.folder}: the loss of step {step + 1} is {loss.item()}; take a smaller learning rate than "
+                f"{self.folder}: step {step + 1} at a learning rate of {rate:g} has a loss of "
+                f"{losses.mean().item():g} and a gradient that is not finite; take a smaller `learning_rate` than "
                 f"{settings.learning_rate:g}"
             )
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.step(rate)
         self._count(batch, losses.detach())
 
     def _count(self, batch: Batch, losses: torch.Tensor) -> None:
         progress, number = self.progress, len(self.domains.names)
         domains = batch.domains.cpu().numpy()
-        progress.step += 1
         progress.tokens += len(domains)
-        progress.positions += batch.positions
         sums = np.bincount(domains, losses.double().cpu().numpy(), number)
         progress.sums = (np.array(progress.sums) + sums).tolist()
         progress.counts = (np.array(progress.counts) + np.bincount(domains, minlength=number)).tolist()
 
     def _evaluate(self) -> None:
         progress = self.progress
+        last = {name: loss for _, name, loss, _ in progress.losses}
         for name, total, count in zip(self.domains.names, progress.sums, progress.counts, strict=True):
             if count:
-                progress.losses.append([progress.step, name, total / count, count])
+                last[name] = total / count
+            # A domain without a target since the last line keeps its loss: `byline weights` wants all at every step.
+            if name in last:
+                progress.losses.append([progress.step, name, last[name], count])
         mean = sum(progress.sums) / max(sum(progress.counts), 1)
         # For whoever waits: the last line of a task's log is what is shown of it.
         print(f"step {progress.step} of {self.settings.steps}, loss {mean:.3f}", flush=True)
@@ -235,7 +254,7 @@ class _Training:
     def _state(self) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.state(),
             "objective": self.objective.state(),
             "progress": vars(self.progress),
         }
@@ -246,25 +265,18 @@ class _Training:
         self.objective.finish()
         save_model(self.model, self.folder / "model.pt")
         facts = {"seconds": self.progress.seconds, "parameters": parameter_count(self.model)}
-        (self.folder / FINISHED).write_text(json.dumps(facts) + "\n", encoding="utf-8")
-        (self.folder / "state.pt").unlink(missing_ok=True)
-
-
-def _optimizer(model: Transformer, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW that decays matrices alone."""
-    matrices = [weight for weight in model.parameters() if weight.dim() == 2]
-    others = [weight for weight in model.parameters() if weight.dim() != 2]
-    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
-
-
-def _precision(device: str) -> AbstractContextManager[Any]:
-    """bfloat16 where it is fast."""
-    return torch.autocast(device, torch.bfloat16) if device == "cuda" else nullcontext()
+        _write(self.folder / FINISHED, json.dumps(facts) + "\n")
+        (self.folder / STATE).unlink(missing_ok=True)
 
 
 def _write_table(path: Path, names: tuple[str, ...], lines: list[list[Any]]) -> None:
     """CSV; numbers read back as they are."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([names, *lines])
-    path.write_text(text.getvalue(), encoding="utf-8")
+    _write(path, text.getvalue())
+
+
+def _write(path: Path, text: str) -> None:
+    """The whole file or none."""
+    with write_file(str(path)) as sink:
+        sink.write(text.encode())

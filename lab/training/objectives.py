@@ -17,12 +17,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from byline.errors import BylineError
 from byline.lab.training.batches import Batch
 from byline.lab.training.checkpoints import load_model
 from byline.lab.training.model import Transformer
+from byline.lab.training.predicting import target_losses
 from byline.transforms.weights.doremi import ETA, SMOOTHING, next_weights
 
 
@@ -79,13 +79,8 @@ class DoReMi:
     def __call__(self, losses: torch.Tensor, batch: Batch, names: list[str]) -> torch.Tensor:
         if not len(self.alpha):
             self.alpha, self._excess = np.full(len(names), 1 / len(names)), np.zeros(len(names))
-        self.reference.to(losses.device)
         with torch.no_grad():
-            hidden = self.reference.hidden(batch.input_ids, batch.position_ids, batch.document_ids)
-            known = functional.cross_entropy(
-                self.reference.logits(hidden.flatten(0, 1)[batch.at]).float(), batch.targets, reduction="none"
-            )
-            excess = (losses - known).clamp(min=0)
+            excess = (losses - target_losses(self.reference.to(losses.device), batch)).clamp(min=0)
         counts = torch.bincount(batch.domains, minlength=len(names)).clamp(min=1)
         sums = torch.zeros(len(names), device=losses.device).index_add(0, batch.domains, excess)
         present = torch.bincount(batch.domains, minlength=len(names)).cpu().numpy() > 0

@@ -11,6 +11,7 @@ from byline.lab.training.batches import Domains, StepRows, make_batch
 from byline.lab.training.checkpoints import load_model
 from byline.lab.training.model import Transformer, size_named
 from byline.lab.training.objectives import DoReMi
+from byline.lab.training.predicting import target_losses
 from tests.lab.mixing.conftest import table, told_again
 from tests.reference import doremi as reference
 
@@ -47,13 +48,7 @@ def test_the_mixture_is_the_mean_of_the_proxys_weights(make_ground, trained) -> 
     domains = Domains(shards)
     batch = make_batch(shards, StepRows(len(shards), len(shards) / 12).of(0), domains)
     losses = [
-        torch.nn.functional.cross_entropy(
-            model.logits(
-                model.hidden(batch.input_ids, batch.position_ids, batch.document_ids).flatten(0, 1)[batch.at]
-            ).float(),
-            batch.targets,
-            reduction="none",
-        ).tolist()
+        target_losses(model, batch).tolist()
         for model in (
             Transformer(size_named("0.1M"), 257, 0),
             load_model(ground.folder / "reference/model.pt").eval(),
