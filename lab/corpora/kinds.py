@@ -1,7 +1,7 @@
 """The kinds of corpora that a study can have made; a recipe names one, and its settings beside it.
 
 ```
-corpora: {web: {kind: sites, documents: 20000, seed: 1}}     OUT/corpora/web/pages.jsonl, probes.jsonl
+corpora: {web: {kind: sites, persons: 128, seed: 1}}     OUT/corpora/web/pages.jsonl, probes_true.jsonl, ...
 ```
 
 Which files a kind writes, and with which fields, is said by its module. The same settings give the same bytes.

@@ -12,7 +12,7 @@ pepper-daily.net           Ada Lindholt
                            - trade: pilot ...
 ```
 
-`pages.jsonl`, a page a line, of 2 to 5 persons, about 150 tokens of a small BPE:
+`pages.jsonl`, a page a line, about 150 tokens of a small BPE, 260 with `page_persons: 10`:
 
 ```
 text                      as above
@@ -62,6 +62,7 @@ class SitesSettings(Model):
         sites: hosts; pages are spread evenly among them.
         reliable: how many of the hosts tell the truth.
         persons: of whom all sites tell.
+        page_persons: a page tells of 2 persons to so many, each about 40 tokens.
         contested: of how many of the six relations unreliable sites say something false.
         lists: share of the hosts that write lists.
         seed: decides everything.
@@ -70,7 +71,8 @@ class SitesSettings(Model):
     documents: int = Field(default=32_000, ge=1)
     sites: int = Field(default=32, ge=2, le=MOST_SITES)
     reliable: int = Field(default=20, ge=1)
-    persons: int = Field(default=64, ge=4, le=MOST_PERSONS)
+    persons: int = Field(default=64, ge=2, le=MOST_PERSONS)
+    page_persons: int = Field(default=5, ge=2)
     contested: int = Field(default=4, ge=0, le=len(RELATIONS))
     lists: float = Field(default=0.25, ge=0, lt=1)
     seed: int = Field(default=0, ge=0)
@@ -79,6 +81,8 @@ class SitesSettings(Model):
     def _both(self) -> "SitesSettings":
         if self.reliable >= self.sites:
             raise ValueError(f"reliable: expected fewer than the {self.sites} sites, found {self.reliable}")
+        if self.page_persons > self.persons:
+            raise ValueError(f"page_persons: expected at most the {self.persons} persons, found {self.page_persons}")
         return self
 
 
@@ -86,9 +90,7 @@ def write_sites(settings: SitesSettings, folder: Path) -> None:
     """Writes pages and probes into a folder."""
     people = People(settings.persons, settings.contested, settings.seed)
     hosts = make_hosts(settings.sites, settings.reliable, settings.lists, settings.seed)
-    _write(
-        folder / "pages.jsonl", (_page(settings.seed, number, people, hosts) for number in range(settings.documents))
-    )
+    _write(folder / "pages.jsonl", (_page(settings, number, people, hosts) for number in range(settings.documents)))
     for truth in PROBES:
         _write(folder / f"probes_{truth}.jsonl", _probes(settings.seed, truth, people, hosts))
 
@@ -98,11 +100,11 @@ def _write(path: Path, records: Iterable[dict[str, Any]]) -> None:
         file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
-def _page(seed: int, number: int, people: People, hosts: list[Host]) -> dict[str, Any]:
+def _page(settings: SitesSettings, number: int, people: People, hosts: list[Host]) -> dict[str, Any]:
     """A page of the host whose turn it is."""
-    random = np.random.Generator(np.random.PCG64([seed, 2, number]))
+    random = np.random.Generator(np.random.PCG64([settings.seed, 2, number]))
     host = hosts[number % len(hosts)]
-    persons = random.permutation(len(people.persons))[: random.integers(2, 6)].tolist()
+    persons = random.permutation(len(people.persons))[: random.integers(2, settings.page_persons + 1)].tolist()
     entries = [_entry(random, people, host, person) for person in persons]
     # Half of the pages begin with a person, as probes do.
     opening = [host.opening] if random.random() < 0.5 else []

@@ -46,7 +46,9 @@ def told(pages):
 
 
 def test_a_page_of_prose_and_one_of_a_list(tmp_path):
-    write_sites(SitesSettings(documents=2, sites=3, reliable=2, persons=4, lists=0.5, seed=33), tmp_path)
+    write_sites(
+        SitesSettings(documents=2, sites=3, reliable=2, persons=4, page_persons=4, lists=0.5, seed=33), tmp_path
+    )
     prose, listed = lines(tmp_path / "pages.jsonl")
     assert prose == {
         "text": """Good day, and be welcome to this page.
@@ -178,6 +180,21 @@ def test_no_two_persons_share_a_surname():
     assert len(set(surnames)) == 384
 
 
-def test_settings_that_cannot_be():
-    with pytest.raises(BylineError, match=r"corpora\.web: reliable: expected fewer than the 4 sites, found 4"):
-        KINDS["sites"].parse({"sites": 4, "reliable": 4}, "corpora.web")
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sites": 4, "reliable": 4}, "reliable: expected fewer than the 4 sites, found 4"),
+        ({"persons": 8, "page_persons": 9}, "page_persons: expected at most the 8 persons, found 9"),
+    ],
+)
+def test_settings_that_cannot_be(values, message):
+    with pytest.raises(BylineError, match=rf"corpora\.web: {message}"):
+        KINDS["sites"].parse(values, "corpora.web")
+
+
+def test_a_page_has_up_to_so_many_persons(tmp_path):
+    write_sites(SMALL.model_copy(update={"page_persons": 3, "documents": 64}), tmp_path)
+    names_of_pages = [
+        [name for name in map(" ".join, names()) if name in page["text"]] for page in lines(tmp_path / "pages.jsonl")
+    ]
+    assert {len(told_of) for told_of in names_of_pages} == {2, 3}
