@@ -109,7 +109,8 @@ class Builds:
 
     def evaluation(self, name: str, evaluation: Evaluation, arm_name: str, arm: Arm) -> Path:
         """The folder of an evaluation's build for an arm; arms without anything of their own share it."""
-        config = merge(self.study.config, {"tokens": "all", "mixture": "natural", "branches": []})
+        whole = {"phases": [{"name": "main", "share": 1}], **self.study.config}
+        config = merge(whole, {"tokens": "all", "mixture": "natural", "branches": []})
         if evaluation.of_arm:
             config = merge(config, arm.config)
         config = merge(config, evaluation.config)

@@ -1,4 +1,4 @@
-"""Trainings, each in a process of its own: `python -m byline.lab.tasks TASK.json`.
+"""Trainings, each in a process of its own.
 
 ```
 OUT/runs/conditioned/0.5M/seed-0/task.json       what to train, on which rows, evaluated on which
@@ -9,18 +9,21 @@ OUT/runs/conditioned/0.5M/seed-0/task.json       what to train, on which rows, e
                                  log.txt         what the process said
 ```
 
-A process has one thread: on two cores, two trainings of small models side by side are faster than one on both. A
-training that was stopped goes on, and gives what it would have given.
+A process has one thread: on two cores, two trainings of small models side by side are faster than one on both. They are
+forked from one that has imported everything, which takes longer than a small training. A training that was stopped goes
+on, and gives what it would have given.
 """
 
 import json
+import multiprocessing
 import os
-import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,7 @@ from byline.lab.training.evaluating import EvaluationRows
 from byline.lab.training.loop import TrainingSettings, train
 from byline.lab.training.objectives import objective_of
 
-# Between two looks at the processes.
+# Between two questions whether a process has ended.
 _SECONDS = 0.2
 # Between two lines of progress.
 _LINE_SECONDS = 15.0
@@ -123,7 +126,7 @@ def run_tasks(tasks: Sequence[Task], workers: int, console: Console) -> None:
         BylineError: one of them failed; the others that run are ended, and go on the next time.
     """
     waiting = [task for task in tasks if not task.is_finished]
-    running: dict[str, subprocess.Popen[bytes]] = {}
+    running: dict[str, ForkServerProcess] = {}
     done, total = len(tasks) - len(waiting), len(tasks)
     began = last_line = time.monotonic()
     try:
@@ -132,10 +135,10 @@ def run_tasks(tasks: Sequence[Task], workers: int, console: Console) -> None:
                 task = waiting.pop(0)
                 running[task.folder] = _start(task)
             for folder, process in list(running.items()):
-                if process.poll() is None:
+                if process.is_alive():
                     continue
                 del running[folder]
-                if process.returncode != 0:
+                if process.exitcode != 0:
                     said = _last_line(folder) or "ended without a word"
                     raise BylineError(f"{folder}: {said} (log.txt has all)")
                 done += 1
@@ -147,15 +150,28 @@ def run_tasks(tasks: Sequence[Task], workers: int, console: Console) -> None:
         for process in running.values():
             process.terminate()
         for process in running.values():
-            process.wait()
+            process.join()
 
 
-def _start(task: Task) -> "subprocess.Popen[bytes]":
-    path = task.write()
-    threads = {name: str(task.settings.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    with path.with_name("log.txt").open("wb") as log:
-        command = [sys.executable, "-m", "byline.lab.tasks", str(path)]
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **threads})
+def _start(task: Task) -> ForkServerProcess:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    process = context.Process(target=_run, args=(str(task.write()),))
+    process.start()
+    return process
+
+
+def _run(path: str) -> None:
+    """Trains what a file says; all that is said goes to the log, a user's mistake as its last line."""
+    log = os.open(str(Path(path).with_name("log.txt")), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
+    try:
+        Task.read(Path(path)).run()
+    except BylineError as error:
+        sys.exit(str(error))
+    except Exception:
+        sys.exit(traceback.format_exc())
 
 
 def _last_line(folder: str) -> str:
@@ -168,15 +184,3 @@ def _show(done: int, total: int, running: Iterable[str], seconds: float, console
     for folder in running:
         name = " ".join(Path(folder).parts[-3:])
         console.print(f"          {name}: {_last_line(folder)}", highlight=False, markup=False)
-
-
-def main(path: str) -> None:
-    """Trains what a file says; a user's mistake is one line."""
-    try:
-        Task.read(Path(path)).run()
-    except BylineError as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

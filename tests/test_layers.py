@@ -70,11 +70,13 @@ PLANTED = {
     "transforms/shards/filling.py": "import byline.pipelines.cli",
     "transforms/store/store_index.py": "from byline.transforms.plans import planning",
     "transforms/unlisted/__init__.py": "",
+    "lab/study.py": "import byline.lab.running",
+    "pipelines/commands/lab.py": "import byline.lab.study",
 }
 
 
 def test_what_is_forbidden_is_found(tmp_path):
-    for name in ("byline", "pipelines", "schemas", "transforms"):
+    for name in ("byline", "lab", "pipelines", "schemas", "transforms"):
         shutil.copytree(ROOT / name, tmp_path / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for path, lines in PLANTED.items():
@@ -84,7 +86,7 @@ def test_what_is_forbidden_is_found(tmp_path):
     command = [Path(sys.executable).parent / "lint-imports", "--no-cache", "--no-logo"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "0 kept, 4 broken" in done.stdout
+    assert "0 kept, 5 broken" in done.stdout
     for line in (
         "byline is not allowed to import byline.transforms:",
         "byline.reader -> byline.schemas.config",
@@ -93,5 +95,7 @@ def test_what_is_forbidden_is_found(tmp_path):
         "byline.transforms.shards.filling -> byline.pipelines.cli",
         "byline.transforms.store.store_index -> byline.transforms.plans.planning",
         "- byline.transforms.unlisted",
+        "byline.lab.study -> byline.lab.running",
+        "byline.pipelines.commands.lab -> byline.lab.study",
     ):
         assert line in done.stdout
