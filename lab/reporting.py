@@ -97,8 +97,7 @@ def write_report(study: Study, parts: Sequence[Study], out: Path, command: str, 
             console.print(f"{statement.question} {statement.verdict.value}", highlight=False, markup=False)
             console.print(f"  {statement.answer}", highlight=False, markup=False)
         sections.append(section)
-    about = study.about if study.parts else ""
-    facts = PageFacts(study.title, about, [command], _versions(), study.notes if study.parts else ())
+    facts = PageFacts(study.title, study.about, [command], _versions(), study.notes if study.parts else ())
     write_page(out / "index.html", facts, sections)
 
 
