@@ -46,7 +46,7 @@ class ChainSettings(Model):
     """
 
     skills: int = Field(default=3, ge=1, le=6)
-    letters: int = Field(default=4, ge=2, le=26)
+    letters: int = Field(default=6, ge=2, le=26)
     examples: int | list[int] = 100_000
     seed: int = Field(default=0, ge=0)
 
@@ -74,7 +74,7 @@ class IndependentSettings(Model):
     """
 
     skills: int = Field(default=3, ge=1, le=4)
-    letters: int = Field(default=4, ge=2, le=13)
+    letters: int = Field(default=6, ge=2, le=13)
     depth: int = Field(default=2, ge=1, le=6)
     examples: int = Field(default=100_000, ge=1)
     seed: int = Field(default=0, ge=0)
