@@ -7,9 +7,9 @@ FOLDER/finished.json   {"seconds": 12.3, "parameters": 246336}
 ```
 
 `tokens` are the targets trained so far, `positions` all positions that were read. A step has the rows that are its even
-share (`byline.lab.training.batches`), whatever their number. The same settings and rows give the same tables on one
-machine, also where the training was stopped and went on; a training that starts from another's checkpoint gives what
-it would have given from the first row.
+share (`byline.lab.training.batches`), whatever their number. The same settings and rows give the same tables on the CPU
+of one machine, also where the training was stopped and went on; a training that starts from another's checkpoint gives
+what it would have given from the first row. A GPU adds in another order each time.
 """
 
 import csv

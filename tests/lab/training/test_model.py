@@ -117,6 +117,21 @@ def test_the_loss_of_rows_is_that_of_their_segments_alone(shards: byline.Shards)
     assert target_losses(model, batch).tolist() == pytest.approx(expected, rel=1e-5)
 
 
+def test_half_precision_is_near(shards: byline.Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU computes in bfloat16, with a CPU's."""
+    model, batch = Transformer(size_named("0.1M"), 257, 0), make_batch(shards, range(6), Domains(shards))
+    whole = target_losses(model, batch)
+    monkeypatch.setattr(
+        "byline.lab.training.predicting._precision", lambda device: torch.autocast("cpu", torch.bfloat16)
+    )
+    half = target_losses(model, batch)
+    assert half.dtype == torch.float32
+    assert not torch.equal(half, whole)
+    assert torch.allclose(half, whole, atol=0.03)
+    half.mean().backward()
+    assert all(weight.grad.dtype == torch.float32 for weight in model.parameters())
+
+
 def test_what_a_segment_is_trained_on_gives_gradient_to_what_it_can_see_alone() -> None:
     model = likely()
     hidden = model.hidden(torch.tensor([1, 2, 3, 11, 12, 13, 14]), [(1, 3), (1, 4)])
