@@ -30,7 +30,7 @@ from rich.console import Console
 
 import byline
 from byline.errors import BylineError
-from byline.lab.corpora.kinds import KINDS
+from byline.lab.corpora.kinds import corpus_of
 from byline.lab.corpora.tokenizers import SPECIAL_TOKEN, train_bpe, write_byte_tokenizer
 from byline.lab.study import Arm, Evaluation, Study
 from byline.manifest import FILE_NAME
@@ -163,14 +163,11 @@ class _Silent(Console):
 
 
 def _write_corpus(name: str, values: Mapping[str, Any], folder: Path) -> None:
-    kind = KINDS.get(values.get("kind", ""))
-    if kind is None:
-        raise BylineError(f"corpora.{name}.kind: expected {', '.join(KINDS)}, found {values.get('kind')!r}")
-    settings = {key: value for key, value in values.items() if key != "kind"}
+    kind, settings = corpus_of(values, f"corpora.{name}")
     partial = folder.with_name(f".{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    kind.write(kind.parse(settings, f"corpora.{name}"), partial)
+    kind.write(settings, partial)
     partial.rename(folder)
 
 

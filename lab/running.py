@@ -25,6 +25,7 @@ from rich.console import Console
 from byline.errors import BylineError
 from byline.lab.arms import ArmRun, arm_runs, evaluated_rows
 from byline.lab.building import Builds, check_disjoint
+from byline.lab.corpora.kinds import corpus_of
 from byline.lab.mixing.finding import find_mixture, method_of
 from byline.lab.mixing.ground import Ground
 from byline.lab.reporting import check_report, write_report, write_tables
@@ -66,7 +67,7 @@ def run(
     parts = [read_study(part, scale, overrides) for part in study.parts] or [study]
     for part in parts:
         _check(part)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device(device)
     workers = workers or (1 if device == "cuda" else len(os.sched_getaffinity(0)))
     out.mkdir(parents=True, exist_ok=True)
     with locked("lab", [str(out)], console):
@@ -98,6 +99,18 @@ def run_part(study: Study, out: Path, workers: int, device: str, console: Consol
     write_tables(study, [*timelines, *branches], out)
 
 
+def _device(asked: str | None) -> str:
+    """Where is trained. Raises: BylineError: there is no such device."""
+    has_gpu = torch.cuda.is_available()
+    if asked is None:
+        return "cuda" if has_gpu else "cpu"
+    if asked not in ("cpu", "cuda"):
+        raise BylineError(f"--device {asked}: expected cpu or cuda")
+    if asked == "cuda" and not has_gpu:
+        raise BylineError("--device cuda: PyTorch finds no GPU here; leave --device out, or install torch with CUDA")
+    return asked
+
+
 def _check(study: Study) -> None:
     """What would only be noticed after hours. Raises: BylineError."""
     check_report(study)
@@ -105,6 +118,8 @@ def _check(study: Study) -> None:
         size_named(model)
         study.training.rate_of(model)
     schedule_named(study.training.schedule)
+    for name, corpus in study.corpora.items():
+        corpus_of(corpus, f"corpora.{name}")
     for name, arm in study.arms.items():
         if arm.find is not None:
             method_of(arm.find, f"arms.{name}.find")

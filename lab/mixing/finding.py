@@ -58,4 +58,7 @@ def method_of(asked: Mapping[str, Any], where: str) -> tuple[Method, Model]:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join((where, *map(str, first["loc"])))
-        raise BylineError(f"{key}: {str(first['msg']).removeprefix('Value error, ')}") from None
+        message = str(first["msg"]).removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = f"unknown key; {name} has {', '.join(method.settings.model_fields)}"
+        raise BylineError(f"{key}: {message}") from None
