@@ -20,6 +20,7 @@ def test_rows_are_divided_evenly() -> None:
     assert list(StepRows(10, Fraction(4)).of(2)) == [8, 9]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500), st.integers(1, 500))
 def test_every_row_is_read_once(rows: int, steps: int) -> None:
     division = StepRows(rows, Fraction(rows, steps))
@@ -36,6 +37,7 @@ def test_a_group_has_few_tokens_that_fill() -> None:
     assert grouped([64] * 30 + [60] * 16 + [30]) == [(46, 64), (1, 30)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 80), max_size=60))
 def test_groups_have_all_segments_in_order(lengths: list[int]) -> None:
     lengths.sort(reverse=True)
