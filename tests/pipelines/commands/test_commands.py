@@ -19,7 +19,7 @@ from tests.support.corpora import Corpus, recipe, write_recipe
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = ["sample", "build", "prepare", "plan", "assemble", "compact"]
-COMMANDS += ["rejects", "verify", "inspect", "prompt", "doctor", "diff", "export", "import"]
+COMMANDS += ["rejects", "verify", "inspect", "prompt", "doctor", "diff", "export", "import", "lab"]
 
 
 def run(*words: str | Path) -> Result:
