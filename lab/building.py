@@ -91,6 +91,7 @@ class Builds:
         path, settings = self.out / "tokenizer.json", self.study.tokenizer
         if not path.exists():
             partial = path.with_suffix(".partial")
+            self.out.mkdir(parents=True, exist_ok=True)
             if settings.kind == "bytes":
                 write_byte_tokenizer(partial)
             else:

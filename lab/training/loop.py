@@ -87,7 +87,8 @@ class Progress:
 
     Attributes:
         step: how many were made.
-        tokens, positions, seconds: so far.
+        tokens, positions: so far.
+        seconds: so far, of CPU; on a GPU those that passed.
         sums, counts: float64 and int64 [domains], of the losses since the last line of `losses`.
         losses, metrics: lines.
     """
@@ -184,16 +185,17 @@ class _Training:
     def run(self) -> None:
         """All steps that are left."""
         settings, progress = self.settings, self.progress
-        saved = time.monotonic()
-        began = saved - progress.seconds
+        # Of CPU where that is what works: others may be at work on the same cores.
+        clock = time.process_time if settings.device == "cpu" else time.monotonic
+        saved, began = time.monotonic(), clock() - progress.seconds
         while progress.step < settings.steps:
             self._step(progress.step)
-            progress.seconds = time.monotonic() - began
+            progress.seconds = clock() - began
             self._after_step()
             if time.monotonic() - saved > STATE_SECONDS:
                 saved = time.monotonic()
                 save(self._state(), self.folder / STATE)
-        progress.seconds = time.monotonic() - began
+        progress.seconds = clock() - began
         self._finish()
 
     def _after_step(self) -> None:

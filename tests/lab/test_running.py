@@ -35,7 +35,9 @@ def test_a_study_runs_goes_on_and_refuses_another(recipe, tmp_path):
     assert {(row["source"], row["metric"]) for row in results} == {
         (source, metric) for source in ("addition", "all") for metric in ("loss", "accuracy", "exact")
     }
-    assert (out / "index.html").stat().st_size > 10_000
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert "Additions of one digit" in page
+    assert f"byline lab {recipe}" in page
 
     before = (out / "results.csv").read_bytes()
     # As if the machine had stopped: one training unfinished, one never begun.
