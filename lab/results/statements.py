@@ -20,7 +20,7 @@ order     which arm is first to a threshold?               reverse before plain;
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -203,13 +203,14 @@ class Order(Question):
                 return all_before(times[one], times[other])
 
         steps = [is_first(one, other) for one, other in pairwise(ranked)]
+        apart = [(one, other) for one, other in combinations(ranked, 2) if is_first(one, other)]
         seeds = min(chance(len(measured[a]), len(measured[b])) for a, b in pairwise(ranked))
-        verdict = Verdict.ORDERED if all(steps) else Verdict.PARTLY if any(steps) else Verdict.WITHIN
+        verdict = Verdict.ORDERED if all(steps) else Verdict.PARTLY if apart else Verdict.WITHIN
         what = f"final {numbers.metric_name(self.metric)}" if self.threshold is None else f"{_threshold(self)}"
         return Statement(
             self.question or f"In which order do {_listed(self.arms)} come by {what}{self._where}?",
             verdict if seeds >= _RAREST else Verdict.FEW,
-            _in_words(ranked, steps) + (f" In no seed reached: {_listed(never)}." if never else ""),
+            _in_words(ranked, steps, apart) + (f" In no seed reached: {_listed(never)}." if never else ""),
             tuple(shown.items()),
             seeds,
             self.published,
@@ -279,13 +280,18 @@ def _threshold(order: Order) -> str:
     return f"{unit} to {numbers.metric_name(order.metric)} {numbers.threshold(order.threshold or 0.0, order.metric)}"
 
 
-def _in_words(ranked: Sequence[str], steps: Sequence[bool]) -> str:
+def _in_words(ranked: Sequence[str], steps: Sequence[bool], apart: Sequence[tuple[str, str]]) -> str:
+    """The order of arms, of which each is or is not told apart from the next, and which pairs are."""
     groups = [[ranked[0]]]
     for arm, is_apart in zip(ranked[1:], steps, strict=True):
         if is_apart:
             groups.append([arm])
         else:
             groups[-1].append(arm)
+    if len(groups) == 1 and apart:
+        behind = {one: [other for before, other in apart if before == one] for one, _ in apart}
+        pairs = "; ".join(f"{one} before {_listed(others)}" for one, others in behind.items())
+        return f"On average {', before '.join(ranked)}. In every seed: {pairs}."
     if len(groups) == 1:
         return f"Not told apart: {_listed(ranked)}."
     together = [_listed(group) for group in groups if len(group) > 1]

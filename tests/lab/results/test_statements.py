@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from byline.errors import BylineError
+from byline.lab.results import statements
 from byline.lab.results.kinds import Known
 from byline.lab.results.statements import Verdict, answers, parse_statements, rule
 from tests.lab.results.made import ARMS, made_results
@@ -140,3 +141,8 @@ def test_wrong_statements_are_told(values: dict[str, Any], message: str) -> None
     with pytest.raises(BylineError) as error:
         parse_statements([values], Known(list(ARMS), ["none", "host"]))
     assert str(error.value) == message
+
+
+def test_pairs_that_are_told_apart_are_named_where_neighbours_are_not():
+    words = statements._in_words(["a", "b", "c"], [False, False], [("a", "c")])
+    assert words == "On average a, before b, before c. In every seed: a before c."
