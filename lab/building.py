@@ -38,6 +38,7 @@ from byline.pipelines.jobs.build import build as run_build
 from byline.pipelines.recipes import load_recipe
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import merge
+from byline.schemas.yaml_text import load_yaml
 
 # The share of positions that count differs a little between builds of two lengths, and every phase ends with a whole
 # row; so many tries come within so many tokens, or rows.
@@ -130,14 +131,16 @@ class Builds:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             self.console.print(f"build     {name}", highlight=False)
-            run_build(load_recipe(path), RunnerSettings(workers=1), _Silent())
+            said = io.StringIO()
+            run_build(load_recipe(path), RunnerSettings(workers=1), Console(file=said, width=120))
+            self._show(said.getvalue(), out.with_suffix(".txt"))
         phases = [phase for phase, _ in byline.read_manifest(out).training_order()]
         trained = sum(phase.loss_tokens_in_segments for phase in phases)
         return ArmBuild(name, out, trained, sum(phase.tokens for phase in phases))
 
     def _trained(self, name: str, config: dict[str, Any], asked: int) -> ArmBuild:
         """The build whose tokens that count are nearest to `asked`."""
-        positions = asked
+        positions = self._positions_before(name) or asked
         for _ in range(_TRIES):
             made = self.build(name, merge(config, {"tokens": positions}))
             near = max(_NEAR * asked, _NEAR_ROWS * byline.open(made.out).sequence_length)
@@ -149,18 +152,23 @@ class Builds:
             f"{made.trained_tokens:,}; take more `tokens`, or shorter sequences, of which each is a smaller part"
         )
 
+    def _show(self, said: str, path: Path) -> None:
+        """Keeps what a build said, and shows what it warned of."""
+        path.write_text(said, encoding="utf-8")
+        for line in said.splitlines():
+            if line.startswith("warning"):
+                self.console.print(line, highlight=False, markup=False)
+
+    def _positions_before(self, name: str) -> int | None:
+        """How many positions an earlier run came to."""
+        path = self.out / "builds" / f"{name}.yaml"
+        return load_yaml(path)["tokens"] if path.exists() else None
+
     def _whole(self, config: Mapping[str, Any], out: Path) -> dict[str, Any]:
         """A configuration with what a study says of its own: tokenizer, store, output, paths of corpora."""
         tokenizer = {"file": str(self.tokenizer), "bos": SPECIAL_TOKEN, "eos": SPECIAL_TOKEN}
         own = {"tokenizer": tokenizer, "store": str(self.out / "store"), "output": str(out)}
         return merge(own, _with_paths(config, str(self.corpora)))
-
-
-class _Silent(Console):
-    """What a build says is in its manifest."""
-
-    def __init__(self) -> None:
-        super().__init__(file=io.StringIO())
 
 
 def _write_corpus(name: str, values: Mapping[str, Any], folder: Path) -> None:

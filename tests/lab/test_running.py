@@ -1,6 +1,7 @@
 """`byline lab`: a whole study, what it writes, and that it goes on where it was stopped."""
 
 import csv
+import io
 import json
 import shutil
 import subprocess
@@ -59,8 +60,19 @@ def test_arms_train_on_equally_many_tokens_in_equally_many_steps(recipe, tmp_pat
     made = {name: builds.arm(name, arm) for name, arm in study.arms.items()}
     assert all(abs(one.trained_tokens - 12_000) <= 36 for one in made.values())
     assert made["cooled"].positions > 1.2 * made["plain"].positions
-    again = builds.arm("plain", study.arms["plain"])
-    assert again == made["plain"]
+    # The build is known by what it came to, and not made a second time.
+    before = (tmp_path / "out/builds/cooled/_manifest.json").stat().st_mtime_ns
+    assert builds.arm("cooled", study.arms["cooled"]) == made["cooled"]
+    assert (tmp_path / "out/builds/cooled/_manifest.json").stat().st_mtime_ns == before
+
+
+def test_what_a_build_warns_of_is_shown(recipe, tmp_path):
+    study = read_study(str(recipe), overrides=["config.holdout.by=document"])
+    said = io.StringIO()
+    Builds(study, tmp_path / "out", Console(file=said, width=100)).arm("plain", study.arms["plain"])
+    assert "warning" in said.getvalue()
+    assert "400 of 400 held-out additions" in said.getvalue()
+    assert "assemble" in (tmp_path / "out/builds/plain.txt").read_text()
 
 
 def test_no_held_out_problem_is_trained_on(recipe, tmp_path):
