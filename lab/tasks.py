@@ -163,7 +163,7 @@ def _start(task: Task) -> ForkServerProcess:
 
 def _run(path: str) -> None:
     """Trains what a file says; all that is said goes to the log, a user's mistake as its last line."""
-    log = os.open(str(Path(path).with_name("log.txt")), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    log = os.open(str(Path(path).with_name("log.txt")), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
     try:
@@ -175,7 +175,9 @@ def _run(path: str) -> None:
 
 
 def _last_line(folder: str) -> str:
-    lines = Path(folder, "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    log = Path(folder, "log.txt")
+    # A process that was just started has none.
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
     return lines[-1] if lines else ""
 
 
