@@ -20,7 +20,7 @@ SMALL = {
         "cooled": {
             "config": {
                 "phases": [{"name": "main", "share": 1, "condition": {"template": "{source}: "}}],
-                "branches": [{"name": "cooldown", "at": [0.5, 0.75], "share": 0.25}],
+                "branches": [{"name": "cooldown", "at": [0.5, 1], "share": 0.25}],
                 "shard": {"sequences": 8},
             }
         },

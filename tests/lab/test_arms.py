@@ -15,8 +15,8 @@ def test_a_branch_at_which_the_learning_rate_would_jump_is_refused(recipe, tmp_p
     build = Builds(study, tmp_path / "out", console).arm("cooled", study.arms["cooled"])
     for settings in ([], ["training.schedule=constant"]):
         _, branches = arm_runs(read_study(str(recipe), overrides=settings), build, (), "cpu")
-        assert [run.arm for run in branches] == ["cooled/cooldown-50", "cooled/cooldown-75"] * 2
-    for setting, branch in (("training.schedule=cosine", "cooldown-50"), ("training.decay=0.4", "cooldown-75")):
+        assert [run.arm for run in branches] == ["cooled/cooldown-50", "cooled/cooldown-100"] * 2
+    for setting, branch in (("training.schedule=cosine", "cooldown-50"), ("training.decay=0.4", "cooldown-100")):
         with pytest.raises(BylineError, match=rf"^arms\.cooled: .* would jump where the branch {branch} leaves, at"):
             arm_runs(read_study(str(recipe), overrides=[setting]), build, (), "cpu")
 

@@ -30,7 +30,7 @@ def test_a_study_runs_goes_on_and_refuses_another(recipe, tmp_path):
     lab(str(recipe), "--output", str(out), "--workers", "2")
     results = rows(out / "results.csv")
     assert {(row["arm"], row["seed"]) for row in results} == {
-        (arm, seed) for arm in ("plain", "cooled", "cooled/cooldown-50", "cooled/cooldown-75") for seed in "01"
+        (arm, seed) for arm in ("plain", "cooled", "cooled/cooldown-50", "cooled/cooldown-100") for seed in "01"
     }
     assert {row["step"] for row in results if row["arm"] == "plain"} == {"8", "16", "24"}
     assert {(row["source"], row["metric"]) for row in results} == {
