@@ -26,7 +26,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_a_training_ends_with_the_command_that_was_killed(tmp_path):
+def test_a_training_ends_with_the_command_that_was_killed(tmp_path: Path) -> None:
     task = tmp_path / "task.json"
     os.mkfifo(task)
     begun = subprocess.Popen([sys.executable, "-c", BEGIN, str(task)], stdout=subprocess.PIPE, text=True)
