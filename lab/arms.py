@@ -7,7 +7,8 @@ conditioned   0.5M   0     runs/conditioned/0.5M/seed-0/cooldown-25 from step-25
 ```
 
 Each step of an arm reads rows / steps rows, so arms with different positions take the same number of steps. A branch
-goes on with the rows that a step of its timeline reads, and the learning rate decays over all of it.
+goes on with the rows that a step of its timeline reads, and the learning rate decays over all of it, from what it is on
+the timeline: a branch that leaves where that decays already is refused.
 """
 
 import math
@@ -16,10 +17,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import byline
+from byline.errors import BylineError
 from byline.lab.building import ArmBuild, Builds
 from byline.lab.study import Study, Training
 from byline.lab.tasks import EvaluatedRows, Task
 from byline.lab.training.loop import TrainingSettings
+from byline.lab.training.schedules import factor
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,11 @@ def evaluated_rows(study: Study, builds: Builds, name: str) -> tuple[EvaluatedRo
 def arm_runs(
     study: Study, build: ArmBuild, evaluations: tuple[EvaluatedRows, ...], device: str
 ) -> tuple[list[ArmRun], list[ArmRun]]:
-    """Trainings on the timeline of an arm's build, and on its branches, which begin from checkpoints of the former."""
+    """Trainings on the timeline of an arm's build, and on its branches, which begin from checkpoints of the former.
+
+    Raises:
+        BylineError: the learning rate would jump where a branch leaves.
+    """
     timelines, branches = [], []
     for model in study.training.models:
         for seed in study.training.seeds:
@@ -107,6 +114,11 @@ def _branches(timeline: ArmRun) -> list[ArmRun]:
         settings = replace(
             task.settings, steps=steps, decay_steps=steps - before, checkpoint_at=(), evaluate_at=(steps,)
         )
+        if _factor(settings, before) != _factor(task.settings, before):
+            raise BylineError(
+                f"arms.{timeline.arm}: the learning rate would jump where the branch {name} leaves, at step {before}; "
+                "take `training.schedule` wsd or constant, and let it leave before the timeline's decay"
+            )
         branch = replace(
             task,
             folder=f"{task.folder}/{name}",
@@ -121,3 +133,7 @@ def _branches(timeline: ArmRun) -> list[ArmRun]:
 
 def _rows_per_step(out: Path, steps: int) -> Fraction:
     return Fraction(len(byline.open(out)), steps)
+
+
+def _factor(settings: TrainingSettings, step: int) -> float:
+    return factor(settings.schedule, step, settings.steps, settings.warmup_steps, settings.decay_steps)

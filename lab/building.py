@@ -39,6 +39,7 @@ from byline.pipelines.recipes import load_recipe
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import merge
 from byline.schemas.yaml_text import load_yaml
+from byline.transforms.files.storage import write_file
 
 # The share of positions that count differs a little between builds of two lengths, and every phase ends with a whole
 # row; so many tries come within so many tokens, or rows.
@@ -124,16 +125,17 @@ class Builds:
     def build(self, name: str, config: Mapping[str, Any]) -> ArmBuild:
         """Builds a configuration, unless that stands there."""
         out = self.out / "builds" / name
-        path = out.with_suffix(".yaml")
+        # Not `with_suffix`, which takes `.proxy` from `doremi.proxy`, a build of its own.
+        path = out.with_name(f"{name}.yaml")
         text = yaml.safe_dump(self._whole(config, out), sort_keys=False, allow_unicode=True)
-        if not (out / FILE_NAME).exists() or path.read_text(encoding="utf-8") != text:
+        if not (out / FILE_NAME).exists() or not path.exists() or path.read_text(encoding="utf-8") != text:
             shutil.rmtree(out, ignore_errors=True)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            with write_file(str(path)) as sink:
+                sink.write(text.encode())
             self.console.print(f"build     {name}", highlight=False)
             said = io.StringIO()
             run_build(load_recipe(path), RunnerSettings(workers=1), Console(file=said, width=120))
-            self._show(said.getvalue(), out.with_suffix(".txt"))
+            self._show(said.getvalue(), out.with_name(f"{name}.txt"))
         phases = [phase for phase, _ in byline.read_manifest(out).training_order()]
         trained = sum(phase.loss_tokens_in_segments for phase in phases)
         return ArmBuild(name, out, trained, sum(phase.tokens for phase in phases))
@@ -209,9 +211,12 @@ def check_disjoint(arm: Path, evaluation: Path) -> None:
     """No document that is held out for an evaluation is in the timeline or a branch of an arm.
 
     Raises:
-        BylineError: one is.
+        BylineError: one is, or nothing is held out.
     """
-    kept = _documents(byline.open(evaluation, branch=byline.open(evaluation).holdout))
+    holdout = byline.open(evaluation).holdout
+    if holdout is None:
+        raise BylineError(f"{evaluation.name}: nothing is held out; give the study a `holdout`, or it `rows: all`")
+    kept = _documents(byline.open(evaluation, branch=holdout))
     for branch in (None, *byline.open(arm).branches):
         if shared := kept & _documents(byline.open(arm, branch=branch)):
             source, path, row = min(shared)

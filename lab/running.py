@@ -35,6 +35,7 @@ from byline.lab.training.model import size_named
 from byline.lab.training.schedules import schedule_named
 from byline.pipelines.jobs.locking import locked
 from byline.schemas.yaml_text import load_yaml
+from byline.transforms.files.storage import write_file
 
 # Keys of a study that change what is shown, and nothing that is built or trained.
 SHOWN = ("title", "about", "metrics", "figures", "statements", "notes")
@@ -136,11 +137,15 @@ def _keep_recipe(study: Study, folder: Path) -> None:
                 raise BylineError(
                     f"{folder}: is of a study with another `{key}`; give another --output, or remove this folder"
                 )
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    with write_file(str(path)) as sink:
+        sink.write(yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
 
 
 def command_of(recipe: str, scale: str | None, overrides: Sequence[str], device: str) -> str:
     """The command that makes the same again."""
-    words = [recipe, *([f"--{scale}"] if scale else []), *(f"--set {shlex.quote(one)}" for one in overrides)]
+    words = [
+        shlex.quote(recipe),
+        *([f"--{scale}"] if scale else []),
+        *(f"--set {shlex.quote(one)}" for one in overrides),
+    ]
     return f"byline lab {' '.join(words)} --device {device}"

@@ -10,14 +10,15 @@ OUT/runs/conditioned/0.5M/seed-0/task.json       what to train, on which rows, e
 ```
 
 A process has one thread: on two cores, two trainings of small models side by side are faster than one on both. They are
-forked from one that has imported everything, which takes longer than a small training. A training that was stopped goes
-on, and gives what it would have given.
+forked from one that has imported everything, which takes longer than a small training. They end with the command that
+began them, however that ends. A training that was stopped goes on, and gives what it would have given.
 """
 
 import json
 import multiprocessing
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,7 @@ from byline.errors import BylineError
 from byline.lab.training.evaluating import EvaluationRows
 from byline.lab.training.loop import TrainingSettings, train
 from byline.lab.training.objectives import objective_of
+from byline.transforms.files.storage import write_file
 
 # Between two questions whether a process has ended.
 _SECONDS = 0.2
@@ -107,8 +109,8 @@ class Task:
         text = json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
         if path.exists() and path.read_text(encoding="utf-8") != text:
             raise BylineError(f"{self.folder}: is of another training; remove it, or give another --output")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        with write_file(str(path)) as sink:
+            sink.write(text.encode())
         return path
 
     @classmethod
@@ -139,7 +141,8 @@ def run_tasks(tasks: Sequence[Task], workers: int, console: Console) -> None:
                     continue
                 del running[folder]
                 if process.exitcode != 0:
-                    said = _last_line(folder) or "ended without a word"
+                    killed = process.exitcode is not None and process.exitcode < 0
+                    said = "was killed, perhaps for want of memory" if killed else _last_line(folder)
                     raise BylineError(f"{folder}: {said} (log.txt has all)")
                 done += 1
             if time.monotonic() - last_line > _LINE_SECONDS:
@@ -166,12 +169,21 @@ def _run(path: str) -> None:
     log = os.open(str(Path(path).with_name("log.txt")), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         Task.read(Path(path)).run()
     except BylineError as error:
         sys.exit(str(error))
     except Exception:
         sys.exit(traceback.format_exc())
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the command that began it was killed: it would write beside that which goes on."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _last_line(folder: str) -> str:

@@ -84,7 +84,7 @@ def _proxies(ground: Ground, settings: SwarmSettings, folder: Path) -> dict[str,
     # A build of everything, so that the token store is whole and the command has a recipe to extend.
     natural = ground.build("natural", {"tokens": "all", "mixture": "natural"})
     draw_swarm(
-        natural.out.with_suffix(".yaml"),
+        natural.out.with_name(f"{natural.name}.yaml"),
         folder,
         settings.count,
         settings.seed,
