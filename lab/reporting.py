@@ -26,7 +26,7 @@ from byline.lab.results.kinds import Known
 from byline.lab.results.page import Described, PageFacts, Section, write_page
 from byline.lab.results.statements import answers, parse_statements
 from byline.lab.results.table import read_results
-from byline.lab.results.text_tables import show_table
+from byline.lab.results.text_tables import main_table, show_table
 from byline.lab.study import Study
 from byline.lab.training.loop import FINISHED, METRICS
 
@@ -92,7 +92,9 @@ def write_report(study: Study, parts: Sequence[Study], out: Path, command: str, 
         for figure in section.figures:
             figure.save(folder / "figures")
         console.print(f"\n{part.title}", highlight=False, markup=False, style="bold")
-        show_table(section.table, console)
+        # On a page one table has room for all metrics, in a terminal it has not.
+        for metric in part.metrics:
+            show_table(main_table(section.results, [metric]), console)
         for statement in section.statements:
             console.print(f"{statement.question} {statement.verdict.value}", highlight=False, markup=False)
             console.print(f"  {statement.answer}", highlight=False, markup=False)

@@ -1,7 +1,7 @@
 """Two families of skills to learn: a chain, where each needs the one before, and skills that share nothing.
 
-A letter stands for a permutation of the ten digits, which the text never tells. A question has a digit and letters that
-are applied to it one after another:
+In a `chain` a letter stands for a permutation of the ten digits, which the text never tells. A question has a digit and
+letters that are applied to it one after another, k of them in skill k:
 
 ```
 f: 0 1 2 3 4 5 6 7 8 9   chain_1   3f     7          f(3)
@@ -10,20 +10,28 @@ g: 0 1 2 3 4 5 6 7 8 9   chain_3   3fgf   9          f(g(f(3)))
    5 8 2 0 9 3 4 1 7 6
 ```
 
-In a `chain`, skill k applies k letters, the same ones in all skills: whoever cannot do one letter cannot do two.
-In the `independent` family every skill applies `depth` letters of its own, and no other skill shows what they do.
+The letters are the same in all skills: whoever cannot do one letter cannot do two.
+
+In the `independent` family a skill rearranges words of letters of its own, and puts another letter for each, always in
+the same way. No other skill has these letters, and each rearranges otherwise:
+
+```
+independent_1   abcab   cacdd      positions 4 3 1 5 2 of a word, and c for a, d for b, a for c, b for d
+independent_2   egfhe   ghfee      positions 2 4 3 1 5, letters e to h as they are
+```
 
 Files are `chain_1.jsonl`, or `independent_1.jsonl`, and so on, one for each skill, with the fields
 
 - question, answer: as above, for the formatter `qa`;
 - problem: the question, to hold all of its records out together (`holdout: {by: problem}`). It is null where one letter
-  is applied: what a letter does to a digit cannot be known but by being told.
+  is applied to a digit: what that is cannot be known but by being told.
 
 With the same seed the permutations are the same whatever the number of skills.
 """
 
 import json
 import string
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,34 +76,43 @@ class IndependentSettings(Model):
     Attributes:
         skills: how many.
         letters: how many each has.
-        depth: how many are applied.
+        length: letters of a word.
         examples: records of each skill.
         seed: decides the permutations and the questions.
     """
 
     skills: int = Field(default=3, ge=1, le=4)
-    letters: int = Field(default=6, ge=2, le=13)
-    depth: int = Field(default=2, ge=1, le=6)
+    letters: int = Field(default=8, ge=2, le=13)
+    length: int = Field(default=6, ge=2, le=16)
     examples: int = Field(default=100_000, ge=1)
     seed: int = Field(default=0, ge=0)
 
 
 def write_chain(settings: ChainSettings, folder: Path) -> None:
-    """Writes the files of a chain."""
-    letters = string.ascii_lowercase[: settings.letters]
+    """Writes the files of a chain; questions are drawn evenly, and may come again."""
+    letters = np.array(list(string.ascii_lowercase[: settings.letters]))
     tables = _permutations(settings.seed, settings.letters)
     for skill, examples in enumerate(settings.counts, 1):
-        path = folder / f"chain_{skill}.jsonl"
-        _write(path, letters, tables, skill, examples, _generator(settings.seed, skill))
+        generator = _generator(settings.seed, skill)
+        digits = generator.integers(0, _DIGITS, examples)
+        applied = generator.integers(0, settings.letters, (examples, skill))
+        answers = digits
+        for step in range(skill):
+            answers = tables[applied[:, step], answers]
+        questions = [f"{digit}{word}" for digit, word in zip(digits, _words(letters[applied]), strict=True)]
+        problems = questions if skill > 1 else [None] * examples
+        _write(folder / f"chain_{skill}.jsonl", questions, list(map(str, answers)), problems)
 
 
 def write_independent(settings: IndependentSettings, folder: Path) -> None:
     """Writes the files of independent skills."""
-    tables = _permutations(settings.seed, settings.skills * settings.letters)
     for skill in range(1, settings.skills + 1):
-        own = slice((skill - 1) * settings.letters, skill * settings.letters)
-        path, letters = folder / f"independent_{skill}.jsonl", string.ascii_letters[own]
-        _write(path, letters, tables[own], settings.depth, settings.examples, _generator(settings.seed, skill))
+        generator = _generator(settings.seed, skill)
+        letters = np.array(list(string.ascii_letters[(skill - 1) * settings.letters :][: settings.letters]))
+        positions, instead = generator.permutation(settings.length), generator.permutation(settings.letters)
+        asked = generator.integers(0, settings.letters, (settings.examples, settings.length))
+        questions, answers = _words(letters[asked]), _words(letters[instead[asked[:, positions]]])
+        _write(folder / f"independent_{skill}.jsonl", questions, answers, questions)
 
 
 def _generator(seed: int, number: int) -> np.random.Generator:
@@ -108,21 +125,16 @@ def _permutations(seed: int, count: int) -> np.ndarray:
     return np.stack([generator.permutation(_DIGITS) for _ in range(count)])
 
 
-def _write(
-    path: Path, letters: str, tables: np.ndarray, depth: int, examples: int, generator: np.random.Generator
-) -> None:
-    """Writes questions that are drawn evenly; one may come again."""
-    digits = generator.integers(0, _DIGITS, examples)
-    applied = generator.integers(0, len(letters), (examples, depth))
-    answers = digits
-    for step in range(depth):
-        answers = tables[applied[:, step], answers]
-    words = np.array(list(letters))[applied]
+def _words(letters: np.ndarray) -> list[str]:
+    """The rows of a table of letters."""
+    return ["".join(row) for row in letters.tolist()]
+
+
+def _write(path: Path, questions: Sequence[str], answers: Sequence[str], problems: Sequence[str | None]) -> None:
+    """Writes a file of records."""
     with path.open("w", encoding="utf-8") as sink:
-        for digit, word, answer in zip(digits.tolist(), words.tolist(), answers.tolist(), strict=True):
-            question = f"{digit}{''.join(word)}"
-            record = {"question": question, "answer": f"{answer}", "problem": question if depth > 1 else None}
-            sink.write(json.dumps(record) + "\n")
+        for question, answer, problem in zip(questions, answers, problems, strict=True):
+            sink.write(json.dumps({"question": question, "answer": answer, "problem": problem}) + "\n")
 
 
 CHAIN = CorpusKind("chain", ChainSettings, write_chain)

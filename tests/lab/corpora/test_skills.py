@@ -31,13 +31,24 @@ def test_each_skill_of_a_chain_is_the_one_before_and_a_letter(tmp_path):
     assert all(len({one[f"{digit}{letter}"] for digit in range(10)}) == 10 for letter in "abc")
 
 
-def test_independent_skills_share_no_letter(tmp_path):
-    write_independent(IndependentSettings(skills=3, letters=4, depth=2, examples=2000), tmp_path)
-    told = [facts(tmp_path / f"independent_{skill}.jsonl") for skill in (1, 2, 3)]
-    assert [len(one) for one in told] == [160, 160, 160]
-    letters = [{letter for question in one for letter in question[1:]} for one in told]
-    assert [len(one) for one in letters] == [4, 4, 4]
-    assert len(set.union(*letters)) == 12
+def test_independent_skills_share_no_letter_and_do_the_same_to_each_word(tmp_path):
+    write_independent(IndependentSettings(skills=3, letters=4, length=5, examples=2000), tmp_path)
+    seen, ways = set(), set()
+    for skill in (1, 2, 3):
+        told = facts(tmp_path / f"independent_{skill}.jsonl")
+        letters = {letter for question in told for letter in question}
+        assert len(letters) == 4
+        assert not letters & seen
+        seen |= letters
+        # Which position of the question decides each of the answer, and what is put for each letter.
+        sources = []
+        for position in range(5):
+            deciding = [at for at in range(5) if len({(q[at], a[position]) for q, a in told.items()}) == 4]
+            assert len(deciding) == 1
+            sources += deciding
+        assert sorted(sources) == [0, 1, 2, 3, 4]
+        ways.add(tuple(sources))
+    assert len(ways) == 3
 
 
 def test_a_problem_is_what_may_be_held_out(tmp_path):
