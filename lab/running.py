@@ -26,7 +26,7 @@ from byline.errors import BylineError
 from byline.lab.arms import ArmRun, arm_runs, evaluated_rows
 from byline.lab.building import Builds, check_disjoint
 from byline.lab.corpora.kinds import corpus_of
-from byline.lab.mixing.finding import find_mixture, method_of
+from byline.lab.mixing.finding import check_find, find_mixture
 from byline.lab.mixing.ground import Ground
 from byline.lab.reporting import check_report, write_report, write_tables
 from byline.lab.study import Study, read_study
@@ -67,6 +67,8 @@ def run(
     out = Path(output or f"out/lab/{study.name}{f'-{scale}' if scale else ''}").absolute()
     parts = [read_study(part, scale, overrides) for part in study.parts] or [study]
     for part in parts:
+        if part.parts:
+            raise BylineError(f"{study.name}: its part {part.name} has parts of its own; name those instead")
         _check(part)
     device = _device(device)
     workers = workers or (1 if device == "cuda" else len(os.sched_getaffinity(0)))
@@ -121,9 +123,8 @@ def _check(study: Study) -> None:
     schedule_named(study.training.schedule)
     for name, corpus in study.corpora.items():
         corpus_of(corpus, f"corpora.{name}")
-    for name, arm in study.arms.items():
-        if arm.find is not None:
-            method_of(arm.find, f"arms.{name}.find")
+    for name in study.arms:
+        check_find(study, name)
 
 
 def _keep_recipe(study: Study, folder: Path) -> None:

@@ -9,7 +9,10 @@ from pydantic import ValidationError
 from byline.errors import BylineError
 from byline.lab.mixing import doremi, skill_it, swarm
 from byline.lab.mixing.ground import Ground
+from byline.lab.study import Study
+from byline.lab.training.model import MODELS
 from byline.printable import shown
+from byline.schemas.config_file import merge
 from byline.schemas.model import Model
 
 
@@ -45,6 +48,24 @@ def find_mixture(ground: Ground) -> dict[str, Any] | None:
     method, settings = method_of(asked, f"arms.{ground.arm}.find")
     ground.console.print(f"find      {ground.arm}", highlight=False)
     return method.find(ground, settings)
+
+
+def check_find(study: Study, arm: str) -> None:
+    """Checks an arm's `find` against the study. Raises: BylineError: a name in it is not there; one line."""
+    asked = study.arms[arm].find
+    if asked is None:
+        return
+    where = f"arms.{arm}.find"
+    settings = method_of(asked, where)[1].model_dump()
+    sources = sorted(merge(study.config, study.arms[arm].config).get("sources", {}))
+    for key, names, known in (
+        ("targets", settings.get("targets") or [], sources),
+        ("evaluation", [settings["evaluation"]] if settings.get("evaluation") else [], sorted(study.evaluations)),
+        ("model", [settings["model"]] if settings.get("model") else [], list(MODELS)),
+    ):
+        for name in names:
+            if name not in known:
+                raise BylineError(f"{where}.{key}: expected {', '.join(known)}, found {shown(name)}")
 
 
 def method_of(asked: Mapping[str, Any], where: str) -> tuple[Method, Model]:

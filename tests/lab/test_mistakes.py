@@ -20,6 +20,9 @@ from byline.lab import running
         ("chain", "corpora.skills.kind=chains", "corpora.skills.kind: expected chain, "),
         ("chain", "arms.skill_it.find.method=skillit", "arms.skill_it.find.method: expected doremi, skill_it, swarm"),
         ("chain", "arms.skill_it.find.round=2", "arms.skill_it.find.round: unknown key; skill_it has tokens, steps, "),
+        ("chain", "arms.skill_it.find.targets=[chain_9]", "arms.skill_it.find.targets: expected chain_1, chain_2, "),
+        ("chain", "arms.skill_it.find.evaluation=other", "arms.skill_it.find.evaluation: expected own, found 'other'"),
+        ("mixtures", "arms.doremi.find.model=7M", "arms.doremi.find.model: expected 0.1M, 0.2M, "),
     ],
 )
 def test_a_mistake_is_named_before_anything_is_built(tmp_path, recipe, setting, message):
