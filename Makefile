@@ -21,7 +21,7 @@ help:
 	@echo 'make lint    style and types alone'
 	@echo 'make test-clusters   tests on a Spark and a Flink cluster of processes on this machine; needs Java 17 and Maven'
 	@echo 'make test-trainers   tests of trainers on builds made here; needs 2.5 GB for them in $(TRAINERS), and Python 3.11 to 3.13'
-	@echo 'make setup-lab   an environment in $(LAB) for `byline lab` (docs/lab.md): what $(VENV) has, PyTorch and matplotlib; 1.5 GB'
+	@echo 'make setup-lab   an environment in $(LAB) for `byline lab` (docs/lab.md): what $(VENV) has, PyTorch and matplotlib; 2.4 GB'
 	@echo 'make test-lab    tests of the laboratory, and a smoke run of each of its studies'
 	@echo 'make soak    random builds with random faults for MINUTES=30, from SEED=1; each has to end in the same bytes'
 	@echo 'make spark-up, spark-down, flink-up, flink-down   such a cluster for builds of your own (docs/clusters.md)'
@@ -104,6 +104,7 @@ test-lab: $(LAB_STAMP)
 	@printf '\n== Tests of the laboratory\n'
 	$(LAB)/bin/python -m pytest -c tests/lab/pytest.ini --numprocesses 2 --dist loadfile tests/lab
 	@printf '\n== A smoke run of each study\n'
+	rm -rf out/lab-smoke
 	for study in meco grokking mixtures; do $(LAB)/bin/byline lab $$study --smoke --output out/lab-smoke/$$study || exit 1; done
 
 # PyTorch without what only GPUs need, as for the trainers.
