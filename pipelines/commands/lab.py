@@ -17,7 +17,7 @@ def lab(
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE", help="its name, or the path of a file", show_default=False)
     ],
-    small: Annotated[bool, typer.Option("--small", help="a smaller form, to see the page before the whole study")] = False,
+    small: Annotated[bool, typer.Option("--small", help="a smaller form of the study, to begin with")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="the smallest form: whether it runs, nothing else")] = False,
     output: Annotated[str | None, typer.Option(metavar="DIR", help="its folder  [default: out/lab/RECIPE]")] = None,
     settings: Settings = None,
