@@ -10,8 +10,9 @@ Metadata is gathered into one batch a source, so that predicates are asked and p
 value of a shard. Tokens are copied once, and of documents that no row takes an object store gives none.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from byline.schemas.plan import FieldValues
+from byline.schemas.plan import FieldValues, StageStratum
 from byline.schemas.predicates import Predicate
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import orders
@@ -76,11 +77,28 @@ class GatherPhase:
         condition: what it puts to its documents.
         values: what `top` and `bins` of the condition came to.
         predicates: the plan's list, which its rows number.
+        strata: of a phase whose mixture is by a label; each row's predicates begin with those of its stratum.
     """
 
     condition: Condition | None
     values: FieldValues
     predicates: list[list[Predicate]]
+    strata: Sequence[StageStratum] = ()
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """What its mixture is by, sorted."""
+        return sorted({stratum.label for stratum in self.strata if stratum.label is not None})
+
+    def label_of(self, source: str, predicates: int) -> int:
+        """The number in `labels` of what a row takes; of a phase without labels 0."""
+        for stratum in self.strata:
+            own = stratum.predicates
+            if stratum.source == source and self.predicates[predicates][: len(own)] == own:
+                assert stratum.label is not None, stratum
+                return self.labels.index(stratum.label)
+        assert not self.strata, f"source {source}: a row of no stratum: {self.predicates[predicates]}"
+        return 0
 
 
 @dataclass(frozen=True)
@@ -98,6 +116,8 @@ class Documents:
         too_long: bool.
         masked_ranges: int32, ranges of own tokens whose loss does not count: start, end, ... of all documents.
         masked_start, masked_count: int64, each document's part of `masked_ranges`.
+        labels: that the phase's mixture is by; `label` numbers into them. None where it is between sources.
+        label: int64.
     """
 
     sources: list[str]
@@ -117,6 +137,8 @@ class Documents:
     masked_ranges: np.ndarray
     masked_start: np.ndarray
     masked_count: np.ndarray
+    labels: list[str] = field(default_factory=list)
+    label: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -126,6 +148,7 @@ class _Part:
     source: str
     epoch: np.ndarray
     slice: np.ndarray
+    label: np.ndarray
     doc_id: np.ndarray
     shuffle_key: np.ndarray
     order: np.ndarray
@@ -151,7 +174,7 @@ def gather(
     """
     names = sorted(set(rows["source"].to_pylist()))
     stages = [_gather_source(name, rows, index, phase, seed, length, tokenizer) for name in names]
-    return _combine([stage for stage in stages if stage is not None], names, tokenizer)
+    return _combine([stage for stage in stages if stage is not None], names, phase.labels, tokenizer)
 
 
 def _gather_source(
@@ -170,7 +193,7 @@ def _gather_source(
     pieces, numbers, epochs = zip(*found, strict=True)
     sizes = [piece.index.num_rows for piece in pieces]
     table, epoch = _joined([piece.index for piece in pieces]), np.repeat(np.array(epochs, np.int64), sizes)
-    slices = _slices(mine, phase.predicates, table, source, epoch)
+    slices, labels = _slices(mine, phase, table, source, epoch)
     chosen = slices != _NO_SLICE
     metadata = table.filter(pa.array(chosen))
     shuffle_key = metadata["shuffle_key"].to_numpy()
@@ -180,6 +203,7 @@ def _gather_source(
         source=source,
         epoch=epoch[chosen],
         slice=slices[chosen],
+        label=labels[chosen],
         doc_id=(np.concatenate(numbers)[chosen] << 32) + metadata["row"].to_numpy(),
         shuffle_key=shuffle_key,
         order=order,
@@ -204,7 +228,7 @@ def _read(
 ) -> Iterator[tuple[Piece, np.ndarray, int]]:
     """Pieces of the rows' ranges with the file numbers (int64 [rows]) and the epoch of their documents."""
     uris = [uri for uri, _ in runs]
-    for epoch, low, high in _merged(rows):
+    for epoch, low, high in merged_ranges(rows):
         for run, piece in read_pieces(uris, columns, low, high):
             yield piece, _file_numbers(piece.index, runs[run][1]), epoch
 
@@ -228,7 +252,7 @@ def _chosen_tokens(
     ]
 
 
-def _merged(rows: list[dict[str, Any]]) -> list[tuple[int, int, int]]:
+def merged_ranges(rows: Iterable[Mapping[str, Any]]) -> list[tuple[int, int, int]]:
     """(epoch, first and last shuffle key) of the rows, those that overlap or touch as one: nothing is read twice."""
     merged: list[tuple[int, int, int]] = []
     for epoch, low, high in sorted((row["epoch"], row["shuffle_key_lo"], row["shuffle_key_hi"]) for row in rows):
@@ -241,22 +265,41 @@ def _merged(rows: list[dict[str, Any]]) -> list[tuple[int, int, int]]:
 
 def _slices(
     rows: list[dict[str, Any]],
-    predicates: list[list[Predicate]],
+    phase: GatherPhase,
     table: pa.RecordBatch,
     source: str,
     epoch: np.ndarray,
-) -> np.ndarray:
-    """int64 [n]: the slice of the row that takes each document, or `_NO_SLICE`."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [n] each: the slice of the row that takes each document, or `_NO_SLICE`, and the number of its label."""
     shuffle_key = table["shuffle_key"].to_numpy()
-    held = {number: holds(predicates[number], table, source) for number in {row["predicates"] for row in rows}}
-    slices = np.full(len(shuffle_key), _NO_SLICE, np.int64)
+    numbers = {row["predicates"] for row in rows}
+    held = _held({number: phase.predicates[number] for number in numbers}, table, source)
+    label_of = {number: phase.label_of(source, number) for number in numbers}
+    slices, labels = np.full(len(shuffle_key), _NO_SLICE, np.int64), np.zeros(len(shuffle_key), np.int64)
     for row in rows:
         # As uint64: numpy compares shuffle keys with a plain int below 2^63 as float64, which has 53 bits.
         low, high = np.uint64(row["shuffle_key_lo"]), np.uint64(row["shuffle_key_hi"])
         taken = held[row["predicates"]] & (epoch == row["epoch"]) & (shuffle_key >= low) & (shuffle_key <= high)
         assert (slices[taken] == _NO_SLICE).all(), f"source {source}: two rows of the plan draw one document: {row}"
         slices[taken] = row["slice"]
-    return slices
+        labels[taken] = label_of[row["predicates"]]
+    return slices, labels
+
+
+def _held(conjunctions: dict[int, list[Predicate]], table: pa.RecordBatch, source: str) -> dict[int, np.ndarray]:
+    """bool [n] for each number: the documents for which all its predicates hold.
+
+    Strata of a source share most of their predicates, and a list of hosts costs the most, so each is asked once.
+    """
+    asked: dict[Predicate, np.ndarray] = {}
+    held = {}
+    for number, predicates in conjunctions.items():
+        held[number] = np.ones(table.num_rows, bool)
+        for predicate in predicates:
+            if predicate not in asked:
+                asked[predicate] = holds([predicate], table, source)
+            held[number] &= asked[predicate]
+    return held
 
 
 def _masked(metadata: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
@@ -288,7 +331,7 @@ def _copied(stages: list[_Part], total: int, dtype: npt.DTypeLike) -> np.ndarray
     return ids
 
 
-def _combine(stages: list[_Part], names: list[str], tokenizer: TextTokenizer) -> Documents:
+def _combine(stages: list[_Part], names: list[str], labels: list[str], tokenizer: TextTokenizer) -> Documents:
     """The parts as one, in the order (slice, order, doc id)."""
 
     def joined(arrays: list[np.ndarray], dtype: npt.DTypeLike) -> np.ndarray:
@@ -322,6 +365,8 @@ def _combine(stages: list[_Part], names: list[str], tokenizer: TextTokenizer) ->
         masked_ranges=joined([stage.masked for stage in stages], np.int32),
         masked_start=(np.cumsum(masked_counts) - masked_counts)[order],
         masked_count=masked_counts[order],
+        labels=labels,
+        label=joined([stage.label for stage in stages], np.int64)[order],
     )
 
 

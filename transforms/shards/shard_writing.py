@@ -92,8 +92,10 @@ class ShardDescription:
     seed: int | None
     tokenizer: TokenizerInfo
 
-    def metadata(self, counts: dict[str, DrawCounts], padding: int) -> dict[str, Any]:
-        """The shard's metadata (`byline.shards.shard_metadata`), given its contents."""
+    def metadata(
+        self, counts: dict[str, DrawCounts], padding: int, labels: dict[str, DrawCounts] | None = None
+    ) -> dict[str, Any]:
+        """The shard's metadata (`byline.shards.shard_metadata`), given its contents by source, and by label if any."""
         return {
             "version": SHARD_VERSION,
             "sequence_length": self.length,
@@ -109,6 +111,7 @@ class ShardDescription:
             "code_version": self.maker.code_version,
             "counts": {source: count.to_json() for source, count in counts.items()},
             "padding": padding,
+            **({"labels": {label: count.to_json() for label, count in labels.items()}} if labels else {}),
         }
 
 

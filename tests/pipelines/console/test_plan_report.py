@@ -131,6 +131,8 @@ def test_json_has_everything_exact() -> None:
         "expected_padding": 0,
         "shards": 3,
         "slices": 1,
+        "by": None,
+        "labels": {},
     }
     assert main["sources"]["c4"] == {
         "documents": 743,
