@@ -8,7 +8,7 @@ values of chunk a    row 0 bread    row 3 sport        run of a    shuffle_key  
 ```
 
 A merged run has the values of all its chunks. They come from `values`, or, where a run was merged after its attribute
-was made, from the files beside the runs that it was merged from.
+was made, from the attribute's files beside the runs that it was merged from, which need not be there any more.
 """
 
 import json
@@ -42,13 +42,13 @@ class AlignWork:
         run: address of the run.
         target: of the attribute's file.
         values: of each chunk of the run, in their order, address of its values; the file need not exist.
-        earlier: of each chunk, a file beside a run that it was in before, that run, and its number in it; or None.
+        earlier: of each chunk, a file of the attribute that has its values already, and its number in it; or None.
     """
 
     run: str
     target: str
     values: list[str]
-    earlier: list[tuple[str, str, int] | None]
+    earlier: list[tuple[str, int] | None]
 
     def to_json(self) -> str:
         """As a line."""
@@ -58,9 +58,7 @@ class AlignWork:
     def from_json(cls, line: str) -> "AlignWork":
         """What `to_json` made this of."""
         run, target, values, earlier = json.loads(line)
-        return cls(
-            run, target, values, [None if known is None else (known[0], known[1], known[2]) for known in earlier]
-        )
+        return cls(run, target, values, [None if known is None else (known[0], known[1]) for known in earlier])
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ class Align:
         columns = {
             name: pa.concat_arrays([chunk[name] for chunk in chunks]).take(pa.array(back)) for name in self.columns
         }
-        _write(work, index["shuffle_key"], columns)
+        _write(work, index, columns)
 
     def _of_chunk(self, work: AlignWork, number: int, rows: np.ndarray) -> dict[str, pa.Array]:
         """The columns of the documents of one chunk."""
@@ -94,16 +92,15 @@ class Align:
         return {name: values_of(values, rows, name, kind) for name, kind in self.columns.items()}
 
 
-def _read_earlier(uri: str, run: str, number: int, names: Sequence[str]) -> pa.RecordBatch:
-    """The values of a chunk, by row, from a file beside a run that it was in before."""
-    index, values = open_run(run, _KEYS).whole(), open_run(uri, names).whole()
-    mine = np.arange(index.num_rows)
-    if "file" in index.schema.names:
-        mine = np.flatnonzero(index["file"].to_numpy() == number)
-    rows = index["row"].to_numpy()[mine]
-    order = pa.array(mine[np.argsort(rows)])
+def _read_earlier(uri: str, number: int, names: Sequence[str]) -> pa.RecordBatch:
+    """The values of a chunk, by row, from a file of the attribute."""
+    values = open_run(uri, [*_KEYS, *names]).whole()
+    mine = np.arange(values.num_rows)
+    if "file" in values.schema.names:
+        mine = np.flatnonzero(values["file"].to_numpy() == number)
+    order = pa.array(mine[np.argsort(values["row"].to_numpy()[mine])])
     plain = [_plain(values[name].take(order)) for name in names]
-    return pa.RecordBatch.from_arrays([index["row"].take(order), *plain], ["row", *names])
+    return pa.RecordBatch.from_arrays([values["row"].take(order), *plain], ["row", *names])
 
 
 def _plain(column: pa.Array) -> pa.Array:
@@ -121,18 +118,17 @@ def read_counts(uri: str) -> dict[str, FieldCounts]:
         return {name: FieldCounts(*numbers) for name, numbers in counts.items()}
 
 
-def _write(work: AlignWork, shuffle_key: pa.Array, columns: Mapping[str, pa.Array]) -> None:
+def _write(work: AlignWork, index: pa.RecordBatch, columns: Mapping[str, pa.Array]) -> None:
     """Writes the columns in the record batches of the run, with its description."""
     file = read_run_file(work.run, 0)
     described = file.to_metadata() if file.is_merged else file.chunks[0].to_metadata()
     sizes = [batch.num_rows for batch in open_run(work.run, ("shuffle_key",)).batches()]
-    if sum(sizes) != len(shuffle_key):
+    if sum(sizes) != index.num_rows:
         raise BylineError(f"{work.run}: has changed while its attribute was made; make it again")
-    fields = [pa.field("shuffle_key", pa.uint64(), nullable=False)]
-    fields += [pa.field(name, column.type) for name, column in columns.items()]
+    fields = [*index.schema, *(pa.field(name, column.type) for name, column in columns.items())]
     counts = {name: astuple(count) for name, count in count_fields(_as_batch(columns)).items()}
     schema = pa.schema(fields, {**described, COUNTS_KEY: json.dumps(counts).encode()})
-    whole = pa.RecordBatch.from_arrays([shuffle_key, *columns.values()], schema=schema)
+    whole = pa.RecordBatch.from_arrays([*index.columns, *columns.values()], schema=schema)
     start = 0
     with write_sealed(work.target, schema) as writer:
         for size in sizes:

@@ -2,7 +2,7 @@
 
 ```
 STORE/web/5f3e.../a-00000.arrow                             shuffle_key  row  num_tokens  host   tokens
-STORE/web/5f3e.../attributes/topic/91c3.../a-00000.arrow    shuffle_key                   topic
+STORE/web/5f3e.../attributes/topic/91c3.../a-00000.arrow    shuffle_key  row                      topic
 read as                                                     shuffle_key  row  num_tokens  host   topic   tokens
 ```
 
