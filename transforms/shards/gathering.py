@@ -11,8 +11,7 @@ value of a shard. Tokens are copied once, and of documents that no row takes an 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from byline.transforms.fields.selecting import holds, predicate_columns
 from byline.transforms.files.refusals import Sink
 from byline.transforms.files.storage import open_random
 from byline.transforms.shards.masking import masked_ranges
-from byline.transforms.store.attribute_columns import NO_ATTRIBUTES, AttributeFolders
+from byline.transforms.store.attribute_columns import AttributeFolders
 from byline.transforms.store.run_pieces import Piece, TokenLists
 from byline.transforms.store.run_reading import copy_tokens, read_pieces
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
@@ -86,8 +85,8 @@ class GatherPhase:
     condition: Condition | None
     values: FieldValues
     predicates: list[list[Predicate]]
-    attributes: AttributeFolders = NO_ATTRIBUTES
-    mask: Mapping[str, Sequence[str]] = MappingProxyType({})
+    attributes: AttributeFolders = field(default_factory=dict)
+    mask: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
