@@ -25,33 +25,22 @@ The same machinery finds both (`byline.transforms.tokens.loss_spans`): by the to
 with ranges are tokenized. Their tokens are those of the token store: the same text, special spans and tokenizer.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.errors import BylineError
-from byline.schemas.documents import LOSS_SPANS, ROW, SPANS_TYPE, SPECIAL_SPANS, TEXT
+from byline.schemas.documents import LOSS_SPANS, ROW, SPANS_TYPE, SPECIAL_SPANS, TEXT, info_of
+from byline.transforms.attributes.stored_documents import ListedFile, stored_columns
 from byline.transforms.documents.text_parts import characters, flat_lists, list_lengths, span_lists
 from byline.transforms.tokens.loss_spans import masked_ranges
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
 from byline.transforms.tokens.tokenizing import tokens_in_spans
 
 
-class TokenRanges(NamedTuple):
-    """Ranges of tokens of documents.
-
-    Attributes:
-        ranges: list<int32> [n]: start, end, ... in tokens, ascending, apart; null for a document without ranges.
-        num_tokens: int32 [n], tokens of each document with ranges, 0 for the others; to hold against the store's.
-    """
-
-    ranges: pa.Array
-    num_tokens: np.ndarray
-
-
-def token_ranges(batch: pa.RecordBatch, ranges: pa.Array, tokenizer: TextTokenizer) -> TokenRanges:
+def token_ranges(
+    batch: pa.RecordBatch, ranges: pa.Array, tokenizer: TextTokenizer, stored: np.ndarray | None = None
+) -> pa.Array:
     """Finds the tokens with a byte in a range.
 
     Args:
@@ -59,29 +48,47 @@ def token_ranges(batch: pa.RecordBatch, ranges: pa.Array, tokenizer: TextTokeniz
         ranges: list<int32> [n]: start, end, ... in characters (code points) of the text, ascending and apart, as
             `joined_ranges` makes them; null or an empty list for documents without.
         tokenizer: the one that the token store was made with.
+        stored: int32 [n], the tokens that each document has in the token store, to hold this against.
+
+    Returns:
+        list<int32> [n]: start, end, ... in tokens, ascending, apart; null for a document without ranges.
 
     Raises:
-        BylineError: a range is not in its text, the two libraries disagree about a document, or a special span names
-            no token.
+        BylineError: a range is not in its text, the two libraries disagree about a document, a special span names no
+            token, or a document has not as many tokens as in the token store.
     """
     rows = np.flatnonzero(list_lengths(ranges))
     chosen = pa.array(rows)
-    texts, loss = batch["text"].take(chosen), ranges.take(chosen).cast(SPANS_TYPE)
+    numbers, texts, loss = batch["row"].take(chosen), batch["text"].take(chosen), ranges.take(chosen).cast(SPANS_TYPE)
     borders, offsets = flat_lists(loss)
     documents = np.repeat(np.arange(len(rows)), np.diff(offsets) // 2)
-    check_ranges(batch["row"].take(chosen), texts, documents, borders[::2], borders[1::2])
+    check_ranges(numbers, texts, documents, borders[::2], borders[1::2])
     has_special = "special_spans" in batch.schema.names
     special = batch["special_spans"].take(chosen) if has_special else pa.nulls(len(rows), SPANS_TYPE)
     marked = pa.RecordBatch.from_arrays(
-        [batch["row"].take(chosen), texts, loss, special],
+        [numbers, texts, loss, special],
         schema=pa.schema([ROW, TEXT, LOSS_SPANS, SPECIAL_SPANS], batch.schema.metadata),
     )
     tokens = tokens_in_spans(marked, tokenizer)
-    num_tokens = np.zeros(batch.num_rows, np.int32)
-    num_tokens[rows] = np.diff(tokens.offsets)
+    if stored is not None:
+        _check_counts(info_of(batch).path, numbers, np.diff(tokens.offsets), stored[rows])
     # What `masked_ranges` finds are the tokens that have a 0.
-    inside = masked_ranges(1 - tokens.flags, tokens.offsets)
-    return TokenRanges(_at_rows(inside, rows, batch.num_rows), num_tokens)
+    return _at_rows(masked_ranges(1 - tokens.flags, tokens.offsets), rows, batch.num_rows)
+
+
+def stored_token_counts(listed: ListedFile) -> dict[int, np.ndarray]:
+    """How many tokens each document of a file has in the token store, in order of rows: chunk -> int32."""
+    return {info_of(batch).chunk: batch["num_tokens"].to_numpy() for batch in stored_columns(listed, ["num_tokens"])}
+
+
+def _check_counts(path: str, numbers: pa.Array, counts: np.ndarray, stored: np.ndarray) -> None:
+    wrong = np.flatnonzero(counts != stored)
+    if len(wrong):
+        at = wrong[0]
+        raise BylineError(
+            f"{path}: row {numbers[at]}: its text has {counts[at]:,} tokens, and {stored[at]:,} in the token store, so "
+            "ranges of them would be others; the file, or what formats it, has changed: run `byline prepare`"
+        )
 
 
 def check_ranges(numbers: pa.Array, texts: pa.Array, rows: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> None:

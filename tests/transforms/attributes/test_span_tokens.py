@@ -58,10 +58,10 @@ def batch_of(documents: list[Document], is_formatted: bool = True) -> pa.RecordB
 
 def ranges_of(documents: list[Document], tokenizer: TextTokenizer, **options: bool) -> list[list[int] | None]:
     ranges = pa.array([row[1] for row in documents], SPANS_TYPE)
-    result = token_ranges(batch_of(documents, **options), ranges, tokenizer)
-    result.ranges.validate(full=True)
-    assert result.ranges.type == SPANS_TYPE
-    return result.ranges.to_pylist()
+    column = token_ranges(batch_of(documents, **options), ranges, tokenizer)
+    column.validate(full=True)
+    assert column.type == SPANS_TYPE
+    return column.to_pylist()
 
 
 def test_a_token_with_a_byte_in_a_range_is_in_it(tokenizer: TextTokenizer) -> None:
@@ -88,11 +88,12 @@ def test_bytes_of_one_character_and_tokens_by_name(tokenizer: TextTokenizer) -> 
     assert ranges_of([("é😀x", [1, 2], None), ("the<X> fox", [4, 5], [3, 6])], tokenizer) == [[2, 6], [1, 2]]
 
 
-def test_tokens_are_counted_as_the_store_counts_them(tokenizer: TextTokenizer) -> None:
+def test_tokens_are_held_against_the_stores(tokenizer: TextTokenizer) -> None:
     batch = batch_of([("the fox", None, None), ("the<X> fox", [0, 1], [3, 6])])
-    counted = token_ranges(batch, pa.array([None, [0, 1]], SPANS_TYPE), tokenizer).num_tokens
-    assert counted.dtype == np.int32
-    assert counted.tolist() == [0, 3]
+    ranges = pa.array([None, [0, 1]], SPANS_TYPE)
+    assert token_ranges(batch, ranges, tokenizer, np.array([7, 3], np.int32)).to_pylist() == [None, [0, 1]]
+    with pytest.raises(BylineError, match=r"row 1: its text has 3 tokens, and 4 in the token store"):
+        token_ranges(batch, ranges, tokenizer, np.array([2, 4], np.int32))
 
 
 @pytest.mark.parametrize("given_range", [[0, 8], [-1, 3], [5, 4], [8, 8]])

@@ -40,11 +40,16 @@ class Words(NamedTuple):
     offsets: np.ndarray
 
 
+def unicode_version() -> str:
+    """The Unicode version that says what is lower case, white space and punctuation."""
+    return unicodedata.unidata_version
+
+
 @functools.cache
 def normal_codes() -> np.ndarray:
     """int32 [0x110000]: what becomes of each code point: another one, `SPACE`, or `DROPPED`.
 
-    They depend on the Unicode version of Python (`unicodedata.unidata_version`). Made once a process, in half a second.
+    Made once a process, in half a second.
     """
     return np.fromiter((_normal_code(chr(point)) for point in range(_CODE_POINTS)), np.int32, _CODE_POINTS)
 
