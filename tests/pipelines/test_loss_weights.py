@@ -217,5 +217,5 @@ def test_another_weight_is_another_plan(corpus: Path) -> None:
         )
     ]
     state = small.prepare_quietly(configs[0])
-    plans = [small.make_recipe_plan(config, state, small.RunnerSettings(workers=1)).sha256 for config in configs]
+    plans = [small.make_recipe_plan(config, state, [], small.RunnerSettings(workers=1)).sha256 for config in configs]
     assert len(set(plans)) == len(plans)

@@ -38,8 +38,11 @@ def condition_of(config: Config, phase: PhaseEntry) -> Condition | None:
 
 
 def sources_masking_own(config: Config) -> set[str]:
-    """The sources whose documents may bring loss spans, and so mask tokens of their own."""
-    return {name for name, source in config.sources.items() if source.is_formatted}
+    """The sources whose documents may bring loss spans or attributes that mask, and so mask tokens of their own."""
+    formatted = {name for name, source in config.sources.items() if source.is_formatted}
+    return formatted | {
+        name for stage in config.stages for name in config.sources_of(stage) if config.masking_columns(stage, name)
+    }
 
 
 def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
@@ -95,6 +98,7 @@ class _Followed:
     order: Order | None
     mixture: Mixture
     packing: str
+    mask: dict[str, list[str]]
     loss_weight: LossWeights | None
 
     @classmethod
@@ -109,6 +113,7 @@ class _Followed:
             stage.order,
             stage.mixture,
             stage.packing,
+            stage.mask,
             stage.loss_weight,
         )
 
@@ -133,6 +138,7 @@ def _configured(config: Config) -> list[_Followed]:
             order=stage.order,
             mixture=config.mixture_of(stage),
             packing=config.packing_of(stage),
+            mask={name: own for name in config.sources_of(stage) if (own := config.masking_columns(stage, name))},
             loss_weight=config.weights_of(stage),
         )
         if isinstance(stage, Branch):

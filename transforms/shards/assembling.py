@@ -142,7 +142,14 @@ def planned_phases(plan: Plan) -> dict[str, PlannedPhase]:
             stage.name,
             stage.shards,
             stage.packing,
-            GatherPhase(stage.condition, stage.values, predicates, stage.loss_weight),
+            GatherPhase(
+                stage.condition,
+                stage.values,
+                predicates,
+                plan.header.attributes,
+                stage.mask,
+                stage.loss_weight,
+            ),
         )
         for stage in plan.header.stages
     }
