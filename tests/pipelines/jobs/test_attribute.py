@@ -19,6 +19,7 @@ from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import parse_config
 from byline.transforms.attributes import aligning
+from tests.reference import compare_build
 from tests.support.builds import build, digests, manifest_of, segments_of, verify
 from tests.support.corpora import Corpus, make_records, read_raw, recipe, write_jsonl
 
@@ -97,6 +98,10 @@ def test_a_build_takes_the_documents_that_their_texts_say(own: Corpus, base: tup
     ledger = manifest_of(out)["ledger"]["sources"]["mine"]["unused"]
     assert ledger["dropped_is_long"]["documents"] == len(lengths) - len(short)
     assert ledger["selection"]["documents"] == len(short) - len(mine)
+
+
+def test_the_slow_reference_makes_the_same(base: tuple[Path, dict[str, Any]]) -> None:
+    compare_build.main(base[0])
 
 
 def test_verify_recounts_it(base: tuple[Path, dict[str, Any]]) -> None:
