@@ -1,7 +1,8 @@
 """Every kind of attribute by its name in a configuration; its settings are in `schemas.attribute_kinds`."""
 
 from byline.transforms.attributes.classifier import CLASSIFIER
+from byline.transforms.attributes.duplicates.kind import DUPLICATES
 from byline.transforms.attributes.function import FUNCTION
 from byline.transforms.attributes.rounds import AttributeKind
 
-KINDS: dict[str, AttributeKind] = {"classifier": CLASSIFIER, "function": FUNCTION}
+KINDS: dict[str, AttributeKind] = {"classifier": CLASSIFIER, "duplicates": DUPLICATES, "function": FUNCTION}
