@@ -164,14 +164,12 @@ def _too_many(
     largest: list[tuple[int, int]],
 ) -> str:
     beginnings = read_beginnings(layout, sorted({kept >> 32 for _, kept in largest}))
-    share = 100 * counts["removed"] / counts["documents"]
-    return "\n".join(
-        [
-            f"attributes.{layout.name}: {counts['removed']:,} of {counts['documents']:,} documents of {source} "
-            f"({share:.1f}%) are duplicates, more than `max_removed` ({100 * float(settings.max_removed):g}%); raise "
-            "it if that is as it should be. The largest clusters, and how the document that is kept begins:",
-            *(f"  {size:,} documents, {name_of(layout, kept)}: {beginnings[kept]}" for size, kept in largest),
-        ]
+    share, most = 100 * counts["removed"] / counts["documents"], 100 * float(settings.max_removed)
+    clusters = [f"{size:,} like {name_of(layout, kept)} {beginnings[kept]!r}" for size, kept in largest]
+    return (
+        f"attributes.{layout.name}: {counts['removed']:,} of {counts['documents']:,} documents of {source} "
+        f"({share:.1f}%) are duplicates, more than `max_removed` ({most:g}%); raise it if that is as it should be. The "
+        f"largest clusters: {', '.join(clusters)}"
     )
 
 

@@ -17,7 +17,8 @@ from byline.transforms.attributes.stored_documents import StoredFile, stored_doc
 from byline.transforms.files.storage import join, read_bytes, write_file
 
 SHOWN = 10
-_CHARACTERS = 80
+# Ten of them fit into a message.
+_CHARACTERS = 60
 
 
 def write_largest(layout: Layout, number: int, kept: np.ndarray, sizes: np.ndarray) -> None:

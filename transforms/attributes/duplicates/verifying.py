@@ -48,9 +48,9 @@ def send_texts(layout: Layout, line: str) -> None:
     chunks, numbers = chunks_of(layout, listed), []
     for info in chunks:
         documents = read_bands(layout, info)["document"].to_numpy()
-        mine = np.isin(pairs[:, 0], documents)
-        rows = record_batch(follower=pairs[mine, 0], leader=pairs[mine, 1])
-        write_partitions(layout.of_chunk("pairs", info), rows, targets[mine], layout.text_partitions)
+        is_here = np.isin(pairs[:, 0], documents)
+        rows = record_batch(follower=pairs[is_here, 0], leader=pairs[is_here, 1])
+        write_partitions(layout.of_chunk("pairs", info), rows, targets[is_here], layout.text_partitions)
         if np.isin(wanted["document"].to_numpy(), documents).any():
             numbers.append(info.chunk)
         else:
@@ -76,19 +76,19 @@ def _wanted(layout: Layout, file: int) -> tuple[np.ndarray, np.ndarray, pa.Recor
         followers["spread"].to_numpy(),
     )
     targets = _target(layout, pairs[:, 1], spread, splitmix64(pairs[:, 0]) % spread)
-    counts = leaders["spread"].to_numpy()
-    leading, spreads = (np.repeat(column, counts) for column in (leaders["leader"].to_numpy(), counts))
-    begins = np.cumsum(counts) - counts
-    shares = np.arange(len(leading), dtype=np.uint64) - np.repeat(begins, counts)
-    texts = np.stack(
-        [
-            np.concatenate([pairs[:, 0], leading]),
-            np.concatenate([targets, _target(layout, leading, spreads, shares)]).astype(np.uint64),
-        ],
-        axis=1,
-    )
+    leading, shares_of, shares = _all_shares(leaders["leader"].to_numpy(), leaders["spread"].to_numpy())
+    documents = np.concatenate([pairs[:, 0], leading])
+    partitions = np.concatenate([targets, _target(layout, leading, shares_of, shares)])
+    texts = np.stack([documents, partitions.astype(np.uint64)], axis=1)
     texts = np.unique(texts, axis=0)
     return pairs, targets, record_batch(document=texts[:, 0], partition=texts[:, 1].astype(np.int64))
+
+
+def _all_shares(leaders: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each leader (uint64 [n]) with each share of its spread: leaders, spreads and shares, uint64 [m]."""
+    counts = spread.astype(np.int64)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(leaders, counts), np.repeat(spread, counts), within.astype(np.uint64)
 
 
 def _target(layout: Layout, leaders: np.ndarray, spread: np.ndarray, share: np.ndarray) -> np.ndarray:
