@@ -3,5 +3,6 @@
 from byline.transforms.attributes.classifier import CLASSIFIER
 from byline.transforms.attributes.function import FUNCTION
 from byline.transforms.attributes.rounds import AttributeKind
+from byline.transforms.attributes.tables.kind import TABLE
 
-KINDS: dict[str, AttributeKind] = {"classifier": CLASSIFIER, "function": FUNCTION}
+KINDS: dict[str, AttributeKind] = {"classifier": CLASSIFIER, "function": FUNCTION, "table": TABLE}
