@@ -27,6 +27,8 @@ from pydantic import Field, model_validator
 
 from byline import locations
 from byline.errors import BylineError
+from byline.schemas.attribute_kinds import AnyAttribute
+from byline.schemas.attribute_kinds.attribute import Attribute, ColumnType
 from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
 from byline.schemas.fields import FIELDS
@@ -60,6 +62,7 @@ class Config(Model):
     sources: dict[Name, Source] = Field(min_length=1)
     classifiers: dict[Name, Classifier] = Field(default_factory=dict)
     filter: list[FilterRule] = Field(default_factory=list)
+    attributes: dict[Name, AnyAttribute] = Field(default_factory=dict)
     tokenizer: Tokenizer
     sequence: Sequence = Sequence()
     shard: Shard = Shard()
@@ -76,6 +79,7 @@ class Config(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
+        _check_attributes(self)
         _check_names(self)
         _check_folders(self)
         _check_sources(self)
@@ -141,6 +145,14 @@ class Config(Model):
 
     def numbers_of(self, source: str) -> dict[str, str]:
         """Every number of a source's documents, for selections and orders: name -> `float32`, `float` or `int`."""
+        of_attributes = self.attribute_columns_of(source).items()
+        return {
+            **self.stored_numbers_of(source),
+            **{name: kind for name, kind in of_attributes if kind in ("float32", "float", "int")},
+        }
+
+    def stored_numbers_of(self, source: str) -> dict[str, str]:
+        """Those of them that the runs have; a filter knows no others."""
         keep = self.sources[source].keep
         kept = {name: field.type for name, field in keep.items() if field.type in ("int", "float")}
         return {**dict.fromkeys(self.scores_of(source), "float32"), **kept, **SIZES}
@@ -160,6 +172,26 @@ class Config(Model):
         columns.update({name: f"kept {kind}" for name, kind in self.sources[source].made_fields.items()})
         return columns
 
+    def attributes_of(self, source: str) -> dict[str, Attribute]:
+        """The attributes that are about a source, by name."""
+        return {name: settings for name, settings in self.attributes.items() if settings.is_about(source)}
+
+    def attribute_columns_of(self, source: str) -> dict[str, ColumnType]:
+        """Every column that attributes have of a source's documents, with its type."""
+        attributes = self.attributes_of(source).items()
+        return {column: kind for name, settings in attributes for column, kind in settings.column_types(name).items()}
+
+    def masking_columns(self, stage: Stage, source: str) -> list[str]:
+        """The columns of ranges of tokens that a stage masks in a source's documents, sorted."""
+        attributes = self.attributes_of(source)
+        return sorted(
+            column
+            for name in stage.mask
+            if name in attributes
+            for column, kind in attributes[name].column_types(name).items()
+            if kind == "ranges"
+        )
+
 
 def _check_names(config: Config) -> None:
     for source, settings in config.sources.items():
@@ -167,6 +199,7 @@ def _check_names(config: Config) -> None:
         for name, classifier in config.classifiers.items():
             if name not in settings.score:
                 names += [name] if classifier.label is not None else [name, f"{name}_score"]
+        names += [column for name, made in config.attributes_of(source).items() for column in made.column_types(name)]
         for name in names:
             if name in RESERVED_NAMES or name in FIELDS:
                 raise BylineError(_own_name(source, settings, name))
@@ -191,6 +224,16 @@ def _check_names(config: Config) -> None:
             raise BylineError(
                 f"{where}: two {kind} are called {called}; each has a folder of its own, so give one another name"
             )
+
+
+def _check_attributes(config: Config) -> None:
+    for name, settings in config.attributes.items():
+        for source in settings.sources or ():
+            if source not in config.sources:
+                raise BylineError(
+                    f"attributes.{name}.sources: there is no source {source!r}; the sources are "
+                    f"{', '.join(sorted(config.sources))}"
+                )
 
 
 def _check_folders(config: Config) -> None:
@@ -248,6 +291,7 @@ def _check_stage(config: Config, where: str, stage: Stage) -> None:
     for number, step in enumerate(stage.select):
         path = f"{where}.select" if len(stage.select) == 1 else f"{where}.select.{number}"
         _check_step(config, path, step, stage)
+    _check_mask(config, where, stage)
     stage.ordering.check(where, _stage_sources(config, stage, sources))
     if isinstance(stage, Holdout) and stage.field is not None:
         for source in sources:
@@ -257,6 +301,14 @@ def _check_stage(config: Config, where: str, stage: Stage) -> None:
             _check_template(config, f"{where}.condition", stage.condition.template, source)
         for name in stage.condition.bins:
             check_number(f"{where}.condition.bins", name, _stage_sources(config, stage, sources))
+
+
+def _check_mask(config: Config, where: str, stage: Stage) -> None:
+    for name in stage.mask:
+        ranged = [own for own, made in config.attributes.items() if "ranges" in made.column_types(own).values()]
+        if name not in ranged:
+            known = f"those that mark tokens are {', '.join(ranged)}" if ranged else "no attribute marks tokens"
+            raise BylineError(f"{where}.mask: {name!r} is no attribute that marks tokens; {known}")
 
 
 def _check_step(config: Config, where: str, step: Selection, stage: Stage) -> None:
@@ -270,6 +322,13 @@ def _check_step(config: Config, where: str, step: Selection, stage: Stage) -> No
     for source in sources:
         for name in (*step.allow, *step.deny):
             _check_field(config, where, name, source)
+    for name in step.drop:
+        flags = {
+            column for own in sources for column, kind in config.attribute_columns_of(own).items() if kind == "bool"
+        }
+        if name not in flags:
+            known = f"those are {', '.join(sorted(flags))}" if flags else "there is none"
+            raise BylineError(f"{where}.drop: {name!r} is no column of an attribute that is true or false; {known}")
 
 
 def _stage_sources(config: Config, stage: Stage, sources: list[str]) -> StageSources:
@@ -282,7 +341,8 @@ def _check_template(config: Config, where: str, template: str, source: str) -> N
 
 
 def _check_field(config: Config, where: str, name: str, source: str) -> None:
-    columns = config.columns_of(source)
+    of_attributes = [own for own, kind in config.attribute_columns_of(source).items() if kind != "ranges"]
+    columns = [*config.columns_of(source), *of_attributes]
     if name not in FIELDS and name not in columns and name not in SIZES and not is_own_name(name):
         known = ", ".join([*FIELDS, *columns, *SIZES])
         is_several = name == "problem" and config.sources[source].format == "arithmetic"

@@ -157,6 +157,7 @@ class PlannedStage:
         timeline: the mixture along the stage.
         packing_sha256: of the file of a packing policy of a user's own, which decides the shards; None for Byline's.
         field_sha256s: name of each template field of a user's own that it asks for -> the same of its file.
+        mask: source -> columns of attributes whose ranges of tokens it masks.
     """
 
     name: str
@@ -175,6 +176,7 @@ class PlannedStage:
     timeline: list[Stretch]
     packing_sha256: str | None = None
     field_sha256s: dict[str, str] = field(default_factory=dict)
+    mask: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def template(self) -> str | None:
@@ -231,6 +233,8 @@ class PlanHeader:
         capacity: source -> positions in one epoch.
         notes: for a reader of the plan.
         warnings: what the user may not have meant, as far as a scan tells.
+        attributes: source -> column -> folder beside its runs, of every column of an attribute that the recipe names; a
+            folder's name says what its values depend on.
     """
 
     seed: int
@@ -247,6 +251,7 @@ class PlanHeader:
     capacity: dict[str, int]
     notes: list[str]
     warnings: list[str] = field(default_factory=list)
+    attributes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The header as values that `json` writes."""

@@ -408,6 +408,6 @@ def prepare_quietly(config: Config) -> StoreState:
 def build_quietly(config: Config) -> Plan:
     """Prepares what is missing, plans and assembles, in this process; returns the plan."""
     state = prepare_quietly(config)
-    plan = make_recipe_plan(config, state, RunnerSettings(workers=1))
+    plan = make_recipe_plan(config, state, [], RunnerSettings(workers=1))
     assemble(config, plan, state.runs, RunnerSettings(workers=1), quiet())
     return plan

@@ -31,8 +31,11 @@ def condition_of(config: Config, phase: PhaseEntry) -> Condition | None:
 
 
 def sources_masking_own(config: Config) -> set[str]:
-    """The sources whose documents may bring loss spans, and so mask tokens of their own."""
-    return {name for name, source in config.sources.items() if source.is_formatted}
+    """The sources whose documents may bring loss spans or attributes that mask, and so mask tokens of their own."""
+    formatted = {name for name, source in config.sources.items() if source.is_formatted}
+    return formatted | {
+        name for stage in config.stages for name in config.sources_of(stage) if config.masking_columns(stage, name)
+    }
 
 
 def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
@@ -87,6 +90,7 @@ class _Followed:
     order: Order | None
     mixture: Mixture
     packing: str
+    mask: dict[str, list[str]]
 
     @classmethod
     def of(cls, stage: PlannedStage) -> "_Followed":
@@ -100,6 +104,7 @@ class _Followed:
             stage.order,
             stage.mixture,
             stage.packing,
+            stage.mask,
         )
 
 
@@ -123,6 +128,7 @@ def _configured(config: Config) -> list[_Followed]:
             order=stage.order,
             mixture=config.mixture_of(stage),
             packing=config.packing_of(stage),
+            mask={name: own for name in config.sources_of(stage) if (own := config.masking_columns(stage, name))},
         )
         if isinstance(stage, Branch):
             configured += [replace(followed, name=stage.name_at(at), branch=stage.name) for at in stage.at]

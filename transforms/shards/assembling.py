@@ -131,7 +131,10 @@ def planned_phases(plan: Plan) -> dict[str, PlannedPhase]:
     predicates = plan.predicates
     return {
         stage.name: PlannedPhase(
-            stage.name, stage.shards, stage.packing, GatherPhase(stage.condition, stage.values, predicates)
+            stage.name,
+            stage.shards,
+            stage.packing,
+            GatherPhase(stage.condition, stage.values, predicates, plan.header.attributes, stage.mask),
         )
         for stage in plan.header.stages
     }
