@@ -11,6 +11,7 @@ import pytest
 
 import byline
 from byline.pipelines.jobs.attribute import make_named
+from byline.pipelines.jobs.build import build
 from byline.pipelines.jobs.verify import verify
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
@@ -70,6 +71,7 @@ def config_of(folder: Path, shuffled: bool = False, **settings: Any) -> Config:
         attributes={"evals": {"kind": "contamination", "sets": sets, "words": 6, "least_words": 3, **settings}},
         phases=[{"name": "main", "share": 1, "mask": ["evals"]}],
         tokens="all",
+        sequence={"length": 256, "packing": "concat"},
     )
 
 
@@ -153,9 +155,9 @@ def test_the_tokens_are_masked_in_a_build(config: Config, tmp_path: Path) -> Non
     unmasked = config.model_copy(update={"output": str(tmp_path / "unmasked"), "phases": [phase]})
     trained = []
     for settings in (config, unmasked):
-        small.build_quietly(settings)
+        build(settings, RunnerSettings(workers=1), small.quiet())
         assert verify(settings.output, 1000, None, RunnerSettings(workers=1), small.quiet()) == 0
-        shards = byline.Shards(settings.output)
+        shards = byline.open(settings.output)
         trained.append(int(shards.batch(range(len(shards)))["loss_mask"].sum()))
     # Some of them are cut off with the ends of sequences, or masked by the formatter.
     assert masked / 2 < trained[1] - trained[0] <= masked
