@@ -22,6 +22,7 @@ Paths are relative to the folder the command runs in. `byline.schemas.config_fil
 
 import os
 from fractions import Fraction
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -33,6 +34,7 @@ from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
 from byline.schemas.fields import FIELDS
 from byline.schemas.filters import FilterRule
+from byline.schemas.loss_weights import LossWeights, NumberWeight
 from byline.schemas.mixtures import Mixture, Natural
 from byline.schemas.mixtures.reading import AnyMixture
 from byline.schemas.model import Location, Model, Name, Share, TokenCount, first_twice
@@ -56,6 +58,7 @@ class Config(Model):
         min_known: share of a source's documents that should have a field which the recipe uses, one number or by
             source; below it there is a warning, and 0 lets a template have a field that no document has.
         allow_empty: sources of which no document may be left, by filters or a selection.
+        loss_weight: the weights of sources in the loss; None for a build without weights, unless a stage has some.
     """
 
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -72,6 +75,7 @@ class Config(Model):
     phases: list[Phase] = Field(min_length=1, max_length=1000)
     branches: list[Branch] = Field(default_factory=list, max_length=1000)
     holdout: Holdout | None = None
+    loss_weight: LossWeights | None = None
     min_known: Share | dict[Name, Share] = _LEAST_KNOWN
     allow_empty: list[Name] = Field(default_factory=list)
     store: Location = "out/store"
@@ -114,6 +118,19 @@ class Config(Model):
     def packing_of(self, stage: Stage) -> str:
         """The name of the stage's own packing policy, or of the recipe's."""
         return stage.packing or self.sequence.packing
+
+    @property
+    def weight_type(self) -> Literal["float16", "float32"] | None:
+        """The type of the column `loss_weight` in shards; None where there is none."""
+        given = [self.loss_weight, *(stage.loss_weight for stage in self.stages)]
+        return None if all(weights is None for weights in given) else self.shard.loss_weight
+
+    def weights_of(self, stage: Stage) -> LossWeights | None:
+        """The stage's own loss weights, or the recipe's, but not for a holdout; None where no stage has any."""
+        if self.weight_type is None:
+            return None
+        inherited = None if isinstance(stage, Holdout) else self.loss_weight
+        return (inherited or {}) if stage.loss_weight is None else stage.loss_weight
 
     def sources_of(self, stage: Stage) -> list[str]:
         """The sources that a stage may draw from, sorted; a holdout has those of all others."""
@@ -293,6 +310,7 @@ def _check_stage(config: Config, where: str, stage: Stage) -> None:
         _check_step(config, path, step, stage)
     _check_mask(config, where, stage)
     stage.ordering.check(where, _stage_sources(config, stage, sources))
+    _check_weights(config, where, stage)
     if isinstance(stage, Holdout) and stage.field is not None:
         for source in sources:
             _check_field(config, f"{where}.by", stage.field, source)
@@ -309,6 +327,21 @@ def _check_mask(config: Config, where: str, stage: Stage) -> None:
         if name not in ranged:
             known = f"those that mark tokens are {', '.join(ranged)}" if ranged else "no attribute marks tokens"
             raise BylineError(f"{where}.mask: {name!r} is no attribute that marks tokens; {known}")
+
+
+def _check_weights(config: Config, where: str, stage: Stage) -> None:
+    """The loss weights of a stage; errors name the section that they are from."""
+    weights = config.weights_of(stage) or {}
+    where = "loss_weight" if stage.loss_weight is None else f"{where}.loss_weight"
+    for source, weight in weights.items():
+        if source not in config.sources:
+            known = ", ".join(sorted(config.sources))
+            raise BylineError(f"{where}: there is no source {source!r}; the sources are {known}")
+        if isinstance(weight, NumberWeight):
+            check_number(f"{where}.{source}.by", weight.by, _stage_sources(config, stage, [source]))
+    sources = config.sources_of(stage)
+    if sources and all(weights.get(source) == 0 for source in sources):
+        raise BylineError(f"{where}: all documents of {stage.name!r} have weight 0, so it would train nothing")
 
 
 def _check_step(config: Config, where: str, step: Selection, stage: Stage) -> None:

@@ -33,6 +33,7 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 from byline.errors import BUILD_ANEW, BylineError, of_version
 from byline.printable import one_line
 from byline.schemas.ledger import Amount
+from byline.schemas.loss_weights import LossWeights
 from byline.schemas.mixtures.reading import AnyMixture
 from byline.schemas.orders.reading import AnyOrder
 from byline.schemas.predicates import Predicate, predicate_from_json, predicate_to_json
@@ -158,6 +159,7 @@ class PlannedStage:
         packing_sha256: of the file of a packing policy of a user's own, which decides the shards; None for Byline's.
         field_sha256s: name of each template field of a user's own that it asks for -> the same of its file.
         mask: source -> columns of attributes whose ranges of tokens it masks.
+        loss_weight: of its sources; None where no stage of the recipe has weights, and the files then have no such key.
     """
 
     name: str
@@ -177,6 +179,7 @@ class PlannedStage:
     packing_sha256: str | None = None
     field_sha256s: dict[str, str] = field(default_factory=dict)
     mask: dict[str, list[str]] = field(default_factory=dict)
+    loss_weight: LossWeights | None = None
 
     @property
     def template(self) -> str | None:
@@ -256,6 +259,9 @@ class PlanHeader:
     def to_json(self) -> dict[str, Any]:
         """The header as values that `json` writes."""
         values: dict[str, Any] = _HEADER.dump_python(self, mode="json")
+        for stage in values["stages"]:
+            if stage["loss_weight"] is None:
+                del stage["loss_weight"]
         return values
 
     @classmethod

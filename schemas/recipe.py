@@ -18,9 +18,18 @@ from enum import Enum
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from byline import salts
+from byline.schemas.loss_weights import LossWeights
 from byline.schemas.mixtures.reading import AnyMixture
 from byline.schemas.model import Exact, Model, Name, Share, first_twice, share_of
 from byline.schemas.orders import Order, Shuffled
@@ -44,10 +53,25 @@ class Sequence(Model):
 
 
 class Shard(Model):
-    """`sequences` is the most a shard is planned for; `ids: uint16` halves the files where the vocabulary fits."""
+    """What shards are made of.
+
+    Attributes:
+        sequences: the most a shard is planned for.
+        ids: `uint16` halves the files where the vocabulary fits.
+        loss_weight: type of the column of that name, where the recipe has weights.
+    """
 
     sequences: int = Field(default=4096, ge=1)
     ids: Literal["int32", "uint16"] = "int32"
+    loss_weight: Literal["float16", "float32"] = "float32"
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A plan without weights is, byte for byte, one that knows nothing of them.
+        values: dict[str, Any] = write(self)
+        if self.loss_weight == "float32":
+            del values["loss_weight"]
+        return values
 
 
 class Selection(Model):
@@ -197,6 +221,7 @@ class Stage(Model):
         mixture: in place of the recipe's.
         packing: in place of `sequence.packing`.
         mask: attributes whose ranges of tokens do not count in the loss.
+        loss_weight: in place of the recipe's.
     """
 
     name: Name
@@ -206,6 +231,7 @@ class Stage(Model):
     condition: Condition | None = None
     packing: str | None = None
     mask: list[Name] = Field(default_factory=list)
+    loss_weight: LossWeights | None = None
 
     @property
     def ordering(self) -> Order:

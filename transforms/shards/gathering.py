@@ -19,11 +19,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from byline.schemas.loss_weights import LossWeights
 from byline.schemas.plan import FieldValues
 from byline.schemas.predicates import Predicate
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import orders
 from byline.transforms.fields.conditioning import Prefixes, make_prefixes, store_columns
+from byline.transforms.fields.loss_weights import document_weights, weight_columns
 from byline.transforms.fields.selecting import holds, predicate_columns
 from byline.transforms.files.refusals import Sink
 from byline.transforms.files.storage import open_random
@@ -80,6 +82,7 @@ class GatherPhase:
         predicates: the plan's list, which its rows number.
         attributes: where the columns of attributes are.
         mask: source -> columns whose ranges of tokens do not count in the loss.
+        loss_weight: of its sources; None for 1.
     """
 
     condition: Condition | None
@@ -87,6 +90,7 @@ class GatherPhase:
     predicates: list[list[Predicate]]
     attributes: AttributeFolders = field(default_factory=dict)
     mask: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    loss_weight: LossWeights | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class Documents:
         too_long: bool.
         masked_ranges: int32, ranges of own tokens whose loss does not count: start, end, ... of all documents.
         masked_start, masked_count: int64, each document's part of `masked_ranges`.
+        loss_weight: float64, of each token whose loss counts.
     """
 
     sources: list[str]
@@ -123,6 +128,7 @@ class Documents:
     masked_ranges: np.ndarray
     masked_start: np.ndarray
     masked_count: np.ndarray
+    loss_weight: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,7 @@ class _Part:
     masked: np.ndarray
     masked_counts: np.ndarray
     prefixes: Prefixes
+    loss_weight: np.ndarray
 
 
 def gather(
@@ -195,12 +202,14 @@ def _gather_source(
         masked=masked,
         masked_counts=masked_counts,
         prefixes=make_prefixes(metadata, source, phase.condition, phase.values, order, tokenizer, length),
+        loss_weight=document_weights(metadata, source, phase.loss_weight),
     )
 
 
 def _columns(rows: list[dict[str, Any]], phase: GatherPhase) -> list[str]:
     """What is read of the runs; `masked` only some have, and `file` only merged ones."""
     columns = {"shuffle_key", "row", "file", "num_tokens", "tokens", "masked"} | store_columns(phase.condition)
+    columns |= weight_columns(phase.loss_weight)
     for number in {row["predicates"] for row in rows}:
         columns |= predicate_columns(phase.predicates[number])
     return sorted(columns)
@@ -324,6 +333,7 @@ def _combine(stages: list[_Part], names: list[str], tokenizer: TextTokenizer) ->
         masked_ranges=joined([stage.masked for stage in stages], np.int32),
         masked_start=(np.cumsum(masked_counts) - masked_counts)[order],
         masked_count=masked_counts[order],
+        loss_weight=joined([stage.loss_weight for stage in stages], np.float64)[order],
     )
 
 
