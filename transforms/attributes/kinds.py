@@ -1,8 +1,14 @@
 """Every kind of attribute by its name in a configuration; its settings are in `schemas.attribute_kinds`."""
 
 from byline.transforms.attributes.classifier import CLASSIFIER
+from byline.transforms.attributes.contamination.kind import CONTAMINATION
 from byline.transforms.attributes.function import FUNCTION
 from byline.transforms.attributes.rounds import AttributeKind
 from byline.transforms.attributes.tables.kind import TABLE
 
-KINDS: dict[str, AttributeKind] = {"classifier": CLASSIFIER, "function": FUNCTION, "table": TABLE}
+KINDS: dict[str, AttributeKind] = {
+    "classifier": CLASSIFIER,
+    "contamination": CONTAMINATION,
+    "function": FUNCTION,
+    "table": TABLE,
+}
