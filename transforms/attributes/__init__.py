@@ -1,0 +1,1 @@
+"""Attributes: columns about documents, beside the runs of the token store."""
