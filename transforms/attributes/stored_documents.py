@@ -1,0 +1,171 @@
+"""The documents of the token store with their texts, which are read again from the raw corpora.
+
+```
+raw file      row 0 "How to"   row 1 ""   row 2 "Knead"          a run has no texts, only tokens
+its run       row 2, row 0                                      row 1 was dropped
+documents     row 0, shuffle key 9, "How to"    row 2, shuffle key 3, "Knead"
+```
+
+What is read, formatted and cut into chunks is what `byline prepare` had. Filters have left out the documents that are
+not in the run; a text that a filter changed is given as it was before.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+
+from byline.errors import BylineError
+from byline.schemas.config import Config
+from byline.schemas.corpora import Source
+from byline.schemas.documents import BatchInfo, InputFile, info_of, with_info
+from byline.schemas.store import RunInfo
+from byline.transforms.corpora.metadata import extract_metadata
+from byline.transforms.corpora.reading import read_batches
+from byline.transforms.formatters.formatting import format_batch
+from byline.transforms.formatters.opening import open_formatter
+from byline.transforms.store.run_reading import open_run
+
+_KEYS = ("shuffle_key", "row", "file")
+
+
+@dataclass(frozen=True)
+class StoredChunk:
+    """A chunk of an input file in the token store.
+
+    Attributes:
+        info: what its run says.
+        number: of the chunk in its run; 0 unless the run is merged.
+    """
+
+    info: RunInfo
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """An input file and its chunks whose documents are wanted."""
+
+    file: InputFile
+    chunks: tuple[StoredChunk, ...]
+
+    def to_json(self) -> str:
+        """As a line."""
+        chunks = [[chunk.info.chunk, chunk.info.uri, chunk.number, chunk.info.rows_read] for chunk in self.chunks]
+        return json.dumps({"file": asdict(self.file), "chunks": chunks})
+
+    @classmethod
+    def from_json(cls, line: str) -> "ListedFile":
+        """What a worker knows of it."""
+        values = json.loads(line)
+        file = InputFile(**{**values["file"], "done": tuple(values["file"]["done"])})
+        return ListedFile(file, {chunk: (uri, number, rows) for chunk, uri, number, rows in values["chunks"]})
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A `StoredFile` as a worker reads it from its line.
+
+    Attributes:
+        file: the input file.
+        chunks: chunk -> address of its run, its number in it, and the records that it was made from.
+    """
+
+    file: InputFile
+    chunks: Mapping[int, tuple[str, int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What workers need to read documents; picklable.
+
+    Attributes:
+        sources: their settings, without patterns.
+    """
+
+    sources: Mapping[str, Source]
+
+    @classmethod
+    def of(cls, config: Config) -> "Reading":
+        """That of a configuration."""
+        return cls({name: source.model_copy(update={"path": []}) for name, source in config.sources.items()})
+
+
+def stored_documents(listed: ListedFile, reading: Reading) -> Iterator[pa.RecordBatch]:
+    """The documents of an input file that are in the token store, chunk by chunk.
+
+    Args:
+        listed: the file, of `StoredFile.from_json`.
+        reading: of the configuration.
+
+    Yields:
+        For each wanted chunk with documents: `row` (int64, ascending), `shuffle_key` (uint64), `text` (large_string),
+        `url`, `host`, `registered_domain`, scores and kept fields of the raw file, `loss_spans` and `special_spans` of
+        a formatter; with a `BatchInfo`.
+
+    Raises:
+        BylineError: the file cannot be read, or has changed since it was prepared.
+    """
+    source = reading.sources[listed.file.source]
+    formatter = None
+    if source.formatter is not None:
+        formatter = open_formatter(listed.file.source, source.formatter, source.malformed)
+    highest = max(listed.chunks, default=-1)
+    skipped = tuple(number for number in range(highest) if number not in listed.chunks)
+    for batch in read_batches(replace(listed.file, done=skipped), source):
+        info = info_of(batch)
+        if info.chunk in listed.chunks:
+            uri, number, records = listed.chunks[info.chunk]
+            formatted = batch if formatter is None else format_batch(batch, formatter)
+            yield _stored(extract_metadata(formatted), uri, number, records)
+        if info.chunk >= highest:
+            return
+
+
+def stored_columns(listed: ListedFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The same documents with columns of their runs alone, for which no raw corpus is read.
+
+    Args:
+        listed: the file, of `StoredFile.from_json`.
+        columns: of the run, besides `row` and `shuffle_key`; those that it does not have are left out.
+
+    Yields:
+        For each wanted chunk: `row` (int64, ascending), `shuffle_key` and the columns; with a `BatchInfo`.
+    """
+    for chunk, (uri, number, _) in sorted(listed.chunks.items()):
+        documents = _of_chunk(open_run(uri, sorted({*_KEYS, *columns})).whole(), number)
+        names = [name for name in documents.schema.names if name != "file"]
+        ordered = documents.select(names).take(pa.array(np.argsort(documents["row"].to_numpy())))
+        yield with_info(ordered, BatchInfo(listed.file.source, listed.file.path, chunk))
+
+
+def _of_chunk(documents: pa.RecordBatch, number: int) -> pa.RecordBatch:
+    """Those of one chunk of a run."""
+    if "file" not in documents.schema.names:
+        return documents
+    return documents.filter(pa.array(documents["file"].to_numpy() == number))
+
+
+def _stored(batch: pa.RecordBatch, uri: str, number: int, records: int) -> pa.RecordBatch:
+    """The documents of a batch that are in its run, with their shuffle keys."""
+    info = info_of(batch)
+    if info.rows_read != records:
+        raise BylineError(
+            f"{info.path}: chunk {info.chunk} has {info.rows_read:,} records, it had {records:,} when it was prepared; "
+            "the file has changed: run `byline prepare`"
+        )
+    index = _of_chunk(open_run(uri, _KEYS).whole(), number)
+    order = np.argsort(index["row"].to_numpy())
+    rows, keys = index["row"].to_numpy()[order], index["shuffle_key"].to_numpy()[order]
+    numbers = np.searchsorted(batch["row"].to_numpy(), rows)
+    numbers = np.minimum(numbers, max(batch.num_rows - 1, 0))
+    if len(rows) and (batch.num_rows == 0 or not np.array_equal(batch["row"].to_numpy()[numbers], rows)):
+        raise BylineError(
+            f"{info.path}: chunk {info.chunk} lacks documents that it had when it was prepared; the file, or what "
+            "formats it, has changed: run `byline prepare`"
+        )
+    stored = batch.take(pa.array(numbers))
+    stored = stored.append_column(pa.field("shuffle_key", pa.uint64(), nullable=False), pa.array(keys))
+    return with_info(stored, info)
