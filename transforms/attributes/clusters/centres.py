@@ -2,15 +2,15 @@
 
 ```
 starts   three times as many as asked for (`starts.py`)
-pass     batch 1 -> nearest centres -> each centre is the mean of what came to it in this pass, scaled
+iterate  batch 1 -> nearest centres -> each centre is the mean of what came to it in this one, scaled
          batch 2 -> nearest centres -> ...
-merge    after three passes, to as many as asked for (`merging.py`); a centre to which nothing came goes first
-pass     ...
+merge    after three iterations, to as many as asked for (`merging.py`); a centre to which nothing came goes first
+iterate  ...
 last     the centres are numbered by how many documents are nearest, most first; one without any is left out
 ```
 
-Mini-batches: Sculley, "Web-Scale K-Means Clustering", WWW 2010; here the means are sums of int64, and begin anew in each
-pass, so that the last one forgets the first.
+Mini-batches: Sculley, "Web-Scale K-Means Clustering", WWW 2010; here the means are sums of int64, and begin anew in
+each iteration, so that the last one forgets the first.
 
 Nothing is random and nothing depends on the order of a sum: the same vectors in the same order have the same centres on
 any machine.
@@ -27,7 +27,7 @@ from byline.transforms.attributes.clusters.vectors import Vectors, add_to_column
 
 # With fewer some topics get no start. Of 24 planted topics in 20,000 texts, 2 a cluster lost one for every other seed.
 STARTS_A_CLUSTER = 3
-_PASSES_BEFORE_MERGING = 3
+_ITERATIONS_BEFORE_MERGING = 3
 # Enough documents of each cluster that their mean says something.
 _SMALLEST_BATCH, _BATCH_A_CLUSTER = 8192, 64
 
@@ -44,14 +44,14 @@ class Centres(NamedTuple):
     documents: np.ndarray
 
 
-def find_centres(vectors: Vectors, buckets: int, number: int, passes: int, seed: int) -> Centres:
+def find_centres(vectors: Vectors, buckets: int, number: int, iterations: int, seed: int) -> Centres:
     """The centres of at most `number` clusters; fewer if there are fewer different vectors.
 
     Args:
         vectors: of documents in an order that tells nothing about them; those without words are left out.
         buckets: how many there are.
         number: 1 at least.
-        passes: over the vectors after merging, 1 at least.
+        iterations: over all vectors, after merging, 1 at least.
         seed: of the hashes that draw.
     """
     vectors = _with_words(vectors)
@@ -59,11 +59,11 @@ def find_centres(vectors: Vectors, buckets: int, number: int, passes: int, seed:
     if centres.shape[1] == 0:
         return Centres(centres, np.zeros(0, np.int64))
     batch = max(_SMALLEST_BATCH, _BATCH_A_CLUSTER * number)
-    for _ in range(_PASSES_BEFORE_MERGING):
-        _one_pass(*vectors, centres, batch)
+    for _ in range(_ITERATIONS_BEFORE_MERGING):
+        _iterate(*vectors, centres, batch)
     centres = _merged(vectors, centres, number)
-    for _ in range(passes):
-        _one_pass(*vectors, centres, batch)
+    for _ in range(iterations):
+        _iterate(*vectors, centres, batch)
     return _numbered(vectors, centres)
 
 
@@ -73,8 +73,8 @@ def _with_words(vectors: Vectors) -> Vectors:
 
 
 @njit(nogil=True, cache=True)
-def _one_pass(offsets: np.ndarray, buckets: np.ndarray, values: np.ndarray, centres: np.ndarray, batch: int) -> None:
-    """Moves the centres in a pass over the vectors."""
+def _iterate(offsets: np.ndarray, buckets: np.ndarray, values: np.ndarray, centres: np.ndarray, batch: int) -> None:
+    """Moves the centres, once over all vectors."""
     sums = np.zeros(centres.shape, np.int64)
     for begin in range(0, len(offsets) - 1, batch):
         borders = offsets[begin : begin + batch + 1]

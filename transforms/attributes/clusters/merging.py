@@ -7,8 +7,8 @@ cost       |A| + |B| - |A + B|                A, B: the sums of the vectors of t
 ```
 
 The lengths of the sums are what spherical k-means makes as large as it can: the sum of the cosines of all documents
-with their centres. So a merge costs just that much of it. It joins what was begun twice and gets rid of the few that are
-like nothing, which more passes do not: a centre hardly ever leaves its topic for another.
+with their centres. So a merge costs just that much of it. It joins what was begun twice and gets rid of the few that
+are like nothing, which more iterations do not: a centre hardly ever leaves its topic for another.
 """
 
 import numpy as np

@@ -2,16 +2,18 @@
 
 ```
 documents with        recipe   butter   the      score in cluster 7
-in cluster 7, of 100      80       60    99      recipe  15.2
-elsewhere, of 900         20       30   890      butter  11.9       label   07-recipe-butter-oven
+in cluster 7, of 100      80       60    99      recipe  22.2   butter  19.7   the  -0.4
+elsewhere, of 900         20       30   890      label   07-recipe-butter-...
 ```
 
-The score is the log-odds ratio of having the word, in standard deviations: log((a + 1/2) / (n - a + 1/2)) of the
-cluster minus the same of the others, over the square root of 1 / (a + 1/2) + 1 / (b + 1/2), for a of n documents here
-and b elsewhere. Source: Monroe, Colaresi and Quinn, "Fightin' Words", Political Analysis 16 (2008), section 3.3, with
-documents for words and 1/2 as the prior. Logarithms are those of `features.py`, so that no tie is decided by a machine.
+The score is the log-odds ratio of having the word, in standard deviations: log((a + 1/2) / (c + 1/2)) of the documents
+here, a with the word and c without, minus the same of b and d elsewhere, over the square root of the sum of
+1 / (x + 1/2) of all four. Source: Monroe, Colaresi and Quinn, "Fightin' Words", Political Analysis 16 (2008), section
+3.3, with documents for words and 1/2 as the prior. Logarithms are those of `features.py`, so that no machine decides a
+tie.
 
-Words of less than three bytes or more than 48 do not tell, nor do those in one document.
+A word tells one cluster alone, that in which the largest share of documents has it; so labels are told apart by their
+words. Words of less than three bytes or more than 48 do not tell, nor do those in one document.
 """
 
 from collections.abc import Iterable
@@ -65,19 +67,23 @@ def telling_words(texts: pa.Array, numbers: np.ndarray, clusters: int, most: int
     table = table.reshape(len(words), clusters)
     frequent = np.argsort(-table.sum(axis=1), kind="stable")[:_MOST_WORDS]
     frequent = frequent[table[frequent].sum(axis=1) >= _FEWEST_DOCUMENTS]
-    begins, lengths = occurrences.begins[firsts[frequent]], occurrences.lengths[firsts[frequent]]
+    table = table[frequent]
     documents = np.bincount(numbers[numbers >= 0], minlength=clusters)
+    most_often = ((table + 0.5) / (documents + 1)).argmax(axis=1)
     telling = []
     for cluster in range(clusters):
-        scores = _scores(table[frequent], documents, cluster)
+        scores = np.where(most_often == cluster, word_scores(table, documents, cluster), 0)
         best = np.argsort(-scores, kind="stable")[:most]
-        best = best[scores[best] > 0]
-        spelled = (data[begins[word] : begins[word] + lengths[word]].tobytes() for word in best)
-        telling.append([word.decode().lower() for word in spelled])
+        telling.append([_spelled(data, occurrences, firsts[frequent[word]]) for word in best if scores[word] > 0])
     return telling
 
 
-def _scores(table: np.ndarray, documents: np.ndarray, cluster: int) -> np.ndarray:
+def _spelled(data: np.ndarray, occurrences: _Occurrences, occurrence: int) -> str:
+    begin = occurrences.begins[occurrence]
+    return data[begin : begin + occurrences.lengths[occurrence]].tobytes().decode().lower()
+
+
+def word_scores(table: np.ndarray, documents: np.ndarray, cluster: int) -> np.ndarray:
     """The score of each word, float64 [words].
 
     Args:
@@ -87,13 +93,12 @@ def _scores(table: np.ndarray, documents: np.ndarray, cluster: int) -> np.ndarra
     """
     here = table[:, cluster]
     elsewhere = table.sum(axis=1) - here
-    ratio = _log_odds(here, int(documents[cluster])) - _log_odds(elsewhere, int(documents.sum() - documents[cluster]))
-    return ratio / np.sqrt(1 / (here + 0.5) + 1 / (elsewhere + 0.5)) / (1 << LOG_BITS)
-
-
-def _log_odds(documents: np.ndarray, total: int) -> np.ndarray:
-    """The binary logarithm of the odds of having a word, times 2^LOG_BITS, int64 [words]."""
-    return log2_fixed(2 * documents + 1) - log2_fixed(2 * (total - documents) + 1)
+    others = documents.sum() - documents[cluster]
+    ratio, deviation = np.zeros(len(table), np.int64), np.zeros(len(table))
+    for sign, count in ((1, here), (-1, documents[cluster] - here), (-1, elsewhere), (1, others - elsewhere)):
+        ratio += sign * log2_fixed(2 * count + 1)
+        deviation += 1 / (count + 0.5)
+    return ratio / (1 << LOG_BITS) / np.sqrt(deviation)
 
 
 def labels(words: Iterable[list[str]]) -> list[str]:

@@ -105,7 +105,7 @@ def scale_columns(sums: np.ndarray, centres: np.ndarray) -> np.ndarray:
         for cluster in range(clusters):
             value = sums[bucket, cluster] >> shift
             squares[cluster] += value * value
-    lengths = np.array([root(square) for square in squares])
+    lengths = np.array([root(int(square)) for square in squares])
     for bucket in range(buckets):
         for cluster in range(clusters):
             if lengths[cluster] > 0:

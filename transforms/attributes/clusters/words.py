@@ -146,7 +146,7 @@ def scan_words(
         if byte == _WIDE:
             kind, point, size = _wide(data, at, kinds, lower)
             at += size
-            if kind == _OTHER or kind == _FOLLOWING:
+            if kind in (_OTHER, _FOLLOWING):
                 continue
             value = _added(_FNV_OFFSET, point)
         else:
@@ -161,7 +161,7 @@ def scan_words(
                 at += _ONE
                 continue
             following, point, size = _wide(data, at, kinds, lower)
-            if following == _OTHER or following == _ALONE:
+            if following in (_OTHER, _ALONE):
                 break
             value = _added(value, point)
             at += size
