@@ -141,6 +141,8 @@ class DrawCounts:
         discarded: tokens of any of these kinds that are in no sequence, by name of its packing policy's reason.
         conditioned: documents that got a prefix.
         prefix_too_long: documents whose prefix was replaced by the unknown one.
+        loss_weight: the sum of the weights of positions whose loss counts, as shards have them; None, as which JSON has
+            no such key, in a build without weights.
     """
 
     documents: int = 0
@@ -152,13 +154,15 @@ class DrawCounts:
     discarded: dict[str, int] = field(default_factory=dict)
     conditioned: int = 0
     prefix_too_long: int = 0
+    loss_weight: float | None = None
 
     def __add__(self, other: "DrawCounts") -> "DrawCounts":
         ours, theirs = vars(self), vars(other)
         discarded = Counter(self.discarded)
         discarded.update(other.discarded)
-        sums = {name: ours[name] + theirs[name] for name in ours if name != "discarded"}
-        return DrawCounts(**sums, discarded=dict(discarded))
+        sums = {name: ours[name] + theirs[name] for name in ours if name not in ("discarded", "loss_weight")}
+        weights = [weight for weight in (self.loss_weight, other.loss_weight) if weight is not None]
+        return DrawCounts(**sums, discarded=dict(discarded), loss_weight=sum(weights) if weights else None)
 
     @property
     def drawn(self) -> Amount:
@@ -171,7 +175,10 @@ class DrawCounts:
         return made == self.positions + sum(self.discarded.values())
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        values = asdict(self)
+        if self.loss_weight is None:
+            del values["loss_weight"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -188,6 +195,10 @@ class PhaseLedger:
     def of(self, source: str) -> DrawCounts:
         """What it takes from a source."""
         return self.sources.get(source, DrawCounts())
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the ledger."""
+        return {"sources": {name: counts.to_json() for name, counts in self.sources.items()}, "padding": self.padding}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "PhaseLedger":
@@ -213,7 +224,8 @@ class Ledger:
 
     def to_json(self) -> dict[str, Any]:
         """As in the manifest."""
-        return asdict(self)
+        sources = {name: asdict(source) for name, source in self.sources.items()}
+        return {"sources": sources, "phases": {name: phase.to_json() for name, phase in self.phases.items()}}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Ledger":
@@ -259,11 +271,12 @@ class ShardRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object above."""
-        contents = {"counts": asdict(self.contents)["sources"], "padding": self.contents.padding}
+        own = self.contents.to_json()
+        contents = {"counts": own["sources"], "padding": own["padding"]}
         if self.domains:
             contents["domains"] = self.domains
-        own = {key: vars(self)[key] for key in ("plan_sha256", "code_version", "phase", "shard")}
-        return {**own, **vars(self.entry), **contents}
+        names = {key: vars(self)[key] for key in ("plan_sha256", "code_version", "phase", "shard")}
+        return {**names, **vars(self.entry), **contents}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "ShardRecord":

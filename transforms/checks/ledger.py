@@ -14,6 +14,7 @@ these are masked; and without BOS, which is masked with a prefix alone, no more 
 masked are conditioned.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,8 @@ from byline.transforms.filters.tables import drop_reasons_of
 from byline.transforms.packing import policy_of
 
 _PAIR = {"documents": int, "tokens": int}
-_DRAWS = dict.fromkeys(DrawCounts.__dataclass_fields__, int) | {"discarded": {str: int}}
+_DRAWS = {name: int for name in DrawCounts.__dataclass_fields__ if name != "loss_weight"} | {"discarded": {str: int}}
+_WEIGHED = _DRAWS | {"loss_weight": float}
 _SOURCE = {
     "read": {"documents": int, "bytes": int},
     "dropped": {str: int},
@@ -48,7 +50,6 @@ _MANIFEST = {
         **{"added": {str: int}, "markers": {str: int}},
     },
     "inputs": int,
-    "ledger": {"sources": {str: _SOURCE}, "phases": {str: {"sources": {str: _DRAWS}, "padding": int}}},
 }
 _PHASE = {
     "name": str,
@@ -74,7 +75,9 @@ _SHARD = {
 
 def misfits(manifest: Manifest) -> list[str]:
     """What is missing in the manifest or of another type, so that nothing else can be checked."""
-    problems = list(_misfits(vars(manifest), _MANIFEST))
+    draws = _DRAWS if manifest.loss_weight is None else _WEIGHED
+    ledger = {"sources": {str: _SOURCE}, "phases": {str: {"sources": {str: draws}, "padding": int}}}
+    problems = list(_misfits(vars(manifest), _MANIFEST | {"ledger": ledger}))
     for number, phase in enumerate([] if problems else manifest.phases):
         where = f"phases.{number}"
         problems += _misfits(vars(phase), _PHASE, where)
@@ -87,9 +90,9 @@ def misfits(manifest: Manifest) -> list[str]:
     return [f"_manifest.json: {misfit}" for misfit in problems]
 
 
-def shard_misfits(said: dict[str, Any]) -> list[str]:
-    """The same of what a shard says of its contents."""
-    shape: dict[str, Any] = {"counts": {str: _DRAWS}, "padding": int}
+def shard_misfits(said: dict[str, Any], has_weights: bool = False) -> list[str]:
+    """The same of what a shard says of its contents; `has_weights`: whether they have loss weights."""
+    shape: dict[str, Any] = {"counts": {str: _WEIGHED if has_weights else _DRAWS}, "padding": int}
     if "domains" in said:
         shape["domains"] = {str: int}
     return [f"its metadata: {misfit}" for misfit in _misfits(said, shape)]
@@ -216,7 +219,7 @@ def _check_said(ledger: PhaseLedger, said: list[PhaseLedger]) -> Iterator[str]:
     for name in sorted({*total.sources, *ledger.sources}):
         in_ledger, in_shards = vars(ledger.of(name)), vars(total.of(name))
         for key, value in in_shards.items():
-            if in_ledger[key] != value:
+            if in_ledger[key] != value and not (key == "loss_weight" and _same_weight(in_ledger[key], value)):
                 yield f"source {name}: {key} {in_ledger[key]}, the shards say {value}"
 
 
@@ -278,6 +281,13 @@ def _check_counted(counted: DrawCounts, in_rows: SourceCounts, rules: _SourceRul
     for what, said, rows in lines:
         if said != rows:
             yield f"{said:,} {what}, the shards have {rows:,}"
+    if not _same_weight(counted.loss_weight or 0.0, in_rows.loss_weight):
+        yield f"{counted.loss_weight} loss weight, the shards have {in_rows.loss_weight}"
+
+
+def _same_weight(one: float | None, other: float | None) -> bool:
+    """Whether two sums of float32 are the same, in whatever order they were added in float64."""
+    return one is not None and other is not None and math.isclose(one, other, rel_tol=1e-9)
 
 
 def _check_sums(manifest: Manifest, phase: PhaseEntry, shards: list[ShardCounts], ledger: PhaseLedger) -> list[str]:

@@ -16,10 +16,11 @@ from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
 from byline.transforms.checks.builds import open_build
 from byline.transforms.checks.documents import SegmentSample, sample_segments
-from byline.transforms.checks.plan import condition_of, sources_masking_own
+from byline.transforms.checks.plan import condition_of, section_of, sources_masking_own
 from byline.transforms.checks.rows import RowRules
 from byline.transforms.checks.shard_checks import Checker, ShardCheckJob, compare_batches
 from byline.transforms.checks.shuffle_keys import InputNames, check_shuffle_keys
+from byline.transforms.checks.weights import WeightRules
 from byline.transforms.files.storage import join
 from byline.transforms.packing import policy_of
 from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, PlannedPhase, planned_phases, shard_batches
@@ -45,7 +46,8 @@ def row_rules(
         inputs: the input files.
         input_rows: int64 [files], records of each.
     """
-    condition = condition_of(config, phase)
+    condition, section = condition_of(config, phase), section_of(config, phase)
+    weights = None if section is None else config.weights_of(section)
     masking, markers = sources_masking_own(config), manifest.tokenizer["markers"]
     return RowRules(
         length=manifest.sequence_length,
@@ -59,6 +61,7 @@ def row_rules(
         vocab_size=manifest.tokenizer["vocab_size"],
         input_rows=input_rows,
         masks_own=np.array([source in masking for source in inputs.sources], bool),
+        weights=None if weights is None else WeightRules.of(weights, config.shard.loss_weight, list(inputs.sources)),
     )
 
 

@@ -65,7 +65,7 @@ def _of_stage(config: Config, where: str, stage: Stage) -> Iterator[FieldUse]:
 
 
 def _names_of(step: Selection) -> list[str]:
-    return [*([] if step.by is None else [step.by]), *step.allow, *step.deny]
+    return [*([] if step.by is None else [step.by]), *step.allow, *step.deny, *step.drop]
 
 
 def _uses(sources: list[str], name: str, where: str, *, is_conditioned: bool = False) -> Iterator[FieldUse]:

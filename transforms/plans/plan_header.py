@@ -73,6 +73,8 @@ def _planned_stage(
         timeline=_timeline(allotted),
         packing_sha256=own_sha256(config.packing_of(stage)),
         field_sha256s=own_field_sha256s(stage),
+        mask={name: columns for name in config.sources_of(stage) if (columns := config.masking_columns(stage, name))},
+        loss_weight=config.weights_of(stage),
     )
 
 

@@ -17,14 +17,16 @@ from pydantic import PlainSerializer, PlainValidator
 
 from byline.schemas.corpora import Tokenizer
 from byline.schemas.plan import FieldValues
+from byline.schemas.predicates import ValueList
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_key_bins
 from byline.transforms.fields.conditioning import make_prefixes, store_columns
 from byline.transforms.fields.ranking import Number, number_keys
-from byline.transforms.fields.selecting import holds, predicate_columns
+from byline.transforms.fields.selecting import DROPPED, holds, predicate_columns
 from byline.transforms.scans.counting import Summing, count_by_value, one_batch
 from byline.transforms.scans.shared_predicates import SharedPredicate
 from byline.transforms.scans.unused_reasons import SourceDocuments, unused_by_reason
+from byline.transforms.store.attribute_columns import StoredRun
 from byline.transforms.store.run_reading import open_run
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
@@ -94,10 +96,10 @@ class StageView:
         return number_keys(batch[self.order.field], self.order.kind, descending=self.order.descending)[0]
 
 
-def _read(uri: str, columns: set[str]) -> tuple[pa.RecordBatch, str]:
+def _read(run: str | StoredRun, columns: set[str]) -> tuple[pa.RecordBatch, str]:
     """The named columns of a run, those of them that it has, and its source."""
-    run = open_run(uri, sorted({"shuffle_key", "num_tokens", *columns}))
-    return run.whole(), run.source
+    opened = open_run(run, sorted({"shuffle_key", "num_tokens", *columns}))
+    return opened.whole(), opened.source
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,9 @@ class ShuffleKeyCounter(Summing):
 
     stages: Sequence[StageView]
 
-    def count(self, uri: str) -> pa.RecordBatch:
+    def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """Histograms over one run, for every stage."""
-        batch, source = _read(uri, set().union(*(stage.columns for stage in self.stages)))
+        batch, source = _read(run, set().union(*(stage.columns for stage in self.stages)))
         bins = shuffle_key_bins(batch["shuffle_key"].to_numpy())
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
         counts = []
@@ -149,9 +151,9 @@ class SampleCounter:
             fields += [(f"key_{number}", pa.uint64())] if self.stages[number].order else []
         return pa.schema(fields)
 
-    def count(self, uri: str) -> pa.RecordBatch:
+    def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """The sample of one run."""
-        batch, source = _read(uri, set().union(*(stage.columns for stage in self.stages)))
+        batch, source = _read(run, set().union(*(stage.columns for stage in self.stages)))
         batch = batch.filter(pa.array(in_sample(batch["shuffle_key"].to_numpy(), self.threshold)))
         columns = [
             pa.array([source] * batch.num_rows, pa.string()),
@@ -203,9 +205,9 @@ class DrawCounter(Summing):
     stages: Sequence[StageView]
     intervals: list[tuple[str, int, dict[str, list[tuple[int, int, int]]]]] = field(default_factory=list)
 
-    def count(self, uri: str) -> pa.RecordBatch:
+    def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """Counts over one run."""
-        batch, source = _read(uri, set().union(*(stage.predicate_columns for stage in self.stages)))
+        batch, source = _read(run, set().union(*(stage.predicate_columns for stage in self.stages)))
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
         shuffle_key = batch["shuffle_key"].to_numpy()
         selected = [stage.selected(batch, source) for stage in self.stages]
@@ -217,10 +219,17 @@ class DrawCounter(Summing):
                 counts.append(self._counted(tokens[drawn], source, stage=name, epoch=epoch))
         is_mixed = any(source in stage.predicates for stage in self.stages)
         counts.append(self._counted(tokens[used], source))
-        documents = SourceDocuments(is_mixed, np.logical_or.reduce(selected), used)
+        documents = SourceDocuments(is_mixed, np.logical_or.reduce(selected), used, self._drops(batch, source))
         for reason, unused in unused_by_reason(documents):
             counts.append(self._counted(tokens[unused], source, reason=reason))
         return self.merge(counts)
+
+    def _drops(self, batch: pa.RecordBatch, source: str) -> dict[str, np.ndarray]:
+        """Column of an attribute that some stage drops documents for -> bool [rows], whether it is true."""
+        predicates = {predicate for stage in self.stages for predicate in stage.predicates.get(source, [])}
+        lists = [predicate for predicate in predicates if isinstance(predicate, ValueList)]
+        dropping = [own for own in lists if own.values == DROPPED and not own.is_allowed]
+        return {own.field: ~holds([own], batch, source) for own in dropping}
 
     def _counted(
         self,

@@ -170,7 +170,12 @@ def _overlap(start: np.ndarray, end: np.ndarray, low: np.ndarray, high: np.ndarr
 
 
 def count_draws(
-    documents: Documents, layout: Layout, segments: Segments, has_bos: bool, packing: PackingPolicy
+    documents: Documents,
+    layout: Layout,
+    segments: Segments,
+    has_bos: bool,
+    packing: PackingPolicy,
+    loss_weight: str | None = None,
 ) -> dict[str, DrawCounts]:
     """What the shard takes from each source; every count is checked to close.
 
@@ -180,6 +185,7 @@ def count_draws(
         segments: how they were packed.
         has_bos: whether framed documents begin with BOS.
         packing: the policy; what one that discards left out is counted by its reason.
+        loss_weight: type of the weights in the shard; None where it has none.
     """
     d = segments.document
     start, end = segments.start, segments.start + segments.take
@@ -197,7 +203,12 @@ def count_draws(
 
     owner = documents.source[d]
     positions = by_source(segments.lengths, owner)
-    loss = by_source(segments.lengths - masked_positions, owner)
+    trained = segments.lengths - masked_positions
+    loss = by_source(trained, owner)
+    weights = None
+    if loss_weight is not None:
+        weighed = documents.loss_weight.astype(loss_weight)[d] * trained.astype(np.float64)
+        weights = np.bincount(owner, weighed, len(documents.sources)).tolist()
     placed_prefix = by_source(before + after, owner)
     heads = by_source(segments.head, owner)
     ends = by_source(_overlap(start, end, own_end + trailing, framed_length), owner)
@@ -227,6 +238,7 @@ def count_draws(
             discarded=discarded,
             conditioned=conditioned[number],
             prefix_too_long=too_long[number],
+            loss_weight=None if weights is None else float(weights[number]),
         )
         assert counts[source].closes(), f"source {source}: {counts[source]} does not close"
     return counts
