@@ -28,7 +28,7 @@ from byline.transforms.store.run_pieces import reading_run
 
 # In the metadata of a file of counts: its source, documents, and documents by set.
 DOCUMENTS_KEY = b"byline.contamination"
-_NAMED = 10
+_NAMED, _RANKED = 10, 500
 
 
 def summarize(items: Items, ngrams: EvaluationNgrams, uris: Sequence[str]) -> Summary:
@@ -90,15 +90,19 @@ def _of_set(
 
 
 def _most_frequent(items: Items, ngrams: EvaluationNgrams, documents: np.ndarray) -> list[dict[str, Any]]:
-    """The n-grams that most documents have: often the words of a task, not of an item."""
-    order = np.lexsort((np.arange(len(documents)), -documents))[:_NAMED]
+    """The n-grams that most documents have: often the words of a task, not of an item. Of neighbours the first."""
+    order = np.lexsort((np.arange(len(documents)), -documents))[:_RANKED]
+    firsts, named = ngrams.table.firsts, list[int]()
+    for number in order.tolist():
+        if all(abs(firsts[number] - firsts[other]) >= ngrams.table.counts[other] for other in named):
+            named.append(number)
     return [
         {
             "ngram": _spelled(ngrams, number),
             "documents": int(documents[number]),
             "sets": sorted({items.names[items.sets[item]] for item in _items_of(ngrams, number)}),
         }
-        for number in order.tolist()
+        for number in named[:_NAMED]
         if documents[number]
     ]
 
