@@ -45,22 +45,24 @@ def groups(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         yield int(ordered[start]), order[start:end]
 
 
-def gather_pieces(pieces: Sequence[Piece], length: int, phase: np.ndarray) -> Rows:
+def gather_pieces(pieces: Sequence[Piece], length: int, phase: np.ndarray, loss_weight: str | None = None) -> Rows:
     """All rows of a batch.
 
     Args:
         pieces: their targets are 0 to n - 1, each once, and ascend in each.
         length: L.
         phase: str [n], the phase of each row.
+        loss_weight: type of the weights; None where there are none.
     """
     if len(pieces) == 1 and len(pieces[0].rows) and _are_in_a_row(pieces[0].rows):
         return _stretch(pieces[0].columns, int(pieces[0].rows[0]), phase)
     shape = (len(phase), length)
-    ids, mask = np.empty(shape, np.int32), np.empty(shape, np.uint8)
+    dtypes = [np.dtype(np.int32), np.dtype(np.uint8), *([] if loss_weight is None else [np.dtype(loss_weight)])]
+    of_positions = [np.empty(shape, dtype) for dtype in dtypes]
     for piece in pieces:
-        ids[piece.targets] = piece.columns.input_ids[piece.rows]
-        mask[piece.targets] = piece.columns.loss_mask[piece.rows]
-    return _rows(ids, mask, *_gather_lists(pieces), phase)
+        for gathered, values in zip(of_positions, piece.columns.of_positions, strict=True):
+            gathered[piece.targets] = values[piece.rows]
+    return _rows(of_positions, *_gather_lists(pieces), phase)
 
 
 def _gather_lists(pieces: Sequence[Piece]) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -89,9 +91,9 @@ def _stretch(columns: Columns, first: int, phase: np.ndarray) -> Rows:
     """Rows that follow each other in one record batch, as in training order: one copy of each column."""
     end = first + len(phase)
     _, ends = columns.lists[0]
+    ids, *others = (values[first:end] for values in columns.of_positions)
     return _rows(
-        columns.input_ids[first:end].astype(np.int32),
-        columns.loss_mask[first:end].copy(),
+        [ids.astype(np.int32), *(values.copy() for values in others)],
         np.diff(ends[first : end + 1]),
         [values[ends[first] : ends[end]].copy() for values, ends in columns.lists],
         phase,
@@ -99,9 +101,10 @@ def _stretch(columns: Columns, first: int, phase: np.ndarray) -> Rows:
 
 
 def _rows(
-    ids: np.ndarray, mask: np.ndarray, segments: np.ndarray, lists: Sequence[np.ndarray], phase: np.ndarray
+    of_positions: Sequence[np.ndarray], segments: np.ndarray, lists: Sequence[np.ndarray], phase: np.ndarray
 ) -> Rows:
-    return {
+    ids, mask, *weights = of_positions
+    rows: Rows = {
         "input_ids": ids,
         "loss_mask": mask,
         "segments": segments,
@@ -110,6 +113,9 @@ def _rows(
         "doc_offsets": lists[2],
         "phase": phase,
     }
+    if weights:
+        rows["loss_weight"] = weights[0]
+    return rows
 
 
 def _are_in_a_row(numbers: np.ndarray) -> bool:

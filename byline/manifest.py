@@ -3,6 +3,7 @@
 ```
 _manifest.json
   format "byline-shards"   version 4   sequence_length 2048   ids "int32"   plan_sha256   code_version   config {...}
+  loss_weight "float16", where shards have that column
   tokenizer   name  sha256  vocab_size  bos_id  eos_id  pad_id  added {name: id}  markers {name: id}
   inputs      rows of _inputs.ipc      inputs_sha256 of the file
   phases      name  template  packing  rows  tokens  mixture {source: {requested, achieved}}  labels
@@ -37,7 +38,8 @@ from typing import Any
 
 from byline import locations
 from byline.errors import BUILD_ANEW, BylineError, of_version
-from byline.shards import FORMAT
+from byline.printable import shown
+from byline.shards import FORMAT, WEIGHT_TYPES
 
 FILE_NAME = "_manifest.json"
 MANIFEST_VERSION = 4
@@ -110,7 +112,8 @@ class PhaseEntry:
 class Manifest:
     """The manifest's contents; `config`, `tokenizer` and `ledger` are plain JSON values.
 
-    `sha256` (hex) is that of its file: what names a build.
+    `sha256` (hex) is that of its file: what names a build. `loss_weight` is the type of the column of that name in all
+    shards; None, as which the file has no such key, where they have none.
     """
 
     sequence_length: int
@@ -123,6 +126,7 @@ class Manifest:
     inputs_sha256: str
     phases: list[PhaseEntry]
     ledger: dict[str, Any]
+    loss_weight: str | None = None
     sha256: str = ""
 
     @property
@@ -231,6 +235,9 @@ def parse_manifest(content: bytes, path: str) -> Manifest:
         phases = [PhaseEntry(**{**phase, "shards": _shard_entries(phase["shards"])}) for phase in values.pop("phases")]
         del values["format"], values["version"], values["digests"]
         manifest = Manifest(phases=phases, sha256=hashlib.sha256(content).hexdigest(), **values)
+        if manifest.loss_weight not in (None, *WEIGHT_TYPES):
+            known = ", ".join(WEIGHT_TYPES)
+            raise ValueError(f"loss_weight {shown(manifest.loss_weight)}, where only {known} are known")
         stray_branch = _stray_branch(manifest)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BylineError(f"{path}: a key is missing or unknown ({error}); build again or copy it anew") from None

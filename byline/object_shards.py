@@ -25,7 +25,7 @@ from byline.kept import Kept
 from byline.manifest import Manifest, PhaseEntry
 from byline.object_stores import RangeFile, object_file
 from byline.rows import Row
-from byline.shard_files import Columns, ShardFile, numbers_of
+from byline.shard_files import Columns, ShardFile, dtype_of, numbers_of, position_columns
 
 # Record batches that a process keeps, at most 32 MiB each: enough for the timeline and a branch, and for the windows of
 # a shuffle.
@@ -51,12 +51,12 @@ class Head:
     """What is needed of a record batch to read single rows of it.
 
     Attributes:
-        starts: where the values of ids and mask begin in its body.
+        starts: where the values of ids, mask and, if it has them, weights begin in its body.
         lists: the segments of all its rows.
         runs: how many runs of rows were read with it, since that many (`since`) were read of all record batches.
     """
 
-    starts: tuple[int, int]
+    starts: tuple[int, ...]
     lists: Lists
     runs: int = 0
     since: int = 0
@@ -84,7 +84,9 @@ class ObjectShard(ShardFile):
         self._fetched = fetched
         super().__init__(path, manifest, phase, number, self._open)
         self._schema = self._reader.schema
-        self._dtypes = [np.dtype(str(column.type.value_type)) for column in columns_of(self._schema)[:2]]
+        columns, fixed = columns_of(self._schema), position_columns(self._schema)
+        self._of_positions, self._of_segments = columns[:fixed], columns[fixed:]
+        self._dtypes = [dtype_of(column.type.value_type) for column in self._of_positions]
         with self._reading():
             footer = _end(self._file, footer_size(_end(self._file, END_BYTES)))
             self._ranges: list[list[int]] = batch_ranges(footer).tolist()
@@ -147,7 +149,7 @@ class ObjectShard(ShardFile):
 
     def _read_runs(self, number: int, runs: list[np.ndarray]) -> Columns | None:
         """Columns of these rows alone, each run a range of each column; None if all rows should be fetched instead."""
-        key, usual = (self._path, number), self._usual_starts(number)[:2]
+        key, usual = (self._path, number), self._usual_starts(number)[:-1]
         is_kept = key in self._fetched.heads
         asked = None if is_kept else self._ask(number, usual, runs)
         head = self._fetched.heads.get(key, lambda: self._read_head(number))
@@ -155,24 +157,26 @@ class ObjectShard(ShardFile):
             return None
         if asked is None or head.starts != usual:
             asked = self._ask(number, head.starts, runs)
-        ids, mask = (
+        of_positions = [
             np.frombuffer(b"".join(request.result() for request in requests), dtype).reshape(-1, self._length)
             for requests, dtype in zip(asked, self._dtypes, strict=True)
-        )
+        ]
         rows = np.concatenate(runs)
-        return Columns(ids, mask, [_lists_of(values, ends, rows) for values, ends in head.lists])
+        return Columns(of_positions, [_lists_of(values, ends, rows) for values, ends in head.lists])
 
-    def _usual_starts(self, number: int) -> tuple[int, int, int]:
-        """Where ids, mask and lists begin in the body of a record batch as pyarrow writes it, without nulls."""
+    def _usual_starts(self, number: int) -> tuple[int, ...]:
+        """Where the columns of positions begin in the body of a record batch as pyarrow writes it, without nulls.
+
+        Behind the last of them the lists begin.
+        """
         starts = [0]
         for dtype in self._dtypes:
             size = self._rows_of(number) * self._length * dtype.itemsize
             starts.append(starts[-1] + -(-size // _ALIGNMENT) * _ALIGNMENT)
-        ids, mask, lists = starts
-        return ids, mask, lists
+        return tuple(starts)
 
-    def _ask(self, number: int, starts: tuple[int, int], runs: list[np.ndarray]) -> list[list[Future[bytes]]]:
-        """Requests for the ids of each run, and for its mask."""
+    def _ask(self, number: int, starts: tuple[int, ...], runs: list[np.ndarray]) -> list[list[Future[bytes]]]:
+        """Requests for the ids of each run, for its mask, and for its weights."""
         body = self._ranges[number][1]
         return [
             [
@@ -188,20 +192,20 @@ class ObjectShard(ShardFile):
     def _read_head(self, number: int) -> Head:
         start, body, end = self._ranges[number]
         with self._reading():
-            lists_start = self._usual_starts(number)[2]
+            lists_start = self._usual_starts(number)[-1]
             requests = self._request(start, body), self._request(min(body + lists_start, end), end)
             layout = read_batch_layout(requests[0].result())
             lists = self._lists(number, layout, lists_start, requests[1].result())
             self._expect("rows in record batch", layout.rows, self._rows_of(number))
             no_rows = np.empty((0, self._length), np.int32)
-            Columns(no_rows, no_rows, lists).check(self._length)
+            Columns([no_rows] * len(self._dtypes), lists).check(self._length)
             # The numbers of a list's values are its third buffer.
-            ids, mask = (int(layout.buffers[column.buffer + 2, 0]) for column in columns_of(self._schema)[:2])
-        return Head((ids, mask), lists, since=self._fetched.runs)
+            starts = tuple(int(layout.buffers[column.buffer + 2, 0]) for column in self._of_positions)
+        return Head(starts, lists, since=self._fetched.runs)
 
     def _lists(self, number: int, layout: BatchLayout, start: int, content: bytes) -> Lists:
         """The lists of all rows, which stand at the end of the body; its bytes from `start` on are here already."""
-        columns = columns_of(self._schema)[2:]
+        columns = self._of_segments
         first = min(layout.extent(column)[0] for column in columns)
         if first < start:
             _, body, end = self._ranges[number]

@@ -345,7 +345,8 @@ class _Build:
             batches, rows = np.divmod(numbers[targets] - self.starts[shard], file.rows_per_batch)
             wanted += [(file, number, rows[in_batch], targets[in_batch]) for number, in_batch in groups(batches)]
         pieces = self.files.side_by_side(_piece, wanted)
-        return gather_pieces(pieces, self.manifest.sequence_length, self._phase_of_shard[shards])
+        manifest, phases = self.manifest, self._phase_of_shard[shards]
+        return gather_pieces(pieces, manifest.sequence_length, phases, manifest.loss_weight)
 
     def file(self, shard: int) -> ShardFile:
         return self.files.get(shard)

@@ -27,15 +27,26 @@ Opened = Callable[[str], pa.NativeFile]
 
 
 class Columns:
-    """One record batch as arrays over the map: fixed lists as [rows, L], others as values and offsets [rows + 1]."""
+    """One record batch as arrays over the map.
 
-    def __init__(self, ids: np.ndarray, mask: np.ndarray, lists: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-        self.input_ids, self.loss_mask, self.lists = ids, mask, lists
+    Attributes:
+        of_positions: the columns with a value for each position, [rows, L]: ids, mask, and weights where there are any.
+        lists: the others, as values and offsets [rows + 1].
+    """
+
+    def __init__(self, of_positions: Sequence[np.ndarray], lists: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        self.of_positions, self.lists = of_positions, lists
+        self.input_ids, self.loss_mask = of_positions[:2]
+        self.loss_weight = of_positions[2] if len(of_positions) > 2 else None
 
     @classmethod
     def of(cls, batch: pa.RecordBatch, length: int) -> "Columns":
-        ids, mask = (numbers_of(column.values).reshape(-1, length) for column in batch.columns[:2])
-        return cls(ids, mask, [(numbers_of(column.values), numbers_of(column.offsets)) for column in batch.columns[2:]])
+        count = position_columns(batch.schema)
+        fixed, lists = batch.columns[:count], batch.columns[count:]
+        return cls(
+            [numbers_of(column.values).reshape(-1, length) for column in fixed],
+            [(numbers_of(column.values), numbers_of(column.offsets)) for column in lists],
+        )
 
     def check(self, length: int) -> None:
         """Checks that the segments of each row cover it, since what a trainer makes of them stands on that.
@@ -54,7 +65,7 @@ class Columns:
 
     def row(self, number: int, phase: str) -> Row:
         lengths, ids, offsets = (values[ends[number] : ends[number + 1]] for values, ends in self.lists)
-        return {
+        row: Row = {
             "input_ids": _as_int32(self.input_ids[number]),
             "loss_mask": self.loss_mask[number],
             "seq_lengths": lengths,
@@ -62,6 +73,9 @@ class Columns:
             "doc_offsets": offsets,
             "phase": phase,
         }
+        if self.loss_weight is not None:
+            row["loss_weight"] = self.loss_weight[number]
+        return row
 
 
 class ShardFile:
@@ -130,7 +144,7 @@ class ShardFile:
         schema = self._reader.schema
         metadata = shard_metadata(schema, self._path)
         self._expect("bytes", self._file.size(), self._entry.bytes)
-        self._expect("schema", schema.remove_metadata(), shard_schema(self._length, manifest.ids))
+        self._expect("schema", schema.remove_metadata(), _schema_of(manifest))
         for key, expected in manifest.shard_metadata(phase, number).items():
             self._expect(key, metadata.get(key), expected)
         rows_per_batch = metadata.get("rows_per_batch")
@@ -155,11 +169,25 @@ class ShardFile:
             )
 
 
+def _schema_of(manifest: Manifest) -> pa.Schema:
+    return shard_schema(manifest.sequence_length, manifest.ids, loss_weight=manifest.loss_weight)
+
+
+def position_columns(schema: pa.Schema) -> int:
+    """How many columns of a shard have a value for each position; they are its first."""
+    return 3 if "loss_weight" in schema.names else 2
+
+
 def numbers_of(array: pa.Array) -> np.ndarray:
     """Numbers without nulls, as they are in memory; `to_numpy` would first import pandas, where that is installed."""
     _, values = array.buffers()
-    count, dtype = len(array), np.dtype(str(array.type))
+    count, dtype = len(array), dtype_of(array.type)
     return np.frombuffer(values, dtype, count, array.offset * dtype.itemsize) if count else np.empty(0, dtype)
+
+
+def dtype_of(kind: pa.DataType) -> np.dtype:
+    """numpy's type of numbers; pyarrow writes float32 as `float`, and float16 as `halffloat`."""
+    return np.dtype({"halffloat": "float16", "float": "float32"}.get(str(kind), str(kind)))
 
 
 def open_arrow_file(

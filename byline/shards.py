@@ -4,6 +4,7 @@
             segment a (conditioned)        segment b      padding
 input_ids   BOS URL  :  host \n\n d1 EOS   BOS d1 d2 EOS   0   0
 loss_mask    0   0   0   0    0   1   1     0?  1  1  1    0   0
+loss_weight  0   0   0   0    0  .5  .5     0?  2  2  2    0   0                 only where the manifest says so
 seq_lengths  7                              4              2        sum = L
 doc_ids      2^32*file + row                ...           -1
 doc_offsets  0                              0              0
@@ -22,19 +23,28 @@ SHARD_VERSION = 1
 SHARD_KEY = b"byline.shard"
 PADDING_DOC_ID = -1
 ID_TYPES = {"int32": pa.int32(), "uint16": pa.uint16()}
+WEIGHT_TYPES = {"float16": pa.float16(), "float32": pa.float32()}
 
 
-def shard_schema(length: int, ids: str, metadata: dict[str, Any] | None = None) -> pa.Schema:
+def shard_schema(
+    length: int, ids: str, metadata: dict[str, Any] | None = None, loss_weight: str | None = None
+) -> pa.Schema:
     """The schema of a shard.
 
     Args:
         length: L, tokens in a sequence.
         ids: `int32` or `uint16`, the type of a token.
         metadata: what the shard says about itself (see `shard_metadata`).
+        loss_weight: `float16` or `float32`, the type of the column of that name; None without it.
     """
+    of_positions = {"input_ids": ID_TYPES[ids], "loss_mask": pa.uint8()}
+    if loss_weight is not None:
+        of_positions["loss_weight"] = WEIGHT_TYPES[loss_weight]
     fields = [
-        pa.field("input_ids", pa.list_(pa.field("item", ID_TYPES[ids], nullable=False), length), nullable=False),
-        pa.field("loss_mask", pa.list_(pa.field("item", pa.uint8(), nullable=False), length), nullable=False),
+        *(
+            pa.field(name, pa.list_(pa.field("item", item, nullable=False), length), nullable=False)
+            for name, item in of_positions.items()
+        ),
         pa.field("seq_lengths", pa.list_(pa.field("item", pa.int32(), nullable=False)), nullable=False),
         pa.field("doc_ids", pa.list_(pa.field("item", pa.int64(), nullable=False)), nullable=False),
         pa.field("doc_offsets", pa.list_(pa.field("item", pa.int32(), nullable=False)), nullable=False),

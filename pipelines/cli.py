@@ -42,6 +42,7 @@ COMMANDS = (
     "diff",
     "assemble",
     "compact",
+    "attribute",
     "verify",
     "export",
     "import_",

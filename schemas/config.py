@@ -22,15 +22,19 @@ Paths are relative to the folder the command runs in. `byline.schemas.config_fil
 
 import os
 from fractions import Fraction
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from byline import locations
 from byline.errors import BylineError
+from byline.schemas.attribute_kinds import AnyAttribute
+from byline.schemas.attribute_kinds.attribute import Attribute, ColumnType
 from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
 from byline.schemas.fields import FIELDS
 from byline.schemas.filters import FilterRule
+from byline.schemas.loss_weights import LossWeights, NumberWeight
 from byline.schemas.mixtures import Mixture, Natural
 from byline.schemas.mixtures.reading import AnyMixture
 from byline.schemas.model import Location, Model, Name, Share, TokenCount, first_twice
@@ -54,12 +58,14 @@ class Config(Model):
         min_known: share of a source's documents that should have a field which the recipe uses, one number or by
             source; below it there is a warning, and 0 lets a template have a field that no document has.
         allow_empty: sources of which no document may be left, by filters or a selection.
+        loss_weight: the weights of sources in the loss; None for a build without weights, unless a stage has some.
     """
 
     seed: int = Field(default=0, ge=0, lt=2**32)
     sources: dict[Name, Source] = Field(min_length=1)
     classifiers: dict[Name, Classifier] = Field(default_factory=dict)
     filter: list[FilterRule] = Field(default_factory=list)
+    attributes: dict[Name, AnyAttribute] = Field(default_factory=dict)
     tokenizer: Tokenizer
     sequence: Sequence = Sequence()
     shard: Shard = Shard()
@@ -69,6 +75,7 @@ class Config(Model):
     phases: list[Phase] = Field(min_length=1, max_length=1000)
     branches: list[Branch] = Field(default_factory=list, max_length=1000)
     holdout: Holdout | None = None
+    loss_weight: LossWeights | None = None
     min_known: Share | dict[Name, Share] = _LEAST_KNOWN
     allow_empty: list[Name] = Field(default_factory=list)
     store: Location = "out/store"
@@ -76,6 +83,7 @@ class Config(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
+        _check_attributes(self)
         _check_names(self)
         _check_folders(self)
         _check_sources(self)
@@ -110,6 +118,19 @@ class Config(Model):
     def packing_of(self, stage: Stage) -> str:
         """The name of the stage's own packing policy, or of the recipe's."""
         return stage.packing or self.sequence.packing
+
+    @property
+    def weight_type(self) -> Literal["float16", "float32"] | None:
+        """The type of the column `loss_weight` in shards; None where there is none."""
+        given = [self.loss_weight, *(stage.loss_weight for stage in self.stages)]
+        return None if all(weights is None for weights in given) else self.shard.loss_weight
+
+    def weights_of(self, stage: Stage) -> LossWeights | None:
+        """The stage's own loss weights, or the recipe's, but not for a holdout; None where no stage has any."""
+        if self.weight_type is None:
+            return None
+        inherited = None if isinstance(stage, Holdout) else self.loss_weight
+        return (inherited or {}) if stage.loss_weight is None else stage.loss_weight
 
     def sources_of(self, stage: Stage) -> list[str]:
         """The sources that a stage may draw from, sorted; a holdout has those of all others."""
@@ -147,6 +168,14 @@ class Config(Model):
 
     def numbers_of(self, source: str) -> dict[str, str]:
         """Every number of a source's documents, for selections and orders: name -> `float32`, `float` or `int`."""
+        of_attributes = self.attribute_columns_of(source).items()
+        return {
+            **self.stored_numbers_of(source),
+            **{name: kind for name, kind in of_attributes if kind in ("float32", "float", "int")},
+        }
+
+    def stored_numbers_of(self, source: str) -> dict[str, str]:
+        """Those of them that the runs have; a filter knows no others."""
         keep = self.sources[source].keep
         kept = {name: field.type for name, field in keep.items() if field.type in ("int", "float")}
         return {**dict.fromkeys(self.scores_of(source), "float32"), **kept, **SIZES}
@@ -166,6 +195,26 @@ class Config(Model):
         columns.update({name: f"kept {kind}" for name, kind in self.sources[source].made_fields.items()})
         return columns
 
+    def attributes_of(self, source: str) -> dict[str, Attribute]:
+        """The attributes that are about a source, by name."""
+        return {name: settings for name, settings in self.attributes.items() if settings.is_about(source)}
+
+    def attribute_columns_of(self, source: str) -> dict[str, ColumnType]:
+        """Every column that attributes have of a source's documents, with its type."""
+        attributes = self.attributes_of(source).items()
+        return {column: kind for name, settings in attributes for column, kind in settings.column_types(name).items()}
+
+    def masking_columns(self, stage: Stage, source: str) -> list[str]:
+        """The columns of ranges of tokens that a stage masks in a source's documents, sorted."""
+        attributes = self.attributes_of(source)
+        return sorted(
+            column
+            for name in stage.mask
+            if name in attributes
+            for column, kind in attributes[name].column_types(name).items()
+            if kind == "ranges"
+        )
+
 
 def _check_names(config: Config) -> None:
     for source, settings in config.sources.items():
@@ -173,6 +222,7 @@ def _check_names(config: Config) -> None:
         for name, classifier in config.classifiers.items():
             if name not in settings.score:
                 names += [name] if classifier.label is not None else [name, f"{name}_score"]
+        names += [column for name, made in config.attributes_of(source).items() for column in made.column_types(name)]
         for name in names:
             if name in RESERVED_NAMES or name in FIELDS:
                 raise BylineError(_own_name(source, settings, name))
@@ -197,6 +247,16 @@ def _check_names(config: Config) -> None:
             raise BylineError(
                 f"{where}: two {kind} are called {called}; each has a folder of its own, so give one another name"
             )
+
+
+def _check_attributes(config: Config) -> None:
+    for name, settings in config.attributes.items():
+        for source in settings.sources or ():
+            if source not in config.sources:
+                raise BylineError(
+                    f"attributes.{name}.sources: there is no source {source!r}; the sources are "
+                    f"{', '.join(sorted(config.sources))}"
+                )
 
 
 def _check_folders(config: Config) -> None:
@@ -257,9 +317,8 @@ def _check_labels(config: Config, where: str, mixture: Mixture, name: str) -> No
     sources = config.sources_with(name)
     numbers = {source: config.numbers_of(source) for source in config.sources}
     if not sources:
-        known = sorted(
-            {*FIELDS, *SIZES, *(column for source in config.sources for column in config.columns_of(source))}
-        )
+        of_sources = [{**config.columns_of(source), **config.attribute_columns_of(source)} for source in config.sources]
+        known = sorted({*FIELDS, *SIZES, *(column for columns in of_sources for column in columns)})
         raise BylineError(f"{where}.by: no source has a field {name!r}; they have: {', '.join(known)}")
     if mixture.bins is not None:
         check_number(f"{where}.by", name, StageSources({source: numbers[source] for source in sources}, False))
@@ -274,9 +333,11 @@ def _check_stage(config: Config, where: str, stage: Stage) -> None:
     for number, step in enumerate(stage.select):
         path = f"{where}.select" if len(stage.select) == 1 else f"{where}.select.{number}"
         _check_step(config, path, step, stage)
+    _check_mask(config, where, stage)
     stage.ordering.check(where, _stage_sources(config, stage, sources))
     if isinstance(stage.ordering, SourceSequence) and config.mixture_of(stage).label_field is not None:
         raise BylineError(f"{where}.order: one source after the other needs a mixture between sources")
+    _check_weights(config, where, stage)
     if isinstance(stage, Holdout) and stage.field is not None:
         for source in sources:
             _check_field(config, f"{where}.by", stage.field, source)
@@ -285,6 +346,29 @@ def _check_stage(config: Config, where: str, stage: Stage) -> None:
             _check_template(config, f"{where}.condition", stage.condition.template, source)
         for name in stage.condition.bins:
             check_number(f"{where}.condition.bins", name, _stage_sources(config, stage, sources))
+
+
+def _check_mask(config: Config, where: str, stage: Stage) -> None:
+    for name in stage.mask:
+        ranged = [own for own, made in config.attributes.items() if "ranges" in made.column_types(own).values()]
+        if name not in ranged:
+            known = f"those that mark tokens are {', '.join(ranged)}" if ranged else "no attribute marks tokens"
+            raise BylineError(f"{where}.mask: {name!r} is no attribute that marks tokens; {known}")
+
+
+def _check_weights(config: Config, where: str, stage: Stage) -> None:
+    """The loss weights of a stage; errors name the section that they are from."""
+    weights = config.weights_of(stage) or {}
+    where = "loss_weight" if stage.loss_weight is None else f"{where}.loss_weight"
+    for source, weight in weights.items():
+        if source not in config.sources:
+            known = ", ".join(sorted(config.sources))
+            raise BylineError(f"{where}: there is no source {source!r}; the sources are {known}")
+        if isinstance(weight, NumberWeight):
+            check_number(f"{where}.{source}.by", weight.by, _stage_sources(config, stage, [source]))
+    sources = config.sources_of(stage)
+    if sources and all(weights.get(source) == 0 for source in sources):
+        raise BylineError(f"{where}: all documents of {stage.name!r} have weight 0, so it would train nothing")
 
 
 def _check_step(config: Config, where: str, step: Selection, stage: Stage) -> None:
@@ -298,6 +382,13 @@ def _check_step(config: Config, where: str, step: Selection, stage: Stage) -> No
     for source in sources:
         for name in (*step.allow, *step.deny):
             _check_field(config, where, name, source)
+    for name in step.drop:
+        flags = {
+            column for own in sources for column, kind in config.attribute_columns_of(own).items() if kind == "bool"
+        }
+        if name not in flags:
+            known = f"those are {', '.join(sorted(flags))}" if flags else "there is none"
+            raise BylineError(f"{where}.drop: {name!r} is no column of an attribute that is true or false; {known}")
 
 
 def _stage_sources(config: Config, stage: Stage, sources: list[str]) -> StageSources:
@@ -311,7 +402,8 @@ def _check_template(config: Config, where: str, template: str, source: str) -> N
 
 def _check_field(config: Config, where: str, name: str, source: str) -> None:
     if source not in config.sources_with(name):
-        known = ", ".join([*FIELDS, *config.columns_of(source), *SIZES])
+        of_attributes = [own for own, kind in config.attribute_columns_of(source).items() if kind != "ranges"]
+        known = ", ".join([*FIELDS, *config.columns_of(source), *of_attributes, *SIZES])
         is_several = name == "problem" and config.sources[source].format == "arithmetic"
         advice = f"; with sources.{source}.arithmetic.per_document: 1, each document has one" if is_several else ""
         raise BylineError(f"{where}: source {source!r} has no field {name!r}; it has: {known}{advice}")

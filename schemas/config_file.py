@@ -14,7 +14,7 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -187,7 +187,10 @@ def _known_keys(model: Any, location: Iterable[Any]) -> Iterable[str]:
     if field is None or not models:
         return ()
     # In a mapping or a list, a name or a number comes between the field and its model.
-    is_direct = isinstance(field.annotation, type) or type(None) in get_args(field.annotation)
+    options = get_args(field.annotation)
+    is_direct = isinstance(field.annotation, type) or (
+        type(None) in options and not any(get_origin(option) is dict for option in options)
+    )
     return _known_keys(models[0], parts[1:] if is_direct else parts[2:])
 
 

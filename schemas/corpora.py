@@ -148,138 +148,15 @@ class FormatterSettings(Model):
         return FORMATTERS.named("formatter", self.name).token_names(self.options)
 
 
-class Source(Model):
-    """One corpus.
-
-    Attributes:
-        format: the layout of its files: one of `LAYOUTS`, or one's own as `package.module:object`.
-        path: pattern(s) of its files, as written: `*` within a folder, `**` over folders, `{a,b}`, `~`, `$NAME`.
-        fields: the paths (`byline.schemas.field_paths`) of `text`, `url`, and what a formatter reads, if not those of
-            the layout. Where `messages`, `question` or `answer` is given, a text is read only if `text` is too.
-        keep: raw fields to keep for templates and selection; a list (as text), or a mapping to a type, or to a path and
-            a type.
-        score: score name -> path of the raw field that holds it.
-        malformed: what a record that is not of the layout does, and one that is too long.
-        max_rejected: the most of its records that may be dropped as no documents, a share.
-        damaged: what a file does that is damaged or cut short.
-        max_document: the most bytes of a text in UTF-8 (of messages, question and answer together).
-        formatter: its name, or a mapping of `name` and its options.
-        arithmetic: of `format: arithmetic` alone.
-        filter: rules for this source alone, after those of all sources.
-    """
-
-    format: str
-    path: str | list[str] = Field(default_factory=list)
-    fields: dict[Annotated[str, AfterValidator(_record_field)], FieldPath] = Field(default_factory=dict)
-    keep: dict[str, Kept] = Field(default_factory=dict)
-    score: dict[Name, FieldPath] = Field(default_factory=dict)
-    malformed: Malformed = Malformed.ERROR
-    max_rejected: Share = Fraction(1, 100)
-    damaged: Damaged = Damaged.ERROR
-    max_document: Annotated[ByteCount, Field(ge=1, le=1 << 30)] = MAX_DOCUMENT
-    formatter: FormatterSettings | None = None
-    arithmetic: Arithmetic | None = None
-    filter: list[FilterRule] = Field(default_factory=list)
-
-    @field_validator("format")
-    @classmethod
-    def _is_layout(cls, name: str) -> str:
-        return LAYOUTS.check(name)
-
-    @field_validator("path")
-    @classmethod
-    def _are_patterns(cls, path: str | list[str]) -> str | list[str]:
-        patterns = [path] if isinstance(path, str) else path
-        addresses = [expand_variables(pattern) for pattern in patterns]
-        for address in addresses:
-            if len(address) > _LONGEST_PATTERN:
-                raise ValueError(f"a pattern of {len(address):,} characters; no file has such a path, so shorten it")
-            _check_pattern(address)
-        if len({address.partition("://")[0] if is_object_address(address) else "" for address in addresses}) > 1:
-            raise ValueError("the patterns are on different file systems; make each a source of its own")
-        return path
-
-    @field_validator("keep", mode="before")
-    @classmethod
-    def _keep_list(cls, value: Any) -> Any:
-        if not isinstance(value, list):
-            return value
-        for name in value:
-            if not isinstance(name, str):
-                raise ValueError(f"expected names, as in [license, date]; found {name!r}")
-        return dict.fromkeys(value, "string")
-
-    @field_validator("formatter", mode="before")
-    @classmethod
-    def _formatter_options(cls, value: Any) -> Any:
-        """A name alone, or options beside the name."""
-        if isinstance(value, str):
-            return {"name": value}
-        if isinstance(value, dict) and "name" in value and "options" not in value:
-            return {"name": value["name"], "options": {key: option for key, option in value.items() if key != "name"}}
-        return value
-
-    @model_validator(mode="after")
-    def _has_input(self) -> "Source":
-        if self.arithmetic is not None and self.format != "arithmetic":
-            raise ValueError("arithmetic: only a source of `format: arithmetic` takes it")
-        if self.format not in LAYOUTS:
-            # One's own is asked when its files are listed: a recipe can be read where its modules are not.
-            return self
-        if self.is_made and (self.path or self.fields or self.keep or self.score or self.formatter):
-            raise ValueError(f"`format: {self.format}` is made, not read: it takes `{self.format}` and no other key")
-        if not self.is_made and not self.path:
-            raise ValueError("path: this key is needed: a pattern of the source's files, or a list of patterns")
-        return self
-
-    @model_validator(mode="after")
-    def _fields_are_read(self) -> "Source":
-        if self.formatter is None:
-            for name in FORMATTED:
-                if name in self.fields:
-                    raise ValueError(f"fields.{name}: only a source with a `formatter` reads it; name one")
-            return self
-        if self.formatter.name not in FORMATTERS:
-            return self
-        for name in FORMATTERS.named("formatter", self.formatter.name).reads:
-            if name != "text" and name not in self.fields:
-                raise ValueError(f"formatter: {self.formatter.name} needs fields.{name}: where it stands in a record")
-        return self
-
-    @property
-    def layout(self) -> Layout:
-        """Its layout. Raises: BylineError where one's own cannot be imported."""
-        return LAYOUTS.named("format", self.format)
-
-    @property
-    def kept_paths(self) -> dict[str, str]:
-        """Where each kept field stands in a record."""
-        return {name: name if kept.path is None else kept.path for name, kept in self.keep.items()}
-
-    @property
-    def is_made(self) -> bool:
-        """Whether it has no files."""
-        return self.layout.is_made
-
-    @property
-    def made(self) -> Arithmetic:
-        """The additions of `format: arithmetic`."""
-        return Arithmetic() if self.arithmetic is None else self.arithmetic
-
-    @property
-    def made_fields(self) -> dict[str, KeptType]:
-        """The columns, by their types, that its documents have by themselves as others have kept fields."""
-        return {"problem": "string"} if self.format == "arithmetic" and self.made.has_problems else {}
-
-    @property
-    def is_formatted(self) -> bool:
-        """Whether its documents may bring loss spans."""
-        return self.formatter is not None or self.is_made
-
-    @property
-    def patterns(self) -> list[str]:
-        """Those of `path`, with this machine's home and variables in them."""
-        return [expand_variables(text) for text in ([self.path] if isinstance(self.path, str) else self.path)]
+def _are_patterns(path: str | list[str]) -> str | list[str]:
+    addresses = expanded(path)
+    for address in addresses:
+        if len(address) > _LONGEST_PATTERN:
+            raise ValueError(f"a pattern of {len(address):,} characters; no file has such a path, so shorten it")
+        _check_pattern(address)
+    if len({address.partition("://")[0] if is_object_address(address) else "" for address in addresses}) > 1:
+        raise ValueError("the patterns are on different file systems; make each a source of its own")
+    return path
 
 
 def _check_pattern(pattern: str) -> None:
@@ -365,3 +242,133 @@ class Tokenizer(Model):
         if wrong is not None:
             raise ValueError(f"add: {wrong!r} is empty or given twice; each added token has a name")
         return self
+
+
+def expanded(path: str | list[str]) -> list[str]:
+    """Patterns as a list, with this machine's home and variables in them."""
+    return [expand_variables(text) for text in ([path] if isinstance(path, str) else path)]
+
+
+# Patterns of files, as written.
+Patterns = Annotated[str | list[str], AfterValidator(_are_patterns)]
+
+
+class Source(Model):
+    """One corpus.
+
+    Attributes:
+        format: the layout of its files: one of `LAYOUTS`, or one's own as `package.module:object`.
+        path: pattern(s) of its files, as written: `*` within a folder, `**` over folders, `{a,b}`, `~`, `$NAME`.
+        fields: the paths (`byline.schemas.field_paths`) of `text`, `url`, and what a formatter reads, if not those of
+            the layout. Where `messages`, `question` or `answer` is given, a text is read only if `text` is too.
+        keep: raw fields to keep for templates and selection; a list (as text), or a mapping to a type, or to a path and
+            a type.
+        score: score name -> path of the raw field that holds it.
+        malformed: what a record that is not of the layout does, and one that is too long.
+        max_rejected: the most of its records that may be dropped as no documents, a share.
+        damaged: what a file does that is damaged or cut short.
+        max_document: the most bytes of a text in UTF-8 (of messages, question and answer together).
+        formatter: its name, or a mapping of `name` and its options.
+        arithmetic: of `format: arithmetic` alone.
+        filter: rules for this source alone, after those of all sources.
+    """
+
+    format: str
+    path: Patterns = Field(default_factory=list)
+    fields: dict[Annotated[str, AfterValidator(_record_field)], FieldPath] = Field(default_factory=dict)
+    keep: dict[str, Kept] = Field(default_factory=dict)
+    score: dict[Name, FieldPath] = Field(default_factory=dict)
+    malformed: Malformed = Malformed.ERROR
+    max_rejected: Share = Fraction(1, 100)
+    damaged: Damaged = Damaged.ERROR
+    max_document: Annotated[ByteCount, Field(ge=1, le=1 << 30)] = MAX_DOCUMENT
+    formatter: FormatterSettings | None = None
+    arithmetic: Arithmetic | None = None
+    filter: list[FilterRule] = Field(default_factory=list)
+
+    @field_validator("format")
+    @classmethod
+    def _is_layout(cls, name: str) -> str:
+        return LAYOUTS.check(name)
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _keep_list(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        for name in value:
+            if not isinstance(name, str):
+                raise ValueError(f"expected names, as in [license, date]; found {name!r}")
+        return dict.fromkeys(value, "string")
+
+    @field_validator("formatter", mode="before")
+    @classmethod
+    def _formatter_options(cls, value: Any) -> Any:
+        """A name alone, or options beside the name."""
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and "name" in value and "options" not in value:
+            return {"name": value["name"], "options": {key: option for key, option in value.items() if key != "name"}}
+        return value
+
+    @model_validator(mode="after")
+    def _has_input(self) -> "Source":
+        if self.arithmetic is not None and self.format != "arithmetic":
+            raise ValueError("arithmetic: only a source of `format: arithmetic` takes it")
+        if self.format not in LAYOUTS:
+            # One's own is asked when its files are listed: a recipe can be read where its modules are not.
+            return self
+        if self.is_made and (self.path or self.fields or self.keep or self.score or self.formatter):
+            raise ValueError(f"`format: {self.format}` is made, not read: it takes `{self.format}` and no other key")
+        if not self.is_made and not self.path:
+            raise ValueError("path: this key is needed: a pattern of the source's files, or a list of patterns")
+        return self
+
+    @model_validator(mode="after")
+    def _fields_are_read(self) -> "Source":
+        if self.formatter is None:
+            for name in FORMATTED:
+                if name in self.fields:
+                    raise ValueError(f"fields.{name}: only a source with a `formatter` reads it; name one")
+            return self
+        if self.formatter.name not in FORMATTERS:
+            return self
+        for name in FORMATTERS.named("formatter", self.formatter.name).reads:
+            if name != "text" and name not in self.fields:
+                raise ValueError(f"formatter: {self.formatter.name} needs fields.{name}: where it stands in a record")
+        return self
+
+    @property
+    def layout(self) -> Layout:
+        """Its layout. Raises: BylineError where one's own cannot be imported."""
+        return LAYOUTS.named("format", self.format)
+
+    @property
+    def kept_paths(self) -> dict[str, str]:
+        """Where each kept field stands in a record."""
+        return {name: name if kept.path is None else kept.path for name, kept in self.keep.items()}
+
+    @property
+    def is_made(self) -> bool:
+        """Whether it has no files."""
+        return self.layout.is_made
+
+    @property
+    def made(self) -> Arithmetic:
+        """The additions of `format: arithmetic`."""
+        return Arithmetic() if self.arithmetic is None else self.arithmetic
+
+    @property
+    def made_fields(self) -> dict[str, KeptType]:
+        """The columns, by their types, that its documents have by themselves as others have kept fields."""
+        return {"problem": "string"} if self.format == "arithmetic" and self.made.has_problems else {}
+
+    @property
+    def is_formatted(self) -> bool:
+        """Whether its documents may bring loss spans."""
+        return self.formatter is not None or self.is_made
+
+    @property
+    def patterns(self) -> list[str]:
+        """Those of `path`, with this machine's home and variables in them."""
+        return expanded(self.path)

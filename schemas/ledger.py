@@ -141,6 +141,8 @@ class DrawCounts:
         discarded: tokens of any of these kinds that are in no sequence, by name of its packing policy's reason.
         conditioned: documents that got a prefix.
         prefix_too_long: documents whose prefix was replaced by the unknown one.
+        loss_weight: the sum of the weights of positions whose loss counts, as shards have them; None, as which JSON has
+            no such key, in a build without weights.
     """
 
     documents: int = 0
@@ -152,13 +154,15 @@ class DrawCounts:
     discarded: dict[str, int] = field(default_factory=dict)
     conditioned: int = 0
     prefix_too_long: int = 0
+    loss_weight: float | None = None
 
     def __add__(self, other: "DrawCounts") -> "DrawCounts":
         ours, theirs = vars(self), vars(other)
         discarded = Counter(self.discarded)
         discarded.update(other.discarded)
-        sums = {name: ours[name] + theirs[name] for name in ours if name != "discarded"}
-        return DrawCounts(**sums, discarded=dict(discarded))
+        sums = {name: ours[name] + theirs[name] for name in ours if name not in ("discarded", "loss_weight")}
+        weights = [weight for weight in (self.loss_weight, other.loss_weight) if weight is not None]
+        return DrawCounts(**sums, discarded=dict(discarded), loss_weight=sum(weights) if weights else None)
 
     @property
     def drawn(self) -> Amount:
@@ -171,7 +175,10 @@ class DrawCounts:
         return made == self.positions + sum(self.discarded.values())
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        values = asdict(self)
+        if self.loss_weight is None:
+            del values["loss_weight"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -201,11 +208,10 @@ class PhaseLedger:
         return self.labels.get(label, DrawCounts())
 
     def to_json(self) -> dict[str, Any]:
-        """Its JSON object in the ledger."""
-        values = asdict(self)
-        if not self.labels:
-            del values["labels"]
-        return values
+        """As in the ledger."""
+        values = {"sources": {name: counts.to_json() for name, counts in self.sources.items()}, "padding": self.padding}
+        labels = {label: counts.to_json() for label, counts in self.labels.items()}
+        return {**values, "labels": labels} if labels else values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "PhaseLedger":
@@ -237,7 +243,8 @@ class Ledger:
 
     def to_json(self) -> dict[str, Any]:
         """As in the manifest."""
-        return {**asdict(self), "phases": {name: phase.to_json() for name, phase in self.phases.items()}}
+        sources = {name: asdict(source) for name, source in self.sources.items()}
+        return {"sources": sources, "phases": {name: phase.to_json() for name, phase in self.phases.items()}}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Ledger":
@@ -287,8 +294,8 @@ class ShardRecord:
         contents["counts"] = contents.pop("sources")
         if self.domains:
             contents["domains"] = self.domains
-        own = {key: vars(self)[key] for key in ("plan_sha256", "code_version", "phase", "shard")}
-        return {**own, **vars(self.entry), **contents}
+        names = {key: vars(self)[key] for key in ("plan_sha256", "code_version", "phase", "shard")}
+        return {**names, **vars(self.entry), **contents}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "ShardRecord":

@@ -96,7 +96,7 @@ def exact_number(value: Any) -> Fraction:
     return number
 
 
-def _write_exact(value: Fraction) -> float | str:
+def write_exact(value: Fraction) -> float | str:
     """A decimal if it reads back as the same fraction, else `n/d`."""
     return float(value) if Fraction(str(float(value))) == value else str(value)
 
@@ -153,7 +153,7 @@ def _token_count(value: Any) -> Any:
 Name = Annotated[str, AfterValidator(_safe_name)]
 # A path, or an address in an object store.
 Location = Annotated[str, AfterValidator(_location)]
-Exact = Annotated[Fraction, BeforeValidator(exact_number), PlainSerializer(_write_exact)]
+Exact = Annotated[Fraction, BeforeValidator(exact_number), PlainSerializer(write_exact)]
 # From 0 to 1, or in per cent as text: `1%`.
 Share = Annotated[Exact, BeforeValidator(_share), Field(ge=0, le=1)]
 # A number of bytes, or one with a unit as text: `32MiB`.

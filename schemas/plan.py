@@ -33,6 +33,7 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 from byline.errors import BUILD_ANEW, BylineError, of_version
 from byline.printable import one_line
 from byline.schemas.ledger import Amount
+from byline.schemas.loss_weights import LossWeights
 from byline.schemas.mixtures.reading import AnyMixture
 from byline.schemas.orders.reading import AnyOrder
 from byline.schemas.predicates import Predicate, predicate_from_json, predicate_to_json
@@ -175,8 +176,10 @@ class PlannedStage:
         timeline: the mixture along the stage.
         packing_sha256: of the file of a packing policy of a user's own, which decides the shards; None for Byline's.
         field_sha256s: name of each template field of a user's own that it asks for -> the same of its file.
-        labels: what it takes of each label, where its mixture is by one.
-        strata: what it takes of each stratum by its name, where some mixture of the recipe is by a label.
+        labels: what it takes of each label, where its mixture is by one; elsewhere the files have no such key.
+        strata: what it takes of each stratum by its name, where some mixture of the recipe is by a label; likewise.
+        mask: source -> columns of attributes whose ranges of tokens it masks.
+        loss_weight: of its sources; None where no stage of the recipe has weights, and the files then have no such key.
     """
 
     name: str
@@ -197,6 +200,8 @@ class PlannedStage:
     field_sha256s: dict[str, str] = field(default_factory=dict)
     labels: dict[str, StageSource] = field(default_factory=dict)
     strata: dict[str, StageStratum] = field(default_factory=dict)
+    mask: dict[str, list[str]] = field(default_factory=dict)
+    loss_weight: LossWeights | None = None
 
     @property
     def template(self) -> str | None:
@@ -255,6 +260,8 @@ class PlanHeader:
         capacity: source -> positions in one epoch.
         notes: for a reader of the plan.
         warnings: what the user may not have meant, as far as a scan tells.
+        attributes: source -> column -> folder beside its runs, of every column of an attribute that the recipe names; a
+            folder's name says what its values depend on.
     """
 
     seed: int
@@ -271,10 +278,19 @@ class PlanHeader:
     capacity: dict[str, int]
     notes: list[str]
     warnings: list[str] = field(default_factory=list)
+    attributes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The header as values that `json` writes."""
         values: dict[str, Any] = _HEADER.dump_python(self, mode="json")
+        for stage in values["stages"]:
+            if stage["loss_weight"] is None:
+                del stage["loss_weight"]
+            for key in ("labels", "strata"):
+                if not stage[key]:
+                    del stage[key]
+        if not self.drawn.labels:
+            del values["drawn"]["labels"]
         return values
 
     @classmethod

@@ -18,9 +18,18 @@ from enum import Enum
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from byline import salts
+from byline.schemas.loss_weights import LossWeights
 from byline.schemas.mixtures.reading import AnyMixture
 from byline.schemas.model import Exact, Model, Name, Share, first_twice, share_of
 from byline.schemas.orders import Order, Shuffled
@@ -44,10 +53,25 @@ class Sequence(Model):
 
 
 class Shard(Model):
-    """`sequences` is the most a shard is planned for; `ids: uint16` halves the files where the vocabulary fits."""
+    """What shards are made of.
+
+    Attributes:
+        sequences: the most a shard is planned for.
+        ids: `uint16` halves the files where the vocabulary fits.
+        loss_weight: type of the column of that name, where the recipe has weights.
+    """
 
     sequences: int = Field(default=4096, ge=1)
     ids: Literal["int32", "uint16"] = "int32"
+    loss_weight: Literal["float16", "float32"] = "float32"
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A plan without weights is, byte for byte, one that knows nothing of them.
+        values: dict[str, Any] = write(self)
+        if self.loss_weight == "float32":
+            del values["loss_weight"]
+        return values
 
 
 class Selection(Model):
@@ -60,6 +84,7 @@ class Selection(Model):
         count: what a share is counted in.
         over: whether a share is of each source or of all sources together.
         allow, deny: template field -> its values, or a text file with one value a line.
+        drop: columns of attributes that are true or false; documents for which one is true are not taken.
         sources: the sources that this step is for; None for all.
     """
 
@@ -72,6 +97,7 @@ class Selection(Model):
     over: Literal["each", "all"] = "each"
     allow: dict[str, list[str]] = Field(default_factory=dict)
     deny: dict[str, list[str]] = Field(default_factory=dict)
+    drop: list[Name] = Field(default_factory=list)
     sources: list[Name] | None = None
 
     @property
@@ -85,15 +111,16 @@ class Selection(Model):
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Selection":
-        kinds = [self.share is not None, self.has_threshold, bool(self.allow or self.deny)]
+        kinds = [self.share is not None, self.has_threshold, bool(self.allow or self.deny), bool(self.drop)]
         if sum(kinds) != 1 or (self.top is not None and self.bottom is not None):
             raise ValueError(
-                "a step is one of top, bottom, at_least and at_most, or allow and deny; give several as a list, "
+                "a step is one of top, bottom, at_least and at_most, allow and deny, or drop; give several as a list, "
                 "as in [{deny: {host: [a.example]}}, {top: 0.7, by: quality}]"
             )
-        if kinds[2] and self.by is not None:
-            raise ValueError("allow and deny take no `by`: they name their fields themselves")
-        if not kinds[2] and self.by is None:
+        names_fields = kinds[2] or kinds[3]
+        if names_fields and self.by is not None:
+            raise ValueError("allow, deny and drop take no `by`: they name their fields themselves")
+        if not names_fields and self.by is None:
             raise ValueError("`by` is needed: a number such as num_tokens or a score")
         self._check_values()
         return self
@@ -193,6 +220,8 @@ class Stage(Model):
         select: steps of choosing documents, each of what the steps before leave.
         mixture: in place of the recipe's.
         packing: in place of `sequence.packing`.
+        mask: attributes whose ranges of tokens do not count in the loss.
+        loss_weight: in place of the recipe's.
     """
 
     name: Name
@@ -201,6 +230,8 @@ class Stage(Model):
     order: AnyOrder | None = None
     condition: Condition | None = None
     packing: str | None = None
+    mask: list[Name] = Field(default_factory=list)
+    loss_weight: LossWeights | None = None
 
     @property
     def ordering(self) -> Order:

@@ -7,12 +7,16 @@ from rich.filesize import decimal
 
 from byline import manifest as manifests
 from byline.pipelines.console import plan_report
+from byline.pipelines.console.notes import show_warnings
 from byline.pipelines.jobs.assemble import assemble, show_result
+from byline.pipelines.jobs.attribute import make_attributes
 from byline.pipelines.jobs.locking import locked
-from byline.pipelines.jobs.plan import make_recipe_plan
+from byline.pipelines.jobs.plan import known_fields, make_recipe_plan
 from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
+from byline.transforms.attributes.attribute_state import used_attributes
+from byline.transforms.fields.known_fields import known_warnings
 from byline.transforms.files import storage
 from byline.transforms.plans.limits import check_asked
 
@@ -41,7 +45,10 @@ def _build(config: Config, settings: RunnerSettings, console: Console, *, overwr
     console.print(
         f"prepare   {decimal(size)} of text in {len(state.runs)} runs, {prepared - started:.1f} s", highlight=False
     )
-    plan = make_recipe_plan(config, state, settings)
+    attributes = make_attributes(config, state, used_attributes(config), settings, console)
+    if attributes:
+        show_warnings(known_warnings(config, known_fields(state, attributes)), console)
+    plan = make_recipe_plan(config, state, attributes, settings)
     planned = time.monotonic()
     console.print(f"plan      {len(plan.shards())} shards, {planned - prepared:.1f} s", highlight=False)
     plan_report.show(plan_report.report(plan, state), console)

@@ -3,7 +3,7 @@
 The runner scans a large token store; a small one is scanned in this process.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import apache_beam as beam
@@ -13,8 +13,16 @@ from rich.console import Console
 from byline.pipelines.console.notes import show_notes
 from byline.pipelines.runners.runner import RunnerSettings, is_worth_a_job, run_pipeline
 from byline.schemas.config import Config
+from byline.schemas.field_counts import FieldCounts
 from byline.schemas.plan import Plan
 from byline.schemas.store import RunFile
+from byline.transforms.attributes.attribute_state import (
+    AttributeState,
+    check_whole,
+    folders_of,
+    read_attribute,
+    used_attributes,
+)
 from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.fields.known_fields import check_known
 from byline.transforms.files import storage
@@ -25,6 +33,7 @@ from byline.transforms.plans.planning import make_plan
 from byline.transforms.scans.count_runs import CountRuns, count_here, write_counter
 from byline.transforms.scans.counting import RunCounter, Scan
 from byline.transforms.store import store_index
+from byline.transforms.store.attribute_columns import AttributeFolders
 from byline.transforms.store.field_counting import fields_of_sources
 from byline.transforms.store.run_reading import forget_runs
 from byline.transforms.store.state import StoreState, read_state
@@ -47,19 +56,34 @@ def plan(config: Config, settings: RunnerSettings, console: Console) -> tuple[Pl
     state = read_state(config, reads_input=False)
     show_notes(state.notes, console)
     state.check_whole(config.store, "run `byline prepare` or `byline build`")
-    return make_recipe_plan(config, state, settings), state
+    attributes = [read_attribute(config, state, name) for name in used_attributes(config)]
+    for attribute in attributes:
+        check_whole(attribute, "run `byline attribute` or `byline build`")
+    return make_recipe_plan(config, state, attributes, settings), state
 
 
-def make_recipe_plan(config: Config, state: StoreState, settings: RunnerSettings) -> Plan:
-    """Plans from the state of a token store that is whole."""
+def make_recipe_plan(
+    config: Config, state: StoreState, attributes: Sequence[AttributeState], settings: RunnerSettings
+) -> Plan:
+    """Plans from the state of a token store that is whole, and of the attributes that the recipe names."""
     check_kept(config, state.runs)
-    check_known(config, fields_of_sources(state.runs))
+    check_known(config, known_fields(state, attributes))
     forget_runs()
     tokenizer = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
-    return make_plan(config, tokenizer, state.runs, _scans(config, state, settings))
+    folders = folders_of(config, attributes)
+    return make_plan(config, tokenizer, state.runs, _scans(config, state, folders, settings), folders)
 
 
-def _scans(config: Config, state: StoreState, settings: RunnerSettings) -> Scan:
+def known_fields(state: StoreState, attributes: Sequence[AttributeState]) -> dict[str, dict[str, FieldCounts]]:
+    """Source -> field -> how many documents have a value; columns of attributes stand behind those of the runs."""
+    fields = fields_of_sources(state.runs)
+    for attribute in attributes:
+        for source, counts in attribute.counts().items():
+            fields[source] = {**fields[source], **counts}
+    return fields
+
+
+def _scans(config: Config, state: StoreState, attributes: AttributeFolders, settings: RunnerSettings) -> Scan:
     uris, size = store_index.run_uris(state.runs), scan_bytes(state.files)
 
     def run_job(counter: RunCounter) -> pa.RecordBatch:
@@ -70,12 +94,12 @@ def _scans(config: Config, state: StoreState, settings: RunnerSettings) -> Scan:
                 return pipeline | "ListRuns" >> ListLines(list_uri) | "CountRuns" >> counts
 
             write_lines(list_uri, uris)
-            write_counter(counter_uri, counter)
+            write_counter(counter_uri, counter, attributes)
             run_pipeline(wire, settings, size)
             with storage.open_random(counts_uri) as source:
                 return pa.ipc.open_file(source).get_batch(0)
 
-    return run_job if is_worth_a_job(size) else lambda counter: count_here(counter, uris)
+    return run_job if is_worth_a_job(size) else lambda counter: count_here(counter, uris, attributes)
 
 
 @contextmanager

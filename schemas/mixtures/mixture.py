@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from byline.schemas.mixtures.blend import Blend
 from byline.schemas.model import Exact, Model
@@ -90,6 +90,12 @@ class Mixture(Model):
     def epoch_limit(self, source: str) -> Fraction | None:
         """The most epochs of a source, where something says so."""
         return self.max_epochs.get(source) if isinstance(self.max_epochs, dict) else self.max_epochs
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A plan of mixtures between sources is, byte for byte, one that knows nothing of labels.
+        values: dict[str, Any] = write(self)
+        return {key: value for key, value in values.items() if value is not None or key not in ("by", "bins")}
 
     def blend(self, sizes: Mapping[str, int]) -> Blend:
         """The weights along a stage.

@@ -101,7 +101,7 @@ class Build:
             many = replace(
                 self.state, runs=[replace(run, path=f"{n:05d}") for run in self.state.runs[:1] for n in range(files)]
             )
-            scan = byline.pipelines.jobs.plan._scans(config, many, settings)
+            scan = byline.pipelines.jobs.plan._scans(config, many, {}, settings)
             for counter in self.counters:
                 take(type(counter).__name__, byline.pipelines.jobs.plan, lambda: scan(counter))  # noqa: B023
             take(

@@ -6,6 +6,8 @@ plan row  (slice 0, "c4", epoch 0, 0x00.., 0x3f.., ())   draw             docume
 ```
 """
 
+import math
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -43,6 +45,34 @@ class Document:
         return {**self.values, "source": self.source}
 
 
+@dataclass(frozen=True)
+class NumberWeight:
+    """A loss weight by a number of each document: between 0 and `most`, or `unknown` where there is none."""
+
+    by: str
+    most: float
+    unknown: float
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Loss weights: by source, 1 where it has none; rounded to a `type`, `float16` or `float32`."""
+
+    type: str
+    of_sources: Mapping[str, float | NumberWeight]
+
+    def of(self, document: Document) -> float:
+        """The weight of a document's trained tokens."""
+        weight = self.of_sources.get(document.source, 1.0)
+        if isinstance(weight, NumberWeight):
+            number = document.numbers.get(weight.by)
+            is_known = number is not None and not math.isnan(number)
+            weight = min(max(number, 0), weight.most) if is_known else weight.unknown
+        code = {"float16": "<e", "float32": "<f"}[self.type]
+        rounded: float = struct.unpack(code, struct.pack(code, weight))[0]
+        return rounded
+
+
 Predicate = Callable[[Document], bool]
 # slice, source, epoch, shuffle_key_lo, shuffle_key_hi (both within the range), predicates
 PlanRow = tuple[int, str, int, int, int, tuple[Predicate, ...]]
@@ -53,7 +83,7 @@ class Shard:
     """Rows in their final order, and counts by source under the names of `byline.schemas.ledger.DrawCounts`."""
 
     rows: list[packing.Row]
-    counts: dict[str, dict[str, int]]
+    counts: dict[str, dict[str, float]]
     padding: int
 
 
@@ -82,18 +112,20 @@ def assemble_shard(
     bos_id: int | None,
     eos_id: int | None,
     pad_id: int,
+    weights: Weights | None = None,
 ) -> Shard:
     """The shard of these documents, given in any order.
 
     Args:
         length: L, positions in a row.
         policy: `document_start`, `concat`, `repeat_prefix` or `best_fit`.
+        weights: of the loss, where the build has any.
     """
     ordered = sorted(
         documents, key=lambda use: (use.slice, hashing.order(use.shuffle_key, use.epoch, seed), use.doc_id)
     )
     framed: list[list[Token]] = []
-    counts: dict[str, dict[str, int]] = {}
+    counts: dict[str, dict[str, float]] = {}
     for document in ordered:
         tokens, too_long, conditioned = _framed(document, seed, length, condition, tokenizer, bos_id, eos_id)
         framed.append(tokens)
@@ -104,7 +136,10 @@ def assemble_shard(
     packed = packing.pack(policy, framed, length, [document.slice for document in ordered])
     _count_tokens(packed, [document.source for document in ordered], counts)
     doc_ids = [document.doc_id for document in ordered]
-    rows = [packing.row_of(row, doc_ids, length, pad_id) for row in packed.rows]
+    weighed = None if weights is None else [weights.of(document) for document in ordered]
+    if weighed is not None:
+        _count_weights(packed, [document.source for document in ordered], weighed, counts)
+    rows = [packing.row_of(row, doc_ids, length, pad_id, weighed) for row in packed.rows]
     return Shard(rows, counts, packed.padding)
 
 
@@ -129,12 +164,23 @@ def _framed(
     return frame(document.tokens, prefix, position, bos_id, eos_id, document.masked), too_long, bool(prefix)
 
 
-def _no_counts() -> dict[str, int]:
+def _no_counts() -> dict[str, float]:
     names = "documents tokens prefix_tokens special_tokens positions loss_tokens discarded conditioned prefix_too_long"
     return dict.fromkeys(names.split(), 0)
 
 
-def _count_tokens(packed: packing.Packed, sources: list[str], counts: dict[str, dict[str, int]]) -> None:
+def _count_weights(
+    packed: packing.Packed, sources: list[str], weights: list[float], counts: dict[str, dict[str, float]]
+) -> None:
+    for count in counts.values():
+        count["loss_weight"] = 0.0
+    for row in packed.rows:
+        for segment in row:
+            trained = sum(token.loss for token in segment.tokens)
+            counts[sources[segment.document]]["loss_weight"] += trained * weights[segment.document]
+
+
+def _count_tokens(packed: packing.Packed, sources: list[str], counts: dict[str, dict[str, float]]) -> None:
     names = {"doc": "tokens", "prefix": "prefix_tokens", "bos": "special_tokens", "eos": "special_tokens"}
     for row in packed.rows:
         for segment in row:

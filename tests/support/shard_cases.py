@@ -55,6 +55,8 @@ class Case:
         common: source -> numbers in `COMMON` of what every row of it asks.
         bins: source -> (number and type, descending, number by rank of the first document of the second bin); absent
             where the source is not cut into bins.
+        weights: of the loss; None for none.
+        weight_type: of these.
     """
 
     length: int
@@ -71,6 +73,8 @@ class Case:
     slices: list[int]
     common: dict[str, list[int]]
     bins: dict[str, tuple[tuple[str, str], bool, int]]
+    weights: dict[str, Any] | None
+    weight_type: str
 
 
 @st.composite
@@ -119,6 +123,14 @@ def conditions(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @st.composite
+def loss_weights(draw: st.DrawFn) -> dict[str, Any]:
+    constants = st.sampled_from((0.125, 0.1, 1, 3))
+    numbers = st.sampled_from([name for name, _ in NUMBERS])
+    by_number = st.fixed_dictionaries({"by": numbers, "most": constants, "unknown": st.sampled_from((0, 0.5))})
+    return draw(st.dictionaries(st.sampled_from("ab"), constants | by_number))
+
+
+@st.composite
 def cases(draw: st.DrawFn) -> Case:
     length = draw(st.integers(8, 64))
     condition, values = draw(conditions() | conditions() | st.just((None, {"top": {}, "bins": {}})))
@@ -153,6 +165,8 @@ def cases(draw: st.DrawFn) -> Case:
         slices=draw(st.lists(st.integers(0, 3), min_size=1, max_size=3)),
         common=common,
         bins=bins,
+        weights=draw(st.none() | loss_weights()),
+        weight_type=draw(st.sampled_from(("float16", "float32"))),
     )
 
 
@@ -193,13 +207,20 @@ def make(case: Case, folder: Path) -> Made:
             **case.specials,
         },
         sequence={"length": case.length},
-        shard={"ids": case.ids},
+        shard={"ids": case.ids, "loss_weight": case.weight_type},
+        loss_weight=case.weights,
         phases=[{"name": "only", "share": 1, "condition": case.condition, "packing": case.packing}],
     )
     info = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
     rows, predicates = _plan_rows(case, documents)
     (phase,) = config.phases
-    stage = stage_of("only", condition=phase.condition, values=FieldValues(**case.values), packing=case.packing)
+    stage = stage_of(
+        "only",
+        condition=phase.condition,
+        values=FieldValues(**case.values),
+        packing=case.packing,
+        loss_weight=config.weights_of(phase),
+    )
     plan = plan_of(stage, rows=rows, tokenizer=info, **numbered(predicates))
     return Made(config, AssembleJob.of(config, info, ShardMaker("", "")), plan, RunIndex.of(index), documents)
 

@@ -12,7 +12,7 @@ import json
 import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +30,7 @@ from byline.schemas import documents
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.ledger import DrawCounts
+from byline.schemas.loss_weights import LossWeights, NumberWeight
 from byline.schemas.plan import FieldValues, Plan
 from byline.schemas.predicates import HashShare, Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition
@@ -194,12 +195,12 @@ def _as_reference(source: str, path: str, file_number: int, row: StoredRow) -> a
     )
 
 
-def comparable_counts(counts: Mapping[str, DrawCounts]) -> dict[str, dict[str, int]]:
+def comparable_counts(counts: Mapping[str, DrawCounts]) -> dict[str, dict[str, float]]:
     """Counts as the reference gives them: sources without documents are left out, reasons are summed."""
     return {
         source: {**count.to_json(), "discarded": sum(count.discarded.values())}
         for source, count in counts.items()
-        if count != DrawCounts()
+        if replace(count, loss_weight=None) != DrawCounts()
     }
 
 
@@ -347,6 +348,19 @@ def reference_condition(
     )
 
 
+def reference_weights(config: Config, weights: LossWeights | None) -> assembly.Weights | None:
+    """The loss weights of a stage for the reference."""
+    if weights is None:
+        return None
+    of_sources = {
+        source: assembly.NumberWeight(weight.by, float(weight.most), float(weight.unknown))
+        if isinstance(weight, NumberWeight)
+        else float(weight)
+        for source, weight in weights.items()
+    }
+    return assembly.Weights(config.shard.loss_weight, of_sources)
+
+
 def reference_shard(
     config: Config, plan: Plan, name: str, drawn: Iterable[assembly.Document], tokenizer: Tokenizer
 ) -> assembly.Shard:
@@ -370,6 +384,7 @@ def reference_shard(
         bos_id=ids.bos_id,
         eos_id=ids.eos_id,
         pad_id=ids.pad_id,
+        weights=reference_weights(config, config.weights_of(config.stages[stage.number])),
     )
 
 
@@ -408,6 +423,6 @@ def prepare_quietly(config: Config) -> StoreState:
 def build_quietly(config: Config) -> Plan:
     """Prepares what is missing, plans and assembles, in this process; returns the plan."""
     state = prepare_quietly(config)
-    plan = make_recipe_plan(config, state, RunnerSettings(workers=1))
+    plan = make_recipe_plan(config, state, [], RunnerSettings(workers=1))
     assemble(config, plan, state.runs, RunnerSettings(workers=1), quiet())
     return plan

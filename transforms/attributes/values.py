@@ -68,4 +68,4 @@ def values_of(values: pa.RecordBatch | None, rows: np.ndarray, name: str, kind: 
         known = values["row"].to_numpy()
         numbers = np.minimum(np.searchsorted(known, rows), len(known) - 1)
         column = values[name].cast(TYPES[kind]).take(pa.array(numbers, mask=known[numbers] != rows))
-    return column.fill_null(value=False) if kind == "bool" else column
+    return column.fill_null(pa.scalar(value=False)) if kind == "bool" else column

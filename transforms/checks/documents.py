@@ -28,6 +28,7 @@ from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, InputFile
 from byline.schemas.tokenizer_info import TokenizerInfo
+from byline.transforms.checks.attribute_values import AttributeValues, unmasked_by
 from byline.transforms.corpora.metadata import extract_metadata
 from byline.transforms.corpora.reading import read_batches
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_keys
@@ -117,6 +118,7 @@ class DocumentChecker:
         tokenizer: only its reference library is used.
         files: the raw input files by file number; None for a file without segments.
         scorers: for templates with classifier labels or scores.
+        attributes: their values, for templates with them and phases that mask by them.
 
     Raises:
         BylineError: the function of a `formatter` cannot be imported.
@@ -130,6 +132,7 @@ class DocumentChecker:
         tokenizer: TextTokenizer,
         files: list[InputFile | None],
         scorers: list[Scorer],
+        attributes: AttributeValues | None = None,
     ) -> None:
         self.config = config
         self.phases = phases
@@ -137,6 +140,7 @@ class DocumentChecker:
         self.tokenizer = tokenizer
         self.files = files
         self.scorers = scorers
+        self.attributes = attributes
         names = {file.source for file in files if file is not None}
         self._comparing = threading.Lock()
         # Of segments of documents that are too long, whether each has its document's bytes; None where nobody can say.
@@ -194,10 +198,11 @@ class DocumentChecker:
         yield from self._compare_long(documents.filter(is_long), file, by_row)
         documents = documents.filter(pc.invert(is_long))
         own = [self._own_tokens(documents.slice(number, 1)) for number in range(documents.num_rows)]
-        documents = self._with_fields(documents, file.source, own)
+        documents = self._with_fields(documents, file, own)
         for phase in sorted({segment.phase for row in documents["row"].to_pylist() for segment in by_row[row]}):
             prefixes = self._prefixes(documents, file.source, self.phases[phase])
-            for row, tokens, prefix in zip(documents["row"].to_pylist(), own, prefixes, strict=True):
+            unmasked = self._unmasked(documents, file.source, self.phases[phase], own)
+            for row, tokens, prefix in zip(documents["row"].to_pylist(), unmasked, prefixes, strict=True):
                 for segment in by_row[row]:
                     if segment.phase == phase and not self._fits(segment, tokens, prefix):
                         yield (
@@ -253,15 +258,29 @@ class DocumentChecker:
         loss, special = (document[name][0].as_py() for name in ("loss_spans", "special_spans"))
         return list(zip(*self.tokenizer.encode_marked_by_reference(text, loss, special), strict=True))
 
-    def _with_fields(self, documents: pa.RecordBatch, source: str, own: list[Tokens]) -> pa.RecordBatch:
-        """Adds the columns made by `byline prepare` that templates may name."""
-        own_scores = self.config.sources[source].score
+    def _unmasked(self, documents: pa.RecordBatch, source: str, phase: PlannedPhase, own: list[Tokens]) -> list[Tokens]:
+        """The documents' own tokens without those in the loss that attributes mask in a phase."""
+        columns = [documents[name].to_pylist() for name in phase.gathering.mask.get(source, ())]
+        if not columns:
+            return own
+        return [
+            list(zip((token for token, _ in tokens), unmasked_by(ranges, [mask for _, mask in tokens]), strict=True))
+            for tokens, *ranges in zip(own, *columns, strict=True)
+        ]
+
+    def _with_fields(self, documents: pa.RecordBatch, file: InputFile, own: list[Tokens]) -> pa.RecordBatch:
+        """Adds the columns made by `byline prepare` and `byline attribute` that templates may name."""
+        own_scores = self.config.sources[file.source].score
         scorers = [scorer for scorer in self.scorers if scorer.name not in own_scores]
         scored = score_batch(extract_metadata(documents), scorers)
         sizes = pc.cast(pc.binary_length(documents["text"]), pa.int64())
         counts = pa.array([len(tokens) for tokens in own], pa.int32())
         fields = pa.schema([*scored.schema, NUM_BYTES, NUM_TOKENS])
-        return pa.RecordBatch.from_arrays([*scored.columns, sizes, counts], schema=fields)
+        batch = pa.RecordBatch.from_arrays([*scored.columns, sizes, counts], schema=fields)
+        if self.attributes is not None:
+            for name, column in self.attributes.columns(file.source, file.path, batch["row"].to_pylist()).items():
+                batch = batch.append_column(name, column)
+        return batch
 
     def _prefixes(self, documents: pa.RecordBatch, source: str, phase: PlannedPhase) -> list[list[int]]:
         """The whole prefix of each document."""

@@ -25,6 +25,7 @@ from byline.schemas.documents import InputFile
 from byline.schemas.inputs import input_table
 from byline.schemas.ledger import Ledger, SourceLedger
 from byline.template import Template
+from byline.transforms.checks.attribute_values import AttributeValues
 from byline.transforms.checks.builds import Build
 from byline.transforms.checks.disjoint import check_disjoint
 from byline.transforms.checks.documents import LONGEST_BYTES, Compared, DocumentChecker, SegmentSample
@@ -34,6 +35,7 @@ from byline.transforms.checks.plan import check_drawn
 from byline.transforms.checks.reports import ShardReport, read_documents
 from byline.transforms.checks.shards import CheckJob
 from byline.transforms.corpora.listing import list_inputs
+from byline.transforms.files import storage
 from byline.transforms.plans.plan_header import inputs_sha256
 from byline.transforms.scores.scoring import open_scorer
 from byline.transforms.shards.assembling import planned_phases
@@ -293,4 +295,23 @@ def _document_checker(build: Build, files: list[InputFile | None]) -> DocumentCh
         if used & {name, f"{name}_score"}
     ]
     info = build.plan.header.tokenizer
-    return DocumentChecker(config, planned_phases(build.plan), info, tokenizer, files, scorers)
+    attributes = _attribute_values(build)
+    return DocumentChecker(config, planned_phases(build.plan), info, tokenizer, files, scorers, attributes)
+
+
+def _attribute_values(build: Build) -> AttributeValues | None:
+    """The attributes that a build names. Raises: BylineError where the token store has them no more."""
+    header = build.plan.header
+    if not header.attributes:
+        return None
+    run_folders = {
+        source: store_index.source_folder(build.config.store, source, fingerprint)
+        for source, fingerprint in header.fingerprints.items()
+    }
+    for source, columns in header.attributes.items():
+        for column, folder in columns.items():
+            if source in run_folders and not storage.list_files(storage.join(run_folders[source], folder)):
+                raise BylineError(
+                    f"the token store has no attribute {column!r} of source {source} as it was planned with"
+                )
+    return AttributeValues(header.attributes, run_folders)

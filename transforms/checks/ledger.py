@@ -15,6 +15,7 @@ these are masked; and without BOS, which is masked with a prefix alone, no more 
 masked are conditioned.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,8 @@ from byline.transforms.filters.tables import drop_reasons_of
 from byline.transforms.packing import policy_of
 
 _PAIR = {"documents": int, "tokens": int}
-_DRAWS = dict.fromkeys(DrawCounts.__dataclass_fields__, int) | {"discarded": {str: int}}
+_DRAWS = {name: int for name in DrawCounts.__dataclass_fields__ if name != "loss_weight"} | {"discarded": {str: int}}
+_WEIGHED = _DRAWS | {"loss_weight": float}
 _SOURCE = {
     "read": {"documents": int, "bytes": int},
     "dropped": {str: int},
@@ -49,7 +51,6 @@ _MANIFEST = {
         **{"added": {str: int}, "markers": {str: int}},
     },
     "inputs": int,
-    "ledger": {"sources": {str: _SOURCE}, "phases": {str: {"sources": {str: _DRAWS}, "padding": int}}},
 }
 _PHASE = {
     "name": str,
@@ -75,7 +76,9 @@ _SHARD = {
 
 def misfits(manifest: Manifest) -> list[str]:
     """What is missing in the manifest or of another type, so that nothing else can be checked."""
-    problems = list(_misfits(vars(manifest), _MANIFEST))
+    draws = _DRAWS if manifest.loss_weight is None else _WEIGHED
+    ledger = {"sources": {str: _SOURCE}, "phases": {str: {"sources": {str: draws}, "padding": int}}}
+    problems = list(_misfits(vars(manifest), _MANIFEST | {"ledger": ledger}))
     for number, phase in enumerate([] if problems else manifest.phases):
         where = f"phases.{number}"
         problems += _misfits(vars(phase), _PHASE, where)
@@ -90,13 +93,13 @@ def misfits(manifest: Manifest) -> list[str]:
     return [f"_manifest.json: {misfit}" for misfit in problems]
 
 
-def shard_misfits(said: dict[str, Any]) -> list[str]:
-    """The same of what a shard says of its contents."""
-    shape: dict[str, Any] = {"counts": {str: _DRAWS}, "padding": int}
+def shard_misfits(said: dict[str, Any], has_weights: bool = False) -> list[str]:
+    """The same of what a shard says of its contents; `has_weights`: whether they have loss weights."""
+    shape: dict[str, Any] = {"counts": {str: _WEIGHED if has_weights else _DRAWS}, "padding": int}
     if "domains" in said:
         shape["domains"] = {str: int}
     if "labels" in said:
-        shape["labels"] = {str: _DRAWS}
+        shape["labels"] = {str: shape["counts"][str]}
     return [f"its metadata: {misfit}" for misfit in _misfits(said, shape)]
 
 
@@ -224,9 +227,16 @@ def _check_said(ledger: PhaseLedger, said: list[PhaseLedger]) -> Iterator[str]:
         (f"label {name}", ledger.of_label(name), total.of_label(name)) for name in {*total.labels, *ledger.labels}
     ]
     for what, in_ledger, in_shards in sorted(pairs, key=lambda pair: pair[0]):
-        for key, value in vars(in_shards).items():
-            if vars(in_ledger)[key] != value:
-                yield f"{what}: {key} {vars(in_ledger)[key]}, the shards say {value}"
+        for key, said_in, counted in _unlike(in_ledger, in_shards):
+            yield f"{what}: {key} {said_in}, the shards say {counted}"
+
+
+def _unlike(one: DrawCounts, other: DrawCounts) -> Iterator[tuple[str, Any, Any]]:
+    """The name of each count that differs, and both."""
+    for key, value in vars(other).items():
+        own = vars(one)[key]
+        if own != value and not (key == "loss_weight" and _same_weight(own, value)):
+            yield key, own, value
 
 
 def _check_labels(phase: PhaseEntry, ledger: PhaseLedger) -> Iterator[str]:
@@ -234,9 +244,8 @@ def _check_labels(phase: PhaseEntry, ledger: PhaseLedger) -> Iterator[str]:
     if phase.labels is None and not ledger.labels:
         return
     sources, labels = (sum(lines.values(), DrawCounts()) for lines in (ledger.sources, ledger.labels))
-    for key, value in vars(sources).items():
-        if vars(labels)[key] != value:
-            yield f"{key} {value} of all sources, its labels sum to {vars(labels)[key]}"
+    for key, of_sources, of_labels in _unlike(sources, labels):
+        yield f"{key} {of_sources} of all sources, its labels sum to {of_labels}"
     filled = max(labels.positions, 1)
     for name in sorted({*ledger.labels, *(phase.labels or {})}):
         achieved = (phase.labels or {}).get(name, {}).get("achieved", 0.0)
@@ -302,6 +311,13 @@ def _check_counted(counted: DrawCounts, in_rows: SourceCounts, rules: _SourceRul
     for what, said, rows in lines:
         if said != rows:
             yield f"{said:,} {what}, the shards have {rows:,}"
+    if not _same_weight(counted.loss_weight or 0.0, in_rows.loss_weight):
+        yield f"{counted.loss_weight} loss weight, the shards have {in_rows.loss_weight}"
+
+
+def _same_weight(one: float | None, other: float | None) -> bool:
+    """Whether two sums of float32 are the same, in whatever order they were added in float64."""
+    return one is not None and other is not None and math.isclose(one, other, rel_tol=1e-9)
 
 
 def _check_sums(manifest: Manifest, phase: PhaseEntry, shards: list[ShardCounts], ledger: PhaseLedger) -> list[str]:

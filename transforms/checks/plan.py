@@ -14,6 +14,7 @@ from typing import Any
 from byline.manifest import Manifest, PhaseEntry
 from byline.schemas.config import Config
 from byline.schemas.ledger import Amount, Ledger
+from byline.schemas.loss_weights import LossWeights
 from byline.schemas.mixtures import Mixture
 from byline.schemas.orders import Order
 from byline.schemas.plan import Plan, PlannedStage, shard_path
@@ -21,18 +22,27 @@ from byline.schemas.predicates import HashShare
 from byline.schemas.recipe import Branch, Condition, Holdout, Selection, Stage
 
 
-def condition_of(config: Config, phase: PhaseEntry) -> Condition | None:
-    """The condition of a phase or branch of the manifest, which `check_plan` found to be one of the configuration."""
+def section_of(config: Config, phase: PhaseEntry) -> Stage | None:
+    """The section of a phase or branch of the manifest, which `check_plan` found to be one of the configuration."""
     if phase.is_holdout:
-        return None if config.holdout is None else config.holdout.condition
+        return config.holdout
     stages: list[Stage] = [*config.phases] if phase.branch is None else [*config.branches]
     name = phase.name if phase.branch is None else phase.branch["of"]
-    return next(stage.condition for stage in stages if stage.name == name)
+    return next(stage for stage in stages if stage.name == name)
+
+
+def condition_of(config: Config, phase: PhaseEntry) -> Condition | None:
+    """The condition of that section."""
+    section = section_of(config, phase)
+    return None if section is None else section.condition
 
 
 def sources_masking_own(config: Config) -> set[str]:
-    """The sources whose documents may bring loss spans, and so mask tokens of their own."""
-    return {name for name, source in config.sources.items() if source.is_formatted}
+    """The sources whose documents may bring loss spans or attributes that mask, and so mask tokens of their own."""
+    formatted = {name for name, source in config.sources.items() if source.is_formatted}
+    return formatted | {
+        name for stage in config.stages for name in config.sources_of(stage) if config.masking_columns(stage, name)
+    }
 
 
 def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
@@ -48,6 +58,7 @@ def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
         ("markers", sorted(manifest.tokenizer["markers"]), config.marker_names),
         ("sequence_length", manifest.sequence_length, header.sequence.length),
         ("ids", manifest.ids, header.shard.ids),
+        ("types of loss_weight", manifest.loss_weight, config.weight_type),
         ("phases", [phase.name for phase in phases], [stage.name for stage in stages]),
         ("branches", [phase.branch for phase in phases], branches),
         ("shards", [shard.path for phase in phases for shard in phase.shards], _paths(plan)),
@@ -87,6 +98,8 @@ class _Followed:
     order: Order | None
     mixture: Mixture
     packing: str
+    mask: dict[str, list[str]]
+    loss_weight: LossWeights | None
 
     @classmethod
     def of(cls, stage: PlannedStage) -> "_Followed":
@@ -100,6 +113,8 @@ class _Followed:
             stage.order,
             stage.mixture,
             stage.packing,
+            stage.mask,
+            stage.loss_weight,
         )
 
 
@@ -123,6 +138,8 @@ def _configured(config: Config) -> list[_Followed]:
             order=stage.order,
             mixture=config.mixture_of(stage),
             packing=config.packing_of(stage),
+            mask={name: own for name in config.sources_of(stage) if (own := config.masking_columns(stage, name))},
+            loss_weight=config.weights_of(stage),
         )
         if isinstance(stage, Branch):
             configured += [replace(followed, name=stage.name_at(at), branch=stage.name) for at in stage.at]

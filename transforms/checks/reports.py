@@ -28,12 +28,14 @@ class SourceCounts:
     Attributes:
         positions, loss_tokens: positions of its documents, and those that count in the loss.
         drawn, conditioned: documents that begin in the shard, and those of them whose first position is masked.
+        loss_weight: the sum of the weights of its positions; 0 in a build without weights.
     """
 
     positions: int
     loss_tokens: int
     drawn: int
     conditioned: int
+    loss_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,7 @@ class ShardCounts:
     @classmethod
     def of(cls, counts: RowCounts, file_sources: np.ndarray) -> "ShardCounts":
         """Sums over input files; `file_sources` is str [files], the source of each."""
-        by_file = (counts.positions, counts.loss_by_file, counts.drawn, counts.conditioned)
-        sources = {
-            str(name): SourceCounts(*(int(values[file_sources == name].sum()) for values in by_file))
-            for name in np.unique(file_sources)
-        }
+        sources = {str(name): _of_source(counts, file_sources == name) for name in np.unique(file_sources)}
         return cls(
             counts.rows,
             counts.padding,
@@ -63,6 +61,13 @@ class ShardCounts:
             counts.loss_tokens_in_segments,
             sources,
         )
+
+
+def _of_source(counts: RowCounts, own: np.ndarray) -> SourceCounts:
+    """Sums over the files of a source; `own` is bool [files]."""
+    by_file = (counts.positions, counts.loss_by_file, counts.drawn, counts.conditioned)
+    positions, loss_tokens, drawn, conditioned = (int(values[own].sum()) for values in by_file)
+    return SourceCounts(positions, loss_tokens, drawn, conditioned, float(counts.weight_by_file[own].sum()))
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ def write_report(report: ShardReport, documents: np.ndarray, uri: str) -> None:
     """
     values: dict[str, Any] = {**vars(report)}
     values["counts"] = None if report.counts is None else asdict(report.counts)
-    values["said"] = asdict(report.said)
+    values["said"] = report.said.to_json()
     values["samples"] = [
         {**vars(sample), "ids": sample.ids.tolist(), "mask": sample.mask.tolist()} for sample in report.samples
     ]

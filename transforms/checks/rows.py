@@ -3,6 +3,7 @@
 ```
 input_ids    BOS URL  :  host \\n d1  d2  d3 | BOS e1 EOS EOS ...
 loss_mask     0   0   0   0   0   1   1   1 |  1  1   1   0        zeros only at the head of a segment, and padding
+loss_weight   0   0   0   0   0   2   2   2 | .5 .5  .5   0        one for all that is trained of a segment, else 0
 segments     ------- document 7 ----------- | document 9  padding  their lengths sum to L
 doc_offsets   0                             |  0          0        3 where document 7 goes on in the next row (concat)
 ```
@@ -21,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from byline.shards import PADDING_DOC_ID
+from byline.transforms.checks.weights import WeightRules, weight_faults
 from byline.transforms.packing import PackingPolicy, ShardSegments
 
 # Of one kind of fault, more lines than this tell a reader nothing new.
@@ -41,6 +43,7 @@ class RowRules:
         pad_id, vocab_size: of the tokenizer.
         input_rows: int64 [files], records of each input file.
         masks_own: bool [files], whether documents of each file may mask tokens of their own.
+        weights: what the loss weights may be; None where the build has none.
     """
 
     length: int
@@ -54,6 +57,7 @@ class RowRules:
     vocab_size: int
     input_rows: np.ndarray
     masks_own: np.ndarray
+    weights: WeightRules | None = None
 
     @property
     def has_bos(self) -> bool:
@@ -74,6 +78,7 @@ class RowCounts:
     Attributes:
         rows, padding: of the shard.
         positions, loss_by_file: int64 [files], positions of documents, and those whose loss counts.
+        weight_by_file: float64 [files], the sums of their loss weights; zeros in a build without weights.
         row_heads, segment_heads: loss tokens that are the first of a row, and of a segment.
         drawn, conditioned: int64 [files], documents that begin in the shard, and those whose first position is masked.
         documents: int64, the doc ids, each once, sorted.
@@ -85,6 +90,7 @@ class RowCounts:
     loss_by_file: np.ndarray
     drawn: np.ndarray
     conditioned: np.ndarray
+    weight_by_file: np.ndarray
     rows: int = 0
     padding: int = 0
     row_heads: int = 0
@@ -96,7 +102,8 @@ class RowCounts:
     @classmethod
     def nothing(cls, files: int) -> "RowCounts":
         """Counts of no rows."""
-        return cls(*np.zeros((4, files), np.int64))
+        positions, loss, drawn, conditioned = np.zeros((4, files), np.int64)
+        return cls(positions, loss, drawn, conditioned, np.zeros(files))
 
     @property
     def loss_tokens_in_rows(self) -> int:
@@ -146,11 +153,25 @@ class ShardCounter:
         _check_documents(rows, self.rules, problems)
         _check_tokens(rows, self.rules, problems)
         _check_mask(rows, self.rules, problems)
+        self._add_weights(rows)
         _check_markers(rows, self.rules, problems)
         self.counts.rows += batch.num_rows
         self.counts.padding += int(rows.lengths[rows.is_padding].sum())
         self._segments.append(rows.segments(self.rules))
         self._padded_rows.append(rows.first + rows.row_of[rows.is_padding])
+
+    def _add_weights(self, rows: "_Rows") -> None:
+        """Checks and sums the loss weights of a batch, if it is to have any."""
+        if self.rules.weights is None or rows.weights is None:
+            return
+        file = np.where(rows.is_padding, -1, rows.doc_ids >> 32)
+        for positions, what in weight_faults(
+            rows.weights, rows.mask.ravel() != 0, rows.starts, file, self.rules.weights
+        ):
+            _tell(self.counts.problems, rows.first + positions // self.rules.length, what)
+        known = _names_record(rows.doc_ids, self.rules.input_rows)
+        sums = np.add.reduceat(rows.weights, rows.starts, dtype=np.float64)
+        self.counts.weight_by_file += np.bincount(file[known], sums[known], len(self.rules.input_rows))
 
     def finish(self) -> RowCounts:
         """Checks what only the whole shard shows, and returns the counts."""
@@ -192,6 +213,8 @@ class _Rows:
         self.first = first
         self.ids = batch["input_ids"].flatten().to_numpy().reshape(-1, length)
         self.mask = batch["loss_mask"].flatten().to_numpy().reshape(-1, length)
+        has_weights = "loss_weight" in batch.schema.names
+        self.weights = batch["loss_weight"].flatten().to_numpy() if has_weights else None
         lists = batch["seq_lengths"]
         self.lengths = lists.flatten().to_numpy().astype(np.int64)
         self.doc_ids = batch["doc_ids"].flatten().to_numpy()

@@ -167,7 +167,7 @@ def _read_shard(
     said = shard_metadata(reader.schema, entry.path)
     problems += _check_metadata(said, manifest, phase, number)
     _check_columns(reader.schema, manifest)
-    for misfit in shard_misfits(said):
+    for misfit in shard_misfits(said, manifest.loss_weight is not None):
         raise ValueError(misfit)
     counts, rows = _count(reader, rules)
     problems += [f"{entry.path}: {problem}" for problem in _check_batches(rows, said["rows_per_batch"])]
@@ -194,7 +194,8 @@ def _check_file(path: str, entry: ShardEntry) -> list[str]:
 
 
 def _check_columns(schema: pa.Schema, manifest: Manifest) -> None:
-    if not schema.equals(shard_schema(manifest.sequence_length, manifest.ids), check_metadata=False):
+    due = shard_schema(manifest.sequence_length, manifest.ids, loss_weight=manifest.loss_weight)
+    if not schema.equals(due, check_metadata=False):
         raise ValueError("its columns are not those of the contract (docs/formats.md)")
 
 

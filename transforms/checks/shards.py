@@ -14,13 +14,14 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
-from byline.shards import shard_metadata, shard_schema
+from byline.shards import shard_metadata
 from byline.transforms.checks.builds import open_build
 from byline.transforms.checks.documents import SegmentSample, sample_segments
-from byline.transforms.checks.plan import condition_of, sources_masking_own
+from byline.transforms.checks.plan import condition_of, section_of, sources_masking_own
 from byline.transforms.checks.rows import RowRules
 from byline.transforms.checks.shard_checks import Checker, ShardCheckJob, compare_batches
 from byline.transforms.checks.shuffle_keys import InputNames, check_shuffle_keys
+from byline.transforms.checks.weights import WeightRules
 from byline.transforms.files.storage import join
 from byline.transforms.packing import policy_of
 from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, PlannedPhase, pack_shard, planned_phases
@@ -46,7 +47,8 @@ def row_rules(
         inputs: the input files.
         input_rows: int64 [files], records of each.
     """
-    condition = condition_of(config, phase)
+    condition, section = condition_of(config, phase), section_of(config, phase)
+    weights = None if section is None else config.weights_of(section)
     masking, markers = sources_masking_own(config), manifest.tokenizer["markers"]
     return RowRules(
         length=manifest.sequence_length,
@@ -60,6 +62,7 @@ def row_rules(
         vocab_size=manifest.tokenizer["vocab_size"],
         input_rows=input_rows,
         masks_own=np.array([source in masking for source in inputs.sources], bool),
+        weights=None if weights is None else WeightRules.of(weights, config.shard.loss_weight, list(inputs.sources)),
     )
 
 
@@ -157,9 +160,7 @@ def compare_with_store(
         index: where the runs are.
     """
     packed = pack_shard(rows, job, phase, index)
-    problems = compare_batches(
-        reader, entry, packed.batches(job, shard_schema(job.length, job.ids)), "the token store gives"
-    )
+    problems = compare_batches(reader, entry, packed.batches(job, job.schema()), "the token store gives")
     said = shard_metadata(reader.schema, entry.path).get("labels", {})
     counted = {label: counts.to_json() for label, counts in packed.label_counts(job).items()}
     return problems or [

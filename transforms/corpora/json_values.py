@@ -51,7 +51,12 @@ NAMES[type(None)] = "null"
 
 def has_path(record: Any, path: str) -> bool:
     """Whether a record has a value, or null, at a path."""
-    return any(True for parts in readings_of(path) for _ in values_at(record, parts, _open_any))
+    return any(True for parts in readings_of(path) for _ in values_in(record, parts))
+
+
+def values_in(record: Any, parts: Parts) -> Iterator[Any]:
+    """What a path leads to in a record, by each way to read it."""
+    return values_at(record, parts, _open_any)
 
 
 def _open_any(text: str, parts: Parts) -> Iterator[Any]:

@@ -80,16 +80,31 @@ def list_inputs(name: str, source: Source) -> list[InputFile]:
         raise BylineError(
             f"sources.{name}.path: this key is needed: a pattern of the source's files, or a list of them"
         )
-    patterns = {text: [(pattern, _resolve(pattern.head)) for pattern in _split(text)] for text in source.patterns}
-    roots = [_resolve(head_of(text)) for text in source.patterns]
+    return list_matches(f"sources.{name}.path", source.patterns, name)
+
+
+def list_matches(where: str, texts: list[str], name: str = "") -> list[InputFile]:
+    """Expands patterns, also those of files that are no source's.
+
+    Args:
+        where: the key of the configuration that has them, for messages.
+        texts: one pattern or more, with this machine's home and variables in them (`patterns.expand_variables`).
+        name: of the source.
+
+    Returns:
+        The files in order of their paths' UTF-8 bytes, each once.
+
+    Raises:
+        BylineError: a pattern matches nothing, or the patterns are on different file systems.
+    """
+    patterns = {text: [(pattern, _resolve(pattern.head)) for pattern in _split(text)] for text in texts}
+    roots = [_resolve(head_of(text)) for text in texts]
     if any(root.filesystem != roots[0].filesystem for root in roots):
-        raise BylineError(
-            f"sources.{name}.path: the patterns are on different file systems; make each a source of its own"
-        )
+        raise BylineError(f"{where}: the patterns are on different file systems; make each a source of its own")
     # Braces may lead out of a root: {a,../b}.
     roots += [folder for split in patterns.values() for _, folder in split]
     root = os.path.commonpath([f"/{folder.path.lstrip('/')}" for folder in roots])
-    found = itertools.chain.from_iterable(_find(name, split) for split in patterns.values())
+    found = itertools.chain.from_iterable(_find(where, split) for split in patterns.values())
     files: dict[str, InputFile] = {}
     for file in each_once(found):
         path = f"/{file.path.lstrip('/')}".removeprefix(root).lstrip("/")
@@ -97,14 +112,14 @@ def list_inputs(name: str, source: Source) -> list[InputFile]:
     return sorted(files.values(), key=lambda file: file.path.encode())
 
 
-def _find(name: str, split: list[tuple[_Pattern, _Folder]]) -> list[ListedFile]:
+def _find(where: str, split: list[tuple[_Pattern, _Folder]]) -> list[ListedFile]:
     """The files of one pattern as it was written. Raises: BylineError: there are none."""
-    files = [file for pattern, folder in split for file in _matches(name, pattern, folder)]
+    files = [file for pattern, folder in split for file in _matches(where, pattern, folder)]
     if not files:
         pattern, folder = split[0]
         unset = "".join(f"${variable} is not set; " for variable in unset_variables(pattern.text))
         nearest = _nearest(pattern, folder)
-        raise BylineError(f"sources.{name}.path: no file matches {pattern.text!r}; {unset}{nearest}")
+        raise BylineError(f"{where}: no file matches {pattern.text!r}; {unset}{nearest}")
     return files
 
 
@@ -125,30 +140,30 @@ def _resolve(head: str) -> _Folder:
     return _Folder(filesystem, path.rstrip("/"))
 
 
-def _matches(name: str, pattern: _Pattern, folder: _Folder) -> list[ListedFile]:
+def _matches(where: str, pattern: _Pattern, folder: _Folder) -> list[ListedFile]:
     paths = [f"{folder.path}/{tail}" for tail in pattern.tails if not WILDCARD.search(tail)]
     tails = [tail for tail in pattern.tails if WILDCARD.search(tail)]
     try:
         if is_object_address(pattern.head):
-            return _objects(name, pattern, folder, paths, tails)
+            return _objects(where, pattern, folder, paths, tails)
         if any(map(os.path.isdir, paths)):
-            raise _is_folder(name, pattern)
+            raise _is_folder(where, pattern)
         named = [file for path in paths if (file := named_file(path)) is not None]
         return [*named, *(matching_files(folder.path or "/", Names(tails)) if tails else ())]
     except re.error as error:
-        raise BylineError(f"sources.{name}.path: {pattern.text!r} is not a pattern ({error.msg})") from None
+        raise BylineError(f"{where}: {pattern.text!r} is not a pattern ({error.msg})") from None
 
 
-def _is_folder(name: str, pattern: _Pattern) -> BylineError:
+def _is_folder(where: str, pattern: _Pattern) -> BylineError:
     advice = f"{pattern.text.rstrip('/')}/**"
-    return BylineError(f"sources.{name}.path: {pattern.text!r} is a folder; write {advice!r} for all files in it")
+    return BylineError(f"{where}: {pattern.text!r} is a folder; write {advice!r} for all files in it")
 
 
-def _objects(name: str, pattern: _Pattern, folder: _Folder, paths: list[str], tails: list[str]) -> list[ListedFile]:
+def _objects(where: str, pattern: _Pattern, folder: _Folder, paths: list[str], tails: list[str]) -> list[ListedFile]:
     """The objects of these paths, and those that match a pattern below the folder."""
     infos = folder.filesystem.get_file_info(paths)
     if any(info.type == fs.FileType.Directory for info in infos):
-        raise _is_folder(name, pattern)
+        raise _is_folder(where, pattern)
     if tails:
         regex, start = re.compile("|".join(map(whole_regex, tails)), re.DOTALL), len(folder.path) + 1
         deep = any("/" in tail or tail == "**" for tail in tails)
@@ -157,7 +172,7 @@ def _objects(name: str, pattern: _Pattern, folder: _Folder, paths: list[str], ta
     unnamed = next((info.path for info in infos if "//" in info.path), None)
     if unnamed is not None:
         raise BylineError(
-            f"sources.{name}.path: {pattern.text!r} matches the object {_shown(pattern, unnamed)!r}, and one with an "
+            f"{where}: {pattern.text!r} matches the object {_shown(pattern, unnamed)!r}, and one with an "
             "empty name between two slashes cannot be read; copy it to another key, or write a pattern without it"
         )
     return [_object(pattern, folder, info) for info in infos]

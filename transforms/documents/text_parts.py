@@ -124,3 +124,33 @@ def _convert_positions(
                     byte += 1
                 character += 1
             in_bytes[index] = byte
+
+
+def character_positions(texts: pa.Array, positions: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Converts positions in the byte buffer of all texts to positions in characters, as `byte_positions` the other way.
+
+    Args:
+        texts: large_string [n] without nulls.
+        positions: int64, where characters of the text begin or end, ascending within a text.
+        offsets: into `positions`, int64 [n + 1].
+
+    Returns:
+        int64 [positions], from the beginning of each text.
+    """
+    borders, data = text_buffers(texts)
+    in_characters = np.empty(len(positions), np.int64)
+    _count_characters(data, borders, positions, offsets, in_characters)
+    return in_characters
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_characters(
+    data: np.ndarray, borders: np.ndarray, positions: np.ndarray, offsets: np.ndarray, in_characters: np.ndarray
+) -> None:
+    for row in range(len(offsets) - 1):
+        byte, character = borders[row], 0
+        for index in range(offsets[row], offsets[row + 1]):
+            while byte < positions[index]:
+                character += data[byte] & 0xC0 != 0x80
+                byte += 1
+            in_characters[index] = character

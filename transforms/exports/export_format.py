@@ -124,6 +124,7 @@ class ShardRows:
         stem: of the files that they become: `conditioned/00003-of-00012`.
         vocabulary: every id is below it.
         bos_id, eos_id: of the tokenizer; None where it has none.
+        loss_weight: type of the column of that name; None where the build has no weights.
         domain: what the rows are said to be of: the phase, or of an import the domain that all its samples had.
     """
 
@@ -131,7 +132,7 @@ class ShardRows:
         self._file, self._uri = file, uri
         self.count, self.phase, self.stem = count, phase, stem
         self.length, tokenizer = manifest.sequence_length, manifest.tokenizer
-        self.domain = manifest.domain_of(phase)
+        self.domain, self.loss_weight = manifest.domain_of(phase), manifest.loss_weight
         self.vocabulary = vocabulary_of(tokenizer)
         self.bos_id, self.eos_id = tokenizer.get("bos_id"), tokenizer.get("eos_id")
 
@@ -153,7 +154,7 @@ class ShardRows:
     def _rows(self, first: int, end: int) -> Rows:
         batches, rows = np.divmod(np.arange(first, end), self._file.rows_per_batch)
         pieces = [Piece(self._file.batch(number), rows[targets], targets) for number, targets in groups(batches)]
-        return gather_pieces(pieces, self.length, np.full(end - first, self.phase))
+        return gather_pieces(pieces, self.length, np.full(end - first, self.phase), self.loss_weight)
 
 
 def vocabulary_of(tokenizer: dict[str, Any]) -> int:
@@ -213,6 +214,7 @@ class ExportFormat(ABC):
         version: of what it writes; goes up when the same rows give other bytes.
         line: its row in docs/exports.md: files, what reads them, what they lose.
         keeps_mask: whether what reads it gets the loss mask.
+        keeps_weights: whether it gets the loss weights of a build that has any.
         note: what a user must know before training on it; empty if nothing.
     """
 
@@ -220,6 +222,7 @@ class ExportFormat(ABC):
     version: int = 1
     line: str
     keeps_mask: bool = True
+    keeps_weights: bool = False
     note: str = ""
 
     @abstractmethod

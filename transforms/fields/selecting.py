@@ -28,6 +28,8 @@ from byline.transforms.fields.ranking import highest_key, key_of, largest_key, l
 from byline.transforms.fields.template_fields import columns_of_fields, field_values
 
 _FIRST: Rank = (0, 0, 0)
+# The value of a column of an attribute that is true, as a text.
+DROPPED = ("true",)
 
 
 def threshold_predicate(field: str, kind: str, at_least: Fraction | None, at_most: Fraction | None) -> RankRange:
@@ -77,6 +79,8 @@ def step_predicates(step: Selection, kinds: Mapping[str, str]) -> list[Predicate
     """
     if step.by is not None:
         return [threshold_predicate(step.by, kinds[step.by], step.at_least, step.at_most)]
+    if step.drop:
+        return [ValueList(name, DROPPED, is_allowed=False) for name in step.drop]
     allowed = [list_predicate(name, values, is_allowed=True) for name, values in step.allow.items()]
     return [*allowed, *(list_predicate(name, values, is_allowed=False) for name, values in step.deny.items())]
 

@@ -72,6 +72,7 @@ def _names_of_fields(config: Config, stage: Stage) -> list[str]:
 
 def _check_columns(field: TemplateField, where: str, config: Config, source: str) -> None:
     columns = ["url", "host", "registered_domain", *config.numbers_of(source), *config.columns_of(source)]
+    columns += config.attribute_columns_of(source)
     for column in field.columns:
         if column not in columns:
             known = ", ".join(dict.fromkeys(columns))

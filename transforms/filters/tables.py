@@ -107,7 +107,7 @@ def own_rules(config: Config, columns: SourceColumns) -> list[Rule]:
 
 def columns_of(config: Config, source: str) -> SourceColumns:
     """The columns of a source's documents that rules may name."""
-    numbers = [name for name in config.numbers_of(source) if name not in ("num_tokens", "num_bytes")]
+    numbers = [name for name in config.stored_numbers_of(source) if name not in ("num_tokens", "num_bytes")]
     columns = config.columns_of(source).items()
     labels = [name for name, kind in columns if kind.startswith("label ")]
     kept = [name for name, kind in columns if kind == "kept string"]

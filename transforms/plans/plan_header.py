@@ -85,6 +85,8 @@ def _planned_stage(
         timeline=_timeline(allotted, by_source),
         packing_sha256=own_sha256(config.packing_of(stage)),
         field_sha256s=own_field_sha256s(config, stage),
+        mask={name: columns for name in config.sources_of(stage) if (columns := config.masking_columns(stage, name))},
+        loss_weight=config.weights_of(stage),
         labels={label: taken.of(own) for label, own in by_label.items()},
         strata={
             name: StageStratum(

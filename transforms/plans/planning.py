@@ -38,12 +38,19 @@ from byline.transforms.scans.counting import Scan
 from byline.transforms.scans.list_matches import find_unmatched
 from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView, StratumView
 from byline.transforms.scans.value_counts import find_top_values
+from byline.transforms.store.attribute_columns import NO_ATTRIBUTES, AttributeFolders
 
 # With so many documents the plan packs a sample: its error is far below a document's length then, and it takes 100 MB.
 SAMPLED_DOCUMENTS = 2_000_000
 
 
-def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], scan: Scan) -> Plan:
+def make_plan(
+    config: Config,
+    tokenizer: TokenizerInfo,
+    runs: list[RunInfo],
+    scan: Scan,
+    attributes: AttributeFolders = NO_ATTRIBUTES,
+) -> Plan:
     """Plans a recipe.
 
     Args:
@@ -51,6 +58,7 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], sca
         tokenizer: its tokenizer.
         runs: every run of every source.
         scan: runs a counter over all of them.
+        attributes: where the columns are that the recipe names of attributes.
 
     Raises:
         BylineError: the recipe asks for more than there is, or for nothing.
@@ -92,6 +100,7 @@ def make_plan(config: Config, tokenizer: TokenizerInfo, runs: list[RunInfo], sca
         capacity=strata.by_source(allotment.capacity),
         notes=allotment.notes,
         warnings=[*strata.warnings, *find_unmatched(config, scan)],
+        attributes={source: dict(columns) for source, columns in attributes.items()},
     )
     return Plan(table, header)
 

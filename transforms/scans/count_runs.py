@@ -39,6 +39,7 @@ from byline.transforms.scans.label_counts import LabelCounter
 from byline.transforms.scans.list_matches import ListCounter
 from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter
 from byline.transforms.scans.value_counts import ValueCounter
+from byline.transforms.store.attribute_columns import NO_ATTRIBUTES, AttributeFolders, StoredRun
 
 _COUNTERS: dict[str, TypeAdapter[Any]] = {
     kind.__name__: TypeAdapter(kind)
@@ -52,22 +53,29 @@ _READING = threading.Lock()
 # ------------------------------------------------------------------------------------------------------------ counters
 
 
-def write_counter(uri: str, counter: RunCounter) -> None:
-    """Writes a counter to a file."""
+def write_counter(uri: str, counter: RunCounter, attributes: AttributeFolders = NO_ATTRIBUTES) -> None:
+    """Writes a counter to a file, and where the columns of attributes are."""
     with write_file(uri) as sink:
-        sink.write(json.dumps(to_json(counter)).encode())
+        own = {"attributes": dict(attributes)} if attributes else {}
+        sink.write(json.dumps({**to_json(counter), **own}).encode())
 
 
 def read_counter(uri: str) -> RunCounter:
     """The process's one copy of a counter; a path stands for one content."""
+    return _read_once(uri)[0]
+
+
+def _read_once(uri: str) -> tuple[RunCounter, AttributeFolders]:
+    """A counter, and where the columns of attributes are."""
     # A worker sets up its threads at once, and each would read the file.
     with _READING:
         return _read_counter(uri)
 
 
 @lru_cache(maxsize=1)
-def _read_counter(uri: str) -> RunCounter:
-    return from_json(json.loads(read_bytes(uri)))
+def _read_counter(uri: str) -> tuple[RunCounter, AttributeFolders]:
+    document = json.loads(read_bytes(uri))
+    return from_json(document), document.get("attributes", {})
 
 
 def to_json(counter: RunCounter) -> dict[str, Any]:
@@ -90,18 +98,21 @@ def from_json(document: Mapping[str, Any]) -> RunCounter:
 # ------------------------------------------------------------------------------------------------------- this process
 
 
-def count_here(counter: RunCounter, uris: Sequence[str]) -> pa.RecordBatch:
+def count_here(
+    counter: RunCounter, uris: Sequence[str], attributes: AttributeFolders = NO_ATTRIBUTES
+) -> pa.RecordBatch:
     """What `CountRuns` gives, in this process.
 
     Args:
         counter: what to count.
         uris: of runs, all on a disk or all in an object store.
+        attributes: where the columns of attributes are.
 
     Raises:
         BylineError: a run cannot be read, or what the counter asks of it is a mistake of the recipe's.
     """
     merged, waiting, rows = counter.merge([]), [], 0
-    for counts in _count_each(counter, uris):
+    for counts in _count_each(counter, uris, attributes):
         waiting.append(counts)
         rows += counts.num_rows
         if rows > merged.num_rows + _WAITING_ROWS:
@@ -109,12 +120,13 @@ def count_here(counter: RunCounter, uris: Sequence[str]) -> pa.RecordBatch:
     return counter.merge([merged, *waiting])
 
 
-def _count_each(counter: RunCounter, uris: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _count_each(counter: RunCounter, uris: Sequence[str], attributes: AttributeFolders) -> Iterator[pa.RecordBatch]:
     """Counts of each run, in their order; of an object store, many runs are read at a time."""
+    runs: Sequence[str | StoredRun] = [StoredRun(uri, attributes) for uri in uris] if attributes else uris
     if any(map(is_object_address, uris)):
-        return in_order(counter.count, uris, _threads())
+        return in_order(counter.count, runs, _threads())
     # What is mapped into memory is not waited for: eight threads took 1.2 to 2 times as long as one.
-    return map(counter.count, uris)
+    return map(counter.count, runs)
 
 
 @lru_cache(maxsize=1)
@@ -134,10 +146,10 @@ class _CountFn(beam.DoFn):
     def setup(self) -> None:
         for salt in self.salts:
             remember_salt(salt)
-        self.counter = read_counter(self.counter_uri)
+        self.counter, self.attributes = _read_once(self.counter_uri)
 
     def process(self, uri: str) -> Iterator[pa.RecordBatch]:
-        yield self.counter.count(uri)
+        yield self.counter.count(StoredRun(uri, self.attributes))
 
 
 class _AccumulatorCoder(beam.coders.Coder):

@@ -16,14 +16,16 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import pyarrow as pa
 
+from byline.transforms.store.attribute_columns import StoredRun
+
 _SUMS = (pa.field("documents", pa.int64(), nullable=False), pa.field("tokens", pa.int64(), nullable=False))
 
 
 class RunCounter(Protocol):
     """What a scan computes for one run."""
 
-    def count(self, uri: str) -> pa.RecordBatch:
-        """Counts of one run, any number of rows."""
+    def count(self, run: str | StoredRun) -> pa.RecordBatch:
+        """Counts of one run, any number of rows; a run is given by its address, or with the attributes beside it."""
 
     def merge(self, batches: list[pa.RecordBatch]) -> pa.RecordBatch:
         """One batch from several, the same in whatever order and grouping they come."""

@@ -33,6 +33,7 @@ from byline.transforms.fields.ranking import (
 from byline.transforms.fields.selecting import holds, predicate_columns
 from byline.transforms.scans.counting import Scan, Summing, count_by_value
 from byline.transforms.scans.shared_predicates import SharedPredicate
+from byline.transforms.store.attribute_columns import StoredRun
 from byline.transforms.store.run_reading import open_run
 
 # Documents: (source, numbers of the predicates that hold for them) of each source.
@@ -78,16 +79,16 @@ class DigitCounter(Summing):
     questions: Sequence[Question]
     predicates: Mapping[int, SharedPredicate]
 
-    def count(self, uri: str) -> pa.RecordBatch:
+    def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """Histograms over one run, for the questions about its source."""
         columns = predicate_columns(self.predicates.values()) | {asked.number.field for asked in self.questions}
-        run = open_run(uri, sorted({"shuffle_key", "num_tokens", *columns}))
-        source = run.source
+        opened = open_run(run, sorted({"shuffle_key", "num_tokens", *columns}))
+        source = opened.source
         populations = {number: dict(asked.population) for number, asked in enumerate(self.questions)}
         about_source = {n: population[source] for n, population in populations.items() if source in population}
         if not about_source:
             return self.merge([])
-        batch = run.whole()
+        batch = opened.whole()
         # Questions share most of their predicates, and a list of hosts costs the most.
         needed = {predicate for predicates in about_source.values() for predicate in predicates}
         held = {number: holds([self.predicates[number]], batch, source) for number in needed}

@@ -20,6 +20,7 @@ from byline.schemas.ledger import Amount
 from byline.schemas.mixtures.mixture import UNKNOWN
 from byline.transforms.fields.cuts import Cut, cut_columns
 from byline.transforms.scans.counting import Scan, Summing, count_by_value
+from byline.transforms.store.attribute_columns import StoredRun
 from byline.transforms.store.run_reading import open_run
 
 
@@ -35,14 +36,14 @@ class LabelCounter(Summing):
 
     cuts: Sequence[Cut]
 
-    def count(self, uri: str) -> pa.RecordBatch:
+    def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """Counts over one run."""
-        run = open_run(uri, sorted({"shuffle_key", "num_tokens", *cut_columns(self.cuts)}))
-        batch = run.whole()
+        opened = open_run(run, sorted({"shuffle_key", "num_tokens", *cut_columns(self.cuts)}))
+        batch = opened.whole()
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
         counts = []
         for number, cut in enumerate(self.cuts):
-            texts = cut.texts(batch, run.source)
+            texts = cut.texts(batch, opened.source)
             codes = texts.indices.fill_null(len(texts.dictionary)).to_numpy(zero_copy_only=False)
             labels = pa.concat_arrays([texts.dictionary, pa.nulls(1, pa.string())])
             distinct, documents, sums = count_by_value(codes.astype(np.int64), tokens)

@@ -23,6 +23,7 @@ from byline.transforms.fields.selecting import list_predicate, listed_values
 from byline.transforms.fields.template_fields import columns_of_fields
 from byline.transforms.scans.counting import Scan, Summing, count_by_value
 from byline.transforms.scans.shared_predicates import SharedPredicate
+from byline.transforms.store.attribute_columns import StoredRun
 from byline.transforms.store.run_reading import open_run
 
 # Longer lists are somebody else's, of which a corpus has a part.
@@ -65,16 +66,16 @@ class ListCounter(Summing):
 
     lists: Sequence[AskedList]
 
-    def count(self, uri: str) -> pa.RecordBatch:
+    def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """Counts over one run."""
         needed = columns_of_fields(asked.values.field for asked in self.lists)
-        run = open_run(uri, sorted({"shuffle_key", "num_tokens", *needed}))
-        lists = [(number, asked) for number, asked in enumerate(self.lists) if run.source in asked.sources]
+        opened = open_run(run, sorted({"shuffle_key", "num_tokens", *needed}))
+        lists = [(number, asked) for number, asked in enumerate(self.lists) if opened.source in asked.sources]
         if not lists:
             return self.merge([])
-        batch = run.whole()
+        batch = opened.whole()
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
-        return self.merge([self._counted(number, asked, batch, run.source, tokens) for number, asked in lists])
+        return self.merge([self._counted(number, asked, batch, opened.source, tokens) for number, asked in lists])
 
     def _counted(
         self, number: int, asked: AskedList, batch: pa.RecordBatch, source: str, tokens: np.ndarray

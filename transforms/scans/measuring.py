@@ -17,15 +17,17 @@ from pydantic import PlainSerializer, PlainValidator
 
 from byline.schemas.corpora import Tokenizer
 from byline.schemas.plan import FieldValues
+from byline.schemas.predicates import ValueList
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_key_bins
 from byline.transforms.fields.conditioning import make_prefixes, store_columns
 from byline.transforms.fields.cuts import Cut, cut_columns, stratum_rows
 from byline.transforms.fields.ranking import Number, number_keys
-from byline.transforms.fields.selecting import holds, predicate_columns
+from byline.transforms.fields.selecting import DROPPED, holds, predicate_columns
 from byline.transforms.scans.counting import Summing, count_by_value, one_batch
 from byline.transforms.scans.shared_predicates import SharedPredicate
 from byline.transforms.scans.unused_reasons import SourceDocuments, unused_by_reason
+from byline.transforms.store.attribute_columns import StoredRun
 from byline.transforms.store.run_reading import open_run
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
@@ -116,10 +118,10 @@ class StratumView:
 _UNCUT = StratumView()
 
 
-def _read(uri: str, columns: set[str]) -> tuple[pa.RecordBatch, str]:
+def _read(run: str | StoredRun, columns: set[str]) -> tuple[pa.RecordBatch, str]:
     """The named columns of a run, those of them that it has, and its source."""
-    run = open_run(uri, sorted({"shuffle_key", "num_tokens", *columns}))
-    return run.whole(), run.source
+    opened = open_run(run, sorted({"shuffle_key", "num_tokens", *columns}))
+    return opened.whole(), opened.source
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,10 @@ class ShuffleKeyCounter(Summing):
     stages: Sequence[StageView]
     strata: StratumView = _UNCUT
 
-    def count(self, uri: str) -> pa.RecordBatch:
+    def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """Histograms over one run, for every stage."""
         columns = cut_columns(self.strata.cuts).union(*(stage.columns for stage in self.stages))
-        batch, source = _read(uri, columns)
+        batch, source = _read(run, columns)
         bins = shuffle_key_bins(batch["shuffle_key"].to_numpy())
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
         strata = stratum_rows(self.strata.cuts, batch, source)
@@ -177,10 +179,10 @@ class SampleCounter:
             fields += [(f"key_{number}", pa.uint64())] if self.stages[number].order else []
         return pa.schema(fields)
 
-    def count(self, uri: str) -> pa.RecordBatch:
+    def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """The sample of one run."""
         needed = cut_columns(self.strata.cuts).union(*(stage.columns for stage in self.stages))
-        batch, source = _read(uri, needed)
+        batch, source = _read(run, needed)
         batch = batch.filter(pa.array(in_sample(batch["shuffle_key"].to_numpy(), self.threshold)))
         columns = [
             _stratum_names(self.strata, batch, source),
@@ -243,14 +245,14 @@ class DrawCounter(Summing):
 
     strata: StratumView = _UNCUT
 
-    def count(self, uri: str) -> pa.RecordBatch:
+    def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """Counts over one run."""
         columns = cut_columns(self.strata.cuts).union(*(stage.predicate_columns for stage in self.stages))
-        batch, source = _read(uri, columns)
+        batch, source = _read(run, columns)
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
         shuffle_key = batch["shuffle_key"].to_numpy()
         selected = [stage.selected(batch, source) for stage in self.stages]
-        counts = []
+        drops, counts = self._drops(batch, source), []
         for stratum, rows in stratum_rows(self.strata.cuts, batch, source):
             keys, used = shuffle_key[rows], np.zeros(len(rows), bool)
             for name, number, intervals in self.intervals:
@@ -259,23 +261,23 @@ class DrawCounter(Summing):
                     used |= drawn
                     counts.append(self._counted(tokens[rows[drawn]], stratum, stage=name, epoch=epoch))
             counts.append(self._counted(tokens[rows[used]], stratum))
-            documents = self._documents(stratum, source, [one[rows] for one in selected], used)
-            for reason, unused in unused_by_reason(documents):
+            mixing = [
+                number
+                for number, stage in enumerate(self.stages)
+                if source in stage.predicates and self.strata.has_weight(stage.number, stratum)
+            ]
+            reached = np.logical_or.reduce([np.zeros(len(rows), bool), *(selected[n][rows] for n in mixing)])
+            dropped = {column: is_true[rows] for column, is_true in drops.items()}
+            for reason, unused in unused_by_reason(SourceDocuments(bool(mixing), reached, used, dropped)):
                 counts.append(self._counted(tokens[rows[unused]], stratum, reason=reason))
         return self.merge(counts)
 
-    def _documents(
-        self, stratum: str, source: str, selected: Sequence[np.ndarray], used: np.ndarray
-    ) -> SourceDocuments:
-        """Of those of one stratum: `selected` by each stage, and `used`, are bool [n]."""
-        mixing = [
-            number
-            for number, stage in enumerate(self.stages)
-            if source in stage.predicates and self.strata.has_weight(stage.number, stratum)
-        ]
-        return SourceDocuments(
-            bool(mixing), np.logical_or.reduce([np.zeros(len(used), bool), *(selected[n] for n in mixing)]), used
-        )
+    def _drops(self, batch: pa.RecordBatch, source: str) -> dict[str, np.ndarray]:
+        """Column of an attribute that some stage drops documents for -> bool [rows], whether it is true."""
+        predicates = {predicate for stage in self.stages for predicate in stage.predicates.get(source, [])}
+        lists = [predicate for predicate in predicates if isinstance(predicate, ValueList)]
+        dropping = [own for own in lists if own.values == DROPPED and not own.is_allowed]
+        return {own.field: ~holds([own], batch, source) for own in dropping}
 
     def _counted(
         self,

@@ -2,13 +2,14 @@
 
 ```
 no mixture has a weight for it             mixture
+an attribute drops it from every stage     dropped_twins, of the first attribute that does
 no stage selects it                        selection
 any other that no stage draws              budget
 ```
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,11 +24,13 @@ class SourceDocuments:
         is_mixed: whether some stage's mixture has a weight for them.
         selected: bool, whether such a stage selects it.
         used: bool, whether some stage draws it.
+        drops: column of an attribute -> bool, whether it is true and some stage drops documents for it.
     """
 
     is_mixed: bool
     selected: np.ndarray
     used: np.ndarray
+    drops: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,15 @@ UNUSED_REASONS: dict[str, UnusedReason] = {
             "mixture",
             "the mixture gives its source, or its label, no weight",
             lambda documents: np.full(len(documents.used), not documents.is_mixed),
+        ),
+        UnusedReason(
+            "dropped",
+            "no phase or branch selects it, and a column that one of them drops documents for is true; each column "
+            "has a line of its own, `dropped_NAME`",
+            lambda documents: (
+                np.logical_or.reduce([*documents.drops.values(), np.zeros(len(documents.used), bool)])
+                & ~documents.selected
+            ),
         ),
         UnusedReason(
             "selection",
@@ -64,5 +76,10 @@ def unused_by_reason(documents: SourceDocuments) -> Iterator[tuple[str, np.ndarr
     left = ~documents.used
     for reason in UNUSED_REASONS.values():
         holds = left & reason.holds(documents)
-        yield reason.name, holds
         left &= ~holds
+        if reason.name != "dropped":
+            yield reason.name, holds
+            continue
+        for name, is_dropped in sorted(documents.drops.items()):
+            yield f"dropped_{name}", holds & is_dropped
+            holds &= ~is_dropped

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from byline.transforms.fields.template_fields import columns_of_fields, field_values
 from byline.transforms.scans.counting import Scan, Summing, count_by_value
 from byline.transforms.scans.measuring import StageView
+from byline.transforms.store.attribute_columns import StoredRun
 from byline.transforms.store.run_reading import open_run
 
 
@@ -41,12 +42,12 @@ class ValueCounter(Summing):
 
     stages: Sequence[StageView]
 
-    def count(self, uri: str) -> pa.RecordBatch:
+    def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """Counts over one run."""
         views = [view for view in self.stages if _top_fields(view)]
         needed = set().union(*(view.predicate_columns | columns_of_fields(_top_fields(view)) for view in views))
-        run = open_run(uri, sorted({"shuffle_key", "num_tokens", *needed}))
-        batch, source = run.whole(), run.source
+        opened = open_run(run, sorted({"shuffle_key", "num_tokens", *needed}))
+        batch, source = opened.whole(), opened.source
         counts = []
         for view in views:
             if view.condition is None or source not in view.predicates:

@@ -12,6 +12,7 @@ of OUT/_plan.ipc, which each worker reads once: lists of a million hosts never t
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -69,6 +70,7 @@ class AssembleJob:
         hashed_from: nanoseconds since 1970; a shard whose record is as young or younger was perhaps not all on the disk
             when the build before lost its power, so its sha256 is compared before it is taken over.
         salts: of the conditions; the plan has their digests alone.
+        loss_weight: type of the column of that name, `float16` or `float32`; None without one.
     """
 
     output: str
@@ -80,6 +82,7 @@ class AssembleJob:
     maker: ShardMaker
     hashed_from: int | None = None
     salts: tuple[str, ...] = ()
+    loss_weight: str | None = None
 
     @classmethod
     def of(
@@ -96,7 +99,12 @@ class AssembleJob:
             tokenizer=tokenizer,
             maker=maker,
             hashed_from=hashed_from,
+            loss_weight=config.weight_type,
         )
+
+    def schema(self, metadata: dict[str, Any] | None = None) -> pa.Schema:
+        """Of a shard; `metadata` is what it says about itself."""
+        return shard_schema(self.length, self.ids, metadata, self.loss_weight)
 
     @property
     def work(self) -> str:
@@ -134,7 +142,15 @@ def planned_phases(plan: Plan) -> dict[str, PlannedPhase]:
             stage.name,
             stage.shards,
             stage.packing,
-            GatherPhase(stage.condition, stage.values, predicates, [*stage.strata.values()] if stage.labels else []),
+            GatherPhase(
+                stage.condition,
+                stage.values,
+                predicates,
+                plan.header.attributes,
+                stage.mask,
+                stage.loss_weight,
+                [*stage.strata.values()] if stage.labels else [],
+            ),
         )
         for stage in plan.header.stages
     }
@@ -165,7 +181,7 @@ def assemble_shard(
     packed = pack_shard(rows, job, phase, index)
     counts = packed.counts(job)
     metadata = _description(job, phase, shard).metadata(counts, packed.padding, packed.label_counts(job))
-    schema = shard_schema(job.length, job.ids, metadata)
+    schema = job.schema(metadata)
     loss_tokens = sum(count.loss_tokens for count in counts.values())
     entry = write_shard(job.output, path, schema, packed.batches(job, schema), loss_tokens, job.maker, behind)
     record = ShardRecord.of(metadata, entry)
@@ -189,17 +205,17 @@ class PackedShard:
     def counts(self, job: AssembleJob) -> dict[str, DrawCounts]:
         """What the shard takes from each source."""
         has_bos = job.tokenizer.bos_id is not None
-        return count_draws(self.documents, self.layout, self.segments, has_bos, self.policy)
+        return count_draws(self.documents, self.layout, self.segments, has_bos, self.policy, job.loss_weight)
 
     def label_counts(self, job: AssembleJob) -> dict[str, DrawCounts]:
         """The same by the labels that its phase's mixture is by."""
         has_bos = job.tokenizer.bos_id is not None
-        return count_labels(self.documents, self.layout, self.segments, has_bos, self.policy)
+        return count_labels(self.documents, self.layout, self.segments, has_bos, self.policy, job.loss_weight)
 
     def batches(self, job: AssembleJob, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The shard's record batches, each filled when it is asked for."""
-        lists = _segment_lists(self.documents, self.layout, self.segments, job.length)
-        step = rows_per_batch(job.length, job.ids)
+        lists = _segment_lists(self.documents, self.layout, self.segments, job)
+        step = rows_per_batch(job.length, job.ids, job.loss_weight)
         for first in range(0, self.segments.rows, step):
             rows = min(step, self.segments.rows - first)
             yield _row_batch(first, rows, self.documents, self.segments, lists, job, schema)
@@ -218,7 +234,7 @@ def shard_batches(
     rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex
 ) -> Iterator[pa.RecordBatch]:
     """The record batches of a shard, without writing it."""
-    yield from pack_shard(rows, job, phase, index).batches(job, shard_schema(job.length, job.ids))
+    yield from pack_shard(rows, job, phase, index).batches(job, job.schema())
 
 
 def _description(job: AssembleJob, phase: PlannedPhase, shard: int) -> ShardDescription:
@@ -233,22 +249,25 @@ def _description(job: AssembleJob, phase: PlannedPhase, shard: int) -> ShardDesc
         packing=phase.packing,
         seed=job.seed,
         tokenizer=job.tokenizer,
+        loss_weight=job.loss_weight,
     )
 
 
-def _segment_lists(documents: Documents, layout: Layout, segments: Segments, length: int) -> SegmentLists:
-    padding = segments.padding(length)
+def _segment_lists(documents: Documents, layout: Layout, segments: Segments, job: AssembleJob) -> SegmentLists:
+    padding = segments.padding(job.length)
     padded = np.flatnonzero(padding)
     row = np.concatenate([segments.row, padded])
     order = np.argsort(row, kind="stable")
     d = segments.document
     own_offsets = np.clip(segments.start - layout.lead[d], 0, documents.token_count[d])
     nothing = np.zeros(len(padded), np.int64)
+    weights = np.concatenate([documents.loss_weight[d], np.zeros(len(padded))])[order]
     return SegmentLists(
         offsets=np.searchsorted(row[order], np.arange(segments.rows + 1)),
         lengths=np.concatenate([segments.lengths, padding[padded]])[order].astype(np.int32),
         doc_ids=np.concatenate([documents.doc_id[d], nothing + PADDING_DOC_ID])[order],
         doc_offsets=np.concatenate([own_offsets, nothing])[order].astype(np.int32),
+        loss_weights=None if job.loss_weight is None else weights.astype(job.loss_weight),
     )
 
 

@@ -170,7 +170,12 @@ def _overlap(start: np.ndarray, end: np.ndarray, low: np.ndarray, high: np.ndarr
 
 
 def count_draws(
-    documents: Documents, layout: Layout, segments: Segments, has_bos: bool, packing: PackingPolicy
+    documents: Documents,
+    layout: Layout,
+    segments: Segments,
+    has_bos: bool,
+    packing: PackingPolicy,
+    loss_weight: str | None = None,
 ) -> dict[str, DrawCounts]:
     """What the shard takes from each source; every count is checked to close.
 
@@ -180,17 +185,23 @@ def count_draws(
         segments: how they were packed.
         has_bos: whether framed documents begin with BOS.
         packing: the policy; what one that discards left out is counted by its reason.
+        loss_weight: type of the weights in the shard; None where it has none.
     """
     owners = _Owners(documents.sources, documents.source)
-    return _count_by(owners, documents, layout, segments, has_bos, packing)
+    return _count_by(owners, documents, layout, segments, has_bos, packing, loss_weight)
 
 
 def count_labels(
-    documents: Documents, layout: Layout, segments: Segments, has_bos: bool, packing: PackingPolicy
+    documents: Documents,
+    layout: Layout,
+    segments: Segments,
+    has_bos: bool,
+    packing: PackingPolicy,
+    loss_weight: str | None = None,
 ) -> dict[str, DrawCounts]:
     """The same by the labels of the phase's mixture; of one between sources none."""
     owners = _Owners(documents.labels, documents.label)
-    return _count_by(owners, documents, layout, segments, has_bos, packing) if documents.labels else {}
+    return _count_by(owners, documents, layout, segments, has_bos, packing, loss_weight) if documents.labels else {}
 
 
 @dataclass(frozen=True)
@@ -202,13 +213,19 @@ class _Owners:
 
 
 def _count_by(
-    owners: _Owners, documents: Documents, layout: Layout, segments: Segments, has_bos: bool, packing: PackingPolicy
+    owners: _Owners,
+    documents: Documents,
+    layout: Layout,
+    segments: Segments,
+    has_bos: bool,
+    packing: PackingPolicy,
+    loss_weight: str | None,
 ) -> dict[str, DrawCounts]:
     """Counts of each owner.
 
     Args:
         owners: what is counted by.
-        documents, layout, segments, has_bos, packing: as of `count_draws`.
+        documents, layout, segments, has_bos, packing, loss_weight: as of `count_draws`.
     """
     d = segments.document
     start, end = segments.start, segments.start + segments.take
@@ -226,7 +243,12 @@ def _count_by(
 
     each, owner = owners.of_documents, owners.of_documents[d]
     positions = summed(segments.lengths, owner)
-    loss = summed(segments.lengths - masked_positions, owner)
+    trained = segments.lengths - masked_positions
+    loss = summed(trained, owner)
+    weights = None
+    if loss_weight is not None:
+        weighed = documents.loss_weight.astype(loss_weight)[d] * trained.astype(np.float64)
+        weights = np.bincount(owner, weighed, len(owners.names)).tolist()
     placed_prefix = summed(before + after, owner)
     heads = summed(segments.head, owner)
     ends = summed(_overlap(start, end, own_end + trailing, framed_length), owner)
@@ -256,6 +278,7 @@ def _count_by(
             discarded=discarded,
             conditioned=conditioned[number],
             prefix_too_long=too_long[number],
+            loss_weight=None if weights is None else float(weights[number]),
         )
         assert counts[name].closes(), f"{name}: {counts[name]} does not close"
     return counts

@@ -20,14 +20,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from byline.schemas.loss_weights import LossWeights
 from byline.schemas.plan import FieldValues, StageStratum
 from byline.schemas.predicates import Predicate
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import orders
 from byline.transforms.fields.conditioning import Prefixes, make_prefixes, store_columns
+from byline.transforms.fields.loss_weights import document_weights, weight_columns
 from byline.transforms.fields.selecting import holds, predicate_columns
 from byline.transforms.files.refusals import Sink
 from byline.transforms.files.storage import open_random
+from byline.transforms.shards.masking import masked_ranges
+from byline.transforms.store.attribute_columns import AttributeFolders
 from byline.transforms.store.run_pieces import Piece, TokenLists
 from byline.transforms.store.run_reading import copy_tokens, read_pieces
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
@@ -77,12 +81,18 @@ class GatherPhase:
         condition: what it puts to its documents.
         values: what `top` and `bins` of the condition came to.
         predicates: the plan's list, which its rows number.
+        attributes: where the columns of attributes are.
+        mask: source -> columns whose ranges of tokens do not count in the loss.
+        loss_weight: of its sources; None for 1.
         strata: of a phase whose mixture is by a label; each row's predicates begin with those of its stratum.
     """
 
     condition: Condition | None
     values: FieldValues
     predicates: list[list[Predicate]]
+    attributes: AttributeFolders = field(default_factory=dict)
+    mask: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    loss_weight: LossWeights | None = None
     strata: Sequence[StageStratum] = ()
 
     @cached_property
@@ -116,6 +126,7 @@ class Documents:
         too_long: bool.
         masked_ranges: int32, ranges of own tokens whose loss does not count: start, end, ... of all documents.
         masked_start, masked_count: int64, each document's part of `masked_ranges`.
+        loss_weight: float64, of each token whose loss counts.
         labels: that the phase's mixture is by; `label` numbers into them. None where it is between sources.
         label: int64.
     """
@@ -137,6 +148,7 @@ class Documents:
     masked_ranges: np.ndarray
     masked_start: np.ndarray
     masked_count: np.ndarray
+    loss_weight: np.ndarray
     labels: list[str] = field(default_factory=list)
     label: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
@@ -157,6 +169,7 @@ class _Part:
     masked: np.ndarray
     masked_counts: np.ndarray
     prefixes: Prefixes
+    loss_weight: np.ndarray
 
 
 def gather(
@@ -187,7 +200,8 @@ def _gather_source(
     tokenizer: TextTokenizer,
 ) -> _Part | None:
     mine = rows.filter(pc.equal(rows["source"], source)).to_pylist()
-    found = list(_read(mine, index.runs.get(source, []), _columns(mine, phase)))
+    attributes, mask = phase.attributes.get(source, {}), phase.mask.get(source, ())
+    found = list(_read(mine, index.runs.get(source, []), [*_columns(mine, phase), *mask], attributes))
     if not found:
         return None
     pieces, numbers, epochs = zip(*found, strict=True)
@@ -198,7 +212,7 @@ def _gather_source(
     metadata = table.filter(pa.array(chosen))
     shuffle_key = metadata["shuffle_key"].to_numpy()
     order = orders(shuffle_key, epoch[chosen], seed)
-    masked, masked_counts = _masked(metadata)
+    masked, masked_counts = masked_ranges(metadata, mask)
     return _Part(
         source=source,
         epoch=epoch[chosen],
@@ -212,24 +226,29 @@ def _gather_source(
         masked=masked,
         masked_counts=masked_counts,
         prefixes=make_prefixes(metadata, source, phase.condition, phase.values, order, tokenizer, length),
+        loss_weight=document_weights(metadata, source, phase.loss_weight),
     )
 
 
 def _columns(rows: list[dict[str, Any]], phase: GatherPhase) -> list[str]:
     """What is read of the runs; `masked` only some have, and `file` only merged ones."""
     columns = {"shuffle_key", "row", "file", "num_tokens", "tokens", "masked"} | store_columns(phase.condition)
+    columns |= weight_columns(phase.loss_weight)
     for number in {row["predicates"] for row in rows}:
         columns |= predicate_columns(phase.predicates[number])
     return sorted(columns)
 
 
 def _read(
-    rows: list[dict[str, Any]], runs: Sequence[tuple[str, list[int]]], columns: list[str]
+    rows: list[dict[str, Any]],
+    runs: Sequence[tuple[str, list[int]]],
+    columns: list[str],
+    attributes: Mapping[str, str],
 ) -> Iterator[tuple[Piece, np.ndarray, int]]:
     """Pieces of the rows' ranges with the file numbers (int64 [rows]) and the epoch of their documents."""
     uris = [uri for uri, _ in runs]
     for epoch, low, high in merged_ranges(rows):
-        for run, piece in read_pieces(uris, columns, low, high):
+        for run, piece in read_pieces(uris, columns, low, high, attributes):
             yield piece, _file_numbers(piece.index, runs[run][1]), epoch
 
 
@@ -302,14 +321,6 @@ def _held(conjunctions: dict[int, list[Predicate]], table: pa.RecordBatch, sourc
     return held
 
 
-def _masked(metadata: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
-    """Masked ranges of all documents (int32), and how many numbers each has (int64 [n])."""
-    if "masked" not in metadata.schema.names:
-        return np.zeros(0, np.int32), np.zeros(metadata.num_rows, np.int64)
-    masked = metadata["masked"]
-    return masked.flatten().to_numpy(), np.diff(masked.offsets.to_numpy()).astype(np.int64)
-
-
 def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """All columns of all runs as one batch, texts encoded over all of it; `file` numbers the stages of one run only."""
     names = [name for name in batches[0].schema.names if name != "file"]
@@ -365,6 +376,7 @@ def _combine(stages: list[_Part], names: list[str], labels: list[str], tokenizer
         masked_ranges=joined([stage.masked for stage in stages], np.int32),
         masked_start=(np.cumsum(masked_counts) - masked_counts)[order],
         masked_count=masked_counts[order],
+        loss_weight=joined([stage.loss_weight for stage in stages], np.float64)[order],
         labels=labels,
         label=joined([stage.label for stage in stages], np.int64)[order],
     )

@@ -70,6 +70,7 @@ def write_manifest(
         inputs_sha256=inputs.sha256,
         phases=entries,
         ledger=ledger.to_json(),
+        loss_weight=config.weight_type,
     )
     finish_output(config.output, manifest)
     return records
@@ -94,6 +95,11 @@ def finish_output(output: str, manifest: Manifest) -> None:
     """Writes the manifest of an output whose shards are all whole, and deletes what was only needed until then."""
     values: dict[str, Any] = {"format": FORMAT, "version": manifests.MANIFEST_VERSION, **asdict(manifest)}
     del values["sha256"]
+    for phase in values["phases"]:
+        if phase["labels"] is None:
+            del phase["labels"]
+    if manifest.loss_weight is None:
+        del values["loss_weight"]
     # Of what a reader gets from JSON.
     values["digests"] = manifests.digests_of(json.loads(json.dumps(values)))
     with storage.write_file(storage.join(output, manifests.FILE_NAME)) as sink:

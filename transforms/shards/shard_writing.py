@@ -25,19 +25,27 @@ from byline.transforms.shards.records import ShardMaker, check_current
 BATCH_BYTES = 16 << 20
 
 
-def rows_per_batch(length: int, ids: str) -> int:
-    """Rows of a record batch, the same for every shard of a build; `ids` is `int32` or `uint16`."""
-    return max(BATCH_BYTES // (length * (np.dtype(ids).itemsize + 1)), 1)
+def rows_per_batch(length: int, ids: str, loss_weight: str | None = None) -> int:
+    """Rows of a record batch, the same for every shard of a build; types as for `byline.shards.shard_schema`."""
+    position_bytes = np.dtype(ids).itemsize + 1 + (0 if loss_weight is None else np.dtype(loss_weight).itemsize)
+    return max(BATCH_BYTES // (length * position_bytes), 1)
 
 
 @dataclass(frozen=True)
 class SegmentLists:
-    """Segments with padding among them: `offsets` int64 [rows + 1] into the other arrays, int32, int64 and int32."""
+    """Segments with padding among them.
+
+    Attributes:
+        offsets: int64 [rows + 1], into the other arrays.
+        lengths, doc_ids, doc_offsets: int32, int64 and int32.
+        loss_weights: of the type of the column, 0 for padding; None where the shard has no such column.
+    """
 
     offsets: np.ndarray
     lengths: np.ndarray
     doc_ids: np.ndarray
     doc_offsets: np.ndarray
+    loss_weights: np.ndarray | None = None
 
 
 def row_batch(ids: np.ndarray, mask: np.ndarray, first: int, lists: SegmentLists, schema: pa.Schema) -> pa.RecordBatch:
@@ -53,9 +61,15 @@ def row_batch(ids: np.ndarray, mask: np.ndarray, first: int, lists: SegmentLists
     offsets = lists.offsets[first : first + len(ids) + 1]
     inner = slice(offsets[0], offsets[-1])
     starts = pa.array((offsets - offsets[0]).astype(np.int32))
+    of_positions = {"input_ids": ids, "loss_mask": mask}
+    if lists.loss_weights is not None:
+        # Finite, so that 0 times a weight is 0.
+        of_positions["loss_weight"] = np.repeat(lists.loss_weights[inner], lists.lengths[inner]) * mask.ravel()
     columns = [
-        pa.FixedSizeListArray.from_arrays(pa.array(ids.ravel()), type=schema.field("input_ids").type),
-        pa.FixedSizeListArray.from_arrays(pa.array(mask.ravel()), type=schema.field("loss_mask").type),
+        *(
+            pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=schema.field(name).type)
+            for name, values in of_positions.items()
+        ),
         *(
             pa.ListArray.from_arrays(starts, pa.array(values[inner]), type=schema.field(name).type)
             for name, values in (
@@ -80,6 +94,7 @@ class ShardDescription:
         template, packing: of its phase.
         seed: of the recipe; None where there is none.
         tokenizer: special ids and the size of the vocabulary.
+        loss_weight: type of its column of that name; None without one.
     """
 
     maker: ShardMaker
@@ -91,6 +106,7 @@ class ShardDescription:
     packing: str
     seed: int | None
     tokenizer: TokenizerInfo
+    loss_weight: str | None = None
 
     def metadata(
         self, counts: dict[str, DrawCounts], padding: int, labels: dict[str, DrawCounts] | None = None
@@ -99,7 +115,7 @@ class ShardDescription:
         return {
             "version": SHARD_VERSION,
             "sequence_length": self.length,
-            "rows_per_batch": rows_per_batch(self.length, self.ids),
+            "rows_per_batch": rows_per_batch(self.length, self.ids, self.loss_weight),
             "phase": self.phase,
             "shard": self.shard,
             "template": self.template,

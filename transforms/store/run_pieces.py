@@ -72,6 +72,15 @@ class MappedTokens:
         assert end == len(into), f"{end} tokens in lists, {len(into)} by num_tokens"
 
 
+@dataclass(frozen=True)
+class NoTokens:
+    """Of a file that has none, as those of attributes."""
+
+    def copy(self, numbers: np.ndarray, into: np.ndarray) -> None:
+        """As `TokenLists.copy`; there is nothing to ask for."""
+        assert len(numbers) == 0, "tokens are asked of a file that has none"
+
+
 def batches_between(starts: np.ndarray, low: int, high: int) -> range:
     """The record batches that may hold documents with low <= shuffle key <= high.
 

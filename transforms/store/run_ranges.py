@@ -27,7 +27,7 @@ from byline.transforms.files.object_store import in_order
 from byline.transforms.files.sealed_files import check_end, sealed_size
 from byline.transforms.files.storage import open_ranges
 from byline.transforms.store.run_checks import check_batch, check_schema
-from byline.transforms.store.run_pieces import Piece, as_one, batches_between, reading_run, rows_between
+from byline.transforms.store.run_pieces import NoTokens, Piece, as_one, batches_between, reading_run, rows_between
 
 # Gaps up to this are cheaper to read than to skip: a request takes 30 ms, in which a connection moves 1 MB.
 GAP_BYTES = 64 << 10
@@ -209,13 +209,12 @@ class RangedRun:
     def piece(self, number: int, low: int, high: int) -> Piece | None:
         """The documents of one record batch with low <= shuffle key <= high; None if it has none."""
         index, tokens = self._read(number)
-        assert tokens is not None, f"{self._directory.uri}: pieces have tokens"
         start, end = rows_between(index["shuffle_key"].to_numpy(), low, high)
         if start >= end:
             return None
         # Copies, because slices would keep all columns of the batch in memory.
-        piece_tokens = replace(tokens, offsets=tokens.offsets[start : end + 1].copy())
-        return Piece(index.take(pa.array(np.arange(start, end))), piece_tokens)
+        own = NoTokens() if tokens is None else replace(tokens, offsets=tokens.offsets[start : end + 1].copy())
+        return Piece(index.take(pa.array(np.arange(start, end))), own)
 
     def _read(self, number: int) -> tuple[pa.RecordBatch, RangedTokens | None]:
         with reading_run(self._directory.uri):

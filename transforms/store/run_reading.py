@@ -9,8 +9,9 @@ A run on a local disk is memory-mapped, which makes all this free; one in an obj
 `byline.transforms.store.run_ranges`. Both give the same.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +21,11 @@ from byline.schemas.store import RunFile
 from byline.transforms.files.sealed_files import open_sealed
 from byline.transforms.files.storage import open_random
 from byline.transforms.store import run_ranges
+from byline.transforms.store.attribute_columns import StoredRun, beside, by_folder, pieces_with, with_columns_of
 from byline.transforms.store.run_checks import check_batch, check_schema
 from byline.transforms.store.run_pieces import (
     MappedTokens,
+    NoTokens,
     Piece,
     TokenLists,
     as_one,
@@ -74,8 +77,9 @@ class Run:
             start, end = rows_between(batch["shuffle_key"].to_numpy(), low, high)
             if start < end:
                 documents = batch.slice(start, end - start)
-                index = documents.select([name for name in documents.schema.names if name != "tokens"])
-                yield Piece(index, MappedTokens(documents["tokens"]))
+                names = documents.schema.names
+                tokens = MappedTokens(documents["tokens"]) if "tokens" in names else NoTokens()
+                yield Piece(documents.select([name for name in names if name != "tokens"]), tokens)
 
     def _batch(self, number: int) -> pa.RecordBatch:
         with reading_run(self._uri):
@@ -91,8 +95,41 @@ def _open_mapped(uri: str, columns: tuple[str, ...]) -> Run:
     return Run(uri, columns)
 
 
-def open_run(uri: str, columns: Sequence[str]) -> Run | RangedRun:
-    """Opens a run for those of the named columns that it has, or returns one that is already open."""
+class AttributedRun:
+    """A run with columns of attributes, which stand in files beside it."""
+
+    def __init__(self, run: Run | RangedRun, others: dict[str, Run | RangedRun]) -> None:
+        self.source = run.source
+        self._run, self._others = run, others
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All record batches, in order of shuffle key."""
+        names, others = list(self._others), [other.batches() for other in self._others.values()]
+        for batch, *rest in zip(self._run.batches(), *others, strict=True):
+            yield with_columns_of(batch, zip(names, rest, strict=True))
+
+    def whole(self) -> pa.RecordBatch:
+        """As `Run.whole`."""
+        return with_columns_of(self._run.whole(), ((uri, other.whole()) for uri, other in self._others.items()))
+
+
+def open_run(run: str | StoredRun, columns: Sequence[str]) -> Run | RangedRun | AttributedRun:
+    """Opens a run for those of the named columns that it has, or returns one that is already open.
+
+    Args:
+        run: its address, or that and where the columns of attributes are.
+        columns: to be read.
+    """
+    if isinstance(run, str):
+        return _open(run, columns)
+    opened = _open(run.uri, columns)
+    grouped = by_folder(columns, run.attributes.get(opened.source, {}))
+    files = {beside(run.uri, folder): names for folder, names in grouped.items()}
+    others = {uri: _open(uri, ["shuffle_key", *names]) for uri, names in files.items()}
+    return AttributedRun(opened, others) if others else opened
+
+
+def _open(uri: str, columns: Sequence[str]) -> Run | RangedRun:
     if is_object_address(uri):
         return RangedRun(DIRECTORIES.get(uri), columns)
     return _open_mapped(uri, tuple(sorted(columns)))
@@ -104,14 +141,35 @@ def forget_runs() -> None:
     DIRECTORIES.clear()
 
 
-def read_pieces(uris: Sequence[str], columns: Sequence[str], low: int, high: int) -> Iterator[tuple[int, Piece]]:
+def read_pieces(
+    uris: Sequence[str],
+    columns: Sequence[str],
+    low: int,
+    high: int,
+    attributes: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[tuple[int, Piece]]:
     """The documents with low <= shuffle key <= high of many runs: pieces with the number of their run, in order.
 
     Args:
         uris: of runs, all on a disk or all in an object store.
         columns: `shuffle_key`, `num_tokens`, `tokens` and any others that the runs may have.
         low, high: shuffle keys.
+        attributes: column -> folder, of the source that all the runs are of (`AttributeFolders`).
     """
+    pieces = _read_pieces(uris, columns, low, high)
+    grouped = by_folder(columns, attributes)
+    if not grouped:
+        yield from pieces
+        return
+    files = [[beside(uri, folder) for uri in uris] for folder in grouped]
+    others = [
+        _read_pieces(of_attribute, ["shuffle_key", *names], low, high)
+        for of_attribute, names in zip(files, grouped.values(), strict=True)
+    ]
+    yield from pieces_with(pieces, others, files)
+
+
+def _read_pieces(uris: Sequence[str], columns: Sequence[str], low: int, high: int) -> Iterator[tuple[int, Piece]]:
     if any(map(is_object_address, uris)):
         yield from run_ranges.read_pieces(uris, columns, low, high)
         return

@@ -99,8 +99,32 @@ class _Encoded(NamedTuple):
     masked: pa.Array | None = None
 
 
-def _encode_marked(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> _Encoded:
-    """Tokenizes documents with spans."""
+class SpanTokens(NamedTuple):
+    """Tokens of documents with spans, and which of them have a byte in a loss span.
+
+    Attributes:
+        values: ids of all documents in order.
+        offsets: into them, int64 [rows + 1].
+        flags: uint8 [tokens], 1 for those with a byte in a span, and for all of a document whose loss spans are null.
+        plain: the texts that were tokenized as text.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+    flags: np.ndarray
+    plain: pa.Array
+
+
+def tokens_in_spans(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> SpanTokens:
+    """Tokenizes documents with spans and finds the tokens in them.
+
+    Args:
+        batch: with `row`, `text` (no null), `loss_spans` and `special_spans`.
+        tokenizer: gives the ids, and the offsets of documents whose bytes its tokens do not spell.
+
+    Raises:
+        BylineError: the two libraries disagree about a document, or a special span names no token.
+    """
     elements = loss_spans.cut_texts(batch["text"], batch["special_spans"])
     plain = elements.texts if not elements.is_name.any() else elements.texts.filter(pa.array(~elements.is_name))
     name_ids = _name_ids(batch, tokenizer, elements)
@@ -113,7 +137,13 @@ def _encode_marked(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> _Encoded:
         ids, flags = _marked_by_reference(batch, tokenizer, row)
         _compare(batch, row, values[rows[row] : rows[row + 1]].tolist(), ids)
         trained.flags[rows[row] : rows[row + 1]] = flags
-    return _Encoded(values, rows, plain, loss_spans.masked_ranges(trained.flags, rows))
+    return SpanTokens(values, rows, trained.flags, plain)
+
+
+def _encode_marked(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> _Encoded:
+    """Tokenizes documents with spans."""
+    values, offsets, flags, plain = tokens_in_spans(batch, tokenizer)
+    return _Encoded(values, offsets, plain, loss_spans.masked_ranges(flags, offsets))
 
 
 def _name_ids(batch: pa.RecordBatch, tokenizer: TextTokenizer, elements: loss_spans.Elements) -> np.ndarray:

@@ -28,7 +28,7 @@ class Prepared:
     plan: bytes = field(init=False)
 
     def __post_init__(self) -> None:
-        self.plan = make_recipe_plan(self.config, self.state, ALONE).to_bytes()
+        self.plan = make_recipe_plan(self.config, self.state, [], ALONE).to_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_small_store_is_counted_here_on_every_runner(
     monkeypatch.setattr(planning, "write_lines", refuse)
     monkeypatch.setattr(planning, "write_counter", refuse)
     settings = RunnerSettings(workers=3, runner=kind.value)
-    assert make_recipe_plan(prepared.config, prepared.state, settings).to_bytes() == prepared.plan
+    assert make_recipe_plan(prepared.config, prepared.state, [], settings).to_bytes() == prepared.plan
 
 
 @pytest.mark.parametrize(("more", "jobs"), [(1, 0), (0, 3)])
@@ -79,7 +79,7 @@ def test_from_the_limit_on_each_scan_is_a_job(
 
     monkeypatch.setattr(planning, "run_pipeline", note)
     before = files_of(prepared.config.store)
-    assert make_recipe_plan(prepared.config, prepared.state, ALONE).to_bytes() == prepared.plan
+    assert make_recipe_plan(prepared.config, prepared.state, [], ALONE).to_bytes() == prepared.plan
     # A digit of the score's boundary, a sample, and what is drawn.
     assert seen == [(ALONE, size)] * jobs
     assert files_of(prepared.config.store) == before

@@ -63,6 +63,7 @@ def test_a_report_is_read_as_it_was_written(written: ShardReport, documents: Seq
 
 def test_counts_by_source() -> None:
     by_file = [np.array(values, np.int64) for values in ([9, 1, 20], [5, 1, 10], [2, 0, 3], [1, 0, 2])]
-    found = RowCounts(*by_file, rows=4, padding=2, row_heads=2, segment_heads=5)
+    found = RowCounts(*by_file, np.array([2.5, 0.5, 1]), rows=4, padding=2, row_heads=2, segment_heads=5)
     counts = ShardCounts.of(found, np.array(["c4", "dclm", "c4"], object))
-    assert counts == ShardCounts(4, 2, 16, 14, 11, {"c4": SourceCounts(29, 15, 5, 3), "dclm": SourceCounts(1, 1, 0, 0)})
+    sources = {"c4": SourceCounts(29, 15, 5, 3, 3.5), "dclm": SourceCounts(1, 1, 0, 0, 0.5)}
+    assert counts == ShardCounts(4, 2, 16, 14, 11, sources)

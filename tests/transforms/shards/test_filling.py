@@ -48,6 +48,7 @@ def documents_of(
         masked_ranges=np.array([border for some in borders for border in some], np.int32),
         masked_start=np.cumsum(counts) - counts,
         masked_count=counts,
+        loss_weight=np.ones(len(sizes)),
     )
 
 

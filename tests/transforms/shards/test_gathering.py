@@ -17,7 +17,6 @@ from byline.schemas import store
 from byline.schemas.plan import FieldValues
 from byline.schemas.predicates import RankRange
 from byline.schemas.recipe import Condition
-from byline.shards import shard_schema
 from byline.transforms.files.storage import write_file
 from byline.transforms.shards import shard_writing
 from byline.transforms.shards.assembling import AssembleJob, PackedShard, planned_phases
@@ -51,9 +50,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def found_rows(packed: PackedShard, job: AssembleJob) -> list[dict[str, list[int]]]:
-    schema = shard_schema(job.length, job.ids)
+    schema = job.schema()
     batches = list(packed.batches(job, schema))
-    step = shard_writing.rows_per_batch(job.length, job.ids)
+    step = shard_writing.rows_per_batch(job.length, job.ids, job.loss_weight)
     assert all(batch.num_rows == step for batch in batches[:-1])
     for batch in batches:
         batch.validate(full=True)

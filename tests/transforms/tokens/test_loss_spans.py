@@ -23,6 +23,7 @@ from byline.schemas.documents import (
     info_of,
     with_info,
 )
+from byline.transforms.documents.text_parts import character_positions
 from byline.transforms.tokens import tokenizing
 from byline.transforms.tokens.loss_spans import byte_positions, cut_texts, masked_ranges
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
@@ -294,6 +295,7 @@ def test_byte_positions(texts: list[str], data: st.DataObject) -> None:
     expected = [starts[row] + len(texts[row][:at].encode()) for row, positions in enumerate(chosen) for at in positions]
     flat = np.array([at for positions in chosen for at in positions], np.int64)
     assert byte_positions(column, flat, offsets).tolist() == expected
+    assert character_positions(column, np.array(expected, np.int64), offsets).tolist() == flat.tolist()
 
 
 def test_cut_texts() -> None:

@@ -1,0 +1,233 @@
+"""The job of `byline attribute`: what is known of prepared documents, as columns beside the runs of the token store.
+
+```
+attribute topic: 2 of 3 runs are there      rounds of maps -> .attributes/topic-91c3.../parts/    values of each chunk
+                                            Align          -> web/5f3e.../attributes/topic/91c3.../a-00001.arrow
+```
+
+A command that was killed goes on: what a round has written is kept until the attribute is whole.
+"""
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+
+import apache_beam as beam
+from rich.console import Console
+
+from byline.errors import BylineError
+from byline.pipelines.console.field_lines import show_fields
+from byline.pipelines.console.notes import show_notes
+from byline.pipelines.jobs.locking import locked
+from byline.pipelines.runners.engine import job_shower
+from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
+from byline.schemas.config import Config
+from byline.schemas.documents import InputFile
+from byline.schemas.store import RunFile, RunInfo
+from byline.transforms.attributes.aligning import Align, AlignWork
+from byline.transforms.attributes.attribute_state import SETTINGS_FILE, AttributeState, read_attribute
+from byline.transforms.attributes.kinds import KINDS
+from byline.transforms.attributes.rounds import Context, Round, Summary
+from byline.transforms.attributes.run_lines import RunLines
+from byline.transforms.attributes.stored_documents import Reading, StoredChunk, StoredFile
+from byline.transforms.attributes.values import parts_uri
+from byline.transforms.documents.work_lists import ListLines, write_lines
+from byline.transforms.files import storage
+from byline.transforms.store import store_index
+from byline.transforms.store.run_reading import forget_runs
+from byline.transforms.store.state import StoreState, read_state
+
+WORK_FOLDER = ".attributes"
+# (source, path, chunk)
+_ChunkKey = tuple[str, str, int]
+
+
+def make_named(config: Config, names: Iterable[str], settings: RunnerSettings, console: Console) -> None:
+    """Makes attributes of a token store that is whole.
+
+    Args:
+        config: the configuration.
+        names: of attributes; none for all.
+        settings: how to run.
+        console: for progress.
+
+    Raises:
+        BylineError: there is no such attribute, files are not prepared, or one cannot be made.
+    """
+    wanted = list(names) or sorted(config.attributes)
+    for name in wanted:
+        if name not in config.attributes:
+            known = ", ".join(sorted(config.attributes)) or "there is none"
+            raise BylineError(f"{name}: no attribute of the configuration; its `attributes` are: {known}")
+    if not wanted:
+        raise BylineError("attributes: the configuration has none; see docs/attributes.md for what they are")
+    reads_text = any(KINDS[config.attributes[name].kind].reads_text for name in wanted)
+    state = read_state(config, reads_input=reads_text)
+    show_notes(state.notes, console)
+    state.check_whole(config.store, "run `byline prepare` first")
+    make_attributes(config, state, wanted, settings, console)
+
+
+def make_attributes(
+    config: Config, state: StoreState, names: Iterable[str], settings: RunnerSettings, console: Console
+) -> list[AttributeState]:
+    """Makes what is missing of attributes, one after another; returns them whole."""
+    return [_make(config, state, name, settings, console) for name in names]
+
+
+def _make(config: Config, state: StoreState, name: str, settings: RunnerSettings, console: Console) -> AttributeState:
+    attribute = read_attribute(config, state, name)
+    if attribute.is_whole:
+        _say(f"{name}: nothing to do: {len(attribute.files):,} runs have it", console)
+        return attribute
+    folders = [storage.join(state.folders[source], attribute.folder) for source in _sources(attribute)]
+    with locked("attribute", folders, console):
+        forget_runs()
+        attribute = read_attribute(config, state, name)
+        started = time.monotonic()
+        earlier = _earlier(attribute, folders)
+        work = storage.join(config.store, WORK_FOLDER, f"{name}-{attribute.fingerprint[:16]}")
+        context = _context(config, state, attribute, earlier, work)
+        summary = _run_rounds(context, settings, console) if context.files else {}
+        _align(config, attribute, context, earlier, settings, console)
+        forget_runs()
+        made = read_attribute(config, state, name)
+        assert made.is_whole, f"{name}: not whole after a run without errors: {[file.uri for file in made.missing]}"
+        _finish(state, made, folders, summary)
+        storage.delete_folder(work)
+    _say(f"{name}: {len(attribute.missing):,} runs, {time.monotonic() - started:.1f} s", console)
+    for line in summary.get("lines", []):
+        _say(f"{name}: {line}", console)
+    show_fields(made.counts(), console)
+    return made
+
+
+def _say(line: str, console: Console) -> None:
+    console.print(f"attribute {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _sources(attribute: AttributeState) -> list[str]:
+    return sorted({file.source for file in attribute.files})
+
+
+def _key(chunk: RunInfo) -> _ChunkKey:
+    return chunk.source, chunk.path, chunk.chunk
+
+
+def _earlier(attribute: AttributeState, folders: Iterable[str]) -> dict[_ChunkKey, tuple[str, int]]:
+    """The attribute's files beside runs that have been merged since: chunk -> file, and its number in it."""
+    current = {attribute.file_of(file) for file in attribute.files}
+    files = [file for folder in folders for file in store_index.read_files(folder) if file.uri not in current]
+    known = {
+        (_key(chunk), chunk.input_size): (file.uri, number)
+        for file in files
+        for number, chunk in enumerate(file.chunks)
+    }
+    chunks = [chunk for file in attribute.missing for chunk in file.chunks]
+    return {_key(chunk): known[key] for chunk in chunks if (key := (_key(chunk), chunk.input_size)) in known}
+
+
+def _context(
+    config: Config,
+    state: StoreState,
+    attribute: AttributeState,
+    earlier: dict[_ChunkKey, tuple[str, int]],
+    work: str,
+) -> Context:
+    """What the kind is given: the files of which chunks are to be made; all of them where it depends on all."""
+    settings = config.attributes[attribute.name]
+    made = [file for file in attribute.missing if any(_key(chunk) not in earlier for chunk in file.chunks)]
+    takes_all = settings.depends_on_all
+    wanted = attribute.files if takes_all and made else made
+    inputs = {(file.source, file.path): file for file in state.inputs}
+    chunks: dict[tuple[str, str], list[StoredChunk]] = {}
+    for file in wanted:
+        for number, chunk in enumerate(file.chunks):
+            if takes_all or _key(chunk) not in earlier:
+                chunks.setdefault(store_index.input_of(chunk), []).append(StoredChunk(chunk, number))
+    files = [_stored(inputs[key], chunks[key]) for key in sorted(chunks)]
+    return Context(
+        config=config,
+        name=attribute.name,
+        settings=settings,
+        files=files,
+        reading=Reading.of(config),
+        work=work,
+        models=store_index.models_folder(config.store),
+    )
+
+
+def _stored(file: InputFile, chunks: list[StoredChunk]) -> StoredFile:
+    return StoredFile(replace(file, done=()), tuple(sorted(chunks, key=lambda chunk: chunk.info.chunk)))
+
+
+def _run_rounds(context: Context, settings: RunnerSettings, console: Console) -> Summary:
+    """Runs the rounds of a kind; returns its summary."""
+    rounds = KINDS[context.settings.kind].rounds(context)
+    while True:
+        try:
+            work = next(rounds)
+        except StopIteration as end:
+            summary: Summary = end.value or {}
+            return summary
+        _run(context.name, context.work, work, settings, console)
+
+
+def _run(name: str, folder: str, work: Round, settings: RunnerSettings, console: Console) -> None:
+    """One round: in this process where one worker is enough, else as a pipeline."""
+    started = time.monotonic()
+    if settings.is_on_this_machine and settings.workers_for(work.size) == 1:
+        for line in work.lines:
+            work.do(line)
+    else:
+        list_uri = storage.join(folder, f"{work.name}.jsonl")
+        write_lines(list_uri, work.lines)
+
+        def wire(pipeline: beam.Pipeline) -> object:
+            return pipeline | "ListLines" >> ListLines(list_uri) | work.name >> RunLines(work.do)
+
+        run_pipeline(wire, settings, work.size, job_shower(console, settings))
+    _say(f"{name}: {work.name}, {len(work.lines):,} lines, {time.monotonic() - started:.1f} s", console)
+
+
+def _align(
+    config: Config,
+    attribute: AttributeState,
+    context: Context,
+    earlier: dict[_ChunkKey, tuple[str, int]],
+    settings: RunnerSettings,
+    console: Console,
+) -> None:
+    lines = [_aligned(attribute, file, context.parts, earlier).to_json() for file in attribute.missing]
+    columns = config.attributes[attribute.name].column_types(attribute.name)
+    # Keys of the documents are read and written, some 30 bytes each.
+    size = 30 * sum(chunk.rows for file in attribute.missing for chunk in file.chunks)
+    _run(attribute.name, context.work, Round("Align", lines, Align(dict(columns)), size), settings, console)
+
+
+def _aligned(
+    attribute: AttributeState, file: RunFile, parts: str, earlier: dict[_ChunkKey, tuple[str, int]]
+) -> AlignWork:
+    values = [parts_uri(parts, *_key(chunk)) for chunk in file.chunks]
+    return AlignWork(file.uri, attribute.file_of(file), values, [earlier.get(_key(chunk)) for chunk in file.chunks])
+
+
+def _finish(state: StoreState, attribute: AttributeState, folders: Iterable[str], summary: Summary) -> None:
+    """Writes down what the attribute is, and removes its files of runs that are gone."""
+    names = {file.uri.rpartition("/")[2] for file in (*state.files, *state.unused)}
+    counts = attribute.counts()
+    for source, folder in zip(_sources(attribute), folders, strict=True):
+        gone = [info.base_name for info in storage.list_files(folder, recursive=False) if info.base_name not in names]
+        arrow = [storage.join(folder, name) for name in gone if name.endswith(".arrow")]
+        storage.side_by_side(storage.delete_file, arrow)
+        fields = {name: asdict(count) for name, count in counts[source].items()}
+        content = {
+            "name": attribute.name,
+            "fingerprint": attribute.fingerprint,
+            "depends_on": attribute.depends_on,
+            "fields": fields,
+            "summary": summary,
+        }
+        with storage.write_file(storage.join(folder, SETTINGS_FILE)) as sink:
+            sink.write(json.dumps(content, indent=1, sort_keys=True).encode())

@@ -1,0 +1,1 @@
+"""Clusters of documents by the words they share: labels without a teacher."""

@@ -1,0 +1,1 @@
+"""Documents that have text of evaluation sets, and where."""

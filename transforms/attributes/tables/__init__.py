@@ -1,0 +1,1 @@
+"""Tables from elsewhere, joined to documents by their rows, their URLs or a kept field."""

@@ -1,0 +1,1 @@
+"""Duplicates: equal documents, similar ones, and which of them is kept."""

@@ -1,0 +1,192 @@
+"""What counts as the same text: a text in a normal form, and 128 bits of it.
+
+```
+form          "Café —  No. 1,250!\\n"
+exact         "Café —  No. 1,250!\\n"     the bytes as they are
+text          "cafe no 1250"              lower case, no accents, no punctuation, one space between words
+simplified    "cafe no 0"                 the same, and each run of digits is 0
+```
+
+`simplified` is what datatrove does to a text before MinHash (its `simplify_text`), `text` the same with numbers kept,
+as pages that differ in a price or a date alone are not the same. Each form says less than the one before it, so texts
+that are equal in one are equal in all below.
+
+For every character of the basic plane (the others stay as they are):
+
+| character | becomes |
+|---|---|
+| white space (`str.isspace`) | one space for all that stand together; none at the ends |
+| punctuation, symbols, control and format characters (categories P, S, Cc, Cf, other Zs) | nothing |
+| combining accents U+0300 to U+036F | nothing |
+| any other | its lower case without those accents, if that is one character; else its lower case |
+| a decimal digit of any script, in `simplified` | 0, and several together one 0 |
+
+So a composed and a decomposed é are the same. Categories and decompositions are those of Unicode 3.2, which every
+Python has beside its own: the form of a text does not depend on the Python that makes it. Characters that are younger
+stay as they are. What differs from datatrove: it has its own list of punctuation, shorter than these categories, and
+removes the vowel signs of Indian scripts with the accents.
+
+A text of which nothing is left is the same as another only if its bytes are.
+"""
+
+import unicodedata
+from functools import cache
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+
+from byline.transforms.documents.text_parts import text_buffers
+from byline.transforms.duplicates.hashing import murmur3
+
+Form = Literal["exact", "text", "simplified"]
+# From the one that tells most texts apart to the one that tells fewest.
+FORMS: tuple[Form, ...] = get_args(Form)
+_PLANE = 1 << 16
+_SURROGATES = range(0xD800, 0xE000)
+_ACCENTS = range(0x0300, 0x0370)
+_GONE, _SPACE, _ZERO = 0, ord(" "), ord("0")
+
+
+class Texts(NamedTuple):
+    """Texts as kernels read them.
+
+    Attributes:
+        borders: int64 [n + 1], where each begins in `data`.
+        data: uint8, UTF-8.
+    """
+
+    borders: np.ndarray
+    data: np.ndarray
+
+
+def coarsest(*forms: Form) -> Form:
+    """The form that says least, of some."""
+    return max(forms, key=FORMS.index)
+
+
+def normalized(texts: pa.Array, form: Form) -> Texts:
+    """Texts in a normal form.
+
+    Args:
+        texts: large_string [n] without nulls.
+        form: which.
+
+    Returns:
+        n texts; those of `exact` share the bytes of `texts`.
+    """
+    borders, data = text_buffers(texts)
+    if form == "exact":
+        return Texts(borders, data)
+    out = np.empty(borders[-1] - borders[0], np.uint8)
+    new_borders = np.zeros(len(borders), np.int64)
+    _normalize(borders, data, _table(form), form == "simplified", new_borders, out)
+    return Texts(new_borders, out[: new_borders[-1]])
+
+
+def text_hashes(texts: pa.Array, form: Form) -> np.ndarray:
+    """128 bits of each text: MurmurHash3 (x64), with seed 0, of its normal form.
+
+    Where nothing is left of a text, that of its bytes with seed 1: those are the same only if their bytes are.
+
+    Args:
+        texts: large_string [n] without nulls.
+        form: what counts as the same.
+
+    Returns:
+        uint64 [n, 2].
+    """
+    plain = Texts(*text_buffers(texts))
+    hashes = np.empty((len(texts), 2), np.uint64)
+    _hash_texts(*normalized(texts, form), *plain, hashes)
+    return hashes
+
+
+@cache
+def _table(form: Form) -> np.ndarray:
+    """What each character of the basic plane becomes: uint16 [65,536], 0 for nothing."""
+    table = np.arange(_PLANE, dtype=np.uint16)
+    for point in range(_PLANE):
+        if point not in _SURROGATES:
+            table[point] = _character(chr(point), form)
+    return table
+
+
+def _character(character: str, form: Form) -> int:
+    category = unicodedata.ucd_3_2_0.category(character)
+    if character.isspace():
+        return _SPACE
+    if category[0] in "PS" or category in ("Cc", "Cf", "Zs") or ord(character) in _ACCENTS:
+        return _GONE
+    if category == "Cn":
+        return ord(character)
+    if category == "Nd" and form == "simplified":
+        return _ZERO
+    lower = character.lower()
+    bare = [one for one in unicodedata.ucd_3_2_0.normalize("NFD", lower) if ord(one) not in _ACCENTS]
+    shortest = "".join(bare) if len(bare) == 1 else lower
+    return ord(shortest) if len(shortest) == 1 and ord(shortest) < _PLANE else ord(character)
+
+
+@njit(nogil=True, cache=True)
+def _normalize(
+    borders: np.ndarray,
+    data: np.ndarray,
+    table: np.ndarray,
+    merges_digits: bool,
+    new_borders: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Fills `out` with normal forms, none longer than its text, and `new_borders` with where each begins."""
+    used = 0
+    for row in range(len(borders) - 1):
+        first, pending, last = used, False, 0
+        at, end = borders[row], borders[row + 1]
+        while at < end:
+            byte = np.int64(data[at])
+            if byte < 0x80:
+                point, at = byte, at + 1
+            elif byte < 0xE0:
+                point, at = (byte & 0x1F) << 6 | (data[at + 1] & 0x3F), at + 2
+            elif byte < 0xF0:
+                point = (byte & 0x0F) << 12 | np.int64(data[at + 1] & 0x3F) << 6 | (data[at + 2] & 0x3F)
+                at += 3
+            else:
+                point, at = _PLANE, at + 4
+            become = np.int64(table[point]) if point < _PLANE else point
+            if become == _SPACE:
+                pending, last = used > first, _SPACE
+                continue
+            if become == _GONE or (merges_digits and become == _ZERO and last == _ZERO):
+                continue
+            if pending:
+                out[used] = _SPACE
+                used, pending = used + 1, False
+            last = become
+            if become < 0x80:
+                out[used] = become
+                used += 1
+            elif become < 0x800:
+                out[used], out[used + 1] = 0xC0 | become >> 6, 0x80 | (become & 0x3F)
+                used += 2
+            elif become < _PLANE:
+                out[used], out[used + 1] = 0xE0 | become >> 12, 0x80 | (become >> 6 & 0x3F)
+                out[used + 2] = 0x80 | (become & 0x3F)
+                used += 3
+            else:
+                out[used : used + 4] = data[at - 4 : at]
+                used += 4
+        new_borders[row + 1] = used
+
+
+@njit(nogil=True, cache=True)
+def _hash_texts(
+    borders: np.ndarray, data: np.ndarray, plain_borders: np.ndarray, plain: np.ndarray, hashes: np.ndarray
+) -> None:
+    for row in range(len(hashes)):
+        if borders[row + 1] > borders[row]:
+            halves = murmur3(data, borders[row], borders[row + 1], np.uint64(0))
+        else:
+            halves = murmur3(plain, plain_borders[row], plain_borders[row + 1], np.uint64(1))
+        hashes[row, 0], hashes[row, 1] = halves

@@ -1,0 +1,36 @@
+"""The loss weight of each document, from what the recipe says of its source.
+
+```
+loss_weight  {web: {by: quality, most: 1.5, unknown: 0.5}, code: 2}
+web          quality 0.25   3     -1    null  NaN       weight  0.25  1.5  0  0.5  0.5
+code, books                                             weight  2                            1
+```
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from byline.schemas.loss_weights import LossWeights, NumberWeight
+
+
+def weight_columns(weights: LossWeights | None) -> set[str]:
+    """The store columns that weights need, of any source."""
+    return {weight.by for weight in (weights or {}).values() if isinstance(weight, NumberWeight)}
+
+
+def document_weights(batch: pa.RecordBatch, source: str, weights: LossWeights | None) -> np.ndarray:
+    """float64 [rows], finite and not negative.
+
+    Args:
+        batch: documents of one source, with the columns of `weight_columns` that the source has.
+        source: the source's name.
+        weights: of the stage; None for 1.
+    """
+    weight = (weights or {}).get(source, 1)
+    if not isinstance(weight, NumberWeight):
+        return np.full(batch.num_rows, float(weight))
+    numbers = pc.cast(batch[weight.by], pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    # A null is NaN by now. -0.0 + 0.0 is 0.0.
+    clipped = np.minimum(np.maximum(numbers, 0), float(weight.most)) + 0.0
+    return np.where(np.isnan(numbers), float(weight.unknown), clipped)
