@@ -145,7 +145,7 @@ def test_a_piecewise_schedule_need_not_reach_the_end() -> None:
 # ------------------------------------------------------------------------------------------------------- selections
 
 KINDS = (
-    "a step is one of top, bottom, at_least and at_most, or allow and deny; give several as a list, "
+    "a step is one of top, bottom, at_least and at_most, allow and deny, or drop; give several as a list, "
     "as in [{deny: {host: [a.example]}}, {top: 0.7, by: quality}]"
 )
 
@@ -159,7 +159,7 @@ KINDS = (
         ({"top": 0.5, "bottom": 0.5, "by": "quality"}, f": {KINDS}"),
         ({"top": 0.5, "deny": {"host": ["a"]}, "by": "quality"}, f": {KINDS}"),
         ({"top": 0.5}, ": `by` is needed: a number such as num_tokens or a score"),
-        ({"deny": {"host": ["a"]}, "by": "quality"}, ": allow and deny take no `by`"),
+        ({"deny": {"host": ["a"]}, "by": "quality"}, ": allow, deny and drop take no `by`"),
         ({"at_least": 5, "at_most": 1, "by": "num_tokens"}, ": at_least 5 is above at_most 1"),
         ({"at_least": 5, "by": "num_tokens", "over": "all"}, ": `count` and `over` say how a share is meant; they "),
         ({"deny": {"host": ["a"]}, "count": "tokens"}, ": `count` and `over` say how a share is meant; they belong"),

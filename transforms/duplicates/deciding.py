@@ -72,7 +72,7 @@ def lowest_of_groups(groups: np.ndarray, ranks: Ranks) -> np.ndarray:
     return lowest
 
 
-def band_pairs(bands: np.ndarray, documents: np.ndarray, ranks: Ranks) -> tuple[np.ndarray, np.ndarray]:
+def band_pairs(bands: np.ndarray, documents: np.ndarray, ranks: Ranks) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Candidates: the members of each band with the band's lowest document.
 
     Args:
@@ -81,12 +81,23 @@ def band_pairs(bands: np.ndarray, documents: np.ndarray, ranks: Ranks) -> tuple[
         ranks: of all documents.
 
     Returns:
-        int64 [pairs] each, without equal pairs: the higher document and the lower one; ascending by both.
+        int64 [pairs] each, without equal pairs: the higher document and the lower one, ascending by both; how many
+        documents the largest band has that makes the pair.
     """
-    lowest = documents[lowest_of_groups(bands, ranks.take(documents))]
-    others = lowest != documents
-    pairs = np.unique(np.stack([documents[others], lowest[others]], axis=1), axis=0)
-    return pairs[:, 0], pairs[:, 1]
+    lowest = lowest_of_groups(bands, ranks.take(documents))
+    members = np.bincount(lowest, minlength=len(lowest))[lowest]
+    others = documents[lowest] != documents
+    pairs, largest = largest_of_pairs(np.stack([documents, documents[lowest]], axis=1)[others], members[others])
+    return pairs[:, 0], pairs[:, 1], largest
+
+
+def largest_of_pairs(pairs: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each pair once, ascending, with the largest of its values: [n, 2] and [n], from such of more rows."""
+    order = np.lexsort((values, pairs[:, 1], pairs[:, 0]))
+    ordered = pairs[order]
+    is_last = np.ones(len(order), bool)
+    is_last[:-1] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    return ordered[is_last], values[order][is_last]
 
 
 def settle(followers: np.ndarray, leaders: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

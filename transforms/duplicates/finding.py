@@ -52,7 +52,8 @@ def candidates(texts: Texts, preset: Preset) -> tuple[np.ndarray, np.ndarray]:
     numbers = np.flatnonzero(has_shingles)
     order = np.arange(len(bands))
     ranks = Ranks(np.zeros(len(bands), np.int64), np.zeros(len(bands), np.uint64), order.astype(np.uint64))
-    return band_pairs(bands[numbers].reshape(-1), np.repeat(numbers, preset.bands), ranks)
+    followers, leaders, _ = band_pairs(bands[numbers].reshape(-1), np.repeat(numbers, preset.bands), ranks)
+    return followers, leaders
 
 
 def _kept(texts: Texts, preset: Preset, similarity: Fraction) -> np.ndarray:

@@ -45,7 +45,8 @@ def test_a_band_makes_pairs_of_its_lowest_document_alone() -> None:
     count = 100_000
     documents = np.concatenate([np.arange(count), np.arange(count)])
     bands = np.repeat(np.array([3, 4], np.uint64), count)
-    followers, leaders = band_pairs(bands, documents, in_order(count))
+    followers, leaders, members = band_pairs(bands, documents, in_order(count))
+    assert (members == count).all()
     assert np.array_equal(followers, np.arange(1, count))
     assert not leaders.any()
 

@@ -93,8 +93,8 @@ def read_rows(file: InputFile, shape: TableShape) -> Iterator[pa.RecordBatch]:
         shape: what is read of it.
 
     Yields:
-        `row` (int64, from 0); `key` (large_string), or by row `source`, `path` (large_string) and `document` (int64);
-        and the attribute's columns, strings as large_string.
+        `row` (int64, from 0); `key` (large_string or int64), or by row `source`, `path` (large_string) and `document`
+        (int64); and the attribute's columns as `value0`, `value1`, ... (`value_names`), strings as large_string.
 
     Raises:
         FaultyFileError: the file cannot be read, or a row of it; with several spans for a column; or with an id that is
@@ -109,14 +109,17 @@ def read_rows(file: InputFile, shape: TableShape) -> Iterator[pa.RecordBatch]:
         columns.update({name: _text(batch[name]) for name in shape.keys})
         if shape.settings.by == ROW and "key" in columns:
             columns.update(_path_and_number(file, columns.pop("key"), start))
-        for number, (name, (path, kind)) in enumerate(shape.values.items()):
-            columns[name] = (
-                _score(file, batch, number, path, kind, start)
-                if shape.settings.has_spans
-                else _text(batch[f"value{number}"])
-            )
+        for number, (path, kind) in enumerate(shape.values.values()):
+            is_plain = not shape.settings.has_spans
+            values = _text(batch[f"value{number}"]) if is_plain else _score(file, batch, number, path, kind, start)
+            columns[f"value{number}"] = values
         yield pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
         start += batch.num_rows
+
+
+def value_names(count: int) -> list[str]:
+    """What the attribute's columns are called on the way, beside others that may have any of their names."""
+    return [f"value{number}" for number in range(count)]
 
 
 def layout_of(file: InputFile) -> Layout:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from byline.errors import BylineError
 from byline.schemas.attribute_kinds.table import TableAttribute
 from byline.schemas.documents import InputFile
-from byline.transforms.attributes.tables.layouts import TableShape, read_rows
+from byline.transforms.attributes.tables.layouts import TableShape, read_rows, value_names
 
 
 def written(folder, content, name="t.jsonl"):
@@ -34,7 +34,9 @@ def settings(**values):
 
 def read(file, key_type=None, **values):
     shape = TableShape(settings(**values), "topic", pa.string() if key_type is None else key_type)
-    return [row for batch in read_rows(file, shape) for row in batch.to_pylist()]
+    names = dict(zip(value_names(len(shape.values)), shape.values, strict=True))
+    rows = [row for batch in read_rows(file, shape) for row in batch.to_pylist()]
+    return [{names.get(name, name): value for name, value in row.items()} for row in rows]
 
 
 def test_plain_by_url_from_json_lines_and_parquet(tmp_path):
@@ -182,5 +184,5 @@ def test_a_hundred_thousand_rows_in_seconds(tmp_path):
     batches = list(read_rows(file, shape))
     assert time.process_time() - started < 3
     assert sum(batch.num_rows for batch in batches) == 100_000
-    assert batches[-1]["topic"][-1].as_py() == 99_999.5
+    assert batches[-1]["value0"][-1].as_py() == 99_999.5
     assert batches[-1]["row"][-1].as_py() == 99_999

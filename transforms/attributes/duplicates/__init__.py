@@ -1,0 +1,1 @@
+"""Duplicates among the documents of the token store, found by rounds of maps."""
