@@ -10,6 +10,7 @@ from byline.schemas.attribute_kinds.classifier import ClassifierAttribute
 from byline.schemas.attribute_kinds.contamination import ContaminationAttribute
 from byline.schemas.attribute_kinds.duplicates import DuplicatesAttribute
 from byline.schemas.attribute_kinds.function import FunctionAttribute
+from byline.schemas.attribute_kinds.spans import SpansAttribute
 from byline.schemas.attribute_kinds.table import TableAttribute
 from byline.schemas.kinds import read_section
 
@@ -18,6 +19,7 @@ KINDS: dict[str, type[Attribute]] = {
     "contamination": ContaminationAttribute,
     "duplicates": DuplicatesAttribute,
     "function": FunctionAttribute,
+    "spans": SpansAttribute,
     "table": TableAttribute,
 }
 

@@ -5,6 +5,7 @@ from byline.transforms.attributes.contamination.kind import CONTAMINATION
 from byline.transforms.attributes.duplicates.kind import DUPLICATES
 from byline.transforms.attributes.function import FUNCTION
 from byline.transforms.attributes.rounds import AttributeKind
+from byline.transforms.attributes.spans.kind import SPANS
 from byline.transforms.attributes.tables.kind import TABLE
 
 KINDS: dict[str, AttributeKind] = {
@@ -12,5 +13,6 @@ KINDS: dict[str, AttributeKind] = {
     "contamination": CONTAMINATION,
     "duplicates": DUPLICATES,
     "function": FUNCTION,
+    "spans": SPANS,
     "table": TABLE,
 }

@@ -53,7 +53,7 @@ _ROW_BYTES, _KEY_BYTES = 50, 100
 
 def _rounds(context: Context) -> Rounds:
     settings = _settings(context.settings)
-    shape = TableShape(settings, context.name, _key_type(context.config, context.name, settings))
+    shape = TableShape(settings, context.name, key_type(context.config, context.name, settings))
     files = _files(context.name, settings)
     return (yield from (_by_row if settings.by == ROW else _by_key)(context, shape, files))
 
@@ -130,7 +130,7 @@ def _check_called(name: str, notes: list[RowsNote], targets: Targets) -> None:
                 raise BylineError(f"attributes.{name}: {targets.two_names(int(number), called[number], path)}")
 
 
-def _key_type(config: Config, name: str, settings: TableAttribute) -> pa.DataType:
+def key_type(config: Config, name: str, settings: TableAttribute) -> pa.DataType:
     """What the table's keys are read as. Raises: BylineError: a source has no such field."""
     if settings.by in (ROW, URL):
         return pa.string()
