@@ -70,7 +70,7 @@ class Shard(Model):
         # A plan without weights is, byte for byte, one that knows nothing of them.
         values: dict[str, Any] = write(self)
         if self.loss_weight == "float32":
-            del values["loss_weight"]
+            values.pop("loss_weight", None)
         return values
 
 

@@ -14,6 +14,7 @@ dropped of dclm: 12 of 5,000 documents (0.24%): empty_text 12
 fields of dclm: host 4,970 known, 18 unknown; url 4,988 known
 unused of dclm (budget): 1,298 documents, 4.7 M tokens
 discarded of c4 in conditioned: 121,300 tokens (3.11%)
+loss weights of conditioned: c4 0.5, dclm by quality up to 1.5 (unknown 1)
 reads: 270 ranges of 60.1 kB on average, 30 runs
 note ...
 warning ...
@@ -24,6 +25,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from typing import Any
 
 from rich.console import Console
@@ -35,6 +37,7 @@ from byline.pipelines.console.notes import show_notes, show_warnings
 from byline.pipelines.console.plan_picture import draw_timeline, short
 from byline.pipelines.console.tables import aligned
 from byline.schemas.ledger import Amount
+from byline.schemas.loss_weights import NumberWeight, plain_weights
 from byline.schemas.plan import BranchPoint, Drawn, Plan, PlanHeader, PlannedStage, StageSource
 from byline.transforms.fields.known_fields import SourceFields
 from byline.transforms.packing import POLICIES
@@ -187,6 +190,7 @@ def show(summary: PlanReport, console: Console) -> None:
         *map(Text, field_lines(summary.fields)),
         *map(Text, _unused_lines(summary.plan.header.drawn)),
         *map(Text, _discarded_lines(summary.stages)),
+        *map(Text, _weight_lines(summary.stages)),
         Text(_read_line(summary.reads)),
     ]
     for line in lines:
@@ -205,6 +209,7 @@ def _stage_entry(header: PlanHeader, stage: PlannedStage) -> dict[str, Any]:
         "expected_padding": _padding(stage, header.sequence.length),
         "shards": stage.shards,
         "slices": stage.slices,
+        "loss_weight": None if stage.loss_weight is None else plain_weights(stage.loss_weight),
         "sources": {
             source: {
                 **asdict(header.drawn.draws_of(stage.name, source)),
@@ -291,6 +296,21 @@ def _discarded_lines(stages: Sequence[PlannedStage]) -> list[str]:
         for source, planned in stage.sources.items()
         if planned.expected_discarded
     ]
+
+
+def _weight_lines(stages: Sequence[PlannedStage]) -> list[str]:
+    """Of the stages whose sources do not all have weight 1."""
+    return [
+        f"loss weights of {stage.name}: {', '.join(f'{source} {_described(weight)}' for source, weight in named)}"
+        for stage in stages
+        if (named := sorted((stage.loss_weight or {}).items()))
+    ]
+
+
+def _described(weight: NumberWeight | Fraction) -> str:
+    if isinstance(weight, NumberWeight):
+        return f"by {weight.by} up to {float(weight.most):g} (unknown {float(weight.unknown):g})"
+    return f"{float(weight):g}"
 
 
 def _stage_lines(summary: PlanReport) -> list[Text]:
