@@ -7,7 +7,7 @@ documents     row 0, shuffle key 9, "How to"    row 2, shuffle key 3, "Knead"
 ```
 
 What is read, formatted and cut into chunks is what `byline prepare` had. Filters have left out the documents that are
-not in the run; a text that a filter changed is given as it was before.
+not in the run.
 """
 
 import json
