@@ -390,10 +390,17 @@ def _dropped_lines(funnels: Sequence[Funnel]) -> list[str]:
 def _unused_lines(drawn: Drawn) -> list[str]:
     return [
         f"unused of {source} ({reason}): {left.documents:,} documents, {short(left.tokens)} tokens"
+        + (f", {left.tokens / _tokens_of(drawn, source):.2%} of the source" if reason.startswith("dropped_") else "")
         for source, reasons in sorted(drawn.unused.items())
         for reason, left in reasons.items()
         if left.documents
     ]
+
+
+def _tokens_of(drawn: Drawn, source: str) -> int:
+    """All tokens of a source in the token store."""
+    amounts = [drawn.used.get(source, Amount()), *drawn.unused.get(source, {}).values()]
+    return sum(amount.tokens for amount in amounts)
 
 
 def _read_line(reads: RangeReads) -> str:
