@@ -259,9 +259,10 @@ class PlanHeader:
     def to_json(self) -> dict[str, Any]:
         """The header as values that `json` writes."""
         values: dict[str, Any] = _HEADER.dump_python(self, mode="json")
-        for stage in values["stages"]:
-            if stage["loss_weight"] is None:
-                del stage["loss_weight"]
+        # A plan without weights is, byte for byte, one that knows nothing of them.
+        for part in (values["shard"], *values["stages"]):
+            if part["loss_weight"] in (None, Shard().loss_weight):
+                del part["loss_weight"]
         return values
 
     @classmethod
