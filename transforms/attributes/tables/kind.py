@@ -49,6 +49,8 @@ from byline.transforms.files.storage import join
 
 # Of a table's row as it is compressed, and of a document's key: for how many partitions and workers there are.
 _ROW_BYTES, _KEY_BYTES = 50, 100
+# Keys of both sides are held as they are and once more to be compared: 0.3 kB a row with URLs.
+_KEY_COPIES = 2
 
 
 def _rounds(context: Context) -> Rounds:
@@ -62,7 +64,7 @@ def _by_key(context: Context, shape: TableShape, files: list[InputFile]) -> Roun
     settings, columns = shape.settings, tuple(shape.values)
     groups = groups_of(context.files, cuts_files=True)
     documents, size = sum(run.rows for run in context.runs), sum(file.size for file in files)
-    count = partitions_for(documents + size // _ROW_BYTES)
+    count = partitions_for(_KEY_COPIES * (documents + size // _ROW_BYTES))
     yield Round("ExchangeRows", lines_of(files), ExchangeRows(shape, context.work, count), size)
     notes = notes_of(context.work, files)
     check_rows(shape, files, notes)
