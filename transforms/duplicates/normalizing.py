@@ -47,6 +47,7 @@ _PLANE = 1 << 16
 _SURROGATES = range(0xD800, 0xE000)
 _ACCENTS = range(0x0300, 0x0370)
 _GONE, _SPACE, _ZERO = 0, ord(" "), ord("0")
+_ONE, _TWO, _THREE, _FOUR = (np.uint64(number) for number in (1, 2, 3, 4))
 
 
 class Texts(NamedTuple):
@@ -79,27 +80,27 @@ def normalized(texts: pa.Array, form: Form) -> Texts:
     borders, data = text_buffers(texts)
     if form == "exact":
         return Texts(borders, data)
-    out = np.empty(borders[-1] - borders[0], np.uint8)
+    # A character, and the space before it, may be written behind the end.
+    out = np.empty(borders[-1] - borders[0] + 2, np.uint8)
     new_borders = np.zeros(len(borders), np.int64)
     _normalize(borders, data, _table(form), form == "simplified", new_borders, out)
     return Texts(new_borders, out[: new_borders[-1]])
 
 
-def text_hashes(texts: pa.Array, form: Form) -> np.ndarray:
+def text_hashes(texts: pa.Array, normal: Texts) -> np.ndarray:
     """128 bits of each text: MurmurHash3 (x64), with seed 0, of its normal form.
 
     Where nothing is left of a text, that of its bytes with seed 1: those are the same only if their bytes are.
 
     Args:
         texts: large_string [n] without nulls.
-        form: what counts as the same.
+        normal: the same in the form that counts.
 
     Returns:
         uint64 [n, 2].
     """
-    plain = Texts(*text_buffers(texts))
     hashes = np.empty((len(texts), 2), np.uint64)
-    _hash_texts(*normalized(texts, form), *plain, hashes)
+    _hash_texts(*normal, *text_buffers(texts), hashes)
     return hashes
 
 
@@ -138,46 +139,60 @@ def _normalize(
     new_borders: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Fills `out` with normal forms, none longer than its text, and `new_borders` with where each begins."""
-    used = 0
+    """Fills `out` with normal forms, none longer than its text, and `new_borders` with where each begins.
+
+    A character is written, and the space before it, before it is known whether they stay: what does not is written
+    over. Where words begin cannot be predicted, so this is twice as fast as branches.
+    """
+    merges = 1 if merges_digits else 0
+    used = np.uint64(0)
     for row in range(len(borders) - 1):
-        first, pending, last = used, False, 0
-        at, end = borders[row], borders[row + 1]
+        first, pending, last = used, np.uint64(0), 0
+        at, end = np.uint64(borders[row]), np.uint64(borders[row + 1])
         while at < end:
-            byte = np.int64(data[at])
-            if byte < 0x80:
-                point, at = byte, at + 1
-            elif byte < 0xE0:
-                point, at = (byte & 0x1F) << 6 | (data[at + 1] & 0x3F), at + 2
-            elif byte < 0xF0:
-                point = (byte & 0x0F) << 12 | np.int64(data[at + 1] & 0x3F) << 6 | (data[at + 2] & 0x3F)
-                at += 3
-            else:
-                point, at = _PLANE, at + 4
+            point, length = _character_at(data, at)
+            at += length
             become = np.int64(table[point]) if point < _PLANE else point
-            if become == _SPACE:
-                pending, last = used > first, _SPACE
-                continue
-            if become == _GONE or (merges_digits and become == _ZERO and last == _ZERO):
-                continue
-            if pending:
-                out[used] = _SPACE
-                used, pending = used + 1, False
-            last = become
+            is_space = become == _SPACE
+            stays = (become > _SPACE) & (1 - merges * ((become == _ZERO) & (last == _ZERO)))
+            last = become if stays | is_space else last
+            out[used] = _SPACE
+            used += pending & np.uint64(stays)
+            pending = (pending & np.uint64(1 - stays)) | np.uint64(is_space & (used > first))
             if become < 0x80:
                 out[used] = become
-                used += 1
-            elif become < 0x800:
-                out[used], out[used + 1] = 0xC0 | become >> 6, 0x80 | (become & 0x3F)
-                used += 2
-            elif become < _PLANE:
-                out[used], out[used + 1] = 0xE0 | become >> 12, 0x80 | (become >> 6 & 0x3F)
-                out[used + 2] = 0x80 | (become & 0x3F)
-                used += 3
+                used += np.uint64(stays)
             else:
-                out[used : used + 4] = data[at - 4 : at]
-                used += 4
+                used += _write(become, out, used, data, at)
         new_borders[row + 1] = used
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _character_at(data: np.ndarray, at: int) -> tuple[int, int]:
+    """The code point that begins at a byte, `_PLANE` for any outside of the basic plane, and its bytes (uint64)."""
+    byte = np.int64(data[at])
+    if byte < 0x80:
+        return byte, _ONE
+    second = np.int64(data[at + _ONE]) & 0x3F
+    if byte < 0xE0:
+        return (byte & 0x1F) << 6 | second, _TWO
+    if byte < 0xF0:
+        return (byte & 0x0F) << 12 | second << 6 | (np.int64(data[at + _TWO]) & 0x3F), _THREE
+    return _PLANE, _FOUR
+
+
+@njit(nogil=True, cache=True)
+def _write(point: int, out: np.ndarray, used: int, data: np.ndarray, at: int) -> int:
+    """Writes a code point that is not ASCII, or the four bytes before `at`; returns how many bytes (uint64)."""
+    if point < 0x800:
+        out[used], out[used + _ONE] = 0xC0 | point >> 6, 0x80 | (point & 0x3F)
+        return _TWO
+    if point < _PLANE:
+        out[used], out[used + _ONE] = 0xE0 | point >> 12, 0x80 | (point >> 6 & 0x3F)
+        out[used + _TWO] = 0x80 | (point & 0x3F)
+        return _THREE
+    out[used : used + _FOUR] = data[at - _FOUR : at]
+    return _FOUR
 
 
 @njit(nogil=True, cache=True)

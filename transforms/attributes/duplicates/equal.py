@@ -30,12 +30,15 @@ def hash_texts(layout: Layout, line: str) -> None:
     for batch in stored_documents(StoredFile.from_json(line), layout.reading):
         info = info_of(batch)
         documents, keys = layout.documents(info.source, info.path, batch["row"]), batch["shuffle_key"]
-        hashes = text_hashes(batch["text"], layout.form)
+        normal = normalized(batch["text"], layout.form)
+        hashes = text_hashes(batch["text"], normal)
         rows = record_batch(high=hashes[:, 0], low=hashes[:, 1], shuffle_key=keys, document=documents)
         partition = partition_of(hashes[:, 0], layout.partitions)
         write_partitions(layout.of_chunk("hashes", info), rows, partition, layout.partitions)
         if layout.preset is not None:
-            bands, has_shingles = band_hashes(normalized(batch["text"], layout.compared_form), layout.preset)
+            if layout.compared_form != layout.form:
+                normal = normalized(batch["text"], layout.compared_form)
+            bands, has_shingles = band_hashes(normal, layout.preset)
             rows = record_batch(shuffle_key=keys, document=documents, bands=bands).filter(pa.array(has_shingles))
             with write_sealed(layout.of_chunk("bands", info), rows.schema) as writer:
                 writer.write_batch(rows)
