@@ -30,6 +30,7 @@ A text of which nothing is left is the same as another only if its bytes are.
 """
 
 import unicodedata
+from collections.abc import Callable
 from functools import cache
 from typing import Literal, NamedTuple, get_args
 
@@ -77,14 +78,25 @@ def normalized(texts: pa.Array, form: Form) -> Texts:
     Returns:
         n texts; those of `exact` share the bytes of `texts`.
     """
-    borders, data = text_buffers(texts)
+    plain = Texts(*text_buffers(texts))
+    return coarser(plain, "exact", form)
+
+
+def coarser(texts: Texts, form: Form, wanted: Form) -> Texts:
+    """Texts that are in one form in another that says less, or the same."""
+    if wanted == form:
+        return texts
     if form == "exact":
-        return Texts(borders, data)
+        texts = _made(_normalize, texts, _characters())
+    return texts if wanted == "text" else _made(_merge_digits, texts, _digits())
+
+
+def _made(kernel: Callable[..., None], texts: Texts, table: np.ndarray) -> Texts:
     # A character, and the space before it, may be written behind the end.
-    out = np.empty(borders[-1] - borders[0] + 2, np.uint8)
-    new_borders = np.zeros(len(borders), np.int64)
-    _normalize(borders, data, _table(form), form == "simplified", new_borders, out)
-    return Texts(new_borders, out[: new_borders[-1]])
+    out = np.empty(texts.borders[-1] - texts.borders[0] + 2, np.uint8)
+    borders = np.zeros(len(texts.borders), np.int64)
+    kernel(*texts, table, borders, out)
+    return Texts(borders, out[: borders[-1]])
 
 
 def text_hashes(texts: pa.Array, normal: Texts) -> np.ndarray:
@@ -105,16 +117,22 @@ def text_hashes(texts: pa.Array, normal: Texts) -> np.ndarray:
 
 
 @cache
-def _table(form: Form) -> np.ndarray:
-    """What each character of the basic plane becomes: uint16 [65,536], 0 for nothing."""
+def _characters() -> np.ndarray:
+    """What each character of the basic plane becomes in the form `text`: uint16 [65,536], 0 for nothing."""
     table = np.arange(_PLANE, dtype=np.uint16)
     for point in range(_PLANE):
         if point not in _SURROGATES:
-            table[point] = _character(chr(point), form)
+            table[point] = _character(chr(point))
     return table
 
 
-def _character(character: str, form: Form) -> int:
+@cache
+def _digits() -> np.ndarray:
+    """Whether each character of the basic plane is a digit: bool [65,536]."""
+    return np.array([unicodedata.ucd_3_2_0.category(chr(point)) == "Nd" for point in range(_PLANE)])
+
+
+def _character(character: str) -> int:
     category = unicodedata.ucd_3_2_0.category(character)
     if character.isspace():
         return _SPACE
@@ -122,8 +140,6 @@ def _character(character: str, form: Form) -> int:
         return _GONE
     if category == "Cn":
         return ord(character)
-    if category == "Nd" and form == "simplified":
-        return _ZERO
     lower = character.lower()
     bare = [one for one in unicodedata.ucd_3_2_0.normalize("NFD", lower) if ord(one) not in _ACCENTS]
     shortest = "".join(bare) if len(bare) == 1 else lower
@@ -132,38 +148,52 @@ def _character(character: str, form: Form) -> int:
 
 @njit(nogil=True, cache=True)
 def _normalize(
-    borders: np.ndarray,
-    data: np.ndarray,
-    table: np.ndarray,
-    merges_digits: bool,
-    new_borders: np.ndarray,
-    out: np.ndarray,
+    borders: np.ndarray, data: np.ndarray, table: np.ndarray, new_borders: np.ndarray, out: np.ndarray
 ) -> None:
-    """Fills `out` with normal forms, none longer than its text, and `new_borders` with where each begins.
+    """Fills `out` with the form `text`, none longer than its text, and `new_borders` with where each begins.
 
     A character is written, and the space before it, before it is known whether they stay: what does not is written
-    over. Where words begin cannot be predicted, so this is twice as fast as branches.
+    over. Where words begin cannot be predicted, so this is faster than branches.
     """
-    merges = 1 if merges_digits else 0
     used = np.uint64(0)
     for row in range(len(borders) - 1):
-        first, pending, last = used, np.uint64(0), 0
+        first, pending = used, np.uint64(0)
         at, end = np.uint64(borders[row]), np.uint64(borders[row + 1])
         while at < end:
             point, length = _character_at(data, at)
             at += length
             become = np.int64(table[point]) if point < _PLANE else point
-            is_space = become == _SPACE
-            stays = (become > _SPACE) & (1 - merges * ((become == _ZERO) & (last == _ZERO)))
-            last = become if stays | is_space else last
+            stays = np.uint64(become > _SPACE)
             out[used] = _SPACE
-            used += pending & np.uint64(stays)
-            pending = (pending & np.uint64(1 - stays)) | np.uint64(is_space & (used > first))
+            used += pending & stays
+            pending = (pending & (stays ^ _ONE)) | (np.uint64(become == _SPACE) & np.uint64(used > first))
             if become < 0x80:
                 out[used] = become
-                used += np.uint64(stays)
+                used += stays
             else:
                 used += _write(become, out, used, data, at)
+        new_borders[row + 1] = used
+
+
+@njit(nogil=True, cache=True)
+def _merge_digits(
+    borders: np.ndarray, data: np.ndarray, is_digit: np.ndarray, new_borders: np.ndarray, out: np.ndarray
+) -> None:
+    """Fills `out` with texts whose runs of digits are a 0 each, and `new_borders` with where each begins."""
+    used = np.uint64(0)
+    for row in range(len(borders) - 1):
+        follows = np.uint64(0)
+        at, end = np.uint64(borders[row]), np.uint64(borders[row + 1])
+        while at < end:
+            point, length = _character_at(data, at)
+            at += length
+            digit = np.uint64(point < _PLANE and is_digit[point])
+            if point < 0x80 or digit:
+                out[used] = _ZERO if digit else point
+                used += _ONE - (digit & follows)
+            else:
+                used += _write(point, out, used, data, at)
+            follows = digit
         new_borders[row + 1] = used
 
 
