@@ -1,6 +1,7 @@
 """Every kind of attribute by its name in a configuration; its settings are in `schemas.attribute_kinds`."""
 
 from byline.transforms.attributes.classifier import CLASSIFIER
+from byline.transforms.attributes.clusters.kind import CLUSTERS
 from byline.transforms.attributes.contamination.kind import CONTAMINATION
 from byline.transforms.attributes.duplicates.kind import DUPLICATES
 from byline.transforms.attributes.function import FUNCTION
@@ -10,6 +11,7 @@ from byline.transforms.attributes.tables.kind import TABLE
 
 KINDS: dict[str, AttributeKind] = {
     "classifier": CLASSIFIER,
+    "clusters": CLUSTERS,
     "contamination": CONTAMINATION,
     "duplicates": DUPLICATES,
     "function": FUNCTION,
