@@ -7,7 +7,8 @@ print(report)    # equal: 1,234,567 targets
                  # 3,456 targets trained though the loss mask leaves them out; first: batch 0, row 2, position 17, ...
 ```
 
-Both sides are multisets of (tokens seen, position, target, weight), whatever the order of rows and batches. Tokens seen
+Both sides are multisets of (tokens seen, position, target, weight), whatever the order of rows and batches. The weight
+is that of the build's `loss_weight`, else 1, and of a batch that of its `loss_weight` or loss mask. Tokens seen
 are compared by a 64-bit hash of all of them; about 90 bytes are kept for each target, so audit some thousand rows, not
 a corpus: `audit(first_batches, shards[: 32 * 100])`.
 """
@@ -57,12 +58,15 @@ class Audit:
         expected: those of the shards.
         differences: none where both are the same.
         notes: what is likely to be a mistake in how the batches are made.
+        trained_weight, expected_weight: sums of the weights of both; of a build without weights, as many as targets.
     """
 
     trained: int
     expected: int
     differences: tuple[Difference, ...]
     notes: tuple[str, ...] = ()
+    trained_weight: float = 0.0
+    expected_weight: float = 0.0
 
     @property
     def is_equal(self) -> bool:
@@ -70,8 +74,11 @@ class Audit:
         return not self.differences
 
     def __str__(self) -> str:
-        counts = f"{self.trained:,} targets"
-        head = f"equal: {counts}" if self.is_equal else f"different: {counts}, the shards have {self.expected:,}"
+        counts, expected = f"{self.trained:,} targets", f"{self.expected:,}"
+        if (self.trained_weight, self.expected_weight) != (self.trained, self.expected):
+            counts += f" of weight {self.trained_weight:,.10g}"
+            expected += f" of weight {self.expected_weight:,.10g}"
+        head = f"equal: {counts}" if self.is_equal else f"different: {counts}, the shards have {expected}"
         return "\n".join([head, *map(str, self.differences), *self.notes])
 
 
@@ -98,7 +105,9 @@ def audit(
         notes = notes or _notes(arrays)
     expected, masked, starts = _expected(shards, train_starts)
     differences = _compare(trained.joined(), expected.joined(), masked, starts)
-    return Audit(trained.count, expected.count, tuple(differences), tuple(notes))
+    return Audit(
+        trained.count, expected.count, tuple(differences), tuple(notes), trained.total_weight, expected.total_weight
+    )
 
 
 def _expected(shards: Shards, train_starts: bool) -> "tuple[_Side, np.ndarray, np.ndarray]":
@@ -236,6 +245,10 @@ class _Side:
     @property
     def count(self) -> int:
         return sum(len(part.pair) for part in self._parts)
+
+    @property
+    def total_weight(self) -> float:
+        return float(sum(part.weight.sum() for part in self._parts))
 
     def add(self, targets: Targets, batch: int) -> None:
         """Keeps those that count of a batch."""

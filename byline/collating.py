@@ -35,7 +35,9 @@ def collate(
 
     Args:
         rows: from `Shards.batch`, or a list of rows.
-        form: one of `byline.forms.FORMS`, which docs/trainers.md describes.
+        form: one of `byline.forms.FORMS`, which docs/trainers.md describes. With rows of a build that has weights, a
+            batch has `loss_weight` (float32) beside its labels, 0 where nothing is predicted; that of `megatron` has
+            them as its loss mask.
         dtype: of ids, labels and positions, `int64` or `int32`.
         train_starts: also predict the first token of a segment, from the document before it; never a row's first token.
         add: what else the batch is to have: `segment_ids` (int32, numbers of the tokens' segments), `doc_ids` (int64,
@@ -57,6 +59,9 @@ def collate(
         raise BylineError(f"no {shown(unknown[0])} to add to a batch; there are {', '.join(ADDITIONS)}")
     spread = Spread(_stacked(rows), train_starts, empty)
     batch = made.make(spread, np.dtype(dtype))
+    weights = None if made.with_labels is None else spread.weights
+    if made.with_labels is not None and weights is not None:
+        batch["loss_weight"] = made.with_labels(weights)
     return {**batch, **{name: ADDITIONS[name](spread, made) for name in add}}
 
 

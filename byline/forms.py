@@ -3,11 +3,14 @@
 ```
 rows             input_ids    0 22 27  5  9  0 | 0  8  0     one row, L = 9, segments of 6 and 3
                  loss_mask    0  0  0  1  1  1   1  1  1
+                 loss_weight  0  0  0 .5 .5 .5   2  2  2       if the build has weights
 huggingface      labels       .  .  .  5  9  0   .  8  0     at their own tokens, . is -100; the model shifts
+                 loss_weight  0  0  0 .5 .5 .5   0  2  2     beside the labels, 0 where they are .
                  position_ids 0  1  2  3  4  5   0  1  2
-shifted          labels       .  .  5  9  0  .   8  0  .     already shifted
+shifted          labels       .  .  5  9  0  .   8  0  .     already shifted, and so is
+                 loss_weight  0  0 .5 .5 .5  0   2  2  0
 megatron         labels      22 27  5  9  0  0   8  0  0     shifted, with
-                 loss_mask    0  0  1  1  1  0   1  1  0
+                 loss_mask    0  0  1  1  1  0   1  1  0     or the weights
 plus_one         inputs       0 22 27  5  9  0   0  8        L - 1 of them, for rows that were built one token longer
                  targets      .  .  5  9  0  .   8  0
 varlen           cu_seqlens   0 6 9                          all rows as one, [n * L]
@@ -44,6 +47,7 @@ class Form:
         keys: what `read` needs.
         line: what a batch has, and who takes it, as docs/trainers.md lists it.
         lay_out: how an array [n, L] of something else is laid out beside the batch's ids.
+        with_labels: how one is laid out beside the labels; None where the form's own loss mask has the weights.
         is_flat: whether all rows are one sequence.
     """
 
@@ -52,6 +56,7 @@ class Form:
     keys: tuple[str, ...]
     line: str
     lay_out: Callable[[np.ndarray], np.ndarray] = lambda values: values
+    with_labels: Callable[[np.ndarray], np.ndarray] | None = lambda values: values
     is_flat: bool = False
 
 
@@ -80,7 +85,7 @@ def _read_huggingface(batch: Mapping[str, Any]) -> Targets:
         start = _whole_rows(ids.shape)
     else:
         start = _starts_of(_changes(positions, 1))
-    return _read_labels(ids, batch["labels"], start, positions)
+    return _read_labels(ids, batch, start, positions)
 
 
 def _flex(spread: Spread, dtype: np.dtype) -> Batch:
@@ -89,7 +94,7 @@ def _flex(spread: Spread, dtype: np.dtype) -> Batch:
 
 def _read_flex(batch: Mapping[str, Any]) -> Targets:
     start = _starts_of(_changes(batch["document_ids"], 0))
-    return _read_labels(batch["input_ids"], batch["labels"], start, batch["position_ids"])
+    return _read_labels(batch["input_ids"], batch, start, batch["position_ids"])
 
 
 def _dense(spread: Spread, dtype: np.dtype) -> Batch:
@@ -133,7 +138,7 @@ def _read_trl(batch: Mapping[str, Any]) -> Targets:
     cu_seqlens = np.cumsum([0, *(length for lengths in batch["seq_lengths"] for length in lengths)])
     labels = np.array(batch["labels"]).reshape(-1)
     labels[cu_seqlens[:-1]] = IGNORED
-    return replace(_read_flat(ids, labels, cu_seqlens, None), width=ids.shape[1])
+    return replace(_read_flat(ids, {**batch, "labels": labels}, cu_seqlens, None), width=ids.shape[1])
 
 
 def _shifted(spread: Spread, dtype: np.dtype) -> Batch:
@@ -144,7 +149,8 @@ def _shifted(spread: Spread, dtype: np.dtype) -> Batch:
 
 def _read_shifted(batch: Mapping[str, Any]) -> Targets:
     labels, positions = batch["labels"], batch["position_ids"]
-    return _targets(batch["input_ids"], labels, labels != IGNORED, _starts_of(_changes(positions, 1)), positions)
+    start = _starts_of(_changes(positions, 1))
+    return _targets(batch["input_ids"], labels, _weights(batch, labels), start, positions)
 
 
 def _plus_one(spread: Spread, dtype: np.dtype) -> Batch:
@@ -162,8 +168,10 @@ def _read_plus_one(batch: Mapping[str, Any]) -> Targets:
 
 def _megatron(spread: Spread, dtype: np.dtype) -> Batch:
     tokens, mask = spread.ids(dtype), _dense_mask(spread)
-    weights = spread.empty(spread.shape, np.dtype(np.float32))
-    weights[...] = spread.trained
+    weights = spread.weights
+    if weights is None:
+        weights = spread.empty(spread.shape, np.dtype(np.float32))
+        weights[...] = spread.trained
     return {
         "tokens": tokens,
         # Ids where nothing counts, too: each one indexes the logits before the loss mask is applied.
@@ -190,7 +198,7 @@ def _varlen(spread: Spread, dtype: np.dtype) -> Batch:
 
 
 def _read_varlen(batch: Mapping[str, Any]) -> Targets:
-    return _read_flat(batch["input_ids"], batch["labels"], batch["cu_seqlens"], batch.get("position_ids"))
+    return _read_flat(batch["input_ids"], batch, batch["cu_seqlens"], batch.get("position_ids"))
 
 
 def _huggingface_flat(spread: Spread, dtype: np.dtype) -> Batch:
@@ -204,7 +212,7 @@ def _huggingface_flat(spread: Spread, dtype: np.dtype) -> Batch:
 
 
 def _read_huggingface_flat(batch: Mapping[str, Any]) -> Targets:
-    return _read_flat(batch["input_ids"], batch["labels"], batch["cu_seq_lens_q"], batch["position_ids"])
+    return _read_flat(batch["input_ids"], batch, batch["cu_seq_lens_q"], batch["position_ids"])
 
 
 def _meco(spread: Spread, dtype: np.dtype) -> Batch:
@@ -217,25 +225,34 @@ def _meco(spread: Spread, dtype: np.dtype) -> Batch:
 
 
 def _read_meco(batch: Mapping[str, Any]) -> Targets:
-    return _read_flat(batch["input_ids"], batch["labels"], np.append(0, batch["indices"][:, 1]), None)
+    return _read_flat(batch["input_ids"], batch, np.append(0, batch["indices"][:, 1]), None)
 
 
 # ------------------------------------------------------------------------------------------------- what a model sees
 
 
-def _read_labels(ids: np.ndarray, labels: np.ndarray, start: np.ndarray, positions: np.ndarray) -> Targets:
-    """Of labels at their own tokens."""
-    shifted = shift(labels, IGNORED)
-    return _targets(ids, shifted, shifted != IGNORED, start, positions)
+def _weights(batch: Mapping[str, Any], labels: np.ndarray) -> np.ndarray:
+    """How much each of the batch's labels counts, float64 and of its shape; `labels` are they, laid out as may be."""
+    weights = batch.get("loss_weight")
+    given = 1.0 if weights is None else np.asarray(weights, np.float64).reshape(labels.shape)
+    return np.where(labels != IGNORED, given, 0.0)
 
 
-def _read_flat(ids: np.ndarray, labels: np.ndarray, cu_seqlens: np.ndarray, positions: np.ndarray | None) -> Targets:
+def _read_labels(ids: np.ndarray, batch: Mapping[str, Any], start: np.ndarray, positions: np.ndarray) -> Targets:
+    """Of a batch with labels at their own tokens; ids are laid out as they are to be."""
+    labels = np.asarray(batch["labels"]).reshape(ids.shape)
+    return _targets(ids, shift(labels, IGNORED), shift(_weights(batch, labels), 0.0), start, positions)
+
+
+def _read_flat(
+    ids: np.ndarray, batch: Mapping[str, Any], cu_seqlens: np.ndarray, positions: np.ndarray | None
+) -> Targets:
     """Of one sequence whose segments `cu_seqlens` divides; positions count from each start where none are given."""
-    ids, labels = ids.reshape(1, -1), labels.reshape(1, -1)
+    ids = ids.reshape(1, -1)
     start = np.repeat(cu_seqlens[:-1].astype(np.int64), np.diff(cu_seqlens))
     if positions is None:
         positions = np.arange(len(start)) - start
-    return _read_labels(ids, labels, start, positions)
+    return _read_labels(ids, batch, start, positions)
 
 
 def _targets(
@@ -291,6 +308,7 @@ FORMS = {
         "the same [1, n * L], `cu_seq_lens_q`, `cu_seq_lens_k`, `max_length_q`, `max_length_k` "
         "| transformers with flash attention",
         lay_out=lambda values: values.reshape(1, -1),
+        with_labels=lambda values: values.reshape(1, -1),
         is_flat=True,
     ),
     "trl": Form(
@@ -307,6 +325,7 @@ FORMS = {
         "`input_ids`, `labels`, `position_ids` [n * L], `cu_seqlens` int32 [segments + 1], `max_seqlen` "
         "| `flash_attn_varlen_func` and `varlen_attn`",
         lay_out=lambda values: values.reshape(-1),
+        with_labels=lambda values: values.reshape(-1),
         is_flat=True,
     ),
     "meco": Form(
@@ -316,6 +335,7 @@ FORMS = {
         "`input_ids`, `labels` [n * L], `indices` [segments, 2] (start, end) "
         "| an item for the collator of MeCo's trainer",
         lay_out=lambda values: values.reshape(-1),
+        with_labels=lambda values: values.reshape(-1),
         is_flat=True,
     ),
     "flex": Form(
@@ -337,12 +357,14 @@ FORMS = {
         ("tokens", "labels", "loss_mask", "position_ids"),
         "`tokens`, `position_ids` [n, L], `labels`, `loss_mask` (float32), both shifted, `attention_mask` bool "
         "[n, 1, L, L], True where a token may not attend | Megatron-core's `GPTModel`",
+        with_labels=None,
     ),
     "shifted": Form(
         _shifted,
         _read_shifted,
         (*_LABELS, "position_ids"),
         "as `huggingface`, but each label beside the token that predicts it | trainers whose loss does not shift",
+        with_labels=lambda values: shift(values, 0),
     ),
     "plus_one": Form(
         _plus_one,
@@ -350,6 +372,7 @@ FORMS = {
         ("inputs", "targets", "position_ids"),
         "`inputs`, `targets`, `position_ids` [n, L - 1] | trainers that cut rows of one token more than they train on",
         lay_out=lambda values: values[:, :-1],
+        with_labels=lambda values: values[:, 1:],
     ),
 }
 

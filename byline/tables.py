@@ -39,16 +39,17 @@ def to_table(shards: Shards, columns: Sequence[str] | None = None) -> pa.Table:
 
     Returns:
         A table without nulls. `row` (int64) is the number in `shards`, `phase` (string) the row's phase; `input_ids`
-        (int32) and `loss_mask` (uint8) are lists of L; `seq_lengths`, `doc_offsets` (int32) and `doc_ids` (int64) are
-        lists with an item for each segment.
+        (int32) and `loss_mask` (uint8) are lists of L, and so is `loss_weight` (float32) of a build with weights;
+        `seq_lengths`, `doc_offsets` (int32) and `doc_ids` (int64) are lists with an item for each segment.
 
     Raises:
         BylineError: there is no such column, or a shard is not what the manifest says.
     """
-    names = list(COLUMNS if columns is None else columns)
-    unknown = [name for name in names if name not in COLUMNS]
+    known = [name for name in COLUMNS if name != "loss_weight" or shards.manifest.loss_weight is not None]
+    names = known if columns is None else list(columns)
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise BylineError(f"no column {shown(unknown[0])} of a table; there are {', '.join(COLUMNS)}")
+        raise BylineError(f"no column {shown(unknown[0])} of a table; there are {', '.join(known)}")
     schema = pa.schema([pa.field(name, COLUMNS[name].type, nullable=False) for name in names])
     size = max(1, _TOKENS // shards.sequence_length)
     batches = []
@@ -77,9 +78,10 @@ def _lists(values: np.ndarray, lengths: np.ndarray, item: pa.DataType) -> pa.Arr
     return pa.ListArray.from_arrays(offsets, pa.array(values.reshape(-1), item), type=_list_of(item))
 
 
-def _of_tokens(name: Literal["input_ids", "loss_mask"], item: pa.DataType) -> _Column:
+def _of_tokens(name: Literal["input_ids", "loss_mask", "loss_weight"], item: pa.DataType) -> _Column:
     def make(rows: Rows, numbers: np.ndarray) -> pa.Array:
         values = rows[name]
+        # A float16 of the build is a float32 here, which every reader of tables knows.
         return _lists(values, np.full(len(values), values.shape[1], np.int32), item)
 
     return _Column(_list_of(item), make)
@@ -97,6 +99,7 @@ COLUMNS = {
     "phase": _Column(pa.string(), lambda rows, numbers: pa.array(rows["phase"].tolist(), pa.string())),
     "input_ids": _of_tokens("input_ids", pa.int32()),
     "loss_mask": _of_tokens("loss_mask", pa.uint8()),
+    "loss_weight": _of_tokens("loss_weight", pa.float32()),
     "seq_lengths": _of_segments("seq_lengths", pa.int32()),
     "doc_ids": _of_segments("doc_ids", pa.int64()),
     "doc_offsets": _of_segments("doc_offsets", pa.int32()),

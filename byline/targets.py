@@ -3,10 +3,11 @@
 ```
 input_ids      0 22 27  5  9  0 | 0  8  0 | 1  1        one row, segments of 6, 3 and 2 (padding)
 loss_mask      0  0  0  1  1  1   1  1  1   0  0
+loss_weight    0  0  0 .5 .5 .5   2  2  2   0  0        only where the build has weights
 start          0  0  0  0  0  0   6  6  6   9  9        the first token that each one sees
 position       0  1  2  3  4  5   0  1  2   0  1
 target        22 27  5  9  0  .   8  0  .   1  .        the next token of the same segment
-weight         0  0  1  1  1  0   1  1  0   0  0        1 where the loss mask of that next token is 1
+weight         0  0 .5 .5 .5  0   2  2  0   0  0        that of the next token; without weights 1 where its mask is
 ```
 
 A segment's first token follows no token of its own document, so predicting it (from the document before it, which it
@@ -82,6 +83,18 @@ class Spread:
             trained.reshape(-1)[self.starts] = False
         return trained
 
+    @property
+    def weights(self) -> np.ndarray | None:
+        """float32, how much the loss of predicting each token counts, 0 where it is not predicted.
+
+        None where the build has no weights.
+        """
+        if "loss_weight" not in self.rows:
+            return None
+        weights = self.empty(self.shape, np.dtype(np.float32))
+        np.multiply(self.rows["loss_weight"], self.trained, out=weights)
+        return weights
+
     def ids(self, dtype: np.dtype, out: np.ndarray | None = None) -> np.ndarray:
         """The ids as another type."""
         ids = self.empty(self.shape, dtype) if out is None else out
@@ -136,12 +149,14 @@ def shift(values: np.ndarray, last: int | float, out: np.ndarray | None = None) 
 def targets_of(rows: Rows, train_starts: bool = False) -> Targets:
     """What is to be trained of some rows."""
     spread = Spread(rows, train_starts)
+    weights = spread.weights
+    weights = spread.trained if weights is None else weights
     ids = rows["input_ids"].astype(np.int64)
     return Targets(
         tokens=ids.ravel(),
         start=spread.of_segments(spread.starts).ravel(),
         position=spread.position_ids(np.dtype(np.int64)).ravel(),
         target=shift(ids, 0).ravel(),
-        weight=shift(spread.trained.astype(np.float64), 0).ravel(),
+        weight=shift(weights.astype(np.float64), 0).ravel(),
         width=ids.shape[1],
     )

@@ -57,3 +57,8 @@ def _write_weight(weight: "NumberWeight | Fraction") -> Any:
 SourceWeight = Annotated[NumberWeight | Fraction, PlainValidator(read_weight), PlainSerializer(_write_weight)]
 # Source -> the weight of its documents; 1 for a source that is not named.
 LossWeights = dict[Name, SourceWeight]
+
+
+def plain_weights(weights: LossWeights) -> dict[str, Any]:
+    """Weights as they are written."""
+    return {source: _write_weight(weight) for source, weight in weights.items()}

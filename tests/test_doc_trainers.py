@@ -20,5 +20,5 @@ def test_versions_are_those_that_are_installed() -> None:
 def test_every_trainer_has_a_test() -> None:
     named = {test for row in TABLE for test in re.findall(r"`(test_\w+\.py)`", row[-1])}
     there = {path.name for path in (ROOT / "tests/trainers").glob("test_*.py")}
-    # Examples are of trainers in the table, ranks have a paragraph of their own, and ways to read are a benchmark's.
-    assert named == there - {"test_examples.py", "test_ranks.py", "test_reading_ways.py"}
+    # Examples are of trainers in the table, ranks and weights have their own sections, ways to read are a benchmark's.
+    assert named == there - {"test_examples.py", "test_ranks.py", "test_reading_ways.py", "test_weights.py"}

@@ -44,6 +44,7 @@ class Batch:
         domains: int64 [m], the domain of each target's document.
         segments: int64 [m], which of the batch's segments each target is of, from 0; they ascend.
         positions: of the rows, n * L.
+        weights: float32 [m], of the targets' losses; None of a build without loss weights.
     """
 
     input_ids: torch.Tensor
@@ -53,6 +54,7 @@ class Batch:
     domains: torch.Tensor
     segments: torch.Tensor
     positions: int
+    weights: torch.Tensor | None = None
 
     def to(self, device: str) -> "Batch":
         """On that device."""
@@ -104,6 +106,7 @@ def make_batch(shards: byline.Shards, rows: range, domains: Domains) -> Batch:
         torch.from_numpy(domains.of(read["doc_ids"])[of_target]),
         torch.from_numpy(segments),
         len(ids),
+        torch.from_numpy(made["loss_weight"][trained]) if "loss_weight" in made else None,
     )
 
 

@@ -1,7 +1,7 @@
 """What a training minimises: the mean loss, or a loss whose domains have weights.
 
 ```
-standard   mean of all targets' losses
+standard   mean of all targets' losses, by the loss weights of a build that has any
 DoReMi     lambda[i] = mean over domain i's targets of max(loss of the model - loss of the reference, 0)
            alpha     = next_weights(alpha, lambda)                        (byline.transforms.weights.doremi)
            minimised: sum over i of alpha[i] * mean of domain i's losses
@@ -43,10 +43,13 @@ class Objective(Protocol):
 
 
 class Standard:
-    """The mean over all targets."""
+    """The mean over all targets, each by its weight."""
 
     def __call__(self, losses: torch.Tensor, batch: Batch, names: list[str]) -> torch.Tensor:
-        return losses.mean()
+        if batch.weights is None:
+            return losses.mean()
+        # Of targets without any weight, nothing.
+        return (losses * batch.weights).sum() / batch.weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
 
     def state(self) -> dict[str, Any]:
         return {}
@@ -77,6 +80,8 @@ class DoReMi:
         self._excess = np.empty(0)
 
     def __call__(self, losses: torch.Tensor, batch: Batch, names: list[str]) -> torch.Tensor:
+        if batch.weights is not None:
+            raise BylineError("objective: doremi weighs domains itself; train it on a build without loss_weight")
         if not len(self.alpha):
             self.alpha, self._excess = np.full(len(names), 1 / len(names)), np.zeros(len(names))
         with torch.no_grad():

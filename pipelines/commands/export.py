@@ -26,6 +26,9 @@ def export(
     drop_mask: Annotated[
         bool, typer.Option("--drop-mask", help="lose the loss mask, to a format that has none")
     ] = False,
+    drop_weights: Annotated[
+        bool, typer.Option("--drop-weights", help="lose the loss weights, to a format that has none")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace another export")] = False,
     workers: Workers = None,
     runner: RunnerName = "local",
@@ -46,5 +49,6 @@ def export(
         output_console(),
         branch=branch,
         drop_mask=drop_mask,
+        drop_weights=drop_weights,
         overwrite=overwrite,
     )

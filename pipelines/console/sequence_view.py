@@ -146,10 +146,15 @@ def _segments(shards: Shards, row: Row, vocabulary: Vocabulary, plain: bool, ful
         masked = int((row["loss_mask"][start:end] == 0).sum())
         yield Text(
             f"{number}  doc id {doc_id}, {source}, {visible(path)} row {line}: {location}, from its token {offset}, "
-            f"{masked} masked",
+            f"{masked} masked{_weight(row, start, end)}",
             STYLES["border"],
         )
         yield show_tokens(row["input_ids"][start:end], row["loss_mask"][start:end], vocabulary, plain, full)
+
+
+def _weight(row: Row, start: int, end: int) -> str:
+    """The loss weight of a segment, where the build has weights; all that is trained of it has the same."""
+    return f", weight {float(row['loss_weight'][start:end].max()):g}" if "loss_weight" in row else ""
 
 
 def show_tokens(ids: np.ndarray, mask: np.ndarray, vocabulary: Vocabulary, plain: bool, full: bool) -> Text:

@@ -18,7 +18,7 @@ from byline.pipelines.jobs.locking import locked
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.reader import open_shards
 from byline.transforms.checks.findings import Finding
-from byline.transforms.exports import ExportFormat, format_named
+from byline.transforms.exports import FORMATS, ExportFormat, format_named
 from byline.transforms.exports.export_folder import finish_export, open_export
 from byline.transforms.exports.export_manifest import ExportMaker, ExportManifest, export_problems, read_export
 from byline.transforms.exports.exporting import ExportShards, export_shard
@@ -36,6 +36,7 @@ def export(
     *,
     branch: str | None = None,
     drop_mask: bool = False,
+    drop_weights: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Exports the rows of a finished build.
@@ -48,15 +49,17 @@ def export(
         console: for progress.
         branch: export what a model reads that ends on this branch; None for the timeline.
         drop_mask: whether the loss mask may be lost, if what reads the format has none.
+        drop_weights: the same of the loss weights of a build that has any.
         overwrite: whether another export there may be replaced.
 
     Raises:
-        BylineError: there is no such build, branch or format, the loss mask would be lost, the folder holds something
-            else, or a shard is damaged.
+        BylineError: there is no such build, branch or format, the loss mask or weights would be lost, the folder holds
+            something else, or a shard is damaged.
     """
     form = format_named(to)
     shards = ShardsToExport(open_shards(out, branch))
     _check_mask(form, shards, drop_mask)
+    _check_weights(form, shards, drop_weights)
     manifest = shards.shards.manifest
     maker = ExportMaker(manifest.sha256, branch, form.name, form.version, version("byline"))
     job = ExportJob(shards.shards.directory, locations.absolute(folder), maker)
@@ -89,6 +92,16 @@ def _check_mask(form: ExportFormat, shards: ShardsToExport, drop_mask: bool) -> 
         raise BylineError(
             f"--to {form.name}: has no loss mask, so its trainer would train {masked:,} of {tokens:,} tokens that the "
             "build masks; choose another format, or give --drop-mask"
+        )
+
+
+def _check_weights(form: ExportFormat, shards: ShardsToExport, drop_weights: bool) -> None:
+    """Refuses a format that has no loss weights, where the build has any."""
+    if shards.shards.manifest.loss_weight is not None and not form.keeps_weights and not drop_weights:
+        keeping = ", ".join(name for name, made in FORMATS.items() if made.keeps_weights)
+        raise BylineError(
+            f"--to {form.name}: has no loss weights, so its trainer would train alike what the build weighs; choose "
+            f"another format ({keeping}), or give --drop-weights"
         )
 
 

@@ -7,17 +7,21 @@ from pydantic import BeforeValidator, SerializeAsAny
 
 from byline.schemas.attribute_kinds.attribute import Attribute
 from byline.schemas.attribute_kinds.classifier import ClassifierAttribute
+from byline.schemas.attribute_kinds.clusters import ClustersAttribute
 from byline.schemas.attribute_kinds.contamination import ContaminationAttribute
 from byline.schemas.attribute_kinds.duplicates import DuplicatesAttribute
 from byline.schemas.attribute_kinds.function import FunctionAttribute
+from byline.schemas.attribute_kinds.spans import SpansAttribute
 from byline.schemas.attribute_kinds.table import TableAttribute
 from byline.schemas.kinds import read_section
 
 KINDS: dict[str, type[Attribute]] = {
     "classifier": ClassifierAttribute,
+    "clusters": ClustersAttribute,
     "contamination": ContaminationAttribute,
     "duplicates": DuplicatesAttribute,
     "function": FunctionAttribute,
+    "spans": SpansAttribute,
     "table": TableAttribute,
 }
 

@@ -15,7 +15,7 @@ import byline.targets
 from byline import forms
 from byline.errors import BylineError
 from byline.forms import FORMS
-from tests.support.rows import ROW, Target, as_row, as_rows, packed_rows, targets_of
+from tests.support.rows import ROW, Target, as_row, as_rows, packed_rows, targets_of, weighed_rows
 from tests.support.shards import PackedRow
 
 IDS = list(ROW.input_ids)
@@ -272,7 +272,7 @@ def test_what_a_model_trains(form, rows, train_starts):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@given(st.lists(packed_rows(7), min_size=1, max_size=3))
+@given(st.lists(packed_rows(7), min_size=1, max_size=3) | st.lists(weighed_rows(7), min_size=1, max_size=3))
 def test_a_form_reads_what_it_makes(form, rows):
     """What `byline.audit` takes a batch for."""
     read = FORMS[form].read(byline.collate(as_rows(rows), form))

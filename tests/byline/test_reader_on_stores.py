@@ -95,12 +95,13 @@ def test_a_record_batch_is_fetched_once_and_a_few_are_kept(
 LARGE = f"s3://{BUCKET}/large"
 
 
-@pytest.fixture(scope="module", params=["int32", "uint16"])
+@pytest.fixture(scope="module", params=[("int32", None), ("uint16", None), ("int32", "float16"), ("uint16", "float32")])
 def large(s3: ObjectServer, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> byline.Shards:
     """2,100 rows of 256 tokens in three shards, 100 in a record batch; the same are below `large/` on the store."""
     directory = tmp_path_factory.mktemp("large")
     shards = {"conditioned": [1000, 350], "cooldown": [750]}
-    numbered_build(directory, shards, length=256, rows_per_batch=100, ids=request.param)
+    ids, loss_weight = request.param
+    numbered_build(directory, shards, length=256, rows_per_batch=100, ids=ids, loss_weight=loss_weight)
     put_folder(s3, directory, "large")
     return byline.open(directory)
 

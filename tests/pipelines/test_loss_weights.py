@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import byline
+from byline.pipelines.jobs.build import build as run_build
 from byline.schemas.plan import PLAN_KEY
 from tests.reference import compare_build
 from tests.support import builds, small
@@ -203,6 +204,28 @@ def test_a_build_without_weights_has_no_word_of_them(corpus: Path) -> None:
     assert "loss_weight" not in json.dumps({**values, "config": {}})
     for shard in Path(config.output).rglob("*.arrow"):
         assert b"loss_weight" not in shard.read_bytes()
+
+
+def test_a_number_of_an_attribute_is_a_weight(corpus: Path, tmp_path: Path) -> None:
+    """Made by the build, though nothing else of the recipe names it."""
+    columns = {"characters": "int", "is_long": "bool", "size": "string"}
+    sizes = {"kind": "function", "function": "tests.support.attribute_functions:sizes", "columns": columns}
+    weights = {"a": {"by": "characters", "most": 150}}
+    out, store = tmp_path / "out", tmp_path / "store"
+    phases = [{"name": "only", "share": 1, "loss_weight": weights}]
+    config = small.small_config(corpus, attributes={"sizes": sizes}, phases=phases, output=str(out), store=str(store))
+    run_build(config, builds.ALONE, small.quiet())
+    texts = [json.loads(line)["text"] for line in (corpus / "a/x.jsonl").read_text().splitlines()]
+    shards = byline.open(out)
+    for row in shards:
+        ends = np.cumsum(row["seq_lengths"])
+        for end, doc_id in zip(ends, row["doc_ids"], strict=True):
+            if doc_id >= 0:
+                source, _, number = shards.origin(doc_id)
+                assert row["loss_weight"][end - 1] == (min(len(texts[number]), 150) if source == "a" else 1)
+    compare_build.main(out)
+    status, text = builds.verify(out, allow_missing=False)
+    assert status == 0, text
 
 
 def test_another_weight_is_another_plan(corpus: Path) -> None:

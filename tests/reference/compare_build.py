@@ -4,13 +4,13 @@
 
 The reference reads the raw files, formats, filters, tokenizes with `tokenizers`, fills templates, packs and masks in
 plain Python. From the build it takes only the plan's decisions: ranges, predicates, kept values and borders of bins;
-from the token store only the scores, labels and kept numbers that these depend on. Templates may use `url`, `host`,
-`registered_domain`, `path`, `source`, sizes, labels, kept fields of type string or int, and any number in bins.
+from the token store only the scores, labels, kept numbers and attributes that these depend on. Templates may use `url`,
+`host`, `registered_domain`, `path`, `source`, sizes, labels, kept fields of type string or int, and any number in bins.
 """
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ def main(out: Path) -> None:
     config = parse_config(manifest.config, str(out / "_manifest.json"))
     plan = read_plan((out / "_plan.ipc").read_bytes(), "_plan.ipc")
     tokenizer = layout.load_tokenizer(config.tokenizer.file)
-    drawn = small.drawn_by(plan, read_corpus(config, tokenizer, manifest.tokenizer["added"]))
+    corpus = read_corpus(config, tokenizer, manifest.tokenizer["added"], plan.header.attributes)
+    drawn = small.drawn_by(plan, corpus)
     names = [phase.name for phase in manifest.phases]
     rows = sum(_compare(out, config, plan, name, drawn, tokenizer) for name in names)
     print(f"{out}: all {rows:,} rows are the reference's ({', '.join(names)})")
@@ -59,6 +60,8 @@ def _compare(
     for (phase, shard), uses in drawn.items():
         if phase != name:
             continue
+        mask = next(stage.mask for stage in plan.header.stages if stage.name == name)
+        uses = [_with_mask(use, mask.get(use.source, [])) for use in uses]
         expected = small.reference_shard(config, plan, name, uses, tokenizer)
         for number, row in enumerate(expected.rows):
             built = next(built_rows, None)
@@ -70,11 +73,21 @@ def _compare(
     return rows
 
 
-def read_corpus(config: Config, tokenizer: Tokenizer, added: Mapping[str, int]) -> Iterator[assembly.Document]:
+def _with_mask(document: assembly.Document, columns: list[str]) -> assembly.Document:
+    """A document with the ranges of tokens that attributes mask in a phase."""
+    borders: list[Any] = [document.numbers[column] or [] for column in columns]
+    pairs = [(start, end) for own in borders for start, end in zip(own[::2], own[1::2], strict=True)]
+    return replace(document, masked=[*document.masked, *pairs])
+
+
+def read_corpus(
+    config: Config, tokenizer: Tokenizer, added: Mapping[str, int], attributes: Mapping[str, Mapping[str, str]]
+) -> Iterator[assembly.Document]:
     """Every document that the reference keeps.
 
     Args:
         added: name -> id of the tokens that the configuration adds to those of the tokenizer.
+        attributes: source -> column -> folder beside its runs.
     """
     files = [file for name, source in config.sources.items() for file in list_inputs(name, source)]
     numbers = hashing.file_numbers([(file.source, file.path) for file in files])
@@ -82,6 +95,8 @@ def read_corpus(config: Config, tokenizer: Tokenizer, added: Mapping[str, int]) 
     for file in files:
         source = config.sources[file.source]
         stored = read_stored(config, file)
+        for row, values in read_attributes(config, file, attributes.get(file.source, {})).items():
+            stored.setdefault(row, {}).update(values)
         for raw in read_raw(file, source):
             text, loss_spans, special_spans = documents.formatted(raw, source)
             raw = replace(raw, text=text)
@@ -146,8 +161,24 @@ def read_stored(config: Config, file: InputFile) -> dict[int, dict[str, Any]]:
     """Row -> scores, labels and kept numbers of one input file, read from its runs."""
     columns = config.columns_of(file.source)
     names = ["row", *(name for name, kind in columns.items() if kind not in ("kept string", "kept bool"))]
+    return _by_row(Path(config.store, file.source).glob("*/*.arrow"), file, names)
+
+
+def read_attributes(config: Config, file: InputFile, folders: Mapping[str, str]) -> dict[int, dict[str, Any]]:
+    """Row -> values of the columns of attributes; a column of true or false as a text."""
     by_row: dict[int, dict[str, Any]] = {}
-    for path in Path(config.store, file.source).glob("*/*.arrow"):
+    for column, folder in folders.items():
+        paths = Path(config.store, file.source).glob(f"*/{folder}/*.arrow")
+        for row, values in _by_row(paths, file, ["row", column]).items():
+            value = values[column]
+            by_row.setdefault(row, {})[column] = str(value).lower() if isinstance(value, bool) else value
+    return by_row
+
+
+def _by_row(paths: Iterable[Path], file: InputFile, names: list[str]) -> dict[int, dict[str, Any]]:
+    """Row -> columns of one input file, `row` among them, from files of the token store."""
+    by_row: dict[int, dict[str, Any]] = {}
+    for path in paths:
         with pa.memory_map(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
         description = json.loads(table.schema.metadata[b"byline.run"])

@@ -54,6 +54,7 @@ class Step:
     over: str = "each"
     allow: Mapping[str, Sequence[str]] = field(default_factory=dict)
     deny: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    drop: Sequence[str] = ()
     sources: Sequence[str] | None = None
 
 
@@ -87,7 +88,8 @@ def _share_of(documents: Sequence[Candidate], group: list[int], step: Step) -> s
 
 def _is_listed(document: Candidate, step: Step) -> bool:
     allowed = all(document.values[name] in values for name, values in step.allow.items())
-    return allowed and not any(document.values[name] in values for name, values in step.deny.items())
+    is_denied = any(document.values[name] in values for name, values in step.deny.items())
+    return allowed and not is_denied and not any(document.values[name] == "true" for name in step.drop)
 
 
 def _is_between(document: Candidate, step: Step, kinds: Mapping[str, str]) -> bool:

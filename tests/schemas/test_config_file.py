@@ -198,7 +198,10 @@ def test_an_unknown_key_and_the_nearest_one(path: Path, where: tuple[Any, ...], 
 
 def test_an_unknown_key_that_is_like_no_other(path: Path) -> None:
     path.write_text(TEXT + "zzz: 1\n")
-    assert "zzz: unknown key 'zzz'; the keys here are seed, sources, classifiers, filter, tokenizer, " in mistake(path)
+    assert (
+        "zzz: unknown key 'zzz'; the keys here are seed, sources, classifiers, filter, attributes, tokenizer, "
+        in mistake(path)
+    )
 
 
 def test_a_key_that_is_needed(path: Path) -> None:

@@ -93,9 +93,12 @@ WEB = {"web": 1}
         ({"web": "half"}, "mixture.weights.web: expected a number, found 'half'"),
         ({}, "mixture: method weights needs `weights`"),
         ("even", "mixture: method: expected natural, weights, temperature, unimax, epochs, "),
-        (3, "mixture: expected keys and values (method, max_epochs, alpha, epochs, points, weights"),
+        (3, "mixture: expected keys and values (method, by, bins, max_epochs, alpha, epochs, points, weights"),
         ({"method": "natural", "weights": WEB}, "mixture: method natural takes no `weights`"),
-        ({"method": "linear", "web": 1}, "mixture.web: unknown key 'web'; the keys here are method, max_epochs, "),
+        (
+            {"method": "linear", "web": 1},
+            "mixture.web: unknown key 'web'; the keys here are method, by, bins, max_epochs, ",
+        ),
         ({"method": "unimax", "max_epoch": 4}, "mixture.max_epoch: unknown key 'max_epoch'; did you mean 'max_epochs'"),
         (
             {"web": 0.5, "code": 0.5, "max_epochs": 2},
@@ -145,7 +148,7 @@ def test_a_piecewise_schedule_need_not_reach_the_end() -> None:
 # ------------------------------------------------------------------------------------------------------- selections
 
 KINDS = (
-    "a step is one of top, bottom, at_least and at_most, or allow and deny; give several as a list, "
+    "a step is one of top, bottom, at_least and at_most, allow and deny, or drop; give several as a list, "
     "as in [{deny: {host: [a.example]}}, {top: 0.7, by: quality}]"
 )
 
@@ -159,7 +162,7 @@ KINDS = (
         ({"top": 0.5, "bottom": 0.5, "by": "quality"}, f": {KINDS}"),
         ({"top": 0.5, "deny": {"host": ["a"]}, "by": "quality"}, f": {KINDS}"),
         ({"top": 0.5}, ": `by` is needed: a number such as num_tokens or a score"),
-        ({"deny": {"host": ["a"]}, "by": "quality"}, ": allow and deny take no `by`"),
+        ({"deny": {"host": ["a"]}, "by": "quality"}, ": allow, deny and drop take no `by`"),
         ({"at_least": 5, "at_most": 1, "by": "num_tokens"}, ": at_least 5 is above at_most 1"),
         ({"at_least": 5, "by": "num_tokens", "over": "all"}, ": `count` and `over` say how a share is meant; they "),
         ({"deny": {"host": ["a"]}, "count": "tokens"}, ": `count` and `over` say how a share is meant; they belong"),

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import yaml
 
-MEGATRON_TYPES = {1: np.uint8, 4: np.int32, 8: np.uint16}
+MEGATRON_TYPES = {1: np.uint8, 4: np.int32, 7: np.float32, 8: np.uint16}
 
 
 def read_parquet(files: list[Path]) -> list[dict[str, Any]]:

@@ -32,13 +32,15 @@ def run(
     *,
     branch: str | None = None,
     drop_mask: bool = False,
+    drop_weights: bool = False,
     overwrite: bool = False,
 ) -> str:
     """Exports; returns what is printed."""
     text = io.StringIO()
     console = Console(file=text, soft_wrap=True)
     settings = RunnerSettings(workers=workers)
-    export(str(out), to, str(folder), settings, console, branch=branch, drop_mask=drop_mask, overwrite=overwrite)
+    dropped = {"drop_mask": drop_mask, "drop_weights": drop_weights}
+    export(str(out), to, str(folder), settings, console, branch=branch, overwrite=overwrite, **dropped)
     return text.getvalue()
 
 

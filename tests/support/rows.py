@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import byline
 from byline.rows import stack_rows
-from tests.support.shards import PackedRow
+from tests.support.shards import PackedRow, WeighedRow, weighed
 
 # What one token trains: the tokens that are seen, the position of the last of them, the token to predict, its weight.
 Target = tuple[tuple[int, ...], int, int, float]
@@ -27,9 +27,16 @@ def packed_rows(draw: st.DrawFn, length: int) -> PackedRow:
     return PackedRow(draw(small), [number % 2 for number in draw(small)], lengths, ids, [number % 7 for number in ids])
 
 
+@st.composite
+def weighed_rows(draw: st.DrawFn, length: int) -> WeighedRow:
+    """The same with weights, of each position its own."""
+    weights = st.lists(st.sampled_from((0.0, 0.25, 1.0, 3.0)), min_size=length, max_size=length)
+    return weighed(draw(packed_rows(length)), draw(weights))
+
+
 def as_row(row: PackedRow, phase: str = "conditioned") -> byline.Row:
     """The row as the reader gives it."""
-    return {
+    arrays: byline.Row = {
         "input_ids": np.array(row.input_ids, np.int32),
         "loss_mask": np.array(row.loss_mask, np.uint8),
         "seq_lengths": np.array(row.seq_lengths, np.int32),
@@ -37,6 +44,9 @@ def as_row(row: PackedRow, phase: str = "conditioned") -> byline.Row:
         "doc_offsets": np.array(row.doc_offsets, np.int32),
         "phase": phase,
     }
+    if isinstance(row, WeighedRow):
+        arrays["loss_weight"] = np.array(row.loss_weight, np.float32)
+    return arrays
 
 
 def as_rows(rows: Sequence[PackedRow]) -> byline.Rows:
@@ -45,7 +55,7 @@ def as_rows(rows: Sequence[PackedRow]) -> byline.Rows:
 
 
 def targets_of(rows: Sequence[PackedRow], train_starts: bool = False) -> Counter[Target]:
-    """All that rows train, by two loops."""
+    """All that rows train, by two loops; what has weight 0 trains nothing."""
     targets: Counter[Target] = Counter()
     for row in rows:
         first = 0
@@ -55,6 +65,8 @@ def targets_of(rows: Sequence[PackedRow], train_starts: bool = False) -> Counter
                 is_last = position == length - 1
                 if at + 1 == sum(row.seq_lengths) or (is_last and not train_starts) or not row.loss_mask[at + 1]:
                     continue
-                targets[tuple(row.input_ids[first : at + 1]), position, row.input_ids[at + 1], 1.0] += 1
+                weight = row.loss_weight[at + 1] if isinstance(row, WeighedRow) else 1.0
+                if weight:
+                    targets[tuple(row.input_ids[first : at + 1]), position, row.input_ids[at + 1], weight] += 1
             first += length
     return targets

@@ -58,6 +58,19 @@ class PackedRow:
     doc_offsets: Sequence[int]
 
 
+@dataclass(frozen=True)
+class WeighedRow(PackedRow):
+    """With the column that builds with loss weights have."""
+
+    loss_weight: Sequence[float]
+
+
+def weighed(row: PackedRow, weights: Sequence[float]) -> WeighedRow:
+    """A row with these weights, of all positions, where its loss mask is 1."""
+    own = [weight * mask for weight, mask in zip(weights, row.loss_mask, strict=True)]
+    return WeighedRow(**vars(row), loss_weight=own)
+
+
 def numbered_row(number: int, length: int) -> PackedRow:
     """A row that shows its number: ids that count up from it, one masked token, one document, one padding position."""
     ids = [(number * 7 + i) % 1000 for i in range(length - 1)] + [1]
@@ -73,12 +86,18 @@ def as_packed(row: Mapping[str, Any]) -> PackedRow:
 def numbered_build(
     directory: Path, shards: Mapping[str, Sequence[int]], length: int = 8, **settings: Any
 ) -> list[PackedRow]:
-    """Writes a build of numbered rows, given the rows of each shard; returns all rows in training order."""
+    """Writes a build of numbered rows, given the rows of each shard; returns all rows in training order.
+
+    With `loss_weight` each row has weights of its own.
+    """
     numbers = iter(range(1_000_000))
-    phases = {
-        name: [[numbered_row(next(numbers), length) for _ in range(rows)] for rows in counts]
-        for name, counts in shards.items()
-    }
+
+    def row() -> PackedRow:
+        number = next(numbers)
+        plain = numbered_row(number, length)
+        return weighed(plain, [(number + at) % 5 / 4 for at in range(length)]) if settings.get("loss_weight") else plain
+
+    phases = {name: [[row() for _ in range(rows)] for rows in counts] for name, counts in shards.items()}
     write_build(directory, phases, length, **settings)
     return [row for phase in phases.values() for shard in phase for row in shard]
 
@@ -107,13 +126,17 @@ def write_build(
     length: int,
     *,
     ids: str = "int32",
+    loss_weight: str | None = None,
     rows_per_batch: int = 2,
     inputs: Sequence[tuple[str, str, int]] = INPUTS,
     config: Mapping[str, Any] = CONFIG,
     tokenizer: Mapping[str, Any] = TOKENIZER,
     branches: Mapping[str, tuple[str, int]] = MappingProxyType({}),
 ) -> None:
-    """Writes shards, `_inputs.ipc` and, last, the manifest; `branches` are name -> (phase, shards before it)."""
+    """Writes shards, `_inputs.ipc` and, last, the manifest; `branches` are name -> (phase, shards before it).
+
+    With `loss_weight`, the type of the weights, rows are `WeighedRow`s.
+    """
     templates = {phase["name"]: phase["condition"] and phase["condition"]["template"] for phase in config["phases"]}
     entries = []
     for name, shards in phases.items():
@@ -135,7 +158,8 @@ def write_build(
                 "code_version": "0",
                 "counts": {},
             }
-            written.append(_write_shard(directory, path, rows, shard_schema(length, ids, metadata), rows_per_batch))
+            schema = shard_schema(length, ids, metadata, loss_weight)
+            written.append(_write_shard(directory, path, rows, schema, rows_per_batch))
         phase_rows = sum(entry.rows for entry in written)
         losses = [sum(getattr(entry, name) for entry in written) for name in LOSS_TOKENS]
         template, branch = templates.get(name), _branch_of(name, branches)
@@ -155,6 +179,7 @@ def write_build(
         "inputs_sha256": hashlib.sha256((directory / "_inputs.ipc").read_bytes()).hexdigest(),
         "phases": [asdict(entry) for entry in entries],
         "ledger": {},
+        **({} if loss_weight is None else {"loss_weight": loss_weight}),
     }
     write_manifest(directory, manifest)
 

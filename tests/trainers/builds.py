@@ -4,6 +4,7 @@
 FOLDER/document_start   FOLDER/concat   FOLDER/repeat_prefix   FOLDER/best_fit
 FOLDER/hf/document_start  FOLDER/mds/document_start  ...      an export of each to each format that a trainer reads
 FOLDER/imported                                               what an import makes of FOLDER/mds-meco/best_fit
+FOLDER/weighed          FOLDER/megatron/weighed               concat with loss weights, and an export of it
 ```
 
 The same corpus in each packing: a phase conditioned on the host, then a cooldown without, rows of 64 tokens. That of
@@ -39,6 +40,10 @@ def main() -> None:
             export(str(out), name, str(folder / name / packing), ALONE, quiet(), drop_mask=name == "litdata")
         print(out)
     import_meco(folder)
+    sequence = {"length": 64, "packing": "concat"}
+    weights = {"c4": 0.25, "dclm": {"by": "quality", "most": 0.9, "unknown": 0.5}, "mine": 3}
+    out = build(recipe(corpus, folder, sequence=sequence, loss_weight=weights, output=str(folder / "weighed")))
+    export(str(out), "megatron", str(folder / "megatron/weighed"), ALONE, quiet())
 
 
 def import_meco(folder: Path) -> None:

@@ -19,9 +19,9 @@ from tests.trainers.packings import PACKINGS, PHASES
 from tests.trainers.recorder import check_order
 
 
-def rows_class() -> type:
-    """The class `Rows` of docs/exports.md."""
-    page = (ROOT / "docs/exports.md").read_text()
+def rows_class(column: str = "loss_mask") -> type:
+    """The class `Rows` of docs/exports.md; of a build with loss weights they are its `column`."""
+    page = (ROOT / "docs/exports.md").read_text().replace('f"{prefix}_loss_mask"', f'f"{{prefix}}_{column}"')
     names: dict[str, type] = {}
     exec(re.search(r"## megatron\n.*?```python\n(.*?)```", page, re.DOTALL)[1], names)
     return names["Rows"]
@@ -41,6 +41,16 @@ def test_the_data_set_of_the_page(packing, phase):
     batches = [with_attention_mask(batch) for batch in DataLoader(dataset, batch_size=8)]
     assert byline.audit(batches, shards, "megatron").is_equal
     check_order((batch["tokens"] for batch in batches), shards)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_data_set_of_the_page_with_weights(phase):
+    shards = byline.open(BUILDS / "weighed").phase(phase)
+    dataset = ConcatDataset([rows_class("loss_weight")(prefix) for prefix in prefixes("weighed", phase)])
+    batches = [with_attention_mask(batch) for batch in DataLoader(dataset, batch_size=8)]
+    report = byline.audit(batches, shards, "megatron")
+    assert report.is_equal
+    assert report.trained_weight != report.trained
 
 
 def with_attention_mask(batch: dict) -> dict:

@@ -95,10 +95,10 @@ class Align:
 def _read_earlier(uri: str, number: int, names: Sequence[str]) -> pa.RecordBatch:
     """The values of a chunk, by row, from a file of the attribute."""
     values = open_run(uri, [*_KEYS, *names]).whole()
-    mine = np.arange(values.num_rows)
+    own = np.arange(values.num_rows)
     if "file" in values.schema.names:
-        mine = np.flatnonzero(values["file"].to_numpy() == number)
-    order = pa.array(mine[np.argsort(values["row"].to_numpy()[mine])])
+        own = np.flatnonzero(values["file"].to_numpy() == number)
+    order = pa.array(own[np.argsort(values["row"].to_numpy()[own])])
     plain = [_plain(values[name].take(order)) for name in names]
     return pa.RecordBatch.from_arrays([values["row"].take(order), *plain], ["row", *names])
 

@@ -92,7 +92,7 @@ def read_attribute(config: Config, state: StoreState, name: str) -> AttributeSta
 
 
 def _depends_on(config: Config, state: StoreState, name: str, sources: Iterable[str]) -> dict[str, Any]:
-    """Everything that decides an attribute's values: the runs of other sources and files only where it looks at all."""
+    """Everything that decides an attribute's values: other sources and files only where it depends on all."""
     settings = config.attributes[name]
     kind = KINDS[settings.kind]
     given = settings.model_dump(mode="json", exclude={"sources", *kind.paths})

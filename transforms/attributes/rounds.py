@@ -6,7 +6,7 @@ group       a line for each partition     ->  WORK/pairs/0003.arrow             
 values      a line for each partition     ->  WORK/parts/<chunk>.arrow
 ```
 
-A kind is a generator of rounds. Between two of them its code runs in the driver and may look at small files that the
+A kind is a generator of rounds. Between two of them its code runs in the driver and may read small files that the
 last round wrote; what it returns is the attribute's summary. No records go through the runner, so grouping needs no
 memory of it and is the same on any (`byline.transforms.attributes.exchange`).
 """

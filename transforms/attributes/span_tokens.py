@@ -62,7 +62,8 @@ def token_ranges(
     numbers, texts, loss = batch["row"].take(chosen), batch["text"].take(chosen), ranges.take(chosen).cast(SPANS_TYPE)
     borders, offsets = flat_lists(loss)
     documents = np.repeat(np.arange(len(rows)), np.diff(offsets) // 2)
-    check_ranges(numbers, texts, documents, borders[::2], borders[1::2])
+    path = info_of(batch).path
+    check_ranges(path, numbers, texts, documents, borders[::2], borders[1::2])
     has_special = "special_spans" in batch.schema.names
     special = batch["special_spans"].take(chosen) if has_special else pa.nulls(len(rows), SPANS_TYPE)
     marked = pa.RecordBatch.from_arrays(
@@ -71,7 +72,7 @@ def token_ranges(
     )
     tokens = tokens_in_spans(marked, tokenizer)
     if stored is not None:
-        _check_counts(info_of(batch).path, numbers, np.diff(tokens.offsets), stored[rows])
+        _check_counts(path, numbers, np.diff(tokens.offsets), stored[rows])
     # What `masked_ranges` finds are the tokens that have a 0.
     return _at_rows(masked_ranges(1 - tokens.flags, tokens.offsets), rows, batch.num_rows)
 
@@ -91,10 +92,13 @@ def _check_counts(path: str, numbers: pa.Array, counts: np.ndarray, stored: np.n
         )
 
 
-def check_ranges(numbers: pa.Array, texts: pa.Array, rows: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> None:
+def check_ranges(
+    path: str, numbers: pa.Array, texts: pa.Array, rows: np.ndarray, starts: np.ndarray, stops: np.ndarray
+) -> None:
     """Raises a `BylineError` that names the first range that is not in its text, and the document.
 
     Args:
+        path: of their file.
         numbers: `row` of each document.
         texts: large_string [n] without nulls.
         rows: the document of each range, int64 [ranges].
@@ -105,8 +109,8 @@ def check_ranges(numbers: pa.Array, texts: pa.Array, rows: np.ndarray, starts: n
     if len(wrong):
         at = wrong[0]
         raise BylineError(
-            f"row {numbers[rows[at]]}: the range of characters {starts[at]} to {stops[at]} is not in its text of "
-            f"{lengths[at]:,} characters; expected 0 <= start <= stop <= {lengths[at]}, counted in Unicode code points"
+            f"{path}: row {numbers[rows[at]]}: the range of characters {starts[at]} to {stops[at]} is not in its text "
+            f"of {lengths[at]:,} characters; expected 0 <= start <= stop <= {lengths[at]}, in Unicode code points"
         )
 
 

@@ -6,8 +6,7 @@ its run       row 2, row 0                                      row 1 was droppe
 documents     row 0, shuffle key 9, "How to"    row 2, shuffle key 3, "Knead"
 ```
 
-What is read, formatted and cut into chunks is what `byline prepare` had. Filters have left out the documents that are
-not in the run; a text that a filter changed is given as it was before.
+What is read, formatted and cut into chunks is what `byline prepare` had; documents that it dropped are not given.
 """
 
 import json

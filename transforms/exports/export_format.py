@@ -214,6 +214,7 @@ class ExportFormat(ABC):
         version: of what it writes; goes up when the same rows give other bytes.
         line: its row in docs/exports.md: files, what reads them, what they lose.
         keeps_mask: whether what reads it gets the loss mask.
+        keeps_weights: whether it gets the loss weights of a build that has any.
         note: what a user must know before training on it; empty if nothing.
     """
 
@@ -221,6 +222,7 @@ class ExportFormat(ABC):
     version: int = 1
     line: str
     keeps_mask: bool = True
+    keeps_weights: bool = False
     note: str = ""
 
     @abstractmethod

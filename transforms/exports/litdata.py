@@ -37,7 +37,7 @@ class LitData(ExportFormat):
     name = "litdata"
     line = (
         "`PHASE/index.json`, `PHASE/*.bin`: ids, int32 | litdata's `StreamingDataset` with `TokensLoader`, litgpt | "
-        "the loss mask (`--drop-mask`); segments, doc ids and doc offsets"
+        "the loss mask (`--drop-mask`), loss weights (`--drop-weights`); segments, doc ids and doc offsets"
     )
     keeps_mask = False
     note = "litgpt predicts every token, prefixes and padding too, and attends across documents"

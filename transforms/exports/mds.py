@@ -103,7 +103,8 @@ class Mds(ExportFormat):
     name = "mds"
     line = (
         "`PHASE/index.json`, `PHASE/*.mds`: `input_ids`, `mask` (1 where a token is predicted), `indices` (segments), "
-        "`length`, `domain` (the phase) | mosaicml-streaming, MeCo's trainer | doc ids and doc offsets"
+        "`length`, `domain` (the phase) | mosaicml-streaming, MeCo's trainer | doc ids and doc offsets; loss weights "
+        "(`--drop-weights`)"
     )
     note = "a phase is a dataset: read them one after another, with shuffle=False to keep the order"
 
@@ -156,7 +157,7 @@ class MdsMeco(Mds):
     line = (
         "as `mds` with the encodings of MeCo's packer, so that an import comes out as it was: `mask` is the loss "
         "mask itself, `domain` that of an import if its samples had one ([imports.md](imports.md)) | "
-        "mosaicml-streaming, MeCo's trainer | doc ids and doc offsets"
+        "mosaicml-streaming, MeCo's trainer | doc ids and doc offsets; loss weights (`--drop-weights`)"
     )
     note = (
         "MeCo's trainer predicts the first token of a segment from the one before where the mask has it; the mask of "

@@ -29,7 +29,7 @@ class Olmo(ExportFormat):
     line = (
         "`tokens/PHASE/*.npy`: uint16 or uint32 without a header; `tokens/PHASE/*.csv.gz`: where segments begin; "
         "`label_mask/PHASE/*.npy`: bool | OLMo-core's `NumpyFSLDataset`, or `NumpyPackedFSLDataset` | doc ids and doc "
-        "offsets, and segments or rows ([below](#olmo))"
+        "offsets, and segments or rows ([below](#olmo)); loss weights (`--drop-weights`)"
     )
     note = (
         "NumpyPackedFSLDataset is told where segments begin, NumpyFSLDataset goes by EOS; give label_mask_paths, "

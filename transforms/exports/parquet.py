@@ -4,6 +4,7 @@
 parquet   conditioned/00003-of-00012.parquet   input_ids  loss_mask  seq_lengths  doc_ids  doc_offsets  phase
 hf        conditioned/00003-of-00012.parquet   input_ids  labels  position_ids  seq_lengths
           README.md                            what `datasets.load_dataset(DIR)` finds the files by
+both      ..., of a build with loss weights    loss_weight, float32, in `hf` 0 where nothing is predicted
 ```
 
 A row group has the rows of one batch (`ShardRows.batches`), zstd.
@@ -40,15 +41,16 @@ class Parquet(ExportFormat):
 
     name = "parquet"
     line = (
-        "`PHASE/*.parquet`: the columns of a shard, and `phase` | pandas, polars, DuckDB, Spark, Ray, any reader of "
-        "Parquet | nothing"
+        "`PHASE/*.parquet`: the columns of a shard (`loss_weight` as float32), and `phase` | pandas, polars, DuckDB, "
+        "Spark, Ray, any reader of Parquet | nothing"
     )
+    keeps_weights = True
     note = "readers of Parquet know nothing of loss_mask and seq_lengths: both are columns, for you to apply"
 
     def columns(self, spread: Spread) -> dict[str, pa.Array]:
         """The columns of a batch, by name."""
         rows = spread.rows
-        return {
+        columns = {
             "input_ids": _fixed(rows["input_ids"]),
             "loss_mask": _fixed(rows["loss_mask"]),
             "seq_lengths": _lists(spread, rows["seq_lengths"]),
@@ -56,6 +58,9 @@ class Parquet(ExportFormat):
             "doc_offsets": _lists(spread, rows["doc_offsets"]),
             "phase": pa.array(rows["phase"].tolist(), pa.string()),
         }
+        if "loss_weight" in rows:
+            columns["loss_weight"] = _fixed(rows["loss_weight"].astype(np.float32))
+        return columns
 
     def write(self, rows: ShardRows, files: ShardFiles) -> int:
         with files.create(f"{rows.stem}.parquet", rows.count) as sink:
@@ -74,19 +79,23 @@ class HuggingFace(Parquet):
     name = "hf"
     line = (
         "`PHASE/*.parquet`: `input_ids`, `labels` (-100 where nothing is to be predicted), `position_ids`, "
-        "`seq_lengths`; `README.md` | `datasets.load_dataset(DIR)`: the timeline; `load_dataset(DIR, PHASE)` | "
+        "`seq_lengths`, `loss_weight` (float32, beside the labels) of a build with weights; "
+        "`README.md` | `datasets.load_dataset(DIR)`: the timeline; `load_dataset(DIR, PHASE)` | "
         "doc ids and doc offsets"
     )
     note = "set the trainer's sampler to sequential, or phases are mixed"
 
     def columns(self, spread: Spread) -> dict[str, pa.Array]:
-        int32 = np.dtype(np.int32)
-        return {
+        int32, weights = np.dtype(np.int32), spread.weights
+        columns = {
             "input_ids": _fixed(spread.rows["input_ids"]),
             "labels": _fixed(spread.labels(int32, IGNORED)),
             "position_ids": _fixed(spread.position_ids(int32)),
             "seq_lengths": _lists(spread, spread.rows["seq_lengths"]),
         }
+        if weights is not None:
+            columns["loss_weight"] = _fixed(weights)
+        return columns
 
     def whole(self, shards: Sequence[ExportedShard], length: int) -> dict[str, bytes]:
         phases = list(dict.fromkeys(shard.phase for shard in shards if shard.rows))

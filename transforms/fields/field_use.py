@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from byline.schemas.config import Config
+from byline.schemas.loss_weights import NumberWeight
 from byline.schemas.recipe import Holdout, Selection, Stage
 from byline.template import Template
 from byline.transforms.fields.template_fields import template_field
@@ -58,10 +59,19 @@ def _of_stage(config: Config, where: str, stage: Stage) -> Iterator[FieldUse]:
     for step in stage.select:
         for name in _names_of(step):
             yield from _uses([s for s in sources if step.sources is None or s in step.sources], name, f"{where}.select")
+    label_field = config.mixture_of(stage).label_field
+    if label_field is not None:
+        # Documents of a source that does not have the field are of the label `null`, and meant to be.
+        key = f"{where}.mixture" if stage.mixture else "mixture"
+        yield from _uses(config.sources_with(label_field), label_field, key)
     if isinstance(stage, Holdout) and stage.field is not None:
         yield from _uses(sources, stage.field, f"{where}.by")
     if stage.ordering.ranked_by is not None:
         yield from _uses(sources, stage.ordering.ranked_by, f"{where}.order")
+    for source, weight in (config.weights_of(stage) or {}).items():
+        if isinstance(weight, NumberWeight) and source in sources:
+            inherited = "loss_weight" if stage.loss_weight is None else f"{where}.loss_weight"
+            yield from _uses([source], weight.by, inherited)
 
 
 def _names_of(step: Selection) -> list[str]:

@@ -35,6 +35,7 @@ from byline.transforms.files.object_store import AT_ONCE, in_order
 from byline.transforms.files.storage import read_bytes, write_file
 from byline.transforms.scans.counting import RunCounter
 from byline.transforms.scans.digit_counting import DigitCounter
+from byline.transforms.scans.label_counts import LabelCounter
 from byline.transforms.scans.list_matches import ListCounter
 from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter
 from byline.transforms.scans.value_counts import ValueCounter
@@ -42,7 +43,7 @@ from byline.transforms.store.attribute_columns import NO_ATTRIBUTES, AttributeFo
 
 _COUNTERS: dict[str, TypeAdapter[Any]] = {
     kind.__name__: TypeAdapter(kind)
-    for kind in (DigitCounter, ValueCounter, ListCounter, SampleCounter, ShuffleKeyCounter, DrawCounter)
+    for kind in (DigitCounter, ValueCounter, ListCounter, LabelCounter, SampleCounter, ShuffleKeyCounter, DrawCounter)
 }
 # Counts are merged when so many rows wait, not one by one: merging sorts all of them.
 _WAITING_ROWS = 1 << 20
@@ -55,11 +56,17 @@ _READING = threading.Lock()
 def write_counter(uri: str, counter: RunCounter, attributes: AttributeFolders = NO_ATTRIBUTES) -> None:
     """Writes a counter to a file, and where the columns of attributes are."""
     with write_file(uri) as sink:
-        sink.write(json.dumps({**to_json(counter), "attributes": dict(attributes)}).encode())
+        own = {"attributes": dict(attributes)} if attributes else {}
+        sink.write(json.dumps({**to_json(counter), **own}).encode())
 
 
-def read_counter(uri: str) -> tuple[RunCounter, AttributeFolders]:
-    """The process's one copy of a counter and where attributes are; a path stands for one content."""
+def read_counter(uri: str) -> RunCounter:
+    """The process's one copy of a counter; a path stands for one content."""
+    return _read_once(uri)[0]
+
+
+def _read_once(uri: str) -> tuple[RunCounter, AttributeFolders]:
+    """A counter, and where the columns of attributes are."""
     # A worker sets up its threads at once, and each would read the file.
     with _READING:
         return _read_counter(uri)
@@ -68,7 +75,7 @@ def read_counter(uri: str) -> tuple[RunCounter, AttributeFolders]:
 @lru_cache(maxsize=1)
 def _read_counter(uri: str) -> tuple[RunCounter, AttributeFolders]:
     document = json.loads(read_bytes(uri))
-    return from_json(document), document["attributes"]
+    return from_json(document), document.get("attributes", {})
 
 
 def to_json(counter: RunCounter) -> dict[str, Any]:
@@ -115,7 +122,7 @@ def count_here(
 
 def _count_each(counter: RunCounter, uris: Sequence[str], attributes: AttributeFolders) -> Iterator[pa.RecordBatch]:
     """Counts of each run, in their order; of an object store, many runs are read at a time."""
-    runs = (StoredRun(uri, attributes) for uri in uris)
+    runs: Sequence[str | StoredRun] = [StoredRun(uri, attributes) for uri in uris] if attributes else uris
     if any(map(is_object_address, uris)):
         return in_order(counter.count, runs, _threads())
     # What is mapped into memory is not waited for: eight threads took 1.2 to 2 times as long as one.
@@ -139,7 +146,7 @@ class _CountFn(beam.DoFn):
     def setup(self) -> None:
         for salt in self.salts:
             remember_salt(salt)
-        self.counter, self.attributes = read_counter(self.counter_uri)
+        self.counter, self.attributes = _read_once(self.counter_uri)
 
     def process(self, uri: str) -> Iterator[pa.RecordBatch]:
         yield self.counter.count(StoredRun(uri, self.attributes))
@@ -153,7 +160,7 @@ class _AccumulatorCoder(beam.coders.Coder):
 
     def encode(self, value: list[pa.RecordBatch]) -> bytes:
         # A coder has no `setup`.
-        return RecordBatchCoder().encode(read_counter(self.counter_uri)[0].merge(value))
+        return RecordBatchCoder().encode(read_counter(self.counter_uri).merge(value))
 
     def decode(self, encoded: bytes) -> list[pa.RecordBatch]:
         return [RecordBatchCoder().decode(encoded)]
@@ -166,7 +173,7 @@ class _MergeFn(beam.CombineFn):
         self.counter_uri = counter_uri
 
     def setup(self) -> None:
-        self.counter, _ = read_counter(self.counter_uri)
+        self.counter = read_counter(self.counter_uri)
 
     def create_accumulator(self) -> list[pa.RecordBatch]:
         return []

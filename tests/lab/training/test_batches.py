@@ -1,6 +1,7 @@
 """Batches: their targets are those of `byline.collate`, and nothing else is computed."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import byline
 from byline.lab.training.batches import Domains, StepRows, grouped, make_batch
 from byline.lab.training.model import Transformer, size_named
 from byline.lab.training.predicting import target_losses
+from tests.support.shards import numbered_build
 
 
 def test_rows_are_divided_evenly() -> None:
@@ -86,6 +88,20 @@ def test_padding_and_what_follows_the_last_target_are_left_out(shards: byline.Sh
     assert padding > 0
     needed = batch.positions - padding - segments
     assert needed <= len(batch.input_ids) <= 1.04 * needed
+
+
+def test_targets_have_the_weights_of_a_build(tmp_path: Path) -> None:
+    rows = numbered_build(tmp_path, {"only": [3]}, loss_weight="float16")
+    shards = byline.open(tmp_path)
+    batch = make_batch(shards, range(3), Domains(shards))
+    # The first and the last position of each row are masked.
+    assert batch.weights is not None
+    assert batch.weights.tolist() == [weight for row in rows for weight in row.loss_weight[1:-1]]
+    assert make_batch(shards, range(1), Domains(shards)).to("cpu").weights is not None
+
+
+def test_a_build_without_weights_gives_none(shards: byline.Shards) -> None:
+    assert make_batch(shards, range(1), Domains(shards)).weights is None
 
 
 def test_rows_without_a_target_are_an_empty_batch(shards: byline.Shards) -> None:

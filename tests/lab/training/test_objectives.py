@@ -1,6 +1,7 @@
 """Objectives: the mean, and DoReMi's weights; its own numbers are held against a reference in tests/lab/mixing."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,19 @@ def test_the_standard_is_the_mean_over_targets(shards: byline.Shards) -> None:
     batch = make_batch(shards, range(3), Domains(shards))
     losses = torch.arange(len(batch.targets)).float()
     assert Standard()(losses, batch, []).item() == pytest.approx((len(losses) - 1) / 2)
+
+
+def test_the_standard_takes_the_weights_of_a_build(shards: byline.Shards, tmp_path: Path) -> None:
+    batch = make_batch(shards, range(3), Domains(shards))
+    losses = torch.arange(len(batch.targets)).float()
+    weights = torch.tensor([0.5, 2.0, 0.0]).repeat(len(losses))[: len(losses)]
+    weighed = replace(batch, weights=weights)
+    expected = sum(float(loss * weight) for loss, weight in zip(losses, weights, strict=True)) / float(weights.sum())
+    assert Standard()(losses, weighed, []).item() == pytest.approx(expected)
+    assert Standard()(losses, replace(batch, weights=torch.zeros(len(losses))), []).item() == 0
+    proxy = DoReMi(Transformer(size_named("0.1M"), 257, 1), tmp_path / "excess.csv")
+    with pytest.raises(BylineError, match="doremi weighs domains itself"):
+        proxy(losses, weighed, Domains(shards).names)
 
 
 def test_doremi_weights_domains_by_their_excess(shards: byline.Shards, tmp_path: Path) -> None:

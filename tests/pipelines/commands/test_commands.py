@@ -18,7 +18,7 @@ from tests.support.builds import digests, manifest_of
 from tests.support.corpora import Corpus, recipe, write_recipe
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ["sample", "build", "prepare", "plan", "assemble", "compact"]
+COMMANDS = ["sample", "build", "prepare", "plan", "assemble", "compact", "attribute"]
 COMMANDS += ["rejects", "verify", "inspect", "prompt", "doctor", "diff", "export", "import", "lab"]
 
 
@@ -53,7 +53,7 @@ def test_the_help_of_each_command(command: str) -> None:
     usage, about, *_ = (line for line in done.output.splitlines() if line)
     assert f" {command} " in usage
     assert about.startswith("  ")
-    if command in ("build", "prepare", "plan", "assemble", "compact"):
+    if command in ("build", "prepare", "plan", "assemble", "compact", "attribute"):
         assert "--set" in done.output
 
 

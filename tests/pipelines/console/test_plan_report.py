@@ -3,6 +3,7 @@
 import io
 import json
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from byline.pipelines.cli import app
 from byline.pipelines.console import plan_report
 from byline.pipelines.jobs.compact import parse_size
 from byline.schemas.ledger import Amount
+from byline.schemas.loss_weights import NumberWeight
 from byline.schemas.plan import BranchPoint, Drawn, Plan, PlannedStage
 from byline.schemas.store import RunFile, RunInfo
 from byline.schemas.tokenizer_info import TokenizerInfo
@@ -102,6 +104,16 @@ def test_every_line_of_a_plan() -> None:
     ]
 
 
+def test_loss_weights_have_a_line() -> None:
+    weights = {"dclm": NumberWeight(by="quality", most=Fraction(3, 2)), "c4": Fraction(1, 2)}
+    plan = plan_of(replace(MAIN, loss_weight=weights), replace(COOLDOWN, loss_weight={}), rows=[])
+    lines = [line for line in lines_of(plan, state_of(c4=1)) if line.startswith("loss weights")]
+    assert lines == ["loss weights of main: c4 0.5, dclm by quality up to 1.5 (unknown 1)"]
+    main, cooldown = json.loads(plan_report.as_json(plan_report.report(plan, state_of(c4=1))))["phases"]
+    assert main["loss_weight"] == {"c4": 0.5, "dclm": {"by": "quality", "most": 1.5, "unknown": 1}}
+    assert cooldown["loss_weight"] == {}
+
+
 def test_json_has_everything_exact() -> None:
     found = json.loads(plan_report.as_json(plan_report.report(PLAN, state_of(c4=1, dclm=3))))
     assert list(found) == [
@@ -131,6 +143,9 @@ def test_json_has_everything_exact() -> None:
         "expected_padding": 0,
         "shards": 3,
         "slices": 1,
+        "by": None,
+        "labels": {},
+        "loss_weight": None,
     }
     assert main["sources"]["c4"] == {
         "documents": 743,

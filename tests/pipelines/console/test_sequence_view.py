@@ -23,7 +23,7 @@ from byline.pipelines.console.sequence_view import (
     vocabulary_of,
 )
 from tests.pipelines.console.test_prompt_lines import byte_tokenizer, settings_of
-from tests.support.shards import PackedRow, numbered_build, write_build
+from tests.support.shards import PackedRow, numbered_build, weighed, write_build
 
 BOS, EOS = 257, 258
 
@@ -84,6 +84,18 @@ def test_in_a_pipe_marks_tell_all(out):
         "2  doc id 4294967313, yours, b/c.parquet row 17: tokens 34-41 (8), from its token 5, 0 masked",
         "   ⟨<s>⟩é <s>⟨</s>⟩",
         "3  padding: tokens 42-63 (22)",
+    ]
+
+
+def test_a_segment_has_its_weight(tmp_path):
+    """Of a build with weights."""
+    row = PackedRow([5, 6, 7, 8, 9, 1, 1, 1], [0, 1, 1, 1, 1, 0, 0, 0], [3, 2, 3], [3, 4, -1], [0, 0, 0])
+    write_build(tmp_path, {"conditioned": [[weighed(row, [0.5] * 3 + [2] * 5)]]}, 8, loss_weight="float16")
+    lines = [line for line in printed(tmp_path).splitlines() if line[:1].isdigit() and ": tokens " in line]
+    assert [line.rpartition("token 0, ")[2] for line in lines] == [
+        "1 masked, weight 0.5",
+        "0 masked, weight 2",
+        "3  padding: tokens 5-7 (3)",
     ]
 
 

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -27,7 +28,8 @@ from byline.transforms.exports.megatron import index_bytes
 from byline.transforms.exports.olmo import document_starts
 from tests.reference.mds import MECO
 from tests.support.export_readers import load_dataset, read_flat, read_indexed, read_litdata, read_mds, read_parquet
-from tests.support.shards import CONFIG, TOKENIZER, PackedRow, write_build
+from tests.support.exports import run
+from tests.support.shards import CONFIG, TOKENIZER, PackedRow, weighed, write_build
 
 LENGTH = 6
 # Rows 0 to 4 are conditioned, in two shards; the third has none; 5 to 7 are of the cooldown.
@@ -122,6 +124,47 @@ def test_megatron_has_a_document_a_row_and_a_sequence_a_segment(exports: Exports
         assert [*chain(*document)] == ROWS[row].input_ids
         assert [len(sequence) for sequence in mask] == ROWS[row].seq_lengths
         assert [*chain(*mask)] == TRAINED[row]
+
+
+@pytest.fixture(scope="module", params=["float16", "float32"])
+def weighed_out(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same build with loss weights: 0.25 in the first half of each row, 2 in the second."""
+    out = tmp_path_factory.mktemp("weighed") / "out"
+    rows = [weighed(row, WEIGHTS) for row in ROWS]
+    phases = {"conditioned": [rows[:3], rows[3:5], []], "cooldown": [rows[5:]]}
+    write_build(out, phases, LENGTH, loss_weight=request.param)
+    return out
+
+
+WEIGHTS = [0.25] * 3 + [2.0] * 3
+
+
+def weighed_mask(mask: Sequence[int]) -> list[float]:
+    return [weight * own for weight, own in zip(WEIGHTS, mask, strict=True)]
+
+
+def test_weights_are_in_formats_that_have_them(weighed_out: Path, tmp_path: Path) -> None:
+    for name in ("parquet", "hf", "megatron"):
+        run(weighed_out, tmp_path / name, name)
+    files = [tmp_path / "parquet" / f"{stem}.parquet" for stem in STEMS]
+    assert [row["loss_weight"] for row in read_parquet(files)] == [weighed_mask(row.loss_mask) for row in ROWS]
+    assert [row["loss_weight"] for row in load_dataset(tmp_path / "hf")] == [weighed_mask(mask) for mask in TRAINED]
+    for stem, rows in STEMS.items():
+        documents, dtype = read_indexed(tmp_path / "megatron" / f"{stem}_loss_weight")
+        assert dtype == np.float32
+        assert [[*chain(*document)] for document in documents] == [weighed_mask(TRAINED[row]) for row in rows]
+
+
+@pytest.mark.parametrize("name", ["mds", "mds-meco", "olmo", "litdata"])
+def test_weights_are_not_lost_unsaid(weighed_out: Path, exports: Exports, tmp_path: Path, name: str) -> None:
+    with pytest.raises(BylineError) as refusal:
+        run(weighed_out, tmp_path / "to", name, drop_mask=True)
+    assert str(refusal.value) == (
+        f"--to {name}: has no loss weights, so its trainer would train alike what the build weighs; choose "
+        "another format (parquet, hf, megatron), or give --drop-weights"
+    )
+    run(weighed_out, tmp_path / "to", name, drop_mask=True, drop_weights=True)
+    assert (tmp_path / "to/_export.json").exists()
 
 
 def test_an_index_of_megatron_to_the_byte() -> None:

@@ -20,7 +20,10 @@ import functools
 import unicodedata
 
 import numpy as np
+import pyarrow as pa
 from numba import njit
+
+from byline.transforms.documents.text_parts import text_buffers, texts_of
 
 # About 2,700 English words.
 LONGEST_TEXT = 16 * 1024
@@ -168,3 +171,28 @@ def scan_words(
         hashes[count], spans[count, 0], spans[count, 1] = _finished(value), start, at
         count += 1
     return count
+
+
+def shortened(texts: pa.Array) -> pa.Array:
+    """Texts (large_string [n]) as far as they count."""
+    offsets, data = text_buffers(texts)
+    ends = _text_ends(data, offsets)
+    borders = np.concatenate([[0], np.cumsum(ends - offsets[:-1])])
+    copied = np.empty(borders[-1], np.uint8)
+    _copy(data, offsets, borders, copied)
+    return texts_of(borders, copied)
+
+
+@njit(nogil=True, cache=True)
+def _text_ends(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    ends = np.empty(len(offsets) - 1, np.int64)
+    for row in range(len(ends)):
+        ends[row] = text_end(data, offsets[row], offsets[row + 1])
+    return ends
+
+
+@njit(nogil=True, cache=True)
+def _copy(data: np.ndarray, offsets: np.ndarray, borders: np.ndarray, into: np.ndarray) -> None:
+    for row in range(len(borders) - 1):
+        size = borders[row + 1] - borders[row]
+        into[borders[row] : borders[row + 1]] = data[offsets[row] : offsets[row] + size]

@@ -14,10 +14,10 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from byline.transforms.attributes.contamination.ngram_file import NgramSets
 from byline.transforms.attributes.contamination.overlaps import Overlaps, find_overlaps
+from byline.transforms.attributes.joined_names import joined_names
 from byline.transforms.attributes.span_tokens import token_ranges
 from byline.transforms.documents.text_parts import text_buffers
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
@@ -73,7 +73,7 @@ def mark_documents(
     columns = {
         name: pa.array(contaminated),
         f"{name}_overlap": pa.array((overlaps.covered / np.maximum(overlaps.words, 1)).astype(np.float32)),
-        f"{name}_sets": _joined_names(by_set, set_names, batch.num_rows),
+        f"{name}_sets": joined_names(by_set, set_names, batch.num_rows),
         f"{name}_ranges": token_ranges(batch, overlaps.ranges, tokenizer, stored),
     }
     documents = np.bincount(by_set[:, 1], minlength=len(set_names))
@@ -102,11 +102,3 @@ def _expanded(rows: np.ndarray, matches: np.ndarray, ngrams: NgramSets) -> np.nd
     counts = np.diff(ngrams.offsets)[matches]
     first = np.repeat(ngrams.offsets[matches] - np.cumsum(counts) + counts, counts)
     return np.stack([np.repeat(rows, counts), ngrams.sets[first + np.arange(counts.sum())]], axis=1)
-
-
-def _joined_names(by_set: np.ndarray, names: Sequence[str], num_rows: int) -> pa.Array:
-    """The names of the sets of each document with `+` between; null for one without."""
-    of_pairs = pa.array(names, pa.string()).take(pa.array(by_set[:, 1]))
-    offsets = np.searchsorted(by_set[:, 0], np.arange(num_rows + 1)).astype(np.int32)
-    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), of_pairs), "+")
-    return pc.if_else(pa.array(np.diff(offsets) > 0), joined, pa.scalar(None, pa.string()))

@@ -11,8 +11,10 @@ An item of fewer words than an n-gram is one n-gram of all its words if these ar
 not checked: two words occur everywhere. So there are n-grams of several sizes, each looked up by its own hash.
 
 A hash of 64 bits says where an n-gram may be in the table; what counts is that its words are the same, code point by
-code point. So neither two n-grams of the table nor one of a document can be taken for another. A bit for each of 16
-times as many hashes as there are n-grams comes first: it spares most words of a document the table.
+code point. So neither two n-grams of the table nor one of a document can be taken for another.
+
+A head is the first words of an n-gram, as many as the smallest has. Bits say which hashes of heads there are, 16 times
+as many as n-grams: they spare nearly all words of a document the table, and n-grams of several sizes cost one lookup.
 """
 
 from typing import NamedTuple
@@ -32,7 +34,7 @@ class NgramTable(NamedTuple):
     Attributes:
         sizes: int64, how many words n-grams have, ascending, without those that none has.
         slots: int32 [a power of two], an n-gram's number, or -1.
-        bits: uint8 [a power of two], a bit for each upper part of a hash, set where an n-gram has it.
+        bits: uint8 [a power of two], a bit for each upper part of the hash of a head, set where an n-gram has it.
         hashes: uint64 [n-grams].
         firsts: int64 [n-grams], the number of its first word in `starts`.
         counts: int64 [n-grams], its words.
@@ -68,7 +70,7 @@ class EvaluationNgrams(NamedTuple):
 
 @njit(nogil=True, cache=True, forceinline=True)
 def finished(value: int, size: int) -> int:
-    """The hash of an n-gram, from what rolls over its words."""
+    """The hash of some words, from what rolls over them."""
     value ^= np.uint64(size)
     value = (value ^ (value >> _SHIFT)) * _MIX
     return value ^ (value >> _SHIFT)
@@ -76,7 +78,7 @@ def finished(value: int, size: int) -> int:
 
 @njit(nogil=True, cache=True)
 def power(size: int) -> int:
-    """What the first word of an n-gram is multiplied by."""
+    """What the first of some words is multiplied by."""
     value = _ONE
     for _ in range(size - 1):
         value *= _BASE
@@ -87,6 +89,15 @@ def power(size: int) -> int:
 def rolled(value: int, added: int) -> int:
     """Takes a word behind the others."""
     return value * _BASE + added
+
+
+@njit(nogil=True, cache=True)
+def hash_of(hashes: np.ndarray, first: int, size: int) -> int:
+    """The hash of words from the first on, of which `hashes` has those."""
+    value = _ZERO
+    for word in range(first, first + size):
+        value = rolled(value, hashes[word])
+    return finished(value, size)
 
 
 @njit(nogil=True, cache=True)
@@ -121,17 +132,9 @@ def _fill(
     mask = np.uint64(len(slots) - 1)
     for item in range(len(sizes)):
         size = sizes[item]
-        if size == 0:
-            continue
-        oldest, value = power(size), _ZERO
-        for word in range(offsets[item], offsets[item + 1]):
-            first = word - size + 1
-            if first > offsets[item]:
-                value -= hashes[first - 1] * oldest
-            value = rolled(value, hashes[word])
-            if first < offsets[item]:
-                continue
-            sought = finished(value, size)
+        last = offsets[item + 1] - size if size > 0 else -1
+        for first in range(offsets[item], last + 1):
+            sought = hash_of(hashes, first, size)
             slot = sought & mask
             while slots[slot] >= 0:
                 number = slots[slot]
@@ -166,7 +169,7 @@ def make_ngrams(data: np.ndarray, words: Words, size: int, least: int) -> Evalua
     numbers, items = np.empty(most, np.int64), np.empty(most, np.int64)
     used, _ = _fill(words.hashes, words.offsets, sizes, points, starts, slots, distinct, firsts, counts, numbers, items)
     table = NgramTable(
-        np.unique(sizes[sizes > 0]), slots, _bits(distinct[:used]),
+        np.unique(sizes[sizes > 0]), slots, _bits(words.hashes, firsts[:used], counts[:used]),
         distinct[:used].copy(), firsts[:used].copy(), counts[:used].copy(), points, starts,
     )  # fmt: skip
     return EvaluationNgrams(table, *_grouped(numbers, items, used), sizes > 0)
@@ -183,11 +186,20 @@ def _power_of_two(count: int) -> int:
     return 1 << max(6, (count - 1).bit_length())
 
 
-def _bits(hashes: np.ndarray) -> np.ndarray:
-    bits = np.zeros(_power_of_two(2 * len(hashes)), np.uint8)
-    upper = hashes >> bit_shift(len(bits))
+def _bits(hashes: np.ndarray, firsts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The bits of the heads of n-grams, whose first words have these numbers."""
+    bits = np.zeros(_power_of_two(2 * len(firsts)), np.uint8)
+    upper = _heads(hashes, firsts, min(counts, default=0)) >> bit_shift(len(bits))
     np.bitwise_or.at(bits, (upper >> _THREE).astype(np.int64), np.uint8(1) << (upper & _SEVEN).astype(np.uint8))
     return bits
+
+
+@njit(nogil=True, cache=True)
+def _heads(hashes: np.ndarray, firsts: np.ndarray, size: int) -> np.ndarray:
+    heads = np.empty(len(firsts), np.uint64)
+    for number in range(len(firsts)):
+        heads[number] = hash_of(hashes, firsts[number], size)
+    return heads
 
 
 @njit(nogil=True, cache=True)
@@ -202,6 +214,6 @@ def bit_shift(count: int) -> int:
 
 @njit(nogil=True, cache=True, forceinline=True)
 def has_bit(bits: np.ndarray, value: int, shift: int) -> bool:
-    """Whether an n-gram of this hash may be in the table."""
+    """Whether the hash of a head may be one of the table."""
     upper = value >> shift
     return bits[upper >> _THREE] >> (upper & _SEVEN) & _ONE != _ZERO

@@ -25,6 +25,7 @@ from byline.transforms.attributes.contamination.ngrams import (
     bit_shift,
     finished,
     has_bit,
+    hash_of,
     power,
     rolled,
 )
@@ -41,7 +42,7 @@ class Overlaps(NamedTuple):
         words: int64 [n], of each document.
         covered: int64 [n], those of them that are in a range.
         ranges: list<int32> [n]: start, end, ... in characters, ascending, apart; never null.
-        matches: int64, the n-grams that match, document after document, in order of their ends.
+        matches: int64, the n-grams that match, document after document, by their first words.
         offsets: int64 [n + 1], into `matches`.
     """
 
@@ -63,8 +64,8 @@ def find_overlaps(texts: pa.Array, table: NgramTable) -> Overlaps:
     if len(data) == 0:
         data = _NO_BYTES
     words = hash_words(data, borders)
-    matches, ends, offsets = _matches(data, words, table)
-    first, last, covered, range_offsets = _ranges(table.counts, matches, ends, offsets)
+    matches, at, offsets = _matches(data, words, table)
+    first, last, covered, range_offsets = _ranges(table.counts, matches, at, offsets)
     in_bytes = np.stack([words.begins[first], words.ends[last]], axis=1).reshape(-1)
     positions = character_positions(texts, in_bytes, 2 * range_offsets)
     rows = np.repeat(np.arange(len(texts)), np.diff(range_offsets))
@@ -78,13 +79,13 @@ _NO_BYTES = np.frombuffer(b"\0", np.uint8)
 
 
 def _matches(data: np.ndarray, words: Words, table: NgramTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The n-grams that match, the last word of each, and the documents' offsets into them."""
+    """The n-grams that match, the first word of each, and the documents' offsets into them."""
     # Pages that are not filled are not touched and cost nothing.
     most = len(words.hashes) * len(table.sizes)
-    matches, ends = np.empty(most, np.int64), np.empty(most, np.int64)
+    matches, at = np.empty(most, np.int64), np.empty(most, np.int64)
     offsets = np.empty(len(words.offsets), np.int64)
-    used = _find(data, *words, normal_codes(), *table, matches, ends, offsets)
-    return matches[:used].copy(), ends[:used].copy(), offsets
+    used = _find(data, *words, normal_codes(), *table, matches, at, offsets)
+    return matches[:used].copy(), at[:used].copy(), offsets
 
 
 @njit(nogil=True, cache=True)
@@ -104,35 +105,35 @@ def _find(
     points: np.ndarray,
     starts: np.ndarray,
     matches: np.ndarray,
-    ends: np.ndarray,
+    at: np.ndarray,
     offsets: np.ndarray,
 ) -> int:
     used = 0
-    mask, shift = np.uint64(len(slots) - 1), bit_shift(len(bits))
-    oldest = np.array([power(size) for size in sizes], np.uint64)
-    values = np.empty(len(sizes), np.uint64)
+    if len(sizes) == 0:
+        offsets[:] = 0
+        return used
+    head, mask, shift = sizes[0], np.uint64(len(slots) - 1), bit_shift(len(bits))
+    oldest = power(head)
     for row in range(len(rows) - 1):
         offsets[row] = used
-        values[:] = _ZERO
+        value = _ZERO
         for word in range(rows[row], rows[row + 1]):
-            for kind in range(len(sizes)):
-                first = word - sizes[kind] + 1
-                if first > rows[row]:
-                    values[kind] -= word_hashes[first - 1] * oldest[kind]
-                values[kind] = rolled(values[kind], word_hashes[word])
-                if first < rows[row]:
-                    continue
-                sought = finished(values[kind], sizes[kind])
-                if not has_bit(bits, sought, shift):
-                    continue
+            first = word - head + 1
+            if first > rows[row]:
+                value -= word_hashes[first - 1] * oldest
+            value = rolled(value, word_hashes[word])
+            if first < rows[row] or not has_bit(bits, finished(value, head), shift):
+                continue
+            for size in sizes:
+                if first + size > rows[row + 1]:
+                    break
+                sought = hash_of(word_hashes, first, size)
                 slot = sought & mask
                 while slots[slot] >= 0:
                     number = slots[slot]
-                    is_alike = hashes[number] == sought and counts[number] == sizes[kind]
-                    if is_alike and _has_words(
-                        data, begins, stops, first, codes, points, starts, firsts[number], sizes[kind]
-                    ):
-                        matches[used], ends[used] = number, word
+                    is_alike = hashes[number] == sought and counts[number] == size
+                    if is_alike and _has_words(data, begins, stops, first, codes, points, starts, firsts[number], size):
+                        matches[used], at[used] = number, first
                         used += 1
                         break
                     slot = (slot + _ONE) & mask
@@ -162,7 +163,7 @@ def _has_words(
 
 @njit(nogil=True, cache=True)
 def _ranges(
-    counts: np.ndarray, matches: np.ndarray, ends: np.ndarray, offsets: np.ndarray
+    counts: np.ndarray, matches: np.ndarray, at: np.ndarray, offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """First and last word of each range, how many words each document's ranges have, and its offsets into them."""
     first, last = np.empty(len(matches), np.int64), np.empty(len(matches), np.int64)
@@ -171,13 +172,12 @@ def _ranges(
     for row in range(len(offsets) - 1):
         range_offsets[row] = used
         for match in range(offsets[row], offsets[row + 1]):
-            begin = ends[match] - counts[matches[match]] + 1
-            # In order of their ends: a longer n-gram may begin before the last ranges do.
-            while used > range_offsets[row] and last[used - 1] >= begin:
-                used -= 1
-                begin = min(begin, first[used])
-            first[used], last[used] = begin, ends[match]
-            used += 1
+            end = at[match] + counts[matches[match]] - 1
+            if used > range_offsets[row] and at[match] <= last[used - 1]:
+                last[used - 1] = max(last[used - 1], end)
+            else:
+                first[used], last[used] = at[match], end
+                used += 1
         for number in range(range_offsets[row], used):
             covered[row] += last[number] - first[number] + 1
     range_offsets[-1] = used

@@ -49,11 +49,13 @@ from byline.transforms.files.storage import join
 
 # Of a table's row as it is compressed, and of a document's key: for how many partitions and workers there are.
 _ROW_BYTES, _KEY_BYTES = 50, 100
+# Keys of both sides are held as they are and once more to be compared: 0.3 kB a row with URLs.
+_KEY_COPIES = 2
 
 
 def _rounds(context: Context) -> Rounds:
     settings = _settings(context.settings)
-    shape = TableShape(settings, context.name, _key_type(context.config, context.name, settings))
+    shape = TableShape(settings, context.name, key_type(context.config, context.name, settings))
     files = _files(context.name, settings)
     return (yield from (_by_row if settings.by == ROW else _by_key)(context, shape, files))
 
@@ -62,7 +64,7 @@ def _by_key(context: Context, shape: TableShape, files: list[InputFile]) -> Roun
     settings, columns = shape.settings, tuple(shape.values)
     groups = groups_of(context.files, cuts_files=True)
     documents, size = sum(run.rows for run in context.runs), sum(file.size for file in files)
-    count = partitions_for(documents + size // _ROW_BYTES)
+    count = partitions_for(_KEY_COPIES * (documents + size // _ROW_BYTES))
     yield Round("ExchangeRows", lines_of(files), ExchangeRows(shape, context.work, count), size)
     notes = notes_of(context.work, files)
     check_rows(shape, files, notes)
@@ -130,7 +132,7 @@ def _check_called(name: str, notes: list[RowsNote], targets: Targets) -> None:
                 raise BylineError(f"attributes.{name}: {targets.two_names(int(number), called[number], path)}")
 
 
-def _key_type(config: Config, name: str, settings: TableAttribute) -> pa.DataType:
+def key_type(config: Config, name: str, settings: TableAttribute) -> pa.DataType:
     """What the table's keys are read as. Raises: BylineError: a source has no such field."""
     if settings.by in (ROW, URL):
         return pa.string()

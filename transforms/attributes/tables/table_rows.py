@@ -7,7 +7,7 @@ labels.jsonl   row 0 key b   row 1 key a   row 2 key null         rows/0-0.arrow
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -63,19 +63,21 @@ class ExchangeRows:
         work: folder for what is exchanged.
         count: partitions, or groups.
         targets: where the input files are, if it is joined by row.
+        read: reads the rows of a file; picklable.
     """
 
     shape: TableShape
     work: str
     count: int
     targets: str = ""
+    read: Callable[[InputFile, TableShape], Iterator[pa.RecordBatch]] = read_rows
 
     def __call__(self, line: str) -> None:
         """Works on one file."""
         number, file = read_line(line)
         note = RowsNote(known=[0] * len(self.shape.values))
         waiting: list[tuple[pa.RecordBatch, np.ndarray]] = []
-        for rows in read_rows(file, self.shape):
+        for rows in self.read(file, self.shape):
             self._count(note, rows)
             waiting.append(
                 self._by_row(file, note, rows) if self.shape.settings.by == ROW else self._by_key(note, rows)

@@ -1,5 +1,6 @@
 """Centres: planted topics are told apart, by any seed; few, equal and empty documents."""
 
+import functools
 import hashlib
 from collections.abc import Sequence
 
@@ -31,6 +32,7 @@ def hashed(*numbers: int) -> int:
     return int(value[0])
 
 
+@functools.lru_cache
 def planted(documents: int) -> tuple[list[str], np.ndarray]:
     """Texts of three topics, each half common words, and the topic of each."""
     topics, texts = np.array([hashed(1, row) % 3 for row in range(documents)]), []

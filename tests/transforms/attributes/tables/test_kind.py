@@ -64,7 +64,7 @@ def stored(folder: Path, of: Documents) -> list[StoredFile]:
 
 def config_of(folder: Path, names: set[str]) -> Config:
     keep = {"id": "string", "number": "int", "ratio": "float"}
-    sources = {name: {"format": "jsonl", "path": f"{folder}/{name}/*", "keep": keep} for name in names}
+    sources = {name: {"format": "jsonl", "path": f"{folder}/{name}/*", "keep": keep} for name in sorted(names)}
     return small_config(folder, sources=sources)
 
 
