@@ -143,7 +143,13 @@ class Config(Model):
     def sources_with(self, name: str) -> list[str]:
         """The sources that have a field or number of that name, sorted."""
         is_everywhere = name in FIELDS or name in SIZES or is_own_name(name)
-        return sorted(source for source in self.sources if is_everywhere or name in self.columns_of(source))
+
+        def has(source: str) -> bool:
+            # Ranges of tokens are no field.
+            kind = self.attribute_columns_of(source).get(name, "ranges")
+            return is_everywhere or name in self.columns_of(source) or kind != "ranges"
+
+        return sorted(filter(has, self.sources))
 
     def least_known(self, source: str) -> Fraction:
         """`min_known` of a source."""
