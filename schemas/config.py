@@ -34,7 +34,7 @@ from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
 from byline.schemas.fields import FIELDS
 from byline.schemas.filters import FilterRule
-from byline.schemas.loss_weights import LossWeights, NumberWeight
+from byline.schemas.loss_weights import LossWeights, check_weights
 from byline.schemas.mixtures import Mixture, Natural
 from byline.schemas.mixtures.reading import AnyMixture
 from byline.schemas.model import Location, Model, Name, Share, TokenCount, first_twice
@@ -364,15 +364,9 @@ def _check_mask(config: Config, where: str, stage: Stage) -> None:
 
 def _check_weights(config: Config, where: str, stage: Stage) -> None:
     """The loss weights of a stage; errors name the section that they are from."""
-    weights = config.weights_of(stage) or {}
+    weights, sources = config.weights_of(stage) or {}, config.sources_of(stage)
     where = "loss_weight" if stage.loss_weight is None else f"{where}.loss_weight"
-    for source, weight in weights.items():
-        if source not in config.sources:
-            known = ", ".join(sorted(config.sources))
-            raise BylineError(f"{where}: there is no source {source!r}; the sources are {known}")
-        if isinstance(weight, NumberWeight):
-            check_number(f"{where}.{source}.by", weight.by, _stage_sources(config, stage, [source]))
-    sources = config.sources_of(stage)
+    check_weights(where, weights, {source: config.numbers_of(source) for source in config.sources})
     if sources and all(weights.get(source) == 0 for source in sources):
         raise BylineError(f"{where}: all documents of {stage.name!r} have weight 0, so it would train nothing")
 
