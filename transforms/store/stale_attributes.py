@@ -1,9 +1,10 @@
 """Attributes of input files that have changed go with the runs that they stand beside.
 
 ```
-x.jsonl has changed     STORE/web/5f3e.../x-00000.arrow                             deleted: prepared anew under this name
-                        STORE/web/5f3e.../attributes/topic/91c3.../x-00000.arrow    deleted: would be of the old documents
-                        STORE/web/5f3e.../attributes/topic/91c3.../y-00000.arrow    stays
+x.jsonl has changed
+STORE/web/5f3e.../x-00000.arrow                             deleted: it is prepared anew under this name
+STORE/web/5f3e.../attributes/topic/91c3.../x-00000.arrow    deleted: it has values of the old documents
+STORE/web/5f3e.../attributes/topic/91c3.../y-00000.arrow    stays
 ```
 """
 
