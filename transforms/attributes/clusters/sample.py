@@ -94,7 +94,7 @@ def read_features(uris: Sequence[str], bits: int, most: int) -> tuple[Ranks, Fea
     read_files = side_by_side(read, uris)
     keys = _joined([keys for keys, _, _ in read_files], np.uint64)
     rows = _joined([rows for _, rows, _ in read_files], np.int64)
-    files = np.repeat(np.arange(len(uris)), [len(keys) for keys, _, _ in read_files])
+    files = np.repeat(np.arange(len(uris)), np.array([len(keys) for keys, _, _ in read_files], np.int64))
     documents = _joined([np.arange(len(keys)) for keys, _, _ in read_files], np.int64)
     order = np.lexsort((rows, files, keys))[:most]
     features = _ordered([of_file for _, _, of_file in read_files], order)
