@@ -8,15 +8,25 @@ import pyarrow as pa
 import pytest
 
 from byline.schemas.attribute_kinds.clusters import ClustersAttribute
+from byline.schemas.documents import InputFile
+from byline.schemas.store import RunInfo
 from byline.transforms.attributes.clusters.clusters_file import Clusters, read_clusters, write_clusters
 from byline.transforms.attributes.clusters.features import features_of
 from byline.transforms.attributes.clusters.finding import FindClusters
 from byline.transforms.attributes.clusters.kind import assigned, columns_of
-from byline.transforms.attributes.clusters.sample import Ranks, highest_shuffle_key, read_features, read_texts
+from byline.transforms.attributes.clusters.sample import (
+    Ranks,
+    draw_files,
+    highest_shuffle_key,
+    read_features,
+    read_texts,
+)
 from byline.transforms.attributes.clusters.summary import summarize, write_counts
 from byline.transforms.attributes.clusters.vectors import SQUARE
 from byline.transforms.attributes.clusters.words import LONGEST_TEXT, shortened
+from byline.transforms.attributes.stored_documents import StoredChunk, StoredFile
 from byline.transforms.files.sealed_files import write_sealed
+from tests.reference import hashing
 from tests.transforms.attributes.clusters.test_centres import TOPICS, hashed, planted
 
 BITS = 12
@@ -51,6 +61,32 @@ def test_a_sample_is_cut_a_little_above_what_is_wanted():
     assert highest_shuffle_key(10_000, 10**6) == 10_416 * (2**64 - 1) // 10**6
 
 
+def stored(source: str, path: str, *rows: int) -> StoredFile:
+    chunks = [
+        StoredChunk(RunInfo("0" * 64, source, path, number, False, 9, count, 9, {}, 0, count, 9, 9))
+        for number, count in enumerate(rows)
+    ]
+    return StoredFile(InputFile(source, path, path, 9), tuple(chunks))
+
+
+def test_files_are_drawn_until_they_have_enough():
+    web = [stored("web", f"{number}.jsonl", 300, 100) for number in range(50)]
+    wiki = [stored("wiki", "a.jsonl", 500), stored("wiki", "b.jsonl", 0)]
+    drawn, highest = draw_files([*web, *wiki], 41)
+    # 40 of 20,000 documents of web: 640 read; 1 of 500: one file.
+    order = sorted(web, key=lambda file: hashing.shuffle_key("web", file.file.path, 0))
+    assert [file for file in drawn if file.file.source == "web"] == sorted(order[:2], key=lambda file: file.file.path)
+    assert stored("wiki", "a.jsonl", 500) in drawn
+    assert highest == {"web": (40 + 24 + 16) * (2**64 - 1) // 800, "wiki": (1 + 4 + 16) * (2**64 - 1) // 500}
+    assert draw_files([*reversed(wiki), *reversed(web)], 41) == (drawn, highest)
+
+
+def test_a_small_corpus_is_read_whole():
+    files = [stored("web", "a", 5), stored("web", "b", 0, 7)]
+    assert draw_files(files, 12) == (files, {"web": 2**64 - 1})
+    assert draw_files([], 12) == ([], {})
+
+
 def test_texts_are_kept_as_far_as_they_count():
     texts = texts_of("whole", "", "a" * LONGEST_TEXT + "b", "é" * LONGEST_TEXT, "last")
     short = shortened(texts.slice(1))
@@ -58,18 +94,19 @@ def test_texts_are_kept_as_far_as_they_count():
     assert shortened(texts.slice(0, 0)).to_pylist() == []
 
 
-def test_ranks_are_those_of_shuffle_key_file_and_row(tmp_path: Path):
+def test_ranks_are_those_of_hashed_shuffle_key_file_and_row(tmp_path: Path):
     uris = write_sample(
         tmp_path, [[(9, 0, "nine"), (4, 1, "four a"), (4, 3, "four b")], [], [(1, 7, "one one"), (4, 0, "four c")]]
     )
     ranks, features = read_features(uris, BITS, 4)
-    assert ranks.files.tolist() == [2, 0, 0, 2]
-    assert ranks.rows.tolist() == [7, 1, 3, 0]
+    assert sorted([9, 4, 1], key=hashing.splitmix64) == [4, 1, 9]
+    assert ranks.files.tolist() == [0, 0, 2, 2]
+    assert ranks.rows.tolist() == [1, 3, 0, 7]
     texts = read_texts(uris, ranks)
-    assert texts.to_pylist() == ["one one", "four a", "four b", "four c"]
+    assert texts.to_pylist() == ["four a", "four b", "four c", "one one"]
     slow = features_of(texts, BITS)
     assert [column.tolist() for column in features] == [column.tolist() for column in slow]
-    assert read_texts(uris, Ranks(*(column[2:] for column in ranks))).to_pylist() == ["four b", "four c"]
+    assert read_texts(uris, Ranks(*(column[2:] for column in ranks))).to_pylist() == ["four c", "one one"]
 
 
 def test_without_documents_there_are_no_clusters(tmp_path: Path):
