@@ -6,7 +6,7 @@ _manifest.json
   loss_weight "float16", where shards have that column
   tokenizer   name  sha256  vocab_size  bos_id  eos_id  pad_id  added {name: id}  markers {name: id}
   inputs      rows of _inputs.ipc      inputs_sha256 of the file
-  phases      name  template  packing  rows  tokens  mixture {source: {requested, achieved}}
+  phases      name  template  packing  rows  tokens  mixture {source: {requested, achieved}}  labels
               loss_tokens  loss_tokens_in_rows  loss_tokens_in_segments
               shards  path  rows  bytes  sha256, and the three numbers of loss tokens
               branch  values
@@ -85,6 +85,7 @@ class PhaseEntry:
             recipe's tokens before it), `phase` and `shards`: it leaves the timeline after that many shards of that
             phase.
         values: what `top` and `bins` of its condition resolved to, if it has any.
+        labels: where its mixture is by a label, label -> its `requested` and `achieved` shares.
     """
 
     name: str
@@ -99,6 +100,7 @@ class PhaseEntry:
     packing: str = "document_start"
     branch: dict[str, Any] | None = None
     values: dict[str, Any] | None = None
+    labels: dict[str, dict[str, float]] | None = None
 
     @property
     def is_holdout(self) -> bool:

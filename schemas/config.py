@@ -34,11 +34,11 @@ from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
 from byline.schemas.fields import FIELDS
 from byline.schemas.filters import FilterRule
-from byline.schemas.loss_weights import LossWeights, NumberWeight
+from byline.schemas.loss_weights import LossWeights, check_weights
 from byline.schemas.mixtures import Mixture, Natural
 from byline.schemas.mixtures.reading import AnyMixture
 from byline.schemas.model import Location, Model, Name, Share, TokenCount, first_twice
-from byline.schemas.orders import StageSources
+from byline.schemas.orders import SourceSequence, StageSources
 from byline.schemas.orders.by_number import check_number
 from byline.schemas.own_objects import is_own_name
 from byline.schemas.recipe import Branch, Holdout, Phase, Selection, Sequence, Shard, Shortage, Stage
@@ -136,8 +136,20 @@ class Config(Model):
         """The sources that a stage may draw from, sorted; a holdout has those of all others."""
         if isinstance(stage, Holdout):
             return sorted({name for other in [*self.phases, *self.branches] for name in self.sources_of(other)})
-        named = self.mixture_of(stage).named
+        mixture = self.mixture_of(stage)
+        named = mixture.named if mixture.label_field is None else None
         return sorted(name for name in self.sources if named is None or name in named)
+
+    def sources_with(self, name: str) -> list[str]:
+        """The sources that have a field or number of that name, sorted."""
+        is_everywhere = name in FIELDS or name in SIZES or is_own_name(name)
+
+        def has(source: str) -> bool:
+            # Ranges of tokens are no field.
+            kind = self.attribute_columns_of(source).get(name, "ranges")
+            return is_everywhere or name in self.columns_of(source) or kind != "ranges"
+
+        return sorted(filter(has, self.sources))
 
     def least_known(self, source: str) -> Fraction:
         """`min_known` of a source."""
@@ -296,11 +308,30 @@ def _check_shares(config: Config) -> None:
 
 
 def _check_mixture(config: Config, where: str, mixture: Mixture) -> None:
+    if mixture.label_field is not None:
+        _check_labels(config, where, mixture, mixture.label_field)
+        return
     for name in sorted(mixture.mentioned):
         if name not in config.sources:
             raise BylineError(
                 f"{where}: there is no source {name!r}; the sources are {', '.join(sorted(config.sources))}"
             )
+
+
+def _check_labels(config: Config, where: str, mixture: Mixture, name: str) -> None:
+    """What a mixture is by: a field that some source has, or in bins a number, of one type wherever it is one."""
+    sources = config.sources_with(name)
+    numbers = {source: config.numbers_of(source) for source in config.sources}
+    if not sources:
+        of_sources = [{**config.columns_of(source), **config.attribute_columns_of(source)} for source in config.sources]
+        known = sorted({*FIELDS, *SIZES, *(column for columns in of_sources for column in columns)})
+        raise BylineError(f"{where}.by: no source has a field {name!r}; they have: {', '.join(known)}")
+    if mixture.bins is not None:
+        check_number(f"{where}.by", name, StageSources({source: numbers[source] for source in sources}, False))
+    elif any(numbers[source].get(name) in ("float32", "float") for source in sources):
+        raise BylineError(
+            f"{where}: `by: {name}` is a number, so it needs `bins`: how many, or the borders between them"
+        )
 
 
 def _check_stage(config: Config, where: str, stage: Stage) -> None:
@@ -310,6 +341,8 @@ def _check_stage(config: Config, where: str, stage: Stage) -> None:
         _check_step(config, path, step, stage)
     _check_mask(config, where, stage)
     stage.ordering.check(where, _stage_sources(config, stage, sources))
+    if isinstance(stage.ordering, SourceSequence) and config.mixture_of(stage).label_field is not None:
+        raise BylineError(f"{where}.order: one source after the other needs a mixture between sources")
     _check_weights(config, where, stage)
     if isinstance(stage, Holdout) and stage.field is not None:
         for source in sources:
@@ -331,15 +364,9 @@ def _check_mask(config: Config, where: str, stage: Stage) -> None:
 
 def _check_weights(config: Config, where: str, stage: Stage) -> None:
     """The loss weights of a stage; errors name the section that they are from."""
-    weights = config.weights_of(stage) or {}
+    weights, sources = config.weights_of(stage) or {}, config.sources_of(stage)
     where = "loss_weight" if stage.loss_weight is None else f"{where}.loss_weight"
-    for source, weight in weights.items():
-        if source not in config.sources:
-            known = ", ".join(sorted(config.sources))
-            raise BylineError(f"{where}: there is no source {source!r}; the sources are {known}")
-        if isinstance(weight, NumberWeight):
-            check_number(f"{where}.{source}.by", weight.by, _stage_sources(config, stage, [source]))
-    sources = config.sources_of(stage)
+    check_weights(where, weights, {source: config.numbers_of(source) for source in config.sources})
     if sources and all(weights.get(source) == 0 for source in sources):
         raise BylineError(f"{where}: all documents of {stage.name!r} have weight 0, so it would train nothing")
 
@@ -374,10 +401,9 @@ def _check_template(config: Config, where: str, template: str, source: str) -> N
 
 
 def _check_field(config: Config, where: str, name: str, source: str) -> None:
-    of_attributes = [own for own, kind in config.attribute_columns_of(source).items() if kind != "ranges"]
-    columns = [*config.columns_of(source), *of_attributes]
-    if name not in FIELDS and name not in columns and name not in SIZES and not is_own_name(name):
-        known = ", ".join([*FIELDS, *columns, *SIZES])
+    if source not in config.sources_with(name):
+        of_attributes = [own for own, kind in config.attribute_columns_of(source).items() if kind != "ranges"]
+        known = ", ".join([*FIELDS, *config.columns_of(source), *of_attributes, *SIZES])
         is_several = name == "problem" and config.sources[source].format == "arithmetic"
         advice = f"; with sources.{source}.arithmetic.per_document: 1, each document has one" if is_several else ""
         raise BylineError(f"{where}: source {source!r} has no field {name!r}; it has: {known}{advice}")

@@ -183,22 +183,35 @@ class DrawCounts:
 
 @dataclass(frozen=True)
 class PhaseLedger:
-    """What is in the sequences of a phase, or of one shard of it: `sources` by name, and positions of padding."""
+    """What is in the sequences of a phase, or of one shard of it.
+
+    Attributes:
+        sources: by name.
+        padding: positions.
+        labels: the same by what its mixture is by; none where that is the source.
+    """
 
     sources: dict[str, DrawCounts] = field(default_factory=dict)
     padding: int = 0
+    labels: dict[str, DrawCounts] = field(default_factory=dict)
 
     def __add__(self, other: "PhaseLedger") -> "PhaseLedger":
-        names = sorted({*self.sources, *other.sources})
-        return PhaseLedger({name: self.of(name) + other.of(name) for name in names}, self.padding + other.padding)
+        padding = self.padding + other.padding
+        return PhaseLedger(_summed(self.sources, other.sources), padding, _summed(self.labels, other.labels))
 
     def of(self, source: str) -> DrawCounts:
         """What it takes from a source."""
         return self.sources.get(source, DrawCounts())
 
+    def of_label(self, label: str) -> DrawCounts:
+        """What it takes of a label."""
+        return self.labels.get(label, DrawCounts())
+
     def to_json(self) -> dict[str, Any]:
         """As in the ledger."""
-        return {"sources": {name: counts.to_json() for name, counts in self.sources.items()}, "padding": self.padding}
+        values = {"sources": {name: counts.to_json() for name, counts in self.sources.items()}, "padding": self.padding}
+        labels = {label: counts.to_json() for label, counts in self.labels.items()}
+        return {**values, "labels": labels} if labels else values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "PhaseLedger":
@@ -212,7 +225,13 @@ class PhaseLedger:
     @classmethod
     def of_shard(cls, metadata: Mapping[str, Any]) -> "PhaseLedger":
         """What a shard's metadata says of its sequences (docs/formats.md)."""
-        return cls.from_json({"sources": metadata["counts"], "padding": metadata["padding"]})
+        labels = metadata.get("labels", {})
+        return cls.from_json({"sources": metadata["counts"], "padding": metadata["padding"], "labels": labels})
+
+
+def _summed(one: Mapping[str, DrawCounts], other: Mapping[str, DrawCounts]) -> dict[str, DrawCounts]:
+    nothing = DrawCounts()
+    return {name: one.get(name, nothing) + other.get(name, nothing) for name in sorted({*one, *other})}
 
 
 @dataclass(frozen=True)
@@ -271,8 +290,8 @@ class ShardRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object above."""
-        own = self.contents.to_json()
-        contents = {"counts": own["sources"], "padding": own["padding"]}
+        contents = self.contents.to_json()
+        contents["counts"] = contents.pop("sources")
         if self.domains:
             contents["domains"] = self.domains
         names = {key: vars(self)[key] for key in ("plan_sha256", "code_version", "phase", "shard")}

@@ -112,12 +112,13 @@ class BranchPoint:
 
 @dataclass(frozen=True)
 class StageSource:
-    """What a stage takes of one source.
+    """What a stage takes of one source, or of one label of all sources.
 
     Attributes:
         target_positions, expected_positions: asked for, and what packing is expected to fill.
         requested_share, expected_share: of the stage's positions.
-        points: where the interval of the source's stream begins and ends; 2^64 is one epoch.
+        points: where the interval of the source's stream begins and ends; 2^64 is one epoch. Of several strata the
+            mean by their tokens.
         expected_discarded: tokens of the framed documents that packing is expected to leave out.
     """
 
@@ -132,6 +133,23 @@ class StageSource:
     def epochs(self) -> tuple[float, float]:
         """`points` in epochs."""
         return self.points[0] / 2**64, self.points[1] / 2**64
+
+
+@dataclass(frozen=True)
+class StageStratum:
+    """What a stage takes of one stratum, where mixtures cut sources.
+
+    Attributes:
+        source: of its documents.
+        label: what the stage's mixture calls them; None where it is between sources.
+        predicates: that hold for them, and for no other documents of the source.
+        points: as of a source.
+    """
+
+    source: str
+    label: str | None
+    predicates: list[Annotated[Predicate, PlainSerializer(predicate_to_json), PlainValidator(predicate_from_json)]]
+    points: tuple[_Point, _Point]
 
 
 @dataclass(frozen=True)
@@ -158,6 +176,8 @@ class PlannedStage:
         timeline: the mixture along the stage.
         packing_sha256: of the file of a packing policy of a user's own, which decides the shards; None for Byline's.
         field_sha256s: name of each template field of a user's own that it asks for -> the same of its file.
+        labels: what it takes of each label, where its mixture is by one; elsewhere the files have no such key.
+        strata: what it takes of each stratum by its name, where some mixture of the recipe is by a label; likewise.
         mask: source -> columns of attributes whose ranges of tokens it masks.
         loss_weight: of its sources; None where no stage of the recipe has weights, and the files then have no such key.
     """
@@ -178,6 +198,8 @@ class PlannedStage:
     timeline: list[Stretch]
     packing_sha256: str | None = None
     field_sha256s: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, StageSource] = field(default_factory=dict)
+    strata: dict[str, StageStratum] = field(default_factory=dict)
     mask: dict[str, list[str]] = field(default_factory=dict)
     loss_weight: LossWeights | None = None
 
@@ -208,11 +230,13 @@ class Drawn:
         stages: name of the stage -> source -> epoch -> what is drawn.
         used: source -> documents that any stage draws, each once.
         unused: source -> reason (`UnusedReason`) -> the others.
+        labels: name of a stage whose mixture is by a label -> label -> what is drawn.
     """
 
     stages: dict[str, dict[str, dict[int, Amount]]] = field(default_factory=dict)
     used: dict[str, Amount] = field(default_factory=dict)
     unused: dict[str, dict[str, Amount]] = field(default_factory=dict)
+    labels: dict[str, dict[str, Amount]] = field(default_factory=dict)
 
     def draws_of(self, stage: str, source: str) -> Amount:
         """What a stage draws from a source in all epochs."""
@@ -229,7 +253,7 @@ class PlanHeader:
         predicates: each once.
         conjunctions: numbers in `predicates`; a row's `predicates` is the number of one of these lists.
         stages: the timeline in training order, then the branches, then the holdout.
-        intervals: name of the stage -> source -> ranges of shuffle keys that it draws.
+        intervals: name of the stage -> source or stratum -> ranges of shuffle keys that it draws.
         drawn: what that comes to.
         fingerprints: source -> fingerprint of its runs.
         inputs: sha256 of the list of input files.
@@ -259,9 +283,17 @@ class PlanHeader:
     def to_json(self) -> dict[str, Any]:
         """The header as values that `json` writes."""
         values: dict[str, Any] = _HEADER.dump_python(self, mode="json")
+        # A plan without attributes, labels and weights is, byte for byte, one that knows nothing of them.
+        _leave_out(values, "attributes")
+        _leave_out(values["drawn"], "labels")
         for stage in values["stages"]:
+            _leave_out(stage, "mask", "labels", "strata")
+            for step in stage["select"]:
+                _leave_out(step, "drop")
             if stage["loss_weight"] is None:
                 del stage["loss_weight"]
+        if self.shard.loss_weight == Shard().loss_weight:
+            del values["shard"]["loss_weight"]
         return values
 
     @classmethod
@@ -275,6 +307,13 @@ class PlanHeader:
 
 
 _HEADER = TypeAdapter(PlanHeader)
+
+
+def _leave_out(values: dict[str, Any], *keys: str) -> None:
+    """Takes these keys out where they are empty."""
+    for key in keys:
+        if not values[key]:
+            del values[key]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 RankRange("quality", "float32", descending=True, first=None, below=(1082130432, 77, 12))    ranks before a border
 ValueList("host", ("a.example", "b.example"), is_allowed=False)                             any host but these
 HashShare("host", 2**64 // 100, is_below=False)                                             all but a share of hosts
+NoNumber("quality", "float32")                                                              those without the number
 ```
 
 As JSON:
@@ -12,10 +13,11 @@ As JSON:
 {"field": "quality", "type": "float32", "descending": true, "from": null, "below": [1082130432, 77, 12]}
 {"field": "host", "not_in": ["a.example", "b.example"]}                                     ("in" where it is allowed)
 {"hash_of": "host", "bound": 184467440737095516, "is_below": false}
+{"without": "quality", "type": "float32"}
 ```
 
 A range compares ranks, (key, tie, shuffle key) as docs/formats.md defines them. A document without the number is in no
-range, and one without a value is in no list.
+range, and one without a value is in no list but those that have null among their values.
 """
 
 from collections.abc import Mapping
@@ -62,12 +64,12 @@ class ValueList:
 
     Attributes:
         field: the template field.
-        values: sorted, each once; there may be millions.
+        values: sorted, each once, first None where documents without a value are in the list; there may be millions.
         is_allowed: whether documents with these values are taken or left out.
     """
 
     field: str
-    values: tuple[str, ...]
+    values: tuple[str | None, ...]
     is_allowed: bool
 
     def __hash__(self) -> int:
@@ -75,7 +77,7 @@ class ValueList:
         return hash((self.field, self.is_allowed, len(self.values), self.values[:1], self.values[-1:]))
 
     @cached_property
-    def lookup(self) -> frozenset[str]:
+    def lookup(self) -> frozenset[str | None]:
         """`values` to look a value up in, made once for each list."""
         return frozenset(self.values)
 
@@ -103,7 +105,24 @@ class HashShare:
         return {"hash_of": self.field, "bound": self.bound, "is_below": self.is_below}
 
 
-Predicate = RankRange | ValueList | HashShare
+@dataclass(frozen=True)
+class NoNumber:
+    """Holds for documents without a number.
+
+    Attributes:
+        field: the number.
+        kind: its type, as of a `RankRange`.
+    """
+
+    field: str
+    kind: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object above."""
+        return {"without": self.field, "type": self.kind}
+
+
+Predicate = RankRange | ValueList | HashShare | NoNumber
 
 
 def predicate_to_json(predicate: Predicate) -> dict[str, Any]:
@@ -113,6 +132,8 @@ def predicate_to_json(predicate: Predicate) -> dict[str, Any]:
 
 def predicate_from_json(values: Mapping[str, Any]) -> Predicate:
     """The predicate that `to_json` made this of."""
+    if "without" in values:
+        return NoNumber(values["without"], values["type"])
     if "type" in values:
         first, below = (None if values[key] is None else _rank(values[key]) for key in ("from", "below"))
         return RankRange(values["field"], values["type"], values["descending"], first, below)

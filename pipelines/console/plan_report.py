@@ -9,6 +9,10 @@ cool-25 leaves conditioned after 2 of its 8 shards, at 22.5% of the tokens, and 
 phase        source  documents  tokens   asked  planned      epochs
 conditioned  c4          1,034   3.9 M  35.00%   35.04%  0.000-1.015
              dclm        1,023   3.8 M  65.00%   64.96%  0.000-0.422
+
+phase        topic    documents  tokens   asked  planned      epochs         (where a mixture is by a label)
+conditioned  cooking        610   2.3 M  30.00%   30.02%  0.000-0.610
+             sport        1,447   5.4 M  70.00%   69.98%  0.000-0.288
                                         (then the picture of `byline.pipelines.console.plan_picture`)
 dropped of dclm: 12 of 5,000 documents (0.24%): empty_text 12
 fields of dclm: host 4,970 known, 18 unknown; url 4,988 known
@@ -35,12 +39,14 @@ from byline.pipelines.console.field_lines import field_lines
 from byline.pipelines.console.funnel import Funnel
 from byline.pipelines.console.notes import show_notes, show_warnings
 from byline.pipelines.console.plan_picture import draw_timeline, short
+from byline.pipelines.console.plan_tables import label_lines, source_lines, taken_entry
 from byline.pipelines.console.tables import aligned
 from byline.schemas.ledger import Amount
 from byline.schemas.loss_weights import NumberWeight, plain_weights
-from byline.schemas.plan import BranchPoint, Drawn, Plan, PlanHeader, PlannedStage, StageSource
+from byline.schemas.plan import BranchPoint, Drawn, Plan, PlanHeader, PlannedStage, StageSource, rows_by_shard
 from byline.transforms.fields.known_fields import SourceFields
 from byline.transforms.packing import POLICIES
+from byline.transforms.shards.gathering import merged_ranges
 from byline.transforms.store.range_reads import RangeReads, count_reads, merged_runs
 from byline.transforms.store.state import StoreState
 
@@ -105,14 +111,26 @@ class PlanReport:
         return ends
 
     @property
+    def label_epochs(self) -> dict[tuple[str, str], float]:
+        """(field, label) -> how far any stage reads into the documents that have it."""
+        ends: dict[tuple[str, str], float] = {}
+        for stage in self.stages:
+            for label, planned in stage.labels.items():
+                key = stage.mixture.label_field or "", label
+                ends[key] = max(ends.get(key, 0.0), planned.epochs[1])
+        return ends
+
+    @property
     def warnings(self) -> list[str]:
         """What the user may not have meant."""
         warnings = [warning for stage in self.stages if (warning := _share_warning(stage)) is not None]
         warnings += [line for stage in self.stages for line in _packing_warnings(stage, self.length)]
+        repeated = [(f"source {source}", epochs) for source, epochs in sorted(self.epochs.items())]
+        repeated += [(f"{name} {label}", epochs) for (name, label), epochs in sorted(self.label_epochs.items())]
         warnings += [
-            f"source {source}: {epochs:.1f} epochs; repeating beyond about {MANY_EPOCHS} epochs is worth little "
+            f"{what}: {epochs:.1f} epochs; repeating beyond about {MANY_EPOCHS} epochs is worth little "
             f"(arXiv 2305.16264)"
-            for source, epochs in sorted(self.epochs.items())
+            for what, epochs in repeated
             if epochs > MANY_EPOCHS
         ]
         warnings += [_reads_warning(self.reads, self.merged)] if _are_slow(self.reads) else []
@@ -162,7 +180,7 @@ def report(
     runs, stored = Counter(file.source for file in state.files), Counter[str]()
     for file in state.files:
         stored[file.source] += file.size
-    ranges = {entry["values"]: entry["counts"] for entry in plan.table["source"].value_counts().to_pylist()}
+    ranges = _ranges(plan)
     drawn = plan.header.drawn.stages.values()
     tokens = sum(amount.tokens for sources in drawn for epochs in sources.values() for amount in epochs.values())
     size = tokens * plan.header.tokenizer.id_bytes
@@ -170,6 +188,20 @@ def report(
     merged = count_reads(ranges, merged_runs(runs, stored, MERGED_BYTES), size)
     is_worth_it = _are_slow(reads) and WORTH_MERGING * merged.count <= reads.count
     return PlanReport(plan, reads, merged if is_worth_it else None, funnels, fields or {}, field_warnings)
+
+
+def _ranges(plan: Plan) -> dict[str, int]:
+    """Source -> ranges that the plan's shards read of it."""
+    if not any(stage.strata for stage in plan.header.stages):
+        return {entry["values"]: entry["counts"] for entry in plan.table["source"].value_counts().to_pylist()}
+    ranges = Counter[str]()
+    for rows in rows_by_shard(plan.table):
+        by_source: dict[str, list[dict[str, Any]]] = {}
+        for row in rows.to_pylist():
+            by_source.setdefault(row["source"], []).append(row)
+        # Strata of a source lie in the same shuffle keys, and what overlaps is read once.
+        ranges.update({source: len(merged_ranges(own)) for source, own in by_source.items()})
+    return dict(ranges)
 
 
 def as_json(summary: PlanReport) -> str:
@@ -182,8 +214,9 @@ def show(summary: PlanReport, console: Console) -> None:
     lines: list[Text] = [
         *_stage_lines(summary),
         Text(),
-        *_source_lines(summary),
+        *source_lines(summary.plan.header),
         Text(),
+        *label_lines(summary.plan.header),
         *draw_timeline(summary.stages, summary.length, console.width, is_ascii=console.options.ascii_only),
         Text(),
         *map(Text, _dropped_lines(summary.funnels)),
@@ -211,16 +244,13 @@ def _stage_entry(header: PlanHeader, stage: PlannedStage) -> dict[str, Any]:
         "slices": stage.slices,
         "loss_weight": None if stage.loss_weight is None else plain_weights(stage.loss_weight),
         "sources": {
-            source: {
-                **asdict(header.drawn.draws_of(stage.name, source)),
-                "target_positions": planned.target_positions,
-                "expected_positions": planned.expected_positions,
-                "expected_discarded": planned.expected_discarded,
-                "requested_share": planned.requested_share,
-                "expected_share": planned.expected_share,
-                "epochs": list(planned.epochs),
-            }
+            source: taken_entry(header.drawn.draws_of(stage.name, source), planned)
             for source, planned in stage.sources.items()
+        },
+        "by": stage.mixture.label_field,
+        "labels": {
+            label: taken_entry(header.drawn.labels[stage.name].get(label, Amount()), planned)
+            for label, planned in stage.labels.items()
         },
         "timeline": [asdict(stretch) for stretch in stage.timeline],
     }
@@ -249,7 +279,7 @@ def _reads_warning(reads: RangeReads, merged: RangeReads | None) -> str:
 def _share_warning(stage: PlannedStage) -> str | None:
     off = [
         f"{source} {planned.expected_share:.2%} instead of {planned.requested_share:.2%}"
-        for source, planned in stage.sources.items()
+        for source, planned in [*stage.sources.items(), *stage.labels.items()]
         if abs(planned.expected_share - planned.requested_share) > SHARE_ERROR
     ]
     if not off:
@@ -342,26 +372,6 @@ def _leave_line(stage: PlannedStage, branch: BranchPoint, shards: Mapping[str, i
         f"shards, at {stage.leave_row(rows) / max(rows, 1) * 100:.3g}% of the tokens, and ends at "
         f"{branch.at * 100:.10g}%"
     )
-
-
-def _source_lines(summary: PlanReport) -> list[Text]:
-    rows = []
-    for stage in summary.stages:
-        for number, (source, planned) in enumerate(stage.sources.items()):
-            drawn = summary.plan.header.drawn.draws_of(stage.name, source)
-            rows.append(
-                [
-                    stage.name if number == 0 else "",
-                    source,
-                    f"{drawn.documents:,}",
-                    short(drawn.tokens),
-                    f"{planned.requested_share:.2%}",
-                    f"{planned.expected_share:.2%}",
-                    f"{planned.epochs[0]:.3f}-{planned.epochs[1]:.3f}",
-                ]
-            )
-    head = ["phase", "source", "documents", "tokens", "asked", "planned", "epochs"]
-    return aligned(head, rows, left={0, 1})
 
 
 def _dropped_lines(funnels: Sequence[Funnel]) -> list[str]:

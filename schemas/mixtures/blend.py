@@ -10,7 +10,7 @@ Shares are exact fractions, so that every machine cuts at the same shuffle key.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 
@@ -61,6 +61,10 @@ class Blend:
         """Whether the weights change all along, so that many slices are needed."""
         return self.rise is not None and not self.is_constant
 
+    def divided(self, parts: Mapping[str, Mapping[str, Fraction]]) -> "Blend":
+        """The same with the weight of each name divided between its parts; `parts`: name -> part -> its share."""
+        return replace(self, points=[(at, _divided(weights, parts)) for at, weights in self.points])
+
     def given(self, source: str, until: Fraction) -> Fraction:
         """The share of the stage's tokens that a source has given by a point (0 to 1): the integral of its weight."""
         total = Fraction(0)
@@ -79,3 +83,7 @@ class Blend:
     def shares(self) -> dict[str, Fraction]:
         """Source -> its share of the whole stage."""
         return {source: self.given(source, Fraction(1)) for source in self.sources}
+
+
+def _divided(weights: Mapping[str, Fraction], parts: Mapping[str, Mapping[str, Fraction]]) -> dict[str, Fraction]:
+    return {part: weight * share for name, weight in weights.items() for part, share in parts.get(name, {}).items()}

@@ -17,8 +17,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from byline.schemas.mixtures.blend import Blend
-from byline.schemas.mixtures.mixture import Mixture, above_zero, to_one
-from byline.schemas.model import Exact, Name
+from byline.schemas.mixtures.mixture import ByLabel, Mixture, above_zero, to_one
+from byline.schemas.model import Exact
 
 _DIGITS = 12
 # Enough digits that a size to a power is the same on every machine.
@@ -57,7 +57,7 @@ class Unimax(Mixture):
     kind: ClassVar[str] = "unimax"
     line: ClassVar[str] = "1, at most `max_epochs` * n(s) positions (arXiv 2304.09151)"
 
-    max_epochs: Annotated[Exact, Field(gt=0)] | dict[Name, Annotated[Exact, Field(gt=0)]] = Field(
+    max_epochs: Annotated[Exact, Field(gt=0)] | ByLabel[Annotated[Exact, Field(gt=0)]] = Field(
         description="the most epochs of a source, such as 4"
     )
 
@@ -72,7 +72,7 @@ class Epochs(Mixture):
     line: ClassVar[str] = "`epochs`(s) * n(s); with `tokens: all` exactly that many epochs"
     uses_every_source_up: ClassVar[bool] = True
 
-    epochs: dict[Name, Annotated[Exact, Field(ge=0)]]
+    epochs: ByLabel[Annotated[Exact, Field(ge=0)]]
 
     @property
     def named(self) -> set[str]:

@@ -3,6 +3,7 @@
 ```
 natural                         {method: natural}
 {web: 0.75, code: 0.25}         {method: weights, weights: {web: 0.75, code: 0.25}}
+{by: topic, weights: {...}}     {method: weights, by: topic, weights: {...}}
 ```
 """
 
@@ -31,6 +32,8 @@ def as_mixture(value: Any) -> Any:
     settings = fields_of(Mixture).keys()
     if "max_epochs" in value and not value.keys() <= settings:
         raise BylineError("with `max_epochs` the weights go under a key: {weights: {a: 0.5, b: 0.5}, max_epochs: 2}")
+    if isinstance(value.get("by"), str) and not value.keys() <= settings:
+        raise BylineError("with `by` the weights go under a key: {by: topic, weights: {cooking: 0.5, sport: 0.5}}")
     if value and value.keys() <= settings - {"method", "weights"}:
         raise BylineError(f"`method` is needed beside {', '.join(value)}")
     if not any(isinstance(setting, (dict, list)) for setting in value.values()):

@@ -18,8 +18,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, model_validator
 
 from byline.schemas.mixtures.blend import Blend
-from byline.schemas.mixtures.mixture import Mixture, above_zero, check_sum
-from byline.schemas.model import Exact, Model, Name
+from byline.schemas.mixtures.mixture import ByLabel, Mixture, above_zero, check_sum
+from byline.schemas.model import Exact, Model
 
 _DIGITS = 12
 
@@ -28,7 +28,7 @@ class MixturePoint(Model):
     """Weights from one point of a stage on; `at` runs from 0 to 1."""
 
     at: Annotated[Exact, Field(ge=0, le=1)]
-    weights: dict[Name, Annotated[Exact, Field(ge=0)]]
+    weights: ByLabel[Annotated[Exact, Field(ge=0)]]
 
 
 class Piecewise(Mixture):

@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from byline.schemas.mixtures.blend import Blend
-from byline.schemas.mixtures.mixture import Mixture, above_zero, check_sum, to_one
-from byline.schemas.model import Exact, Name
+from byline.schemas.mixtures.mixture import ByLabel, Mixture, above_zero, check_sum, to_one
+from byline.schemas.model import Exact
 
 
 class Weights(Mixture):
@@ -22,7 +22,7 @@ class Weights(Mixture):
     kind: ClassVar[str] = "weights"
     line: ClassVar[str] = 'as given: decimals, or `"1/3"`; they sum to one'
 
-    weights: dict[Name, Annotated[Exact, Field(ge=0)]]
+    weights: ByLabel[Annotated[Exact, Field(ge=0)]]
 
     @property
     def named(self) -> set[str]:

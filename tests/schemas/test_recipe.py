@@ -93,9 +93,12 @@ WEB = {"web": 1}
         ({"web": "half"}, "mixture.weights.web: expected a number, found 'half'"),
         ({}, "mixture: method weights needs `weights`"),
         ("even", "mixture: method: expected natural, weights, temperature, unimax, epochs, "),
-        (3, "mixture: expected keys and values (method, max_epochs, alpha, epochs, points, weights"),
+        (3, "mixture: expected keys and values (method, by, bins, max_epochs, alpha, epochs, points, weights"),
         ({"method": "natural", "weights": WEB}, "mixture: method natural takes no `weights`"),
-        ({"method": "linear", "web": 1}, "mixture.web: unknown key 'web'; the keys here are method, max_epochs, "),
+        (
+            {"method": "linear", "web": 1},
+            "mixture.web: unknown key 'web'; the keys here are method, by, bins, max_epochs, ",
+        ),
         ({"method": "unimax", "max_epoch": 4}, "mixture.max_epoch: unknown key 'max_epoch'; did you mean 'max_epochs'"),
         (
             {"web": 0.5, "code": 0.5, "max_epochs": 2},

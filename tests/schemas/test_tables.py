@@ -179,8 +179,9 @@ def test_the_module_of_a_field_decides_the_plan(own: str, tmp_path: Path) -> Non
     source = {"format": "jsonl", "path": "x"}
     config = config_of(tmp_path, source, template=f"{{{own}:SHOUT}} {{host}}")
     digest = hashlib.sha256((tmp_path / f"{own}.py").read_bytes()).hexdigest()
-    assert own_field_sha256s(config.phases[0]) == {f"{own}:SHOUT": digest}
-    assert own_field_sha256s(config_of(tmp_path, source, template="{host}").phases[0]) == {}
+    assert own_field_sha256s(config, config.phases[0]) == {f"{own}:SHOUT": digest}
+    plain = config_of(tmp_path, source, template="{host}")
+    assert own_field_sha256s(plain, plain.phases[0]) == {}
 
 
 # ------------------------------------------------------------------------------------------------- as a recipe is read

@@ -5,6 +5,7 @@ source   read = kept + dropped          kept = used + unused          read = rec
          kept = known + null + unknown of every field of the source, and of no other
 phase    tokens + prefix + special = positions + discarded            positions + padding = rows * L
          special = documents * (BOS and EOS)                          masked = prefix + BOS of conditioned documents
+         every line of its labels, summed                             = the same of its sources
 rows     positions, loss tokens, documents, conditioned ones by source = the ledger's
 shards   the counts that each says of itself, summed                  = the ledger's
 ```
@@ -81,6 +82,8 @@ def misfits(manifest: Manifest) -> list[str]:
     for number, phase in enumerate([] if problems else manifest.phases):
         where = f"phases.{number}"
         problems += _misfits(vars(phase), _PHASE, where)
+        if phase.labels is not None:
+            problems += _misfits(phase.labels, _PHASE["mixture"], f"{where}.labels")
         if phase.branch is not None:
             problems += _misfits(phase.branch, _BRANCH, f"{where}.branch")
         for index, shard in enumerate(phase.shards):
@@ -95,6 +98,8 @@ def shard_misfits(said: dict[str, Any], has_weights: bool = False) -> list[str]:
     shape: dict[str, Any] = {"counts": {str: _WEIGHED if has_weights else _DRAWS}, "padding": int}
     if "domains" in said:
         shape["domains"] = {str: int}
+    if "labels" in said:
+        shape["labels"] = {str: shape["counts"][str]}
     return [f"its metadata: {misfit}" for misfit in _misfits(said, shape)]
 
 
@@ -189,6 +194,7 @@ def check_phase(
     where = f"ledger, phase {phase.name}"
     problems = _check_sums(manifest, phase, shards, ledger)
     problems += [f"{where}: {problem}" for problem in _check_said(ledger, said)]
+    problems += [f"{where}: {problem}" for problem in _check_labels(phase, ledger)]
     masking = sources_masking_own(config)
     for name in sorted({*ledger.sources, *phase.mixture}):
         counted = ledger.of(name)
@@ -216,11 +222,35 @@ def _check_said(ledger: PhaseLedger, said: list[PhaseLedger]) -> Iterator[str]:
     total = sum(said, PhaseLedger())
     if total.padding != ledger.padding:
         yield f"{ledger.padding:,} padding, the shards say {total.padding:,}"
-    for name in sorted({*total.sources, *ledger.sources}):
-        in_ledger, in_shards = vars(ledger.of(name)), vars(total.of(name))
-        for key, value in in_shards.items():
-            if in_ledger[key] != value and not (key == "loss_weight" and _same_weight(in_ledger[key], value)):
-                yield f"source {name}: {key} {in_ledger[key]}, the shards say {value}"
+    pairs = [(f"source {name}", ledger.of(name), total.of(name)) for name in {*total.sources, *ledger.sources}]
+    pairs += [
+        (f"label {name}", ledger.of_label(name), total.of_label(name)) for name in {*total.labels, *ledger.labels}
+    ]
+    for what, in_ledger, in_shards in sorted(pairs, key=lambda pair: pair[0]):
+        for key, said_in, counted in _unlike(in_ledger, in_shards):
+            yield f"{what}: {key} {said_in}, the shards say {counted}"
+
+
+def _unlike(one: DrawCounts, other: DrawCounts) -> Iterator[tuple[str, Any, Any]]:
+    """The name of each count that differs, and both."""
+    for key, value in vars(other).items():
+        own = vars(one)[key]
+        if own != value and not (key == "loss_weight" and _same_weight(own, value)):
+            yield key, own, value
+
+
+def _check_labels(phase: PhaseEntry, ledger: PhaseLedger) -> Iterator[str]:
+    """The lines of labels against those of sources, which are of the same documents."""
+    if phase.labels is None and not ledger.labels:
+        return
+    sources, labels = (sum(lines.values(), DrawCounts()) for lines in (ledger.sources, ledger.labels))
+    for key, of_sources, of_labels in _unlike(sources, labels):
+        yield f"{key} {of_sources} of all sources, its labels sum to {of_labels}"
+    filled = max(labels.positions, 1)
+    for name in sorted({*ledger.labels, *(phase.labels or {})}):
+        achieved = (phase.labels or {}).get(name, {}).get("achieved", 0.0)
+        if abs(achieved - ledger.of_label(name).positions / filled) > 1e-9:
+            yield f"label {name}: the manifest's achieved share is {achieved}, not that of its positions"
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,13 @@ def check_drawn(manifest: Manifest, plan: Plan) -> list[str]:
         for drawn_from in sorted({*in_ledger.sources, *drawn.stages.get(stage.name, {})}):
             counted, planned = in_ledger.of(drawn_from).drawn, drawn.draws_of(stage.name, drawn_from)
             pairs.append((f"{where}, source {drawn_from}: drawn", counted, planned))
+        asked = {label: share["requested"] for label, share in (entries[stage.name].labels or {}).items()}
+        by_label = {label: planned.requested_share for label, planned in stage.labels.items()}
+        pairs.append((f"{where}: requested shares of labels", asked, by_label))
+        drawn_by_label = drawn.labels.get(stage.name, {})
+        for label in sorted({*in_ledger.labels, *drawn_by_label}):
+            of_label = in_ledger.of_label(label).drawn
+            pairs.append((f"{where}, label {label}: drawn", of_label, drawn_by_label.get(label, Amount())))
     return [f"ledger, {what} is {said}, the plan says {due}" for what, said, due in pairs if said != due]
 
 

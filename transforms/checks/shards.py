@@ -14,6 +14,7 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
+from byline.shards import shard_metadata
 from byline.transforms.checks.builds import open_build
 from byline.transforms.checks.documents import SegmentSample, sample_segments
 from byline.transforms.checks.plan import condition_of, section_of, sources_masking_own
@@ -23,7 +24,7 @@ from byline.transforms.checks.shuffle_keys import InputNames, check_shuffle_keys
 from byline.transforms.checks.weights import WeightRules
 from byline.transforms.files.storage import join
 from byline.transforms.packing import policy_of
-from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, PlannedPhase, planned_phases, shard_batches
+from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, PlannedPhase, pack_shard, planned_phases
 from byline.transforms.shards.gathering import RunIndex
 from byline.transforms.shards.records import ShardMaker
 
@@ -148,7 +149,7 @@ def compare_with_store(
     phase: PlannedPhase,
     index: RunIndex,
 ) -> list[str]:
-    """Assembles a shard again in memory and compares every value.
+    """Assembles a shard again in memory and compares every value, and the counts of each label.
 
     Args:
         reader: of the shard, all of whose batches can be read.
@@ -158,4 +159,12 @@ def compare_with_store(
         phase: the shard's, from the plan.
         index: where the runs are.
     """
-    return compare_batches(reader, entry, shard_batches(rows, job, phase, index), "the token store gives")
+    packed = pack_shard(rows, job, phase, index)
+    problems = compare_batches(reader, entry, packed.batches(job, job.schema()), "the token store gives")
+    said = shard_metadata(reader.schema, entry.path).get("labels", {})
+    counted = {label: counts.to_json() for label, counts in packed.label_counts(job).items()}
+    return problems or [
+        f"{entry.path}: label {label}: it says {said.get(label)}, the token store gives {counted.get(label)}"
+        for label in sorted({*said, *counted})
+        if said.get(label) != counted.get(label)
+    ]

@@ -59,6 +59,11 @@ def _of_stage(config: Config, where: str, stage: Stage) -> Iterator[FieldUse]:
     for step in stage.select:
         for name in _names_of(step):
             yield from _uses([s for s in sources if step.sources is None or s in step.sources], name, f"{where}.select")
+    label_field = config.mixture_of(stage).label_field
+    if label_field is not None:
+        # Documents of a source that does not have the field are of the label `null`, and meant to be.
+        key = f"{where}.mixture" if stage.mixture else "mixture"
+        yield from _uses(config.sources_with(label_field), label_field, key)
     if isinstance(stage, Holdout) and stage.field is not None:
         yield from _uses(sources, stage.field, f"{where}.by")
     if stage.ordering.ranked_by is not None:

@@ -48,25 +48,26 @@ def check_fields(config: Config) -> None:
         BylineError: names the key.
     """
     for where, stage in config.located_stages():
-        for name in _names_of_fields(stage):
+        for name in _names_of_fields(config, stage):
             for source in config.sources_of(stage):
                 if name in FIELDS or is_own_name(name):
                     _check_columns(FIELDS.named(where, name), f"{where}: field {name!r}", config, source)
 
 
-def own_field_sha256s(stage: Stage) -> dict[str, str]:
+def own_field_sha256s(config: Config, stage: Stage) -> dict[str, str]:
     """The SHA-256 of the file of each field of the user's own that a stage asks for, by name. Raises: BylineError."""
-    return {name: module_sha256("template", name) for name in _names_of_fields(stage) if is_own_name(name)}
+    return {name: module_sha256("template", name) for name in _names_of_fields(config, stage) if is_own_name(name)}
 
 
-def _names_of_fields(stage: Stage) -> list[str]:
-    """What a stage's templates and lists name, and what it holds out by, sorted."""
+def _names_of_fields(config: Config, stage: Stage) -> list[str]:
+    """What a stage's templates and lists name, what its mixture is by, and what it holds out by, sorted."""
     names = {name for step in stage.select for name in (*step.allow, *step.deny)}
     if stage.condition is not None:
         names.update(Template(stage.condition.template).fields)
     if isinstance(stage, Holdout) and stage.field is not None:
         names.add(stage.field)
-    return sorted(names)
+    label_field = config.mixture_of(stage).label_field
+    return sorted(names if label_field is None else names | {label_field})
 
 
 def _check_columns(field: TemplateField, where: str, config: Config, source: str) -> None:

@@ -25,6 +25,7 @@ from byline.transforms.plans.laying_out import Laid, lay_ordered, lay_shuffled
 from byline.transforms.plans.limits import check_plan_size
 from byline.transforms.plans.simulating import Draws, Outcome, Recipe, SourceSample, simulate
 from byline.transforms.plans.slicing import Slice
+from byline.transforms.plans.strata import Strata
 
 # The error of the costs falls by ten or more a round until single documents decide.
 _ROUNDS = 3
@@ -135,6 +136,7 @@ class Allotter:
         recipes: how each stage is packed.
         samples: sampled documents of each source.
         sampled: share of the documents in the samples; exactly 1 where they hold every document.
+        strata: as in `Budget`, and so a stratum's name may stand for a source's everywhere here.
 
     Raises:
         BylineError: a stage selects nothing of a source that has a weight, or a source is short.
@@ -147,9 +149,10 @@ class Allotter:
         recipes: list[Recipe],
         samples: dict[str, SourceSample],
         sampled: Fraction,
+        strata: Strata | None = None,
     ) -> None:
         self.config = config
-        self.budget = Budget(config, streams)
+        self.budget = Budget(config, streams, strata)
         self.streams = streams
         self.recipes = recipes
         self.samples = samples
@@ -205,14 +208,18 @@ class Allotter:
         tried = []
         for attempt in range(_TRIES):
             packed = self._pack(task, asked)
-            tried.append(
-                (error_of(packed.filled, packed.rows, task.target, groups, self.length), attempt, asked, packed)
-            )
+            tried.append((self._error(task, packed, groups), attempt, asked, packed))
             if tried[-1][0] <= _GOOD_ENOUGH or len(task.fixed) == len(task.target):
                 return packed
             asked = corrected(asked, packed.filled, packed.rows, task.target, groups, self.length, halve=attempt > 1)
         error, _, asked, packed = min(tried, key=lambda one: one[:2])
         return self._step_by_document(task, asked, packed, error, groups)
+
+    def _error(self, task: _Task, packed: StageAllotment, groups: np.ndarray) -> Fraction:
+        """`error_of` in terms of what the stage's mixture divides between."""
+        by_name = self.budget.strata.targets
+        filled, target = by_name(task.number, packed.filled), by_name(task.number, task.target)
+        return error_of(filled, packed.rows, target, groups, self.length)
 
     def _step_by_document(
         self, task: _Task, asked: Targets, best: StageAllotment, error: Fraction, groups: np.ndarray
@@ -223,7 +230,7 @@ class Allotter:
         movers = {
             source: Mover(self.samples[source], task.number, self.streams[task.number][source]) for source in asked
         }
-        steps = [(source, step) for step in (1, -1, 2, -2, 4, -4) for source in asked]
+        steps = [(source, step) for step in (1, -1, 2, -2, 4, -4) for source in asked][:_STEPS]
         left = _STEPS
         while left > 0:
             for source, step in steps:
@@ -231,7 +238,7 @@ class Allotter:
                 ends = _ends(best)
                 ends[source] = movers[source].moved(ends[source], step)
                 packed = self._pack(task, asked, ends)
-                closer = error_of(packed.filled, packed.rows, task.target, groups, self.length)
+                closer = self._error(task, packed, groups)
                 if closer < error:
                     best, error = packed, closer
                     break

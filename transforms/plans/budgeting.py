@@ -9,9 +9,12 @@ phases     0.9 and 0.1                                      -> c4 1.44 M and 0.1
 A source's **capacity** is how many positions one epoch of it fills, divided between the phases by their shares. All
 of it is arithmetic on integers and exact fractions, with streams of tokens by shuffle key
 (`transforms/plans/intervals.py`).
+
+Where a mixture is by a label, each stratum of a source is what a source is otherwise (`transforms/plans/strata.py`):
+`source` below is then the name of a stratum.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -20,11 +23,14 @@ from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.mixtures.blend import Blend
 from byline.schemas.recipe import Holdout, Shortage
-from byline.transforms.plans.empty_sources import sources_with_documents
+from byline.transforms.plans.empty_sources import strata_with_documents
 from byline.transforms.plans.intervals import EPOCH, Stream
 from byline.transforms.plans.mixing import cap_weights
 from byline.transforms.plans.slicing import Slice, cut_slices
+from byline.transforms.plans.strata import Strata
 
+# Of sources that are short, so many are told of.
+_SHOWN = 10
 # Source -> positions for each slice of a stage.
 Targets = dict[str, list[int]]
 
@@ -69,9 +75,10 @@ class Budget:
     Args:
         config: the recipe.
         streams: for each stage, source -> its stream.
+        strata: of the recipe; None where each source is one.
 
     Raises:
-        BylineError: a stage selects nothing of a source that has a weight.
+        BylineError: a stage selects nothing of a source or a label that has a weight.
 
     Attributes:
         sources: of each stage, those that it draws from.
@@ -80,13 +87,13 @@ class Budget:
             packs.
     """
 
-    def __init__(self, config: Config, streams: list[dict[str, Stream]]) -> None:
+    def __init__(self, config: Config, streams: list[dict[str, Stream]], strata: Strata | None = None) -> None:
         self.config = config
         self.streams = streams
+        self.strata = Strata.uncut(config) if strata is None else strata
         self.length = config.sequence.length
         self.sources = [
-            sources_with_documents(config, where, stage, streams[number])
-            for number, (where, stage) in enumerate(config.located_stages())
+            strata_with_documents(config, number, streams[number], self.strata) for number in range(len(config.stages))
         ]
         self.names = sorted({source for sources in self.sources for source in sources})
         self.costs = [dict.fromkeys(sources, Fraction(1)) for sources in self.sources]
@@ -155,7 +162,8 @@ class Budget:
             used_up = self.names
         else:
             most = {source: self._most_of(source, demand.blends) for source in self.names}
-            used_up = [source for source in self.names if most[source] == demand.total]
+            scarce = {self._mixed_as(source) for source in self.names if most[source] == demand.total}
+            used_up = [source for source in self.names if self._mixed_as(source) in scarce]
         return {source: limit for source in used_up if (limit := self.end_limit(source)) is not None}
 
     def check_shortage(self, demand: Demand) -> None:
@@ -169,7 +177,7 @@ class Budget:
         asked, there = dict.fromkeys(self.names, 0), dict.fromkeys(self.names, 0)
         for source in self.names:
             positions = {
-                n: int(demand.positions[n] * demand.blends[n].shares().get(source, 0))
+                n: int(demand.positions[n] * demand.blends[n].given(source, Fraction(1)))
                 for n in range(len(self.config.phases))
                 if source in self.sources[n]
             }
@@ -186,8 +194,9 @@ class Budget:
         streams = "; ".join(
             f"{source}: {asked[source]:,} asked, {there[source]:,} there "
             f"({asked[source] / max(demand.capacity[source], 1):.2f} epochs)"
-            for source in short
+            for source in short[:_SHOWN]
         )
+        streams += f"; and {len(short) - _SHOWN:,} more" if len(short) > _SHOWN else ""
         blends = [self._blend(number, demand.capacity) for number in range(len(self.config.stages))]
         most = self._most_capped(blends) // self.length * self.length
         raise BylineError(
@@ -248,9 +257,19 @@ class Budget:
 
     def _blend(self, number: int, capacity: dict[str, int]) -> Blend:
         stage = self.config.stages[number]
-        mixture = self.config.mixture_of(stage)
-        blend = mixture.blend({source: capacity[source] for source in self.sources[number]})
-        return stage.ordering.arrange(blend)
+        sizes = {source: capacity[source] for source in self.sources[number]}
+        mixed = {name: int(size) for name, size in self.strata.summed(number, sizes).items()}
+        blend = stage.ordering.arrange(self.config.mixture_of(stage).blend(mixed))
+        return blend.divided(self.strata.divided(number, sizes))
+
+    def _mixed_as(self, source: str) -> str | None:
+        """What the recipe's own mixture, which all phases have, calls a source or stratum."""
+        return self.strata.mixed_as(0, source)
+
+    def _arranged(self, number: int, weights: Mapping[str, Fraction]) -> Blend:
+        """Weights that stay, in the order of a stage."""
+        blend = self.config.stages[number].ordering.arrange(Blend.constant(self.strata.summed(number, weights)))
+        return blend.divided(self.strata.divided(number, weights))
 
     def _caps(self) -> list[_Caps]:
         """What `max_epochs` allows, for all phases together that share a mixture.
@@ -263,7 +282,7 @@ class Budget:
             mixture = self.config.mixture_of(self.config.stages[alike[0]])
             if not shares or mixture.max_epochs is None or mixture.is_schedule:
                 continue
-            limits = {source: mixture.epoch_limit(source) for source in self.sources[alike[0]]}
+            limits = {source: self._limit_in(alike[0], source) for source in self.sources[alike[0]]}
             positions = {
                 source: Fraction(self._most_positions(source, shares, int(limit * EPOCH)))
                 for source, limit in limits.items()
@@ -278,15 +297,22 @@ class Budget:
         for cap in caps:
             weights = blends[cap.stages[0]].shares()
             bound = cap_weights(weights, cap.positions, int(total * cap.share))
-            for source in weights:
-                if bound[source] < weights[source]:
-                    notes.append(
-                        f"max_epochs holds source {source} at {float(bound[source]):.2%} of the mixture instead of "
-                        f"{float(weights[source]):.2%}; the other sources take the rest"
-                    )
+            notes += self._cap_notes(cap.stages[0], weights, bound)
             for number in cap.stages:
-                capped[number] = self.config.stages[number].ordering.arrange(Blend.constant(bound))
+                capped[number] = self._arranged(number, bound)
         return capped
+
+    def _cap_notes(self, number: int, weights: Mapping[str, Fraction], bound: Mapping[str, Fraction]) -> Iterator[str]:
+        """What caps made of the weights of a stage, for each source or label that they hold."""
+        field_name = self.config.mixture_of(self.config.stages[number]).label_field
+        what, others = ("source", "sources") if field_name is None else (field_name, "labels")
+        asked, given = self.strata.summed(number, weights), self.strata.summed(number, bound)
+        for name in asked:
+            if given[name] < asked[name]:
+                yield (
+                    f"max_epochs holds {what} {name} at {float(given[name]):.2%} of the mixture instead of "
+                    f"{float(asked[name]):.2%}; the other {others} take the rest"
+                )
 
     def _alike(self) -> list[list[int]]:
         """The parts in groups of the same weights: of the recipe's mixture over the same sources, or one alone."""
@@ -301,14 +327,20 @@ class Budget:
         """The most epochs that may be drawn from a source: the largest limit of its stages; None for no limit."""
         may_repeat = self.config.tokens != "all" and self.config.shortage is Shortage.REPEAT
         highest = Fraction(0)
-        for stage, sources in zip(self.config.stages, self.sources, strict=True):
+        for number, (stage, sources) in enumerate(zip(self.config.stages, self.sources, strict=True)):
             if isinstance(stage, Holdout):
                 continue
-            limit = self.config.mixture_of(stage).epoch_limit(source) if source in sources else Fraction(0)
+            limit = self._limit_in(number, source) if source in sources else Fraction(0)
             if limit is None and may_repeat:
                 return None
             highest = max(highest, Fraction(1) if limit is None else limit)
         return highest
+
+    def _limit_in(self, number: int, source: str) -> Fraction | None:
+        """The most epochs that the mixture of a stage allows of a source or stratum that it draws from."""
+        mixed_as = self.strata.mixed_as(number, source)
+        assert mixed_as is not None, f"stage {number} draws from {source}, which its mixture cannot name"
+        return self.config.mixture_of(self.config.stages[number]).epoch_limit(mixed_as)
 
     def _most_tokens(self, blends: list[Blend]) -> int:
         """The most tokens of the timeline that no source ends beyond its limit for; 0 where none has a limit."""
@@ -332,7 +364,7 @@ class Budget:
     def _most_of(self, source: str, blends: list[Blend]) -> int | None:
         limit = self.end_limit(source)
         phases = self.config.phases
-        shares = {n: phase.share * blends[n].shares().get(source, 0) for n, phase in enumerate(phases)}
+        shares = {n: phase.share * blends[n].given(source, Fraction(1)) for n, phase in enumerate(phases)}
         shares = {n: share for n, share in shares.items() if share > 0}
         if limit is None or not shares:
             return None

@@ -3,7 +3,7 @@
 ```
 web     100 documents read, all dropped (filter_words 100)       an error, unless allow_empty has it
 code    none is selected by phases.main                          likewise, unless the stage leaves it out by name
-weights {web: 0.5, code: 0.5} and nothing of code                always an error
+weights {web: 0.5, code: 0.5} and nothing of code                always an error, and so it is of a label
 ```
 """
 
@@ -15,6 +15,7 @@ from byline.schemas.ledger import Amount, SourceLedger
 from byline.schemas.recipe import Holdout, Stage
 from byline.schemas.store import RunInfo
 from byline.transforms.plans.intervals import Stream
+from byline.transforms.plans.strata import Strata
 
 
 def check_kept(config: Config, runs: Iterable[RunInfo]) -> None:
@@ -39,28 +40,52 @@ def check_kept(config: Config, runs: Iterable[RunInfo]) -> None:
         )
 
 
-def sources_with_documents(config: Config, where: str, stage: Stage, streams: Mapping[str, Stream]) -> list[str]:
-    """The sources that a stage draws from.
+def strata_with_documents(config: Config, number: int, streams: Mapping[str, Stream], strata: Strata) -> list[str]:
+    """The strata that a stage draws from.
 
     Args:
         config: the recipe.
-        where: the stage's key.
-        stage: one of the recipe's.
-        streams: source -> what the stage selects of it.
+        number: of the stage in `Config.stages`.
+        streams: stratum -> what the stage selects of it.
+        strata: of the recipe.
 
     Raises:
-        BylineError: nothing is selected of a source, or of all sources.
+        BylineError: nothing is selected of a source or a label, or of all sources.
     """
-    names = config.sources_of(stage)
+    where, stage = config.located_stages()[number]
+    selected = {
+        source: sum(streams[stratum.name].total for stratum in strata.of_source(source))
+        for source in config.sources_of(stage)
+    }
+    sources = _sources_with_documents(config, where, stage, selected)
+    drawn = [
+        name
+        for name in strata.of_stage(config, number)
+        if strata.by_name[name].source in sources and streams[name].total > 0
+    ]
+    mixture, mixed = config.mixture_of(stage), {strata.mixed_as(number, name) for name in drawn}
+    for label in sorted(mixture.named or ()) if mixture.label_field is not None else ():
+        if label not in mixed:
+            raise BylineError(
+                f"{where}: it selects no document of {mixture.label_field} {label!r}; change its `select`, or give the "
+                f"label no weight"
+            )
+    return drawn
+
+
+def _sources_with_documents(config: Config, where: str, stage: Stage, selected: Mapping[str, int]) -> list[str]:
+    """The sources of which a stage selects some tokens; `selected`: how many of each that it may draw from."""
+    names = list(selected)
     if isinstance(stage, Holdout):
-        held = [name for name in names if streams[name].total > 0]
+        held = [name for name in names if selected[name] > 0]
         if not held:
             raise BylineError(
                 "holdout: it holds out no document; raise its `share`, check its `select`, or leave it out"
             )
         return held
-    empty = [name for name in names if streams[name].total == 0]
-    has_weights = config.mixture_of(stage).named is not None
+    empty = [name for name in names if selected[name] == 0]
+    mixture = config.mixture_of(stage)
+    has_weights = mixture.named is not None and mixture.label_field is None
     if len(empty) == len(names) and not has_weights:
         raise BylineError(f"{where}: it selects no document of any source; check the paths and its `select`")
     for name in empty:

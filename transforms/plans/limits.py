@@ -7,6 +7,7 @@ tokens: 1T      a source of 400 tokens  shortage: repeat        2,500,000,000 ep
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
@@ -41,7 +42,7 @@ def check_plan_size(config: Config, demand: Demand) -> None:
     _check_shards(config, demand.total, demand.positions)
     for source, capacity in demand.capacity.items():
         asked = sum(
-            int(positions * blend.shares().get(source, 0))
+            int(positions * blend.given(source, Fraction(1)))
             for positions, blend in zip(demand.positions, demand.blends, strict=False)
         )
         epochs = asked // max(capacity, 1)

@@ -2,9 +2,10 @@
 
 ```
 selection   as many scans as the boundaries need            -> predicates       (byline.transforms.scans.choosing)
+strata      labels that mixtures are by, and their borders   -> strata           (byline.transforms.plans.strata)
 values      commonest values, borders of bins                -> values           (byline.transforms.scans.value_counts)
 lengths     SampleCounter                                    -> packing, simulated
-keys        ShuffleKeyCounter, where the sample is not everything -> a stream for each stage and source
+keys        ShuffleKeyCounter, where the sample is not everything -> a stream for each stage and stratum
             Allotter                                         -> intervals, shards, slices
 lists       ListCounter                                      -> warnings of values that no document has
 drawn       DrawCounter                                      -> exact documents and tokens, used and unused
@@ -31,10 +32,11 @@ from byline.transforms.plans.allotting import Allotment, Allotter
 from byline.transforms.plans.intervals import Stream, shuffle_key_ranges
 from byline.transforms.plans.plan_header import drawn_of, inputs_sha256, planned_stages
 from byline.transforms.plans.simulating import Draw, Recipe, SourceSample, no_sample, split_sample
+from byline.transforms.plans.strata import Strata, find_strata
 from byline.transforms.scans.choosing import find_bin_borders, find_predicates
 from byline.transforms.scans.counting import Scan
 from byline.transforms.scans.list_matches import find_unmatched
-from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
+from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView, StratumView
 from byline.transforms.scans.value_counts import find_top_values
 from byline.transforms.store.attribute_columns import NO_ATTRIBUTES, AttributeFolders
 
@@ -61,16 +63,17 @@ def make_plan(
     Raises:
         BylineError: the recipe asks for more than there is, or for nothing.
     """
-    views = _views(config, tokenizer, scan)
+    strata = find_strata(config, scan)
+    views, cuts = _views(config, tokenizer, scan), strata.view(config)
     documents = sum(run.rows for run in runs)
     threshold = min(2**32, SAMPLED_DOCUMENTS * 2**32 // max(documents, 1))
-    samples = split_sample(scan(SampleCounter(views, threshold)), len(views))
-    samples.update({name: no_sample(len(views)) for name in config.sources if name not in samples})
+    samples = split_sample(scan(SampleCounter(views, threshold, cuts)), len(views))
+    samples.update({name: no_sample(len(views)) for name in strata.by_name if name not in samples})
     # A sample of every document has all that the other scan would find.
-    tokens = _shuffle_key_tokens(views, samples) if threshold == 2**32 else _count_shuffle_keys(views, scan)
-    streams = _streams(config, views, tokens)
+    tokens = _shuffle_key_tokens(views, samples) if threshold == 2**32 else _count_shuffle_keys(views, cuts, scan)
+    streams = _streams(config, views, strata, tokens)
     recipes = [_recipe(config, tokenizer, view) for view in views]
-    allotment = Allotter(config, streams, recipes, samples, Fraction(threshold, 2**32)).allot()
+    allotment = Allotter(config, streams, recipes, samples, Fraction(threshold, 2**32), strata).allot()
     intervals = [
         (
             stage.name,
@@ -79,9 +82,9 @@ def make_plan(
         )
         for stage in allotment.stages
     ]
-    drawn = scan(DrawCounter(views, intervals))
+    drawn = scan(DrawCounter(views, intervals, cuts))
     conjunctions = _Conjunctions()
-    table = _rows(allotment, views, conjunctions)
+    table = _rows(allotment, views, strata, conjunctions)
     header = PlanHeader(
         seed=config.seed,
         sequence=config.sequence,
@@ -89,14 +92,14 @@ def make_plan(
         tokenizer=tokenizer,
         predicates=conjunctions.predicates.predicates,
         conjunctions=[list(numbers) for numbers in conjunctions.numbers],
-        stages=planned_stages(config, allotment.stages, views),
+        stages=planned_stages(config, allotment.stages, views, streams, strata),
         intervals={name: ranges for name, _, ranges in intervals},
-        drawn=drawn_of(drawn),
+        drawn=drawn_of(drawn, strata, {stage.name: stage.number for stage in allotment.stages}),
         fingerprints={run.source: run.fingerprint for run in runs},
         inputs=inputs_sha256(runs),
-        capacity=allotment.capacity,
+        capacity=strata.by_source(allotment.capacity),
         notes=allotment.notes,
-        warnings=find_unmatched(config, scan),
+        warnings=[*strata.warnings, *find_unmatched(config, scan)],
         attributes={source: dict(columns) for source, columns in attributes.items()},
     )
     return Plan(table, header)
@@ -157,20 +160,20 @@ def _recipe(config: Config, tokenizer: TokenizerInfo, view: StageView) -> Recipe
     )
 
 
-# (number of a stage, source) -> int64 [65536], tokens of the framed documents by shuffle key.
+# (number of a stage, stratum) -> int64 [65536], tokens of the framed documents by shuffle key.
 _KeyTokens = dict[tuple[int, str], np.ndarray]
 
 
-def _count_shuffle_keys(views: list[StageView], scan: Scan) -> _KeyTokens:
-    counts = scan(ShuffleKeyCounter(views))
-    sources = counts["source"].dictionary_encode()
+def _count_shuffle_keys(views: list[StageView], cuts: StratumView, scan: Scan) -> _KeyTokens:
+    counts = scan(ShuffleKeyCounter(views, cuts))
+    strata = counts["stratum"].dictionary_encode()
     stages, codes, bins, sums = (
-        column.to_numpy() for column in (counts["stage"], sources.indices, counts["bin"], counts["tokens"])
+        column.to_numpy() for column in (counts["stage"], strata.indices, counts["bin"], counts["tokens"])
     )
     tokens = {}
     for stage, code in np.unique(np.stack([stages, codes]), axis=1).T.tolist():
         rows = (stages == stage) & (codes == code)
-        by_bin = tokens[stage, sources.dictionary[code].as_py()] = np.zeros(BINS, np.int64)
+        by_bin = tokens[stage, strata.dictionary[code].as_py()] = np.zeros(BINS, np.int64)
         by_bin[bins[rows]] = sums[rows]
     return tokens
 
@@ -179,22 +182,26 @@ def _shuffle_key_tokens(views: list[StageView], samples: dict[str, SourceSample]
     """What `ShuffleKeyCounter` counts, from samples that hold every document."""
     tokens = {}
     for view in views:
-        for source, sample in samples.items():
+        for stratum, sample in samples.items():
             chosen = sample.selected[view.number]
+            if not chosen.any():
+                continue
             bins = shuffle_key_bins(sample.shuffle_key[chosen])
-            by_bin = tokens[view.number, source] = np.zeros(BINS, np.int64)
+            by_bin = tokens[view.number, stratum] = np.zeros(BINS, np.int64)
             np.add.at(by_bin, bins, (sample.tokens + sample.prefixes[view.number] + view.specials)[chosen])
     return tokens
 
 
-def _streams(config: Config, views: list[StageView], tokens: _KeyTokens) -> list[dict[str, Stream]]:
-    nothing = np.zeros(BINS, np.int64)
+def _streams(config: Config, views: list[StageView], strata: Strata, tokens: _KeyTokens) -> list[dict[str, Stream]]:
+    empty = np.zeros(BINS, np.int64)
+    nothing = Stream(0, empty, empty)
     return [
         {
-            source: Stream.from_shuffle_keys(
-                circle_offset(config.seed, source), tokens.get((view.number, source), nothing)
-            )
-            for source in config.sources
+            name: Stream.from_shuffle_keys(circle_offset(config.seed, stratum.source), tokens[view.number, name])
+            if (view.number, name) in tokens
+            # One for all: of many strata a stage selects nothing.
+            else replace(nothing, offset=circle_offset(config.seed, stratum.source))
+            for name, stratum in strata.by_name.items()
         }
         for view in views
     ]
@@ -212,14 +219,15 @@ class _Conjunctions:
         return self.numbers.setdefault(tuple(map(self.predicates.number, predicates)), len(self.numbers))
 
 
-def _rows(allotment: Allotment, views: list[StageView], conjunctions: _Conjunctions) -> pa.Table:
+def _rows(allotment: Allotment, views: list[StageView], strata: Strata, conjunctions: _Conjunctions) -> pa.Table:
     rows = []
     for stage in allotment.stages:
         view = views[stage.number]
         for slice_, draws in zip(stage.slices, stage.draws, strict=True):
-            for source in sorted(draws):
-                for draw in draws[source]:
-                    number = conjunctions.number(_with_bin(view.predicates[source], view.order, draw))
+            for source, name in sorted((strata.by_name[name].source, name) for name in draws):
+                predicates = [*strata.by_name[name].predicates, *view.predicates[source]]
+                for draw in draws[name]:
+                    number = conjunctions.number(_with_bin(predicates, view.order, draw))
                     for epoch, low, high in sorted(draw.ranges):
                         rows.append((stage.name, slice_.shard, slice_.number, source, epoch, low, high, number))
     _check_shards(allotment, {row[:2] for row in rows})

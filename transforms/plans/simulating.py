@@ -26,7 +26,7 @@ from byline.transforms.packing import PackingPolicy
 
 @dataclass(frozen=True)
 class SourceSample:
-    """A source's sampled documents, in order of shuffle key.
+    """The sampled documents of a source or stratum, in order of shuffle key.
 
     Attributes:
         shuffle_key: uint64 [n].
@@ -44,12 +44,12 @@ class SourceSample:
 
 
 def split_sample(batch: pa.RecordBatch, stages: int) -> dict[str, SourceSample]:
-    """The rows of `SampleCounter`, by source."""
+    """The rows of `SampleCounter`, by stratum."""
     table = pa.Table.from_batches([batch])
     samples = {}
-    for source in table["source"].unique().to_pylist():
-        rows = table.filter(pc.equal(table["source"], source)).combine_chunks()
-        samples[source] = SourceSample(
+    for stratum in table["stratum"].unique().to_pylist():
+        rows = table.filter(pc.equal(table["stratum"], stratum)).combine_chunks()
+        samples[stratum] = SourceSample(
             rows["shuffle_key"].to_numpy(),
             rows["num_tokens"].to_numpy(),
             [rows[f"prefix_{number}"].to_numpy() for number in range(stages)],

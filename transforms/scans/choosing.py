@@ -250,6 +250,14 @@ def find_bin_borders(
     return given | {where: _values(targets[bins], bins.number.kind) for where, bins in wanted.items()}
 
 
+def borders_of(number: Number, bins: int | list[Fraction], sources: Iterable[str], scan: Scan) -> list[float]:
+    """The borders of a number's bins, over all documents of some sources that have it; as in `find_bin_borders`."""
+    if not isinstance(bins, int):
+        return [_as_number(border, number.kind) for border in bins]
+    wanted = _Bins(tuple((source, ()) for source in sources), number, bins)
+    return _values(_find_targets([wanted], PredicateNumbers(), scan)[wanted], number.kind)
+
+
 def _bins(config: Config) -> Iterator[tuple[int, str, int | list[Fraction]]]:
     for number, stage in enumerate(config.stages):
         for name, bins in (stage.condition.bins if stage.condition else {}).items():

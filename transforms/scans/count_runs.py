@@ -35,6 +35,7 @@ from byline.transforms.files.object_store import AT_ONCE, in_order
 from byline.transforms.files.storage import read_bytes, write_file
 from byline.transforms.scans.counting import RunCounter
 from byline.transforms.scans.digit_counting import DigitCounter
+from byline.transforms.scans.label_counts import LabelCounter
 from byline.transforms.scans.list_matches import ListCounter
 from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter
 from byline.transforms.scans.value_counts import ValueCounter
@@ -42,7 +43,7 @@ from byline.transforms.store.attribute_columns import NO_ATTRIBUTES, AttributeFo
 
 _COUNTERS: dict[str, TypeAdapter[Any]] = {
     kind.__name__: TypeAdapter(kind)
-    for kind in (DigitCounter, ValueCounter, ListCounter, SampleCounter, ShuffleKeyCounter, DrawCounter)
+    for kind in (DigitCounter, ValueCounter, ListCounter, LabelCounter, SampleCounter, ShuffleKeyCounter, DrawCounter)
 }
 # Counts are merged when so many rows wait, not one by one: merging sorts all of them.
 _WAITING_ROWS = 1 << 20

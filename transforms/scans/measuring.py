@@ -21,6 +21,7 @@ from byline.schemas.predicates import ValueList
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_key_bins
 from byline.transforms.fields.conditioning import make_prefixes, store_columns
+from byline.transforms.fields.cuts import Cut, cut_columns, stratum_rows
 from byline.transforms.fields.ranking import Number, number_keys
 from byline.transforms.fields.selecting import DROPPED, holds, predicate_columns
 from byline.transforms.scans.counting import Summing, count_by_value, one_batch
@@ -96,6 +97,27 @@ class StageView:
         return number_keys(batch[self.order.field], self.order.kind, descending=self.order.descending)[0]
 
 
+@dataclass(frozen=True)
+class StratumView:
+    """How the scans tell documents apart.
+
+    Attributes:
+        cuts: of the recipe; none where all its mixtures are between sources.
+        drawn: number of a stage, but for the holdout -> the strata that its mixture has a weight for; None for all.
+    """
+
+    cuts: list[Cut] = field(default_factory=list)
+    drawn: dict[int, list[str]] | None = None
+
+    def has_weight(self, stage: int, stratum: str) -> bool:
+        """Whether a stage's mixture has a weight for a stratum of a source that it may draw from."""
+        return self.drawn is None or stratum in self.drawn.get(stage, ())
+
+
+# Where no mixture cuts sources.
+_UNCUT = StratumView()
+
+
 def _read(run: str | StoredRun, columns: set[str]) -> tuple[pa.RecordBatch, str]:
     """The named columns of a run, those of them that it has, and its source."""
     opened = open_run(run, sorted({"shuffle_key", "num_tokens", *columns}))
@@ -104,35 +126,40 @@ def _read(run: str | StoredRun, columns: set[str]) -> tuple[pa.RecordBatch, str]
 
 @dataclass(frozen=True)
 class ShuffleKeyCounter(Summing):
-    """Framed tokens by the number of the stage, source, and bin: the upper 16 bits of the shuffle key."""
+    """Framed tokens by the number of the stage, stratum, and bin: the upper 16 bits of the shuffle key."""
 
     keys: ClassVar[pa.Schema] = pa.schema(
         [
             pa.field("stage", pa.int32(), nullable=False),
-            pa.field("source", pa.string(), nullable=False),
+            pa.field("stratum", pa.string(), nullable=False),
             pa.field("bin", pa.int64(), nullable=False),
         ]
     )
 
     stages: Sequence[StageView]
+    strata: StratumView = _UNCUT
 
     def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """Histograms over one run, for every stage."""
-        batch, source = _read(run, set().union(*(stage.columns for stage in self.stages)))
+        columns = cut_columns(self.strata.cuts).union(*(stage.columns for stage in self.stages))
+        batch, source = _read(run, columns)
         bins = shuffle_key_bins(batch["shuffle_key"].to_numpy())
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
+        strata = stratum_rows(self.strata.cuts, batch, source)
         counts = []
         for stage in self.stages:
-            chosen = stage.selected(batch, source)
+            selected = stage.selected(batch, source)
             framed = tokens + stage.specials + stage.prefix_lengths(batch, source)
-            distinct, documents, sums = count_by_value(bins[chosen], framed[chosen])
-            counts.append(self.batch(documents, sums, stage=stage.number, source=source, bin=distinct))
+            for stratum, rows in strata:
+                chosen = rows[selected[rows]]
+                distinct, documents, sums = count_by_value(bins[chosen], framed[chosen])
+                counts.append(self.batch(documents, sums, stage=stage.number, stratum=stratum, bin=distinct))
         return self.merge(counts)
 
 
 @dataclass(frozen=True)
 class SampleCounter:
-    """Documents of a sample, one row each: source, shuffle key, num_tokens, and for stage i `prefix_i`, `selected_i`,
+    """Documents of a sample, one row each: stratum, shuffle key, num_tokens, and for stage i `prefix_i`, `selected_i`,
     `key_i`.
 
     Attributes:
@@ -141,11 +168,12 @@ class SampleCounter:
 
     stages: Sequence[StageView]
     threshold: int
+    strata: StratumView = _UNCUT
 
     @property
     def schema(self) -> pa.Schema:
         """The columns of the sample."""
-        fields = [("source", pa.string()), ("shuffle_key", pa.uint64()), ("num_tokens", pa.int64())]
+        fields = [("stratum", pa.string()), ("shuffle_key", pa.uint64()), ("num_tokens", pa.int64())]
         for number in range(len(self.stages)):
             fields += [(f"prefix_{number}", pa.int64()), (f"selected_{number}", pa.bool_())]
             fields += [(f"key_{number}", pa.uint64())] if self.stages[number].order else []
@@ -153,10 +181,11 @@ class SampleCounter:
 
     def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """The sample of one run."""
-        batch, source = _read(run, set().union(*(stage.columns for stage in self.stages)))
+        needed = cut_columns(self.strata.cuts).union(*(stage.columns for stage in self.stages))
+        batch, source = _read(run, needed)
         batch = batch.filter(pa.array(in_sample(batch["shuffle_key"].to_numpy(), self.threshold)))
         columns = [
-            pa.array([source] * batch.num_rows, pa.string()),
+            _stratum_names(self.strata, batch, source),
             batch["shuffle_key"],
             batch["num_tokens"].cast(pa.int64()),
         ]
@@ -166,36 +195,45 @@ class SampleCounter:
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def merge(self, batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-        """All rows, by source and shuffle key (equal ones are alike in what the plan asks of them)."""
+        """All rows, by stratum and shuffle key (equal ones are alike in what the plan asks of them)."""
         table = pa.Table.from_batches(batches, self.schema)
         return one_batch(
-            table.sort_by([("source", "ascending"), ("shuffle_key", "ascending"), ("num_tokens", "ascending")])
+            table.sort_by([("stratum", "ascending"), ("shuffle_key", "ascending"), ("num_tokens", "ascending")])
         )
+
+
+def _stratum_names(strata: StratumView, batch: pa.RecordBatch, source: str) -> pa.Array:
+    """string [rows]: the stratum of each document."""
+    named = stratum_rows(strata.cuts, batch, source)
+    codes = np.zeros(batch.num_rows, np.int64)
+    for number, (_, rows) in enumerate(named):
+        codes[rows] = number
+    return pa.array([name for name, _ in named], pa.string()).take(pa.array(codes))
 
 
 @dataclass(frozen=True)
 class DrawCounter(Summing):
     """What the plan draws and leaves.
 
-    Counts have `source` and either `stage` and `epoch`, for what a stage draws, or `reason`, for what is left out of
+    Counts have `stratum` and either `stage` and `epoch`, for what a stage draws, or `reason`, for what is left out of
     all stages, or neither, for what any stage draws:
 
     ```
-    source  stage  epoch  reason  documents  tokens
-    c4      main   0      null          120   90000
-    c4      null   null   null          120   90000
-    c4      null   null   budget          7    4000
+    stratum  stage  epoch  reason  documents  tokens
+    c4       main   0      null          120   90000
+    c4       null   null   null          120   90000
+    c4       null   null   budget          7    4000
     ```
 
     Attributes:
         stages: by their numbers.
-        intervals: (name of a phase or a branch at one point, number of its stage, source -> (epoch, first shuffle key,
-            last shuffle key)).
+        intervals: (name of a phase or a branch at one point, number of its stage, stratum -> (epoch, first shuffle
+            key, last shuffle key)).
     """
 
     keys: ClassVar[pa.Schema] = pa.schema(
         [
-            pa.field("source", pa.string(), nullable=False),
+            pa.field("stratum", pa.string(), nullable=False),
             pa.field("stage", pa.string()),
             pa.field("epoch", pa.int64()),
             pa.field("reason", pa.string()),
@@ -205,23 +243,33 @@ class DrawCounter(Summing):
     stages: Sequence[StageView]
     intervals: list[tuple[str, int, dict[str, list[tuple[int, int, int]]]]] = field(default_factory=list)
 
+    strata: StratumView = _UNCUT
+
     def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """Counts over one run."""
-        batch, source = _read(run, set().union(*(stage.predicate_columns for stage in self.stages)))
+        columns = cut_columns(self.strata.cuts).union(*(stage.predicate_columns for stage in self.stages))
+        batch, source = _read(run, columns)
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
         shuffle_key = batch["shuffle_key"].to_numpy()
         selected = [stage.selected(batch, source) for stage in self.stages]
-        used, counts = np.zeros(len(tokens), bool), []
-        for name, number, intervals in self.intervals:
-            for epoch, low, high in intervals.get(source, []):
-                drawn = selected[number] & (shuffle_key >= np.uint64(low)) & (shuffle_key <= np.uint64(high))
-                used |= drawn
-                counts.append(self._counted(tokens[drawn], source, stage=name, epoch=epoch))
-        is_mixed = any(source in stage.predicates for stage in self.stages)
-        counts.append(self._counted(tokens[used], source))
-        documents = SourceDocuments(is_mixed, np.logical_or.reduce(selected), used, self._drops(batch, source))
-        for reason, unused in unused_by_reason(documents):
-            counts.append(self._counted(tokens[unused], source, reason=reason))
+        drops, counts = self._drops(batch, source), []
+        for stratum, rows in stratum_rows(self.strata.cuts, batch, source):
+            keys, used = shuffle_key[rows], np.zeros(len(rows), bool)
+            for name, number, intervals in self.intervals:
+                for epoch, low, high in intervals.get(stratum, []):
+                    drawn = selected[number][rows] & (keys >= np.uint64(low)) & (keys <= np.uint64(high))
+                    used |= drawn
+                    counts.append(self._counted(tokens[rows[drawn]], stratum, stage=name, epoch=epoch))
+            counts.append(self._counted(tokens[rows[used]], stratum))
+            mixing = [
+                number
+                for number, stage in enumerate(self.stages)
+                if source in stage.predicates and self.strata.has_weight(stage.number, stratum)
+            ]
+            reached = np.logical_or.reduce([np.zeros(len(rows), bool), *(selected[n][rows] for n in mixing)])
+            dropped = {column: is_true[rows] for column, is_true in drops.items()}
+            for reason, unused in unused_by_reason(SourceDocuments(bool(mixing), reached, used, dropped)):
+                counts.append(self._counted(tokens[rows[unused]], stratum, reason=reason))
         return self.merge(counts)
 
     def _drops(self, batch: pa.RecordBatch, source: str) -> dict[str, np.ndarray]:
@@ -234,7 +282,7 @@ class DrawCounter(Summing):
     def _counted(
         self,
         tokens: np.ndarray,
-        source: str,
+        stratum: str,
         stage: str | None = None,
         epoch: int | None = None,
         reason: str | None = None,
@@ -242,4 +290,4 @@ class DrawCounter(Summing):
         """One row, or none where there are no documents."""
         rows = int(len(tokens) > 0)
         documents, sums = np.full(rows, len(tokens)), np.full(rows, tokens.sum())
-        return self.batch(documents, sums, source=source, stage=stage, epoch=epoch, reason=reason)
+        return self.batch(documents, sums, stratum=stratum, stage=stage, epoch=epoch, reason=reason)

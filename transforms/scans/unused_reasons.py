@@ -1,7 +1,7 @@
 """Why a document of the token store is in no phase: of its reasons the first that holds.
 
 ```
-no mixture has a weight for its source     mixture
+no mixture has a weight for it             mixture
 an attribute drops it from every stage     dropped_twins, of the first attribute that does
 no stage selects it                        selection
 any other that no stage draws              budget
@@ -18,11 +18,11 @@ from byline.schemas.reasons import Reason
 
 @dataclass(frozen=True)
 class SourceDocuments:
-    """What is known of documents of one source; arrays of n.
+    """What is known of documents of one stratum; arrays of n.
 
     Attributes:
-        is_mixed: whether some stage's mixture has a weight for the source.
-        selected: bool, whether some stage selects it.
+        is_mixed: whether some stage's mixture has a weight for them.
+        selected: bool, whether such a stage selects it.
         used: bool, whether some stage draws it.
         drops: column of an attribute -> bool, whether it is true and some stage drops documents for it.
     """
@@ -45,7 +45,7 @@ UNUSED_REASONS: dict[str, UnusedReason] = {
     for reason in (
         UnusedReason(
             "mixture",
-            "the mixture gives its source no weight",
+            "the mixture gives its source, or its label, no weight",
             lambda documents: np.full(len(documents.used), not documents.is_mixed),
         ),
         UnusedReason(

@@ -33,7 +33,7 @@ from byline.transforms.documents.counters import count, count_retries, shard_cou
 from byline.transforms.files.durable import WriteBehind
 from byline.transforms.files.storage import join, read_bytes
 from byline.transforms.packing import PackingPolicy, Segments, policy_of
-from byline.transforms.shards.filling import Layout, count_draws, fill_rows, lay_out
+from byline.transforms.shards.filling import Layout, count_draws, count_labels, fill_rows, lay_out
 from byline.transforms.shards.gathering import Documents, GatherPhase, RunIndex, gather
 from byline.transforms.shards.records import (
     WORK_FOLDER,
@@ -149,6 +149,7 @@ def planned_phases(plan: Plan) -> dict[str, PlannedPhase]:
                 plan.header.attributes,
                 stage.mask,
                 stage.loss_weight,
+                [*stage.strata.values()] if stage.labels else [],
             ),
         )
         for stage in plan.header.stages
@@ -179,7 +180,7 @@ def assemble_shard(
         return finished
     packed = pack_shard(rows, job, phase, index)
     counts = packed.counts(job)
-    metadata = _description(job, phase, shard).metadata(counts, packed.padding)
+    metadata = _description(job, phase, shard).metadata(counts, packed.padding, packed.label_counts(job))
     schema = job.schema(metadata)
     loss_tokens = sum(count.loss_tokens for count in counts.values())
     entry = write_shard(job.output, path, schema, packed.batches(job, schema), loss_tokens, job.maker, behind)
@@ -205,6 +206,11 @@ class PackedShard:
         """What the shard takes from each source."""
         has_bos = job.tokenizer.bos_id is not None
         return count_draws(self.documents, self.layout, self.segments, has_bos, self.policy, job.loss_weight)
+
+    def label_counts(self, job: AssembleJob) -> dict[str, DrawCounts]:
+        """The same by the labels that its phase's mixture is by."""
+        has_bos = job.tokenizer.bos_id is not None
+        return count_labels(self.documents, self.layout, self.segments, has_bos, self.policy, job.loss_weight)
 
     def batches(self, job: AssembleJob, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The shard's record batches, each filled when it is asked for."""

@@ -187,6 +187,46 @@ def count_draws(
         packing: the policy; what one that discards left out is counted by its reason.
         loss_weight: type of the weights in the shard; None where it has none.
     """
+    owners = _Owners(documents.sources, documents.source)
+    return _count_by(owners, documents, layout, segments, has_bos, packing, loss_weight)
+
+
+def count_labels(
+    documents: Documents,
+    layout: Layout,
+    segments: Segments,
+    has_bos: bool,
+    packing: PackingPolicy,
+    loss_weight: str | None = None,
+) -> dict[str, DrawCounts]:
+    """The same by the labels of the phase's mixture; of one between sources none."""
+    owners = _Owners(documents.labels, documents.label)
+    return _count_by(owners, documents, layout, segments, has_bos, packing, loss_weight) if documents.labels else {}
+
+
+@dataclass(frozen=True)
+class _Owners:
+    """What is counted by: names, and the number of each document's one (int64 [n])."""
+
+    names: list[str]
+    of_documents: np.ndarray
+
+
+def _count_by(
+    owners: _Owners,
+    documents: Documents,
+    layout: Layout,
+    segments: Segments,
+    has_bos: bool,
+    packing: PackingPolicy,
+    loss_weight: str | None,
+) -> dict[str, DrawCounts]:
+    """Counts of each owner.
+
+    Args:
+        owners: what is counted by.
+        documents, layout, segments, has_bos, packing, loss_weight: as of `count_draws`.
+    """
     d = segments.document
     start, end = segments.start, segments.start + segments.take
     lead, own_end, framed_length = layout.lead[d], layout.own_end[d], layout.framed_length[d]
@@ -197,30 +237,30 @@ def count_draws(
     after = _overlap(start, end, own_end, own_end + trailing)
     masked_positions = before + np.where(masked > 0, bos, 0) + _masked_own(documents, layout, segments)
 
-    def by_source(values: np.ndarray, owners: np.ndarray) -> list[int]:
-        sums = np.bincount(owners, weights=values, minlength=len(documents.sources))
+    def summed(values: np.ndarray, owner: np.ndarray) -> list[int]:
+        sums = np.bincount(owner, weights=values, minlength=len(owners.names))
         return [int(value) for value in sums]
 
-    owner = documents.source[d]
-    positions = by_source(segments.lengths, owner)
+    each, owner = owners.of_documents, owners.of_documents[d]
+    positions = summed(segments.lengths, owner)
     trained = segments.lengths - masked_positions
-    loss = by_source(trained, owner)
+    loss = summed(trained, owner)
     weights = None
     if loss_weight is not None:
         weighed = documents.loss_weight.astype(loss_weight)[d] * trained.astype(np.float64)
-        weights = np.bincount(owner, weighed, len(documents.sources)).tolist()
-    placed_prefix = by_source(before + after, owner)
-    heads = by_source(segments.head, owner)
-    ends = by_source(_overlap(start, end, own_end + trailing, framed_length), owner)
-    begins = by_source(bos, owner)
-    drawn = by_source(np.ones(len(documents.source)), documents.source)
-    tokens = by_source(documents.token_count, documents.source)
-    framed = by_source(layout.framed_length, documents.source)
-    prefixes = by_source(documents.prefix_count, documents.source)
-    conditioned = by_source(documents.prefix_count > 0, documents.source)
-    too_long = by_source(documents.too_long, documents.source)
+        weights = np.bincount(owner, weighed, len(owners.names)).tolist()
+    placed_prefix = summed(before + after, owner)
+    heads = summed(segments.head, owner)
+    ends = summed(_overlap(start, end, own_end + trailing, framed_length), owner)
+    begins = summed(bos, owner)
+    drawn = summed(np.ones(len(each)), each)
+    tokens = summed(documents.token_count, each)
+    framed = summed(layout.framed_length, each)
+    prefixes = summed(documents.prefix_count, each)
+    conditioned = summed(documents.prefix_count > 0, each)
+    too_long = summed(documents.too_long, each)
     counts = {}
-    for number, source in enumerate(documents.sources):
+    for number, name in enumerate(owners.names):
         prefix, special, discarded = placed_prefix[number], begins[number] + ends[number], {}
         if packing.discards is not None:
             # Every token of a framed document counts, in a row or not.
@@ -228,7 +268,7 @@ def count_draws(
             special = framed[number] - tokens[number] - prefixes[number]
             left_out = framed[number] + heads[number] - positions[number]
             discarded = {packing.discards.name: left_out} if left_out else {}
-        counts[source] = DrawCounts(
+        counts[name] = DrawCounts(
             documents=drawn[number],
             tokens=tokens[number],
             prefix_tokens=prefix,
@@ -240,5 +280,5 @@ def count_draws(
             prefix_too_long=too_long[number],
             loss_weight=None if weights is None else float(weights[number]),
         )
-        assert counts[source].closes(), f"source {source}: {counts[source]} does not close"
+        assert counts[name].closes(), f"{name}: {counts[name]} does not close"
     return counts

@@ -12,6 +12,7 @@ value of a shard. Tokens are copied once, and of documents that no row takes an 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.schemas.loss_weights import LossWeights
-from byline.schemas.plan import FieldValues
+from byline.schemas.plan import FieldValues, StageStratum
 from byline.schemas.predicates import Predicate
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import orders
@@ -83,6 +84,7 @@ class GatherPhase:
         attributes: where the columns of attributes are.
         mask: source -> columns whose ranges of tokens do not count in the loss.
         loss_weight: of its sources; None for 1.
+        strata: of a phase whose mixture is by a label; each row's predicates begin with those of its stratum.
     """
 
     condition: Condition | None
@@ -91,6 +93,22 @@ class GatherPhase:
     attributes: AttributeFolders = field(default_factory=dict)
     mask: Mapping[str, Sequence[str]] = field(default_factory=dict)
     loss_weight: LossWeights | None = None
+    strata: Sequence[StageStratum] = ()
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """What its mixture is by, sorted."""
+        return sorted({stratum.label for stratum in self.strata if stratum.label is not None})
+
+    def label_of(self, source: str, predicates: int) -> int:
+        """The number in `labels` of what a row takes; of a phase without labels 0."""
+        for stratum in self.strata:
+            own = stratum.predicates
+            if stratum.source == source and self.predicates[predicates][: len(own)] == own:
+                assert stratum.label is not None, stratum
+                return self.labels.index(stratum.label)
+        assert not self.strata, f"source {source}: a row of no stratum: {self.predicates[predicates]}"
+        return 0
 
 
 @dataclass(frozen=True)
@@ -109,6 +127,8 @@ class Documents:
         masked_ranges: int32, ranges of own tokens whose loss does not count: start, end, ... of all documents.
         masked_start, masked_count: int64, each document's part of `masked_ranges`.
         loss_weight: float64, of each token whose loss counts.
+        labels: that the phase's mixture is by; `label` numbers into them. None where it is between sources.
+        label: int64.
     """
 
     sources: list[str]
@@ -129,6 +149,8 @@ class Documents:
     masked_start: np.ndarray
     masked_count: np.ndarray
     loss_weight: np.ndarray
+    labels: list[str] = field(default_factory=list)
+    label: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -138,6 +160,7 @@ class _Part:
     source: str
     epoch: np.ndarray
     slice: np.ndarray
+    label: np.ndarray
     doc_id: np.ndarray
     shuffle_key: np.ndarray
     order: np.ndarray
@@ -164,7 +187,7 @@ def gather(
     """
     names = sorted(set(rows["source"].to_pylist()))
     stages = [_gather_source(name, rows, index, phase, seed, length, tokenizer) for name in names]
-    return _combine([stage for stage in stages if stage is not None], names, tokenizer)
+    return _combine([stage for stage in stages if stage is not None], names, phase.labels, tokenizer)
 
 
 def _gather_source(
@@ -178,13 +201,14 @@ def _gather_source(
 ) -> _Part | None:
     mine = rows.filter(pc.equal(rows["source"], source)).to_pylist()
     attributes, mask = phase.attributes.get(source, {}), phase.mask.get(source, ())
-    found = list(_read(mine, index.runs.get(source, []), [*_columns(mine, phase), *mask], attributes))
+    columns = sorted({*_columns(mine, phase), *weight_columns(source, phase.loss_weight)})
+    found = list(_read(mine, index.runs.get(source, []), [*columns, *mask], attributes))
     if not found:
         return None
     pieces, numbers, epochs = zip(*found, strict=True)
     sizes = [piece.index.num_rows for piece in pieces]
     table, epoch = _joined([piece.index for piece in pieces]), np.repeat(np.array(epochs, np.int64), sizes)
-    slices = _slices(mine, phase.predicates, table, source, epoch)
+    slices, labels = _slices(mine, phase, table, source, epoch)
     chosen = slices != _NO_SLICE
     metadata = table.filter(pa.array(chosen))
     shuffle_key = metadata["shuffle_key"].to_numpy()
@@ -194,6 +218,7 @@ def _gather_source(
         source=source,
         epoch=epoch[chosen],
         slice=slices[chosen],
+        label=labels[chosen],
         doc_id=(np.concatenate(numbers)[chosen] << 32) + metadata["row"].to_numpy(),
         shuffle_key=shuffle_key,
         order=order,
@@ -206,13 +231,12 @@ def _gather_source(
     )
 
 
-def _columns(rows: list[dict[str, Any]], phase: GatherPhase) -> list[str]:
+def _columns(rows: list[dict[str, Any]], phase: GatherPhase) -> set[str]:
     """What is read of the runs; `masked` only some have, and `file` only merged ones."""
     columns = {"shuffle_key", "row", "file", "num_tokens", "tokens", "masked"} | store_columns(phase.condition)
-    columns |= weight_columns(phase.loss_weight)
     for number in {row["predicates"] for row in rows}:
         columns |= predicate_columns(phase.predicates[number])
-    return sorted(columns)
+    return columns
 
 
 def _read(
@@ -223,7 +247,7 @@ def _read(
 ) -> Iterator[tuple[Piece, np.ndarray, int]]:
     """Pieces of the rows' ranges with the file numbers (int64 [rows]) and the epoch of their documents."""
     uris = [uri for uri, _ in runs]
-    for epoch, low, high in _merged(rows):
+    for epoch, low, high in merged_ranges(rows):
         for run, piece in read_pieces(uris, columns, low, high, attributes):
             yield piece, _file_numbers(piece.index, runs[run][1]), epoch
 
@@ -247,7 +271,7 @@ def _chosen_tokens(
     ]
 
 
-def _merged(rows: list[dict[str, Any]]) -> list[tuple[int, int, int]]:
+def merged_ranges(rows: Iterable[Mapping[str, Any]]) -> list[tuple[int, int, int]]:
     """(epoch, first and last shuffle key) of the rows, those that overlap or touch as one: nothing is read twice."""
     merged: list[tuple[int, int, int]] = []
     for epoch, low, high in sorted((row["epoch"], row["shuffle_key_lo"], row["shuffle_key_hi"]) for row in rows):
@@ -260,22 +284,41 @@ def _merged(rows: list[dict[str, Any]]) -> list[tuple[int, int, int]]:
 
 def _slices(
     rows: list[dict[str, Any]],
-    predicates: list[list[Predicate]],
+    phase: GatherPhase,
     table: pa.RecordBatch,
     source: str,
     epoch: np.ndarray,
-) -> np.ndarray:
-    """int64 [n]: the slice of the row that takes each document, or `_NO_SLICE`."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [n] each: the slice of the row that takes each document, or `_NO_SLICE`, and the number of its label."""
     shuffle_key = table["shuffle_key"].to_numpy()
-    held = {number: holds(predicates[number], table, source) for number in {row["predicates"] for row in rows}}
-    slices = np.full(len(shuffle_key), _NO_SLICE, np.int64)
+    numbers = {row["predicates"] for row in rows}
+    held = _held({number: phase.predicates[number] for number in numbers}, table, source)
+    label_of = {number: phase.label_of(source, number) for number in numbers}
+    slices, labels = np.full(len(shuffle_key), _NO_SLICE, np.int64), np.zeros(len(shuffle_key), np.int64)
     for row in rows:
         # As uint64: numpy compares shuffle keys with a plain int below 2^63 as float64, which has 53 bits.
         low, high = np.uint64(row["shuffle_key_lo"]), np.uint64(row["shuffle_key_hi"])
         taken = held[row["predicates"]] & (epoch == row["epoch"]) & (shuffle_key >= low) & (shuffle_key <= high)
         assert (slices[taken] == _NO_SLICE).all(), f"source {source}: two rows of the plan draw one document: {row}"
         slices[taken] = row["slice"]
-    return slices
+        labels[taken] = label_of[row["predicates"]]
+    return slices, labels
+
+
+def _held(conjunctions: dict[int, list[Predicate]], table: pa.RecordBatch, source: str) -> dict[int, np.ndarray]:
+    """bool [n] for each number: the documents for which all its predicates hold.
+
+    Strata of a source share most of their predicates, and a list of hosts costs the most, so each is asked once.
+    """
+    asked: dict[Predicate, np.ndarray] = {}
+    held = {}
+    for number, predicates in conjunctions.items():
+        held[number] = np.ones(table.num_rows, bool)
+        for predicate in predicates:
+            if predicate not in asked:
+                asked[predicate] = holds([predicate], table, source)
+            held[number] &= asked[predicate]
+    return held
 
 
 def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
@@ -299,7 +342,7 @@ def _copied(stages: list[_Part], total: int, dtype: npt.DTypeLike) -> np.ndarray
     return ids
 
 
-def _combine(stages: list[_Part], names: list[str], tokenizer: TextTokenizer) -> Documents:
+def _combine(stages: list[_Part], names: list[str], labels: list[str], tokenizer: TextTokenizer) -> Documents:
     """The parts as one, in the order (slice, order, doc id)."""
 
     def joined(arrays: list[np.ndarray], dtype: npt.DTypeLike) -> np.ndarray:
@@ -334,6 +377,8 @@ def _combine(stages: list[_Part], names: list[str], tokenizer: TextTokenizer) ->
         masked_start=(np.cumsum(masked_counts) - masked_counts)[order],
         masked_count=masked_counts[order],
         loss_weight=joined([stage.loss_weight for stage in stages], np.float64)[order],
+        labels=labels,
+        label=joined([stage.label for stage in stages], np.int64)[order],
     )
 
 

@@ -53,6 +53,9 @@ def write_manifest(
         counts = sum((record.contents for record in own), PhaseLedger())
         for source in stage.sources:
             check_draws(plan, stage.name, source, counts.of(source).drawn)
+        for label in stage.labels:
+            planned = plan.header.drawn.labels.get(stage.name, {}).get(label, Amount())
+            check_drawn(stage.name, f"label {label}", planned, counts.of_label(label).drawn)
         entries.append(_planned_entry(stage, [record.entry for record in own], counts, config.sequence.length))
         phases[stage.name] = counts
     ledger = Ledger(_source_ledgers(config, plan, runs), phases)
@@ -92,6 +95,9 @@ def finish_output(output: str, manifest: Manifest) -> None:
     """Writes the manifest of an output whose shards are all whole, and deletes what was only needed until then."""
     values: dict[str, Any] = {"format": FORMAT, "version": manifests.MANIFEST_VERSION, **asdict(manifest)}
     del values["sha256"]
+    for phase in values["phases"]:
+        if phase["labels"] is None:
+            del phase["labels"]
     if manifest.loss_weight is None:
         del values["loss_weight"]
     # Of what a reader gets from JSON.
@@ -117,10 +123,18 @@ def check_draws(plan: Plan, stage: str, source: str, drawn: Amount) -> None:
     Raises:
         BylineError: the token store is not the one that was planned with.
     """
-    planned = plan.header.drawn.draws_of(stage, source)
+    check_drawn(stage, f"source {source}", plan.header.drawn.draws_of(stage, source), drawn)
+
+
+def check_drawn(stage: str, what: str, planned: Amount, drawn: Amount) -> None:
+    """Compares what the shards of a stage took of a source or label with what the plan draws.
+
+    Raises:
+        BylineError: the token store is not the one that was planned with.
+    """
     if drawn != planned:
         raise BylineError(
-            f"phase {stage}, source {source}: the plan draws {planned}, the token store gave {drawn.documents:,} with "
+            f"phase {stage}, {what}: the plan draws {planned}, the token store gave {drawn.documents:,} with "
             f"{drawn.tokens:,}; it has changed since, so build again"
         )
 
@@ -137,11 +151,16 @@ def _planned_entry(stage: PlannedStage, shards: list[ShardEntry], counts: PhaseL
         source: {"requested": planned.requested_share, "achieved": counts.of(source).positions / filled}
         for source, planned in stage.sources.items()
     }
+    by_label = {
+        label: {"requested": planned.requested_share, "achieved": counts.of_label(label).positions / filled}
+        for label, planned in stage.labels.items()
+    }
     return replace(
         phase_entry(stage.name, stage.packing, shards, mixture, length),
         template=stage.template,
         branch=None if stage.branch is None else stage.branch.to_json(),
         values=stage.values.to_json(),
+        labels=by_label or None,
     )
 
 

@@ -108,8 +108,10 @@ class ShardDescription:
     tokenizer: TokenizerInfo
     loss_weight: str | None = None
 
-    def metadata(self, counts: dict[str, DrawCounts], padding: int) -> dict[str, Any]:
-        """The shard's metadata (`byline.shards.shard_metadata`), given its contents."""
+    def metadata(
+        self, counts: dict[str, DrawCounts], padding: int, labels: dict[str, DrawCounts] | None = None
+    ) -> dict[str, Any]:
+        """The shard's metadata (`byline.shards.shard_metadata`), given its contents by source, and by label if any."""
         return {
             "version": SHARD_VERSION,
             "sequence_length": self.length,
@@ -125,6 +127,7 @@ class ShardDescription:
             "code_version": self.maker.code_version,
             "counts": {source: count.to_json() for source, count in counts.items()},
             "padding": padding,
+            **({"labels": {label: count.to_json() for label, count in labels.items()}} if labels else {}),
         }
 
 

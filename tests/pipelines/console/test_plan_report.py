@@ -143,6 +143,8 @@ def test_json_has_everything_exact() -> None:
         "expected_padding": 0,
         "shards": 3,
         "slices": 1,
+        "by": None,
+        "labels": {},
         "loss_weight": None,
     }
     assert main["sources"]["c4"] == {

@@ -189,7 +189,7 @@ def test_a_sample_is_split_by_source() -> None:
     batch = pa.RecordBatch.from_pylist(
         [
             {
-                "source": source,
+                "stratum": source,
                 "shuffle_key": shuffle_key,
                 "num_tokens": 5,
                 **{f"prefix_{stage}": stage + 1 for stage in (0, 1)},
@@ -200,7 +200,7 @@ def test_a_sample_is_split_by_source() -> None:
         ],
         schema=pa.schema(
             [
-                ("source", pa.string()),
+                ("stratum", pa.string()),
                 ("shuffle_key", pa.uint64()),
                 ("num_tokens", pa.int64()),
                 ("prefix_0", pa.int64()),

@@ -207,7 +207,7 @@ def test_beam_counts_what_a_loop_counts(tmp_path: Path, monkeypatch: pytest.Monk
     found = count_with_beam(counter, runs, tmp_path)
     assert found.equals(small.local_scan(runs)(counter))
     assert sum(found["documents"].to_pylist()) == 20 + 19 + 18 + 17 + 16
-    assert set(zip(found["stage"].to_pylist(), found["source"].to_pylist(), strict=True)) == {(0, "a")}
+    assert set(zip(found["stage"].to_pylist(), found["stratum"].to_pylist(), strict=True)) == {(0, "a")}
 
 
 def test_no_runs_give_an_empty_batch(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_sample_of_everything(store: SmallStore, views: list[StageView]) -> No
     found = small.local_scan([run.uri for run in store.runs])(SampleCounter(views, 2**32)).to_pylist()
     expected = [
         {
-            "source": document.source,
+            "stratum": document.source,
             "shuffle_key": document.shuffle_key,
             "num_tokens": len(document.tokens),
             **{f"prefix_{n}": prefix_length(view, document) for n, view in enumerate(views)},
@@ -161,5 +161,5 @@ def test_a_source_that_no_stage_mixes_in(store: SmallStore, views: list[StageVie
 def test_an_order_takes_no_number_of_another_source(store: SmallStore, views: list[StageView]) -> None:
     only_b = replace(views[1], number=0, predicates={"b": []})
     found = small.local_scan([run.uri for run in store.runs])(SampleCounter([only_b], 2**32)).to_pylist()
-    assert {row["key_0"] for row in found if row["source"] == "a"} == {0}
-    assert len({row["key_0"] for row in found if row["source"] == "b"}) == 5
+    assert {row["key_0"] for row in found if row["stratum"] == "a"} == {0}
+    assert len({row["key_0"] for row in found if row["stratum"] == "b"}) == 5
