@@ -220,3 +220,23 @@ def test_the_command_writes_it_beside_the_runs(store: tuple[Path, StoreState, Do
     text = next(folder.glob("store/**/attributes/twins/**/attribute.json")).read_text(encoding="utf-8")
     assert sum(of["removed"] for of in json.loads(text)["summary"]["sources"].values()) == removed
     assert made.counts()["a"]["twins"].known == sum(key[0] == "a" for key in documents)
+
+
+def test_values_depend_on_what_a_preset_stands_for(tmp_path: Path) -> None:
+    def identity(**settings: Any) -> dict[str, Any]:
+        config = configured(tmp_path, **settings)
+        return dict(KINDS["duplicates"].identity(config, "twins", config.attributes["twins"]))
+
+    assert identity(near=None) == {"hashes": 1}
+    assert identity(near="nemo") == {
+        "hashes": 1,
+        "bands": [20, 13],
+        "shingles": "24 characters of text",
+        "least": "4/5",
+    }
+    assert identity(normalization="simplified", similarity=0.6) == {
+        "hashes": 1,
+        "bands": [14, 8],
+        "shingles": "5 words of simplified",
+        "least": "3/5",
+    }
