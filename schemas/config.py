@@ -34,7 +34,7 @@ from byline.schemas.corpora import Classifier, Source, Tokenizer
 from byline.schemas.documents import RESERVED_NAMES
 from byline.schemas.fields import FIELDS
 from byline.schemas.filters import FilterRule
-from byline.schemas.loss_weights import LossWeights, NumberWeight
+from byline.schemas.loss_weights import LossWeights, check_weights
 from byline.schemas.mixtures import Mixture, Natural
 from byline.schemas.mixtures.reading import AnyMixture
 from byline.schemas.model import Location, Model, Name, Share, TokenCount, first_twice
@@ -143,7 +143,13 @@ class Config(Model):
     def sources_with(self, name: str) -> list[str]:
         """The sources that have a field or number of that name, sorted."""
         is_everywhere = name in FIELDS or name in SIZES or is_own_name(name)
-        return sorted(source for source in self.sources if is_everywhere or name in self.columns_of(source))
+
+        def has(source: str) -> bool:
+            # Ranges of tokens are no field.
+            kind = self.attribute_columns_of(source).get(name, "ranges")
+            return is_everywhere or name in self.columns_of(source) or kind != "ranges"
+
+        return sorted(filter(has, self.sources))
 
     def least_known(self, source: str) -> Fraction:
         """`min_known` of a source."""
@@ -358,15 +364,9 @@ def _check_mask(config: Config, where: str, stage: Stage) -> None:
 
 def _check_weights(config: Config, where: str, stage: Stage) -> None:
     """The loss weights of a stage; errors name the section that they are from."""
-    weights = config.weights_of(stage) or {}
+    weights, sources = config.weights_of(stage) or {}, config.sources_of(stage)
     where = "loss_weight" if stage.loss_weight is None else f"{where}.loss_weight"
-    for source, weight in weights.items():
-        if source not in config.sources:
-            known = ", ".join(sorted(config.sources))
-            raise BylineError(f"{where}: there is no source {source!r}; the sources are {known}")
-        if isinstance(weight, NumberWeight):
-            check_number(f"{where}.{source}.by", weight.by, _stage_sources(config, stage, [source]))
-    sources = config.sources_of(stage)
+    check_weights(where, weights, {source: config.numbers_of(source) for source in config.sources})
     if sources and all(weights.get(source) == 0 for source in sources):
         raise BylineError(f"{where}: all documents of {stage.name!r} have weight 0, so it would train nothing")
 

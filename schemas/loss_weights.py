@@ -19,7 +19,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainSerializer, PlainValidator
 
+from byline.errors import BylineError
 from byline.schemas.model import Exact, Model, Name, exact_number, write_exact
+from byline.schemas.orders import StageSources
+from byline.schemas.orders.by_number import check_number
 
 # The largest float16, so that no weight depends on the type of the column.
 LARGEST = 65504
@@ -57,6 +60,26 @@ def _write_weight(weight: "NumberWeight | Fraction") -> Any:
 SourceWeight = Annotated[NumberWeight | Fraction, PlainValidator(read_weight), PlainSerializer(_write_weight)]
 # Source -> the weight of its documents; 1 for a source that is not named.
 LossWeights = dict[Name, SourceWeight]
+
+
+def check_weights(where: str, weights: LossWeights, numbers: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuses weights of other sources than there are, or by a number that a source does not have.
+
+    Args:
+        where: their key, for messages.
+        weights: of a stage.
+        numbers: source -> its numbers, as `Config.numbers_of`.
+
+    Raises:
+        BylineError: names the key.
+    """
+    for source, weight in weights.items():
+        if source not in numbers:
+            raise BylineError(f"{where}: there is no source {source!r}; the sources are {', '.join(sorted(numbers))}")
+        if isinstance(weight, NumberWeight):
+            check_number(
+                f"{where}.{source}.by", weight.by, StageSources({source: dict(numbers[source])}, is_schedule=False)
+            )
 
 
 def plain_weights(weights: LossWeights) -> dict[str, Any]:

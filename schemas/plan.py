@@ -283,14 +283,17 @@ class PlanHeader:
     def to_json(self) -> dict[str, Any]:
         """The header as values that `json` writes."""
         values: dict[str, Any] = _HEADER.dump_python(self, mode="json")
+        # A plan without attributes, labels and weights is, byte for byte, one that knows nothing of them.
+        _leave_out(values, "attributes")
+        _leave_out(values["drawn"], "labels")
         for stage in values["stages"]:
+            _leave_out(stage, "mask", "labels", "strata")
+            for step in stage["select"]:
+                _leave_out(step, "drop")
             if stage["loss_weight"] is None:
                 del stage["loss_weight"]
-            for key in ("labels", "strata"):
-                if not stage[key]:
-                    del stage[key]
-        if not self.drawn.labels:
-            del values["drawn"]["labels"]
+        if self.shard.loss_weight == Shard().loss_weight:
+            del values["shard"]["loss_weight"]
         return values
 
     @classmethod
@@ -304,6 +307,13 @@ class PlanHeader:
 
 
 _HEADER = TypeAdapter(PlanHeader)
+
+
+def _leave_out(values: dict[str, Any], *keys: str) -> None:
+    """Takes these keys out where they are empty."""
+    for key in keys:
+        if not values[key]:
+            del values[key]
 
 
 @dataclass(frozen=True)

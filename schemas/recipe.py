@@ -22,9 +22,7 @@ from pydantic import (
     AfterValidator,
     Field,
     PlainSerializer,
-    SerializerFunctionWrapHandler,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
@@ -64,14 +62,6 @@ class Shard(Model):
     sequences: int = Field(default=4096, ge=1)
     ids: Literal["int32", "uint16"] = "int32"
     loss_weight: Literal["float16", "float32"] = "float32"
-
-    @model_serializer(mode="wrap")
-    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A plan without weights is, byte for byte, one that knows nothing of them.
-        values: dict[str, Any] = write(self)
-        if self.loss_weight == "float32":
-            values.pop("loss_weight", None)
-        return values
 
 
 class Selection(Model):

@@ -26,7 +26,7 @@ class ClustersAttribute(Attribute):
 
     Attributes:
         number: of clusters, at most; fewer if fewer documents differ.
-        sample: documents that the centres are found from, those of lowest shuffle key in all sources.
+        sample: documents that the centres are found from; each source has its share.
         iterations: of k-means over the sample.
         features: buckets that words are hashed into, a power of two.
         seed: of the hashes that draw where k-means begins.

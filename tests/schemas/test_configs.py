@@ -44,7 +44,9 @@ def ablation(name: str) -> Config:
 
 
 def test_the_recipes_are_all_there() -> None:
-    assert [name for name in RECIPES if "/" not in name] == sorted([*REAL, "filtered.yaml", "quickstart.yaml"])
+    assert [name for name in RECIPES if "/" not in name] == sorted(
+        [*REAL, "deduplicated.yaml", "filtered.yaml", "quickstart.yaml"]
+    )
     assert MIXTURES == ["llama.yaml", "llama_epochs.yaml", "pile.yaml", "pile_epochs.yaml"]
     assert [Path(name).stem for name in ABLATION] == [
         "appended",

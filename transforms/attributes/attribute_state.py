@@ -100,7 +100,9 @@ def _depends_on(config: Config, state: StoreState, name: str, sources: Iterable[
     if settings.depends_on_all:
         values["sources"] = {source: state.fingerprints[source] for source in sources}
         runs = sorted(
-            (r.source, r.path, r.chunk, r.input_size, r.rows) for r in state.runs if r.source in values["sources"]
+            (r.source, r.path, r.chunk, r.input_size, r.input_checksum, r.rows)
+            for r in state.runs
+            if r.source in values["sources"]
         )
         values["documents"] = hashlib.sha256(json.dumps(runs).encode()).hexdigest()
     return values

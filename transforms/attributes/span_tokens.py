@@ -62,8 +62,8 @@ def token_ranges(
     numbers, texts, loss = batch["row"].take(chosen), batch["text"].take(chosen), ranges.take(chosen).cast(SPANS_TYPE)
     borders, offsets = flat_lists(loss)
     documents = np.repeat(np.arange(len(rows)), np.diff(offsets) // 2)
-    path = info_of(batch).path
-    check_ranges(path, numbers, texts, documents, borders[::2], borders[1::2])
+    where = file_of(batch)
+    check_ranges(where, numbers, texts, documents, borders[::2], borders[1::2])
     has_special = "special_spans" in batch.schema.names
     special = batch["special_spans"].take(chosen) if has_special else pa.nulls(len(rows), SPANS_TYPE)
     marked = pa.RecordBatch.from_arrays(
@@ -72,7 +72,7 @@ def token_ranges(
     )
     tokens = tokens_in_spans(marked, tokenizer)
     if stored is not None:
-        _check_counts(path, numbers, np.diff(tokens.offsets), stored[rows])
+        _check_counts(where, numbers, np.diff(tokens.offsets), stored[rows])
     # What `masked_ranges` finds are the tokens that have a 0.
     return _at_rows(masked_ranges(1 - tokens.flags, tokens.offsets), rows, batch.num_rows)
 
@@ -82,23 +82,29 @@ def stored_token_counts(listed: ListedFile) -> dict[int, np.ndarray]:
     return {info_of(batch).chunk: batch["num_tokens"].to_numpy() for batch in stored_columns(listed, ["num_tokens"])}
 
 
-def _check_counts(path: str, numbers: pa.Array, counts: np.ndarray, stored: np.ndarray) -> None:
+def _check_counts(where: str, numbers: pa.Array, counts: np.ndarray, stored: np.ndarray) -> None:
     wrong = np.flatnonzero(counts != stored)
     if len(wrong):
         at = wrong[0]
         raise BylineError(
-            f"{path}: row {numbers[at]}: its text has {counts[at]:,} tokens, and {stored[at]:,} in the token store, so "
+            f"{where}row {numbers[at]}: its text has {counts[at]:,} tokens, and {stored[at]:,} in the token store, so "
             "ranges of them would be others; the file, or what formats it, has changed: run `byline prepare`"
         )
 
 
+def file_of(batch: pa.RecordBatch) -> str:
+    """The file of a batch, for messages about a row of it."""
+    info = info_of(batch)
+    return f"{info.path} of source {info.source}, " if info.path else ""
+
+
 def check_ranges(
-    path: str, numbers: pa.Array, texts: pa.Array, rows: np.ndarray, starts: np.ndarray, stops: np.ndarray
+    where: str, numbers: pa.Array, texts: pa.Array, rows: np.ndarray, starts: np.ndarray, stops: np.ndarray
 ) -> None:
     """Raises a `BylineError` that names the first range that is not in its text, and the document.
 
     Args:
-        path: of their file.
+        where: their file, of `file_of`.
         numbers: `row` of each document.
         texts: large_string [n] without nulls.
         rows: the document of each range, int64 [ranges].
@@ -109,7 +115,7 @@ def check_ranges(
     if len(wrong):
         at = wrong[0]
         raise BylineError(
-            f"{path}: row {numbers[rows[at]]}: the range of characters {starts[at]} to {stops[at]} is not in its text "
+            f"{where}row {numbers[rows[at]]}: the range of characters {starts[at]} to {stops[at]} is not in its text "
             f"of {lengths[at]:,} characters; expected 0 <= start <= stop <= {lengths[at]}, in Unicode code points"
         )
 

@@ -35,7 +35,7 @@ def find_duplicates(
     Returns:
         int64 [n], its own number for a document that is kept.
     """
-    lowest = lowest_of_groups(text_hashes(texts, form), ranks)
+    lowest = lowest_of_groups(text_hashes(texts, normalized(texts, form)), ranks)
     if preset is None:
         return lowest
     distinct = np.flatnonzero(lowest == np.arange(len(texts)))

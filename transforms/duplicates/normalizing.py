@@ -30,6 +30,7 @@ A text of which nothing is left is the same as another only if its bytes are.
 """
 
 import unicodedata
+from collections.abc import Callable
 from functools import cache
 from typing import Literal, NamedTuple, get_args
 
@@ -47,6 +48,7 @@ _PLANE = 1 << 16
 _SURROGATES = range(0xD800, 0xE000)
 _ACCENTS = range(0x0300, 0x0370)
 _GONE, _SPACE, _ZERO = 0, ord(" "), ord("0")
+_ONE, _TWO, _THREE, _FOUR = (np.uint64(number) for number in (1, 2, 3, 4))
 
 
 class Texts(NamedTuple):
@@ -76,44 +78,61 @@ def normalized(texts: pa.Array, form: Form) -> Texts:
     Returns:
         n texts; those of `exact` share the bytes of `texts`.
     """
-    borders, data = text_buffers(texts)
+    plain = Texts(*text_buffers(texts))
+    return coarser(plain, "exact", form)
+
+
+def coarser(texts: Texts, form: Form, wanted: Form) -> Texts:
+    """Texts that are in one form in another that says less, or the same."""
+    if wanted == form:
+        return texts
     if form == "exact":
-        return Texts(borders, data)
-    out = np.empty(borders[-1] - borders[0], np.uint8)
-    new_borders = np.zeros(len(borders), np.int64)
-    _normalize(borders, data, _table(form), form == "simplified", new_borders, out)
-    return Texts(new_borders, out[: new_borders[-1]])
+        texts = _made(_normalize, texts, _characters())
+    return texts if wanted == "text" else _made(_merge_digits, texts, _digits())
 
 
-def text_hashes(texts: pa.Array, form: Form) -> np.ndarray:
+def _made(kernel: Callable[..., None], texts: Texts, table: np.ndarray) -> Texts:
+    # A character, and the space before it, may be written behind the end.
+    out = np.empty(texts.borders[-1] - texts.borders[0] + 2, np.uint8)
+    borders = np.zeros(len(texts.borders), np.int64)
+    kernel(*texts, table, borders, out)
+    return Texts(borders, out[: borders[-1]])
+
+
+def text_hashes(texts: pa.Array, normal: Texts) -> np.ndarray:
     """128 bits of each text: MurmurHash3 (x64), with seed 0, of its normal form.
 
     Where nothing is left of a text, that of its bytes with seed 1: those are the same only if their bytes are.
 
     Args:
         texts: large_string [n] without nulls.
-        form: what counts as the same.
+        normal: the same in the form that counts.
 
     Returns:
         uint64 [n, 2].
     """
-    plain = Texts(*text_buffers(texts))
     hashes = np.empty((len(texts), 2), np.uint64)
-    _hash_texts(*normalized(texts, form), *plain, hashes)
+    _hash_texts(*normal, *text_buffers(texts), hashes)
     return hashes
 
 
 @cache
-def _table(form: Form) -> np.ndarray:
-    """What each character of the basic plane becomes: uint16 [65,536], 0 for nothing."""
+def _characters() -> np.ndarray:
+    """What each character of the basic plane becomes in the form `text`: uint16 [65,536], 0 for nothing."""
     table = np.arange(_PLANE, dtype=np.uint16)
     for point in range(_PLANE):
         if point not in _SURROGATES:
-            table[point] = _character(chr(point), form)
+            table[point] = _character(chr(point))
     return table
 
 
-def _character(character: str, form: Form) -> int:
+@cache
+def _digits() -> np.ndarray:
+    """Whether each character of the basic plane is a digit: bool [65,536]."""
+    return np.array([unicodedata.ucd_3_2_0.category(chr(point)) == "Nd" for point in range(_PLANE)])
+
+
+def _character(character: str) -> int:
     category = unicodedata.ucd_3_2_0.category(character)
     if character.isspace():
         return _SPACE
@@ -121,8 +140,6 @@ def _character(character: str, form: Form) -> int:
         return _GONE
     if category == "Cn":
         return ord(character)
-    if category == "Nd" and form == "simplified":
-        return _ZERO
     lower = character.lower()
     bare = [one for one in unicodedata.ucd_3_2_0.normalize("NFD", lower) if ord(one) not in _ACCENTS]
     shortest = "".join(bare) if len(bare) == 1 else lower
@@ -131,53 +148,81 @@ def _character(character: str, form: Form) -> int:
 
 @njit(nogil=True, cache=True)
 def _normalize(
-    borders: np.ndarray,
-    data: np.ndarray,
-    table: np.ndarray,
-    merges_digits: bool,
-    new_borders: np.ndarray,
-    out: np.ndarray,
+    borders: np.ndarray, data: np.ndarray, table: np.ndarray, new_borders: np.ndarray, out: np.ndarray
 ) -> None:
-    """Fills `out` with normal forms, none longer than its text, and `new_borders` with where each begins."""
-    used = 0
+    """Fills `out` with the form `text`, none longer than its text, and `new_borders` with where each begins.
+
+    A character is written, and the space before it, before it is known whether they stay: what does not is written
+    over. Where words begin cannot be predicted, so this is faster than branches.
+    """
+    used = np.uint64(0)
     for row in range(len(borders) - 1):
-        first, pending, last = used, False, 0
-        at, end = borders[row], borders[row + 1]
+        first, pending = used, np.uint64(0)
+        at, end = np.uint64(borders[row]), np.uint64(borders[row + 1])
         while at < end:
-            byte = np.int64(data[at])
-            if byte < 0x80:
-                point, at = byte, at + 1
-            elif byte < 0xE0:
-                point, at = (byte & 0x1F) << 6 | (data[at + 1] & 0x3F), at + 2
-            elif byte < 0xF0:
-                point = (byte & 0x0F) << 12 | np.int64(data[at + 1] & 0x3F) << 6 | (data[at + 2] & 0x3F)
-                at += 3
-            else:
-                point, at = _PLANE, at + 4
+            point, length = _character_at(data, at)
+            at += length
             become = np.int64(table[point]) if point < _PLANE else point
-            if become == _SPACE:
-                pending, last = used > first, _SPACE
-                continue
-            if become == _GONE or (merges_digits and become == _ZERO and last == _ZERO):
-                continue
-            if pending:
-                out[used] = _SPACE
-                used, pending = used + 1, False
-            last = become
+            stays = np.uint64(become > _SPACE)
+            out[used] = _SPACE
+            used += pending & stays
+            pending = (pending & (stays ^ _ONE)) | (np.uint64(become == _SPACE) & np.uint64(used > first))
             if become < 0x80:
                 out[used] = become
-                used += 1
-            elif become < 0x800:
-                out[used], out[used + 1] = 0xC0 | become >> 6, 0x80 | (become & 0x3F)
-                used += 2
-            elif become < _PLANE:
-                out[used], out[used + 1] = 0xE0 | become >> 12, 0x80 | (become >> 6 & 0x3F)
-                out[used + 2] = 0x80 | (become & 0x3F)
-                used += 3
+                used += stays
             else:
-                out[used : used + 4] = data[at - 4 : at]
-                used += 4
+                used += _write(become, out, used, data, at)
         new_borders[row + 1] = used
+
+
+@njit(nogil=True, cache=True)
+def _merge_digits(
+    borders: np.ndarray, data: np.ndarray, is_digit: np.ndarray, new_borders: np.ndarray, out: np.ndarray
+) -> None:
+    """Fills `out` with texts whose runs of digits are a 0 each, and `new_borders` with where each begins."""
+    used = np.uint64(0)
+    for row in range(len(borders) - 1):
+        follows = np.uint64(0)
+        at, end = np.uint64(borders[row]), np.uint64(borders[row + 1])
+        while at < end:
+            point, length = _character_at(data, at)
+            at += length
+            digit = np.uint64(point < _PLANE and is_digit[point])
+            if point < 0x80 or digit:
+                out[used] = _ZERO if digit else point
+                used += _ONE - (digit & follows)
+            else:
+                used += _write(point, out, used, data, at)
+            follows = digit
+        new_borders[row + 1] = used
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _character_at(data: np.ndarray, at: int) -> tuple[int, int]:
+    """The code point that begins at a byte, `_PLANE` for any outside of the basic plane, and its bytes (uint64)."""
+    byte = np.int64(data[at])
+    if byte < 0x80:
+        return byte, _ONE
+    second = np.int64(data[at + _ONE]) & 0x3F
+    if byte < 0xE0:
+        return (byte & 0x1F) << 6 | second, _TWO
+    if byte < 0xF0:
+        return (byte & 0x0F) << 12 | second << 6 | (np.int64(data[at + _TWO]) & 0x3F), _THREE
+    return _PLANE, _FOUR
+
+
+@njit(nogil=True, cache=True)
+def _write(point: int, out: np.ndarray, used: int, data: np.ndarray, at: int) -> int:
+    """Writes a code point that is not ASCII, or the four bytes before `at`; returns how many bytes (uint64)."""
+    if point < 0x800:
+        out[used], out[used + _ONE] = 0xC0 | point >> 6, 0x80 | (point & 0x3F)
+        return _TWO
+    if point < _PLANE:
+        out[used], out[used + _ONE] = 0xE0 | point >> 12, 0x80 | (point >> 6 & 0x3F)
+        out[used + _TWO] = 0x80 | (point & 0x3F)
+        return _THREE
+    out[used : used + _FOUR] = data[at - _FOUR : at]
+    return _FOUR
 
 
 @njit(nogil=True, cache=True)

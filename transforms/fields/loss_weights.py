@@ -14,16 +14,17 @@ import pyarrow.compute as pc
 from byline.schemas.loss_weights import LossWeights, NumberWeight
 
 
-def weight_columns(weights: LossWeights | None) -> set[str]:
-    """The store columns that weights need, of any source."""
-    return {weight.by for weight in (weights or {}).values() if isinstance(weight, NumberWeight)}
+def weight_columns(source: str, weights: LossWeights | None) -> set[str]:
+    """The store columns that the weights of a source need."""
+    weight = (weights or {}).get(source)
+    return {weight.by} if isinstance(weight, NumberWeight) else set()
 
 
 def document_weights(batch: pa.RecordBatch, source: str, weights: LossWeights | None) -> np.ndarray:
     """float64 [rows], finite and not negative.
 
     Args:
-        batch: documents of one source, with the columns of `weight_columns` that the source has.
+        batch: documents of one source, with the columns of `weight_columns`.
         source: the source's name.
         weights: of the stage; None for 1.
     """

@@ -201,7 +201,8 @@ def _gather_source(
 ) -> _Part | None:
     mine = rows.filter(pc.equal(rows["source"], source)).to_pylist()
     attributes, mask = phase.attributes.get(source, {}), phase.mask.get(source, ())
-    found = list(_read(mine, index.runs.get(source, []), [*_columns(mine, phase), *mask], attributes))
+    columns = sorted({*_columns(mine, phase), *weight_columns(source, phase.loss_weight)})
+    found = list(_read(mine, index.runs.get(source, []), [*columns, *mask], attributes))
     if not found:
         return None
     pieces, numbers, epochs = zip(*found, strict=True)
@@ -230,13 +231,12 @@ def _gather_source(
     )
 
 
-def _columns(rows: list[dict[str, Any]], phase: GatherPhase) -> list[str]:
+def _columns(rows: list[dict[str, Any]], phase: GatherPhase) -> set[str]:
     """What is read of the runs; `masked` only some have, and `file` only merged ones."""
     columns = {"shuffle_key", "row", "file", "num_tokens", "tokens", "masked"} | store_columns(phase.condition)
-    columns |= weight_columns(phase.loss_weight)
     for number in {row["predicates"] for row in rows}:
         columns |= predicate_columns(phase.predicates[number])
-    return sorted(columns)
+    return columns
 
 
 def _read(

@@ -21,6 +21,7 @@ from byline.transforms.store import store_index
 from byline.transforms.store.fingerprint import fingerprint, source_settings
 from byline.transforms.store.rejects import rejected, rejects_uri
 from byline.transforms.store.run_names import check_fingerprints
+from byline.transforms.store.stale_attributes import remove_stale_attributes
 from byline.transforms.store.versions import other_versions
 
 # Measuring progress reads at most this many new files, so that it takes seconds; the next measurement continues there.
@@ -146,10 +147,18 @@ def reread_state(state: StoreState, known: dict[str, RunFile]) -> StoreState:
 
 
 def remove_stale_runs(state: StoreState) -> dict[str, RunFile]:
-    """Deletes runs of input files that have changed, or are damaged; returns all other files of the store, by uri."""
+    """Deletes runs of input files that have changed, or are damaged; returns all other files of the store, by uri.
+
+    What attributes say of them goes, too.
+    """
     stale = {file.uri for file in store_index.stale_files(state.inputs, state.unused)}
     faulty = _damaged(state.unused)
     stale |= {file.uri for file in state.unused if not faulty.isdisjoint(map(store_index.input_of, file.chunks))}
+    # Before the runs, so that a command killed in between finds the runs stale again.
+    for source, folder in state.folders.items():
+        gone = [file for file in state.unused if file.uri in stale and file.source == source]
+        if gone:
+            remove_stale_attributes(folder, gone)
     storage.side_by_side(storage.delete_file, stale)
     chunks = [chunk for file in state.unused if file.uri in stale for chunk in file.chunks if rejected(chunk)]
     storage.side_by_side(storage.delete_file, [rejects_uri(state.folders[run.source], run) for run in chunks])

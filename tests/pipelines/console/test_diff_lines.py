@@ -113,6 +113,8 @@ def test_what_costs_nothing(compare: Any, change: str, lines: list[str]) -> None
         ("sequence: {packing: concat}", "sequence.packing  document_start -> concat"),
         ("shard: {ids: uint16}", "shard.ids  int32 -> uint16"),
         ("tokens: all", "tokens  3000000 -> all"),
+        ("loss_weight: {c4: 0.5}", "loss_weight  none -> {c4: 0.5}"),
+        ("shard: {loss_weight: float16}", "shard.loss_weight  float32 -> float16"),
         ("tokenizer: {bos: </s>}", "tokenizer.bos  none -> </s>"),
         ("tokenizer: {add: [<a>]}", "tokenizer.add  [] -> [<a>]"),
     ],

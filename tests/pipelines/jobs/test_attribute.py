@@ -17,9 +17,11 @@ from byline.pipelines.jobs.compact import compact
 from byline.pipelines.jobs.plan import plan
 from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
+from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.transforms.attributes import aligning
 from tests.reference import compare_build
+from tests.support import small as small_store
 from tests.support.builds import build, digests, manifest_of, segments_of, verify
 from tests.support.corpora import Corpus, make_records, read_raw, recipe, write_jsonl
 
@@ -184,6 +186,34 @@ def test_files_that_are_added_are_made_alone(own: Corpus, tmp_path: Path) -> Non
     after = files_of(values)
     assert len(after) == len(before) + 1
     assert before.items() <= after.items()
+
+
+@pytest.mark.parametrize("merges", [False, True])
+def test_a_file_that_has_changed_is_made_anew(tmp_path: Path, merges: bool) -> None:
+    attributes = {"sizes": SIZES, "twins": {"kind": "duplicates", "near": None, "max_removed": 1}}
+    config = small_store.small_config(tmp_path, attributes=attributes)
+    small_store.tokenizer_file(tmp_path)
+    fresh = config.model_copy(update={"store": str(tmp_path / "fresh")})
+    write_texts(tmp_path / "a/y.jsonl", "two of a kind", "short")
+    write_texts(tmp_path / "b/z.jsonl", "three")
+    # The second one is as long as the first, so that only times and checksums tell the files apart.
+    for text in ("two of a mind", "two of a kind", "longer"):
+        write_texts(tmp_path / "a/x.jsonl", text, "alone")
+        shutil.rmtree(fresh.store, ignore_errors=True)
+        for changed in (config, fresh):
+            prepare(changed, ALONE, quiet())
+            if merges:
+                compact(changed, 1 << 30, ALONE, quiet())
+            make_named(changed, [], ALONE, quiet())
+        assert stored(fresh).items() <= stored(config).items(), text
+
+
+def write_texts(file: Path, *texts: str) -> None:
+    small_store.write_jsonl(file, [small_store.with_kept_fields({"text": text}) for text in texts])
+
+
+def stored(config: Config) -> dict[str, str]:
+    return files_of({"store": config.store})
 
 
 def test_merged_runs_have_it_without_reading_texts(own: Corpus, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from byline.errors import BylineError
+from byline.pipelines.jobs.attribute_list import remove_attributes
 from byline.schemas.config import Config
+from byline.transforms.attributes.spans import kind
+from byline.transforms.attributes.tables.groups import groups_of
 from tests.reference import loss_spans
 from tests.support import small
 from tests.support.attribute_files import file_bytes, made
@@ -134,6 +138,19 @@ def test_each_document_of_a_url_has_its_spans(tmp_path: Path) -> None:
     assert marked == {("web", "0.jsonl", 0): "email", ("web", "0.jsonl", 20): "email", ("wiki", "0.jsonl", 7): "ip"}
 
 
+def test_many_partitions_and_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A span may be of two documents, so it is in any text.
+    spans = [(*span[:3], 0, 1 + span[3] % 2, span[5]) for span in spans_of(write_corpora(tmp_path))]
+    config = config_of(tmp_path, by_url(tmp_path, spans))
+    small.prepare_quietly(config)
+    whole = made(config, "secrets")
+    remove_attributes(config, ["secrets"], small.quiet())
+    monkeypatch.setattr(kind, "partitions_for", lambda rows: 8)
+    monkeypatch.setattr(kind, "groups_of", partial(groups_of, most=30))
+    assert made(config, "secrets") == whole
+    assert len({value["secrets_labels"] for value in whole.values()}) > 4
+
+
 def test_the_same_bytes_with_two_workers_and_in_another_order(tmp_path: Path) -> None:
     files = []
     for number, name in enumerate("ab"):
@@ -188,9 +205,13 @@ def written(folder: Path, records: list[dict[str, Any]], **settings: Any) -> Con
         (
             [{"id": "web-0-3", "start": 0, "stop": 999}],
             {},
-            "0.jsonl: row 3: the range of characters 0 to 999 is",
+            "0.jsonl of source web, row 3: the range of characters 0 to 999 is",
         ),
-        ([{"id": "web-0-3", "start": 2, "stop": 1}], {}, "0.jsonl: row 3: the range of characters 2 to 1 is"),
+        (
+            [{"id": "web-0-3", "start": 2, "stop": 1}],
+            {},
+            "web, row 3: the range of characters 2 to 1 is",
+        ),
         (
             [{"id": "web-0-3", "stop": 1}, {"id": "web-0-3", "start": 0, "stop": 1}],
             {},

@@ -99,7 +99,7 @@ def test_tokens_are_held_against_the_stores(tokenizer: TextTokenizer) -> None:
 @pytest.mark.parametrize("given_range", [[0, 8], [-1, 3], [5, 4], [8, 8]])
 def test_a_range_outside_of_the_text_names_document_and_range(tokenizer: TextTokenizer, given_range: list[int]) -> None:
     low, high = given_range
-    with pytest.raises(BylineError, match=f"^: row 1: the range of characters {low} to {high} is not in its text of 7"):
+    with pytest.raises(BylineError, match=f"^row 1: the range of characters {low} to {high} is not in its text of 7"):
         ranges_of([("the", [0, 3], None), ("the fox", given_range, None)], tokenizer)
 
 

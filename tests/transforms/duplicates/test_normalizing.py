@@ -15,6 +15,10 @@ from tests.reference.duplicates import identity, normal_form
 from tests.support.thorough import examples
 
 
+def hashes_of(texts: pa.Array, form: Form) -> np.ndarray:
+    return text_hashes(texts, normalized(texts, form))
+
+
 def forms_of(texts: list[str], form: Form) -> list[str]:
     borders, data = normalized(pa.array(texts, pa.large_string()), form)
     return [bytes(data[begin:end]).decode() for begin, end in pairwise(borders)]
@@ -56,8 +60,8 @@ def test_forms_are_those_of_the_reference_wherever_a_batch_is_cut(texts: list[st
     borders, data = normalized(array, form)
     expected = [normal_form(text, form) for text in texts]
     assert [bytes(data[a:b]).decode() for a, b in pairwise(borders)] == expected
-    hashes = text_hashes(array, form)
-    assert np.array_equal(hashes, text_hashes(pa.array(texts, pa.large_string()), form))
+    hashes = hashes_of(array, form)
+    assert np.array_equal(hashes, hashes_of(pa.array(texts, pa.large_string()), form))
     same = {(identity(one, form), tuple(pair)) for one, pair in zip(texts, hashes.tolist(), strict=True)}
     assert len(same) == len({one for one, _ in same}) == len({pair for _, pair in same})
 
@@ -72,12 +76,12 @@ def test_a_coarser_form_tells_no_two_texts_apart_that_are_the_same(text: str) ->
 @given(st.lists(st.binary(max_size=40).map(lambda data: data.decode("latin-1"))))
 def test_hashes_are_murmur3(texts: list[str]) -> None:
     expected = [mmh3.hash64(text.encode(), seed=0 if text else 1, signed=False) for text in texts]
-    assert text_hashes(pa.array(texts, pa.large_string()), "exact").tolist() == [list(pair) for pair in expected]
+    assert hashes_of(pa.array(texts, pa.large_string()), "exact").tolist() == [list(pair) for pair in expected]
 
 
 def test_documents_of_which_nothing_is_left() -> None:
     texts = pa.array(["...", "—", "...", ""], pa.large_string())
-    hashes = [tuple(pair) for pair in text_hashes(texts, "text").tolist()]
+    hashes = [tuple(pair) for pair in hashes_of(texts, "text").tolist()]
     assert hashes[0] == hashes[2] == mmh3.hash64(b"...", seed=1, signed=False)
     assert len(set(hashes)) == 3
 

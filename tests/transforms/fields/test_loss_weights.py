@@ -28,8 +28,8 @@ def weights_of(source: str, values: list[Any], kind: pa.DataType = FLOAT, name: 
 
 
 def test_columns() -> None:
-    assert weight_columns(WEIGHTS) == {"quality", "year"}
-    assert weight_columns({}) == weight_columns(None) == set()
+    assert weight_columns("web", WEIGHTS) == {"quality"}
+    assert weight_columns("code", WEIGHTS) == weight_columns("books", WEIGHTS) == weight_columns("web", None) == set()
 
 
 def test_a_number_is_clipped() -> None:

@@ -5,7 +5,7 @@ sample      features -> weights -> vectors -> centres
 first ones  texts -> words of each cluster -> labels; the documents nearest to each centre
 ```
 
-All of it is one worker's: a sample of 100,000 web pages takes some 20 seconds and 400 MB.
+All of it is one worker's: 100,000 documents of 2 kB take 8 seconds of a core and 800 MB for 24 clusters.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from byline.transforms.attributes.clusters.clusters_file import Clusters, write_
 from byline.transforms.attributes.clusters.features import bucket_documents, bucket_weights
 from byline.transforms.attributes.clusters.sample import Ranks, read_features, read_texts
 from byline.transforms.attributes.clusters.telling_words import labels, telling_words
-from byline.transforms.attributes.clusters.vectors import SQUARE, nearest, vectors_of
+from byline.transforms.attributes.clusters.vectors import SQUARE, Vectors, nearest, vectors_of
 
 # Documents whose texts are read again for words and representatives: some for each cluster, and not all in memory.
 _FEWEST_TEXTS, _TEXTS_A_CLUSTER, _MOST_TEXTS = 20_000, 200, 50_000
@@ -51,21 +51,24 @@ class FindClusters:
         weights = bucket_weights(bucket_documents(features, settings.bits), len(ranks.rows))
         vectors = vectors_of(features, weights)
         columns = find_centres(vectors, settings.features, settings.number, settings.iterations, settings.seed).columns
+        about = self._about(uris, ranks, vectors, columns) if columns.shape[1] else []
+        write_clusters(self.uri, Clusters(weights, columns, about))
+
+    def _about(
+        self, uris: Sequence[str], ranks: Ranks, vectors: Vectors, columns: np.ndarray
+    ) -> list[Mapping[str, Any]]:
+        """What is known of each cluster, as `Clusters` has it."""
         clusters = columns.shape[1]
         most = min(max(_FEWEST_TEXTS, _TEXTS_A_CLUSTER * clusters), _MOST_TEXTS)
         first = Ranks(*(column[:most] for column in ranks))
         texts = read_texts(uris, first)
-        numbers = np.full(len(texts), -1, np.int32)
-        products = np.zeros(len(texts), np.int32)
-        if clusters:
-            numbers, products = nearest(vectors.offsets[: len(texts) + 1], vectors.buckets, vectors.values, columns)
+        numbers, products = nearest(vectors.offsets[: len(texts) + 1], vectors.buckets, vectors.values, columns)
         words = telling_words(texts, numbers, clusters, _WORDS)
         shown = self._representatives(first, texts, numbers, products, clusters)
-        about = [
+        return [
             {"label": label, "words": of_one, "representatives": documents}
             for label, of_one, documents in zip(labels(words), words, shown, strict=True)
         ]
-        write_clusters(self.uri, Clusters(weights, columns, about))
 
     def _representatives(
         self, ranks: Ranks, texts: pa.Array, numbers: np.ndarray, products: np.ndarray, clusters: int

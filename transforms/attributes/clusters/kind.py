@@ -1,7 +1,7 @@
 """The kind `clusters`: labels of documents by the words they share, with nothing but the documents.
 
 ```
-TakeSample       an input file   -> WORK/sample/<run>      some of its documents, with their texts
+TakeSample       some files      -> WORK/sample/<run>      some of their documents, with their texts
 FindClusters     one line        -> WORK/clusters.arrow    centres, labels
 AssignClusters   an input file   -> WORK/parts/<run>       its documents' columns
                                     WORK/counts/<run>      documents and tokens by cluster
@@ -24,7 +24,7 @@ from byline.schemas.documents import ROW, info_of
 from byline.transforms.attributes.clusters.clusters_file import Clusters, read_clusters
 from byline.transforms.attributes.clusters.features import features_of
 from byline.transforms.attributes.clusters.finding import FindClusters
-from byline.transforms.attributes.clusters.sample import TakeSample, highest_shuffle_key
+from byline.transforms.attributes.clusters.sample import TakeSample, draw_files
 from byline.transforms.attributes.clusters.summary import summarize, write_counts
 from byline.transforms.attributes.clusters.vectors import SQUARE, nearest, vectors_of
 from byline.transforms.attributes.rounds import AttributeKind, Context, Round, Rounds
@@ -98,13 +98,15 @@ def _rounds(context: Context) -> Rounds:
     assert isinstance(settings, ClustersAttribute), settings
     sample, counts = join(context.work, "sample"), join(context.work, "counts")
     uri = join(context.work, "clusters.arrow")
-    chunks = [(run.source, run.path, run.chunk) for run in context.runs if run.rows]
-    highest = highest_shuffle_key(settings.sample, sum(run.rows for run in context.runs))
-    yield Round("TakeSample", context.lines, TakeSample(context.reading, highest, sample), context.size)
-    sampled = [(parts_uri(sample, *chunk), chunk[0], chunk[1]) for chunk in chunks]
+    drawn, highest = draw_files(context.files, settings.sample)
+    size = sum(file.file.size for file in drawn)
+    yield Round("TakeSample", [file.to_json() for file in drawn], TakeSample(context.reading, highest, sample), size)
+    infos = [chunk.info for file in drawn for chunk in file.chunks if chunk.info.rows]
+    sampled = [(parts_uri(sample, run.source, run.path, run.chunk), run.source, run.path) for run in infos]
     yield Round("FindClusters", [context.name], FindClusters(settings, sampled, uri))
     do = AssignClusters(context.reading, context.name, settings.bits, uri, context.parts, counts)
     yield Round("AssignClusters", context.lines, do, context.size)
+    chunks = [(run.source, run.path, run.chunk) for run in context.runs if run.rows]
     return summarize(read_clusters(uri), [parts_uri(counts, *chunk) for chunk in chunks])
 
 

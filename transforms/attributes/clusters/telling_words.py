@@ -56,26 +56,39 @@ def telling_words(texts: pa.Array, numbers: np.ndarray, clusters: int, most: int
     Args:
         texts: large_string [n]; a null has no words.
         numbers: int [n], the cluster of each; -1 for none.
-        clusters: how many there are.
+        clusters: how many there are, 1 at least.
         most: words of a cluster.
     """
     offsets, data = text_buffers(texts)
     occurrences = _occurrences(data, offsets, character_tables())
-    words, firsts, indices = np.unique(occurrences.hashes, return_index=True, return_inverse=True)
-    counted = numbers[occurrences.rows]
-    table = np.bincount(indices[counted >= 0] * clusters + counted[counted >= 0], minlength=len(words) * clusters)
-    table = table.reshape(len(words), clusters)
-    frequent = np.argsort(-table.sum(axis=1), kind="stable")[:_MOST_WORDS]
-    frequent = frequent[table[frequent].sum(axis=1) >= _FEWEST_DOCUMENTS]
-    table = table[frequent]
+    firsts, table = _frequent(occurrences, numbers, clusters)
     documents = np.bincount(numbers[numbers >= 0], minlength=clusters)
     most_often = ((table + 0.5) / (documents + 1)).argmax(axis=1)
     telling = []
     for cluster in range(clusters):
         scores = np.where(most_often == cluster, word_scores(table, documents, cluster), 0)
         best = np.argsort(-scores, kind="stable")[:most]
-        telling.append([_spelled(data, occurrences, firsts[frequent[word]]) for word in best if scores[word] > 0])
+        telling.append([_spelled(data, occurrences, firsts[word]) for word in best if scores[word] > 0])
     return telling
+
+
+def _frequent(occurrences: _Occurrences, numbers: np.ndarray, clusters: int) -> tuple[np.ndarray, np.ndarray]:
+    """The most frequent words: the first occurrence of each, and in how many documents of each cluster it is.
+
+    Returns:
+        int64 [words] and int64 [words, clusters].
+    """
+    _, firsts, indices, counts = np.unique(
+        occurrences.hashes, return_index=True, return_inverse=True, return_counts=True
+    )
+    frequent = np.argsort(-counts, kind="stable")[:_MOST_WORDS]
+    frequent = frequent[counts[frequent] >= _FEWEST_DOCUMENTS]
+    words = np.full(len(firsts), -1)
+    words[frequent] = np.arange(len(frequent))
+    word, cluster = words[indices], numbers[occurrences.rows]
+    counted = (word >= 0) & (cluster >= 0)
+    cells = np.bincount(word[counted] * clusters + cluster[counted], minlength=len(frequent) * clusters)
+    return firsts[frequent], cells.reshape(len(frequent), clusters)
 
 
 def _spelled(data: np.ndarray, occurrences: _Occurrences, occurrence: int) -> str:

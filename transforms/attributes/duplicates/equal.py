@@ -21,7 +21,7 @@ from byline.transforms.attributes.exchange import partition_of, write_partitions
 from byline.transforms.attributes.stored_documents import StoredFile, stored_documents
 from byline.transforms.duplicates.deciding import lowest_of_groups
 from byline.transforms.duplicates.minhash import band_hashes
-from byline.transforms.duplicates.normalizing import normalized, text_hashes
+from byline.transforms.duplicates.normalizing import coarser, normalized, text_hashes
 from byline.transforms.files.sealed_files import write_sealed
 
 
@@ -30,12 +30,14 @@ def hash_texts(layout: Layout, line: str) -> None:
     for batch in stored_documents(StoredFile.from_json(line), layout.reading):
         info = info_of(batch)
         documents, keys = layout.documents(info.source, info.path, batch["row"]), batch["shuffle_key"]
-        hashes = text_hashes(batch["text"], layout.form)
+        normal = normalized(batch["text"], layout.form)
+        hashes = text_hashes(batch["text"], normal)
         rows = record_batch(high=hashes[:, 0], low=hashes[:, 1], shuffle_key=keys, document=documents)
         partition = partition_of(hashes[:, 0], layout.partitions)
         write_partitions(layout.of_chunk("hashes", info), rows, partition, layout.partitions)
         if layout.preset is not None:
-            bands, has_shingles = band_hashes(normalized(batch["text"], layout.compared_form), layout.preset)
+            compared = coarser(normal, layout.form, layout.compared_form)
+            bands, has_shingles = band_hashes(compared, layout.preset)
             rows = record_batch(shuffle_key=keys, document=documents, bands=bands).filter(pa.array(has_shingles))
             with write_sealed(layout.of_chunk("bands", info), rows.schema) as writer:
                 writer.write_batch(rows)

@@ -12,9 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from byline.schemas.documents import info_of
 from byline.transforms.attributes.joined_names import joined_names
-from byline.transforms.attributes.span_tokens import check_ranges, joined_ranges, token_ranges
+from byline.transforms.attributes.span_tokens import check_ranges, file_of, joined_ranges, token_ranges
 from byline.transforms.documents.text_parts import list_lengths
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
 
@@ -43,7 +42,7 @@ def span_columns(
     Raises:
         BylineError: a span is not in its text; or as `token_ranges`.
     """
-    check_ranges(info_of(batch).path, batch["row"], batch["text"], rows, starts, stops)
+    check_ranges(file_of(batch), batch["row"], batch["text"], rows, starts, stops)
     ranges = joined_ranges(rows, starts, stops, batch.num_rows)
     columns = {
         name: pa.array(list_lengths(ranges) > 0),

@@ -60,6 +60,17 @@ def test_words(text: str, normal: list[str]) -> None:
     assert ["".join(map(chr, points[starts[at] : starts[at + 1]])) for at in range(len(starts) - 1)] == normal
 
 
+def test_every_code_point() -> None:
+    codes = words.normal_codes()
+    for point in [*range(0x3000), *range(0x3000, 0x110000, 7)]:
+        character = chr(point)
+        split = [] if 0xD800 <= point < 0xE000 else reference.words_of(character)
+        if split:
+            assert chr(codes[point]) == split[0].normal, hex(point)
+        else:
+            assert codes[point] < 0 or 0xD800 <= point < 0xE000, hex(point)
+
+
 def test_a_planted_item_is_covered_from_its_first_to_its_last_word() -> None:
     made = evaluation([ITEM])
     assert covered_text(f"Problem 5.\n\n{ITEM}\n\nAnswer: 72", made) == [ITEM]
