@@ -235,8 +235,8 @@ def test_any_samples_come_back(
     folder = tmp_path_factory.mktemp("any")
     samples = [dict(sample) for file in files for sample in file]
     write_mds(folder / "mds", files)
-    monkeypatch.setattr(shard_writing, "rows_per_batch", lambda length, ids: per_batch)
-    monkeypatch.setattr("byline.transforms.imports.imported_rows.rows_per_batch", lambda length, ids: per_batch)
+    monkeypatch.setattr(shard_writing, "rows_per_batch", lambda *_: per_batch)
+    monkeypatch.setattr("byline.transforms.imports.imported_rows.rows_per_batch", lambda *_: per_batch)
     run(folder / "out", f"some:{folder}/mds", ids=ids)
     status, printed = verify(folder / "out")
     assert (status, printed.count("ok ")) == (0, 4), printed
