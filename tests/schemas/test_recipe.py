@@ -145,6 +145,65 @@ def test_a_piecewise_schedule_need_not_reach_the_end() -> None:
     assert [point.at for point in found.points] == [0, Fraction(1, 2)]
 
 
+# ----------------------------------------------------------------------------------------------------------- labels
+
+
+def test_labels_as_yaml_has_them() -> None:
+    found = read_mixture({"by": "year", "weights": {2020: 0.5, None: 0.5}})
+    assert (found.method, found.named, found.label_field) == ("weights", {"2020", "null"}, "year")
+    bins = read_mixture({"method": "epochs", "by": "quality", "bins": 4, "epochs": [0, 1, 2, 4]})
+    assert (bins.named, bins.epoch_limit("3"), bins.bin_labels) == ({"1", "2", "3"}, 4, ["0", "1", "2", "3"])
+    borders = read_mixture({"method": "natural", "by": "quality", "bins": [0.1, 0.5], "max_epochs": [1, 2, 3]})
+    assert (borders.named, borders.epoch_limit("2"), borders.bin_labels) == (None, 3, ["0", "1", "2"])
+    schedule = {"at": 0, "weights": [1, 0]}, {"at": 1, "weights": [0, 1]}
+    linear = read_mixture({"method": "linear", "by": "quality", "bins": 2, "points": list(schedule)})
+    assert linear.blend({"0": 1, "1": 1}).given("1", Fraction(1)) == Fraction(1, 2)
+    for mixture in (found, bins, borders, linear):
+        assert read_mixture(mixture.model_dump(mode="json")) == mixture
+    assert read_mixture({"method": "natural", "by": "source"}).label_field is None
+    assert "by" not in read_mixture("natural").model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("mixture", "message"),
+    [
+        ({"method": "natural", "bins": 3}, "mixture: `bins` needs `by`"),
+        ({"method": "natural", "by": "source", "bins": 3}, "mixture: `bins` needs `by`"),
+        ({"method": "natural", "by": "num_tokens", "bins": 1}, "mixture.bins"),
+        (
+            {"method": "natural", "by": "num_tokens", "bins": [5, 2]},
+            "mixture: bins: expected a number of bins, or borders",
+        ),
+        (
+            {"by": "num_tokens", "bins": 3, "weights": [0.5, 0.5]},
+            "mixture: nothing is said of bin 2; give each of 3 bins something, or 0",
+        ),
+        (
+            {"by": "num_tokens", "bins": 2, "weights": [0.5, 0.2, 0.3]},
+            "mixture: there is no bin '2'; they are 0 to 1, and null",
+        ),
+        ({"by": "host", "a.org": 0.5, "b.org": 0.5}, "mixture: with `by` the weights go under a key"),
+        ({"by": "topic", "weights": {"cooking": 1}}, "mixture.by: no source has a field 'topic'; they have: "),
+        ({"method": "natural", "by": "host", "bins": 2}, "mixture.by: source 'code' has no number 'host'"),
+        ({"weights": [0.5, 0.5]}, "mixture: there is no source '0'"),
+    ],
+)
+def test_labels_that_are_none(mixture: Any, message: str) -> None:
+    assert mistake(mixture=mixture).startswith(message), mistake(mixture=mixture)
+
+
+def test_one_source_after_the_other_needs_sources() -> None:
+    order = {"by": "source", "sources": ["web", "code"]}
+    found = mistake(**in_phase(mixture={"method": "natural", "by": "host"}, order=order))
+    assert found == "phases.a.order: one source after the other needs a mixture between sources"
+
+
+def test_a_score_needs_bins() -> None:
+    sources = {"web": {"format": "jsonl", "path": "web", "score": {"quality": "q"}}}
+    found = mistake(sources=sources, mixture={"by": "quality", "weights": {"0.5": 1}})
+    assert found == "mixture: `by: quality` is a number, so it needs `bins`: how many, or the borders between them"
+
+
 # ------------------------------------------------------------------------------------------------------- selections
 
 KINDS = (

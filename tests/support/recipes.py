@@ -18,7 +18,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from byline.schemas.config import Config
-from byline.schemas.plan import Plan, PlannedStage
+from byline.schemas.plan import Plan, PlannedStage, StageSource, StageStratum
+from byline.schemas.predicates import Predicate
 from byline.schemas.recipe import Selection, Shortage, Stage
 from byline.transforms.packing import POLICIES
 from tests.reference import assembly, hashing, planner, selection
@@ -267,14 +268,35 @@ class Made:
 
     @cached_property
     def intervals(self) -> dict[tuple[str, str], Drawn]:
-        """(stage, source) -> what the stage draws from it, by the points in the header."""
+        """(stage, source or stratum) -> what the stage draws from it, by the points in the header."""
         drawn = {}
         for entry in self.entries:
-            for source, planned in entry.sources.items():
-                start, end = planned.points
-                chosen = self.selected[entry.number][source]
-                drawn[entry.name, source] = Drawn(entry.name, source, chosen, start, end)
+            for unit, planned in units(entry).items():
+                source, (start, end) = source_of(entry, unit), planned.points
+                chosen = [use for use in self.selected[entry.number][source] if self.is_in(entry, unit, use)]
+                drawn[entry.name, unit] = Drawn(entry.name, source, chosen, start, end)
         return drawn
+
+    def is_in(self, entry: PlannedStage, unit: str, document: assembly.Document) -> bool:
+        """Whether a document is of a source, or in a stratum."""
+        if not entry.strata:
+            return document.source == unit
+        return document.doc_id in self._strata[tuple(entry.strata[unit].predicates), source_of(entry, unit)]
+
+    @cached_property
+    def _strata(self) -> dict[tuple[tuple[Predicate, ...], str], set[int]]:
+        """The doc ids of each stratum, by its predicates and source."""
+        strata = {
+            (tuple(stratum.predicates), stratum.source) for entry in self.entries for stratum in entry.strata.values()
+        }
+        return {
+            (predicates, source): {
+                document.doc_id
+                for document in self.store.documents
+                if document.source == source and all(holds(document) for holds in small.slow_predicates(predicates))
+            }
+            for predicates, source in strata
+        }
 
     @cached_property
     def uses(self) -> dict[tuple[str, str], list[assembly.Document]]:
@@ -303,9 +325,16 @@ class Made:
         """Every shard, made by the reference from the plan's rows."""
         return small.reference_shards(self.plan, self.config, self.store.documents)
 
-    def rows(self, name: str, source: str | None = None) -> list[dict[str, Any]]:
-        """The plan's rows of a stage, or of one source in it."""
-        return [row for row in self.plan.table.to_pylist() if row["phase"] == name and source in (None, row["source"])]
+    def rows(self, name: str, unit: str | None = None) -> list[dict[str, Any]]:
+        """The plan's rows of a stage, or of one source or stratum in it."""
+        entry = next(entry for entry in self.entries if entry.name == name)
+        rows = [row for row in self.plan.table.to_pylist() if row["phase"] == name]
+        return [row for row in rows if unit is None or self._takes(entry, unit, row)]
+
+    def _takes(self, entry: PlannedStage, unit: str, row: Mapping[str, Any]) -> bool:
+        """Whether a row of the plan is of a source or stratum."""
+        own = entry.strata[unit].predicates if entry.strata else []
+        return row["source"] == source_of(entry, unit) and self.plan.predicates[row["predicates"]][: len(own)] == own
 
     def slices(self, name: str) -> list[tuple[int, int]]:
         """(shard, slice) of a stage, for slices with documents."""
@@ -313,16 +342,17 @@ class Made:
             {(shard, use.slice) for (stage, shard), uses in self.drawn.items() if stage == name for use in uses}
         )
 
-    def in_slice(self, name: str, slice_: tuple[int, int], source: str) -> list[assembly.Document]:
+    def in_slice(self, name: str, slice_: tuple[int, int], unit: str) -> list[assembly.Document]:
         shard, number = slice_
-        return [use for use in self.drawn[name, shard] if use.slice == number and use.source == source]
+        entry = next(entry for entry in self.entries if entry.name == name)
+        return [use for use in self.drawn[name, shard] if use.slice == number and self.is_in(entry, unit, use)]
 
-    def bins(self, name: str, source: str) -> list[int]:
+    def bins(self, name: str, unit: str) -> list[int]:
         """The bin of each slice: slices whose rows have different ranks are in different bins."""
         entry = next(entry for entry in self.entries if entry.name == name)
         bins, last, number = [], None, 0
         for slice_ in self.slices(name):
-            rows = [row for row in self.rows(name, source) if (row["shard"], row["slice"]) == slice_]
+            rows = [row for row in self.rows(name, unit) if (row["shard"], row["slice"]) == slice_]
             if rows and self.is_by_number(self.config.stages[entry.number]):
                 (ranks,) = {self.plan.predicates[row["predicates"]][-1] for row in rows}
                 number += last not in (None, ranks)
@@ -335,12 +365,12 @@ class Made:
         entry = next(entry for entry in self.entries if entry.name == name)
         stage, slices = self.config.stages[entry.number], self.slices(name)
         by_slice: dict[tuple[int, int], list[assembly.Document]] = {slice_: [] for slice_ in slices}
-        for source in entry.sources:
-            counts = [len(self.in_slice(name, slice_, source)) for slice_ in slices]
-            uses = self.uses[name, source]
+        for unit in units(entry):
+            counts = [len(self.in_slice(name, slice_, unit)) for slice_ in slices]
+            uses = self.uses[name, unit]
             if self.is_by_number(stage):
                 rank = ranker(self.config, stage)
-                sliced = planner.sliced_by_rank(uses, counts, self.bins(name, source), rank)
+                sliced = planner.sliced_by_rank(uses, counts, self.bins(name, unit), rank)
             else:
                 sliced = planner.sliced(uses, counts)
             for slice_, in_slice in zip(slices, sliced, strict=True):
@@ -350,6 +380,16 @@ class Made:
             ordered = planner.in_order([in_slice], self.config.seed)
             shards[name, shard] += [replace(use, slice=number) for use in ordered]
         return shards
+
+
+def units(entry: PlannedStage) -> Mapping[str, StageSource | StageStratum]:
+    """What a stage takes by name of its strata, or of its sources where they are not cut."""
+    return entry.strata or entry.sources
+
+
+def source_of(entry: PlannedStage, unit: str) -> str:
+    """The source of a stratum, or the source itself."""
+    return entry.strata[unit].source if entry.strata else unit
 
 
 def reference_step(step: Selection) -> selection.Step:

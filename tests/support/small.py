@@ -32,7 +32,7 @@ from byline.schemas.config_file import parse_config
 from byline.schemas.ledger import DrawCounts
 from byline.schemas.loss_weights import LossWeights, NumberWeight
 from byline.schemas.plan import FieldValues, Plan
-from byline.schemas.predicates import HashShare, Predicate, RankRange, ValueList
+from byline.schemas.predicates import HashShare, NoNumber, Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition
 from byline.schemas.store import RunInfo
 from byline.transforms.plans.planning import make_plan
@@ -271,6 +271,8 @@ def slow_predicates(predicates: Sequence[Predicate]) -> tuple[assembly.Predicate
 def _slow_predicate(item: Predicate) -> assembly.Predicate:
     if isinstance(item, HashShare):
         return _in_share(item)
+    if isinstance(item, NoNumber):
+        return lambda document: rank(document, item.field, item.kind) is None
     return _in_list(item) if isinstance(item, ValueList) else _in_ranks(item)
 
 

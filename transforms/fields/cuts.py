@@ -134,7 +134,7 @@ def stratum_rows(cuts: Sequence[Cut], batch: pa.RecordBatch, source: str) -> lis
         batch: documents of one source, with the columns that the cuts need.
         source: the source's name.
     """
-    if not cuts:
+    if not cuts or not batch.num_rows:
         return [(source, np.arange(batch.num_rows))] if batch.num_rows else []
     codes = np.zeros(batch.num_rows, np.int64)
     for cut in cuts:

@@ -224,12 +224,13 @@ def _rows(allotment: Allotment, views: list[StageView], strata: Strata, conjunct
     for stage in allotment.stages:
         view = views[stage.number]
         for slice_, draws in zip(stage.slices, stage.draws, strict=True):
+            in_slice = []
             for source, name in sorted((strata.by_name[name].source, name) for name in draws):
                 predicates = [*strata.by_name[name].predicates, *view.predicates[source]]
                 for draw in draws[name]:
                     number = conjunctions.number(_with_bin(predicates, view.order, draw))
-                    for epoch, low, high in sorted(draw.ranges):
-                        rows.append((stage.name, slice_.shard, slice_.number, source, epoch, low, high, number))
+                    in_slice += [(source, epoch, low, high, number) for epoch, low, high in draw.ranges]
+            rows += [(stage.name, slice_.shard, slice_.number, *row) for row in sorted(in_slice)]
     _check_shards(allotment, {row[:2] for row in rows})
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(PLAN_SCHEMA)
     return pa.table(

@@ -16,7 +16,8 @@ from byline.pipelines.console import plan_report
 from byline.pipelines.jobs.compact import parse_size
 from byline.schemas.ledger import Amount
 from byline.schemas.loss_weights import NumberWeight
-from byline.schemas.plan import BranchPoint, Drawn, Plan, PlannedStage
+from byline.schemas.mixtures import Weights
+from byline.schemas.plan import BranchPoint, Drawn, Plan, PlannedStage, StageSource
 from byline.schemas.store import RunFile, RunInfo
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.store.state import StoreState
@@ -329,3 +330,42 @@ def test_what_is_held_out_is_said_and_not_drawn() -> None:
     assert lines[4] == "unseen is held out: no phase and no branch reads its documents"
     assert not any("unseen" in line for line in lines[13:])
     assert plan_report.report(plan, state_of(c4=1, dclm=3)).epochs == {"c4": 1.25, "dclm": 0.5}
+
+
+def test_labels_have_a_table_for_each_field() -> None:
+    topics = {
+        "cooking": StageSource(300, 270, 0.3, 0.27, (0, 2**63)),
+        "null": StageSource(700, 730, 0.7, 0.73, (2**62, 5 * 2**64)),
+    }
+    bins = {"0": StageSource(500, 500, 0.5, 0.5, (0, 2**64)), "null": StageSource(500, 500, 0.5, 0.5, (0, 2**64))}
+    by_topic = Weights(method="weights", by="topic", weights={"cooking": "0.3", "null": "0.7"})
+    by_bin = Weights(method="weights", by="quality", bins=2, weights={"0": "0.5", "1": 0, "null": "0.5"})
+    drawn = Drawn(labels={"main": {"cooking": Amount(3, 260)}, "cooldown": {}})
+    main = replace(MAIN, mixture=by_topic, labels=topics)
+    plan = plan_of(main, replace(COOLDOWN, mixture=by_bin, labels=bins), rows=[], drawn=drawn)
+    lines = lines_of(plan, state_of(c4=1))
+    first = next(number for number, line in enumerate(lines) if line.startswith("phase  topic"))
+    assert lines[first : first + 8] == [
+        "phase  topic    documents  tokens   asked  planned       epochs",
+        "main   cooking          3     260  30.00%   27.00%  0.000-0.500",
+        "       null             0       0  70.00%   73.00%  0.250-5.000",
+        "",
+        "phase     quality  documents  tokens   asked  planned       epochs",
+        "cooldown  bin 0            0       0  50.00%   50.00%  0.000-1.000",
+        "          null             0       0  50.00%   50.00%  0.000-1.000",
+        "",
+    ]
+    found = plan_report.report(plan, state_of(c4=1)).to_json()
+    assert found["phases"][0]["by"] == "topic"
+    assert found["phases"][0]["labels"]["cooking"] == {
+        "documents": 3,
+        "tokens": 260,
+        "target_positions": 300,
+        "expected_positions": 270,
+        "expected_discarded": 0,
+        "requested_share": 0.3,
+        "expected_share": 0.27,
+        "epochs": [0.0, 0.5],
+    }
+    assert any(line.startswith("topic null: 5.0 epochs; repeating") for line in found["warnings"])
+    assert any("cooking 27.00% instead of 30.00%, null 73.00%" in line for line in found["warnings"])

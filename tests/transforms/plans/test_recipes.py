@@ -21,7 +21,7 @@ from byline.transforms.shards.records import ShardMaker
 from tests.reference import assembly, planner
 from tests.reference.planner import Drawn
 from tests.support import small
-from tests.support.recipes import Made, config_of, corpora, recipes
+from tests.support.recipes import Made, config_of, corpora, recipes, units
 from tests.support.small import SmallStore
 from tests.support.thorough import examples
 
@@ -41,12 +41,12 @@ def check_rows(made: Made) -> None:
         for row in made.plan.table.to_pylist()
     ]
     assert keys == sorted(keys)
-    for (name, source), drawn in made.intervals.items():
-        ranges = made.plan.header.intervals[name][source]
+    for (name, unit), drawn in made.intervals.items():
+        ranges, source = made.plan.header.intervals[name][unit], drawn.source
         assert sum(high - low + 1 for _, low, high in ranges) == drawn.end - drawn.start
         assert consecutive(drawn, ranges, made.config.seed)
         entry = next(entry for entry in made.entries if entry.name == name)
-        rows = made.rows(name, source)
+        rows = made.rows(name, unit)
         taken = [(row["epoch"], row["shuffle_key_lo"], row["shuffle_key_hi"]) for row in rows]
         if not made.is_by_number(made.config.stages[entry.number]):
             assert consecutive(drawn, in_line(taken, source, made.config.seed), made.config.seed)
@@ -81,7 +81,7 @@ def check_line(made: Made) -> None:
     """Each part begins where the timeline was; no document is drawn twice within an epoch."""
     ends: dict[str, int] = {}
     for entry in made.main:
-        for source in entry.sources:
+        for source in units(entry):
             drawn = made.intervals[entry.name, source]
             assert drawn.start == ends.get(source, 0) <= drawn.end
             ends[source] = drawn.end
@@ -98,8 +98,9 @@ def epoch_limit(made: Made, source: str) -> Fraction | None:
     may_repeat = made.config.shortage is Shortage.REPEAT and made.config.tokens != "all"
     found = [Fraction(0)]
     for entry in made.entries:
-        if source in entry.sources:
-            limit = made.config.mixture_of(made.config.stages[entry.number]).epoch_limit(source)
+        if source in units(entry):
+            mixed_as = entry.strata[source].label or entry.strata[source].source if entry.strata else source
+            limit = made.config.mixture_of(made.config.stages[entry.number]).epoch_limit(mixed_as)
             if limit is None and may_repeat:
                 return None
             found.append(Fraction(1) if limit is None else limit)
@@ -214,7 +215,7 @@ def check_whole(made: Made) -> None:
     if any(phase.mixture for phase in phases) or any(branch.mixture for branch in made.config.branches):
         return
     last = made.main[-1]
-    for source in last.sources:
+    for source in units(last):
         assert made.intervals[last.name, source].end == planner.CIRCLE, source
 
 

@@ -23,13 +23,15 @@ from byline.schemas.corpora import Tokenizer
 from byline.schemas.plan import FieldValues
 from byline.schemas.predicates import Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition
+from byline.transforms.fields.cuts import Cut
 from byline.transforms.fields.ranking import Number
 from byline.transforms.files.object_store import AT_ONCE, in_order
 from byline.transforms.scans import count_runs
 from byline.transforms.scans.count_runs import CountRuns, count_here, read_counter, write_counter
 from byline.transforms.scans.counting import RunCounter, Summing, count_by_value
 from byline.transforms.scans.digit_counting import DigitCounter, Question
-from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
+from byline.transforms.scans.label_counts import LabelCounter
+from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView, StratumView
 from byline.transforms.scans.value_counts import ValueCounter
 from tests.support import small
 from tests.support.object_server import BUCKET, object_server
@@ -68,6 +70,12 @@ QUESTIONS = [
 ]
 
 
+CUTS = [
+    Cut("topic", ["a"], ["x", "null"]),
+    Cut("quality", ["a", "b"], ["0", "1", "2", "null"], "float32", [0.5, float("inf")]),
+]
+
+
 def counters_of(stages: list[StageView]) -> list[RunCounter]:
     """One of each kind."""
     return [
@@ -76,6 +84,8 @@ def counters_of(stages: list[StageView]) -> list[RunCounter]:
         DrawCounter(stages, [("early at 0.5", 1, {"a": [(0, 0, 2**64 - 1)], "b": []}), ("main", 0, {})]),
         ValueCounter(stages),
         DigitCounter(QUESTIONS, {0: HOSTS, 3: RANGE}),
+        LabelCounter(CUTS),
+        SampleCounter(stages, 2**32, StratumView(CUTS, {1: ["a: topic=x"]})),
     ]
 
 
