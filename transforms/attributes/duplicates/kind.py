@@ -39,7 +39,7 @@ from byline.transforms.attributes.exchange import MOST_PARTITIONS, partitions_fo
 from byline.transforms.attributes.rounds import AttributeKind, Context, Round, Rounds
 from byline.transforms.duplicates.normalizing import coarsest
 from byline.transforms.duplicates.presets import PRESETS
-from byline.transforms.files.storage import read_bytes
+from byline.transforms.files.storage import read_bytes, side_by_side
 
 # Of the forms, hashes and bands as docs/duplicates.md defines them.
 _HASHES = 1
@@ -149,7 +149,7 @@ def _near(context: Context, layout: Layout, sizes: _Sizes) -> Iterator[Round]:
 
 def _compared(layout: Layout) -> dict[str, int]:
     uris = [layout.of_partition("compared", number) for number in range(layout.text_partitions)]
-    counts = [json.loads(read_bytes(uri)) for uri in uris]
+    counts = [json.loads(content) for content in side_by_side(read_bytes, uris)]
     return {name: sum(one[name] for one in counts) for name in ("compared", "similar")}
 
 
