@@ -24,6 +24,7 @@ from byline.transforms.checks.builds import open_build
 from byline.transforms.checks.file_checks import (
     CheckFiles,
     FileToCheck,
+    attributes_to_check,
     problems_of,
     raw_files_to_check,
     read_problems,
@@ -99,6 +100,7 @@ def verify(
     with work_folder(location, settings) as work:
         if store.state is not None:
             files = runs_to_check(store.state.files, store.state.fingerprints)
+            files += attributes_to_check(store.state.files, build.plan.header.attributes, len(files))[0]
             runs = _check_files(files, work, settings, console)
             findings += show_findings([runs], console)
             if raw:

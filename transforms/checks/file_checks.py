@@ -18,8 +18,11 @@ from byline.errors import BylineError, DamagedFileError
 from byline.schemas.store import RunFile
 from byline.transforms.corpora.decoding import checksum_of
 from byline.transforms.documents.counters import count_retries
-from byline.transforms.files.storage import join, read_bytes, side_by_side, write_file
+from byline.transforms.files.sealed_files import check_sealed
+from byline.transforms.files.storage import file_size, join, read_bytes, side_by_side, write_file
+from byline.transforms.store.attribute_columns import AttributeFolders, beside
 from byline.transforms.store.run_checks import check_run
+from byline.transforms.store.run_pieces import reading_run
 from byline.transforms.store.state import StoreState
 from byline.transforms.store.store_index import input_of
 
@@ -31,7 +34,7 @@ class FileToCheck:
     Attributes:
         number: of the file among all that are checked.
         uri: where it is.
-        expected: the fingerprint that a run must have, or the checksum of a raw file.
+        expected: the fingerprint that a run must have, or the checksum of a raw file; "" for an attribute beside a run.
         is_raw: whether it is a raw file.
         size: in bytes.
     """
@@ -57,6 +60,27 @@ def runs_to_check(files: Sequence[RunFile], fingerprints: Mapping[str, str]) -> 
     return [
         FileToCheck(number, file.uri, fingerprints[file.source], False, file.size) for number, file in enumerate(files)
     ]
+
+
+def attributes_to_check(
+    files: Sequence[RunFile], attributes: AttributeFolders, first: int
+) -> tuple[list[FileToCheck], list[str]]:
+    """The files of attributes beside the runs that a plan draws from.
+
+    Args:
+        files: the runs.
+        attributes: that the plan names.
+        first: the number of the first one.
+
+    Returns:
+        The files; and the addresses of those that are gone.
+    """
+    folders = {source: sorted(set(columns.values())) for source, columns in attributes.items()}
+    uris = [beside(file.uri, folder) for file in files for folder in folders.get(file.source, ())]
+    sizes = dict(zip(uris, side_by_side(file_size, uris), strict=True))
+    there = [(uri, size) for uri, size in sizes.items() if size is not None]
+    checked = [FileToCheck(first + number, uri, "", False, size) for number, (uri, size) in enumerate(there)]
+    return checked, [uri for uri, size in sizes.items() if size is None]
 
 
 def raw_files_to_check(
@@ -89,6 +113,10 @@ def problems_of(file: FileToCheck) -> list[str]:
     try:
         if file.is_raw:
             return _problems_of_raw(file)
+        if not file.expected:
+            with reading_run(file.uri):
+                check_sealed(file.uri)
+            return []
         check_run(file.uri, file.expected)
     except DamagedFileError as error:
         return [str(error)]

@@ -29,7 +29,7 @@ from byline.transforms.checks.attribute_values import AttributeValues
 from byline.transforms.checks.builds import Build
 from byline.transforms.checks.disjoint import check_disjoint
 from byline.transforms.checks.documents import LONGEST_BYTES, Compared, DocumentChecker, SegmentSample
-from byline.transforms.checks.file_checks import FileToCheck
+from byline.transforms.checks.file_checks import FileToCheck, attributes_to_check
 from byline.transforms.checks.ledger import check_phase, check_sources
 from byline.transforms.checks.plan import check_drawn
 from byline.transforms.checks.reports import ShardReport, read_documents
@@ -107,6 +107,10 @@ def open_store(build: Build) -> ComparedStore:
     if inputs_sha256(state.runs) != build.plan.header.inputs:
         why = f"not compared: {build.config.store} has other runs than the build was planned with"
         return ComparedStore(None, _missing(_STORE, why))
+    _, gone = attributes_to_check(state.files, build.plan.header.attributes, 0)
+    if gone:
+        first = f"{len(gone)} files of attributes are gone (first: {gone[0]}); run `byline attribute`"
+        return ComparedStore(None, _missing(_STORE, f"not compared: {first}"))
     problems = _check_totals(build, state)
     return ComparedStore(None if problems else state, None, problems)
 
@@ -125,7 +129,11 @@ def check_files(files: Sequence[FileToCheck], problems: Sequence[list[str]]) -> 
     """Runs, or raw files, that were checked, and what is wrong with each."""
     is_raw = any(file.is_raw for file in files)
     size = f"{sum(file.size for file in files) / 1e6:,.1f} MB"
-    summary = f"{len(files)} runs, {size}: checksums, documents, shuffle keys"
+    attributes = sum(not file.expected for file in files)
+    runs = f"{len(files) - attributes} runs"
+    if attributes:
+        runs += f" and {attributes} files of attributes"
+    summary = f"{runs}, {size}: checksums, documents, shuffle keys"
     if is_raw:
         summary = f"{len(files)} raw files, {size}: the checksums of when they were read"
     return Finding("raw files" if is_raw else "runs", summary, [line for lines in problems for line in lines])

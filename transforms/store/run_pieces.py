@@ -37,7 +37,12 @@ def reading_run(uri: str) -> Iterator[None]:
         raise
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         reason = one_line(error)
-        raise DamagedFileError(f"{uri}: cannot be read as a run ({reason}); delete it and prepare again") from None
+        what, advice = "a run", "delete it and prepare again"
+        if "/attributes/" in uri:
+            what, advice = "an attribute", "delete it and run `byline attribute`"
+        elif "/.attributes/" in uri:
+            what, advice = "a file of an attribute that is made", "delete its folder there and run `byline attribute`"
+        raise DamagedFileError(f"{uri}: cannot be read as {what} ({reason}); {advice}") from None
 
 
 class TokenLists(Protocol):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,24 @@ def test_verify_finds_a_changed_value(base: tuple[Path, dict[str, Any]], tmp_pat
     status, text = verify(tmp_path / "shards")
     assert status == 1, text
     assert "token store" in text
+
+
+def test_verify_finds_a_damaged_or_missing_file(base: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    _, values = base
+    shutil.copytree(values["store"], tmp_path / "store")
+    moved = {**values, "store": str(tmp_path / "store"), "output": str(tmp_path / "shards")}
+    build(moved)
+    path = sorted(Path(moved["store"]).glob("mine/*/attributes/sizes/*/*.arrow"))[0]
+    content = path.read_bytes()
+    # Whatever it is part of: each byte is in the checksum of the seal.
+    path.write_bytes(content[:1000] + bytes([content[1000] ^ 1]) + content[1001:])
+    status, text = verify(tmp_path / "shards")
+    assert status == 1, text
+    assert re.search(r"attributes/.*cannot be read as an attribute .*; delete it and run `byline attribute`", text)
+    path.unlink()
+    status, text = verify(tmp_path / "shards", allow_missing=False)
+    assert status == 1, text
+    assert "not compared: 1 files of attributes are gone" in text
 
 
 def change_labels(path: Path) -> None:
