@@ -92,7 +92,9 @@ class Spread:
         if "loss_weight" not in self.rows:
             return None
         weights = self.empty(self.shape, np.dtype(np.float32))
-        np.multiply(self.rows["loss_weight"], self.trained, out=weights)
+        # numpy multiplies float16 at a tenth of the speed.
+        weights[...] = self.rows["loss_weight"]
+        np.putmask(weights, ~self.trained, 0)
         return weights
 
     def ids(self, dtype: np.dtype, out: np.ndarray | None = None) -> np.ndarray:

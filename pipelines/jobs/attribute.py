@@ -5,13 +5,15 @@ attribute topic: 2 of 3 runs are there      rounds of maps -> .attributes/topic-
                                             Align          -> web/5f3e.../attributes/topic/91c3.../a-00001.arrow
 ```
 
-A command that was killed goes on: what a round has written is kept until the attribute is whole.
+A command that was killed goes on (`byline.pipelines.jobs.attribute_work`).
 """
 
+import itertools
 import json
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from typing import Any
 
 import apache_beam as beam
 from rich.console import Console
@@ -19,6 +21,7 @@ from rich.console import Console
 from byline.errors import BylineError
 from byline.pipelines.console.field_lines import show_fields
 from byline.pipelines.console.notes import show_notes
+from byline.pipelines.jobs.attribute_work import AttributeWork
 from byline.pipelines.jobs.locking import locked
 from byline.pipelines.runners.engine import job_shower
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
@@ -28,17 +31,17 @@ from byline.schemas.store import RunFile, RunInfo
 from byline.transforms.attributes.aligning import Align, AlignWork
 from byline.transforms.attributes.attribute_state import SETTINGS_FILE, AttributeState, read_attribute
 from byline.transforms.attributes.kinds import KINDS
-from byline.transforms.attributes.rounds import Context, Round, Summary
-from byline.transforms.attributes.run_lines import RunLines
+from byline.transforms.attributes.rounds import Context, Round, Summary, parts_folder
+from byline.transforms.attributes.run_lines import Once, RunLines
 from byline.transforms.attributes.stored_documents import Reading, StoredChunk, StoredFile
 from byline.transforms.attributes.values import parts_uri
 from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.files import storage
 from byline.transforms.store import store_index
+from byline.transforms.store.attribute_columns import ATTRIBUTES_FOLDER
 from byline.transforms.store.run_reading import forget_runs
 from byline.transforms.store.state import StoreState, read_state
 
-WORK_FOLDER = ".attributes"
 # (source, path, chunk)
 _ChunkKey = tuple[str, str, int]
 
@@ -78,26 +81,27 @@ def make_attributes(
 
 def _make(config: Config, state: StoreState, name: str, settings: RunnerSettings, console: Console) -> AttributeState:
     attribute = read_attribute(config, state, name)
-    if attribute.is_whole:
+    of_sources = [state.folders[source] for source in _sources(attribute)]
+    work = AttributeWork.of(config.store, name, attribute.fingerprint, of_sources)
+    if attribute.is_whole and not work.is_left:
         _say(f"{name}: nothing to do: {len(attribute.files):,} runs have it", console)
         return attribute
-    folders = [storage.join(state.folders[source], attribute.folder) for source in _sources(attribute)]
-    with locked("attribute", folders, console):
+    folders = [storage.join(folder, attribute.folder) for folder in of_sources]
+    # Of the name, whatever the settings are: they share a folder for what is exchanged.
+    with locked("attribute", [storage.join(folder, ATTRIBUTES_FOLDER, name) for folder in of_sources], console):
         forget_runs()
         attribute = read_attribute(config, state, name)
         started = time.monotonic()
         earlier = _earlier(attribute, folders)
-        work = storage.join(config.store, WORK_FOLDER, f"{name}-{attribute.fingerprint[:16]}")
-        context = _context(config, state, attribute, earlier, work)
-        summary = _run_rounds(context, settings, console) if context.files else {}
-        _align(config, attribute, context, earlier, settings, console)
+        summary = _make_values(config, state, attribute, earlier, work, settings, console)
+        _align(config, attribute, work.uri, earlier, settings, console)
         forget_runs()
         made = read_attribute(config, state, name)
         assert made.is_whole, f"{name}: not whole after a run without errors: {[file.uri for file in made.missing]}"
         _finish(state, made, folders, summary)
-        storage.delete_folder(work)
+        work.remove()
     _say(f"{name}: {len(attribute.missing):,} runs, {time.monotonic() - started:.1f} s", console)
-    for line in summary.get("lines", []):
+    for line in (summary or {}).get("lines", []):
         _say(f"{name}: {line}", console)
     show_fields(made.counts(), console)
     return made
@@ -126,6 +130,29 @@ def _earlier(attribute: AttributeState, folders: Iterable[str]) -> dict[_ChunkKe
     }
     chunks = [chunk for file in attribute.missing for chunk in file.chunks]
     return {_key(chunk): known[key] for chunk in chunks if (key := (_key(chunk), chunk.input_size)) in known}
+
+
+def _make_values(
+    config: Config,
+    state: StoreState,
+    attribute: AttributeState,
+    earlier: dict[_ChunkKey, tuple[str, int]],
+    work: AttributeWork,
+    settings: RunnerSettings,
+    console: Console,
+) -> Summary | None:
+    """Makes the values of all chunks that have none; returns the kind's summary, None if there was nothing to make."""
+    chunks = [chunk for file in attribute.missing for chunk in file.chunks if _key(chunk) not in earlier]
+    made = work.read_made(chunks)
+    if made is not None:
+        return made
+    context = _context(config, state, attribute, earlier, work.uri)
+    work.begin(context.lines)
+    if not context.files:
+        return None
+    summary = _run_rounds(context, work, settings, console)
+    work.write_made(context.runs, summary)
+    return summary
 
 
 def _context(
@@ -162,16 +189,18 @@ def _stored(file: InputFile, chunks: list[StoredChunk]) -> StoredFile:
     return StoredFile(replace(file, done=()), tuple(sorted(chunks, key=lambda chunk: chunk.info.chunk)))
 
 
-def _run_rounds(context: Context, settings: RunnerSettings, console: Console) -> Summary:
+def _run_rounds(context: Context, work: AttributeWork, settings: RunnerSettings, console: Console) -> Summary:
     """Runs the rounds of a kind; returns its summary."""
     rounds = KINDS[context.settings.kind].rounds(context)
-    while True:
+    for number in itertools.count():
         try:
-            work = next(rounds)
+            made = next(rounds)
         except StopIteration as end:
             summary: Summary = end.value or {}
             return summary
-        _run(context.name, context.work, work, settings, console)
+        once = Once(made.do, work.done(number, made.name))
+        _run(context.name, work.uri, replace(made, do=once), settings, console)
+    raise AssertionError("rounds without an end")
 
 
 def _run(name: str, folder: str, work: Round, settings: RunnerSettings, console: Console) -> None:
@@ -194,16 +223,18 @@ def _run(name: str, folder: str, work: Round, settings: RunnerSettings, console:
 def _align(
     config: Config,
     attribute: AttributeState,
-    context: Context,
+    folder: str,
     earlier: dict[_ChunkKey, tuple[str, int]],
     settings: RunnerSettings,
     console: Console,
 ) -> None:
-    lines = [_aligned(attribute, file, context.parts, earlier).to_json() for file in attribute.missing]
+    if not attribute.missing:
+        return
+    lines = [_aligned(attribute, file, parts_folder(folder), earlier).to_json() for file in attribute.missing]
     columns = config.attributes[attribute.name].column_types(attribute.name)
     # Keys of the documents are read and written, some 30 bytes each.
     size = 30 * sum(chunk.rows for file in attribute.missing for chunk in file.chunks)
-    _run(attribute.name, context.work, Round("Align", lines, Align(dict(columns)), size), settings, console)
+    _run(attribute.name, folder, Round("Align", lines, Align(dict(columns)), size), settings, console)
 
 
 def _aligned(
@@ -213,8 +244,8 @@ def _aligned(
     return AlignWork(file.uri, attribute.file_of(file), values, [earlier.get(_key(chunk)) for chunk in file.chunks])
 
 
-def _finish(state: StoreState, attribute: AttributeState, folders: Iterable[str], summary: Summary) -> None:
-    """Writes down what the attribute is, and removes its files of runs that are gone."""
+def _finish(state: StoreState, attribute: AttributeState, folders: Iterable[str], summary: Summary | None) -> None:
+    """Writes down what the attribute is, and removes its files of runs that are gone; a summary of None stays."""
     names = {file.uri.rpartition("/")[2] for file in (*state.files, *state.unused)}
     counts = attribute.counts()
     for source, folder in zip(_sources(attribute), folders, strict=True):
@@ -227,7 +258,12 @@ def _finish(state: StoreState, attribute: AttributeState, folders: Iterable[str]
             "fingerprint": attribute.fingerprint,
             "depends_on": attribute.depends_on,
             "fields": fields,
-            "summary": summary,
+            "summary": _summary_of(storage.join(folder, SETTINGS_FILE)) if summary is None else summary,
         }
         with storage.write_file(storage.join(folder, SETTINGS_FILE)) as sink:
             sink.write(json.dumps(content, indent=1, sort_keys=True).encode())
+
+
+def _summary_of(uri: str) -> Any:
+    content = storage.read_if_there(uri)
+    return {} if content is None else json.loads(content)["summary"]

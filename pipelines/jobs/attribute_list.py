@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from rich.console import Console
 
 from byline.errors import BylineError
+from byline.pipelines.jobs.attribute_work import work_folder
 from byline.pipelines.jobs.locking import locked
 from byline.schemas.config import Config
 from byline.transforms.attributes.attribute_state import AttributeState, read_attribute
@@ -55,13 +56,21 @@ def remove_attributes(config: Config, names: Iterable[str], console: Console) ->
             raise BylineError(f"{name}: the token store {config.store} has no attribute of this name")
         with locked("attribute", folders, console):
             files = sum(len(storage.list_files(folder)) for folder in folders)
-            for folder in folders:
+            for folder in [*folders, *_unfinished(config, state, name)]:
                 storage.delete_folder(folder)
         _say(f"{name}: removed from {len(folders):,} sources, {files:,} files", console)
 
 
 def _folders_with(state: StoreState, name: str) -> list[str]:
     return [folder for folder in sorted(state.folders.values()) if name in _stored(folder)]
+
+
+def _unfinished(config: Config, state: StoreState, name: str) -> list[str]:
+    """What a command has left that was killed while it made an attribute of the configuration."""
+    if name not in config.attributes:
+        return []
+    sources = {file.source for file in state.files if config.attributes[name].is_about(file.source)}
+    return [work_folder(config.store, name, [state.folders[source] for source in sources])]
 
 
 def _stored(folder: str) -> dict[str, dict[str, int]]:

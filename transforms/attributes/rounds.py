@@ -93,7 +93,12 @@ class Context:
     @property
     def parts(self) -> str:
         """Where the values of each chunk go (`byline.transforms.attributes.values`)."""
-        return join(self.work, "parts")
+        return parts_folder(self.work)
+
+
+def parts_folder(work: str) -> str:
+    """Where the values of each chunk go in a folder for what rounds write."""
+    return join(work, "parts")
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ def row_batch(ids: np.ndarray, mask: np.ndarray, first: int, lists: SegmentLists
     starts = pa.array((offsets - offsets[0]).astype(np.int32))
     of_positions = {"input_ids": ids, "loss_mask": mask}
     if lists.loss_weights is not None:
-        # Finite, so that 0 times a weight is 0.
-        of_positions["loss_weight"] = np.repeat(lists.loss_weights[inner], lists.lengths[inner]) * mask.ravel()
+        weights = of_positions["loss_weight"] = np.repeat(lists.loss_weights[inner], lists.lengths[inner])
+        np.putmask(weights, mask.ravel() == 0, 0)
     columns = [
         *(
             pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=schema.field(name).type)

@@ -53,3 +53,15 @@ def planted(
     mixed = [*texts, *copies, "", "...", "...", "—", "one", "One!", " "]
     rng.shuffle(mixed)
     return mixed
+
+
+def versions(seed: int, originals: int) -> list[str]:
+    """Pages that change a little from version to version: the first is like the second, but not like the last."""
+    rng = np.random.default_rng(seed)
+    texts = []
+    for _ in range(originals):
+        text = random_text(rng, int(rng.integers(40, 160)))
+        for _ in range(int(rng.integers(1, 14))):
+            texts.append(text)
+            text = changed(text, float(rng.choice([0.005, 0.01, 0.02, 0.03])), rng)
+    return texts

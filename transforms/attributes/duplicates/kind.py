@@ -18,13 +18,15 @@ candidates alone. A partition of rows has some million, one of texts some ten MB
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from byline.errors import BylineError
+from byline.schemas.attribute_kinds.attribute import Attribute
 from byline.schemas.attribute_kinds.duplicates import DuplicatesAttribute
+from byline.schemas.config import Config
 from byline.transforms.attributes.duplicates.candidates import pair_bands, spread_bands
 from byline.transforms.attributes.duplicates.clusters import tell_members, unite
 from byline.transforms.attributes.duplicates.equal import group_equal, hash_texts
@@ -35,9 +37,12 @@ from byline.transforms.attributes.duplicates.settling import Settle, undecided
 from byline.transforms.attributes.duplicates.verifying import compare_pairs, send_texts
 from byline.transforms.attributes.exchange import MOST_PARTITIONS, partitions_for
 from byline.transforms.attributes.rounds import AttributeKind, Context, Round, Rounds
+from byline.transforms.duplicates.normalizing import coarsest
 from byline.transforms.duplicates.presets import PRESETS
-from byline.transforms.files.storage import read_bytes
+from byline.transforms.files.storage import read_bytes, side_by_side
 
+# Of the forms, hashes and bands as docs/duplicates.md defines them.
+_HASHES = 1
 # Texts of a partition, were all documents candidates.
 _TEXT_BYTES = 64 << 20
 _ROW_BYTES = 40
@@ -144,7 +149,7 @@ def _near(context: Context, layout: Layout, sizes: _Sizes) -> Iterator[Round]:
 
 def _compared(layout: Layout) -> dict[str, int]:
     uris = [layout.of_partition("compared", number) for number in range(layout.text_partitions)]
-    counts = [json.loads(read_bytes(uri)) for uri in uris]
+    counts = [json.loads(content) for content in side_by_side(read_bytes, uris)]
     return {name: sum(one[name] for one in counts) for name in ("compared", "similar")}
 
 
@@ -187,4 +192,15 @@ def _summary(
     return {"sources": counts, "pairs": pairs, "largest": clusters, "lines": lines}
 
 
-DUPLICATES = AttributeKind(rounds=_rounds)
+def _identity(config: Config, name: str, settings: Attribute) -> Mapping[str, Any]:
+    """What a preset stands for, so that values are made again if it should ever stand for something else."""
+    assert isinstance(settings, DuplicatesAttribute), settings
+    if settings.near is None:
+        return {"hashes": _HASHES}
+    preset = PRESETS[settings.near]
+    shingles = f"{preset.shingling.size} {preset.shingling.unit} of {coarsest(settings.normalization, preset.form)}"
+    similarity = str(settings.similarity or preset.similarity)
+    return {"hashes": _HASHES, "bands": [preset.bands, preset.rows], "shingles": shingles, "least": similarity}
+
+
+DUPLICATES = AttributeKind(rounds=_rounds, identity=_identity)

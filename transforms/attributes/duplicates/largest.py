@@ -14,7 +14,7 @@ import numpy as np
 from byline.schemas.documents import info_of
 from byline.transforms.attributes.duplicates.layout import Layout, files_of, rows_of
 from byline.transforms.attributes.stored_documents import StoredFile, stored_documents
-from byline.transforms.files.storage import join, read_bytes, write_file
+from byline.transforms.files.storage import join, read_bytes, side_by_side, write_file
 
 SHOWN = 10
 # Ten of them fit into a message.
@@ -31,7 +31,7 @@ def write_largest(layout: Layout, number: int, kept: np.ndarray, sizes: np.ndarr
 def read_largest(layout: Layout) -> list[tuple[int, int]]:
     """The largest clusters of all: how many documents, and the one that is kept."""
     uris = [layout.of_partition("largest", number) for number in range(layout.partitions)]
-    clusters = [(size, kept) for uri in uris for size, kept in json.loads(read_bytes(uri))]
+    clusters = [(size, kept) for of_one in side_by_side(read_bytes, uris) for size, kept in json.loads(of_one)]
     return sorted(clusters, key=lambda cluster: (-cluster[0], cluster[1]))[:SHOWN]
 
 
@@ -70,7 +70,7 @@ class ReadBeginnings:
 
 def read_beginnings(layout: Layout, files: list[int]) -> dict[int, str]:
     """How documents begin, by number."""
-    known = (json.loads(read_bytes(_uri(layout, file))) for file in files)
+    known = map(json.loads, side_by_side(read_bytes, [_uri(layout, file) for file in files]))
     return {int(document): text for of_file in known for document, text in of_file.items()}
 
 

@@ -17,7 +17,7 @@ from byline.schemas.documents import ROW, info_of
 from byline.transforms.attributes.duplicates.layout import Layout, files_of, matrix, rows_of
 from byline.transforms.attributes.stored_documents import StoredFile, stored_columns
 from byline.transforms.attributes.values import parts_uri, write_values
-from byline.transforms.files.storage import join, read_bytes, write_file
+from byline.transforms.files.storage import join, read_bytes, side_by_side, write_file
 
 # Documents of a source: all, those that are removed, of these the equal ones; those of more than one source.
 COUNTS = ("documents", "removed", "equal", "matched")
@@ -52,8 +52,9 @@ def write_marks(layout: Layout, line: str) -> None:
 def read_counts(layout: Layout) -> dict[str, dict[str, int]]:
     """`COUNTS` by source."""
     counts = {source: dict.fromkeys(COUNTS, 0) for source in layout.sources}
-    for file, (source, _) in enumerate(layout.files):
-        for name, number in json.loads(read_bytes(_uri(layout, file))).items():
+    of_files = side_by_side(read_bytes, [_uri(layout, file) for file in range(len(layout.files))])
+    for (source, _), of_file in zip(layout.files, of_files, strict=True):
+        for name, number in json.loads(of_file).items():
             counts[source][name] += number
     return counts
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from byline.transforms.attributes.duplicates.layout import Layout, record_batch
 from byline.transforms.attributes.exchange import write_partitions
 from byline.transforms.duplicates.deciding import KEPT, UNKNOWN, settle
-from byline.transforms.files.storage import read_bytes, write_file
+from byline.transforms.files.storage import read_bytes, side_by_side, write_file
 
 
 @dataclass(frozen=True)
@@ -124,4 +124,4 @@ def _nodes(layout: Layout, rows: pa.RecordBatch, told: pa.RecordBatch | None, nu
 def undecided(layout: Layout, turn: int) -> int:
     """How many documents a turn has left undecided."""
     uris = [layout.of_partition(f"undecided-{turn}", number) for number in range(layout.partitions)]
-    return sum(json.loads(read_bytes(uri)) for uri in uris)
+    return sum(map(json.loads, side_by_side(read_bytes, uris)))

@@ -35,7 +35,7 @@ from byline.transforms.duplicates.shingles import shingle_sets
 from byline.transforms.files.storage import write_file
 
 # Text whose shingles are made at a time: of 24 characters they are eight times as large.
-_BLOCK_BYTES = 32 << 20
+_BLOCK_BYTES = 8 << 20
 _NO_TEXT = pa.array([], pa.large_string())
 
 

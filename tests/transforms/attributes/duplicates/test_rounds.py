@@ -31,7 +31,7 @@ from byline.transforms.duplicates.finding import find_duplicates
 from byline.transforms.duplicates.presets import PRESETS
 from byline.transforms.store.state import StoreState
 from tests.support import small
-from tests.transforms.duplicates.corpora import planted
+from tests.transforms.duplicates.corpora import planted, versions
 
 # (source, path, row) -> text
 Documents = dict[tuple[str, str, int], str]
@@ -44,7 +44,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, StoreS
     monkeypatch.setattr(reading.read_batches, "__defaults__", (6_000,))
     monkeypatch.setattr(reading.ReadCorpus.__init__, "__defaults__", (6_000, None))
     small.tokenizer_file(tmp_path)
-    texts = [text for text in planted(5, 40, sizes=(1, 120)) if text.strip()]
+    texts = [text for text in [*planted(5, 25, sizes=(1, 120)), *versions(6, 8)] if text.strip()]
+    random.Random(4).shuffle(texts)
     documents: Documents = {}
     for number, text in enumerate(texts):
         source, path = (("a", "0.jsonl"), ("a", "1.jsonl"), ("b", "0.jsonl"))[number % 3]
@@ -148,7 +149,7 @@ def test_rounds_say_what_one_function_says(
     values, summary = run_all(context_of(config, state, folder / "one"))
     assert values == expected(documents, attribute)
     assert 10 < sum(of["removed"] for of in summary["sources"].values()) == sum(row["twins"] for row in values.values())
-    # The same in many small partitions, in any order, each line done twice.
+    # The same in many small partitions, in any order, each line done twice; not all can be decided at once.
     monkeypatch.setattr(kind, "partitions_for", lambda rows: 8)
     monkeypatch.setattr(kind, "_TEXT_BYTES", 2000)
     monkeypatch.setattr(candidates, "FOLLOWERS", 1)
@@ -156,6 +157,7 @@ def test_rounds_say_what_one_function_says(
     shuffled = random.Random(1)
     order = lambda lines: shuffled.sample(lines * 2, 2 * len(lines))  # noqa: E731
     again, same = run_all(context_of(config, state, folder / "many"), order)
+    assert (folder / "many/settled-1").exists() == (attribute.near is not None)
     assert again == values
     assert same == summary
 
@@ -218,3 +220,23 @@ def test_the_command_writes_it_beside_the_runs(store: tuple[Path, StoreState, Do
     text = next(folder.glob("store/**/attributes/twins/**/attribute.json")).read_text(encoding="utf-8")
     assert sum(of["removed"] for of in json.loads(text)["summary"]["sources"].values()) == removed
     assert made.counts()["a"]["twins"].known == sum(key[0] == "a" for key in documents)
+
+
+def test_values_depend_on_what_a_preset_stands_for(tmp_path: Path) -> None:
+    def identity(**settings: Any) -> dict[str, Any]:
+        config = configured(tmp_path, **settings)
+        return dict(KINDS["duplicates"].identity(config, "twins", config.attributes["twins"]))
+
+    assert identity(near=None) == {"hashes": 1}
+    assert identity(near="nemo") == {
+        "hashes": 1,
+        "bands": [20, 13],
+        "shingles": "24 characters of text",
+        "least": "4/5",
+    }
+    assert identity(normalization="simplified", similarity=0.6) == {
+        "hashes": 1,
+        "bands": [14, 8],
+        "shingles": "5 words of simplified",
+        "least": "3/5",
+    }
