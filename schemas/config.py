@@ -231,7 +231,7 @@ def _check_names(config: Config) -> None:
         names += [column for name, made in config.attributes_of(source).items() for column in made.column_types(name)]
         for name in names:
             if name in RESERVED_NAMES or name in FIELDS:
-                raise BylineError(_own_name(source, settings, name))
+                raise BylineError(_own_name(config, source, name))
         if (twice := first_twice(names)) is not None:
             raise BylineError(f"sources.{source}: two columns are called {twice!r}; give one another name")
     phases = [phase.name for phase in config.phases]
@@ -288,12 +288,16 @@ def _check_sources(config: Config) -> None:
                 )
 
 
-def _own_name(source: str, settings: Source, name: str) -> str:
+def _own_name(config: Config, source: str, name: str) -> str:
     """What to do about a column of a source that is called as one of Byline's own."""
+    settings = config.sources[source]
+    makers = [own for own, made in config.attributes_of(source).items() if name in made.column_types(own)]
     where, advice = f"classifiers.{name}", f"call the classifier otherwise, as in my_{name}"
     if name in settings.score:
         where = f"sources.{source}.score.{name}"
         advice = f"give it another name: score: {{my_{name}: {settings.score[name]}}}"
+    elif makers:
+        where, advice = f"attributes.{makers[0]}", f"give it another name, as my_{name}"
     elif name in settings.keep:
         where, kept = f"sources.{source}.keep", settings.keep[name]
         kind = "" if kept.type == "string" else f", type: {kept.type}"

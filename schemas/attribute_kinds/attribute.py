@@ -12,6 +12,8 @@ A kind is a class below `Attribute` in a module of this package, and one line of
 from collections.abc import Mapping
 from typing import Literal
 
+from pydantic import Field
+
 from byline.schemas.model import Model, Name
 
 # `ranges` are token ranges, start, end, start, ...: what a stage may mask.
@@ -27,7 +29,7 @@ class Attribute(Model):
     """
 
     kind: str
-    sources: list[Name] | None = None
+    sources: list[Name] | None = Field(default=None, min_length=1)
 
     def column_types(self, name: str) -> Mapping[str, ColumnType]:
         """The columns of an attribute of this name, by name."""

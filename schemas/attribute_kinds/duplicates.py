@@ -3,7 +3,7 @@
 ```yaml
 twins:
   kind: duplicates
-  near: fineweb                  # or nemo, strict; null for equal documents alone
+  near: fineweb                  # or nemo, strict; none for equal documents alone
   similarity: 0.75               # the Jaccard similarity from which on a document is a near duplicate
   normalization: text            # in which form documents are equal: exact, text, simplified
   priority: [dclm, c4]           # whose documents are kept; then the other sources, and then the lowest shuffle key
@@ -22,7 +22,7 @@ docs/duplicates.md has the forms and the presets.
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -50,6 +50,12 @@ class DuplicatesAttribute(Attribute):
     normalization: Literal["exact", "text", "simplified"] = "text"
     priority: list[Name] = Field(default_factory=list)
     max_removed: Share = Fraction(3, 5)
+
+    @field_validator("near", mode="before")
+    @classmethod
+    def _none(cls, near: Any) -> Any:
+        """Also by name: `null` removes a key that a file extends, or that `--set` changes."""
+        return None if near == "none" else near
 
     @field_validator("similarity")
     @classmethod

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from byline.schemas.attribute_kinds.duplicates import DuplicatesAttribute
 from byline.schemas.config_file import parse_config
 from byline.schemas.corpora import Malformed
 from byline.schemas.mixtures.reading import read_mixture
@@ -247,3 +248,8 @@ def test_a_seed_that_is_none(seed: Any) -> None:
 def test_something_must_be_read_and_trained() -> None:
     assert "sources: " in mistake(sources={})
     assert "phases: " in mistake(phases=[])
+
+
+def test_equal_documents_alone_can_be_asked_for_by_name() -> None:
+    attribute = config(attributes={"twins": {"kind": "duplicates", "near": "none"}}).attributes["twins"]
+    assert attribute == DuplicatesAttribute(near=None)

@@ -320,7 +320,11 @@ def test_mistakes_are_one_line(own: Corpus, tmp_path: Path, attribute: dict[str,
     [
         ({"attributes": {"sizes": {"kind": "magic"}}}, "there is no 'magic'; the kinds are"),
         ({"attributes": {"sizes": {**SIZES, "sources": ["web"]}}}, "there is no source 'web'"),
-        ({"attributes": {"sizes": {**SIZES, "columns": {"host": "string"}}}}, "'host' is the name of a column"),
+        (
+            {"attributes": {"sizes": {**SIZES, "columns": {"host": "string"}}}},
+            "attributes.sizes: 'host' is the name of a column",
+        ),
+        ({"attributes": {"sizes": {**SIZES, "sources": []}}}, "sources: .* at least 1 item"),
         ({"attributes": {"sizes": SIZES, "more": SIZES}}, "two columns are called 'characters'"),
         (
             {"phases": [{"name": "main", "share": 1, "select": {"drop": ["size"]}}]},
