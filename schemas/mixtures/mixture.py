@@ -26,10 +26,10 @@ _Value = TypeVar("_Value")
 
 
 def _as_label(value: Any) -> Any:
-    """YAML reads a label that is a number, or that is null, as that."""
+    """YAML reads a label that is a number, a truth value or null as that."""
     if value is None:
         return UNKNOWN
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return str(value).lower() if isinstance(value, int) else value
 
 
 def _by_bin(value: Any) -> Any:

@@ -81,3 +81,25 @@ def test_labels_that_do_not_sum_to_the_sources(by_label: Path, tmp_path: Path) -
 def test_the_same_shards_with_two_workers(by_label: Path, corpus: Corpus, tmp_path: Path) -> None:
     again = build(recipe(corpus, tmp_path, store=str(by_label.parent / "store"), **CHANGES), workers=2)
     assert digests(again) == digests(by_label)
+
+
+def test_columns_of_attributes_are_labels(corpus: Corpus, tmp_path: Path) -> None:
+    columns = {"characters": "int", "is_long": "bool", "size": "string"}
+    function = {"kind": "function", "function": "tests.support.attribute_functions:sizes", "columns": columns}
+    phases = [
+        {
+            "name": "sizes",
+            "share": "1/2",
+            "mixture": {"by": "size", "weights": {"long": "1/2", "short": "1/4", "null": "1/4"}},
+        },
+        {"name": "flags", "share": "1/2", "mixture": {"by": "is_long", "weights": {"true": "0.8", "false": "0.2"}}},
+    ]
+    values = recipe(corpus, tmp_path, classifiers=None, phases=phases, tokens=4000, shortage="repeat", branches=[])
+    values["mixture"] = {"method": "natural", "by": "characters", "bins": 2}
+    out = build({**values, "attributes": {"sizes": function}, "sequence": {"length": 64, "packing": "concat"}})
+    labels = [phase.labels for phase in byline.read_manifest(out).phases]
+    assert [sorted(own or ()) for own in labels] == [["long", "null", "short"], ["false", "true"]]
+    assert labels[1] is not None
+    assert labels[1]["true"]["achieved"] == pytest.approx(0.8, abs=0.05)
+    status, found = verify(out)
+    assert status == 0, found

@@ -149,6 +149,8 @@ def test_a_piecewise_schedule_need_not_reach_the_end() -> None:
 
 
 def test_labels_as_yaml_has_them() -> None:
+    flags = read_mixture({"by": "is_long", "weights": {True: 0.5, False: 0.5}})
+    assert flags.named == {"true", "false"}
     found = read_mixture({"by": "year", "weights": {2020: 0.5, None: 0.5}})
     assert (found.method, found.named, found.label_field) == ("weights", {"2020", "null"}, "year")
     bins = read_mixture({"method": "epochs", "by": "quality", "bins": 4, "epochs": [0, 1, 2, 4]})

@@ -32,6 +32,8 @@ _ROUNDS = 3
 # Packing lengths takes milliseconds where a phase is so short that it needs many tries.
 _TRIES = 16
 _STEPS = 48
+# Of so many sources or strata the ends are moved.
+_MOVED = 8
 _GOOD_ENOUGH = Fraction(1, 2)
 # Sampled documents that fill fewer rows say less of what packing costs than nothing.
 _TELLING_ROWS = 16
@@ -230,7 +232,7 @@ class Allotter:
         movers = {
             source: Mover(self.samples[source], task.number, self.streams[task.number][source]) for source in asked
         }
-        steps = [(source, step) for step in (1, -1, 2, -2, 4, -4) for source in asked][:_STEPS]
+        steps = [(source, step) for step in (1, -1, 2, -2, 4, -4) for source in _furthest_off(best)]
         left = _STEPS
         while left > 0:
             for source, step in steps:
@@ -405,6 +407,15 @@ class Allotter:
                     f"{start / EPOCH:.2f} epochs of it by then. Lower `at` or `share`, give the branch another mixture "
                     f"or selection, {self.budget.ways_out(is_branch=True)}"
                 )
+
+
+def _furthest_off(stage: StageAllotment) -> list[str]:
+    """The sources or strata that a stage takes, of many those that are furthest from what was asked."""
+    names = [*stage.target]
+    if len(names) <= _MOVED:
+        return names
+    expected = stage.expected
+    return sorted(names, key=lambda name: (-abs(stage.target[name] - expected[name]), name))[:_MOVED]
 
 
 def _ends(stage: StageAllotment) -> dict[str, int]:

@@ -97,6 +97,8 @@ class Budget:
         ]
         self.names = sorted({source for sources in self.sources for source in sources})
         self.costs = [dict.fromkeys(sources, Fraction(1)) for sources in self.sources]
+        # Asked for each source in every try of a stage.
+        self._limits = {source: self._find_limit(source) for source in self.names}
 
     def demand(self) -> Demand:
         """What the recipe asks for, by the costs known so far."""
@@ -118,7 +120,7 @@ class Budget:
 
     def end_limit(self, source: str) -> int | None:
         """The point of a source's stream behind which nothing may be drawn; None for no limit."""
-        limit = self._limit(source)
+        limit = self._limits[source]
         return None if limit is None else int(limit * EPOCH)
 
     def targets(self, demand: Demand, number: int, slices: list[Slice], positions: int | None = None) -> Targets:
@@ -323,7 +325,7 @@ class Budget:
             groups.setdefault(key, []).append(number)
         return list(groups.values())
 
-    def _limit(self, source: str) -> Fraction | None:
+    def _find_limit(self, source: str) -> Fraction | None:
         """The most epochs that may be drawn from a source: the largest limit of its stages; None for no limit."""
         may_repeat = self.config.tokens != "all" and self.config.shortage is Shortage.REPEAT
         highest = Fraction(0)

@@ -193,18 +193,25 @@ def _shuffle_key_tokens(views: list[StageView], samples: dict[str, SourceSample]
 
 
 def _streams(config: Config, views: list[StageView], strata: Strata, tokens: _KeyTokens) -> list[dict[str, Stream]]:
+    """Of each stage, stratum -> its stream; takes what is in `tokens` out of it."""
     empty = np.zeros(BINS, np.int64)
-    nothing = Stream(0, empty, empty)
-    return [
-        {
-            name: Stream.from_shuffle_keys(circle_offset(config.seed, stratum.source), tokens[view.number, name])
-            if (view.number, name) in tokens
-            # One for all: of many strata a stage selects nothing.
-            else replace(nothing, offset=circle_offset(config.seed, stratum.source))
-            for name, stratum in strata.by_name.items()
-        }
-        for view in views
-    ]
+    nothing, streams = Stream(0, empty, empty), []
+    made: dict[str, list[tuple[np.ndarray, Stream]]] = {name: [] for name in strata.by_name}
+    for view in views:
+        of_stage = {}
+        for name, stratum in strata.by_name.items():
+            offset, counts = circle_offset(config.seed, stratum.source), tokens.pop((view.number, name), None)
+            # Stages mostly see a stratum alike, or not at all: a stream takes a MB, and there may be many strata.
+            alike = [stream for known, stream in made[name] if counts is not None and np.array_equal(known, counts)]
+            if counts is None:
+                of_stage[name] = replace(nothing, offset=offset)
+            elif alike:
+                of_stage[name] = alike[0]
+            else:
+                of_stage[name] = Stream.from_shuffle_keys(offset, counts)
+                made[name].append((counts, of_stage[name]))
+        streams.append(of_stage)
+    return streams
 
 
 class _Conjunctions:
