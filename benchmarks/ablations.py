@@ -99,7 +99,7 @@ def time_preparing(config: Config, settings: RunnerSettings, console: Console) -
 def time_recipe(name: str, config: Config, state: StoreState, settings: RunnerSettings, console: Console) -> Outcome:
     """Plans and assembles a recipe."""
     started = time.perf_counter()
-    plan = make_recipe_plan(config, state, settings)
+    plan = make_recipe_plan(config, state, [], settings)
     planned = time.perf_counter()
     assemble(config, plan, state.runs, settings, console, overwrite=True)
     return measure(name, read_manifest(config.output), planned - started, time.perf_counter() - planned)

@@ -147,7 +147,7 @@ def _make_values(
     if made is not None:
         return made
     context = _context(config, state, attribute, earlier, work.uri)
-    work.begin(context.lines)
+    context = replace(context, work=work.begin(context.lines), outer=work.uri)
     if not context.files:
         return None
     summary = _run_rounds(context, work, settings, console)

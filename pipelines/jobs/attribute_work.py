@@ -4,6 +4,7 @@
 STORE/.attributes/topic-5f3e07c1/    one folder for a name and the sources' folders, which are locked as long
     begun.json                       what is made, and of which files; if another, the folder is emptied
     done/0-Score/<line>              a line of a round whose files are all here
+    rounds-07be12.../                what rounds exchange; named by what is made, for processes that keep files open
     parts/                           values of each chunk
     made.json                        all rounds are done: of which chunks, and the summary
 ```
@@ -44,13 +45,18 @@ class AttributeWork:
         """Whether a command that was killed has left something."""
         return bool(storage.list_files(self.uri))
 
-    def begin(self, lines: Iterable[str]) -> None:
-        """Keeps what is done if it was done for the same lines, else empties the folder."""
+    def begin(self, lines: Iterable[str]) -> str:
+        """Keeps what is done if it was done for the same lines, else empties the folder.
+
+        Returns:
+            The folder for what rounds exchange.
+        """
         digest = hashlib.sha256("\n".join([self.fingerprint, *lines]).encode()).hexdigest()
         uri = storage.join(self.uri, _BEGUN)
         if storage.read_if_there(uri) != digest.encode():
             self.remove()
             _write(uri, digest)
+        return storage.join(self.uri, f"rounds-{digest[:16]}")
 
     def done(self, number: int, name: str) -> str:
         """Where the done lines of a round are."""

@@ -126,7 +126,7 @@ def test_prepare_and_plan_show_the_funnel(built: Config) -> None:
     funnel = funnels_of(built, state.runs)[0].to_json()
     assert funnel["dropped"] == {"malformed": 0, "too_long": 0, "missing_text": 0, **dropped, "no_tokens": 0}
     assert [*funnel["dropped"]][3:7] == order
-    plan = small.make_recipe_plan(built, state, RunnerSettings(workers=1))
+    plan = small.make_recipe_plan(built, state, [], RunnerSettings(workers=1))
     report = json.loads(plan_report.as_json(plan_report.report(plan, state, funnels_of(built, state.runs))))
     assert report["funnel"]["a"] == funnel
     console = Console(file=io.StringIO(), width=200)

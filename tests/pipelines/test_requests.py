@@ -114,7 +114,7 @@ def test_assembling_asks_twice_for_a_record_and_deletes_without_looking(server: 
     store = str(tmp_path / "store")
     config = config_of(server, tmp_path, 8, store=store)
     state = prepare(config, ALONE, small.quiet())
-    plan = make_recipe_plan(config, state, ALONE)
+    plan = make_recipe_plan(config, state, [], ALONE)
     shards = len(plan.shards())
     assert shards > 4
 
@@ -127,7 +127,7 @@ def test_assembling_asks_twice_for_a_record_and_deletes_without_looking(server: 
     # Its hash is made on the way.
     assert (found["PUT shard"], found["GET shard"]) == (shards, 0)
     other = config_of(server, tmp_path, 8, store=store, seed=5)
-    replaced = requests(server, lambda: build(other, make_recipe_plan(other, state, ALONE)))
+    replaced = requests(server, lambda: build(other, make_recipe_plan(other, state, [], ALONE)))
     assert replaced["DELETE shard"] == shards
     assert replaced["HEAD shard"] == found["HEAD shard"] + shards
     assert replaced["DELETE record"] == 0

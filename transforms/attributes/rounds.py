@@ -12,7 +12,7 @@ memory of it and is the same on any (`byline.transforms.attributes.exchange`).
 """
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from byline.schemas.attribute_kinds.attribute import Attribute
@@ -56,9 +56,9 @@ class Context:
         settings: of the attribute.
         files: the input files with chunks to be made, those of all its sources where the attribute depends on all.
         reading: what workers need to read their documents (`stored_documents`).
-        work: a folder for what rounds write; it is removed at the end.
+        work: a folder for what rounds exchange, of a name that no other making has; it is removed at the end.
         models: a folder for classifiers as they are folded.
-        own: what the kind asks of the caller besides, such as lists that it has read.
+        outer: the folder that the values of chunks are below; that of `work` where it is not said.
     """
 
     config: Config
@@ -68,7 +68,7 @@ class Context:
     reading: Reading
     work: str
     models: str
-    own: Mapping[str, Any] = field(default_factory=dict)
+    outer: str | None = None
 
     @property
     def inputs(self) -> list[InputFile]:
@@ -93,7 +93,7 @@ class Context:
     @property
     def parts(self) -> str:
         """Where the values of each chunk go (`byline.transforms.attributes.values`)."""
-        return parts_folder(self.work)
+        return parts_folder(self.work if self.outer is None else self.outer)
 
 
 def parts_folder(work: str) -> str:

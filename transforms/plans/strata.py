@@ -56,7 +56,7 @@ class Strata:
     @classmethod
     def uncut(cls, config: Config) -> "Strata":
         """Each source is one stratum."""
-        return cls([], {}, {stratum.name: stratum for stratum in strata_of([], config.sources)})
+        return cls([], {}, {stratum.name: stratum for stratum in strata_of([], sorted(config.sources))})
 
     def mixed_as(self, stage: int, stratum: str) -> str | None:
         """What a stage's mixture calls a stratum: a label, or the source; None for one that it cannot name."""

@@ -68,7 +68,7 @@ def test_a_local_run_counts_what_the_ledger_has(tmp_path: Path, counted: Counted
     assert found["text_bytes_kept"] == sum(run.text_bytes for run in state.runs)
     assert found["tokens_kept"] == sum(run.tokens for run in state.runs)
 
-    plan = make_recipe_plan(config, state, ALONE)
+    plan = make_recipe_plan(config, state, [], ALONE)
     assembling.assemble(config, plan, state.runs, ALONE, small.quiet())
     found, files = counted["assemble"]
     (phase,) = manifest_of(Path(config.output))["phases"]
