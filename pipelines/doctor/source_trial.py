@@ -27,6 +27,7 @@ from byline.schemas.field_counts import FieldCounts
 from byline.schemas.plan import FieldValues
 from byline.schemas.reasons import DropReason
 from byline.schemas.recipe import Condition, Stage
+from byline.transforms.attributes.values import TYPES
 from byline.transforms.corpora.first_records import check_named_fields
 from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.corpora.metadata import extract_metadata
@@ -84,7 +85,7 @@ def try_sources(config: Config, path: str, cache_folder: str) -> Iterator[Check]
             tried = try_source(config, name, scorers, cache_folder)
             yield _records_check(name, tried, mend)
             yield from _field_checks(config, name, tried)
-            yield from _prefix_checks(config, name, tried)
+            yield from _prefix_checks(config, name, tried._replace(documents=_with_attributes(config, name, tried)))
         except BylineError as error:
             yield Check(f"{name} records", State.FAILED, one_line(error), mend)
         except Exception as error:  # of a function of the user's own
@@ -164,6 +165,15 @@ def _field_checks(config: Config, name: str, tried: Tried) -> Iterator[Check]:
 def _described(values: pa.Array, count: FieldCounts) -> str:
     known = next((value for value in values.to_pylist() if value not in (None, "") and value == value), None)
     return describe(count) if known is None else f"{describe(count)}; {_shown(str(known))}"
+
+
+def _with_attributes(config: Config, name: str, tried: Tried) -> pa.RecordBatch:
+    """The documents with columns of attributes, which are made of prepared documents, so that none is known here."""
+    documents = tried.documents
+    for column, kind in config.attribute_columns_of(name).items():
+        unknown = pa.nulls(len(documents), TYPES[kind])
+        documents = documents.append_column(column, unknown.dictionary_encode() if kind == "string" else unknown)
+    return documents
 
 
 def _prefix_checks(config: Config, name: str, tried: Tried) -> Iterator[Check]:

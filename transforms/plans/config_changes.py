@@ -19,6 +19,7 @@ from typing import Any
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
+from byline.transforms.attributes.attribute_state import used_attributes
 from byline.transforms.store.fingerprint import changed_keys, settings_by_path, source_settings
 
 _LISTS_BY_NAME = ("phases", "branches")
@@ -159,6 +160,11 @@ def effect_of(change: Change, both: Comparison) -> Effect:
         stale = _stale_by("tokenizer ids", both) | _stale_by("tokenizer.add", both)
         if stale:
             return Effect(half, f"prepares {_names(stale)} again", Level.ASSEMBLE, stale)
+    if change.path[0] == "attributes":
+        name = change.path[1]
+        if all(name not in used_attributes(config) for config in (both.before, both.after)):
+            return Effect(half, "nothing: the recipe names no column of it")
+        return Effect(half, f"makes the attribute {name}, plans and assembles", Level.ASSEMBLE)
     if change.key == "shortage":
         return Effect(half, "plans; assembles only if a source is short", Level.PLAN)
     if change.path[0] in ("min_known", "allow_empty"):

@@ -396,6 +396,18 @@ def test_some_records_are_tried(recipe, tmp_path):
     assert not list((tmp_path / "store").rglob("*.arrow"))
 
 
+def test_what_attributes_say_is_unknown_before_there_are_runs(recipe):
+    columns = "{topic: string, long: bool, size: float, whole: int}"
+    found = found_of(
+        recipe,
+        f"attributes={{own: {{kind: function, function: 'a.b:c', columns: {columns}}}}}",
+        'phases.all.condition={template: "{topic} {long} {size} {whole}"}',
+        "phases.all.select=[{allow: {topic: [bread]}}, {drop: [long]}]",
+    )
+    assert found["mine phases.all.condition"][0] is State.OK
+    assert found["mine phases.all.condition"][1].endswith("'unknown unknown unknown unknown'")
+
+
 @pytest.mark.parametrize(
     ("setting", "name", "message"),
     [

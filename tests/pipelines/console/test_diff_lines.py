@@ -321,3 +321,14 @@ def test_long_texts_are_shown_around_what_differs(compare: Any) -> None:
 def test_a_mistake_in_one_of_the_files(compare: Any) -> None:
     with pytest.raises(BylineError, match=r"b\.yaml"):
         compare("nonsense: 1")
+
+
+def test_attributes_are_made_where_the_recipe_names_them(compare: Any) -> None:
+    before = "attributes: {twins: {kind: duplicates}}"
+    change = "attributes: {twins: {kind: duplicates, near: nemo}}"
+    effect = "nothing: the recipe names no column of it"
+    assert key("attributes.twins.near", "fineweb -> nemo", effect) in compare(change, "c.yaml", before)
+    used = "phases: [{name: all, share: 1, select: {drop: [twins]}}]"
+    effect = "makes the attribute twins, plans and assembles"
+    lines = compare(f"{change}\n{used}", "c.yaml", f"{before}\n{used}")
+    assert key("attributes.twins.near", "fineweb -> nemo", effect) in lines
