@@ -347,6 +347,11 @@ class Made:
         entry = next(entry for entry in self.entries if entry.name == name)
         return [use for use in self.drawn[name, shard] if use.slice == number and self.is_in(entry, unit, use)]
 
+    def sources_in_slice(self, name: str, slice_: tuple[int, int]) -> list[str]:
+        """The sources of the documents in a slice, sorted."""
+        shard, number = slice_
+        return sorted({use.source for use in self.drawn[name, shard] if use.slice == number})
+
     def bins(self, name: str, unit: str) -> list[int]:
         """The bin of each slice: slices whose rows have different ranks are in different bins."""
         entry = next(entry for entry in self.entries if entry.name == name)

@@ -178,7 +178,7 @@ def check_sequence(made: Made) -> None:
             continue
         last = 0
         for slice_ in made.slices(entry.name):
-            sources = [source for source in entry.sources if made.in_slice(entry.name, slice_, source)]
+            sources = made.sources_in_slice(entry.name, slice_)
             assert len(sources) == 1, (slice_, sources)
             assert stage.order.sources.index(sources[0]) >= last
             last = stage.order.sources.index(sources[0])
