@@ -63,7 +63,7 @@ def check_targets(made: MadeByLabel) -> None:
     for entry, phase in zip(made.main, made.config.phases, strict=True):
         positions = round(phase.share * whole / length) * length
         asked = sum(taken.target_positions for taken in entry.sources.values())
-        assert positions - len(entry.strata) < asked <= positions
+        assert positions - len(entry.strata or entry.sources) < asked <= positions
         mixture = made.mixture(entry)
         if not entry.labels:
             continue
