@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ from byline.transforms.duplicates.deciding import Ranks
 from byline.transforms.duplicates.finding import candidates, find_duplicates
 from byline.transforms.duplicates.jaccard import are_similar, shared_shingles
 from byline.transforms.duplicates.minhash import band_hashes
-from byline.transforms.duplicates.normalizing import coarsest, normalized, text_hashes
+from byline.transforms.duplicates.normalizing import Form, coarsest, normalized, text_hashes
 from byline.transforms.duplicates.presets import PRESETS, Preset
 from byline.transforms.duplicates.shingles import Sets, shingle_sets
 
@@ -148,11 +149,15 @@ def show_speed(folder: Path, texts: pa.Array) -> None:
     print(f"{'128 bits of the form `text`':<32}{size / hashed:>8,.0f}")
     for name, preset in PRESETS.items():
         form = coarsest("text", preset.form)
-        signed = seconds(lambda form=form, preset=preset: band_hashes(normalized(texts, form), preset))  # type: ignore[misc]
+        signed = seconds(partial(_bands, texts, form, preset))
         print(f"{f'bands of {name}, with its form':<32}{size / signed:>8,.0f}")
         compared = normalized(texts, form)
-        shingled = seconds(lambda compared=compared, preset=preset: shingle_sets(compared, preset.shingling))  # type: ignore[misc]
+        shingled = seconds(partial(shingle_sets, compared, preset.shingling))
         print(f"{f'sets of shingles of {name}':<32}{size / shingled:>8,.0f}")
+
+
+def _bands(texts: pa.Array, form: Form, preset: Preset) -> object:
+    return band_hashes(normalized(texts, form), preset)
 
 
 def main() -> None:

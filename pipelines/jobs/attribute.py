@@ -29,7 +29,7 @@ from byline.schemas.config import Config
 from byline.schemas.documents import InputFile
 from byline.schemas.store import RunFile, RunInfo
 from byline.transforms.attributes.aligning import Align, AlignWork
-from byline.transforms.attributes.attribute_state import SETTINGS_FILE, AttributeState, read_attribute
+from byline.transforms.attributes.attribute_state import SETTINGS_FILE, AttributeState, listed_again, read_attribute
 from byline.transforms.attributes.kinds import KINDS
 from byline.transforms.attributes.rounds import Context, Round, Summary, parts_folder
 from byline.transforms.attributes.run_lines import Once, RunLines
@@ -90,20 +90,20 @@ def _make(config: Config, state: StoreState, name: str, settings: RunnerSettings
     # Of the name, whatever the settings are: they share a folder for what is exchanged.
     with locked("attribute", [storage.join(folder, ATTRIBUTES_FOLDER, name) for folder in of_sources], console):
         forget_runs()
-        attribute = read_attribute(config, state, name)
+        attribute = listed_again(attribute)
         started = time.monotonic()
         earlier = _earlier(attribute, folders)
         summary = _make_values(config, state, attribute, earlier, work, settings, console)
         _align(config, attribute, work.uri, earlier, settings, console)
         forget_runs()
-        made = read_attribute(config, state, name)
+        made = listed_again(attribute)
         assert made.is_whole, f"{name}: not whole after a run without errors: {[file.uri for file in made.missing]}"
         _finish(state, made, folders, summary)
         work.remove()
     _say(f"{name}: {len(attribute.missing):,} runs, {time.monotonic() - started:.1f} s", console)
     for line in (summary or {}).get("lines", []):
         _say(f"{name}: {line}", console)
-    show_fields(made.counts(), console)
+    show_fields(made.counts, console)
     return made
 
 
@@ -247,7 +247,7 @@ def _aligned(
 def _finish(state: StoreState, attribute: AttributeState, folders: Iterable[str], summary: Summary | None) -> None:
     """Writes down what the attribute is, and removes its files of runs that are gone; a summary of None stays."""
     names = {file.uri.rpartition("/")[2] for file in (*state.files, *state.unused)}
-    counts = attribute.counts()
+    counts = attribute.counts
     for source, folder in zip(_sources(attribute), folders, strict=True):
         gone = [info.base_name for info in storage.list_files(folder, recursive=False) if info.base_name not in names]
         arrow = [storage.join(folder, name) for name in gone if name.endswith(".arrow")]

@@ -78,7 +78,7 @@ def known_fields(state: StoreState, attributes: Sequence[AttributeState]) -> dic
     """Source -> field -> how many documents have a value; columns of attributes stand behind those of the runs."""
     fields = fields_of_sources(state.runs)
     for attribute in attributes:
-        for source, counts in attribute.counts().items():
+        for source, counts in attribute.counts.items():
             fields[source] = {**fields[source], **counts}
     return fields
 

@@ -18,14 +18,14 @@ from dataclasses import astuple, dataclass
 import numpy as np
 import pyarrow as pa
 
-from byline.errors import BylineError
 from byline.schemas.attribute_kinds.attribute import ColumnType
 from byline.schemas.field_counts import FieldCounts
+from byline.transforms.attributes.batch_files import plain
 from byline.transforms.attributes.values import read_values, values_of
 from byline.transforms.files.sealed_files import open_sealed, write_sealed
 from byline.transforms.files.storage import exists, open_random
 from byline.transforms.store.field_counting import count_fields
-from byline.transforms.store.run_pieces import reading_run
+from byline.transforms.store.run_pieces import as_one, reading_run
 from byline.transforms.store.run_reading import open_run
 from byline.transforms.store.store_index import read_run_file
 
@@ -72,7 +72,8 @@ class Align:
         work = AlignWork.from_json(line)
         if exists(work.target):
             return
-        index = open_run(work.run, _KEYS).whole()
+        batches = list(open_run(work.run, _KEYS).batches())
+        index = as_one(batches, batches[0].schema) if batches else open_run(work.run, _KEYS).whole()
         chunk = index["file"].to_numpy() if "file" in index.schema.names else np.zeros(index.num_rows, np.int32)
         chunks = [
             self._of_chunk(work, number, index["row"].to_numpy()[chunk == number]) for number in range(len(work.values))
@@ -83,7 +84,7 @@ class Align:
         columns = {
             name: pa.concat_arrays([chunk[name] for chunk in chunks]).take(pa.array(back)) for name in self.columns
         }
-        _write(work, index, columns)
+        _write(work, index, [batch.num_rows for batch in batches], columns)
 
     def _of_chunk(self, work: AlignWork, number: int, rows: np.ndarray) -> dict[str, pa.Array]:
         """The columns of the documents of one chunk."""
@@ -99,12 +100,8 @@ def _read_earlier(uri: str, number: int, names: Sequence[str]) -> pa.RecordBatch
     if "file" in values.schema.names:
         own = np.flatnonzero(values["file"].to_numpy() == number)
     order = pa.array(own[np.argsort(values["row"].to_numpy()[own])])
-    plain = [_plain(values[name].take(order)) for name in names]
-    return pa.RecordBatch.from_arrays([values["row"].take(order), *plain], ["row", *names])
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    columns = [plain(values[name].take(order)) for name in names]
+    return pa.RecordBatch.from_arrays([values["row"].take(order), *columns], ["row", *names])
 
 
 def _as_batch(columns: Mapping[str, pa.Array]) -> pa.RecordBatch:
@@ -118,13 +115,10 @@ def read_counts(uri: str) -> dict[str, FieldCounts]:
         return {name: FieldCounts(*numbers) for name, numbers in counts.items()}
 
 
-def _write(work: AlignWork, index: pa.RecordBatch, columns: Mapping[str, pa.Array]) -> None:
-    """Writes the columns in the record batches of the run, with its description."""
+def _write(work: AlignWork, index: pa.RecordBatch, sizes: list[int], columns: Mapping[str, pa.Array]) -> None:
+    """Writes the columns in record batches of these sizes, with the description of the run."""
     file = read_run_file(work.run, 0)
     described = file.to_metadata() if file.is_merged else file.chunks[0].to_metadata()
-    sizes = [batch.num_rows for batch in open_run(work.run, ("shuffle_key",)).batches()]
-    if sum(sizes) != index.num_rows:
-        raise BylineError(f"{work.run}: has changed while its attribute was made; make it again")
     fields = [*index.schema, *(pa.field(name, column.type) for name, column in columns.items())]
     counts = {name: astuple(count) for name, count in count_fields(_as_batch(columns)).items()}
     schema = pa.schema(fields, {**described, COUNTS_KEY: json.dumps(counts).encode()})

@@ -9,8 +9,9 @@ STORE/web/5f3e.../attributes/topic/91c3.../  a-00000.arrow     attribute.json   
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from byline.errors import BylineError
@@ -56,8 +57,9 @@ class AttributeState:
         """The address of its file beside a run."""
         return beside(run.uri, self.folder)
 
+    @cached_property
     def counts(self) -> dict[str, dict[str, FieldCounts]]:
-        """Source -> column -> how many documents have a value. For a whole one."""
+        """Source -> column -> how many documents have a value, of a whole one: from the end of each of its files."""
         sources = sorted({file.source for file in self.files})
         return {
             source: total_fields(
@@ -84,11 +86,20 @@ def read_attribute(config: Config, state: StoreState, name: str) -> AttributeSta
     depends_on = _depends_on(config, state, name, sources)
     fingerprint = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
     folder = f"{ATTRIBUTES_FOLDER}/{name}/{fingerprint[:16]}"
-    folders = [storage.join(state.folders[source], folder) for source in sources]
+    return AttributeState(name, fingerprint, depends_on, folder, files, _missing(files, folder))
+
+
+def listed_again(attribute: AttributeState) -> AttributeState:
+    """The same attribute, as far as the token store has it by now."""
+    return replace(attribute, missing=_missing(attribute.files, attribute.folder))
+
+
+def _missing(files: Sequence[RunFile], folder: str) -> list[RunFile]:
+    """The files of the token store beside which a folder has none."""
+    folders = sorted({beside(file.uri, folder).rpartition("/")[0] for file in files})
     listed = storage.side_by_side(lambda uri: storage.list_files(uri, recursive=False), folders)
     there = {storage.join(uri, info.base_name) for uri, infos in zip(folders, listed, strict=True) for info in infos}
-    missing = [file for file in files if beside(file.uri, folder) not in there]
-    return AttributeState(name, fingerprint, depends_on, folder, files, missing)
+    return [file for file in files if beside(file.uri, folder) not in there]
 
 
 def _depends_on(config: Config, state: StoreState, name: str, sources: Iterable[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import pyarrow as pa
 
-from byline.schemas.documents import ROW, info_of
+from byline.schemas.documents import info_of
 from byline.transforms.attributes.rounds import Context, Round
 from byline.transforms.attributes.stored_documents import Reading, StoredFile, stored_documents
 from byline.transforms.attributes.values import parts_uri, write_values
@@ -40,10 +40,7 @@ class ChunkValues:
         columns = _open(self.opened)
         for batch in stored_documents(StoredFile.from_json(line), self.reading):
             info = info_of(batch)
-            made = columns(batch)
-            fields = [ROW, *(pa.field(name, column.type) for name, column in made.items())]
-            values = pa.RecordBatch.from_arrays([batch["row"], *made.values()], schema=pa.schema(fields))
-            write_values(parts_uri(self.parts, info.source, info.path, info.chunk), values)
+            write_values(parts_uri(self.parts, info.source, info.path, info.chunk), batch["row"], columns(batch))
 
 
 @lru_cache(maxsize=8)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 
+from byline.transforms.attributes.batch_files import plain
 from byline.transforms.files.sealed_files import open_sealed, write_sealed
 from byline.transforms.files.storage import open_random, side_by_side
 from byline.transforms.store.run_pieces import reading_run
@@ -24,9 +25,9 @@ PARTITION_ROWS = 4_000_000
 MOST_PARTITIONS = 4096
 
 
-def partitions_for(rows: int) -> int:
-    """Into how many partitions so many rows go: a power of two."""
-    wanted = -(-rows // PARTITION_ROWS)
+def partitions_for(amount: int, most: int = PARTITION_ROWS) -> int:
+    """Into how many partitions so many rows go, or bytes, with about `most` in one: a power of two."""
+    wanted = -(-amount // most)
     return min(1 << max(wanted - 1, 0).bit_length(), MOST_PARTITIONS)
 
 
@@ -53,11 +54,11 @@ def write_partitions(uri: str, rows: pa.RecordBatch, partition: np.ndarray, coun
         partition: int64 [n], below `count`.
         count: partitions.
     """
-    plain = pa.RecordBatch.from_arrays([_plain(column) for column in rows.columns], rows.schema.names)
+    values = pa.RecordBatch.from_arrays([plain(column) for column in rows.columns], rows.schema.names)
     order = np.argsort(partition, kind="stable")
     borders = np.searchsorted(partition[order], np.arange(count + 1))
-    ordered = plain.take(pa.array(order))
-    with write_sealed(uri, plain.schema) as writer:
+    ordered = values.take(pa.array(order))
+    with write_sealed(uri, values.schema) as writer:
         for low, high in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True):
             writer.write_batch(ordered.slice(low, high - low))
 
@@ -81,7 +82,3 @@ def joined(batches: Iterable[pa.RecordBatch]) -> pa.RecordBatch:
 def _read(uri: str, number: int) -> pa.RecordBatch:
     with reading_run(uri), open_random(uri) as source:
         return open_sealed(source).get_batch(number)
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

@@ -31,24 +31,21 @@ import pyarrow.compute as pc
 
 from byline.errors import BylineError
 from byline.schemas.documents import LOSS_SPANS, ROW, SPANS_TYPE, SPECIAL_SPANS, TEXT, info_of
-from byline.transforms.attributes.stored_documents import ListedFile, stored_columns
 from byline.transforms.documents.text_parts import characters, flat_lists, list_lengths, span_lists
 from byline.transforms.tokens.loss_spans import masked_ranges
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
 from byline.transforms.tokens.tokenizing import tokens_in_spans
 
 
-def token_ranges(
-    batch: pa.RecordBatch, ranges: pa.Array, tokenizer: TextTokenizer, stored: np.ndarray | None = None
-) -> pa.Array:
+def token_ranges(batch: pa.RecordBatch, ranges: pa.Array, tokenizer: TextTokenizer) -> pa.Array:
     """Finds the tokens with a byte in a range.
 
     Args:
-        batch: documents [n] with `row` and `text`, and `special_spans` where their source is formatted.
+        batch: documents [n] with `row` and `text`, `special_spans` where their source is formatted, and `num_tokens`
+            where it is known how many tokens each has in the token store, to hold this against.
         ranges: list<int32> [n]: start, end, ... in characters (code points) of the text, ascending and apart, as
             `joined_ranges` makes them; null or an empty list for documents without.
         tokenizer: the one that the token store was made with.
-        stored: int32 [n], the tokens that each document has in the token store, to hold this against.
 
     Returns:
         list<int32> [n]: start, end, ... in tokens, ascending, apart; null for a document without ranges.
@@ -71,15 +68,10 @@ def token_ranges(
         schema=pa.schema([ROW, TEXT, LOSS_SPANS, SPECIAL_SPANS], batch.schema.metadata),
     )
     tokens = tokens_in_spans(marked, tokenizer)
-    if stored is not None:
-        _check_counts(where, numbers, np.diff(tokens.offsets), stored[rows])
+    if "num_tokens" in batch.schema.names:
+        _check_counts(where, numbers, np.diff(tokens.offsets), batch["num_tokens"].to_numpy()[rows])
     # What `masked_ranges` finds are the tokens that have a 0.
     return _at_rows(masked_ranges(1 - tokens.flags, tokens.offsets), rows, batch.num_rows)
-
-
-def stored_token_counts(listed: ListedFile) -> dict[int, np.ndarray]:
-    """How many tokens each document of a file has in the token store, in order of rows: chunk -> int32."""
-    return {info_of(batch).chunk: batch["num_tokens"].to_numpy() for batch in stored_columns(listed, ["num_tokens"])}
 
 
 def _check_counts(where: str, numbers: pa.Array, counts: np.ndarray, stored: np.ndarray) -> None:

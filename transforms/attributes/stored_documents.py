@@ -19,8 +19,8 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.corpora import Source
-from byline.schemas.documents import BatchInfo, InputFile, info_of, with_info
-from byline.schemas.store import RunInfo
+from byline.schemas.documents import NUM_TOKENS, BatchInfo, InputFile, info_of, with_info
+from byline.schemas.store import SHUFFLE_KEY, RunInfo
 from byline.transforms.corpora.metadata import extract_metadata
 from byline.transforms.corpora.reading import read_batches
 from byline.transforms.formatters.formatting import format_batch
@@ -100,9 +100,9 @@ def stored_documents(listed: ListedFile, reading: Reading) -> Iterator[pa.Record
         reading: of the configuration.
 
     Yields:
-        For each wanted chunk with documents: `row` (int64, ascending), `shuffle_key` (uint64), `text` (large_string),
-        `url`, `host`, `registered_domain`, scores and kept fields of the raw file, `loss_spans` and `special_spans` of
-        a formatter; with a `BatchInfo`.
+        For each wanted chunk with documents: `row` (int64, ascending), `shuffle_key` (uint64), `num_tokens` (int32, in
+        the token store), `text` (large_string), `url`, `host`, `registered_domain`, scores and kept fields of the raw
+        file, `loss_spans` and `special_spans` of a formatter; with a `BatchInfo`.
 
     Raises:
         BylineError: the file cannot be read, or has changed since it was prepared.
@@ -155,9 +155,9 @@ def _stored(batch: pa.RecordBatch, uri: str, number: int, records: int) -> pa.Re
             f"{info.path}: chunk {info.chunk} has {info.rows_read:,} records, it had {records:,} when it was prepared; "
             "the file has changed: run `byline prepare`"
         )
-    index = _of_chunk(open_run(uri, _KEYS).whole(), number)
-    order = np.argsort(index["row"].to_numpy())
-    rows, keys = index["row"].to_numpy()[order], index["shuffle_key"].to_numpy()[order]
+    index = _of_chunk(open_run(uri, (*_KEYS, NUM_TOKENS.name)).whole(), number)
+    index = index.take(pa.array(np.argsort(index["row"].to_numpy())))
+    rows = index["row"].to_numpy()
     numbers = np.searchsorted(batch["row"].to_numpy(), rows)
     numbers = np.minimum(numbers, max(batch.num_rows - 1, 0))
     if len(rows) and (batch.num_rows == 0 or not np.array_equal(batch["row"].to_numpy()[numbers], rows)):
@@ -166,5 +166,6 @@ def _stored(batch: pa.RecordBatch, uri: str, number: int, records: int) -> pa.Re
             "formats it, has changed: run `byline prepare`"
         )
     stored = batch.take(pa.array(numbers))
-    stored = stored.append_column(pa.field("shuffle_key", pa.uint64(), nullable=False), pa.array(keys))
+    for column in (SHUFFLE_KEY, NUM_TOKENS):
+        stored = stored.append_column(column, index[column.name])
     return with_info(stored, info)

@@ -8,14 +8,16 @@ WORK/parts/<run of the chunk>     row  topic      run    row  topic
 ```
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
 from byline.schemas.attribute_kinds.attribute import ColumnType
-from byline.transforms.files.sealed_files import open_sealed, write_sealed
-from byline.transforms.files.storage import exists, join, open_random
+from byline.schemas.documents import ROW
+from byline.transforms.attributes.batch_files import read_batch, write_batch
+from byline.transforms.files.storage import exists, join
 from byline.transforms.store.run_names import run_name
-from byline.transforms.store.run_pieces import reading_run
 
 TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),
@@ -32,25 +34,22 @@ def parts_uri(parts: str, source: str, path: str, chunk: int) -> str:
     return join(parts, run_name(source, path, chunk))
 
 
-def write_values(uri: str, values: pa.RecordBatch) -> None:
+def write_values(uri: str, rows: pa.Array, columns: Mapping[str, pa.Array]) -> None:
     """Writes the values of a chunk.
 
     Args:
         uri: of `parts_uri`.
-        values: `row` (int64, ascending) and the attribute's columns; documents that are not among them have no value.
+        rows: int64 [n], ascending, of documents; those that are not among them have no value.
+        columns: the attribute's, n values each.
     """
-    rows = values["row"].to_numpy()
-    assert (np.diff(rows) > 0).all(), f"{uri}: rows that do not ascend"
-    with write_sealed(uri, values.schema.remove_metadata()) as writer:
-        writer.write_batch(values.replace_schema_metadata())
+    assert (np.diff(rows.to_numpy()) > 0).all(), f"{uri}: rows that do not ascend"
+    fields = [ROW, *(pa.field(name, column.type) for name, column in columns.items())]
+    write_batch(uri, pa.RecordBatch.from_arrays([rows, *columns.values()], schema=pa.schema(fields)))
 
 
 def read_values(uri: str) -> pa.RecordBatch | None:
     """The values of a chunk; None if no document of it has one."""
-    if not exists(uri):
-        return None
-    with reading_run(uri), open_random(uri) as source:
-        return open_sealed(source).get_batch(0)
+    return read_batch(uri) if exists(uri) else None
 
 
 def values_of(values: pa.RecordBatch | None, rows: np.ndarray, name: str, kind: ColumnType) -> pa.Array:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
+from byline.transforms.attributes.batch_files import plain
 from byline.transforms.files.storage import join
 from byline.transforms.store.attribute_columns import AttributeFolders, by_folder
 from byline.transforms.store.run_reading import open_run
@@ -57,7 +58,8 @@ class AttributeValues:
             batch = open_run(uri, ["row", "file", *names]).whole()
             if "file" in batch.schema.names:
                 batch = batch.filter(pa.array(batch["file"].to_numpy() == number))
-            chunks.append(_plain(batch.select(["row", *names])))
+            columns = [plain(batch[name]) for name in ("row", *names)]
+            chunks.append(pa.RecordBatch.from_arrays(columns, ["row", *names]))
         if not chunks:
             raise BylineError(f"{path} has no values in {folder} of source {source}")
         return pa.Table.from_batches(chunks).combine_chunks().to_batches()[0]
@@ -84,10 +86,3 @@ def unmasked_by(ranges: Iterable[Sequence[int] | None], masks: Sequence[int]) ->
         for start, end in zip((borders or ())[::2], (borders or ())[1::2], strict=True):
             left[start:end] = 0
     return [int(mask) for mask in left]
-
-
-def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
-    columns = [
-        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns
-    ]
-    return pa.RecordBatch.from_arrays(columns, batch.schema.names)

@@ -88,12 +88,16 @@ def test_bytes_of_one_character_and_tokens_by_name(tokenizer: TextTokenizer) -> 
     assert ranges_of([("é😀x", [1, 2], None), ("the<X> fox", [4, 5], [3, 6])], tokenizer) == [[2, 6], [1, 2]]
 
 
+def with_counts(batch: pa.RecordBatch, *counts: int) -> pa.RecordBatch:
+    return batch.append_column("num_tokens", pa.array(counts, pa.int32()))
+
+
 def test_tokens_are_held_against_the_stores(tokenizer: TextTokenizer) -> None:
     batch = batch_of([("the fox", None, None), ("the<X> fox", [0, 1], [3, 6])])
     ranges = pa.array([None, [0, 1]], SPANS_TYPE)
-    assert token_ranges(batch, ranges, tokenizer, np.array([7, 3], np.int32)).to_pylist() == [None, [0, 1]]
+    assert token_ranges(with_counts(batch, 7, 3), ranges, tokenizer).to_pylist() == [None, [0, 1]]
     with pytest.raises(BylineError, match=r"row 1: its text has 3 tokens, and 4 in the token store"):
-        token_ranges(batch, ranges, tokenizer, np.array([2, 4], np.int32))
+        token_ranges(with_counts(batch, 2, 4), ranges, tokenizer)
 
 
 @pytest.mark.parametrize("given_range", [[0, 8], [-1, 3], [5, 4], [8, 8]])

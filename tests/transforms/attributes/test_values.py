@@ -10,7 +10,7 @@ from byline.transforms.attributes.values import read_values, values_of, write_va
 
 def test_documents_without_a_value_are_null_or_false(tmp_path: Path) -> None:
     uri = str(tmp_path / "a.arrow")
-    write_values(uri, pa.record_batch({"row": [0, 3], "topic": ["bread", "sport"], "flag": [True, False]}))
+    write_values(uri, pa.array([0, 3]), {"topic": pa.array(["bread", "sport"]), "flag": pa.array([True, False])})
     values = read_values(uri)
     rows = np.array([7, 0, 3])
     assert values_of(values, rows, "topic", "string").to_pylist() == [None, "bread", "sport"]

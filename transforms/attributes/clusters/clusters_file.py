@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from byline.transforms.files.sealed_files import SealedReader, write_sealed
-from byline.transforms.store.run_pieces import reading_run
+from byline.transforms.attributes.batch_files import read_batch, write_batch
 
 _KEY, _WEIGHT = b"byline.clusters", "weight"
 
@@ -43,17 +42,13 @@ def write_clusters(uri: str, clusters: Clusters) -> None:
     fields = [pa.field(_WEIGHT, pa.int32()), *(pa.field(str(number), pa.int16()) for number in numbers)]
     schema = pa.schema(fields, {_KEY: json.dumps({"clusters": clusters.about}).encode()})
     columns = [np.ascontiguousarray(clusters.columns[:, number]) for number in numbers]
-    with write_sealed(uri, schema) as writer:
-        writer.write_batch(pa.RecordBatch.from_arrays(list(map(pa.array, [clusters.weights, *columns])), schema=schema))
+    write_batch(uri, pa.RecordBatch.from_arrays(list(map(pa.array, [clusters.weights, *columns])), schema=schema))
 
 
 def read_clusters(uri: str) -> Clusters:
     """Reads clusters. Raises: DamagedFileError: it cannot be read."""
-    with reading_run(uri):
-        reader = SealedReader(uri)
-        batch = reader.read_next()
-        reader.finish()
-        about = json.loads(reader.schema.metadata[_KEY])["clusters"]
+    batch = read_batch(uri)
+    about = json.loads(batch.schema.metadata[_KEY])["clusters"]
     columns = np.empty((batch.num_rows, len(about)), np.int16)
     for number in range(len(about)):
         columns[:, number] = batch[str(number)].to_numpy()

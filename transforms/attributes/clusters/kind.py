@@ -20,7 +20,7 @@ import pyarrow as pa
 from byline.schemas.attribute_kinds.attribute import Attribute
 from byline.schemas.attribute_kinds.clusters import ClustersAttribute
 from byline.schemas.config import Config
-from byline.schemas.documents import ROW, info_of
+from byline.schemas.documents import info_of
 from byline.transforms.attributes.clusters.clusters_file import Clusters, read_clusters
 from byline.transforms.attributes.clusters.features import features_of
 from byline.transforms.attributes.clusters.finding import FindClusters
@@ -28,7 +28,6 @@ from byline.transforms.attributes.clusters.sample import TakeSample, draw_files
 from byline.transforms.attributes.clusters.summary import summarize, write_counts
 from byline.transforms.attributes.clusters.vectors import SQUARE, nearest, vectors_of
 from byline.transforms.attributes.rounds import AttributeKind, Context, Round, Rounds
-from byline.transforms.attributes.span_tokens import stored_token_counts
 from byline.transforms.attributes.stored_documents import Reading, StoredFile, stored_documents
 from byline.transforms.attributes.values import parts_uri, write_values
 from byline.transforms.files.storage import join
@@ -57,17 +56,14 @@ class AssignClusters:
 
     def __call__(self, line: str) -> None:
         """Works on one input file."""
-        listed, clusters = StoredFile.from_json(line), _open(self.clusters)
-        stored = stored_token_counts(listed)
-        for batch in stored_documents(listed, self.reading):
+        clusters = _open(self.clusters)
+        for batch in stored_documents(StoredFile.from_json(line), self.reading):
             info = info_of(batch)
             numbers, products = assigned(batch["text"], self.bits, clusters)
             columns = columns_of(self.name, [about["label"] for about in clusters.about], numbers, products)
-            fields = [ROW, *(pa.field(name, column.type) for name, column in columns.items())]
-            values = pa.RecordBatch.from_arrays([batch["row"], *columns.values()], schema=pa.schema(fields))
-            write_values(parts_uri(self.parts, info.source, info.path, info.chunk), values)
+            write_values(parts_uri(self.parts, info.source, info.path, info.chunk), batch["row"], columns)
             uri = parts_uri(self.counts, info.source, info.path, info.chunk)
-            write_counts(uri, info.source, numbers, stored[info.chunk], len(clusters.about))
+            write_counts(uri, info.source, numbers, batch["num_tokens"].to_numpy(), len(clusters.about))
 
 
 @lru_cache(maxsize=1)

@@ -22,15 +22,14 @@ import pyarrow as pa
 
 from byline.schemas.documents import ROW, info_of
 from byline.splitmix import splitmix64
+from byline.transforms.attributes.batch_files import read_batch, write_batch
 from byline.transforms.attributes.clusters.features import Features, features_of
 from byline.transforms.attributes.clusters.words import shortened
 from byline.transforms.attributes.stored_documents import Reading, StoredFile, stored_documents
 from byline.transforms.attributes.values import parts_uri
 from byline.transforms.documents.list_copying import copy_lists
 from byline.transforms.documents.shuffle_keys import shuffle_keys
-from byline.transforms.files.sealed_files import SealedReader, write_sealed
 from byline.transforms.files.storage import side_by_side
-from byline.transforms.store.run_pieces import reading_run
 
 _SCHEMA = pa.schema([pa.field("shuffle_key", pa.uint64()), ROW, pa.field("text", pa.large_string())])
 _HIGHEST = (1 << 64) - 1
@@ -109,8 +108,8 @@ class TakeSample:
             below = batch["shuffle_key"].to_numpy() <= np.uint64(self.highest[info.source])
             taken = batch.select(_SCHEMA.names).filter(pa.array(below))
             columns = [taken["shuffle_key"], taken["row"], shortened(taken["text"])]
-            with write_sealed(parts_uri(self.folder, info.source, info.path, info.chunk), _SCHEMA) as writer:
-                writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))
+            uri = parts_uri(self.folder, info.source, info.path, info.chunk)
+            write_batch(uri, pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))
 
 
 def read_features(uris: Sequence[str], bits: int, most: int) -> tuple[Ranks, Features]:
@@ -123,7 +122,7 @@ def read_features(uris: Sequence[str], bits: int, most: int) -> tuple[Ranks, Fea
     """
 
     def read(uri: str) -> tuple[np.ndarray, np.ndarray, Features]:
-        batch = _read(uri)
+        batch = read_batch(uri)
         return batch["shuffle_key"].to_numpy().copy(), batch["row"].to_numpy().copy(), features_of(batch["text"], bits)
 
     read_files = side_by_side(read, uris)
@@ -144,21 +143,13 @@ def read_texts(uris: Sequence[str], ranks: Ranks) -> pa.Array:
 
     def read(number: int) -> pa.Array:
         documents = ranks.documents[order[borders[number] : borders[number + 1]]]
-        return _read(uris[number])["text"].take(pa.array(documents))
+        return read_batch(uris[number])["text"].take(pa.array(documents))
 
     wanted = np.unique(ranks.files).tolist()
     texts = pa.chunked_array(side_by_side(read, wanted), pa.large_string()).combine_chunks()
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))
     return texts.take(pa.array(back))
-
-
-def _read(uri: str) -> pa.RecordBatch:
-    with reading_run(uri):
-        reader = SealedReader(uri)
-        batch: pa.RecordBatch = reader.read_next()
-        reader.finish()
-        return batch
 
 
 def _joined(arrays: Sequence[np.ndarray], kind: type) -> np.ndarray:

@@ -15,11 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from byline.printable import printable
+from byline.transforms.attributes.batch_files import read_batch, write_batch
 from byline.transforms.attributes.clusters.clusters_file import Clusters
 from byline.transforms.attributes.rounds import Summary
-from byline.transforms.files.sealed_files import SealedReader, write_sealed
 from byline.transforms.files.storage import side_by_side
-from byline.transforms.store.run_pieces import reading_run
 
 _SOURCE = b"byline.source"
 _SCHEMA = pa.schema([("documents", pa.int64()), ("tokens", pa.int64())])
@@ -39,8 +38,7 @@ def write_counts(uri: str, source: str, numbers: np.ndarray, tokens: np.ndarray,
     documents, total = np.bincount(rows, minlength=clusters + 1), np.zeros(clusters + 1, np.int64)
     np.add.at(total, rows, tokens)
     schema = _SCHEMA.with_metadata({_SOURCE: source.encode()})
-    with write_sealed(uri, schema) as writer:
-        writer.write_batch(pa.RecordBatch.from_arrays([pa.array(documents), pa.array(total)], schema=schema))
+    write_batch(uri, pa.RecordBatch.from_arrays([pa.array(documents), pa.array(total)], schema=schema))
 
 
 def summarize(clusters: Clusters, uris: Sequence[str]) -> Summary:
@@ -73,12 +71,9 @@ def summarize(clusters: Clusters, uris: Sequence[str]) -> Summary:
 
 def _read(uri: str) -> tuple[str, np.ndarray]:
     """Of one chunk: its source, and documents and tokens, int64 [2, clusters + 1]."""
-    with reading_run(uri):
-        reader = SealedReader(uri)
-        batch = reader.read_next()
-        reader.finish()
-        columns = [batch[name].to_numpy() for name in _SCHEMA.names]
-        return reader.schema.metadata[_SOURCE].decode(), np.stack(columns)
+    batch = read_batch(uri)
+    columns = [batch[name].to_numpy() for name in _SCHEMA.names]
+    return batch.schema.metadata[_SOURCE].decode(), np.stack(columns)
 
 
 def _lines(summary: Mapping[str, Any]) -> list[str]:

@@ -50,18 +50,16 @@ def mark_documents(
     set_names: Sequence[str],
     least: Fraction,
     tokenizer: TextTokenizer,
-    stored: np.ndarray,
 ) -> Marked:
     """Finds the overlaps of documents and makes the columns.
 
     Args:
-        batch: documents [n] with `row`, `text` and, if they are formatted, `special_spans`.
+        batch: documents [n] of `stored_documents`.
         name: of the attribute.
         ngrams: of the evaluation items.
         set_names: of the sets, sorted.
         least: the share of its words from which on a document is contaminated.
         tokenizer: the one of the token store.
-        stored: int32 [n], the tokens that each document has there.
     """
     overlaps = _in_blocks(batch["text"], ngrams)
     occurs = np.diff(overlaps.offsets) > 0
@@ -74,7 +72,7 @@ def mark_documents(
         name: pa.array(contaminated),
         f"{name}_overlap": pa.array((overlaps.covered / np.maximum(overlaps.words, 1)).astype(np.float32)),
         f"{name}_sets": joined_names(by_set, set_names, batch.num_rows),
-        f"{name}_ranges": token_ranges(batch, overlaps.ranges, tokenizer, stored),
+        f"{name}_ranges": token_ranges(batch, overlaps.ranges, tokenizer),
     }
     documents = np.bincount(by_set[:, 1], minlength=len(set_names))
     return Marked(columns, documents, numbers, counts)

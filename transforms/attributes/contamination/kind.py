@@ -21,20 +21,20 @@ from byline.schemas import corpora
 from byline.schemas.attribute_kinds.attribute import Attribute
 from byline.schemas.attribute_kinds.contamination import ContaminationAttribute
 from byline.schemas.config import Config
-from byline.schemas.documents import ROW, info_of
+from byline.schemas.documents import info_of
+from byline.transforms.attributes.batch_files import write_batch
 from byline.transforms.attributes.contamination.columns import Marked, mark_documents
 from byline.transforms.attributes.contamination.items import list_evaluation_files, read_items
 from byline.transforms.attributes.contamination.ngram_file import NgramSets, read_ngrams, sets_of, write_ngrams
 from byline.transforms.attributes.contamination.ngrams import make_ngrams
 from byline.transforms.attributes.contamination.summary import DOCUMENTS_KEY, summarize
-from byline.transforms.attributes.contamination.words import hash_words, unicode_version
+from byline.transforms.attributes.contamination.words import hash_words
 from byline.transforms.attributes.rounds import AttributeKind, Context, Round, Rounds
-from byline.transforms.attributes.span_tokens import stored_token_counts
 from byline.transforms.attributes.stored_documents import Reading, StoredFile, stored_documents
 from byline.transforms.attributes.values import parts_uri, write_values
 from byline.transforms.documents.text_parts import text_buffers
-from byline.transforms.files.sealed_files import write_sealed
 from byline.transforms.files.storage import file_sha256, join
+from byline.transforms.filters.marks import unicode_version
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 
@@ -65,22 +65,18 @@ class FindOverlaps:
     def __call__(self, line: str) -> None:
         """Works on one input file."""
         listed, ngrams, tokenizer = StoredFile.from_json(line), _open(self.ngrams), shared_tokenizer(self.tokenizer)
-        stored = stored_token_counts(listed)
         for batch in stored_documents(listed, self.reading):
             info = info_of(batch)
-            marked = mark_documents(batch, self.name, ngrams, self.sets, self.least, tokenizer, stored[info.chunk])
-            fields = [ROW, *(pa.field(name, column.type) for name, column in marked.columns.items())]
-            values = pa.RecordBatch.from_arrays([batch["row"], *marked.columns.values()], schema=pa.schema(fields))
-            write_values(parts_uri(self.parts, info.source, info.path, info.chunk), values)
+            marked = mark_documents(batch, self.name, ngrams, self.sets, self.least, tokenizer)
+            write_values(parts_uri(self.parts, info.source, info.path, info.chunk), batch["row"], marked.columns)
             _write_counts(parts_uri(self.counts, info.source, info.path, info.chunk), info.source, batch, marked)
 
 
 def _write_counts(uri: str, source: str, batch: pa.RecordBatch, marked: Marked) -> None:
     counts = {"source": source, "documents": batch.num_rows, "sets": marked.documents.tolist()}
     schema = pa.schema([("ngram", pa.int64()), ("documents", pa.int64())], {DOCUMENTS_KEY: json.dumps(counts).encode()})
-    with write_sealed(uri, schema) as writer:
-        columns = [pa.array(marked.ngrams), pa.array(marked.ngram_documents)]
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    columns = [pa.array(marked.ngrams), pa.array(marked.ngram_documents)]
+    write_batch(uri, pa.RecordBatch.from_arrays(columns, schema=schema))
 
 
 @lru_cache(maxsize=1)

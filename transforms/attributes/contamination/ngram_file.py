@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from byline.transforms.attributes.batch_files import read_batch, write_batch
 from byline.transforms.attributes.contamination.ngrams import EvaluationNgrams, NgramTable
-from byline.transforms.files.sealed_files import SealedReader, write_sealed
-from byline.transforms.store.run_pieces import reading_run
 
 _SETS, _SET_OFFSETS = "ngram_sets", "ngram_set_offsets"
 
@@ -42,17 +41,12 @@ def write_ngrams(uri: str, ngrams: NgramSets) -> None:
     """Writes them."""
     arrays = {**ngrams.table._asdict(), _SETS: ngrams.sets, _SET_OFFSETS: ngrams.offsets}
     columns = [pa.LargeListArray.from_arrays([0, len(array)], pa.array(array)) for array in arrays.values()]
-    row = pa.RecordBatch.from_arrays(columns, list(arrays))
-    with write_sealed(uri, row.schema) as writer:
-        writer.write_batch(row)
+    write_batch(uri, pa.RecordBatch.from_arrays(columns, list(arrays)))
 
 
 def read_ngrams(uri: str) -> NgramSets:
     """Reads and checks them. Raises: DamagedFileError."""
-    with reading_run(uri):
-        reader = SealedReader(uri)
-        row = reader.read_next()
-        reader.finish()
+    row = read_batch(uri)
     arrays = {name: row[name].values.to_numpy() for name in row.schema.names}
     sets, offsets = arrays.pop(_SETS), arrays.pop(_SET_OFFSETS)
     return NgramSets(NgramTable(**arrays), sets, offsets)

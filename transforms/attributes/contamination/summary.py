@@ -17,14 +17,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from byline.transforms.attributes.batch_files import read_batch
 from byline.transforms.attributes.contamination.items import Items
 from byline.transforms.attributes.contamination.ngrams import EvaluationNgrams
 from byline.transforms.attributes.rounds import Summary
-from byline.transforms.files.sealed_files import SealedReader
 from byline.transforms.files.storage import side_by_side
-from byline.transforms.store.run_pieces import reading_run
 
 # In the metadata of a file of counts: its source, documents, and documents by set.
 DOCUMENTS_KEY = b"byline.contamination"
@@ -65,12 +63,8 @@ def summarize(items: Items, ngrams: EvaluationNgrams, uris: Sequence[str]) -> Su
 
 def _read(uri: str) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Of one chunk: what its metadata says, its n-grams, and in how many documents each is."""
-    with reading_run(uri):
-        reader = SealedReader(uri)
-        batch: pa.RecordBatch = reader.read_next()
-        reader.finish()
-        counts: dict[str, Any] = json.loads(reader.schema.metadata[DOCUMENTS_KEY])
-        return counts, batch["ngram"].to_numpy(), batch["documents"].to_numpy()
+    batch = read_batch(uri)
+    return json.loads(batch.schema.metadata[DOCUMENTS_KEY]), batch["ngram"].to_numpy(), batch["documents"].to_numpy()
 
 
 def _of_sources(by_source: dict[str, np.ndarray], number: int) -> dict[str, int]:

@@ -42,11 +42,6 @@ class Words(NamedTuple):
     offsets: np.ndarray
 
 
-def unicode_version() -> str:
-    """The Unicode version that says what is lower case, white space and punctuation."""
-    return unicodedata.unidata_version
-
-
 @functools.cache
 def normal_codes() -> np.ndarray:
     """int32 [0x110000]: what becomes of each code point: another one, `SPACE`, or `DROPPED`.

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from byline.schemas.documents import BatchInfo
+from byline.transforms.attributes.batch_files import read_batch
 from byline.transforms.attributes.duplicates.layout import Layout, matrix, record_batch
 from byline.transforms.attributes.exchange import partition_of, write_partitions
 from byline.transforms.attributes.stored_documents import ListedFile, StoredFile
-from byline.transforms.attributes.values import read_values
 from byline.transforms.duplicates.deciding import band_pairs
 
 # Followers of a leader in one partition: some ten MB of text.
@@ -32,7 +32,7 @@ def spread_bands(layout: Layout, line: str) -> None:
     equal = layout.read_bucket("equal", layout.partitions, file, "document")
     removed = equal.filter(pa.array(equal["document"].to_numpy() != equal["first"].to_numpy()))["document"].to_numpy()
     for info in chunks_of(layout, listed):
-        rows = read_bands(layout, info)
+        rows = read_batch(layout.of_chunk("bands", info))
         rows = rows.filter(pa.array(~np.isin(rows["document"].to_numpy(), removed)))
         bands = matrix(rows["bands"])
         banded = record_batch(
@@ -52,13 +52,6 @@ def chunks_of(layout: Layout, listed: ListedFile) -> list[BatchInfo]:
         for chunk in sorted(listed.chunks)
         if (source, path, chunk) in layout.with_documents
     ]
-
-
-def read_bands(layout: Layout, info: BatchInfo) -> pa.RecordBatch:
-    """What `hash_texts` has written of a chunk's bands."""
-    rows = read_values(layout.of_chunk("bands", info))
-    assert rows is not None, info
-    return rows
 
 
 def pair_bands(layout: Layout, line: str) -> None:

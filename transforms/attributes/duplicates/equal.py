@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from byline.schemas.documents import info_of
+from byline.transforms.attributes.batch_files import write_batch
 from byline.transforms.attributes.duplicates.largest import write_largest
 from byline.transforms.attributes.duplicates.layout import Layout, record_batch, united
 from byline.transforms.attributes.exchange import partition_of, write_partitions
@@ -22,7 +23,6 @@ from byline.transforms.attributes.stored_documents import StoredFile, stored_doc
 from byline.transforms.duplicates.deciding import lowest_of_groups
 from byline.transforms.duplicates.minhash import band_hashes
 from byline.transforms.duplicates.normalizing import coarser, normalized, text_hashes
-from byline.transforms.files.sealed_files import write_sealed
 
 
 def hash_texts(layout: Layout, line: str) -> None:
@@ -39,8 +39,7 @@ def hash_texts(layout: Layout, line: str) -> None:
             compared = coarser(normal, layout.form, layout.compared_form)
             bands, has_shingles = band_hashes(compared, layout.preset)
             rows = record_batch(shuffle_key=keys, document=documents, bands=bands).filter(pa.array(has_shingles))
-            with write_sealed(layout.of_chunk("bands", info), rows.schema) as writer:
-                writer.write_batch(rows)
+            write_batch(layout.of_chunk("bands", info), rows)
 
 
 def group_equal(layout: Layout, line: str) -> None:

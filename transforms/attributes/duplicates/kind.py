@@ -17,7 +17,6 @@ Without near duplicates the second is followed by the last. Texts are read twice
 candidates alone. A partition of rows has some million, one of texts some ten MB; the driver reads counts.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -36,10 +35,10 @@ from byline.transforms.attributes.duplicates.marking import read_counts, write_m
 from byline.transforms.attributes.duplicates.settling import Settle, undecided
 from byline.transforms.attributes.duplicates.verifying import compare_pairs, send_texts
 from byline.transforms.attributes.exchange import MOST_PARTITIONS, partitions_for
+from byline.transforms.attributes.notes import read_notes
 from byline.transforms.attributes.rounds import AttributeKind, Context, Round, Rounds
 from byline.transforms.duplicates.normalizing import coarsest
 from byline.transforms.duplicates.presets import PRESETS
-from byline.transforms.files.storage import read_bytes, side_by_side
 
 # Of the forms, hashes and bands as docs/duplicates.md defines them.
 _HASHES = 1
@@ -109,7 +108,7 @@ def layout_of(context: Context, settings: DuplicatesAttribute) -> tuple[Layout, 
         similarity=settings.similarity or (preset.similarity if preset else settings.max_removed),
         partitions=partitions_for(sizes.rows),
         band_partitions=partitions_for(sizes.rows * (preset.bands if preset else 1)),
-        text_partitions=_text_partitions(sizes.text_bytes),
+        text_partitions=partitions_for(sizes.text_bytes, _TEXT_BYTES),
         buckets=min(len(files), MOST_PARTITIONS),
     )
     return layout, sizes
@@ -118,11 +117,6 @@ def layout_of(context: Context, settings: DuplicatesAttribute) -> tuple[Layout, 
 def _bytes(key: tuple[Any, ...]) -> tuple[Any, ...]:
     """Names in order of their bytes, numbers as they are."""
     return tuple(one.encode() if isinstance(one, str) else one for one in key)
-
-
-def _text_partitions(size: int) -> int:
-    wanted = -(-size // _TEXT_BYTES)
-    return min(1 << max(wanted - 1, 0).bit_length(), MOST_PARTITIONS)
 
 
 def _near(context: Context, layout: Layout, sizes: _Sizes) -> Iterator[Round]:
@@ -148,8 +142,7 @@ def _near(context: Context, layout: Layout, sizes: _Sizes) -> Iterator[Round]:
 
 
 def _compared(layout: Layout) -> dict[str, int]:
-    uris = [layout.of_partition("compared", number) for number in range(layout.text_partitions)]
-    counts = [json.loads(content) for content in side_by_side(read_bytes, uris)]
+    counts = read_notes(layout.work, "compared", range(layout.text_partitions))
     return {name: sum(one[name] for one in counts) for name in ("compared", "similar")}
 
 

@@ -1,20 +1,19 @@
 """The largest clusters of duplicates, and how their texts begin: shown where too much would be removed.
 
 ```
-largest/<number>.json       [[1200, 4294967303], ...]       documents, and the one that is kept
-beginnings/<file>.json      {"4294967303": "We value your privacy ..."}
+largest-<number>.json       [[1200, 4294967303], ...]       documents, and the one that is kept
+beginnings-<file>.json      {"4294967303": "We value your privacy ..."}
 ```
 """
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
 
 from byline.schemas.documents import info_of
 from byline.transforms.attributes.duplicates.layout import Layout, files_of, rows_of
+from byline.transforms.attributes.notes import read_notes, write_note
 from byline.transforms.attributes.stored_documents import StoredFile, stored_documents
-from byline.transforms.files.storage import join, read_bytes, side_by_side, write_file
 
 SHOWN = 10
 # Ten of them fit into a message.
@@ -24,14 +23,13 @@ _CHARACTERS = 60
 def write_largest(layout: Layout, number: int, kept: np.ndarray, sizes: np.ndarray) -> None:
     """Writes the largest clusters of a partition: uint64 [n] and int64 [n]."""
     order = np.lexsort((kept, -sizes))[:SHOWN]
-    with write_file(layout.of_partition("largest", number)) as sink:
-        sink.write(json.dumps(list(zip(sizes[order].tolist(), kept[order].tolist(), strict=True))).encode())
+    write_note(layout.work, "largest", number, list(zip(sizes[order].tolist(), kept[order].tolist(), strict=True)))
 
 
 def read_largest(layout: Layout) -> list[tuple[int, int]]:
     """The largest clusters of all: how many documents, and the one that is kept."""
-    uris = [layout.of_partition("largest", number) for number in range(layout.partitions)]
-    clusters = [(size, kept) for of_one in side_by_side(read_bytes, uris) for size, kept in json.loads(of_one)]
+    of_partitions = read_notes(layout.work, "largest", range(layout.partitions))
+    clusters = [(size, kept) for of_one in of_partitions for size, kept in of_one]
     return sorted(clusters, key=lambda cluster: (-cluster[0], cluster[1]))[:SHOWN]
 
 
@@ -64,15 +62,10 @@ class ReadBeginnings:
                 text = " ".join(batch["text"][row].as_py()[: 4 * _CHARACTERS].split())
                 beginnings[str(documents[row])] = text[:_CHARACTERS]
         file = self.layout.file_number(listed.file.source, listed.file.path)
-        with write_file(_uri(self.layout, file)) as sink:
-            sink.write(json.dumps(beginnings).encode())
+        write_note(self.layout.work, "beginnings", file, beginnings)
 
 
 def read_beginnings(layout: Layout, files: list[int]) -> dict[int, str]:
     """How documents begin, by number."""
-    known = map(json.loads, side_by_side(read_bytes, [_uri(layout, file) for file in files]))
+    known = read_notes(layout.work, "beginnings", files)
     return {int(document): text for of_file in known for document, text in of_file.items()}
-
-
-def _uri(layout: Layout, file: int) -> str:
-    return join(layout.work, "beginnings", f"{file:08d}.json")

@@ -7,17 +7,15 @@ row  twins  twins_of      twins_sources  twins_matched
 ```
 """
 
-import json
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from byline.schemas.documents import ROW, info_of
+from byline.schemas.documents import info_of
 from byline.transforms.attributes.duplicates.layout import Layout, files_of, matrix, rows_of
+from byline.transforms.attributes.notes import read_notes, write_note
 from byline.transforms.attributes.stored_documents import StoredFile, stored_columns
 from byline.transforms.attributes.values import parts_uri, write_values
-from byline.transforms.files.storage import join, read_bytes, side_by_side, write_file
 
 # Documents of a source: all, those that are removed, of these the equal ones; those of more than one source.
 COUNTS = ("documents", "removed", "equal", "matched")
@@ -39,28 +37,23 @@ def write_marks(layout: Layout, line: str) -> None:
         if near is not None:
             _overlay(documents, near, "kept", kept, sources)
         values = _values(layout, documents, kept, sources)
-        write_values(parts_uri(layout.parts, info.source, info.path, info.chunk), values)
+        write_values(parts_uri(layout.parts, info.source, info.path, info.chunk), batch["row"], values)
         is_removed = kept != documents
         counts["documents"] += len(documents)
         counts["removed"] += int(is_removed.sum())
         counts["equal"] += int(is_equal.sum())
         counts["matched"] += int((values[f"{layout.name}_sources"].to_numpy() > 1).sum())
-    with write_file(_uri(layout, file)) as sink:
-        sink.write(json.dumps(counts).encode())
+    write_note(layout.work, "counts", file, counts)
 
 
 def read_counts(layout: Layout) -> dict[str, dict[str, int]]:
     """`COUNTS` by source."""
     counts = {source: dict.fromkeys(COUNTS, 0) for source in layout.sources}
-    of_files = side_by_side(read_bytes, [_uri(layout, file) for file in range(len(layout.files))])
+    of_files = read_notes(layout.work, "counts", range(len(layout.files)))
     for (source, _), of_file in zip(layout.files, of_files, strict=True):
-        for name, number in json.loads(of_file).items():
+        for name, number in of_file.items():
             counts[source][name] += number
     return counts
-
-
-def _uri(layout: Layout, file: int) -> str:
-    return join(layout.work, "counts", f"{file:08d}.json")
 
 
 def _overlay(documents: np.ndarray, rows: pa.RecordBatch, column: str, kept: np.ndarray, sources: np.ndarray) -> None:
@@ -73,19 +66,17 @@ def _overlay(documents: np.ndarray, rows: pa.RecordBatch, column: str, kept: np.
         sources[at[of_chunk]] = matrix(rows["sources"])[of_chunk]
 
 
-def _values(layout: Layout, documents: np.ndarray, kept: np.ndarray, sources: np.ndarray) -> pa.RecordBatch:
+def _values(layout: Layout, documents: np.ndarray, kept: np.ndarray, sources: np.ndarray) -> dict[str, pa.Array]:
     sets, which = np.unique(sources, axis=0, return_inverse=True)
     which = which.reshape(-1)
     names = [layout.names_of_sources(bits) for bits in sets]
     is_removed = kept != documents
-    columns = {
+    return {
         layout.name: pa.array(is_removed),
         f"{layout.name}_of": _names(layout, kept, is_removed),
         f"{layout.name}_sources": pa.array([len(one) for one in names], pa.int64()).take(pa.array(which)),
         f"{layout.name}_matched": pa.array(["+".join(one) for one in names], pa.string()).take(pa.array(which)),
     }
-    fields = [ROW, *(pa.field(name, column.type) for name, column in columns.items())]
-    return pa.RecordBatch.from_arrays([pa.array(rows_of(documents)), *columns.values()], schema=pa.schema(fields))
 
 
 def _names(layout: Layout, documents: np.ndarray, is_shown: np.ndarray) -> pa.Array:

@@ -3,7 +3,7 @@
 ```
 Settle 0       a partition   -> told-0/<number>     follower  leader  state          by the follower
                                 settled-0/<number>  document  kept, and of each copies, sources, by the kept one
-                                undecided-0/<number>.json    how many are
+                                undecided-0-<number>.json    how many are, a note
 Settle 1       with what was told in 0, and so on until none is undecided
 ```
 
@@ -11,7 +11,6 @@ In one partition all is decided at once. In several, a document waits for leader
 there are documents in a row, each a candidate only because of the one before it, few where shuffle keys decide.
 """
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +18,8 @@ import pyarrow as pa
 
 from byline.transforms.attributes.duplicates.layout import Layout, record_batch
 from byline.transforms.attributes.exchange import write_partitions
+from byline.transforms.attributes.notes import read_notes, write_note
 from byline.transforms.duplicates.deciding import KEPT, UNKNOWN, settle
-from byline.transforms.files.storage import read_bytes, side_by_side, write_file
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,7 @@ class Settle:
         self._write_settled(rows, nodes, number)
         self._tell(nodes, number)
         undecided = int((nodes.states[nodes.is_follower] == UNKNOWN).sum())
-        with write_file(layout.of_partition(f"undecided-{self.turn}", number)) as sink:
-            sink.write(json.dumps(undecided).encode())
+        write_note(layout.work, f"undecided-{self.turn}", number, undecided)
 
     def _write_settled(self, rows: pa.RecordBatch, nodes: "_Nodes", number: int) -> None:
         """Those that are removed because of what is known to be kept."""
@@ -123,5 +121,4 @@ def _nodes(layout: Layout, rows: pa.RecordBatch, told: pa.RecordBatch | None, nu
 
 def undecided(layout: Layout, turn: int) -> int:
     """How many documents a turn has left undecided."""
-    uris = [layout.of_partition(f"undecided-{turn}", number) for number in range(layout.partitions)]
-    return sum(map(json.loads, side_by_side(read_bytes, uris)))
+    return sum(read_notes(layout.work, f"undecided-{turn}", range(layout.partitions)))

@@ -13,7 +13,6 @@ A text is sent as it is compared, in its normal form: its shingles are up to eig
 leader and, where that has many followers, a part of the follower's hash.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -23,16 +22,17 @@ import pyarrow as pa
 
 from byline.schemas.documents import BatchInfo, info_of
 from byline.splitmix import splitmix64
-from byline.transforms.attributes.duplicates.candidates import chunks_of, read_bands
+from byline.transforms.attributes.batch_files import read_batch
+from byline.transforms.attributes.duplicates.candidates import chunks_of
 from byline.transforms.attributes.duplicates.layout import Layout, matrix, record_batch
 from byline.transforms.attributes.exchange import partition_of, write_partitions
+from byline.transforms.attributes.notes import write_note
 from byline.transforms.attributes.stored_documents import StoredFile, stored_documents
 from byline.transforms.documents.text_parts import text_buffers, texts_of
 from byline.transforms.duplicates.deciding import largest_of_pairs
 from byline.transforms.duplicates.jaccard import are_similar, shared_shingles
 from byline.transforms.duplicates.normalizing import Texts, normalized
 from byline.transforms.duplicates.shingles import shingle_sets
-from byline.transforms.files.storage import write_file
 
 # Text whose shingles are made at a time: of 24 characters they are eight times as large.
 _BLOCK_BYTES = 8 << 20
@@ -47,7 +47,7 @@ def send_texts(layout: Layout, line: str) -> None:
     equal = layout.read_bucket("equal", layout.partitions, file, "document")
     chunks, numbers = chunks_of(layout, listed), []
     for info in chunks:
-        documents = read_bands(layout, info)["document"].to_numpy()
+        documents = read_batch(layout.of_chunk("bands", info))["document"].to_numpy()
         is_here = np.isin(pairs[:, 0], documents)
         rows = record_batch(follower=pairs[is_here, 0], leader=pairs[is_here, 1])
         write_partitions(layout.of_chunk("pairs", info), rows, targets[is_here], layout.text_partitions)
@@ -157,8 +157,7 @@ def compare_pairs(layout: Layout, line: str) -> None:
     write_partitions(layout.of_partition("similar", number), rows, by_follower, layout.partitions)
     led = layout.partition(documents[leaders])
     write_partitions(layout.of_partition("led", number), rows.select(["leader", "follower"]), led, layout.partitions)
-    with write_file(layout.of_partition("compared", number)) as sink:
-        sink.write(json.dumps({"compared": len(similar), "similar": int(similar.sum())}).encode())
+    write_note(layout.work, "compared", number, {"compared": len(similar), "similar": int(similar.sum())})
 
 
 def _similar(layout: Layout, texts: pa.Array, followers: np.ndarray, leaders: np.ndarray) -> Iterator[np.ndarray]:

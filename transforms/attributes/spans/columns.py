@@ -26,18 +26,16 @@ def span_columns(
     stops: np.ndarray,
     labels: pa.Array | None,
     tokenizer: TextTokenizer,
-    stored: np.ndarray,
 ) -> dict[str, pa.Array]:
     """The columns of documents with spans.
 
     Args:
         name: of the attribute.
-        batch: documents [n] with `row`, `text` and, if they are formatted, `special_spans`.
+        batch: documents [n] of `stored_documents`.
         rows: the document of each span, int64 [spans], from 0 to n - 1, in any order.
         starts, stops: in characters, int64 [spans].
         labels: large_string [spans]; None if there are none.
         tokenizer: the one of the token store.
-        stored: int32 [n], the tokens that each document has there.
 
     Raises:
         BylineError: a span is not in its text; or as `token_ranges`.
@@ -46,7 +44,7 @@ def span_columns(
     ranges = joined_ranges(rows, starts, stops, batch.num_rows)
     columns = {
         name: pa.array(list_lengths(ranges) > 0),
-        f"{name}_ranges": token_ranges(batch, ranges, tokenizer, stored),
+        f"{name}_ranges": token_ranges(batch, ranges, tokenizer),
     }
     if labels is not None:
         columns[f"{name}_labels"] = _joined_labels(rows, labels, starts < stops, batch.num_rows)

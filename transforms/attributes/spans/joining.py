@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from byline.schemas import corpora
-from byline.schemas.documents import ROW, info_of
+from byline.schemas.documents import info_of
 from byline.transforms.attributes.exchange import read_partition, write_partitions
+from byline.transforms.attributes.notes import write_note
 from byline.transforms.attributes.spans.columns import span_columns
 from byline.transforms.attributes.spans.reading import LABEL, START, STOP
 from byline.transforms.attributes.stored_documents import ListedFile, Reading, stored_columns, stored_documents
@@ -24,7 +25,6 @@ from byline.transforms.attributes.tables.by_key import joined_uri, keys_uri
 from byline.transforms.attributes.tables.groups import read_group
 from byline.transforms.attributes.tables.joining import key_numbers
 from byline.transforms.attributes.tables.layouts import value_names
-from byline.transforms.attributes.tables.notes import write_note
 from byline.transforms.attributes.values import parts_uri, write_values
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
@@ -125,32 +125,29 @@ class WriteSpans:
 
     def _write_file(self, listed: ListedFile, spans: pa.RecordBatch, note: SpansNote) -> None:
         document = spans["document"].to_numpy()
-        stored = {}
-        for batch in stored_columns(listed, ["num_tokens"]):
-            if np.isin(document, batch["row"].to_numpy()).any():
-                stored[info_of(batch).chunk] = batch["num_tokens"].to_numpy()
-        chunks = {chunk: listed.chunks[chunk] for chunk in stored}
+        chunks = {
+            info_of(batch).chunk: listed.chunks[info_of(batch).chunk]
+            for batch in stored_columns(listed, [])
+            if np.isin(document, batch["row"].to_numpy()).any()
+        }
         for batch in stored_documents(replace(listed, chunks=chunks), self.reading):
             info = info_of(batch)
-            values = self._values(batch, spans, stored[info.chunk], note)
-            write_values(parts_uri(self.parts, info.source, info.path, info.chunk), values)
+            rows, columns = self._values(batch, spans, note)
+            write_values(parts_uri(self.parts, info.source, info.path, info.chunk), rows, columns)
 
     def _values(
-        self, batch: pa.RecordBatch, spans: pa.RecordBatch, stored: np.ndarray, note: SpansNote
-    ) -> pa.RecordBatch:
-        """The values of the documents of a chunk that have spans."""
+        self, batch: pa.RecordBatch, spans: pa.RecordBatch, note: SpansNote
+    ) -> tuple[pa.Array, dict[str, pa.Array]]:
+        """The rows of the documents of a chunk that have spans, and their values."""
         document, numbers = spans["document"].to_numpy(), batch["row"].to_numpy()
         spans = spans.filter(pa.array(np.isin(document, numbers)))
         chosen, rows = np.unique(np.searchsorted(numbers, spans["document"].to_numpy()), return_inverse=True)
         starts, stops = spans[START].to_numpy(), spans[STOP].to_numpy()
         labels = spans[LABEL] if self.values > 2 else None
         note.add(SpansNote(len(starts), int((starts == stops).sum()), len(chosen)))
-        columns = span_columns(
-            self.name, batch.take(pa.array(chosen)), rows, starts, stops, labels,
-            shared_tokenizer(self.tokenizer), stored[chosen],
-        )  # fmt: skip
-        fields = [ROW, *(pa.field(name, column.type) for name, column in columns.items())]
-        return pa.RecordBatch.from_arrays([pa.array(numbers[chosen]), *columns.values()], schema=pa.schema(fields))
+        documents = batch.take(pa.array(chosen))
+        tokenizer = shared_tokenizer(self.tokenizer)
+        return documents["row"], span_columns(self.name, documents, rows, starts, stops, labels, tokenizer)
 
 
 def spans_notes(notes: Iterable[dict[str, dict[str, int]]]) -> dict[str, SpansNote]:

@@ -21,6 +21,7 @@ from byline.schemas.config import Config
 from byline.schemas.corpora import expanded
 from byline.schemas.documents import InputFile
 from byline.transforms.attributes.exchange import partitions_for
+from byline.transforms.attributes.notes import SHOWN, read_notes
 from byline.transforms.attributes.rounds import AttributeKind, Context, Round, Rounds, Summary
 from byline.transforms.attributes.spans.joining import (
     JOIN_STEP,
@@ -36,7 +37,6 @@ from byline.transforms.attributes.tables.checksums import checksums
 from byline.transforms.attributes.tables.groups import Group, groups_of
 from byline.transforms.attributes.tables.kind import key_type
 from byline.transforms.attributes.tables.layouts import TableShape
-from byline.transforms.attributes.tables.notes import SHOWN, read_notes
 from byline.transforms.attributes.tables.table_rows import ExchangeRows, RowsNote, exchanged, lines_of, notes_of
 from byline.transforms.attributes.tables.targets import Targets
 from byline.transforms.corpora.listing import list_matches

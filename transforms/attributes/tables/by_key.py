@@ -7,20 +7,20 @@ WriteValues    a group                 parts/<run of the chunk>
 ```
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
-from byline.schemas.documents import ROW, info_of
+from byline.schemas.documents import info_of
 from byline.transforms.attributes.exchange import joined, partition_of, read_partition, write_partitions
+from byline.transforms.attributes.notes import SHOWN, read_notes, shown, write_note
 from byline.transforms.attributes.stored_documents import ListedFile, stored_columns
 from byline.transforms.attributes.tables.groups import read_group
 from byline.transforms.attributes.tables.joining import Distinct, distinct_rows, key_hashes, key_numbers
 from byline.transforms.attributes.tables.layouts import value_names
-from byline.transforms.attributes.tables.notes import SHOWN, read_notes, shown, write_note
 from byline.transforms.attributes.tables.table_rows import as_keys
 from byline.transforms.attributes.values import parts_uri, write_values
 from byline.transforms.files.storage import join
@@ -212,13 +212,8 @@ class WriteValues:
         for low, high in pairwise([*np.flatnonzero(is_border).tolist(), len(order)]):
             listed = files[file[low]].file
             uri = parts_uri(self.parts, listed.source, listed.path, int(chunk[low]))
-            write_values(uri, as_values(ordered.slice(low, high - low), self.columns))
-
-
-def as_values(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
-    """Rows and values, under the names of the attribute's columns."""
-    fields = [ROW, *(pa.field(name, column.type) for name, column in zip(columns, batch.columns[1:], strict=True))]
-    return pa.RecordBatch.from_arrays(batch.columns, schema=pa.schema(fields))
+            rows, *columns = ordered.slice(low, high - low).columns
+            write_values(uri, rows, dict(zip(self.columns, columns, strict=True)))
 
 
 def keys_uri(work: str, group: int) -> str:

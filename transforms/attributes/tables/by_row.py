@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from byline.schemas.documents import info_of
 from byline.transforms.attributes.exchange import read_partition
+from byline.transforms.attributes.notes import SHOWN, shown, write_note
 from byline.transforms.attributes.stored_documents import ListedFile, stored_columns
-from byline.transforms.attributes.tables.by_key import DocumentsNote, JoinNote, as_values
+from byline.transforms.attributes.tables.by_key import DocumentsNote, JoinNote
 from byline.transforms.attributes.tables.groups import read_group
 from byline.transforms.attributes.tables.joining import distinct_rows
 from byline.transforms.attributes.tables.layouts import value_names
-from byline.transforms.attributes.tables.notes import SHOWN, shown, write_note
 from byline.transforms.attributes.values import parts_uri, write_values
 
 
@@ -65,12 +65,9 @@ class JoinRows:
             is_known = keys >= 0
             is_matched[keys[is_known]] = True
             self._note(note, listed, numbers, int(is_known.sum()))
-            of_documents = values.take(pa.array(distinct.rows[keys[is_known]]))
-            batch = pa.RecordBatch.from_arrays(
-                [pa.array(numbers[is_known]), *of_documents.columns], ["row", *of_documents.schema.names]
-            )
+            of_documents = values.take(pa.array(distinct.rows[keys[is_known]])).columns
             uri = parts_uri(self.parts, listed.file.source, listed.file.path, info_of(documents).chunk)
-            write_values(uri, as_values(batch, self.columns))
+            write_values(uri, pa.array(numbers[is_known]), dict(zip(self.columns, of_documents, strict=True)))
         joined.add(distinct, rows, is_matched, lambda number: f"{listed.file.path} row {document[number]}")
 
     def _note(self, note: DocumentsNote, listed: ListedFile, numbers: np.ndarray, matched: int) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 from byline.errors import BylineError
 from byline.schemas.attribute_kinds.table import ROW, Doubled, TableLayout
 from byline.schemas.documents import InputFile
+from byline.transforms.attributes.notes import SHOWN, shown
 from byline.transforms.attributes.tables.by_key import DocumentsNote, JoinNote
 from byline.transforms.attributes.tables.layouts import TableShape, layout_of
-from byline.transforms.attributes.tables.notes import SHOWN, shown
 from byline.transforms.attributes.tables.table_rows import RowsNote
 
 _MOST_NAMES = 20

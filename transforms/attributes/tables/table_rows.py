@@ -19,10 +19,11 @@ import pyarrow.compute as pc
 from byline.errors import BylineError
 from byline.schemas.attribute_kinds.table import ROW
 from byline.schemas.documents import InputFile
+from byline.transforms.attributes.batch_files import plain
 from byline.transforms.attributes.exchange import joined, partition_of, write_partitions
+from byline.transforms.attributes.notes import SHOWN, read_notes, shown, write_note
 from byline.transforms.attributes.tables.joining import key_hashes
 from byline.transforms.attributes.tables.layouts import TableShape, read_rows, value_names
-from byline.transforms.attributes.tables.notes import SHOWN, read_notes, shown, write_note
 from byline.transforms.attributes.tables.targets import Targets
 from byline.transforms.files.storage import join
 
@@ -150,9 +151,7 @@ def exchanged(work: str, notes: list[RowsNote]) -> tuple[str, ...]:
 
 def as_keys(keys: pa.Array) -> pa.Array:
     """Keys of any type as large_string, null where there is none; an empty text is none."""
-    if pa.types.is_dictionary(keys.type):
-        keys = keys.dictionary_decode()
-    texts = keys.cast(pa.large_string())
+    texts = plain(keys).cast(pa.large_string())
     return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.large_string()), texts)
 
 

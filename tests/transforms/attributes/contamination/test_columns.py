@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from byline.schemas.documents import ROW, TEXT
+from byline.schemas.documents import NUM_TOKENS, ROW, TEXT
 from byline.transforms.attributes.contamination import columns
 from byline.transforms.attributes.contamination.columns import Marked, mark_documents
 from byline.transforms.attributes.contamination.items import Items
@@ -52,8 +52,9 @@ def marked(
 ) -> Marked:
     batch = batch_of(texts)
     stored = np.diff(tokenizer.encode(batch["text"])[1]).astype(np.int32)
+    batch = batch.append_column(NUM_TOKENS, pa.array(stored))
     ngrams = sets_of(ngrams_of(items, size, 2), items.sets)
-    result = mark_documents(batch, "evals", ngrams, NAMES, least, tokenizer, stored)
+    result = mark_documents(batch, "evals", ngrams, NAMES, least, tokenizer)
     for column in result.columns.values():
         column.validate(full=True)
         assert len(column) == len(texts)

@@ -150,7 +150,7 @@ def test_rounds_say_what_one_function_says(
     assert values == expected(documents, attribute)
     assert 10 < sum(of["removed"] for of in summary["sources"].values()) == sum(row["twins"] for row in values.values())
     # The same in many small partitions, in any order, each line done twice; not all can be decided at once.
-    monkeypatch.setattr(kind, "partitions_for", lambda rows: 8)
+    monkeypatch.setattr(kind, "partitions_for", lambda *_: 8)
     monkeypatch.setattr(kind, "_TEXT_BYTES", 2000)
     monkeypatch.setattr(candidates, "FOLLOWERS", 1)
     monkeypatch.setattr(verifying, "_BLOCK_BYTES", 500)
@@ -219,7 +219,7 @@ def test_the_command_writes_it_beside_the_runs(store: tuple[Path, StoreState, Do
     removed = sum(row["twins"] for row in expected(documents, attribute).values())
     text = next(folder.glob("store/**/attributes/twins/**/attribute.json")).read_text(encoding="utf-8")
     assert sum(of["removed"] for of in json.loads(text)["summary"]["sources"].values()) == removed
-    assert made.counts()["a"]["twins"].known == sum(key[0] == "a" for key in documents)
+    assert made.counts["a"]["twins"].known == sum(key[0] == "a" for key in documents)
 
 
 def test_values_depend_on_what_a_preset_stands_for(tmp_path: Path) -> None:
