@@ -134,9 +134,9 @@ def test_rows_of_more_record_batches_than_are_held_stay_alone(
     with s3.faults(no_fault):
         for asked in np.split(numbers, 8):
             assert same_rows(shards.batch(asked), large.batch(asked))
-    # The ends of 3 shards, metadata and lists of 22 record batches, 4 or 5 rows of each; two of them whole (130 kB), as
-    # rows may happen to follow each other.
-    assert s3.sent < 3 * 65_536 + 22 * 8000 + 96 * 1280 + 2 * 130_000
+    # The ends of 3 shards, metadata and lists of 22 record batches, 4 or 5 rows of each, of 1,792 bytes with weights;
+    # two of them whole, where threads come to three of their rows within the last 20.
+    assert s3.sent < 3 * 65_536 + 22 * 8000 + (96 + 2 * 100) * 1792
 
 
 def test_buffers_that_lie_elsewhere_than_usual(
