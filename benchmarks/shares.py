@@ -24,7 +24,8 @@ import pyarrow as pa
 from byline.manifest import PhaseEntry, read_manifest
 from byline.schemas.config_file import parse_config
 from byline.schemas.mixtures.blend import Blend
-from byline.schemas.plan import Plan, PlannedStage, read_plan
+from byline.schemas.plan import Plan, read_plan
+from byline.schemas.planned_stage import PlannedStage
 
 POINTS = 10
 

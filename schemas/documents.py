@@ -102,6 +102,9 @@ RECORD_FIELDS = {
 CONTENTS = tuple(name for name, record_field in RECORD_FIELDS.items() if record_field.is_content)
 FORMATTED = tuple(name for name, record_field in RECORD_FIELDS.items() if record_field.is_formatted)
 
+# Numbers that every document has.
+SIZES = {"num_tokens": "int", "num_bytes": "int"}
+
 # Names that a score, label or kept field must not have, besides those of template fields (`byline.schemas.fields`):
 # columns of a batch, of a run and of a merged run.
 RESERVED_NAMES = frozenset(

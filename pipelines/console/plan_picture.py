@@ -21,7 +21,7 @@ from itertools import groupby
 
 from rich.text import Text
 
-from byline.schemas.plan import PlannedStage, Stretch
+from byline.schemas.planned_stage import PlannedStage, Stretch
 
 MOST_WIDTH = 120
 HEIGHT = 10

@@ -43,7 +43,8 @@ from byline.pipelines.console.plan_tables import label_lines, source_lines, take
 from byline.pipelines.console.tables import aligned
 from byline.schemas.ledger import Amount
 from byline.schemas.loss_weights import NumberWeight, plain_weights
-from byline.schemas.plan import BranchPoint, Drawn, Plan, PlanHeader, PlannedStage, StageSource, rows_by_shard
+from byline.schemas.plan import Drawn, Plan, PlanHeader, rows_by_shard
+from byline.schemas.planned_stage import BranchPoint, PlannedStage, StageSource
 from byline.transforms.fields.known_fields import SourceFields
 from byline.transforms.packing import POLICIES
 from byline.transforms.shards.gathering import merged_ranges

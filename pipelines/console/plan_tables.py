@@ -21,7 +21,8 @@ from byline.pipelines.console.tables import aligned
 from byline.printable import printable, shortened
 from byline.schemas.ledger import Amount
 from byline.schemas.mixtures.mixture import UNKNOWN
-from byline.schemas.plan import PlanHeader, PlannedStage, StageSource
+from byline.schemas.plan import PlanHeader
+from byline.schemas.planned_stage import PlannedStage, StageSource
 
 _TAKEN_HEAD = ("documents", "tokens", "asked", "planned", "epochs")
 _LONGEST_LABEL = 60

@@ -24,7 +24,7 @@ from byline.schemas.config import Config
 from byline.schemas.corpora import Source
 from byline.schemas.documents import ROW, BatchInfo, InputFile, info_of, with_info
 from byline.schemas.field_counts import FieldCounts
-from byline.schemas.plan import FieldValues
+from byline.schemas.planned_stage import FieldValues
 from byline.schemas.reasons import DropReason
 from byline.schemas.recipe import Condition, Stage
 from byline.transforms.attributes.values import TYPES

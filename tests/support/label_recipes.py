@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from byline.schemas.mixtures import Mixture
-from byline.schemas.plan import PlannedStage
+from byline.schemas.planned_stage import PlannedStage
 from tests.reference import assembly, labels, planner
 from tests.support.recipes import HOSTS, Made, mixtures, recipes
 

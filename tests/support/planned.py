@@ -7,17 +7,8 @@ import pyarrow as pa
 
 from byline.schemas.ledger import Amount
 from byline.schemas.mixtures import Natural
-from byline.schemas.plan import (
-    PLAN_SCHEMA,
-    BranchPoint,
-    Drawn,
-    FieldValues,
-    Plan,
-    PlanHeader,
-    PlannedStage,
-    StageSource,
-    Stretch,
-)
+from byline.schemas.plan import PLAN_SCHEMA, Drawn, Plan, PlanHeader
+from byline.schemas.planned_stage import BranchPoint, FieldValues, PlannedStage, StageSource, Stretch
 from byline.schemas.predicates import Predicate
 from byline.schemas.recipe import Sequence as SequenceSettings
 from byline.schemas.recipe import Shard

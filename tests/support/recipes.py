@@ -18,7 +18,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from byline.schemas.config import Config
-from byline.schemas.plan import Plan, PlannedStage, StageSource, StageStratum
+from byline.schemas.plan import Plan
+from byline.schemas.planned_stage import PlannedStage, StageSource, StageStratum
 from byline.schemas.predicates import Predicate
 from byline.schemas.recipe import Selection, Shortage, Stage
 from byline.transforms.packing import POLICIES

@@ -14,7 +14,8 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from byline.schemas.config import Config
-from byline.schemas.plan import PLAN_SCHEMA, FieldValues, Plan
+from byline.schemas.plan import PLAN_SCHEMA, Plan
+from byline.schemas.planned_stage import FieldValues
 from byline.schemas.predicates import Predicate, RankRange, ValueList
 from byline.transforms.packing import POLICIES
 from byline.transforms.shards.assembling import AssembleJob, PackedShard, pack_shard, planned_phases

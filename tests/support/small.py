@@ -31,7 +31,8 @@ from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.ledger import DrawCounts
 from byline.schemas.loss_weights import LossWeights, NumberWeight
-from byline.schemas.plan import FieldValues, Plan
+from byline.schemas.plan import Plan
+from byline.schemas.planned_stage import FieldValues
 from byline.schemas.predicates import HashShare, NoNumber, Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition
 from byline.schemas.store import RunInfo

@@ -17,7 +17,8 @@ from byline.schemas.ledger import Amount, Ledger
 from byline.schemas.loss_weights import LossWeights
 from byline.schemas.mixtures import Mixture
 from byline.schemas.orders import Order
-from byline.schemas.plan import Plan, PlannedStage, shard_path
+from byline.schemas.plan import Plan, shard_path
+from byline.schemas.planned_stage import PlannedStage
 from byline.schemas.predicates import HashShare
 from byline.schemas.recipe import Branch, Condition, Holdout, Selection, Stage
 

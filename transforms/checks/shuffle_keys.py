@@ -26,7 +26,8 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from byline.schemas.plan import BranchPoint, Plan, PlannedStage
+from byline.schemas.plan import Plan
+from byline.schemas.planned_stage import BranchPoint, PlannedStage
 from byline.schemas.predicates import Predicate
 from byline.splitmix import splitmix64
 from byline.transforms.fields.selecting import disjoint

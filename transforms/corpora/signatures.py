@@ -12,12 +12,14 @@ import codecs
 import re
 
 from byline.transforms.corpora.decoding import MAGIC
+from byline.transforms.files.storage import open_unmapped
 
 _TO_PARQUET = "write it as Parquet, and set `format: parquet`"
 _RECOMPRESS = "recompress it, with `{} FILE | zstd -o FILE.zst` for example"
+_PARQUET = b"PAR1"
 # (where it stands, the bytes, what the file is)
 _SIGNATURES = (
-    (0, b"PAR1", "a Parquet file; set `format: parquet`"),
+    (0, _PARQUET, "a Parquet file; set `format: parquet`"),
     (0, b"PK\x03\x04", "a zip archive; unpack it"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it"),
     (0, b"Rar!\x1a\x07", "a RAR archive; unpack it"),
@@ -58,6 +60,12 @@ _MARKUP = re.compile(rb"\s*(?:<!doctype html|<html|<head|<\?xml|<!--)", re.IGNOR
 _OLD_ZSTD = tuple(bytes([first]) + b"\xb5\x2f\xfd" for first in range(0x1E, 0x28))
 # Of how many bytes a file is told.
 HEAD_BYTES = 512
+
+
+def is_parquet(uri: str) -> bool:
+    """Whether a file begins as Parquet does."""
+    with open_unmapped(uri) as source:
+        return bytes(source.read(len(_PARQUET))) == _PARQUET
 
 
 def foreign_format(head: bytes) -> str | None:

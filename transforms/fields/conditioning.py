@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
-from byline.schemas.plan import FieldValues
+from byline.schemas.planned_stage import FieldValues
 from byline.schemas.recipe import Condition
 from byline.template import Template
 from byline.transforms.documents.shuffle_keys import dropped_out, left_empty

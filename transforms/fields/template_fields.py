@@ -24,7 +24,7 @@ from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.fields import FIELDS, FieldQuestion, TemplateField
 from byline.schemas.own_objects import is_own_name
-from byline.schemas.plan import FieldValues
+from byline.schemas.planned_stage import FieldValues
 from byline.schemas.recipe import Condition, Holdout, Stage
 from byline.template import Template
 from byline.transforms.documents.own_functions import module_sha256

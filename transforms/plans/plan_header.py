@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from byline.schemas.config import Config
 from byline.schemas.ledger import Amount
-from byline.schemas.plan import BranchPoint, Drawn, PlannedStage, StageSource, StageStratum, Stretch
+from byline.schemas.plan import Drawn
+from byline.schemas.planned_stage import BranchPoint, PlannedStage, StageSource, StageStratum, Stretch
 from byline.schemas.recipe import Branch, Holdout, Stage
 from byline.schemas.store import RunInfo
 from byline.transforms.fields.template_fields import own_field_sha256s

@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
-from byline.schemas.plan import PLAN_SCHEMA, FieldValues, Plan, PlanHeader
+from byline.schemas.plan import PLAN_SCHEMA, Plan, PlanHeader
+from byline.schemas.planned_stage import FieldValues
 from byline.schemas.predicates import Predicate, PredicateNumbers, RankRange
 from byline.schemas.recipe import Stage
 from byline.schemas.store import RunInfo

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pydantic import PlainSerializer, PlainValidator
 
 from byline.schemas.corpora import Tokenizer
-from byline.schemas.plan import FieldValues
+from byline.schemas.planned_stage import FieldValues
 from byline.schemas.predicates import ValueList
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_key_bins

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from byline.schemas.loss_weights import LossWeights
-from byline.schemas.plan import FieldValues, StageStratum
+from byline.schemas.planned_stage import FieldValues, StageStratum
 from byline.schemas.predicates import Predicate
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import orders

@@ -18,7 +18,8 @@ from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
 from byline.schemas.ledger import Amount, Ledger, PhaseLedger, ShardRecord, SourceLedger
-from byline.schemas.plan import Plan, PlannedStage
+from byline.schemas.plan import Plan
+from byline.schemas.planned_stage import PlannedStage
 from byline.schemas.store import RunInfo
 from byline.shards import FORMAT
 from byline.transforms.files import storage

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from byline.pipelines.console import plan_picture
-from byline.schemas.plan import PlannedStage, Stretch
+from byline.schemas.planned_stage import PlannedStage, Stretch
 from tests.support.planned import BRANCH, COOLDOWN, MAIN, phase
 
 

@@ -17,7 +17,8 @@ from byline.pipelines.jobs.compact import parse_size
 from byline.schemas.ledger import Amount
 from byline.schemas.loss_weights import NumberWeight
 from byline.schemas.mixtures import Weights
-from byline.schemas.plan import BranchPoint, Drawn, Plan, PlannedStage, StageSource
+from byline.schemas.plan import Drawn, Plan
+from byline.schemas.planned_stage import BranchPoint, PlannedStage, StageSource
 from byline.schemas.store import RunFile, RunInfo
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.store.state import StoreState

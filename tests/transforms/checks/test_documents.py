@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from byline.schemas.config import Config
 from byline.schemas.documents import InputFile
-from byline.schemas.plan import FieldValues
+from byline.schemas.planned_stage import FieldValues
 from byline.schemas.recipe import Condition
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.shards import shard_schema

@@ -12,7 +12,8 @@ from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.ledger import Amount
 from byline.schemas.mixtures import Natural
-from byline.schemas.plan import PLAN_SCHEMA, BranchPoint, Drawn, FieldValues, Plan, StageSource
+from byline.schemas.plan import PLAN_SCHEMA, Drawn, Plan
+from byline.schemas.planned_stage import BranchPoint, FieldValues, StageSource
 from byline.schemas.recipe import Condition, Selection, Sequence
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.checks.plan import check_drawn, check_plan, condition_of, sources_masking_own

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byline.schemas.plan import BranchPoint, Plan
+from byline.schemas.plan import Plan
+from byline.schemas.planned_stage import BranchPoint
 from byline.schemas.predicates import Predicate, RankRange
 from byline.transforms.checks.shuffle_keys import InputNames, check_ranges, check_shuffle_keys
 from byline.transforms.fields.selecting import list_predicate, threshold_predicate

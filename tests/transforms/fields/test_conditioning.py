@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.errors import BylineError
-from byline.schemas.plan import FieldValues
+from byline.schemas.planned_stage import FieldValues
 from byline.schemas.recipe import Condition
 from byline.template import Template
 from byline.transforms.documents.shuffle_keys import dropped_out, left_empty

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byline.schemas.documents import LABEL_TYPE
-from byline.schemas.plan import FieldValues, PlanHeader
+from byline.schemas.plan import PlanHeader
+from byline.schemas.planned_stage import FieldValues
 from byline.transforms.fields.limited_values import bin_numbers, keep_only
 from tests.support.planned import header_of, stage_of
 from tests.support.thorough import examples

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from byline.schemas.config import Config
-from byline.schemas.plan import BranchPoint, Plan
+from byline.schemas.plan import Plan
+from byline.schemas.planned_stage import BranchPoint
 from tests.support import small
 from tests.support.small import SmallStore, StoredRow
 

@@ -11,7 +11,8 @@ import pytest
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.ledger import Amount
-from byline.schemas.plan import PLAN_VERSION, BranchPoint, Drawn, Plan, read_plan
+from byline.schemas.plan import PLAN_VERSION, Drawn, Plan, read_plan
+from byline.schemas.planned_stage import BranchPoint
 from byline.transforms.packing import POLICIES
 from byline.transforms.plans import planning
 from byline.transforms.plans.plan_header import inputs_sha256

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from byline import salts
 from byline.errors import BylineError
 from byline.schemas.corpora import Tokenizer
-from byline.schemas.plan import FieldValues
+from byline.schemas.planned_stage import FieldValues
 from byline.schemas.predicates import Predicate, RankRange, ValueList
 from byline.schemas.recipe import Condition
 from byline.transforms.fields.cuts import Cut

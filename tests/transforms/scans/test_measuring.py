@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from byline.schemas.corpora import Tokenizer
-from byline.schemas.plan import FieldValues
+from byline.schemas.planned_stage import FieldValues
 from byline.schemas.predicates import RankRange
 from byline.schemas.recipe import Condition
 from byline.transforms.fields.ranking import Number

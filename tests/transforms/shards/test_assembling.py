@@ -12,7 +12,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from byline.schemas.config import Config
 from byline.schemas.ledger import ShardRecord
-from byline.schemas.plan import FILE_NAME, FieldValues, Plan, rows_by_shard
+from byline.schemas.plan import FILE_NAME, Plan, rows_by_shard
+from byline.schemas.planned_stage import FieldValues
 from byline.schemas.predicates import Predicate, ValueList
 from byline.schemas.recipe import Condition
 from byline.shards import shard_metadata

@@ -14,7 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from byline.schemas import store
-from byline.schemas.plan import FieldValues
+from byline.schemas.planned_stage import FieldValues
 from byline.schemas.predicates import RankRange
 from byline.schemas.recipe import Condition
 from byline.transforms.files.storage import write_file

@@ -26,10 +26,10 @@ from byline.schemas.field_paths import readings_of
 from byline.transforms.corpora.decompressing import line_bounds, read_blocks
 from byline.transforms.corpora.json_values import load, values_in
 from byline.transforms.corpora.listing import list_matches
+from byline.transforms.corpora.signatures import is_parquet
 from byline.transforms.files import storage
 
 _BLOCK_BYTES = 16 << 20
-_PARQUET = b"PAR1"
 
 
 @dataclass(frozen=True)
@@ -104,14 +104,14 @@ def _texts_of(where: str, file: InputFile, fields: list[str]) -> Iterator[str]:
 
 def _records(uri: str) -> Iterator[Any]:
     """The records of a file as values of Python."""
-    with storage.open_unmapped(uri) as handle:
-        if handle.read(len(_PARQUET)) == _PARQUET:
+    if is_parquet(uri):
+        with storage.open_unmapped(uri) as handle:
             try:
                 for batch in pq.ParquetFile(handle).iter_batches():
                     yield from batch.to_pylist()
             except pa.ArrowException as error:
                 raise BylineError(f"{uri}: {' '.join(str(error).split())}") from None
-            return
+        return
     for offset, block in read_blocks(uri, _BLOCK_BYTES):
         for begin, end in line_bounds(block).tolist():
             try:

@@ -26,6 +26,7 @@ from byline.errors import BylineError
 from byline.printable import one_line
 from byline.schemas.documents import InputFile
 from byline.transforms.corpora.decompressing import line_bounds, read_blocks
+from byline.transforms.corpora.signatures import is_parquet
 from byline.transforms.files import storage
 
 _BLOCK_BYTES = 16 << 20
@@ -100,10 +101,10 @@ def _refuse(uri: str, row: int, name: str) -> None:
 
 def _records(uri: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The records of a file, with the columns of the schema alone."""
-    with storage.open_unmapped(uri) as handle:
-        if handle.read(4) == b"PAR1":
+    if is_parquet(uri):
+        with storage.open_unmapped(uri) as handle:
             yield from _parquet(uri, handle, schema)
-            return
+        return
     parsing = pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     for offset, block in read_blocks(uri, _BLOCK_BYTES):
         if not len(line_bounds(block)):

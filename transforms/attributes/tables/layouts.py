@@ -41,7 +41,7 @@ from byline.schemas.field_paths import as_path
 from byline.schemas.layouts import Layout, Records
 from byline.transforms.corpora.json_lines import JSONL, read_json_lines
 from byline.transforms.corpora.parquet_rows import PARQUET, read_parquet
-from byline.transforms.files import storage
+from byline.transforms.corpora.signatures import is_parquet
 
 _TYPES = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 # Where each layout has the spans of a document, by name.
@@ -124,8 +124,7 @@ def value_names(count: int) -> list[str]:
 
 def layout_of(file: InputFile) -> Layout:
     """Parquet, or JSON lines, by the first bytes of a file."""
-    with storage.open_unmapped(file.uri) as source:
-        return PARQUET if source.read(4) == b"PAR1" else JSONL
+    return PARQUET if is_parquet(file.uri) else JSONL
 
 
 def _wanted(shape: TableShape) -> tuple[pa.Schema, dict[str, str]]:
