@@ -142,7 +142,8 @@ WHERE = "sources.mine.formatter: lib:f, x.jsonl"
         ({"txt": ["a"]}, f"{WHERE}: expected a batch or a mapping with a column `text`, found columns txt"),
         (
             {"text": ["a"], "loss_span": [[0, 1]]},
-            f"{WHERE}: gives a column 'loss_span'; it may give text, loss_spans, special_spans, malformed",
+            f"{WHERE}: gives a column 'loss_span'; it may give text, loss_spans, loss_weights, special_spans, "
+            "malformed",
         ),
         ({"text": ["a", "b"]}, f"{WHERE}: text: 2 values for 1 rows; give one for each row, in order"),
         (
