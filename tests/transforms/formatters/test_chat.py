@@ -115,14 +115,15 @@ def test_malformed(record: Messages | None, reason: str) -> None:
         *(
             (
                 {"weights": {"gpt": weight}},
-                f"chat: weights.gpt: expected a number from 5.96046e-08 to 65504, found {weight!r}; what is not to count, "
-                "do not train",
+                f"chat: weights.gpt: expected a number from 5.96046e-08 to 65504, found {weight!r}; what is not to "
+                "count, do not train",
             )
             for weight in (0, -1, float("nan"), float("inf"), 65505, 1e-8, True, "2", None)
         ),
         (
             {"last_weight": 0},
-            "chat: last_weight: expected a number from 5.96046e-08 to 65504, found 0; what is not to count, do not train",
+            "chat: last_weight: expected a number from 5.96046e-08 to 65504, found 0; what is not to count, do not "
+            "train",
         ),
     ],
 )
