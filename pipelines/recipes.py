@@ -9,7 +9,7 @@ from byline.schemas.config_file import load_config
 from byline.schemas.layouts import LAYOUTS
 from byline.transforms.fields.template_fields import check_fields
 from byline.transforms.filters.tables import check_filters
-from byline.transforms.formatters.opening import open_formatters
+from byline.transforms.formatters.opening import check_weighing, open_formatters
 from byline.transforms.packing import check_packings
 
 
@@ -30,7 +30,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         check_filters(config)
         check_packings(config)
         check_fields(config)
-        open_formatters(config.sources)
+        check_weighing(config, open_formatters(config.sources))
     except BylineError as error:
         raise BylineError(f"{path}: {error}") from None
     return config

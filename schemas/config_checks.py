@@ -12,7 +12,7 @@ from byline import locations
 from byline.errors import BylineError
 from byline.schemas.documents import RESERVED_NAMES, SIZES
 from byline.schemas.fields import FIELDS
-from byline.schemas.loss_weights import check_weights
+from byline.schemas.loss_weights import check_weights, document_weight, weights_key
 from byline.schemas.mixtures import Mixture
 from byline.schemas.model import first_twice
 from byline.schemas.orders import SourceSequence, StageSources
@@ -189,9 +189,9 @@ def _check_mask(config: "Config", where: str, stage: Stage) -> None:
 def _check_weights(config: "Config", where: str, stage: Stage) -> None:
     """The loss weights of a stage; errors name the section that they are from."""
     weights, sources = config.weights_of(stage) or {}, config.sources_of(stage)
-    where = "loss_weight" if stage.loss_weight is None else f"{where}.loss_weight"
+    where = weights_key(where, stage.loss_weight)
     check_weights(where, weights, {source: config.numbers_of(source) for source in config.sources})
-    if sources and all(weights.get(source) == 0 for source in sources):
+    if sources and all(document_weight(weights.get(source)) == 0 for source in sources):
         raise BylineError(f"{where}: all documents of {stage.name!r} have weight 0, so it would train nothing")
 
 

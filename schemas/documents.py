@@ -9,7 +9,9 @@ FormatDocuments   -   messages  question  answer   +   loss_spans  special_spans
 ExtractMetadata   +   host  registered_domain
 ScoreQuality      +   <scores float32>  <labels dictionary<int32, string>>
 FilterDocuments       (fewer rows, counts in the batch's metadata)
-Tokenize          -   text  loss_spans  special_spans   +  num_bytes  num_tokens  tokens  masked
+                                                         of one that weighs them loss_weights, too
+Tokenize          -   text  loss_spans  special_spans  loss_weights
+                  +   num_bytes  num_tokens  tokens  masked   (with loss_weights also weighed  range_weights)
 ```
 
 | column | type | null means |
@@ -28,10 +30,14 @@ Tokenize          -   text  loss_spans  special_spans   +  num_bytes  num_tokens
 | question, answer | large_string | absent in the input |
 | problem | string: `128+367` of a document of one addition | never null |
 | loss_spans | list<int32>: start, end, ... in characters of the text, ascending, apart | all of the text is trained |
+| loss_weights | list<float64>: the weight of each loss span, or one for all of the text | 1 for each |
 | special_spans | list<int32>, likewise | none: no part of the text is the name of a token; an empty span is a cut |
 | masked | list<int32>: start, end, ... in tokens, ascending, apart | never null: tokens that do not count in the loss |
+| weighed | list<int32>, likewise | never null: tokens that count with another weight than 1 |
+| range_weights | list<float64> | never null: the weight of each range of `weighed` |
 
-Only batches of a source with a `formatter` or `format: arithmetic` have `loss_spans`, `special_spans` and `masked`.
+Only batches of a source with a `formatter` or `format: arithmetic` have `loss_spans`, `special_spans` and `masked`,
+and only those of a source whose formatter weighs its loss spans `loss_weights`, `weighed` and `range_weights`.
 
 What a batch is, and what has happened to its rows so far, is kept in the schema's metadata as a `BatchInfo`. A
 batch from another pipeline needs none until its run is written, which is named by its source and file (`with_info`).
@@ -65,7 +71,11 @@ ANSWER = pa.field("answer", pa.large_string())
 PROBLEM = pa.field("problem", pa.string())
 LOSS_SPANS = pa.field("loss_spans", SPANS_TYPE)
 SPECIAL_SPANS = pa.field("special_spans", SPANS_TYPE)
+WEIGHTS_TYPE = pa.list_(pa.field("item", pa.float64(), nullable=False))
+LOSS_WEIGHTS = pa.field("loss_weights", WEIGHTS_TYPE)
 MASKED = pa.field("masked", SPANS_TYPE, nullable=False)
+WEIGHED = pa.field("weighed", SPANS_TYPE, nullable=False)
+RANGE_WEIGHTS = pa.field("range_weights", WEIGHTS_TYPE, nullable=False)
 
 
 def tokens_field(id_type: pa.DataType) -> pa.Field:
@@ -108,8 +118,8 @@ SIZES = {"num_tokens": "int", "num_bytes": "int"}
 # Names that a score, label or kept field must not have, besides those of template fields (`byline.schemas.fields`):
 # columns of a batch, of a run and of a merged run.
 RESERVED_NAMES = frozenset(
-    {*RECORD_FIELDS, "row", "host", "registered_domain", "loss_spans", "special_spans"}
-    | {"shuffle_key", "file", "num_bytes", "num_tokens", "tokens", "masked", "epoch"}
+    {*RECORD_FIELDS, "row", "host", "registered_domain", "loss_spans", "special_spans", "loss_weights"}
+    | {"shuffle_key", "file", "num_bytes", "num_tokens", "tokens", "masked", "weighed", "range_weights", "epoch"}
 )
 
 
@@ -222,6 +232,7 @@ _MADE_BY = {
     "text": "ReadCorpus or FormatDocuments",
     "loss_spans": "FormatDocuments",
     "special_spans": "FormatDocuments",
+    "loss_weights": "FormatDocuments",
     "num_bytes": "Tokenize",
     "num_tokens": "Tokenize",
     "tokens": "Tokenize",

@@ -34,6 +34,7 @@ class Formatter:
         reads: columns that a text is made of, of `RECORD_FIELDS`; a source with the formatter needs them.
         function: called with a batch, and with the options of the configuration as keyword arguments.
         tokens: options that name tokens. No text becomes such a token, whether the tokenizer calls it special or not.
+        weighs: whether it gives a weight to each loss span; or the options, of which one that is given says so.
     """
 
     name: str
@@ -41,6 +42,13 @@ class Formatter:
     reads: tuple[str, ...]
     function: FormatFunction
     tokens: tuple[str, ...] = ()
+    weighs: bool | tuple[str, ...] = False
+
+    def weighs_with(self, options: Mapping[str, Any]) -> bool:
+        """Whether it gives weights with these options, whatever the records are."""
+        if isinstance(self.weighs, bool):
+            return self.weighs
+        return any(options.get(option) is not None for option in self.weighs)
 
     def token_names(self, options: Mapping[str, Any]) -> set[str]:
         """The names of tokens in its options, with those that its function takes where none is given."""

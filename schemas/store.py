@@ -15,6 +15,8 @@ STORE/<source>/<fingerprint>/merged-<hash>.arrow      merged run (`byline compac
 | row | int64 |
 | num_tokens | int32 |
 | masked | list<int32>: ranges of tokens that do not count in the loss; only if a formatter gives loss spans |
+| weighed | list<int32>: ranges of tokens that count with another weight than 1; only if a formatter weighs loss spans |
+| range_weights | list<float64>: the weight of each of those ranges; only with them |
 | each score, each kept number or bool | float32, as configured |
 | host, registered_domain | string |
 | each label, each kept text | string |
@@ -60,7 +62,7 @@ MERGED_PREFIX = "merged-"
 # tokens), large enough that a run has a short index: 1,000 batches a GiB.
 BATCH_TOKEN_BYTES = 1 << 20
 # The first and the last columns; the others come in between, numbers before texts.
-_FIRST = ("shuffle_key", "row", "file", "num_tokens", "masked")
+_FIRST = ("shuffle_key", "row", "file", "num_tokens", "masked", "weighed", "range_weights")
 _LAST = ("num_bytes", "url", "tokens")
 # Of a `RunInfo`.
 _NOT_STORED = ("uri", "input_modified")

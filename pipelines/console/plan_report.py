@@ -29,7 +29,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from typing import Any
 
 from rich.console import Console
@@ -42,7 +41,7 @@ from byline.pipelines.console.plan_picture import draw_timeline, short
 from byline.pipelines.console.plan_tables import label_lines, source_lines, taken_entry
 from byline.pipelines.console.tables import aligned
 from byline.schemas.ledger import Amount
-from byline.schemas.loss_weights import NumberWeight, plain_weights
+from byline.schemas.loss_weights import DocumentWeight, FormatterWeight, NumberWeight, plain_weights
 from byline.schemas.plan import Drawn, Plan, PlanHeader, rows_by_shard
 from byline.schemas.planned_stage import BranchPoint, PlannedStage, StageSource
 from byline.transforms.fields.known_fields import SourceFields
@@ -338,7 +337,9 @@ def _weight_lines(stages: Sequence[PlannedStage]) -> list[str]:
     ]
 
 
-def _described(weight: NumberWeight | Fraction) -> str:
+def _described(weight: FormatterWeight | DocumentWeight) -> str:
+    if isinstance(weight, FormatterWeight):
+        return "of its formatter" + ("" if weight.document == 1 else f" times {_described(weight.document)}")
     if isinstance(weight, NumberWeight):
         return f"by {weight.by} up to {float(weight.most):g} (unknown {float(weight.unknown):g})"
     return f"{float(weight):g}"

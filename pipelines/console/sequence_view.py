@@ -153,8 +153,12 @@ def _segments(shards: Shards, row: Row, vocabulary: Vocabulary, plain: bool, ful
 
 
 def _weight(row: Row, start: int, end: int) -> str:
-    """The loss weight of a segment, where the build has weights; all that is trained of it has the same."""
-    return f", weight {float(row['loss_weight'][start:end].max()):g}" if "loss_weight" in row else ""
+    """The loss weight of a segment, where the build has weights; the least and the most where they differ in it."""
+    if "loss_weight" not in row:
+        return ""
+    weights = row["loss_weight"][start:end][row["loss_mask"][start:end] != 0]
+    least, most = (0.0, 0.0) if len(weights) == 0 else (float(weights.min()), float(weights.max()))
+    return f", weight {most:g}" if least == most else f", weights {least:g} to {most:g}"
 
 
 def show_tokens(ids: np.ndarray, mask: np.ndarray, vocabulary: Vocabulary, plain: bool, full: bool) -> Text:

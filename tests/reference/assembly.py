@@ -27,6 +27,7 @@ class Document:
         values: field name -> value as text, for templates and lists; None if unknown.
         numbers: name -> number as the token store holds it, for ranks and bins; None if there is none.
         masked: ranges (start, end) of its own tokens that do not count in the loss.
+        weights: what a formatter weighs each of its own tokens; None for 1.
     """
 
     source: str
@@ -36,6 +37,7 @@ class Document:
     values: Mapping[str, str | None] = field(default_factory=dict)
     numbers: Mapping[str, float | None] = field(default_factory=dict)
     masked: list[tuple[int, int]] = field(default_factory=list)
+    weights: list[float] | None = None
     epoch: int = 0
     slice: int = 0
 
@@ -56,18 +58,24 @@ class NumberWeight:
 
 @dataclass(frozen=True)
 class Weights:
-    """Loss weights: by source, 1 where it has none; rounded to a `type`, `float16` or `float32`."""
+    """Loss weights: by source, 1 where it has none; rounded to a `type`, `float16` or `float32`.
+
+    Those of the sources `by_formatter` are multiplied by what a formatter weighs each token.
+    """
 
     type: str
     of_sources: Mapping[str, float | NumberWeight]
+    by_formatter: frozenset[str] = frozenset()
 
-    def of(self, document: Document) -> float:
-        """The weight of a document's trained tokens."""
+    def of(self, document: Document, token: Token) -> float:
+        """The weight of a token of a document, if it is trained."""
         weight = self.of_sources.get(document.source, 1.0)
         if isinstance(weight, NumberWeight):
             number = document.numbers.get(weight.by)
             is_known = number is not None and not math.isnan(number)
             weight = min(max(number, 0), weight.most) if is_known else weight.unknown
+        if document.source in self.by_formatter:
+            weight *= token.weight
         code = {"float16": "<e", "float32": "<f"}[self.type]
         rounded: float = struct.unpack(code, struct.pack(code, weight))[0]
         return rounded
@@ -128,6 +136,8 @@ def assemble_shard(
     counts: dict[str, dict[str, float]] = {}
     for document in ordered:
         tokens, too_long, conditioned = _framed(document, seed, length, condition, tokenizer, bos_id, eos_id)
+        if weights is not None:
+            tokens = [token._replace(weight=weights.of(document, token)) for token in tokens]
         framed.append(tokens)
         count = counts.setdefault(document.source, _no_counts())
         count["documents"] += 1
@@ -136,10 +146,9 @@ def assemble_shard(
     packed = packing.pack(policy, framed, length, [document.slice for document in ordered])
     _count_tokens(packed, [document.source for document in ordered], counts)
     doc_ids = [document.doc_id for document in ordered]
-    weighed = None if weights is None else [weights.of(document) for document in ordered]
-    if weighed is not None:
-        _count_weights(packed, [document.source for document in ordered], weighed, counts)
-    rows = [packing.row_of(row, doc_ids, length, pad_id, weighed) for row in packed.rows]
+    if weights is not None:
+        _count_weights(packed, [document.source for document in ordered], counts)
+    rows = [packing.row_of(row, doc_ids, length, pad_id, weights is not None) for row in packed.rows]
     return Shard(rows, counts, packed.padding)
 
 
@@ -161,7 +170,8 @@ def _framed(
             prefix = condition.marked([])
         else:
             prefix, too_long = prefix_of(condition, document.fields, tokenizer, length, document.numbers)
-    return frame(document.tokens, prefix, position, bos_id, eos_id, document.masked), too_long, bool(prefix)
+    tokens = frame(document.tokens, prefix, position, bos_id, eos_id, document.masked, document.weights)
+    return tokens, too_long, bool(prefix)
 
 
 def _no_counts() -> dict[str, float]:
@@ -169,15 +179,13 @@ def _no_counts() -> dict[str, float]:
     return dict.fromkeys(names.split(), 0)
 
 
-def _count_weights(
-    packed: packing.Packed, sources: list[str], weights: list[float], counts: dict[str, dict[str, float]]
-) -> None:
+def _count_weights(packed: packing.Packed, sources: list[str], counts: dict[str, dict[str, float]]) -> None:
     for count in counts.values():
         count["loss_weight"] = 0.0
     for row in packed.rows:
         for segment in row:
-            trained = sum(token.loss for token in segment.tokens)
-            counts[sources[segment.document]]["loss_weight"] += trained * weights[segment.document]
+            weights = [token.weight for token in segment.tokens if token.loss]
+            counts[sources[segment.document]]["loss_weight"] += math.fsum(weights)
 
 
 def _count_tokens(packed: packing.Packed, sources: list[str], counts: dict[str, dict[str, float]]) -> None:

@@ -102,10 +102,13 @@ def read_corpus(
             raw = replace(raw, text=text)
             if documents.drop_reason(raw) is not None or is_refused(raw, config, stored.get(raw.row, {})):
                 continue
-            tokens, masked = layout.tokenize_marked(tokenizer, raw.text, loss_spans, special_spans, names)
+            marks = (tokenizer, raw.text, loss_spans, special_spans, names)
+            tokens, masked = layout.tokenize_marked(*marks)
+            weights = layout.token_weights(*marks, documents.loss_weights(raw, source))
             if documents.drop_reason(raw, tokens) is not None:
                 continue
-            yield _document(raw, numbers[file.source, file.path], tokens, masked, source, stored.get(raw.row, {}))
+            found = _document(raw, numbers[file.source, file.path], tokens, masked, source, stored.get(raw.row, {}))
+            yield replace(found, weights=weights)
 
 
 def is_refused(raw: documents.RawDocument, config: Config, stored: Mapping[str, Any]) -> bool:

@@ -164,6 +164,7 @@ def _decompressed(raw: BinaryIO, name: str) -> Iterable[bytes]:
 # ----------------------------------------------------------------------------------------------------- formatters
 
 FIM_KEYS = (0x8EBC6AF09C88C6E3, 0x589965CC75374CC3, 0x1D8E4E27C47D124F, 0xEB44ACCAB455D165)
+TRAINED = ("assistant", "gpt")
 ROLES = {"system": "System", "user": "User", "human": "User", "assistant": "Assistant", "gpt": "Assistant"}
 
 
@@ -182,14 +183,29 @@ def formatted(raw: RawDocument, settings: Source) -> Formatted:
         return None, None, None
 
 
+def loss_weights(raw: RawDocument, settings: Source) -> list[float] | None:
+    """The weight of each loss span that `formatted` gives a record; None where its formatter weighs nothing."""
+    options = {} if settings.formatter is None else settings.formatter.options
+    weights = options.get("weights")
+    if weights is None and "last_weight" not in options:
+        return None
+    if settings.formatter.name == "qa":
+        return ([weights["question"]] if "question" in weights else []) + [weights.get("answer", 1.0)]
+    roles = [_first(message, "role", "from") for message in value_at(raw.record, settings.fields["messages"])]
+    found = [(weights or {}).get(role, 1.0) for role in roles if role in options.get("train", TRAINED)]
+    return [*found[:-1], options.get("last_weight", found[-1])] if found else []
+
+
 def _chat(
     raw: RawDocument,
     fields: dict[str, str],
     before: dict[str, str] | None = None,
     after: str | dict[str, str] | None = None,
-    train: tuple[str, ...] = ("assistant", "gpt"),
+    train: tuple[str, ...] = TRAINED,
     begin: str | None = None,
     end: str | None = None,
+    weights: dict[str, float] | None = None,
+    last_weight: float | None = None,
 ) -> Formatted:
     if before is None:
         before = {role: f"{name}: " if begin is None else f"{name.lower()}\n" for role, name in ROLES.items()}
@@ -226,14 +242,17 @@ def _question_answer(
     fields: dict[str, str],
     question: str = "Question: {question}\n",
     answer: str = "Answer: {answer}\n",
+    weights: dict[str, float] | None = None,
 ) -> Formatted:
     own_question, own_answer = (_string_at(raw.record, fields[name]) for name in ("question", "answer"))
     if own_question is None or own_answer is None:
         raise ValueError("no question or no answer")
     before, after = answer.split("{answer}")
-    problem = own_question.join(question.split("{question}")) + before
+    asked = own_question.join(question.split("{question}"))
+    problem = asked + before
     text = problem + own_answer + after
-    return text, [len(problem), len(text)], None
+    first = [question.index("{question}"), len(asked)] if "question" in (weights or {}) else []
+    return text, [*first, len(problem), len(text)], None
 
 
 def _fill_in_the_middle(

@@ -26,11 +26,12 @@ from tokenizers import Tokenizer
 
 
 class Token(NamedTuple):
-    """One position: token id, whether predicting it counts (0 or 1), and `bos`, `prefix`, `doc` or `eos`."""
+    """One position: token id, whether predicting it counts (0 or 1), `bos`, `prefix`, `doc` or `eos`, and how much."""
 
     id: int
     loss: int
     kind: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -92,21 +93,49 @@ def tokenize_marked(
         loss_spans, special_spans: start, end, ... in characters of the text, as in `byline.schemas.documents`.
         names: name -> id of the tokens that special spans name.
     """
-    ids: list[int] = []
-    trained: list[bool] = []
     spans = [(0, len(text))] if loss_spans is None else list(zip(loss_spans[::2], loss_spans[1::2], strict=True))
+    tokens = list(_marked(tokenizer, text, special_spans, names))
+    trained = [any(max(low, first) < min(high, last) for first, last in spans) for _, low, high in tokens]
+    return [id_ for id_, _, _ in tokens], ranges_of(number for number, counts in enumerate(trained) if not counts)
+
+
+def token_weights(
+    tokenizer: Tokenizer,
+    text: str,
+    loss_spans: list[int] | None,
+    special_spans: list[int] | None,
+    names: Mapping[str, int],
+    loss_weights: list[float] | None,
+) -> list[float]:
+    """What a formatter weighs each token of `tokenize_marked`: the largest of the spans it is in, 1 for one in none.
+
+    Args:
+        loss_weights: of the loss spans, or one of all of a text without them; None for 1.
+    """
+    tokens = list(_marked(tokenizer, text, special_spans, names))
+    if loss_weights is None:
+        return [1.0] * len(tokens)
+    if loss_spans is None:
+        return loss_weights * len(tokens)
+    spans = list(zip(loss_spans[::2], loss_spans[1::2], loss_weights, strict=True))
+    return [
+        max((weight for first, last, weight in spans if max(low, first) < min(high, last)), default=1.0)
+        for _, low, high in tokens
+    ]
+
+
+def _marked(
+    tokenizer: Tokenizer, text: str, special_spans: list[int] | None, names: Mapping[str, int]
+) -> Iterable[tuple[int, int, int]]:
+    """The id of each token and where it begins and ends, in characters of the text."""
     borders = [0, *(special_spans or ()), len(text)]
     for number, (start, stop) in enumerate(pairwise(borders)):
         if number % 2 == 1:
-            tokens = [(names[text[start:stop]], start, stop)] if start < stop else []
-        else:
-            encoding = tokenizer.encode(text[start:stop], add_special_tokens=False)
-            offsets = [(start + low, start + high) for low, high in encoding.offsets]
-            tokens = [(id_, low, high) for id_, (low, high) in zip(encoding.ids, offsets, strict=True)]
-        for id_, low, high in tokens:
-            ids.append(id_)
-            trained.append(any(max(low, first) < min(high, last) for first, last in spans))
-    return ids, ranges_of(number for number, counts in enumerate(trained) if not counts)
+            yield from [(names[text[start:stop]], start, stop)] if start < stop else []
+            continue
+        encoding = tokenizer.encode(text[start:stop], add_special_tokens=False)
+        for id_, (low, high) in zip(encoding.ids, encoding.offsets, strict=True):
+            yield id_, start + low, start + high
 
 
 def ranges_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
@@ -186,6 +215,7 @@ def frame(
     bos_id: int | None,
     eos_id: int | None,
     untrained: Iterable[tuple[int, int]] = (),
+    weights: Sequence[float] | None = None,
 ) -> list[Token]:
     """Frames one use of a document.
 
@@ -195,11 +225,15 @@ def frame(
         position: `before` or `after`, where the prefix goes.
         bos_id, eos_id: None if the configuration names none.
         untrained: ranges (start, end) of the document's own tokens that do not count in the loss.
+        weights: of the document's own tokens; None for 1.
     """
     outside = {number for start, end in untrained for number in range(start, end)}
     masked = bool(prefix) and position == "before"
     bos = [] if bos_id is None else [Token(bos_id, 0 if masked else 1, "bos")]
     eos = [] if eos_id is None else [Token(eos_id, 1, "eos")]
-    document = [Token(token, 0 if number in outside else 1, "doc") for number, token in enumerate(tokens)]
+    document = [
+        Token(token, 0 if number in outside else 1, "doc", 1.0 if weights is None else weights[number])
+        for number, token in enumerate(tokens)
+    ]
     prefix_tokens = [Token(token, 0 if masked else 1, "prefix") for token in prefix or []]
     return bos + (document + prefix_tokens if position == "after" else prefix_tokens + document) + eos

@@ -77,10 +77,8 @@ def pack_rows(
     return [row_of(row, doc_ids, length, pad_id) for row in packed.rows], packed.discarded_by_kind()
 
 
-def row_of(
-    segments: list[Segment], doc_ids: list[int], length: int, pad_id: int, weights: list[float] | None = None
-) -> Row:
-    """One row in the form of a shard's columns; `weights` are those of the documents, if shards have such a column."""
+def row_of(segments: list[Segment], doc_ids: list[int], length: int, pad_id: int, is_weighed: bool = False) -> Row:
+    """One row in the form of a shard's columns; `is_weighed`: shards have the weights of the tokens."""
     padding = length - _filled(segments)
     row: Row = {
         "input_ids": [token.id for segment in segments for token in segment.tokens] + [pad_id] * padding,
@@ -89,10 +87,9 @@ def row_of(
         "doc_ids": [doc_ids[segment.document] for segment in segments],
         "doc_offsets": [segment.offset for segment in segments],
     }
-    if weights is not None:
-        row["loss_weight"] = [
-            weights[segment.document] if token.loss else 0.0 for segment in segments for token in segment.tokens
-        ] + [0.0] * padding
+    if is_weighed:
+        weights = [token.weight if token.loss else 0.0 for segment in segments for token in segment.tokens]
+        row["loss_weight"] = weights + [0.0] * padding
     if padding:
         row["seq_lengths"].append(padding)
         row["doc_ids"].append(-1)

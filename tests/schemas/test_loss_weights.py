@@ -9,7 +9,7 @@ import pytest
 from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
-from byline.schemas.loss_weights import NumberWeight, plain_weights
+from byline.schemas.loss_weights import FormatterWeight, NumberWeight, document_weight, plain_weights
 from tests.support import small
 
 
@@ -53,9 +53,26 @@ def test_numbers_of_documents_have_defaults_and_are_kept_as_written() -> None:
     assert parse_config(recipe.model_dump(mode="json"), "again") == recipe
 
 
+def test_weights_of_a_formatter_may_be_multiplied_and_are_kept_as_written() -> None:
+    recipe = config(loss_weight={"a": "formatter", "b": [{"by": "quality", "most": 2}, "formatter"]})
+    number = NumberWeight(by="quality", most=Fraction(2), unknown=Fraction(1))
+    assert recipe.loss_weight == {"a": FormatterWeight(), "b": FormatterWeight(number)}
+    plain = {"a": "formatter", "b": ["formatter", {"by": "quality", "most": 2, "unknown": 1}]}
+    assert plain_weights(recipe.loss_weight) == plain
+    assert parse_config(recipe.model_dump(mode="json"), "again") == recipe
+    assert plain_weights(config(loss_weight={"a": ["formatter", "1/3"]}).loss_weight or {}) == {
+        "a": ["formatter", "1/3"]
+    }
+    assert [document_weight(weight) for weight in (None, Fraction(2), FormatterWeight(number))] == [1, 2, number]
+
+
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
+        ({"a": ["formatter"]}, ".a: expected [formatter, WEIGHT], which are multiplied, found ['formatter']"),
+        ({"a": [2, 3]}, ".a: expected [formatter, WEIGHT], which are multiplied, found [2, 3]"),
+        ({"a": ["formatter", -1]}, ".a: expected a weight from 0 to 65504, found -1"),
+        ({"a": "formater"}, ".a: expected a number, found 'formater'"),
         ({"a": -1}, ".a: expected a weight from 0 to 65504, found -1"),
         ({"a": 65505}, ".a: expected a weight from 0 to 65504, found 65505"),
         ({"a": float("nan")}, ".a: expected a number, found nan"),
@@ -83,6 +100,11 @@ def test_a_weight_that_is_none(weights: dict[str, Any], message: str) -> None:
             {"a": {"by": "license"}},
             ".a.by: source 'a' has no number 'license' (it has: quality, year, ratio",
         ),
+        (
+            {"a": ["formatter", {"by": "license"}]},
+            ".a.by: source 'a' has no number 'license' (it has: quality, year, ratio",
+        ),
+        ({"a": ["formatter", 0], "b": 0}, ": all documents of 'only' have weight 0, so it would train nothing"),
         ({"a": 0, "b": 0}, ": all documents of 'only' have weight 0, so it would train nothing"),
     ],
 )

@@ -33,6 +33,8 @@ UNKNOWNS = ("unknown", "?", "")
 HOSTS = (None, "", "a.org", "en.example.org", "x1y2z3" * 8)
 # Numbers that bins of an order are cut by: name, type.
 NUMBERS = (("quality", "float32"), ("ratio", "float"), ("year", "int"), ("num_tokens", "int"))
+# What a formatter weighs ranges of tokens.
+FACTORS = (0.1, 0.3, 2, 3)
 # Predicates that rows of several bins share.
 COMMON: tuple[Predicate, ...] = (
     ValueList("host", ("", "a.org"), is_allowed=False),
@@ -79,11 +81,14 @@ class Case:
 
 
 @st.composite
-def stored_rows(draw: st.DrawFn, length: int, least: int, has_spans: bool) -> list[StoredRow]:
+def stored_rows(draw: st.DrawFn, length: int, least: int, has_spans: bool, has_weights: bool) -> list[StoredRow]:
     rows = []
     for row in sorted(draw(st.sets(st.integers(0, 40), min_size=least, max_size=7))):
         size, start = draw(st.integers(1, 5 * length)), draw(st.integers(0, small.VOCABULARY - 11))
         borders = sorted(draw(st.sets(st.integers(0, size), max_size=6)))
+        # Apart from the masked ranges and across them, as attributes may mask what a formatter weighs.
+        weighed = draw(st.just(borders) | st.sets(st.integers(0, size), max_size=6).map(sorted))
+        ranges = zip(weighed[has_spans::2], weighed[has_spans + 1 :: 2], strict=False)
         rows.append(
             StoredRow(
                 row,
@@ -95,6 +100,7 @@ def stored_rows(draw: st.DrawFn, length: int, least: int, has_spans: bool) -> li
                 ratio=draw(st.sampled_from((None, -1e300, -0.0, 0.0, 0.1, 1e300))),
                 topic=draw(st.sampled_from((None, "spam", "news"))),
                 masked=list(zip(borders[::2], borders[1::2], strict=False)) if has_spans else None,
+                weighed=[(*pair, draw(st.sampled_from(FACTORS))) for pair in ranges] if has_weights else None,
             )
         )
     return rows
@@ -124,11 +130,14 @@ def conditions(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @st.composite
-def loss_weights(draw: st.DrawFn) -> dict[str, Any]:
+def loss_weights(draw: st.DrawFn, with_weights: set[str]) -> dict[str, Any]:
     constants = st.sampled_from((0.125, 0.1, 1, 3))
     numbers = st.sampled_from([name for name, _ in NUMBERS])
     by_number = st.fixed_dictionaries({"by": numbers, "most": constants, "unknown": st.sampled_from((0, 0.5))})
-    return draw(st.dictionaries(st.sampled_from("ab"), constants | by_number))
+    weights = draw(st.dictionaries(st.sampled_from("ab"), constants | by_number))
+    for source in sorted(with_weights & draw(st.sets(st.sampled_from("ab")))):
+        weights[source] = ["formatter", weights[source]] if source in weights else "formatter"
+    return weights
 
 
 @st.composite
@@ -136,9 +145,13 @@ def cases(draw: st.DrawFn) -> Case:
     length = draw(st.integers(8, 64))
     condition, values = draw(conditions() | conditions() | st.just((None, {"top": {}, "bins": {}})))
     names = draw(st.lists(st.sampled_from("ab"), min_size=1, max_size=4))
-    with_spans = draw(st.sets(st.sampled_from("ab")))
+    with_spans, with_weights = (draw(st.sets(st.sampled_from("ab"))) for _ in range(2))
     files = [
-        (source, f"{number}.jsonl", draw(stored_rows(length, int(number == 0), source in with_spans)))
+        (
+            source,
+            f"{number}.jsonl",
+            draw(stored_rows(length, int(number == 0), source in with_spans, source in with_weights)),
+        )
         for number, source in enumerate(names)
     ]
     ranges, common, bins = [], {}, {}
@@ -166,7 +179,7 @@ def cases(draw: st.DrawFn) -> Case:
         slices=draw(st.lists(st.integers(0, 3), min_size=1, max_size=3)),
         common=common,
         bins=bins,
-        weights=draw(st.none() | loss_weights()),
+        weights=draw(st.none() | loss_weights(with_weights)),
         weight_type=draw(st.sampled_from(("float16", "float32"))),
     )
 
@@ -194,8 +207,10 @@ def make(case: Case, folder: Path) -> Made:
     runs, documents = folder / f"runs-{len(list(folder.iterdir()))}", []
     index = []
     has_masks = any(row.masked is not None for _, _, rows in case.files for row in rows)
+    weighing = {source for source, _, rows in case.files if any(row.weighed is not None for row in rows)}
     for number, (source, path, rows) in enumerate(case.files):
-        uri, some = small.write_run_of(runs / source, source, path, number, rows, has_masks=has_masks)
+        has = {"has_masks": has_masks, "has_weights": source in weighing}
+        uri, some = small.write_run_of(runs / source, source, path, number, rows, **has)
         index.append((source, number, uri))
         documents += some
     config = small.small_config(

@@ -30,7 +30,7 @@ from byline.schemas import documents
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.ledger import DrawCounts
-from byline.schemas.loss_weights import LossWeights, NumberWeight
+from byline.schemas.loss_weights import FormatterWeight, LossWeights, NumberWeight, document_weight
 from byline.schemas.plan import Plan
 from byline.schemas.planned_stage import FieldValues
 from byline.schemas.predicates import HashShare, NoNumber, Predicate, RankRange, ValueList
@@ -118,6 +118,8 @@ class StoredRow:
         topic: a label.
         masked: ranges (start, end) of its tokens that do not count in the loss; None for all documents of a source
             without loss spans.
+        weighed: ranges of its tokens that count with another weight than 1 (start, end, weight); None for all documents
+            of a source whose formatter weighs nothing.
     """
 
     row: int
@@ -129,6 +131,15 @@ class StoredRow:
     ratio: float | None = None
     topic: str | None = None
     masked: Sequence[tuple[int, int]] | None = None
+    weighed: Sequence[tuple[int, int, float]] | None = None
+
+    @property
+    def weights(self) -> list[float] | None:
+        """Of its tokens."""
+        if self.weighed is None:
+            return None
+        inside = {at: weight for start, end, weight in self.weighed for at in range(start, end)}
+        return [inside.get(at, 1.0) for at in range(len(self.tokens))]
 
 
 def tokenized_batch(
@@ -140,8 +151,12 @@ def tokenized_batch(
     last: bool = True,
     ids: pa.DataType | None = None,
     has_masks: bool = False,
+    has_weights: bool = False,
 ) -> pa.RecordBatch:
-    """A document batch as `Tokenize` gives it; with the column `masked` if any row has it, or `has_masks`."""
+    """A document batch as `Tokenize` gives it.
+
+    It has the column `masked` if any row has it, or `has_masks`; `weighed` and `range_weights` likewise.
+    """
     tokens_field = documents.tokens_field(ids or pa.uint16())
     columns: dict[pa.Field, list[Any]] = {
         documents.ROW: [row.row for row in rows],
@@ -159,6 +174,10 @@ def tokenized_batch(
     }
     if has_masks or any(row.masked is not None for row in rows):
         columns[documents.MASKED] = [[border for pair in row.masked or () for border in pair] for row in rows]
+    if has_weights or any(row.weighed is not None for row in rows):
+        ranges = [row.weighed or () for row in rows]
+        columns[documents.WEIGHED] = [[border for low, high, _ in some for border in (low, high)] for some in ranges]
+        columns[documents.RANGE_WEIGHTS] = [[weight for _, _, weight in some] for some in ranges]
     arrays = [pa.array(values, field.type) for field, values in columns.items()]
     batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(list(columns)))
     info = documents.BatchInfo(source, path, chunk, last, 1000, len(rows) + 1, 10, {"empty_text": 1})
@@ -193,6 +212,7 @@ def _as_reference(source: str, path: str, file_number: int, row: StoredRow) -> a
             **whole,
         },
         masked=list(row.masked or ()),
+        weights=row.weights,
     )
 
 
@@ -355,13 +375,15 @@ def reference_weights(config: Config, weights: LossWeights | None) -> assembly.W
     """The loss weights of a stage for the reference."""
     if weights is None:
         return None
+    of_documents = {source: document_weight(weight) for source, weight in weights.items()}
     of_sources = {
         source: assembly.NumberWeight(weight.by, float(weight.most), float(weight.unknown))
         if isinstance(weight, NumberWeight)
         else float(weight)
-        for source, weight in weights.items()
+        for source, weight in of_documents.items()
     }
-    return assembly.Weights(config.shard.loss_weight, of_sources)
+    by_formatter = frozenset(source for source, weight in weights.items() if isinstance(weight, FormatterWeight))
+    return assembly.Weights(config.shard.loss_weight, of_sources, by_formatter)
 
 
 def reference_shard(

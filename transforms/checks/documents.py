@@ -10,15 +10,17 @@ scripts, and memory for every token. Of a byte-level tokenizer the bytes that th
 the text; whether they could be compared is counted (`Compared`).
 
 A record of a source with a `formatter` is formatted again, and the loss mask of its own tokens follows from its spans.
+Where the recipe has the weights of a formatter, the loss weight of each position is compared as well.
 If the condition has `dropout` or `empty`, a document may also have no prefix or an empty one.
 """
 
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,10 +31,12 @@ from byline.schemas.config import Config
 from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, InputFile
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.checks.attribute_values import AttributeValues, unmasked_by
+from byline.transforms.checks.framing import Framed, Tokens
 from byline.transforms.corpora.metadata import extract_metadata
 from byline.transforms.corpora.reading import read_batches
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_keys
 from byline.transforms.fields.conditioning import marker_ids
+from byline.transforms.fields.loss_weights import document_weights, weighs_by_formatter
 from byline.transforms.fields.template_fields import filled_prefixes, unknown_prefix
 from byline.transforms.formatters.formatting import format_batch
 from byline.transforms.formatters.opening import open_formatters
@@ -45,13 +49,11 @@ from byline.transforms.tokens.token_bytes import spelled_bytes
 _FILES_AT_ONCE = min(4, os.cpu_count() or 1)
 # Of text: `tokenizers` may take all of it for one word, and then seconds.
 LONGEST_BYTES = 256 << 10
-# (id, loss mask) of each token.
-Tokens = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class SegmentSample:
-    """One segment of a shard: where it is, its document, and its tokens and mask."""
+    """One segment of a shard: where it is, its document, and its tokens, mask and loss weights, if it has any."""
 
     phase: str
     where: str
@@ -60,6 +62,19 @@ class SegmentSample:
     offset: int
     ids: np.ndarray
     mask: np.ndarray
+    weights: np.ndarray | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        arrays = {name: value.tolist() for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return {**vars(self), **arrays}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "SegmentSample":
+        """The segment that `to_json` made this of."""
+        types = {"ids": np.int64, "mask": np.uint8, "weights": np.float64}
+        arrays = {name: np.array(values[name], kind) for name, kind in types.items() if values[name] is not None}
+        return cls(**{**values, **arrays})
 
 
 def sample_segments(
@@ -76,6 +91,7 @@ def sample_segments(
     """
     length = batch["input_ids"].type.list_size
     ids, mask = (batch[name].flatten().to_numpy() for name in ("input_ids", "loss_mask"))
+    weights = batch["loss_weight"].flatten().to_numpy() if "loss_weight" in batch.schema.names else None
     doc_ids, offsets = (batch[name].flatten().to_numpy() for name in ("doc_ids", "doc_offsets"))
     ends = np.cumsum(batch["seq_lengths"].flatten().to_numpy(), dtype=np.int64)
     for number in np.flatnonzero(
@@ -90,6 +106,7 @@ def sample_segments(
             offset=int(offsets[number]),
             ids=ids[start : ends[number]],
             mask=mask[start : ends[number]],
+            weights=None if weights is None else weights[start : ends[number]],
         )
 
 
@@ -202,9 +219,11 @@ class DocumentChecker:
         for phase in sorted({segment.phase for row in documents["row"].to_pylist() for segment in by_row[row]}):
             prefixes = self._prefixes(documents, file.source, self.phases[phase])
             unmasked = self._unmasked(documents, file.source, self.phases[phase], own)
-            for row, tokens, prefix in zip(documents["row"].to_pylist(), unmasked, prefixes, strict=True):
+            weighed, weights = self._weighed(documents, file.source, self.phases[phase], unmasked)
+            rows = documents["row"].to_pylist()
+            for row, tokens, prefix, weight in zip(rows, weighed, prefixes, weights, strict=True):
                 for segment in by_row[row]:
-                    if segment.phase == phase and not self._fits(segment, tokens, prefix):
+                    if segment.phase == phase and not self._fits(segment, tokens, prefix, weight):
                         yield (
                             f"{segment.where}: the segment at offset {segment.offset} is not what "
                             f"{file.source}/{file.path}, row {row} gives"
@@ -251,22 +270,43 @@ class DocumentChecker:
         return segment.ids[first : max(last, 0)]
 
     def _own_tokens(self, document: pa.RecordBatch) -> Tokens:
-        """One document's own tokens, with their loss mask."""
+        """One document's own tokens, with their loss mask and what the formatter weighs them."""
         text = document["text"][0].as_py()
         if "loss_spans" not in document.schema.names:
-            return [(token, 1) for token in self.tokenizer.encode_by_reference(text)]
+            return [(token, 1, 1.0) for token in self.tokenizer.encode_by_reference(text)]
         loss, special = (document[name][0].as_py() for name in ("loss_spans", "special_spans"))
-        return list(zip(*self.tokenizer.encode_marked_by_reference(text, loss, special), strict=True))
+        weights = document["loss_weights"][0].as_py() if "loss_weights" in document.schema.names else None
+        ids, of_tokens = self.tokenizer.encode_marked_by_reference(text, loss, special, weights)
+        return [(token, int(weight > 0), weight) for token, weight in zip(ids, of_tokens, strict=True)]
 
     def _unmasked(self, documents: pa.RecordBatch, source: str, phase: PlannedPhase, own: list[Tokens]) -> list[Tokens]:
         """The documents' own tokens without those in the loss that attributes mask in a phase."""
         columns = [documents[name].to_pylist() for name in phase.gathering.mask.get(source, ())]
         if not columns:
             return own
-        return [
-            list(zip((token for token, _ in tokens), unmasked_by(ranges, [mask for _, mask in tokens]), strict=True))
-            for tokens, *ranges in zip(own, *columns, strict=True)
-        ]
+        unmasked = []
+        for tokens, *ranges in zip(own, *columns, strict=True):
+            masks = unmasked_by(ranges, [mask for _, mask, _ in tokens])
+            unmasked.append([(token, mask, weight) for (token, _, weight), mask in zip(tokens, masks, strict=True)])
+        return unmasked
+
+    def _weighed(
+        self, documents: pa.RecordBatch, source: str, phase: PlannedPhase, own: list[Tokens]
+    ) -> tuple[list[Tokens], list[float | None]]:
+        """The documents' own tokens with their loss weights as shards have them, and those of all other tokens.
+
+        Where the recipe has no weights of a formatter, the weights are 0 and None, and not compared.
+        """
+        weights = phase.gathering.loss_weight
+        if not weighs_by_formatter(source, weights):
+            return [[(token, mask, 0.0) for token, mask, _ in tokens] for tokens in own], [None] * len(own)
+        kind = self.config.shard.loss_weight
+        of_documents = document_weights(documents, source, weights)
+        weighed = []
+        for tokens, document in zip(own, of_documents.tolist(), strict=True):
+            of_tokens = np.array([document * weight * mask for _, mask, weight in tokens]).astype(kind).tolist()
+            weighed.append([(token, mask, weight) for (token, mask, _), weight in zip(tokens, of_tokens, strict=True)])
+        return weighed, of_documents.astype(kind).tolist()
 
     def _with_fields(self, documents: pa.RecordBatch, file: InputFile, own: list[Tokens]) -> pa.RecordBatch:
         """Adds the columns made by `byline prepare` and `byline attribute` that templates may name."""
@@ -294,11 +334,18 @@ class DocumentChecker:
         longest = self.config.sequence.length // 2
         return [prefixes[code] if len(prefixes[code]) <= longest else unknown for code in codes]
 
-    def _fits(self, segment: SegmentSample, own: Tokens, prefix: list[int]) -> bool:
-        """Whether a segment is part of its document, framed in one of the ways that the phase allows."""
+    def _fits(self, segment: SegmentSample, own: Tokens, prefix: list[int], weight: float | None) -> bool:
+        """Whether a segment is part of its document, framed in one of the ways that the phase allows.
+
+        Args:
+            segment: of a shard.
+            own, prefix: the document's tokens.
+            weight: of what is trained besides its own tokens; None where weights are not compared.
+        """
         phase = self.phases[segment.phase]
         condition = phase.gathering.condition
-        tokens = list(zip(segment.ids.tolist(), segment.mask.tolist(), strict=True))
+        weights = np.zeros(len(segment.ids)) if weight is None or segment.weights is None else segment.weights
+        tokens = list(zip(segment.ids.tolist(), segment.mask.tolist(), weights.tolist(), strict=True))
         prefixes = [prefix]
         if condition is not None and condition.empty > 0:
             begin, end = marker_ids(condition, self.tokenizer)
@@ -308,46 +355,6 @@ class DocumentChecker:
         position = "before" if condition is None else condition.position
         repeats = phase.policy.repeats_prefix
         return any(
-            _Framed.of(own, choice, position, self.info, repeats).has(tokens, segment.offset) for choice in prefixes
+            Framed.of(own, choice, position, self.info, repeats, weight or 0.0).has(tokens, segment.offset)
+            for choice in prefixes
         )
-
-
-@dataclass(frozen=True)
-class _Framed:
-    """A framed document.
-
-    Attributes:
-        tokens: all of its tokens.
-        lead: number of tokens before the document's own.
-        own: number of the document's own tokens.
-        head: tokens at the start of a segment that continues the document.
-    """
-
-    tokens: Tokens
-    lead: int
-    own: int
-    head: Tokens
-
-    @classmethod
-    def of(cls, own: Tokens, prefix: list[int], position: str, info: TokenizerInfo, repeats: bool) -> "_Framed":
-        """Frames a document; `repeats`: whether segments that continue it repeat a prefix before it."""
-        is_masked = bool(prefix) and position == "before"
-        bos = [] if info.bos_id is None else [(info.bos_id, 0 if is_masked else 1)]
-        eos = [] if info.eos_id is None else [(info.eos_id, 1)]
-        before = [(token, 0) for token in prefix] if is_masked else []
-        after = [] if is_masked else [(token, 1) for token in prefix]
-        tokens = [*bos, *before, *own, *after, *eos]
-        return cls(tokens, len(bos) + len(before), len(own), before if repeats else [])
-
-    def has(self, segment: Tokens, offset: int) -> bool:
-        """Whether a segment is the part of the framed document that begins after `offset` of its own tokens."""
-        first = self.lead + offset if offset else 0
-        # After the last of its own tokens, the offset stays the same up to the end of the framed document.
-        last = self.lead + offset if offset < self.own else len(self.tokens) - 1
-        for start in range(first, last + 1):
-            # A segment with a repeated prefix continues a document that was cut at the end of its prefix or later.
-            head = self.head if start > 0 else []
-            part = self.tokens[start : start + len(segment) - len(head)]
-            if segment == head + part and (not head or start >= self.lead):
-                return True
-        return False

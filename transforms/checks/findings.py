@@ -24,6 +24,7 @@ from byline.reader import INPUTS_NAME
 from byline.schemas.documents import InputFile
 from byline.schemas.inputs import input_table
 from byline.schemas.ledger import Ledger, SourceLedger
+from byline.schemas.loss_weights import FormatterWeight, NumberWeight
 from byline.template import Template
 from byline.transforms.checks.attribute_values import AttributeValues
 from byline.transforms.checks.builds import Build
@@ -297,6 +298,12 @@ def _document_checker(build: Build, files: list[InputFile | None]) -> DocumentCh
         raise BylineError(f"{config.tokenizer.file} is not the build's tokenizer any more; give it with --tokenizer")
     models = store_index.models_folder(config.store)
     used = {name for stage in config.stages if stage.condition for name in Template(stage.condition.template).fields}
+    used |= {
+        weight.document.by
+        for stage in config.stages
+        for weight in (config.weights_of(stage) or {}).values()
+        if isinstance(weight, FormatterWeight) and isinstance(weight.document, NumberWeight)
+    }
     scorers = [
         open_scorer(name, classifier, models)
         for name, classifier in config.classifiers.items()

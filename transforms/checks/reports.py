@@ -107,9 +107,7 @@ def write_report(report: ShardReport, documents: np.ndarray, uri: str) -> None:
     values: dict[str, Any] = {**vars(report)}
     values["counts"] = None if report.counts is None else asdict(report.counts)
     values["said"] = report.said.to_json()
-    values["samples"] = [
-        {**vars(sample), "ids": sample.ids.tolist(), "mask": sample.mask.tolist()} for sample in report.samples
-    ]
+    values["samples"] = [sample.to_json() for sample in report.samples]
     table = pa.table({"document": pa.array(documents, pa.int64())})
     table = table.replace_schema_metadata({_KEY: json.dumps(values)})
     with write_file(uri) as sink, pa.ipc.new_file(sink, table.schema) as writer:
@@ -128,12 +126,7 @@ def read_report(uri: str) -> ShardReport:
         schema = pa.ipc.open_file(source).schema
     values = json.loads(schema.metadata[_KEY.encode()])
     counts = values.pop("counts")
-    samples = [
-        SegmentSample(
-            **{**sample, "ids": np.array(sample["ids"], np.int64), "mask": np.array(sample["mask"], np.uint8)}
-        )
-        for sample in values.pop("samples")
-    ]
+    samples = [SegmentSample.from_json(sample) for sample in values.pop("samples")]
     return ShardReport(
         counts=None if counts is None else _counts_of(counts),
         said=PhaseLedger.from_json(values.pop("said")),

@@ -3,7 +3,7 @@
 ```
 input_ids    BOS URL  :  host \\n d1  d2  d3 | BOS e1 EOS EOS ...
 loss_mask     0   0   0   0   0   1   1   1 |  1  1   1   0        zeros only at the head of a segment, and padding
-loss_weight   0   0   0   0   0   2   2   2 | .5 .5  .5   0        one for all that is trained of a segment, else 0
+loss_weight   0   0   0   0   0   2   2   2 | .5 .5  .5   0        mostly one for all that is trained of a segment
 segments     ------- document 7 ----------- | document 9  padding  their lengths sum to L
 doc_offsets   0                             |  0          0        3 where document 7 goes on in the next row (concat)
 ```

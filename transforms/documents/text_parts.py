@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from byline.schemas.documents import SPANS_TYPE
+from byline.schemas.documents import SPANS_TYPE, WEIGHTS_TYPE
 
 STRING = pa.large_string()
 
@@ -81,6 +81,15 @@ def span_lists(
     mask = None if missing is None else pa.array(missing)
     return pa.ListArray.from_arrays(
         pa.array(offsets, pa.int32()), pa.array(items, pa.int32()), type=SPANS_TYPE, mask=mask
+    )
+
+
+def weight_lists(rows: np.ndarray, weights: np.ndarray, num_rows: int, missing: np.ndarray | None = None) -> pa.Array:
+    """A column of weights, one (float64) for each span that `span_lists` makes a column of; arguments as there."""
+    offsets = np.searchsorted(rows, np.arange(num_rows + 1))
+    mask = None if missing is None else pa.array(missing)
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.array(weights, pa.float64()), type=WEIGHTS_TYPE, mask=mask
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from byline.schemas.config import Config
-from byline.schemas.loss_weights import NumberWeight
+from byline.schemas.loss_weights import NumberWeight, document_weight, weights_key
 from byline.schemas.recipe import Holdout, Selection, Stage
 from byline.template import Template
 from byline.transforms.fields.template_fields import template_field
@@ -69,9 +69,9 @@ def _of_stage(config: Config, where: str, stage: Stage) -> Iterator[FieldUse]:
     if stage.ordering.ranked_by is not None:
         yield from _uses(sources, stage.ordering.ranked_by, f"{where}.order")
     for source, weight in (config.weights_of(stage) or {}).items():
-        if isinstance(weight, NumberWeight) and source in sources:
-            inherited = "loss_weight" if stage.loss_weight is None else f"{where}.loss_weight"
-            yield from _uses([source], weight.by, inherited)
+        number = document_weight(weight)
+        if isinstance(number, NumberWeight) and source in sources:
+            yield from _uses([source], number.by, weights_key(where, stage.loss_weight))
 
 
 def _names_of(step: Selection) -> list[str]:

@@ -9,6 +9,10 @@ with `begin: <|im_start|>`, `end: <|im_end|>`
 text            "<|im_start|>user\\nHi<|im_end|>\\n<|im_start|>assistant\\nHello!<|im_end|>\\n"
 special_spans    ============        ==========    ============                ==========
 loss_spans                                                               ==================
+
+with `train: [user, assistant]`, `weights: {user: 0.1}`, `last_weight: 2`
+loss_spans       content and what follows it of both messages
+loss_weights     0.1             2
 ```
 
 A message is `begin`, its role's `before`, its content, `end`, its role's `after`. A record without messages, or with a
@@ -24,7 +28,16 @@ import pyarrow.compute as pc
 
 from byline.errors import BylineError
 from byline.schemas.formatters import Formatter
-from byline.transforms.documents.text_parts import STRING, characters, joined, list_lengths, regrouped, span_lists
+from byline.transforms.documents.text_parts import (
+    STRING,
+    characters,
+    joined,
+    list_lengths,
+    regrouped,
+    span_lists,
+    weight_lists,
+)
+from byline.transforms.formatters.part_weights import check_weight, check_weights
 
 # The names of roles in OpenAI's layout (role, content) and in ShareGPT's (from, value).
 ROLES = {"system": "System", "user": "User", "human": "User", "assistant": "Assistant", "gpt": "Assistant"}
@@ -41,6 +54,8 @@ def chat(
     train: Sequence[str] | None = None,
     begin: str | None = None,
     end: str | None = None,
+    weights: Mapping[str, float] | None = None,
+    last_weight: float | None = None,
 ) -> dict[str, pa.Array]:
     """Writes messages as one text.
 
@@ -50,12 +65,15 @@ def chat(
         after: what stands behind it, for all roles or by role; without it two line ends, or with `end` one.
         train: roles whose messages are trained; without it `assistant` and `gpt`, where `before` names them.
         begin, end: names of special tokens around every message.
+        weights: role -> how much the loss of its messages counts; 1 for any other role.
+        last_weight: the same of a record's last message that is trained, whatever its role.
 
     Returns:
-        `text`, `loss_spans`, `special_spans` and `malformed`.
+        `text`, `loss_spans`, `special_spans` and `malformed`; with either kind of weights `loss_weights`, too.
 
     Raises:
-        BylineError: an option of another type, or a role of `train` or `after` that `before` does not name.
+        BylineError: an option of another type, a role of `train` or `after` that `before` does not name, or one of
+            `weights` that is not trained.
     """
     if before is None:
         before = BEFORE if begin is None else BEFORE_WITH_TOKENS
@@ -66,6 +84,9 @@ def chat(
     if train is None:
         train = [role for role in TRAINED if role in before]
     _check_options(before, after, train, {"begin": begin, "end": end})
+    by_role = check_weights("chat: weights", weights or {}, train, f"`train` has: {', '.join(train)}")
+    if last_weight is not None:
+        check_weight("chat: last_weight", last_weight)
     messages = batch["messages"]
     counts = list_lengths(messages)
     flat = messages.flatten()
@@ -75,11 +96,11 @@ def chat(
     pieces = _pieces(roles, contents, before, after, begin, end)
     is_bad = malformed.is_valid()
     text = regrouped(joined(*pieces), counts)
-    return {
-        "text": pc.if_else(is_bad, pa.scalar(None, STRING), text),
-        "malformed": malformed,
-        **_spans(rows, pieces, pc.is_in(roles, pa.array(list(train), pa.string())), is_bad, begin, end),
-    }
+    is_trained = pc.is_in(roles, pa.array(list(train), pa.string()))
+    spans = _spans(rows, pieces, is_trained, is_bad, begin, end)
+    if weights is not None or last_weight is not None:
+        spans["loss_weights"] = _weights(rows, roles, is_trained, is_bad, by_role, last_weight)
+    return {"text": pc.if_else(is_bad, pa.scalar(None, STRING), text), "malformed": malformed, **spans}
 
 
 def _check_options(
@@ -170,4 +191,30 @@ def _spans(
     return found
 
 
-CHAT = Formatter("chat", "messages one after another; the answers are trained", ("messages",), chat, ("begin", "end"))
+def _weights(
+    rows: np.ndarray,
+    roles: pa.Array,
+    is_trained: pa.Array,
+    is_bad: pa.Array,
+    by_role: Mapping[str, float],
+    last_weight: float | None,
+) -> pa.Array:
+    """`loss_weights`, one for each message that `_spans` gives a loss span."""
+    missing = is_bad.to_numpy(zero_copy_only=False)
+    trained = np.flatnonzero(~missing[rows] & is_trained.to_numpy(zero_copy_only=False))
+    own = np.array([1.0, *by_role.values()])
+    which = pc.fill_null(pc.index_in(roles, pa.array(list(by_role), pa.string())), -1).to_numpy()
+    weights = own[which[trained] + 1]
+    if last_weight is not None:
+        weights[np.diff(rows[trained], append=-1) != 0] = last_weight
+    return weight_lists(rows[trained], weights, len(missing), missing)
+
+
+CHAT = Formatter(
+    "chat",
+    "messages one after another; the answers are trained",
+    ("messages",),
+    chat,
+    tokens=("begin", "end"),
+    weighs=("weights", "last_weight"),
+)

@@ -40,27 +40,37 @@ from byline.schemas.corpora import FormatterSettings, Malformed
 from byline.schemas.documents import (
     CONTENTS,
     LOSS_SPANS,
+    LOSS_WEIGHTS,
     RECORD_FIELDS,
     ROW,
     SPANS_TYPE,
     SPECIAL_SPANS,
     TEXT,
+    WEIGHTS_TYPE,
     info_of,
     origin_of,
     with_columns,
     with_info,
 )
 from byline.schemas.faults import FaultyFileError, NoteFault
+from byline.schemas.loss_weights import LARGEST, SMALLEST
 from byline.schemas.reasons import DropReason
 from byline.transforms.documents.counters import count
 from byline.transforms.documents.rejects import REJECT_HEAD_BYTES, reject_batch, with_rejects
-from byline.transforms.documents.text_parts import characters, flat_lists
+from byline.transforms.documents.text_parts import characters, flat_lists, list_lengths
 from byline.transforms.documents.values import malformed_error
 from byline.transforms.formatters.opening import OpenFormatter, open_formatter
+from byline.transforms.formatters.part_weights import RANGE
 
 _STEP = "FormatDocuments"
 # What a formatter gives; in a batch that it gives back, other columns are those it was given.
-_TYPES = {"text": TEXT.type, "loss_spans": SPANS_TYPE, "special_spans": SPANS_TYPE, "malformed": pa.string()}
+_TYPES = {
+    "text": TEXT.type,
+    "loss_spans": SPANS_TYPE,
+    "loss_weights": WEIGHTS_TYPE,
+    "special_spans": SPANS_TYPE,
+    "malformed": pa.string(),
+}
 
 
 def format_batch(batch: pa.RecordBatch, opened: OpenFormatter) -> pa.RecordBatch:
@@ -72,7 +82,7 @@ def format_batch(batch: pa.RecordBatch, opened: OpenFormatter) -> pa.RecordBatch
 
     Returns:
         The columns that were there but those of `CONTENTS`, the new `text` behind `row`, and behind the others
-        `loss_spans` and `special_spans`.
+        `loss_spans` and `special_spans`, and of a formatter that weighs `loss_weights`.
 
     Raises:
         BylineError: a column is missing, a record is malformed, or what the function gives is not what it should be.
@@ -85,6 +95,7 @@ def format_batch(batch: pa.RecordBatch, opened: OpenFormatter) -> pa.RecordBatch
     columns = _columns(batch, opened, given)
     kept = [field for field in batch.schema if field.name != "row" and field.name not in CONTENTS]
     fields = [batch.schema.field("row"), TEXT, *kept, LOSS_SPANS, SPECIAL_SPANS]
+    fields += [LOSS_WEIGHTS] if opened.weighs else []
     arrays = [columns[field.name] if field.name in columns else batch[field.name] for field in fields]
     formatted = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields, batch.schema.metadata))
     bad = columns["malformed"].is_valid()
@@ -134,6 +145,9 @@ def _columns(batch: pa.RecordBatch, opened: OpenFormatter, given: Any) -> dict[s
             )
     for name in ("loss_spans", "special_spans"):
         _check_spans(where, batch, name, columns["text"], columns[name])
+    if not opened.weighs and given.get("loss_weights") is not None:
+        raise BylineError(f"{where}: gives loss_weights, which only a Formatter(..., weighs=True) may give; name one")
+    _check_weights(where, batch, columns["loss_spans"], columns["loss_weights"])
     return columns
 
 
@@ -143,7 +157,7 @@ def _cast(where: str, values: Any, kind: pa.DataType) -> pa.Array:
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         if pa.types.is_nested(kind) and pa.types.is_nested(array.type) and array.flatten().null_count:
-            raise BylineError(f"{where}: a span has a null in it")
+            raise BylineError(f"{where}: {'a span' if kind == SPANS_TYPE else 'a list'} has a null in it")
         array = array.cast(kind)
         array.validate(full=True)
     except (pa.ArrowException, TypeError, OverflowError) as error:
@@ -172,6 +186,27 @@ def _check_spans(where: str, batch: pa.RecordBatch, name: str, text: pa.Array, s
             raise BylineError(
                 f"{where}, row {batch['row'][row]}: {name}: {problem}; a text of {sizes[row]} characters has {shown}"
             )
+
+
+def _check_weights(where: str, batch: pa.RecordBatch, spans: pa.Array, weights: pa.Array) -> None:
+    """Raises for weights that are not one for each loss span (without spans, one), or out of range."""
+    due = np.where(spans.is_valid().to_numpy(zero_copy_only=False), list_lengths(spans) // 2, 1)
+    counts = list_lengths(weights)
+    uneven = weights.is_valid().to_numpy(zero_copy_only=False) & (counts != due)
+    if uneven.any():
+        row = uneven.argmax()
+        raise BylineError(
+            f"{where}, row {batch['row'][row]}: loss_weights: expected {due[row]}, one for each loss span, or for all "
+            f"of a text without spans; found {counts[row]}"
+        )
+    values = weights.flatten().to_numpy()
+    bad = ~((values >= SMALLEST) & (values <= LARGEST))
+    if bad.any():
+        row = np.repeat(np.arange(len(counts)), counts)[bad.argmax()]
+        raise BylineError(
+            f"{where}, row {batch['row'][row]}: loss_weights: expected {RANGE}, found {values[bad.argmax()]:g}; leave "
+            "what is not to count out of loss_spans"
+        )
 
 
 class _FormatFn(beam.DoFn):

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from byline.errors import BylineError
+from byline.schemas.config import Config
 from byline.schemas.corpora import FormatterSettings, Malformed, Source
 from byline.schemas.formatters import FORMATTERS, Formatter
+from byline.schemas.loss_weights import FormatterWeight, weights_key
 from byline.schemas.own_objects import import_own
 from byline.transforms.documents.own_functions import check_options, module_sha256
 
@@ -32,6 +34,11 @@ class OpenFormatter:
     formatter: Formatter
     options: Mapping[str, Any]
     malformed: Malformed
+
+    @property
+    def weighs(self) -> bool:
+        """Whether it gives a weight to each loss span."""
+        return self.formatter.weighs_with(self.options)
 
 
 def open_formatter(source: str, settings: FormatterSettings, malformed: Malformed = Malformed.ERROR) -> OpenFormatter:
@@ -70,6 +77,36 @@ def open_formatters(sources: Mapping[str, Source]) -> dict[str, OpenFormatter]:
                     "record"
                 )
     return opened
+
+
+def check_weighing(config: Config, opened: Mapping[str, OpenFormatter]) -> None:
+    """Refuses weights of a formatter that gives none.
+
+    Args:
+        config: the configuration.
+        opened: its formatters, of `open_formatters`.
+
+    Raises:
+        BylineError: names the key that asks for them, and what would give them.
+    """
+    for where, stage in config.located_stages():
+        for source, weight in (config.weights_of(stage) or {}).items():
+            if isinstance(weight, FormatterWeight) and (source not in opened or not opened[source].weighs):
+                key = f"{weights_key(where, stage.loss_weight)}.{source}"
+                raise BylineError(f"{key}: {_no_weights(source, opened.get(source))}")
+
+
+def _no_weights(source: str, opened: OpenFormatter | None) -> str:
+    if opened is None:
+        return f"source {source!r} has no formatter that could weigh its texts; give it a number, or a formatter"
+    formatter = opened.formatter
+    if isinstance(formatter.weighs, tuple):
+        return (
+            f"the formatter {formatter.name} of {source!r} gives no weights; give it "
+            f"{' or '.join(f'sources.{source}.formatter.{option}' for option in formatter.weighs)}"
+        )
+    own = "" if formatter.name in FORMATTERS else "; one of your own that does is a Formatter(..., weighs=True)"
+    return f"the formatter {formatter.name} of {source!r} gives no weights{own}"
 
 
 def _formatter(where: str, name: str) -> Formatter:

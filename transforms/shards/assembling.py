@@ -50,6 +50,7 @@ from byline.transforms.shards.shard_writing import (
     rows_per_batch,
     write_shard,
 )
+from byline.transforms.shards.weighing import weigh_rows
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 INDEX_NAME = "runs.arrow"
@@ -218,7 +219,7 @@ class PackedShard:
         step = rows_per_batch(job.length, job.ids, job.loss_weight)
         for first in range(0, self.segments.rows, step):
             rows = min(step, self.segments.rows - first)
-            yield _row_batch(first, rows, self.documents, self.segments, lists, job, schema)
+            yield _row_batch(first, rows, self, lists, job, schema)
 
 
 def pack_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex) -> PackedShard:
@@ -272,24 +273,19 @@ def _segment_lists(documents: Documents, layout: Layout, segments: Segments, job
 
 
 def _row_batch(
-    first: int,
-    rows: int,
-    documents: Documents,
-    segments: Segments,
-    lists: SegmentLists,
-    job: AssembleJob,
-    schema: pa.Schema,
+    first: int, rows: int, packed: PackedShard, lists: SegmentLists, job: AssembleJob, schema: pa.Schema
 ) -> pa.RecordBatch:
+    documents, segments = packed.documents, packed.segments
     ids = np.full((rows, job.length), job.tokenizer.pad_id, job.ids)
     mask = np.zeros((rows, job.length), np.uint8)
     low, high = segments.row.searchsorted([first, first + rows])
+    parts = (segments.row, segments.document, segments.start, segments.take, segments.head)
+    own = tuple(part[low:high] for part in parts)
     fill_rows(
         ids,
         mask,
         first,
-        tuple(
-            part[low:high] for part in (segments.row, segments.document, segments.start, segments.take, segments.head)
-        ),
+        own,
         documents.tokens,
         documents.prefix_values,
         documents.masked_ranges,
@@ -305,7 +301,10 @@ def _row_batch(
         -1 if job.tokenizer.bos_id is None else job.tokenizer.bos_id,
         -1 if job.tokenizer.eos_id is None else job.tokenizer.eos_id,
     )
-    return row_batch(ids, mask, first, lists, schema)
+    weights = lists.position_weights(first, rows)
+    if weights is not None and len(documents.weighed.ranges):
+        weigh_rows(weights, first, own, packed.layout.lead, documents.weighed)
+    return row_batch(ids, mask, first, lists, schema, weights)
 
 
 class _AssembleShardFn(beam.DoFn):

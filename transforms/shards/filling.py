@@ -17,6 +17,7 @@ import pyarrow as pa
 from byline.schemas.ledger import DrawCounts
 from byline.transforms.packing import PackingPolicy, Segments
 from byline.transforms.shards.gathering import Documents
+from byline.transforms.shards.weighing import weighed_between
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,29 @@ def _masked_own(documents: Documents, layout: Layout, segments: Segments) -> np.
     )
 
 
+def _weights(
+    documents: Documents, layout: Layout, segments: Segments, trained: np.ndarray, loss_weight: str
+) -> np.ndarray:
+    """float64 [segments]: the sum of the weights of `trained` (int64 [segments]) tokens, as shards have them."""
+    d = segments.document
+    rest, sums = trained, np.zeros(0)
+    if len(documents.weighed.ranges):
+        low = segments.start - layout.lead[d]
+        rounded = documents.weighed.weights.astype(loss_weight).astype(np.float64)
+        weighed, sums = weighed_between(
+            d,
+            low,
+            low + segments.take,
+            documents.weighed._replace(weights=rounded),
+            documents.masked_ranges,
+            documents.masked_start,
+            documents.masked_count,
+        )
+        rest = trained - weighed
+    weights = documents.loss_weight.astype(loss_weight)[d] * rest.astype(np.float64)
+    return weights + sums if len(sums) else weights
+
+
 def _overlap(start: np.ndarray, end: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return np.maximum(np.minimum(end, high) - np.maximum(start, low), 0)
 
@@ -247,7 +271,7 @@ def _count_by(
     loss = summed(trained, owner)
     weights = None
     if loss_weight is not None:
-        weighed = documents.loss_weight.astype(loss_weight)[d] * trained.astype(np.float64)
+        weighed = _weights(documents, layout, segments, trained, loss_weight)
         weights = np.bincount(owner, weighed, len(owners.names)).tolist()
     placed_prefix = summed(before + after, owner)
     heads = summed(segments.head, owner)

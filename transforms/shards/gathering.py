@@ -31,6 +31,7 @@ from byline.transforms.fields.selecting import holds, predicate_columns
 from byline.transforms.files.refusals import Sink
 from byline.transforms.files.storage import open_random
 from byline.transforms.shards.masking import masked_ranges
+from byline.transforms.shards.weighing import NO_RANGES, WeighedRanges, join_ranges, weighed_ranges
 from byline.transforms.store.attribute_columns import AttributeFolders
 from byline.transforms.store.run_pieces import Piece, TokenLists
 from byline.transforms.store.run_reading import copy_tokens, read_pieces
@@ -126,7 +127,8 @@ class Documents:
         too_long: bool.
         masked_ranges: int32, ranges of own tokens whose loss does not count: start, end, ... of all documents.
         masked_start, masked_count: int64, each document's part of `masked_ranges`.
-        loss_weight: float64, of each token whose loss counts.
+        loss_weight: float64, of each token whose loss counts, but for those of weighed ranges.
+        weighed: ranges of own tokens of another weight; `NO_RANGES` where no document has any.
         labels: that the phase's mixture is by; `label` numbers into them. None where it is between sources.
         label: int64.
     """
@@ -149,6 +151,7 @@ class Documents:
     masked_start: np.ndarray
     masked_count: np.ndarray
     loss_weight: np.ndarray
+    weighed: WeighedRanges = NO_RANGES
     labels: list[str] = field(default_factory=list)
     label: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
@@ -170,6 +173,7 @@ class _Part:
     masked_counts: np.ndarray
     prefixes: Prefixes
     loss_weight: np.ndarray
+    weighed: WeighedRanges
 
 
 def gather(
@@ -214,6 +218,7 @@ def _gather_source(
     shuffle_key = metadata["shuffle_key"].to_numpy()
     order = orders(shuffle_key, epoch[chosen], seed)
     masked, masked_counts = masked_ranges(metadata, mask)
+    weights = document_weights(metadata, source, phase.loss_weight)
     return _Part(
         source=source,
         epoch=epoch[chosen],
@@ -227,7 +232,8 @@ def _gather_source(
         masked=masked,
         masked_counts=masked_counts,
         prefixes=make_prefixes(metadata, source, phase.condition, phase.values, order, tokenizer, length),
-        loss_weight=document_weights(metadata, source, phase.loss_weight),
+        loss_weight=weights,
+        weighed=weighed_ranges(metadata, weights, source, phase.loss_weight),
     )
 
 
@@ -377,6 +383,7 @@ def _combine(stages: list[_Part], names: list[str], labels: list[str], tokenizer
         masked_start=(np.cumsum(masked_counts) - masked_counts)[order],
         masked_count=masked_counts[order],
         loss_weight=joined([stage.loss_weight for stage in stages], np.float64)[order],
+        weighed=join_ranges([stage.weighed for stage in stages], order),
         labels=labels,
         label=joined([stage.label for stage in stages], np.int64)[order],
     )

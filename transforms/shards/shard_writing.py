@@ -38,7 +38,8 @@ class SegmentLists:
     Attributes:
         offsets: int64 [rows + 1], into the other arrays.
         lengths, doc_ids, doc_offsets: int32, int64 and int32.
-        loss_weights: of the type of the column, 0 for padding; None where the shard has no such column.
+        loss_weights: of their documents, of the type of the column, 0 for padding; None where the shard has no such
+            column.
     """
 
     offsets: np.ndarray
@@ -47,8 +48,26 @@ class SegmentLists:
     doc_offsets: np.ndarray
     loss_weights: np.ndarray | None = None
 
+    def within(self, first: int, rows: int) -> slice:
+        """The segments of some rows, from number `first` on."""
+        return slice(self.offsets[first], self.offsets[first + rows])
 
-def row_batch(ids: np.ndarray, mask: np.ndarray, first: int, lists: SegmentLists, schema: pa.Schema) -> pa.RecordBatch:
+    def position_weights(self, first: int, rows: int) -> np.ndarray | None:
+        """The weight of each position's document, [rows, L]; None where the shard has no such column."""
+        if self.loss_weights is None:
+            return None
+        within = self.within(first, rows)
+        return np.repeat(self.loss_weights[within], self.lengths[within]).reshape(rows, -1)
+
+
+def row_batch(
+    ids: np.ndarray,
+    mask: np.ndarray,
+    first: int,
+    lists: SegmentLists,
+    schema: pa.Schema,
+    weights: np.ndarray | None = None,
+) -> pa.RecordBatch:
     """One record batch.
 
     Args:
@@ -57,14 +76,15 @@ def row_batch(ids: np.ndarray, mask: np.ndarray, first: int, lists: SegmentLists
         first: the number of the first row in `lists`.
         lists: the segments of all rows of the shard.
         schema: of the shard.
+        weights: [rows, L], of the schema's type, changed to 0 where the mask is; None without such a column.
     """
     offsets = lists.offsets[first : first + len(ids) + 1]
-    inner = slice(offsets[0], offsets[-1])
+    inner = lists.within(first, len(ids))
     starts = pa.array((offsets - offsets[0]).astype(np.int32))
     of_positions = {"input_ids": ids, "loss_mask": mask}
-    if lists.loss_weights is not None:
-        weights = of_positions["loss_weight"] = np.repeat(lists.loss_weights[inner], lists.lengths[inner])
-        np.putmask(weights, mask.ravel() == 0, 0)
+    if weights is not None:
+        np.putmask(weights, mask == 0, 0)
+        of_positions["loss_weight"] = weights
     columns = [
         *(
             pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=schema.field(name).type)

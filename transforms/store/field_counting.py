@@ -18,7 +18,9 @@ from byline.schemas.field_counts import FieldCounts, total_fields
 from byline.schemas.store import RunInfo
 
 # The columns of a run that are no field.
-_NOT_FIELDS = frozenset({"shuffle_key", "row", "file", "num_tokens", "num_bytes", "masked", "tokens"})
+_NOT_FIELDS = frozenset(
+    {"shuffle_key", "row", "file", "num_tokens", "num_bytes", "masked", "weighed", "range_weights", "tokens"}
+)
 _OF_URLS = (HOST.name, REGISTERED_DOMAIN.name)
 
 

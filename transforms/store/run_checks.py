@@ -10,7 +10,8 @@ every record batch, once    offsets, nulls, text, order, ranges of numbers      
 import numpy as np
 import pyarrow as pa
 
-from byline.schemas.documents import MASKED, NUM_BYTES, NUM_TOKENS, ROW, tokens_field
+from byline.schemas.documents import MASKED, NUM_BYTES, NUM_TOKENS, RANGE_WEIGHTS, ROW, WEIGHED, tokens_field
+from byline.schemas.loss_weights import LARGEST, SMALLEST
 from byline.schemas.store import FILE, SHUFFLE_KEY, RunFile, RunInfo
 from byline.transforms.documents.shuffle_keys import shuffle_keys
 from byline.transforms.files.local_copies import fetched
@@ -63,7 +64,7 @@ def check_schema(schema: pa.Schema) -> None:
     """
     if len(set(schema.names)) < len(schema.names):
         raise ValueError("two columns of one name")
-    for field in (*_NUMBERS, FILE, MASKED):
+    for field in (*_NUMBERS, FILE, MASKED, WEIGHED, RANGE_WEIGHTS):
         if field.name in schema.names and schema.field(field.name).type != field.type:
             raise ValueError(f"its column {field.name} is {schema.field(field.name).type}, not {field.type}")
     if "tokens" in schema.names and schema.field("tokens").type not in _TOKENS:
@@ -101,13 +102,25 @@ def check_batch(batch: pa.RecordBatch, first: int, chunks: int) -> None:
         lengths = batch["tokens"].value_lengths().to_numpy()
         if not np.array_equal(lengths, batch["num_tokens"].to_numpy()):
             raise ValueError("its num_tokens are not the lengths of its tokens")
-    if "masked" in names and "num_tokens" in names:
-        _check_masked(batch["masked"], batch["num_tokens"].to_numpy())
+    for name in ("masked", "weighed"):
+        if name in names and "num_tokens" in names:
+            _check_ranges(name, batch[name], batch["num_tokens"].to_numpy())
+    if "weighed" in names and "range_weights" in names:
+        _check_weights(batch["weighed"], batch["range_weights"])
 
 
-def _check_masked(masked: pa.ListArray, num_tokens: np.ndarray) -> None:
+def _check_weights(weighed: pa.ListArray, weights: pa.ListArray) -> None:
+    """One weight for each range."""
+    if not np.array_equal(weighed.value_lengths().to_numpy(), 2 * weights.value_lengths().to_numpy()):
+        raise ValueError("its range_weights are not as many as its weighed ranges")
+    values = weights.flatten().to_numpy()
+    if not ((values >= SMALLEST) & (values <= LARGEST)).all():
+        raise ValueError(f"a weight that is not from {SMALLEST:g} to {LARGEST}")
+
+
+def _check_ranges(name: str, ranges: pa.ListArray, num_tokens: np.ndarray) -> None:
     """Ranges of tokens: start, end, start, ... ascending, up to the number of tokens."""
-    borders, lengths = masked.flatten().to_numpy(), masked.value_lengths().to_numpy()
+    borders, lengths = ranges.flatten().to_numpy(), ranges.value_lengths().to_numpy()
     document = np.repeat(np.arange(len(lengths)), lengths)
     same = document[1:] == document[:-1]
     if (
@@ -116,7 +129,7 @@ def _check_masked(masked: pa.ListArray, num_tokens: np.ndarray) -> None:
         or (borders > num_tokens[document]).any()
         or (same & (borders[1:] < borders[:-1])).any()
     ):
-        raise ValueError("masked ranges that are not within their document's tokens")
+        raise ValueError(f"{name} ranges that are not within their document's tokens")
 
 
 def _recount(reader: pa.RecordBatchFileReader, file: RunFile) -> None:

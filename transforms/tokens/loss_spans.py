@@ -8,6 +8,9 @@ tokens            H  é( l   X     lo
 loss_spans      2, 4 and 8, 9                  "(l" and "o"
 trained           0  1  1   0     1            tokens with a byte in a span, so also those that straddle its border
 masked            0,1 3,4                      ranges of the other tokens
+loss_weights    2, 0.5                       one for each loss span
+weighed           1,3 4,5                      ranges of trained tokens of another weight than 1
+range_weights     2   0.5                      a token of several spans has the largest of their weights
 ```
 
 A text does not say which of its bytes a token stands for. But if the tokens' bytes, joined, equal the text's, then each
@@ -25,9 +28,11 @@ import pyarrow.compute as pc
 from byline.transforms.documents.text_parts import (
     byte_positions,
     flat_lists,
+    list_lengths,
     span_lists,
     text_buffers,
     texts_of,
+    weight_lists,
 )
 from byline.transforms.tokens.token_bytes import TokenBytes, stands_at, words_at
 
@@ -68,10 +73,12 @@ class Trained(NamedTuple):
 
     Attributes:
         flags: uint8 [tokens], 1 where the token counts in the loss.
+        weights: float64 [tokens], of the tokens that count, 1 where no span says otherwise; without weights empty.
         unknown: int64, documents whose tokens' bytes differ from the text's; their flags mean nothing.
     """
 
     flags: np.ndarray
+    weights: np.ndarray
     unknown: np.ndarray
 
 
@@ -82,6 +89,7 @@ def find_trained(
     ids: np.ndarray,
     offsets: np.ndarray,
     token_bytes: TokenBytes,
+    loss_weights: pa.Array | None = None,
 ) -> Trained:
     """Finds the tokens with a byte in a span.
 
@@ -92,11 +100,19 @@ def find_trained(
         ids: tokens of all elements in order; a name that is not empty is one token.
         offsets: of each element's tokens, int64 [elements + 1].
         token_bytes: of the tokenizer.
+        loss_weights: as in `byline.schemas.documents` [n], where the texts have such.
     """
     flags = np.ones(len(ids), np.uint8)
     has_spans = loss_spans.is_valid().to_numpy(zero_copy_only=False)
+    span_weights, weights = np.ones(0), np.ones(0)
+    if loss_weights is not None:
+        span_weights = _span_weights(loss_spans, loss_weights)
+        of_texts = np.ones(len(texts))
+        is_whole = ~has_spans & loss_weights.is_valid().to_numpy(zero_copy_only=False)
+        of_texts[is_whole] = loss_weights.filter(pa.array(is_whole)).flatten().to_numpy()
+        weights = np.repeat(of_texts, np.diff(document_offsets(elements, offsets)))
     if not has_spans.any():
-        return Trained(flags, np.zeros(0, np.int64))
+        return Trained(flags, weights, np.zeros(0, np.int64))
     spans, firsts = flat_lists(loss_spans)
     borders, data = text_buffers(elements.texts)
     is_known = np.ones(len(texts), bool)
@@ -104,10 +120,20 @@ def find_trained(
     _mark(
         words_at(data[begin : borders[-1]]), borders - begin, elements.firsts, elements.is_name,
         has_spans, byte_positions(texts, spans, firsts) - begin, firsts,
-        ids, offsets, *token_bytes,
-        flags, is_known,
+        ids, offsets, *token_bytes, span_weights,
+        flags, weights, is_known,
     )  # fmt: skip
-    return Trained(flags, np.flatnonzero(~is_known))
+    return Trained(flags, weights, np.flatnonzero(~is_known))
+
+
+def _span_weights(loss_spans: pa.Array, loss_weights: pa.Array) -> np.ndarray:
+    """float64 [spans]: the weight of each loss span of all texts."""
+    weights = np.ones(int(list_lengths(loss_spans).sum()) // 2)
+    is_weighed = loss_spans.is_valid().to_numpy(zero_copy_only=False)
+    is_weighed &= loss_weights.is_valid().to_numpy(zero_copy_only=False)
+    of_weighed = np.repeat(is_weighed, list_lengths(loss_spans) // 2)
+    weights[of_weighed] = loss_weights.filter(pa.array(is_weighed)).flatten().to_numpy()
+    return weights
 
 
 @numba.njit(cache=True, nogil=True)
@@ -124,7 +150,9 @@ def _mark(
     sizes: np.ndarray,
     token_words: np.ndarray,
     token_firsts: np.ndarray,
+    span_weights: np.ndarray,
     flags: np.ndarray,
+    weights: np.ndarray,
     is_known: np.ndarray,
 ) -> None:
     for row in range(len(has_spans)):
@@ -146,6 +174,13 @@ def _mark(
                 while span < last_span and (spans[span + 1] <= begin or spans[span + 1] == spans[span]):
                     span += 2
                 flags[index] = span < last_span and spans[span] < end
+                if flags[index] and len(span_weights) > 0:
+                    weights[index] = span_weights[span // 2]
+                    for other in range(span + 2, last_span, 2):
+                        if spans[other] >= end:
+                            break
+                        if spans[other + 1] > spans[other]:
+                            weights[index] = max(weights[index], span_weights[other // 2])
                 begin = end
             # An empty name has no token, and ends where it begins.
             if begin != stop:
@@ -159,14 +194,39 @@ def masked_ranges(flags: np.ndarray, offsets: np.ndarray) -> pa.Array:
         flags: uint8 [tokens], 1 for trained tokens.
         offsets: of the documents' tokens, int64 [n + 1].
     """
-    is_masked = flags == 0
-    first, last = np.zeros(len(flags) + 1, bool), np.zeros(len(flags) + 1, bool)
-    first[offsets[:-1]] = True
-    last[offsets[1:][offsets[1:] > 0] - 1] = True
-    starts = np.flatnonzero(is_masked & (first[:-1] | ~np.concatenate([[False], is_masked[:-1]])))
-    ends = np.flatnonzero(is_masked & (last[:-1] | ~np.concatenate([is_masked[1:], [False]]))) + 1
+    starts, ends = _runs(flags, offsets)
+    is_masked = flags[starts] == 0
+    return _ranges(starts[is_masked], ends[is_masked], offsets)[0]
+
+
+def weighed_ranges(flags: np.ndarray, weights: np.ndarray, offsets: np.ndarray) -> tuple[pa.Array, pa.Array]:
+    """The columns `weighed` and `range_weights`: trained tokens of another weight than 1, each range as long as can be.
+
+    Args:
+        flags: uint8 [tokens], 1 for trained tokens.
+        weights: float64 [tokens].
+        offsets: of the documents' tokens, int64 [n + 1].
+    """
+    weights = np.where(flags != 0, weights, 1.0)
+    starts, ends = _runs(weights, offsets)
+    is_weighed = weights[starts] != 1
+    ranges, rows = _ranges(starts[is_weighed], ends[is_weighed], offsets)
+    return ranges, weight_lists(rows, weights[starts[is_weighed]], len(offsets) - 1)
+
+
+def _runs(values: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where stretches of equal values in one document begin and end; int64 each."""
+    is_first = np.ones(len(values) + 1, bool)
+    is_first[1:-1] = values[1:] != values[:-1]
+    is_first[offsets] = True
+    borders = np.flatnonzero(is_first)
+    return borders[:-1], borders[1:]
+
+
+def _ranges(starts: np.ndarray, ends: np.ndarray, offsets: np.ndarray) -> tuple[pa.Array, np.ndarray]:
+    """Stretches of tokens of all documents as ranges in each, and the document of each (int64)."""
     rows = np.searchsorted(offsets, starts, side="right") - 1
-    return span_lists(rows, starts - offsets[rows], ends - offsets[rows], len(offsets) - 1)
+    return span_lists(rows, starts - offsets[rows], ends - offsets[rows], len(offsets) - 1), rows
 
 
 def document_offsets(elements: Elements, offsets: np.ndarray) -> np.ndarray:

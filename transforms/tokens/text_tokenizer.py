@@ -155,13 +155,14 @@ class TextTokenizer:
         return encode(self.file, self.reference, texts.to_pylist())
 
     def encode_marked_by_reference(
-        self, text: str, loss: list[int] | None, special: list[int] | None
-    ) -> tuple[list[int], list[int]]:
-        """Ids of one document with spans, and 1 for each that is trained, by `tokenizers` and its offsets.
+        self, text: str, loss: list[int] | None, special: list[int] | None, weights: list[float] | None = None
+    ) -> tuple[list[int], list[float]]:
+        """Ids of one document with spans, and the weight of each, 0 for one that is not trained, by `tokenizers`.
 
         Args:
             text: the document.
             loss, special: its spans, as in `byline.schemas.documents`.
+            weights: the weight of each loss span, or of all of the text; without them 1.
         """
         ids: list[int] = []
         characters = [np.zeros((0, 2), np.int64)]
@@ -173,13 +174,13 @@ class TextTokenizer:
             elif stop > start:
                 ids.append(self.vocabulary[text[start:stop]])
                 characters.append(np.array([[start, stop]]))
-        is_trained = np.zeros(len(text) + 1, np.int64)
         spans = [0, len(text)] if loss is None else loss
-        for low, high in zip(spans[::2], spans[1::2], strict=True):
-            is_trained[low + 1 : high + 1] = 1
-        before = np.cumsum(is_trained)
-        starts, ends = np.concatenate(characters).T
-        return ids, (before[ends] > before[starts]).astype(int).tolist()
+        of_characters = np.zeros(len(text) + 1)
+        for number, (low, high) in enumerate(zip(spans[::2], spans[1::2], strict=True)):
+            of_characters[low:high] = 1 if weights is None else weights[number]
+        borders = np.concatenate(characters)
+        heaviest = np.maximum.reduceat(of_characters, borders.reshape(-1))[::2]
+        return ids, np.where(borders[:, 0] < borders[:, 1], heaviest, 0).tolist()
 
     @cached_property
     def token_bytes(self) -> TokenBytes:

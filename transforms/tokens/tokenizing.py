@@ -8,7 +8,8 @@ loss_spans   [0, 1]  null                     masked       [1, 2]   []
 Of one document in 256 a piece is tokenized by both libraries, and of one in 4,096 the whole (see `text_tokenizer`); a
 difference is an error. `special_text` counts the names of special tokens in the texts. Where a formatter marks such
 names as tokens (`special_spans`), their ids are inserted, and the texts between them are tokenized on their own.
-`loss_spans` become the column `masked` (`byline.transforms.tokens.loss_spans`).
+`loss_spans` become the column `masked`, and `loss_weights` the columns `weighed` and `range_weights`
+(`byline.transforms.tokens.loss_spans`).
 """
 
 from collections.abc import Iterator
@@ -23,7 +24,16 @@ import pyarrow.compute as pc
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
 from byline.schemas import corpora, documents
-from byline.schemas.documents import LOSS_SPANS, ROW, SPECIAL_SPANS, TEXT, info_of, with_columns, with_info
+from byline.schemas.documents import (
+    LOSS_SPANS,
+    LOSS_WEIGHTS,
+    ROW,
+    SPECIAL_SPANS,
+    TEXT,
+    info_of,
+    with_columns,
+    with_info,
+)
 from byline.schemas.reasons import DropReason
 from byline.transforms.documents.shuffle_keys import shuffle_keys
 from byline.transforms.documents.text_parts import byte_positions, text_buffers, texts_of
@@ -43,7 +53,8 @@ def tokenize_batch(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> pa.Record
 
     Args:
         batch: with `row` and `text` (no null), and `loss_spans` and `special_spans` where its source is formatted;
-            those become `masked`.
+            those become `masked`; with `loss_weights` where its formatter weighs, which become `weighed` and
+            `range_weights`.
         tokenizer: gives the ids.
 
     Raises:
@@ -58,12 +69,14 @@ def tokenize_batch(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> pa.Record
             f"{_STEP}: {text.null_count} of {len(text)} texts are null; FilterDocuments drops such documents"
         )
     is_marked = "loss_spans" in batch.schema.names
+    is_weighed = "loss_weights" in batch.schema.names
     if is_marked:
-        batch = with_columns(batch, _STEP, LOSS_SPANS, SPECIAL_SPANS)
+        batch = with_columns(batch, _STEP, LOSS_SPANS, SPECIAL_SPANS, *([LOSS_WEIGHTS] if is_weighed else []))
     encoded = _encode_marked(batch, tokenizer) if is_marked else _Encoded(*tokenizer.encode(text), text)
     lengths = np.diff(encoded.offsets)
     _check_sample(batch, tokenizer, encoded)
-    fields = [field for field in batch.schema if field.name not in ("text", "loss_spans", "special_spans")]
+    made_of = ("text", "loss_spans", "special_spans", "loss_weights")
+    fields = [field for field in batch.schema if field.name not in made_of]
     columns = [batch[field.name] for field in fields]
     columns += [
         pc.cast(pc.binary_length(text), pa.int64()),
@@ -74,6 +87,9 @@ def tokenize_batch(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> pa.Record
     if is_marked:
         fields.append(documents.MASKED)
         columns.append(encoded.masked)
+    if encoded.weighed:
+        fields += [documents.WEIGHED, documents.RANGE_WEIGHTS]
+        columns += encoded.weighed
     tokenized = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields, batch.schema.metadata))
     kept = apply_reasons(
         with_info(tokenized, info),
@@ -91,12 +107,14 @@ class _Encoded(NamedTuple):
         offsets: into them, int64 [rows + 1].
         plain: the texts that were tokenized as text.
         masked: the column of that name, if there are spans.
+        weighed: the columns `weighed` and `range_weights`, if the spans have weights.
     """
 
     values: np.ndarray
     offsets: np.ndarray
     plain: pa.Array
     masked: pa.Array | None = None
+    weighed: tuple[pa.Array, ...] = ()
 
 
 class SpanTokens(NamedTuple):
@@ -106,12 +124,14 @@ class SpanTokens(NamedTuple):
         values: ids of all documents in order.
         offsets: into them, int64 [rows + 1].
         flags: uint8 [tokens], 1 for those with a byte in a span, and for all of a document whose loss spans are null.
+        weights: float64 [tokens], as in `loss_spans.Trained`.
         plain: the texts that were tokenized as text.
     """
 
     values: np.ndarray
     offsets: np.ndarray
     flags: np.ndarray
+    weights: np.ndarray
     plain: pa.Array
 
 
@@ -119,7 +139,7 @@ def tokens_in_spans(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> SpanToke
     """Tokenizes documents with spans and finds the tokens in them.
 
     Args:
-        batch: with `row`, `text` (no null), `loss_spans` and `special_spans`.
+        batch: with `row`, `text` (no null), `loss_spans` and `special_spans`, and perhaps `loss_weights`.
         tokenizer: gives the ids, and the offsets of documents whose bytes its tokens do not spell.
 
     Raises:
@@ -129,21 +149,27 @@ def tokens_in_spans(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> SpanToke
     plain = elements.texts if not elements.is_name.any() else elements.texts.filter(pa.array(~elements.is_name))
     name_ids = _name_ids(batch, tokenizer, elements)
     values, offsets = loss_spans.with_names(elements, name_ids, *tokenizer.encode(plain))
+    is_weighed = "loss_weights" in batch.schema.names
+    weights = batch["loss_weights"] if is_weighed else None
     trained = loss_spans.find_trained(
-        elements, batch["text"], batch["loss_spans"], values, offsets, tokenizer.token_bytes
+        elements, batch["text"], batch["loss_spans"], values, offsets, tokenizer.token_bytes, weights
     )
     rows = loss_spans.document_offsets(elements, offsets)
     for row in trained.unknown.tolist():
-        ids, flags = _marked_by_reference(batch, tokenizer, row)
-        _compare(batch, row, values[rows[row] : rows[row + 1]].tolist(), ids)
-        trained.flags[rows[row] : rows[row + 1]] = flags
-    return SpanTokens(values, rows, trained.flags, plain)
+        ids, of_tokens = _marked_by_reference(batch, tokenizer, row)
+        own = slice(rows[row], rows[row + 1])
+        _compare(batch, row, values[own].tolist(), ids)
+        trained.flags[own] = np.array(of_tokens) > 0
+        if is_weighed:
+            trained.weights[own] = of_tokens
+    return SpanTokens(values, rows, trained.flags, trained.weights, plain)
 
 
 def _encode_marked(batch: pa.RecordBatch, tokenizer: TextTokenizer) -> _Encoded:
     """Tokenizes documents with spans."""
-    values, offsets, flags, plain = tokens_in_spans(batch, tokenizer)
-    return _Encoded(values, offsets, plain, loss_spans.masked_ranges(flags, offsets))
+    values, offsets, flags, weights, plain = tokens_in_spans(batch, tokenizer)
+    weighed = loss_spans.weighed_ranges(flags, weights, offsets) if "loss_weights" in batch.schema.names else ()
+    return _Encoded(values, offsets, plain, loss_spans.masked_ranges(flags, offsets), weighed)
 
 
 def _name_ids(batch: pa.RecordBatch, tokenizer: TextTokenizer, elements: loss_spans.Elements) -> np.ndarray:
@@ -162,9 +188,10 @@ def _name_ids(batch: pa.RecordBatch, tokenizer: TextTokenizer, elements: loss_sp
     return np.array(ids)[numbers + 1]
 
 
-def _marked_by_reference(batch: pa.RecordBatch, tokenizer: TextTokenizer, row: int) -> tuple[list[int], list[int]]:
+def _marked_by_reference(batch: pa.RecordBatch, tokenizer: TextTokenizer, row: int) -> tuple[list[int], list[float]]:
     loss, special = (batch[name][row].as_py() for name in ("loss_spans", "special_spans"))
-    return tokenizer.encode_marked_by_reference(batch["text"][row].as_py(), loss, special)
+    weights = batch["loss_weights"][row].as_py() if "loss_weights" in batch.schema.names else None
+    return tokenizer.encode_marked_by_reference(batch["text"][row].as_py(), loss, special, weights)
 
 
 def _check_sample(batch: pa.RecordBatch, tokenizer: TextTokenizer, encoded: _Encoded) -> None:

@@ -15,7 +15,7 @@ from byline.pipelines.cli import app
 from byline.pipelines.console import plan_report
 from byline.pipelines.jobs.compact import parse_size
 from byline.schemas.ledger import Amount
-from byline.schemas.loss_weights import NumberWeight
+from byline.schemas.loss_weights import FormatterWeight, NumberWeight
 from byline.schemas.mixtures import Weights
 from byline.schemas.plan import Drawn, Plan
 from byline.schemas.planned_stage import BranchPoint, PlannedStage, StageSource
@@ -103,6 +103,16 @@ def test_every_line_of_a_plan() -> None:
         "unused of dclm (selection): 30,000 documents, 34.5 B tokens",
         "reads: 10 ranges of 329.6 kB on average, 4 runs",
         "note max_epochs holds source c4 at 40.00% [of the mixture]",
+    ]
+
+
+def test_loss_weights_of_formatters_have_a_line() -> None:
+    by_quality = NumberWeight(by="quality", most=Fraction(3, 2))
+    weights = {"dclm": FormatterWeight(by_quality), "c4": FormatterWeight()}
+    plan = plan_of(replace(MAIN, loss_weight=weights), rows=[])
+    lines = [line for line in lines_of(plan, state_of(c4=1)) if line.startswith("loss weights")]
+    assert lines == [
+        "loss weights of main: c4 of its formatter, dclm of its formatter times by quality up to 1.5 (unknown 1)"
     ]
 
 

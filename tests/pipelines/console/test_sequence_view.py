@@ -90,13 +90,17 @@ def test_in_a_pipe_marks_tell_all(out):
 def test_a_segment_has_its_weight(tmp_path):
     """Of a build with weights."""
     row = PackedRow([5, 6, 7, 8, 9, 1, 1, 1], [0, 1, 1, 1, 1, 0, 0, 0], [3, 2, 3], [3, 4, -1], [0, 0, 0])
-    write_build(tmp_path, {"conditioned": [[weighed(row, [0.5] * 3 + [2] * 5)]]}, 8, loss_weight="float16")
+    weights = [0.5, 0.5, 0.5, 2, 2, 2, 2, 2], [0.5, 0.5, 4, 2, 2, 2, 2, 2]
+    rows = [weighed(row, own) for own in weights]
+    write_build(tmp_path, {"conditioned": [rows]}, 8, loss_weight="float16")
     lines = [line for line in printed(tmp_path).splitlines() if line[:1].isdigit() and ": tokens " in line]
     assert [line.rpartition("token 0, ")[2] for line in lines] == [
         "1 masked, weight 0.5",
         "0 masked, weight 2",
         "3  padding: tokens 5-7 (3)",
     ]
+    lines = [line for line in printed(tmp_path, row=1).splitlines() if line[:1].isdigit() and ": tokens " in line]
+    assert lines[0].endswith("1 masked, weights 0.5 to 4")
 
 
 def test_in_a_terminal_colours_tell_all(out):

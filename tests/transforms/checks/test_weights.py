@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from byline.schemas.loss_weights import NumberWeight
+from byline.schemas.loss_weights import FormatterWeight, NumberWeight
 from byline.transforms.checks.weights import WeightRules, weight_faults
 
 #            segment 0          1     2
@@ -14,12 +14,12 @@ MASK = [0, 0, 1, 1, 1, 1, 1, 0, 0]
 STARTS = [0, 5, 8]
 FILES = [0, 1, -1]
 GOOD = [0, 0, 0.75, 0.75, 0.75, 2, 2, 0, 0]
-WEIGHTS = {"web": NumberWeight(by="quality", most=Fraction(1), unknown=Fraction(9)), "code": Fraction(2)}
+WEIGHTS: Any = {"web": NumberWeight(by="quality", most=Fraction(1), unknown=Fraction(9)), "code": Fraction(2)}
 
 
-def faults(weights: list[float], kind: str = "float32") -> list[tuple[list[int], str]]:
-    rules = WeightRules.of(WEIGHTS, kind, ["web", "code"])
-    arrays = np.array(weights, kind), np.array(MASK, bool), np.array(STARTS), np.array(FILES)
+def faults(values: list[float], kind: str = "float32", weights: Any = WEIGHTS) -> list[tuple[list[int], str]]:
+    rules = WeightRules.of(weights, kind, ["web", "code"])
+    arrays = np.array(values, kind), np.array(MASK, bool), np.array(STARTS), np.array(FILES)
     return [(found.tolist(), what) for found, what in weight_faults(*arrays, rules) if len(found)]
 
 
@@ -56,6 +56,17 @@ OTHER = "a loss weight that the recipe does not give its document"
 )
 def test_weights_that_are_wrong(weights: list[float], lines: list[tuple[list[int], str]]) -> None:
     assert faults(weights) == lines
+
+
+def test_a_segment_of_a_source_that_its_formatter_weighs_may_have_several() -> None:
+    weights = {"web": FormatterWeight(WEIGHTS["web"]), "code": FormatterWeight(Fraction(2))}
+    assert faults(changed(at3=0.5, at4=7, at5=65504), weights=weights) == []
+    assert faults(changed(at3=0.5), weights={**weights, "web": Fraction(0)})[1:] == [([0], OTHER)]
+    assert faults(changed(at3=np.nan, at8=1), weights=weights) == [([3], NUMBER), ([8], MASKED)]
+    # A weight of 0 times any is 0.
+    nothing = {"web": FormatterWeight(Fraction(0)), "code": Fraction(2)}
+    assert faults(changed(at2=0, at3=0, at4=0), weights=nothing) == []
+    assert faults(GOOD, weights=nothing) == [([0], OTHER)]
 
 
 def test_weights_are_compared_as_their_type_rounds_them() -> None:

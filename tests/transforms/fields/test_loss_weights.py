@@ -7,13 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from byline.schemas.loss_weights import NumberWeight
-from byline.transforms.fields.loss_weights import document_weights, weight_columns
+from byline.schemas.loss_weights import FormatterWeight, NumberWeight
+from byline.transforms.fields.loss_weights import document_weights, weighs_by_formatter, weight_columns
 
 WEIGHTS = {
     "web": NumberWeight(by="quality", most=Fraction(3, 2), unknown=Fraction(1, 2)),
     "code": Fraction(2),
     "old": NumberWeight(by="year"),
+    "chats": FormatterWeight(NumberWeight(by="year")),
 }
 
 
@@ -30,6 +31,9 @@ def weights_of(source: str, values: list[Any], kind: pa.DataType = FLOAT, name: 
 def test_columns() -> None:
     assert weight_columns("web", WEIGHTS) == {"quality"}
     assert weight_columns("code", WEIGHTS) == weight_columns("books", WEIGHTS) == weight_columns("web", None) == set()
+    assert weight_columns("chats", WEIGHTS) == {"year", "weighed", "range_weights"}
+    assert [weighs_by_formatter(source, WEIGHTS) for source in ("chats", "old", "books")] == [True, False, False]
+    assert not weighs_by_formatter("chats", None)
 
 
 def test_a_number_is_clipped() -> None:
@@ -40,6 +44,7 @@ def test_a_number_is_clipped() -> None:
 @pytest.mark.parametrize("kind", [pa.int64(), pa.int32(), pa.float64()])
 def test_numbers_of_any_type(kind: pa.DataType) -> None:
     assert weights_of("old", [1999, 0, -7, None, 1], kind, "year") == [1, 0, 0, 1, 1]
+    assert weights_of("chats", [1999, 0, -7, None, 1], kind, "year") == [1, 0, 0, 1, 1]
 
 
 def test_an_integer_beyond_float64() -> None:

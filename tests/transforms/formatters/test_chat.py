@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.schemas.corpora import Source
-from byline.schemas.documents import MESSAGES
-from byline.transforms.formatters.chat import chat
+from byline.schemas.documents import LOSS_WEIGHTS, MESSAGES
+from byline.transforms.formatters.chat import CHAT, chat
 from tests.reference import documents as reference
 from tests.support.thorough import examples
 
@@ -110,6 +110,21 @@ def test_malformed(record: Messages | None, reason: str) -> None:
         ),
         ({"begin": 1}, "chat: begin: expected the name of a token, found 1"),
         ({"end": ""}, "chat: end: expected the name of a token, found ''"),
+        ({"weights": 2}, "chat: weights: expected a mapping to numbers, found 2"),
+        ({"weights": {"user": 2}}, "chat: weights: 'user' is not trained; `train` has: assistant, gpt"),
+        *(
+            (
+                {"weights": {"gpt": weight}},
+                f"chat: weights.gpt: expected a number from 5.96046e-08 to 65504, found {weight!r}; what is not to "
+                "count, do not train",
+            )
+            for weight in (0, -1, float("nan"), float("inf"), 65505, 1e-8, True, "2", None)
+        ),
+        (
+            {"last_weight": 0},
+            "chat: last_weight: expected a number from 5.96046e-08 to 65504, found 0; what is not to count, do not "
+            "train",
+        ),
     ],
 )
 def test_options(options: dict[str, Any], message: str) -> None:
@@ -122,6 +137,52 @@ def test_what_is_trained_of_roles_of_ones_own() -> None:
     (found,) = written([[("q", "1"), ("assistant", "2")]], before={"q": "Q: ", "assistant": "A: "}, after="")
     assert (found["text"], found["trained"]) == ("Q: 1A: 2", ["2"])
     assert written([[("q", "1")]], before={"q": "Q: "})[0]["trained"] == []
+
+
+def weights_of(records: list[Messages | None], **options: Any) -> Any:
+    rows = [None if each is None else [{"role": r, "content": c} for r, c in each] for each in records]
+    return chat(pa.RecordBatch.from_arrays([pa.array(rows, MESSAGES.type)], ["messages"]), **options)["loss_weights"]
+
+
+def test_weights_by_role_and_of_the_last_message_that_is_trained() -> None:
+    records: list[Messages | None] = [[*HELLO, *HELLO], None, [("assistant", "a")], [("user", "b")], [("system", "c")]]
+    train = ["user", "assistant"]
+    found = weights_of(records, train=train, weights={"user": 0.1})
+    assert found.type == LOSS_WEIGHTS.type
+    assert found.to_pylist() == [[0.1, 1, 0.1, 1], None, [1], [0.1], []]
+    found = weights_of(records, train=train, weights={"user": 0.1, "assistant": 3}, last_weight=2)
+    assert found.to_pylist() == [[0.1, 3, 0.1, 2], None, [2], [2], []]
+    # The last message of all may be one that is not trained.
+    assert weights_of([[*HELLO, ("user", "?")]], last_weight=2).to_pylist() == [[2]]
+    assert weights_of([HELLO], weights={}).to_pylist() == [[1]]
+    assert weights_of([], last_weight=2).to_pylist() == []
+
+
+@given(
+    st.lists(
+        st.one_of(st.lists(st.tuples(st.sampled_from(["user", "assistant", "gpt", "x"]), st.just("a"))), st.none())
+    )
+)
+@examples(60)
+def test_weights_as_the_reference(records: list[Messages | None]) -> None:
+    options = {"train": ["gpt", "user"], "weights": {"user": 0.5}, "last_weight": 4}
+    source = Source(format="jsonl", path="x", fields={"messages": "m"}, formatter={"name": "chat", **options})
+    for each, own in zip(records, weights_of(records, **options).to_pylist(), strict=True):
+        record = {"m": [{"role": role, "content": content} for role, content in each or []]}
+        raw = reference.RawDocument("a", "x", 0, None, None, record)
+        if own is None:
+            assert reference.formatted(raw, source)[0] is None
+        else:
+            assert own == reference.loss_weights(raw, source)
+
+
+def test_chat_weighs_with_either_option() -> None:
+    assert [CHAT.weighs_with(options) for options in ({}, {"weights": None}, {"weights": {}}, {"last_weight": 2})] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_no_records() -> None:

@@ -17,6 +17,7 @@ from byline.errors import BylineError
 from byline.schemas.corpora import FormatterSettings, Malformed, Source
 from byline.schemas.documents import (
     LOSS_SPANS,
+    LOSS_WEIGHTS,
     MESSAGES,
     ROW,
     SPECIAL_SPANS,
@@ -54,6 +55,14 @@ def settings_of(name: str = "fim", **options: Any) -> FormatterSettings:
 def opened(function: Callable[..., Any], malformed: str = "error", **options: Any) -> OpenFormatter:
     """The formatter `lib:f` of the source `mine`."""
     return OpenFormatter("mine", Formatter("lib:f", "", (), function), options, Malformed(malformed))
+
+
+def weighed(given: Any, texts: list[str | None]) -> pa.RecordBatch:
+    """The same of a formatter that weighs."""
+    formatter = Formatter("lib:f", "", (), lambda batch: given, weighs=True)
+    batch = format_batch(batch_of(texts), OpenFormatter("mine", formatter, {}, Malformed.ERROR))
+    batch.validate(full=True)
+    return batch
 
 
 def formatted(given: Any, texts: list[str | None], malformed: str = "error") -> pa.RecordBatch:
@@ -130,6 +139,26 @@ def test_spans_of_other_types(kind: pa.DataType) -> None:
     assert found["loss_spans"].to_pylist() == found["special_spans"].to_pylist() == [[0, 2, 2, 3], None]
 
 
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [[2, 0.5], None, [], [3]],
+        pa.array([[2, 0.5], None, [], [3]], pa.large_list(pa.float32())),
+        pa.chunked_array([[[2.0, 0.5], None], [[], [3.0]]]),
+    ],
+)
+def test_weights_of_loss_spans(weights: Any) -> None:
+    spans = [[0, 1, 1, 2], [0, 2], [], None]
+    found = weighed({"text": ["ab"] * 4, "loss_spans": spans, "loss_weights": weights}, ["x"] * 4)
+    assert found.schema.field("loss_weights") == LOSS_WEIGHTS
+    assert found["loss_weights"].to_pylist() == [[2, 0.5], None, [], [3]]
+
+
+def test_whether_a_batch_has_weights_depends_on_the_formatter_alone() -> None:
+    assert weighed({"text": ["ab"]}, ["x"])["loss_weights"].to_pylist() == [None]
+    assert "loss_weights" not in formatted({"text": ["ab"], "loss_weights": None}, ["x"]).schema.names
+
+
 # ------------------------------------------------------------------------------------------------- what is refused
 
 WHERE = "sources.mine.formatter: lib:f, x.jsonl"
@@ -142,7 +171,8 @@ WHERE = "sources.mine.formatter: lib:f, x.jsonl"
         ({"txt": ["a"]}, f"{WHERE}: expected a batch or a mapping with a column `text`, found columns txt"),
         (
             {"text": ["a"], "loss_span": [[0, 1]]},
-            f"{WHERE}: gives a column 'loss_span'; it may give text, loss_spans, special_spans, malformed",
+            f"{WHERE}: gives a column 'loss_span'; it may give text, loss_spans, loss_weights, special_spans, "
+            "malformed",
         ),
         ({"text": ["a", "b"]}, f"{WHERE}: text: 2 values for 1 rows; give one for each row, in order"),
         (
@@ -177,6 +207,50 @@ WHERE = "sources.mine.formatter: lib:f, x.jsonl"
 )
 def test_what_a_function_may_not_give(given: Any, message: str) -> None:
     assert mistake(given, ["x"]) == message
+
+
+RANGE = "expected a number from 5.96046e-08 to 65504"
+
+
+@pytest.mark.parametrize(
+    ("spans", "weights", "message"),
+    [
+        *(
+            (
+                [0, 1, 1, 2],
+                [2, weight],
+                f", row 11: loss_weights: {RANGE}, found {weight:g}; leave what is not to count",
+            )
+            for weight in (0, -1, float("nan"), float("inf"), 65505, 1e-9)
+        ),
+        (
+            [0, 1],
+            [2, 2],
+            ", row 11: loss_weights: expected 1, one for each loss span, or for all of a text without spans; ",
+        ),
+        (
+            [0, 1],
+            [],
+            ", row 11: loss_weights: expected 1, one for each loss span, or for all of a text without spans; ",
+        ),
+        (None, [2, 2], ", row 11: loss_weights: expected 1, one for each loss span"),
+        ([], [2], ", row 11: loss_weights: expected 0, one for each loss span"),
+        ([0, 1], [None], ": loss_weights: a list has a null in it"),
+        ([0, 1], ["x"], ": loss_weights: expected list<item: double not null> ("),
+        ([0, 1], 2, ": loss_weights: expected list<item: double not null> ("),
+    ],
+)
+def test_weights_that_a_function_may_not_give(spans: Any, weights: Any, message: str) -> None:
+    with pytest.raises(BylineError) as error:
+        weighed({"text": ["ab", "ab"], "loss_spans": [None, spans], "loss_weights": [None, weights]}, ["x"] * 2)
+    assert str(error.value).startswith(f"{WHERE}{message}")
+    assert "\n" not in str(error.value)
+
+
+def test_weights_of_a_formatter_that_does_not_say_so() -> None:
+    assert mistake({"text": ["a"], "loss_weights": [None]}, ["x"]) == (
+        f"{WHERE}: gives loss_weights, which only a Formatter(..., weighs=True) may give; name one"
+    )
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,8 @@ def gathered_documents(made: Made) -> dict[str, Any]:
     lists = {
         "tokens": (found.tokens, found.token_start, found.token_count),
         "masked": (found.masked_ranges, found.masked_start, found.masked_count),
+        "weighed": (found.weighed.ranges, found.weighed.starts, found.weighed.counts),
+        "range_weights": (found.weighed.weights, found.weighed.starts // 2, found.weighed.counts // 2),
     }
     return {
         "sources": found.sources,

@@ -162,6 +162,23 @@ def test_masked_ranges_and_offsets_that_would_be_foreign_memory() -> None:
     for masked in ([0, 3], [-1, 1], [1, 0], [0]):
         with pytest.raises(ValueError, match="masked ranges that are not within"):
             check_batch(batch(masked), 1, 1)
+    ranges, weights = (pa.list_(kind) for kind in (pa.int32(), pa.float64()))
+
+    def weighed(borders: list[int], own: list[float]) -> pa.RecordBatch:
+        columns = [key, pa.array([2], pa.int32()), pa.array([borders], ranges), pa.array([own], weights)]
+        return pa.RecordBatch.from_arrays(columns, ["shuffle_key", "num_tokens", "weighed", "range_weights"])
+
+    check_batch(weighed([0, 1, 1, 2], [0.5, 65504]), 1, 1)
+    for borders, own, message in (
+        ([0, 3], [1.5], "weighed ranges that are not within"),
+        ([0, 1], [], "not as many as"),
+        ([0, 1], [2, 3], "not as many as"),
+        ([0, 1], [-1], "a weight that is not from"),
+        ([0, 1], [np.nan], "a weight that is not from"),
+        ([0, 1], [65505], "a weight that is not from"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check_batch(weighed(borders, own), 1, 1)
     offsets = pa.py_buffer(np.array([0, 2**40, 2], np.int64))
     lists = pa.Array.from_buffers(tokens.type, 2, [None, offsets], children=[pa.array([1, 2], pa.uint16())])
     with pytest.raises(pa.ArrowInvalid):

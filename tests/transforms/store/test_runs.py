@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from byline.errors import BylineError
 from byline.schemas import store
-from byline.schemas.documents import MASKED, info_of
+from byline.schemas.documents import MASKED, RANGE_WEIGHTS, WEIGHED, info_of
 from byline.schemas.store import RunInfo
 from byline.transforms.store.field_counting import count_fields
 from byline.transforms.store.runs import WriteRuns, cut_for_reading, run_name, sort_by_shuffle_key, write_run
@@ -42,15 +42,21 @@ def test_sorted_by_shuffle_key() -> None:
 
 
 def test_masked_ranges_stay_with_their_documents(tmp_path: Path) -> None:
-    rows = [StoredRow(row, [1] * 9, masked=[(0, row % 4), (5, 6)][row % 3 :]) for row in range(40)]
+    rows = [
+        StoredRow(row, [1] * 9, masked=[(0, row % 4), (5, 6)][row % 3 :], weighed=[(0, row % 9, 0.5 + row)][row % 2 :])
+        for row in range(40)
+    ]
     batch = tokenized_batch("a", "x.jsonl", rows)
     expected = {row.row: [border for pair in row.masked or () for border in pair] for row in rows}
+    weights = {row.row: [weight for _, _, weight in row.weighed or ()] for row in rows}
     for found in (
         pa.Table.from_batches([sort_by_shuffle_key(batch)]),
         read(write_run(batch, FINGERPRINT, str(tmp_path))),
     ):
         assert found.schema.field("masked") == MASKED
         assert dict(zip(found["row"].to_pylist(), found["masked"].to_pylist(), strict=True)) == expected
+        assert [found.schema.field(name) for name in ("weighed", "range_weights")] == [WEIGHED, RANGE_WEIGHTS]
+        assert dict(zip(found["row"].to_pylist(), found["range_weights"].to_pylist(), strict=True)) == weights
 
 
 def test_equal_shuffle_keys_are_in_order_of_row(monkeypatch: pytest.MonkeyPatch) -> None:
