@@ -18,6 +18,9 @@ from byline.transforms.store.attribute_columns import AttributeFolders, by_folde
 from byline.transforms.store.run_reading import open_run
 from byline.transforms.store.store_index import read_files
 
+# (id, loss mask) of each token.
+Tokens = list[tuple[int, int]]
+
 
 @dataclass(frozen=True)
 class AttributeValues:
@@ -86,3 +89,32 @@ def unmasked_by(ranges: Iterable[Sequence[int] | None], masks: Sequence[int]) ->
         for start, end in zip((borders or ())[::2], (borders or ())[1::2], strict=True):
             left[start:end] = 0
     return [int(mask) for mask in left]
+
+
+def replaced_by(tokens: Sequence[tuple[int, int]], ranges: Iterable[tuple[Sequence[int] | None, int]]) -> Tokens:
+    """Tokens with a placeholder in place of each range, masked if a token of the range is.
+
+    Ranges that share a token are one, with the placeholder of the one that begins first; of several that begin there,
+    of the longest; of equal ones, of the first given.
+
+    Args:
+        tokens: id and loss mask of each token.
+        ranges: of each column, ranges of tokens: start, end, start, ...; None for none; and the id of its placeholder.
+    """
+    listed = [
+        (start, -end, number, id_)
+        for number, (borders, id_) in enumerate(ranges)
+        for start, end in zip((borders or ())[::2], (borders or ())[1::2], strict=True)
+        if start < end
+    ]
+    left: Tokens = []
+    done = 0
+    for start, end, _, id_ in sorted(listed):
+        masked = [mask for _, mask in tokens[max(start, done) : -end]]
+        if start < done:
+            left[-1] = (left[-1][0], min([left[-1][1], *masked]))
+        else:
+            left += tokens[done:start]
+            left.append((id_, min(masked)))
+        done = max(done, -end)
+    return [*left, *tokens[done:]]
