@@ -23,7 +23,9 @@ from byline.transforms.shards.assembling import AssembleJob, PackedShard, planne
 from byline.transforms.shards.gathering import INDEX_SCHEMA, Documents, GatherPhase, RunIndex, gather, write_index
 from byline.transforms.store import run_ranges, run_reading
 from byline.transforms.store.compacting import merge_runs
+from byline.transforms.store.run_names import merged_name
 from byline.transforms.store.run_reading import Run, forget_runs
+from byline.transforms.store.store_index import read_run_info
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 from tests.reference import assembly, layout
 from tests.support import small
@@ -96,7 +98,8 @@ def merged(case: Case, made: Made, folder: Path) -> RunIndex:
         inputs = names
         if len(inputs) > 2 and source == "b":
             inputs = [merge_runs(inputs[1:], f"{folder}/{source}-part.arrow").uri, inputs[0]]
-        target = merge_runs(inputs, f"{folder}/{source}.arrow").uri if len(inputs) > 1 else inputs[0]
+        name = merged_name(map(read_run_info, names))
+        target = merge_runs(inputs, f"{folder}/{source}/{name}").uri if len(inputs) > 1 else inputs[0]
         rows += [(source, files[uri], target) for uri in names]
         if len(names) > 1:
             align_ranges(target, columns_of(case, source), [made.values.get(uri, "") for uri in names])
