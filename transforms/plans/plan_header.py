@@ -29,7 +29,7 @@ from byline.transforms.packing import own_sha256, policy_of
 from byline.transforms.plans.allotting import StageAllotment
 from byline.transforms.plans.intervals import Stream
 from byline.transforms.plans.strata import Strata
-from byline.transforms.scans.draws import REPLACED
+from byline.transforms.scans.draws import replaced_of
 from byline.transforms.scans.measuring import StageView
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -184,9 +184,8 @@ def drawn_of(counts: pa.RecordBatch, strata: Strata, numbers: Mapping[str, int])
     for stratum, stage, epoch, reason, what, documents, tokens in zip(*columns, strict=True):
         amount, source = Amount(documents, tokens), strata.by_name[stratum].source
         if what is not None:
-            found = Replaced(documents, tokens=tokens) if what == REPLACED else Replaced(placeholders=tokens)
             of_source = drawn.replaced if stage is None else drawn.stages_replaced.setdefault(stage, {})
-            of_source[source] = of_source.get(source, Replaced()) + found
+            of_source[source] = of_source.get(source, Replaced()) + replaced_of(what, documents, tokens)
         elif stage is not None:
             _add(drawn.stages.setdefault(stage, {}).setdefault(source, {}), epoch, amount)
             label = strata.mixed_as(numbers[stage], stratum)

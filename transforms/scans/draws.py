@@ -20,6 +20,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from byline.schemas.ledger import Replaced
 from byline.schemas.predicates import ValueList
 from byline.transforms.fields.cuts import cut_columns, stratum_rows
 from byline.transforms.fields.selecting import DROPPED, holds
@@ -29,7 +30,12 @@ from byline.transforms.scans.unused_reasons import SourceDocuments, unused_by_re
 from byline.transforms.store.attribute_columns import StoredRun
 from byline.transforms.store.token_ranges import joined_ranges
 
-REPLACED, PLACEHOLDERS = "replaced", "placeholders"
+_REPLACED, _PLACEHOLDERS = "replaced", "placeholders"
+
+
+def replaced_of(what: str, documents: int, tokens: int) -> Replaced:
+    """What a count with this `what` says."""
+    return Replaced(documents, tokens=tokens) if what == _REPLACED else Replaced(placeholders=tokens)
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ class DrawCounter(Summing):
         if source not in self.replaced:
             return {}
         ranges = joined_ranges(batch, self.replaced[source], touching=False)
-        return {REPLACED: ranges.tokens, PLACEHOLDERS: ranges.counts}
+        return {_REPLACED: ranges.tokens, _PLACEHOLDERS: ranges.counts}
 
     def _drops(self, batch: pa.RecordBatch, source: str) -> dict[str, np.ndarray]:
         """Column of an attribute that some stage drops documents for -> bool [rows], whether it is true."""
