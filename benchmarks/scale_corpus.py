@@ -32,7 +32,8 @@ from byline.transforms.fields.selecting import predicate_columns
 from byline.transforms.files.sealed_files import write_sealed
 from byline.transforms.scans.counting import RunCounter, one_batch
 from byline.transforms.scans.digit_counting import DigitCounter, Question
-from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter
+from byline.transforms.scans.draws import DrawCounter
+from byline.transforms.scans.measuring import SampleCounter, ShuffleKeyCounter
 from byline.transforms.scans.value_counts import ValueCounter
 from byline.transforms.store.run_reading import open_run
 from byline.transforms.store.runs import batch_borders

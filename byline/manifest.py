@@ -5,6 +5,7 @@ _manifest.json
   format "byline-shards"   version 4   sequence_length 2048   ids "int32"   plan_sha256   code_version   config {...}
   loss_weight "float16", where shards have that column
   tokenizer   name  sha256  vocab_size  bos_id  eos_id  pad_id  added {name: id}  markers {name: id}
+              placeholders {name: id}, where ranges of tokens are replaced
   inputs      rows of _inputs.ipc      inputs_sha256 of the file
   phases      name  template  packing  rows  tokens  mixture {source: {requested, achieved}}  labels
               loss_tokens  loss_tokens_in_rows  loss_tokens_in_segments
@@ -142,8 +143,8 @@ class Manifest:
 
     @property
     def own_tokenizer(self) -> dict[str, Any]:
-        """The tokenizer as plan and shards describe it: without the ids of tokens around prefixes."""
-        return {key: value for key, value in self.tokenizer.items() if key != "markers"}
+        """The tokenizer as plan and shards describe it: without the ids of tokens around prefixes, and placeholders."""
+        return {key: value for key, value in self.tokenizer.items() if key not in ("markers", "placeholders")}
 
     def shard_metadata(self, phase: PhaseEntry, number: int) -> dict[str, Any]:
         """What shard `number` of a phase must say about itself (`byline.shards.shard_metadata`)."""

@@ -21,9 +21,9 @@ Paths are relative to the folder the command runs in. `byline.schemas.config_fil
 """
 
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from byline.schemas.attribute_kinds import AnyAttribute
 from byline.schemas.attribute_kinds.attribute import Attribute, ColumnType
@@ -50,6 +50,7 @@ class Config(Model):
             source; below it there is a warning, and 0 lets a template have a field that no document has.
         allow_empty: sources of which no document may be left, by filters or a selection.
         loss_weight: the weights of sources in the loss; None for a build without weights, unless a stage has some.
+        replace: attributes whose ranges of tokens become one token each, with the name of that token.
     """
 
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -67,6 +68,7 @@ class Config(Model):
     branches: list[Branch] = Field(default_factory=list, max_length=1000)
     holdout: Holdout | None = None
     loss_weight: LossWeights | None = None
+    replace: dict[Name, str] = Field(default_factory=dict)
     min_known: Share | dict[Name, Share] = _LEAST_KNOWN
     allow_empty: list[Name] = Field(default_factory=list)
     store: Location = "out/store"
@@ -79,6 +81,14 @@ class Config(Model):
         names = {name for formatter in formatters for name in formatter.token_names}
         self.tokenizer.belong_to(f"{self.store.rstrip('/')}/tokenizers", names.union(self.marker_names))
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_says_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A configuration that replaces nothing is, byte for byte, one that knows nothing of it."""
+        values: dict[str, Any] = dump(self)
+        if not self.replace:
+            values.pop("replace", None)
+        return values
 
     @property
     def stages(self) -> list[Stage]:
@@ -194,11 +204,16 @@ class Config(Model):
 
     def masking_columns(self, stage: Stage, source: str) -> list[str]:
         """The columns of ranges of tokens that a stage masks in a source's documents, sorted."""
-        attributes = self.attributes_of(source)
-        return sorted(
-            column
-            for name in stage.mask
-            if name in attributes
-            for column, kind in attributes[name].column_types(name).items()
-            if kind == "ranges"
+        return sorted(column for name in stage.mask for column in self._ranges_of(name, source))
+
+    def replaced_columns(self, source: str) -> dict[str, str]:
+        """The columns of ranges of tokens that are replaced in a source's documents, sorted -> name of the token."""
+        return dict(
+            sorted((column, token) for name, token in self.replace.items() for column in self._ranges_of(name, source))
         )
+
+    def _ranges_of(self, attribute: str, source: str) -> list[str]:
+        """The columns of ranges of tokens that an attribute has of a source's documents."""
+        settings = self.attributes[attribute]
+        types = settings.column_types(attribute) if settings.is_about(source) else {}
+        return [column for column, kind in types.items() if kind == "ranges"]

@@ -6,6 +6,7 @@ phases.main.condition.template: source 'web' has no field 'hots'; it has: host, 
 """
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from byline import locations
@@ -35,6 +36,7 @@ def check_config(config: "Config") -> None:
     _check_folders(config)
     _check_sources(config)
     _check_shares(config)
+    _check_replace(config)
     for where, stage in config.located_stages():
         _check_mixture(config, f"{where}.mixture" if stage.mixture else "mixture", config.mixture_of(stage))
         _check_stage(config, where, stage)
@@ -163,7 +165,7 @@ def _check_stage(config: "Config", where: str, stage: Stage) -> None:
     for number, step in enumerate(stage.select):
         path = f"{where}.select" if len(stage.select) == 1 else f"{where}.select.{number}"
         _check_step(config, path, step, stage)
-    _check_mask(config, where, stage)
+    _check_marks_tokens(config, f"{where}.mask", stage.mask)
     stage.ordering.check(where, _stage_sources(config, stage, sources))
     if isinstance(stage.ordering, SourceSequence) and config.mixture_of(stage).label_field is not None:
         raise BylineError(f"{where}.order: one source after the other needs a mixture between sources")
@@ -178,12 +180,30 @@ def _check_stage(config: "Config", where: str, stage: Stage) -> None:
             check_number(f"{where}.condition.bins", name, _stage_sources(config, stage, sources))
 
 
-def _check_mask(config: "Config", where: str, stage: Stage) -> None:
-    for name in stage.mask:
-        ranged = [own for own, made in config.attributes.items() if "ranges" in made.column_types(own).values()]
+def _check_marks_tokens(config: "Config", where: str, names: Iterable[str]) -> None:
+    ranged = [own for own, made in config.attributes.items() if "ranges" in made.column_types(own).values()]
+    for name in names:
         if name not in ranged:
             known = f"those that mark tokens are {', '.join(ranged)}" if ranged else "no attribute marks tokens"
-            raise BylineError(f"{where}.mask: {name!r} is no attribute that marks tokens; {known}")
+            raise BylineError(f"{where}: {name!r} is no attribute that marks tokens; {known}")
+
+
+def _check_replace(config: "Config") -> None:
+    """What is replaced, and that its placeholder stands for nothing else in a sequence."""
+    _check_marks_tokens(config, "replace", config.replace)
+    settings = config.tokenizer
+    formatters = [source.formatter for source in config.sources.values() if source.formatter is not None]
+    uses: dict[str | None, str] = {
+        **dict.fromkeys((name for formatter in formatters for name in formatter.token_names), "a formatter's"),
+        **dict.fromkeys(config.marker_names, "a condition's"),
+    }
+    uses |= {settings.pad: "tokenizer.pad", settings.eos: "tokenizer.eos", settings.bos: "tokenizer.bos"}
+    for name, token in config.replace.items():
+        if token in uses:
+            raise BylineError(
+                f"replace.{name}: {token!r} is {uses[token]} already, so a placeholder could not be told from it; give "
+                "one that is used for nothing else, such as one of tokenizer.add"
+            )
 
 
 def _check_weights(config: "Config", where: str, stage: Stage) -> None:

@@ -5,6 +5,7 @@ For each source:
 ```
 documents   read = kept + dropped[reason]                       (DropReason)
 store       kept documents and tokens = used + unused[reason]   (UNUSED_REASONS), each document once
+            of tokens + replaced.tokens - replaced.placeholders, where a recipe replaces any
 fields      kept documents = known + null + unknown             of every field
 ```
 
@@ -59,6 +60,39 @@ class Amount:
         return f"{self.documents:,} documents with {self.tokens:,} tokens"
 
 
+@dataclass(frozen=True)
+class Replaced:
+    """Own tokens that placeholders stand for.
+
+    Attributes:
+        documents: with any.
+        tokens: in ranges that are replaced.
+        placeholders: tokens in their place; own tokens of documents as all others.
+    """
+
+    documents: int = 0
+    tokens: int = 0
+    placeholders: int = 0
+
+    def __add__(self, other: "Replaced") -> "Replaced":
+        return Replaced(
+            self.documents + other.documents, self.tokens + other.tokens, self.placeholders + other.placeholders
+        )
+
+    def __str__(self) -> str:
+        return f"{self.tokens:,} tokens by {self.placeholders:,} placeholders in {self.documents:,} documents"
+
+    @property
+    def gone(self) -> int:
+        """How many tokens fewer there are."""
+        return self.tokens - self.placeholders
+
+
+def _left_out(values: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """Values without these keys, where they are None."""
+    return {key: value for key, value in values.items() if key not in keys or value is not None}
+
+
 # ------------------------------------------------------------------------------------------------------------- sources
 
 
@@ -91,6 +125,7 @@ class SourceLedger:
         special_text: kept documents whose text has the name of a special token in it.
         damaged: files that were read only up to their damage.
         fields: name of a field -> how many of the kept documents have a value of it.
+        replaced: in all documents of the token store; None, as which JSON has no such key, in a build without any.
     """
 
     read: ReadCounts
@@ -101,9 +136,12 @@ class SourceLedger:
     special_text: int
     damaged: int
     fields: dict[str, FieldCounts]
+    replaced: Replaced | None = None
 
     @classmethod
-    def of(cls, runs: Iterable[RunInfo], used: Amount, unused: Mapping[str, Amount]) -> "SourceLedger":
+    def of(
+        cls, runs: Iterable[RunInfo], used: Amount, unused: Mapping[str, Amount], replaced: Replaced | None = None
+    ) -> "SourceLedger":
         """From the source's runs, and what a plan uses of them."""
         runs, dropped = list(runs), Counter[str]()
         for run in runs:
@@ -121,7 +159,12 @@ class SourceLedger:
             special_text=sum(run.special_text for run in runs),
             damaged=sum(bool(run.damage) for run in runs),
             fields=total_fields(run.fields for run in runs),
+            replaced=replaced,
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the ledger."""
+        return _left_out(asdict(self), "replaced")
 
 
 # -------------------------------------------------------------------------------------------------------------- phases
@@ -133,7 +176,7 @@ class DrawCounts:
 
     Attributes:
         documents: documents drawn, one for each use.
-        tokens: their own tokens.
+        tokens: their own tokens, placeholders among them.
         prefix_tokens: tokens of prefixes (before or after), repeated ones included.
         special_tokens: BOS and EOS.
         positions: positions in sequences that they fill.
@@ -143,6 +186,7 @@ class DrawCounts:
         prefix_too_long: documents whose prefix was replaced by the unknown one.
         loss_weight: the sum of the weights of positions whose loss counts, as shards have them; None, as which JSON has
             no such key, in a build without weights.
+        replaced: in the documents drawn; None likewise in a build that replaces nothing.
     """
 
     documents: int = 0
@@ -155,14 +199,22 @@ class DrawCounts:
     conditioned: int = 0
     prefix_too_long: int = 0
     loss_weight: float | None = None
+    replaced: Replaced | None = None
 
     def __add__(self, other: "DrawCounts") -> "DrawCounts":
         ours, theirs = vars(self), vars(other)
         discarded = Counter(self.discarded)
         discarded.update(other.discarded)
-        sums = {name: ours[name] + theirs[name] for name in ours if name not in ("discarded", "loss_weight")}
+        special = ("discarded", "loss_weight", "replaced")
+        sums = {name: ours[name] + theirs[name] for name in ours if name not in special}
         weights = [weight for weight in (self.loss_weight, other.loss_weight) if weight is not None]
-        return DrawCounts(**sums, discarded=dict(discarded), loss_weight=sum(weights) if weights else None)
+        replaced = [amount for amount in (self.replaced, other.replaced) if amount is not None]
+        return DrawCounts(
+            **sums,
+            discarded=dict(discarded),
+            loss_weight=sum(weights) if weights else None,
+            replaced=sum(replaced, Replaced()) if replaced else None,
+        )
 
     @property
     def drawn(self) -> Amount:
@@ -175,10 +227,7 @@ class DrawCounts:
         return made == self.positions + sum(self.discarded.values())
 
     def to_json(self) -> dict[str, Any]:
-        values = asdict(self)
-        if self.loss_weight is None:
-            del values["loss_weight"]
-        return values
+        return _left_out(asdict(self), "loss_weight", "replaced")
 
 
 @dataclass(frozen=True)
@@ -243,7 +292,7 @@ class Ledger:
 
     def to_json(self) -> dict[str, Any]:
         """As in the manifest."""
-        sources = {name: asdict(source) for name, source in self.sources.items()}
+        sources = {name: source.to_json() for name, source in self.sources.items()}
         return {"sources": sources, "phases": {name: phase.to_json() for name, phase in self.phases.items()}}
 
     @classmethod

@@ -31,7 +31,7 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from byline.errors import BUILD_ANEW, BylineError, of_version
 from byline.printable import one_line
-from byline.schemas.ledger import Amount
+from byline.schemas.ledger import Amount, Replaced
 from byline.schemas.planned_stage import PlannedStage
 from byline.schemas.predicates import Predicate, predicate_from_json, predicate_to_json
 from byline.schemas.recipe import Sequence, Shard
@@ -68,12 +68,16 @@ class Drawn:
         used: source -> documents that any stage draws, each once.
         unused: source -> reason (`UnusedReason`) -> the others.
         labels: name of a stage whose mixture is by a label -> label -> what is drawn.
+        replaced: source -> what placeholders stand for in all its documents; the other amounts count these as tokens.
+        stages_replaced: name of the stage -> source -> the same in what is drawn.
     """
 
     stages: dict[str, dict[str, dict[int, Amount]]] = field(default_factory=dict)
     used: dict[str, Amount] = field(default_factory=dict)
     unused: dict[str, dict[str, Amount]] = field(default_factory=dict)
     labels: dict[str, dict[str, Amount]] = field(default_factory=dict)
+    replaced: dict[str, Replaced] = field(default_factory=dict)
+    stages_replaced: dict[str, dict[str, Replaced]] = field(default_factory=dict)
 
     def draws_of(self, stage: str, source: str) -> Amount:
         """What a stage draws from a source in all epochs."""
@@ -99,6 +103,7 @@ class PlanHeader:
         warnings: what the user may not have meant, as far as a scan tells.
         attributes: source -> column -> folder beside its runs, of every column of an attribute that the recipe names; a
             folder's name says what its values depend on.
+        replace: source -> column of ranges of tokens, sorted -> id of the token that stands for each range.
     """
 
     seed: int
@@ -116,13 +121,22 @@ class PlanHeader:
     notes: list[str]
     warnings: list[str] = field(default_factory=list)
     attributes: dict[str, dict[str, str]] = field(default_factory=dict)
+    replace: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def replaced_in(self, source: str) -> Replaced | None:
+        """What is replaced in all documents of a source; None where the recipe replaces nothing."""
+        return self.drawn.replaced.get(source, Replaced()) if self.replace else None
+
+    def replaced_by(self, stage: str, source: str) -> Replaced | None:
+        """What is replaced in what a stage draws of a source; None where the recipe replaces nothing."""
+        return self.drawn.stages_replaced.get(stage, {}).get(source, Replaced()) if self.replace else None
 
     def to_json(self) -> dict[str, Any]:
         """The header as values that `json` writes."""
         values: dict[str, Any] = _HEADER.dump_python(self, mode="json")
-        # A plan without attributes, labels and weights is, byte for byte, one that knows nothing of them.
-        _leave_out(values, "attributes")
-        _leave_out(values["drawn"], "labels")
+        # A plan without attributes, labels, weights and placeholders is, byte for byte, one that knows nothing of them.
+        _leave_out(values, "attributes", "replace")
+        _leave_out(values["drawn"], "labels", "replaced", "stages_replaced")
         for stage in values["stages"]:
             _leave_out(stage, "mask", "labels", "strata")
             for step in stage["select"]:

@@ -12,7 +12,7 @@ row 5 of 12, phase conditioned, row 1 of conditioned/00001-of-00002.arrow, L = 2
 ```
 
 Prefixes are masked, with the BOS before them, and so is what a document's loss spans leave out. The tokens around a
-prefix (`begin`, `end`) and those of `tokenizer.add` are shown by name, as special tokens are.
+prefix (`begin`, `end`), placeholders and those of `tokenizer.add` are shown by name, as special tokens are.
 
 In a terminal, colours tell masked, trained, special and padding tokens apart; in a pipe, the marks above do. Text is
 shown as data: characters that a terminal would act on or that are invisible appear as escapes, and so do bytes that are
@@ -242,9 +242,9 @@ def ids_alone(manifest: Manifest) -> Vocabulary:
 
 
 def _named_by_recipe(manifest: Manifest) -> dict[int, str]:
-    """Names of the tokens around prefixes, and of those that `tokenizer.add` adds to the file's."""
-    known = {**manifest.tokenizer.get("added", {}), **manifest.tokenizer.get("markers", {})}
-    return {token: name for name, token in known.items()}
+    """Names of the tokens around prefixes, of placeholders, and of those that `tokenizer.add` adds to the file's."""
+    known = [manifest.tokenizer.get(key, {}) for key in ("added", "markers", "placeholders")]
+    return {token: name for names in known for name, token in names.items()}
 
 
 def vocabulary_of(settings: dict[str, Any], manifest: Manifest) -> Vocabulary:

@@ -85,6 +85,7 @@ def known_fields(state: StoreState, attributes: Sequence[AttributeState]) -> dic
 
 def _scans(config: Config, state: StoreState, attributes: AttributeFolders, settings: RunnerSettings) -> Scan:
     uris, size = store_index.run_uris(state.runs), scan_bytes(state.files)
+    replaced = {source: list(columns) for source in config.sources if (columns := config.replaced_columns(source))}
 
     def run_job(counter: RunCounter) -> pa.RecordBatch:
         with _work_files(config.store, settings) as (list_uri, counter_uri, counts_uri):
@@ -94,12 +95,12 @@ def _scans(config: Config, state: StoreState, attributes: AttributeFolders, sett
                 return pipeline | "ListRuns" >> ListLines(list_uri) | "CountRuns" >> counts
 
             write_lines(list_uri, uris)
-            write_counter(counter_uri, counter, attributes)
+            write_counter(counter_uri, counter, attributes, replaced)
             run_pipeline(wire, settings, size)
             with storage.open_random(counts_uri) as source:
                 return pa.ipc.open_file(source).get_batch(0)
 
-    return run_job if is_worth_a_job(size) else lambda counter: count_here(counter, uris, attributes)
+    return run_job if is_worth_a_job(size) else lambda counter: count_here(counter, uris, attributes, replaced)
 
 
 @contextmanager

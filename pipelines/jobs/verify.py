@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import apache_beam as beam
 from rich.console import Console
@@ -45,6 +46,7 @@ from byline.transforms.checks.findings import (
     raw_not_checked,
     sample_threshold,
 )
+from byline.transforms.checks.replaced import check_replaced
 from byline.transforms.checks.reports import ShardReport, read_report
 from byline.transforms.checks.shard_checks import CheckShards, ShardCheckJob
 from byline.transforms.checks.shards import CheckJob
@@ -112,6 +114,8 @@ def verify(
             if runs.problems:
                 # What is assembled from them would only tell the same again.
                 store = ComparedStore(None, left_out_for(runs))
+            else:
+                store = replace(store, problems=check_replaced(build, store.state))
         elif raw:
             findings += show_findings(raw_not_checked(store, []), console)
         job = CheckJob(location, tokenizer, work, sample_threshold(build, documents), store.state is not None)

@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -28,6 +29,8 @@ class Document:
         numbers: name -> number as the token store holds it, for ranks and bins; None if there is none.
         masked: ranges (start, end) of its own tokens that do not count in the loss.
         weights: what a formatter weighs each of its own tokens; None for 1.
+        replaced, placeholders: how many tokens of the token store's have placeholders in their place, and how many
+            of its own tokens are these.
     """
 
     source: str
@@ -40,6 +43,8 @@ class Document:
     weights: list[float] | None = None
     epoch: int = 0
     slice: int = 0
+    replaced: int = 0
+    placeholders: int = 0
 
     @property
     def fields(self) -> dict[str, str | None]:
@@ -91,7 +96,7 @@ class Shard:
     """Rows in their final order, and counts by source under the names of `byline.schemas.ledger.DrawCounts`."""
 
     rows: list[packing.Row]
-    counts: dict[str, dict[str, float]]
+    counts: dict[str, dict[str, Any]]
     padding: int
 
 
@@ -121,6 +126,7 @@ def assemble_shard(
     eos_id: int | None,
     pad_id: int,
     weights: Weights | None = None,
+    replaces: bool = False,
 ) -> Shard:
     """The shard of these documents, given in any order.
 
@@ -128,12 +134,13 @@ def assemble_shard(
         length: L, positions in a row.
         policy: `document_start`, `concat`, `repeat_prefix` or `best_fit`.
         weights: of the loss, where the build has any.
+        replaces: whether the recipe replaces any tokens.
     """
     ordered = sorted(
         documents, key=lambda use: (use.slice, hashing.order(use.shuffle_key, use.epoch, seed), use.doc_id)
     )
     framed: list[list[Token]] = []
-    counts: dict[str, dict[str, float]] = {}
+    counts: dict[str, dict[str, Any]] = {}
     for document in ordered:
         tokens, too_long, conditioned = _framed(document, seed, length, condition, tokenizer, bos_id, eos_id)
         if weights is not None:
@@ -143,6 +150,8 @@ def assemble_shard(
         count["documents"] += 1
         count["conditioned"] += conditioned
         count["prefix_too_long"] += too_long
+        if replaces:
+            _count_replaced(document, count)
     packed = packing.pack(policy, framed, length, [document.slice for document in ordered])
     _count_tokens(packed, [document.source for document in ordered], counts)
     doc_ids = [document.doc_id for document in ordered]
@@ -174,12 +183,19 @@ def _framed(
     return tokens, too_long, bool(prefix)
 
 
-def _no_counts() -> dict[str, float]:
+def _count_replaced(document: Document, count: dict[str, Any]) -> None:
+    of_source = count.setdefault("replaced", {"documents": 0, "tokens": 0, "placeholders": 0})
+    of_source["documents"] += document.placeholders > 0
+    of_source["tokens"] += document.replaced
+    of_source["placeholders"] += document.placeholders
+
+
+def _no_counts() -> dict[str, Any]:
     names = "documents tokens prefix_tokens special_tokens positions loss_tokens discarded conditioned prefix_too_long"
     return dict.fromkeys(names.split(), 0)
 
 
-def _count_weights(packed: packing.Packed, sources: list[str], counts: dict[str, dict[str, float]]) -> None:
+def _count_weights(packed: packing.Packed, sources: list[str], counts: dict[str, dict[str, Any]]) -> None:
     for count in counts.values():
         count["loss_weight"] = 0.0
     for row in packed.rows:
@@ -188,7 +204,7 @@ def _count_weights(packed: packing.Packed, sources: list[str], counts: dict[str,
             counts[sources[segment.document]]["loss_weight"] += math.fsum(weights)
 
 
-def _count_tokens(packed: packing.Packed, sources: list[str], counts: dict[str, dict[str, float]]) -> None:
+def _count_tokens(packed: packing.Packed, sources: list[str], counts: dict[str, dict[str, Any]]) -> None:
     names = {"doc": "tokens", "prefix": "prefix_tokens", "bos": "special_tokens", "eos": "special_tokens"}
     for row in packed.rows:
         for segment in row:

@@ -24,9 +24,10 @@ from byline.schemas.config_file import parse_config
 from byline.schemas.corpora import Source
 from byline.schemas.documents import InputFile
 from byline.schemas.filters import write_entry
-from byline.schemas.plan import Plan, read_plan
+from byline.schemas.plan import Plan, PlanHeader, read_plan
 from byline.transforms.corpora.listing import list_inputs
 from tests.reference import assembly, documents, filters, hashing, layout
+from tests.reference.replacing import with_placeholders
 from tests.reference.urls import parse_url
 from tests.support import small
 
@@ -37,7 +38,7 @@ def main(out: Path) -> None:
     config = parse_config(manifest.config, str(out / "_manifest.json"))
     plan = read_plan((out / "_plan.ipc").read_bytes(), "_plan.ipc")
     tokenizer = layout.load_tokenizer(config.tokenizer.file)
-    corpus = read_corpus(config, tokenizer, manifest.tokenizer["added"], plan.header.attributes)
+    corpus = read_corpus(config, tokenizer, manifest.tokenizer["added"], plan.header)
     drawn = small.drawn_by(plan, corpus)
     names = [phase.name for phase in manifest.phases]
     rows = sum(_compare(out, config, plan, name, drawn, tokenizer) for name in names)
@@ -61,7 +62,7 @@ def _compare(
         if phase != name:
             continue
         mask = next(stage.mask for stage in plan.header.stages if stage.name == name)
-        uses = [_with_mask(use, mask.get(use.source, [])) for use in uses]
+        uses = [_as_trained(use, mask.get(use.source, []), plan.header.replace.get(use.source, {})) for use in uses]
         expected = small.reference_shard(config, plan, name, uses, tokenizer)
         for number, row in enumerate(expected.rows):
             built = next(built_rows, None)
@@ -73,21 +74,31 @@ def _compare(
     return rows
 
 
-def _with_mask(document: assembly.Document, columns: list[str]) -> assembly.Document:
-    """A document with the ranges of tokens that attributes mask in a phase."""
-    borders: list[Any] = [document.numbers[column] or [] for column in columns]
-    pairs = [(start, end) for own in borders for start, end in zip(own[::2], own[1::2], strict=True)]
-    return replace(document, masked=[*document.masked, *pairs])
+def _as_trained(document: assembly.Document, mask: list[str], replaced: Mapping[str, int]) -> assembly.Document:
+    """A document of the token store with what its phase masks, and then what the recipe replaces."""
+    masked = [pair for column in mask for pair in _pairs(document, column)]
+    return _replaced(replace(document, masked=[*document.masked, *masked]), replaced)
+
+
+def _replaced(document: assembly.Document, columns: Mapping[str, int]) -> assembly.Document:
+    """A document with placeholders in place of the ranges of these columns."""
+    return with_placeholders(document, [(_pairs(document, column), columns[column]) for column in sorted(columns)])
+
+
+def _pairs(document: assembly.Document, column: str) -> list[tuple[int, int]]:
+    """The ranges of tokens that an attribute has of a document."""
+    borders: Any = document.numbers[column] or []
+    return list(zip(borders[::2], borders[1::2], strict=True))
 
 
 def read_corpus(
-    config: Config, tokenizer: Tokenizer, added: Mapping[str, int], attributes: Mapping[str, Mapping[str, str]]
+    config: Config, tokenizer: Tokenizer, added: Mapping[str, int], header: PlanHeader
 ) -> Iterator[assembly.Document]:
-    """Every document that the reference keeps.
+    """Every document that the reference keeps, as in the token store but for its number of tokens after replacing.
 
     Args:
         added: name -> id of the tokens that the configuration adds to those of the tokenizer.
-        attributes: source -> column -> folder beside its runs.
+        header: of the plan, which says what is replaced and where attributes are.
     """
     files = [file for name, source in config.sources.items() for file in list_inputs(name, source)]
     numbers = hashing.file_numbers([(file.source, file.path) for file in files])
@@ -95,7 +106,7 @@ def read_corpus(
     for file in files:
         source = config.sources[file.source]
         stored = read_stored(config, file)
-        for row, values in read_attributes(config, file, attributes.get(file.source, {})).items():
+        for row, values in read_attributes(config, file, header.attributes.get(file.source, {})).items():
             stored.setdefault(row, {}).update(values)
         for raw in read_raw(file, source):
             text, loss_spans, special_spans = documents.formatted(raw, source)
@@ -107,8 +118,11 @@ def read_corpus(
             weights = layout.token_weights(*marks, documents.loss_weights(raw, source))
             if documents.drop_reason(raw, tokens) is not None:
                 continue
-            found = _document(raw, numbers[file.source, file.path], tokens, masked, source, stored.get(raw.row, {}))
-            yield replace(found, weights=weights)
+            stored_values = stored.get(raw.row, {})
+            own = _document(raw, numbers[file.source, file.path], tokens, masked, source, stored_values)
+            own = replace(own, weights=weights)
+            left = _replaced(own, header.replace.get(file.source, {}))
+            yield replace(own, numbers=left.numbers, values=left.values)
 
 
 def is_refused(raw: documents.RawDocument, config: Config, stored: Mapping[str, Any]) -> bool:

@@ -124,11 +124,15 @@ def drawn_counts(
         drawn: of every stage and source.
         mixed: source that a stage's mixture names -> doc ids of those that any part selects.
     """
-    counts: dict[str, Any] = {"stages": {}, "used": {}, "unused": {}}
+    documents = list(documents)
+    counts: dict[str, Any] = {"stages": {}, "used": {}, "unused": {}, "replaced": {}, "stages_replaced": {}}
+    _count_replaced(counts["replaced"], documents)
     used: set[int] = set()
     for stage in drawn:
         uses = stage.uses(seed)
         used |= {use.doc_id for use in uses}
+        if any(use.placeholders for use in uses):
+            _count_replaced(counts["stages_replaced"].setdefault(stage.name, {}), uses)
         for epoch in sorted({use.epoch for use in uses}):
             of_source = counts["stages"].setdefault(stage.name, {}).setdefault(stage.source, {})
             of_source[epoch] = count(use for use in uses if use.epoch == epoch)
@@ -141,6 +145,15 @@ def drawn_counts(
         else:
             counts["used"][source] = count(of_kind)
     return counts
+
+
+def _count_replaced(counts: dict[str, dict[str, int]], documents: Iterable[Document]) -> None:
+    for document in documents:
+        if document.placeholders:
+            of_source = counts.setdefault(document.source, {"documents": 0, "tokens": 0, "placeholders": 0})
+            of_source["documents"] += 1
+            of_source["tokens"] += document.replaced
+            of_source["placeholders"] += document.placeholders
 
 
 def _fate(document: Document, used: set[int], mixed: Mapping[str, Iterable[int]]) -> tuple[str, ...]:

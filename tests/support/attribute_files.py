@@ -1,5 +1,6 @@
 """Attributes as the token store has them, by document."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import pyarrow as pa
 from byline.pipelines.jobs.attribute import make_named
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
+from byline.transforms.attributes.aligning import Align, AlignWork
+from byline.transforms.attributes.values import TYPES, write_values
+from byline.transforms.store.attribute_columns import beside
 from byline.transforms.store.state import read_state
 from tests.support import small
 
@@ -34,3 +38,23 @@ def file_bytes(config: Config, name: str) -> dict[str, bytes]:
     return {
         str(file.relative_to(store)): file.read_bytes() for file in sorted(store.glob(f"*/*/attributes/{name}/*/*"))
     }
+
+
+def folder_of(column: str) -> str:
+    """Where the files of a column of `align_ranges` are, beside the runs."""
+    return f"attributes/{column}/0000"
+
+
+def write_ranges(uri: str, rows: Mapping[int, Mapping[str, Sequence[int] | None]]) -> None:
+    """Writes the values of a chunk: row -> column -> ranges of tokens, start, end, ...; None for none."""
+    names = list(next(iter(rows.values()), {}))
+    numbers = sorted(rows)
+    values = {name: pa.array([rows[row][name] for row in numbers], TYPES["ranges"]) for name in names}
+    write_values(uri, pa.array(numbers, pa.int64()), values)
+
+
+def align_ranges(run: str, columns: Sequence[str], values: Sequence[str]) -> None:
+    """Writes columns of ranges beside a run, each in a folder of its own, from the values of each of its chunks."""
+    for column in columns:
+        work = AlignWork(run, beside(run, folder_of(column)), list(values), [None] * len(values))
+        Align({column: "ranges"})(work.to_json())

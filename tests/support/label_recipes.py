@@ -84,7 +84,8 @@ class MadeByLabel(Made):
 
     def counts(self) -> dict[str, Any]:
         """The plan header's `drawn`, document by document."""
-        counts: dict[str, Any] = {"stages": {}, "used": {}, "unused": {}, "labels": {}}
+        nothing_replaced: dict[str, Any] = {"replaced": {}, "stages_replaced": {}}
+        counts: dict[str, Any] = {"stages": {}, "used": {}, "unused": {}, "labels": {}, **nothing_replaced}
         used: set[int] = set()
         for entry in self.entries:
             uses = self.uses_of(entry.name)

@@ -6,7 +6,7 @@ ranges    a, epoch 0, documents 1-3 by shuffle key   ...    rows of the plan of 
 ```
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ from byline.schemas.config import Config
 from byline.schemas.plan import PLAN_SCHEMA, Plan
 from byline.schemas.planned_stage import FieldValues
 from byline.schemas.predicates import Predicate, RankRange, ValueList
+from byline.transforms.fields.placeholders import replaced_ids
 from byline.transforms.packing import POLICIES
 from byline.transforms.shards.assembling import AssembleJob, PackedShard, pack_shard, planned_phases
 from byline.transforms.shards.gathering import RunIndex
 from byline.transforms.shards.records import ShardMaker
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.reference import assembly
+from tests.reference.replacing import with_placeholders
 from tests.support import small
+from tests.support.attribute_files import align_ranges, folder_of, write_ranges
 from tests.support.planned import numbered, plan_of, stage_of
 from tests.support.small import StoredRow
 
@@ -35,6 +38,8 @@ HOSTS = (None, "", "a.org", "en.example.org", "x1y2z3" * 8)
 NUMBERS = (("quality", "float32"), ("ratio", "float"), ("year", "int"), ("num_tokens", "int"))
 # What a formatter weighs ranges of tokens.
 FACTORS = (0.1, 0.3, 2, 3)
+ATTRIBUTES = ("quotes", "secrets", "toxic")
+PLACEHOLDERS = ("<hidden>", "<quote>")
 # Predicates that rows of several bins share.
 COMMON: tuple[Predicate, ...] = (
     ValueList("host", ("", "a.org"), is_allowed=False),
@@ -60,6 +65,9 @@ class Case:
             where the source is not cut into bins.
         weights: of the loss; None for none.
         weight_type: of these.
+        spans: source -> attribute -> ranges of tokens of each file's rows: start, end, ...; None for none.
+        replace: attribute -> its placeholder.
+        mask: attributes.
     """
 
     length: int
@@ -78,6 +86,9 @@ class Case:
     bins: dict[str, tuple[tuple[str, str], bool, int]]
     weights: dict[str, Any] | None
     weight_type: str
+    spans: dict[str, dict[str, dict[tuple[str, int], list[int] | None]]]
+    replace: dict[str, str]
+    mask: list[str]
 
 
 @st.composite
@@ -141,6 +152,21 @@ def loss_weights(draw: st.DrawFn, with_weights: set[str]) -> dict[str, Any]:
 
 
 @st.composite
+def spans_of(draw: st.DrawFn, files: list[tuple[str, str, list[StoredRow]]]) -> dict[str, Any]:
+    """Ranges of the attributes that a source has: none, the whole document, or some of any length."""
+    spans: dict[str, Any] = {}
+    for source in sorted({name for name, _, _ in files}):
+        for attribute in sorted(draw(st.sets(st.sampled_from(ATTRIBUTES)))):
+            of_rows = spans.setdefault(source, {}).setdefault(attribute, {})
+            for path, row in ((path, row) for name, path, rows in files for row in rows if name == source):
+                size = len(row.tokens)
+                borders = sorted(draw(st.sets(st.integers(0, size), max_size=8)))
+                some = st.just(borders[: len(borders) // 2 * 2])
+                of_rows[path, row.row] = draw(some | some | st.none() | st.just([0, size]))
+    return spans
+
+
+@st.composite
 def cases(draw: st.DrawFn) -> Case:
     length = draw(st.integers(8, 64))
     condition, values = draw(conditions() | conditions() | st.just((None, {"top": {}, "bins": {}})))
@@ -164,6 +190,8 @@ def cases(draw: st.DrawFn) -> Case:
         common[source] = sorted(draw(st.sets(st.integers(0, len(COMMON) - 1), max_size=1)))
         if count and draw(st.booleans()):
             bins[source] = (draw(st.sampled_from(NUMBERS)), draw(st.booleans()), draw(st.integers(0, count - 1)))
+    spans = draw(st.just({}) | spans_of(files))
+    known = sorted({attribute for own in spans.values() for attribute in own})
     return Case(
         length=length,
         packing=draw(st.sampled_from(list(POLICIES))),
@@ -181,18 +209,28 @@ def cases(draw: st.DrawFn) -> Case:
         bins=bins,
         weights=draw(st.none() | loss_weights(with_weights)),
         weight_type=draw(st.sampled_from(("float16", "float32"))),
+        spans=spans,
+        replace={name: draw(st.sampled_from(PLACEHOLDERS)) for name in known if draw(st.booleans())},
+        mask=[name for name in known if draw(st.booleans())],
     )
 
 
 @dataclass
 class Made:
-    """A case written to disk."""
+    """A case written to disk.
+
+    Attributes:
+        config, job, plan, index: of the case.
+        documents: as its only phase has them, with placeholders and masked.
+        values: uri of a run -> that of its ranges, where its source has any.
+    """
 
     config: Config
     job: AssembleJob
     plan: Plan
     index: RunIndex
     documents: list[assembly.Document]
+    values: dict[str, str]
 
     @property
     def rows(self) -> pa.RecordBatch:
@@ -204,29 +242,51 @@ class Made:
 
 def make(case: Case, folder: Path) -> Made:
     """Writes the runs of a case into a new folder."""
-    runs, documents = folder / f"runs-{len(list(folder.iterdir()))}", []
-    index = []
+    runs = folder / f"runs-{len(list(folder.iterdir()))}"
+    stored: list[tuple[assembly.Document, dict[str, list[int] | None]]] = []
+    index, values = [], {}
     has_masks = any(row.masked is not None for _, _, rows in case.files for row in rows)
     weighing = {source for source, _, rows in case.files if any(row.weighed is not None for row in rows)}
     for number, (source, path, rows) in enumerate(case.files):
         has = {"has_masks": has_masks, "has_weights": source in weighing}
         uri, some = small.write_run_of(runs / source, source, path, number, rows, **has)
         index.append((source, number, uri))
-        documents += some
+        stored += [(document, _ranges_of(case, source, path, document)) for document in some]
+        if source in case.spans:
+            values[uri] = str(runs / f"{number}-values.arrow")
+            of_rows = {document.doc_id & (2**32 - 1): _ranges_of(case, source, path, document) for document in some}
+            write_ranges(values[uri], of_rows)
+            align_ranges(uri, columns_of(case, source), [values[uri]])
     config = small.small_config(
         folder,
         seed=case.seed,
         tokenizer={
             "file": str(folder / "tokenizer.json"),
             "pad": small.PAD,
-            "add": ["<begin>", "<end>"],
+            "add": ["<begin>", "<end>", *PLACEHOLDERS],
             **case.specials,
         },
         sequence={"length": case.length},
         shard={"ids": case.ids, "loss_weight": case.weight_type},
         loss_weight=case.weights,
-        phases=[{"name": "only", "share": 1, "condition": case.condition, "packing": case.packing}],
+        attributes={
+            name: {"kind": "spans", "path": "none.jsonl", "by": "row", "sources": sources}
+            for name in ATTRIBUTES
+            if (sources := [source for source in case.spans if name in case.spans[source]])
+        },
+        replace=case.replace,
+        phases=[
+            {
+                "name": "only",
+                "share": 1,
+                "condition": case.condition,
+                "packing": case.packing,
+                "mask": case.mask,
+            }
+        ],
     )
+    replaced = replaced_ids(config, shared_tokenizer(config.tokenizer))
+    documents = [_as_trained(case, document, ranges, replaced) for document, ranges in stored]
     info = tokenizer_info(shared_tokenizer(config.tokenizer), config.tokenizer)
     rows, predicates = _plan_rows(case, documents)
     (phase,) = config.phases
@@ -236,9 +296,38 @@ def make(case: Case, folder: Path) -> Made:
         values=FieldValues(**case.values),
         packing=case.packing,
         loss_weight=config.weights_of(phase),
+        mask={source: columns for source in case.spans if (columns := config.masking_columns(phase, source))},
     )
-    plan = plan_of(stage, rows=rows, tokenizer=info, **numbered(predicates))
-    return Made(config, AssembleJob.of(config, info, ShardMaker("", "")), plan, RunIndex.of(index), documents)
+    attributes = {source: {column: folder_of(column) for column in columns_of(case, source)} for source in case.spans}
+    settings = {**numbered(predicates), "attributes": attributes, "replace": replaced}
+    plan = plan_of(stage, rows=rows, tokenizer=info, **settings)
+    job = AssembleJob.of(config, info, ShardMaker("", ""))
+    return Made(config, job, plan, RunIndex.of(index), documents, values)
+
+
+def columns_of(case: Case, source: str) -> list[str]:
+    """The columns of ranges of a source, sorted."""
+    return [f"{attribute}_ranges" for attribute in sorted(case.spans.get(source, {}))]
+
+
+def _ranges_of(case: Case, source: str, path: str, document: assembly.Document) -> dict[str, list[int] | None]:
+    """Column -> the ranges of a document of a file."""
+    row = document.doc_id & (2**32 - 1)
+    return {f"{name}_ranges": of_rows[path, row] for name, of_rows in sorted(case.spans.get(source, {}).items())}
+
+
+def _as_trained(
+    case: Case,
+    document: assembly.Document,
+    ranges: dict[str, list[int] | None],
+    replaced: dict[str, dict[str, int]],
+) -> assembly.Document:
+    """A document with what its phase masks, and then what the recipe replaces."""
+    pairs = {name: list(zip((own or [])[::2], (own or [])[1::2], strict=True)) for name, own in ranges.items()}
+    masked = [pair for name in case.mask for pair in pairs.get(f"{name}_ranges", [])]
+    document = replace(document, masked=[*document.masked, *masked])
+    ids = replaced.get(document.source, {})
+    return with_placeholders(document, [(pairs[column], ids[column]) for column in sorted(ids)])
 
 
 def _plan_rows(case: Case, documents: list[assembly.Document]) -> tuple[list[tuple[Any, ...]], list[Any]]:

@@ -221,7 +221,7 @@ def comparable_counts(counts: Mapping[str, DrawCounts]) -> dict[str, dict[str, f
     return {
         source: {**count.to_json(), "discarded": sum(count.discarded.values())}
         for source, count in counts.items()
-        if replace(count, loss_weight=None) != DrawCounts()
+        if replace(count, loss_weight=None, replaced=None) != DrawCounts()
     }
 
 
@@ -410,6 +410,7 @@ def reference_shard(
         eos_id=ids.eos_id,
         pad_id=ids.pad_id,
         weights=reference_weights(config, config.weights_of(config.stages[stage.number])),
+        replaces=bool(config.replace),
     )
 
 

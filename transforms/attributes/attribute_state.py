@@ -121,7 +121,7 @@ def _depends_on(config: Config, state: StoreState, name: str, sources: Iterable[
 
 def used_attributes(config: Config) -> list[str]:
     """The attributes that a recipe names, sorted."""
-    named: set[str] = {name for stage in config.stages for name in stage.mask}
+    named: set[str] = {name for stage in config.stages for name in stage.mask} | config.replace.keys()
     for use in field_uses(config):
         for name, settings in config.attributes_of(use.source).items():
             if use.column in settings.column_types(name):

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.transforms.attributes.batch_files import plain
+from byline.transforms.checks.framing import Tokens
 from byline.transforms.files.storage import join
 from byline.transforms.store.attribute_columns import AttributeFolders, by_folder
 from byline.transforms.store.run_reading import open_run
@@ -86,3 +87,32 @@ def unmasked_by(ranges: Iterable[Sequence[int] | None], masks: Sequence[int]) ->
         for start, end in zip((borders or ())[::2], (borders or ())[1::2], strict=True):
             left[start:end] = 0
     return [int(mask) for mask in left]
+
+
+def replaced_by(tokens: Tokens, ranges: Iterable[tuple[Sequence[int] | None, int]]) -> Tokens:
+    """Tokens with a placeholder in place of each range, masked if a token of the range is, else weighed as its first.
+
+    Ranges that share a token are one, with the placeholder of the one that begins first; of several that begin there,
+    of the longest; of equal ones, of the first given.
+
+    Args:
+        tokens: id, loss mask and loss weight of each token.
+        ranges: of each column, ranges of tokens: start, end, start, ...; None for none; and the id of its placeholder.
+    """
+    listed = [
+        (start, -end, number, id_)
+        for number, (borders, id_) in enumerate(ranges)
+        for start, end in zip((borders or ())[::2], (borders or ())[1::2], strict=True)
+        if start < end
+    ]
+    left: Tokens = []
+    done = 0
+    for start, end, _, id_ in sorted(listed):
+        masks = [mask for _, mask, _ in tokens[max(start, done) : -end]]
+        if start >= done:
+            left += tokens[done:start]
+            left.append((id_, *tokens[start][1:]))
+        if 0 in masks:
+            left[-1] = (left[-1][0], 0, 0.0)
+        done = max(done, -end)
+    return [*left, *tokens[done:]]

@@ -11,7 +11,9 @@ the text; whether they could be compared is counted (`Compared`).
 
 A record of a source with a `formatter` is formatted again, and the loss mask of its own tokens follows from its spans.
 Where the recipe has the weights of a formatter, the loss weight of each position is compared as well.
-If the condition has `dropout` or `empty`, a document may also have no prefix or an empty one.
+If the condition has `dropout` or `empty`, a document may also have no prefix or an empty one. Where the recipe replaces
+ranges of tokens, a document's own tokens are those with placeholders, and of a long one the bytes between them are
+looked for.
 """
 
 import os
@@ -30,7 +32,7 @@ from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, InputFile
 from byline.schemas.tokenizer_info import TokenizerInfo
-from byline.transforms.checks.attribute_values import AttributeValues, unmasked_by
+from byline.transforms.checks.attribute_values import AttributeValues, replaced_by, unmasked_by
 from byline.transforms.checks.framing import Framed, Tokens
 from byline.transforms.corpora.metadata import extract_metadata
 from byline.transforms.corpora.reading import read_batches
@@ -159,6 +161,8 @@ class DocumentChecker:
         self.scorers = scorers
         self.attributes = attributes
         names = {file.source for file in files if file is not None}
+        # Of the recipe, so the same in each phase.
+        self._replace = next(iter(phases.values())).gathering.replace if phases else {}
         self._comparing = threading.Lock()
         # Of segments of documents that are too long, whether each has its document's bytes; None where nobody can say.
         self._long: list[bool | None] = []
@@ -220,8 +224,9 @@ class DocumentChecker:
             prefixes = self._prefixes(documents, file.source, self.phases[phase])
             unmasked = self._unmasked(documents, file.source, self.phases[phase], own)
             weighed, weights = self._weighed(documents, file.source, self.phases[phase], unmasked)
+            left = self._replaced(documents, file.source, weighed)
             rows = documents["row"].to_pylist()
-            for row, tokens, prefix, weight in zip(rows, weighed, prefixes, weights, strict=True):
+            for row, tokens, prefix, weight in zip(rows, left, prefixes, weights, strict=True):
                 for segment in by_row[row]:
                     if segment.phase == phase and not self._fits(segment, tokens, prefix, weight):
                         yield (
@@ -247,15 +252,23 @@ class DocumentChecker:
     def _spells(self, segment: SegmentSample, content: bytes) -> bool | None:
         """Whether a document has the bytes of a segment's tokens; None where its tokens do not tell them."""
         reference = self.tokenizer.reference
-        spelled = spelled_bytes(self._surely_own(segment), self.tokenizer.token_bytes)
+        spelled = [spelled_bytes(part, self.tokenizer.token_bytes) for part in self._between_placeholders(segment)]
         # Its state is its section of the tokenizer.json.
         is_byte_level = reference.pre_tokenizer is not None and b'"ByteLevel"' in reference.pre_tokenizer.__getstate__()
-        if not is_byte_level or not spelled:
+        known = [part for part in spelled if part is not None]
+        if not is_byte_level or len(known) < len(spelled) or not any(known):
             return None
-        if spelled in content:
+        if _has_in_order(content, known):
             return True
         # A normalizer may have changed them.
         return False if reference.normalizer is None else None
+
+    def _between_placeholders(self, segment: SegmentSample) -> list[np.ndarray]:
+        """The tokens that are surely a document's own, in parts between its placeholders."""
+        own = self._surely_own(segment)
+        ids = [id_ for columns in self._replace.values() for id_ in columns.values()]
+        at = np.flatnonzero(np.isin(own, ids))
+        return [part[int(number > 0) :] for number, part in enumerate(np.split(own, at))]
 
     def _surely_own(self, segment: SegmentSample) -> np.ndarray:
         """The tokens of a segment that are no BOS, EOS or part of a prefix, whatever its prefix is."""
@@ -308,19 +321,30 @@ class DocumentChecker:
             weighed.append([(token, mask, weight) for (token, mask, _), weight in zip(tokens, of_tokens, strict=True)])
         return weighed, of_documents.astype(kind).tolist()
 
+    def _replaced(self, documents: pa.RecordBatch, source: str, own: list[Tokens]) -> list[Tokens]:
+        """The documents' own tokens with placeholders for what the recipe replaces."""
+        replace = self._replace.get(source, {})
+        columns = [documents[name].to_pylist() for name in replace]
+        if not columns:
+            return own
+        return [
+            replaced_by(tokens, zip(ranges, replace.values(), strict=True))
+            for tokens, *ranges in zip(own, *columns, strict=True)
+        ]
+
     def _with_fields(self, documents: pa.RecordBatch, file: InputFile, own: list[Tokens]) -> pa.RecordBatch:
         """Adds the columns made by `byline prepare` and `byline attribute` that templates may name."""
         own_scores = self.config.sources[file.source].score
         scorers = [scorer for scorer in self.scorers if scorer.name not in own_scores]
         scored = score_batch(extract_metadata(documents), scorers)
         sizes = pc.cast(pc.binary_length(documents["text"]), pa.int64())
-        counts = pa.array([len(tokens) for tokens in own], pa.int32())
-        fields = pa.schema([*scored.schema, NUM_BYTES, NUM_TOKENS])
-        batch = pa.RecordBatch.from_arrays([*scored.columns, sizes, counts], schema=fields)
+        fields = pa.schema([*scored.schema, NUM_BYTES])
+        batch = pa.RecordBatch.from_arrays([*scored.columns, sizes], schema=fields)
         if self.attributes is not None:
             for name, column in self.attributes.columns(file.source, file.path, batch["row"].to_pylist()).items():
                 batch = batch.append_column(name, column)
-        return batch
+        left = [len(tokens) for tokens in self._replaced(batch, file.source, own)]
+        return batch.append_column(NUM_TOKENS, pa.array(left, NUM_TOKENS.type))
 
     def _prefixes(self, documents: pa.RecordBatch, source: str, phase: PlannedPhase) -> list[list[int]]:
         """The whole prefix of each document."""
@@ -358,3 +382,14 @@ class DocumentChecker:
             Framed.of(own, choice, position, self.info, repeats, weight or 0.0).has(tokens, segment.offset)
             for choice in prefixes
         )
+
+
+def _has_in_order(content: bytes, parts: list[bytes]) -> bool:
+    """Whether these parts stand in the content, each behind the one before."""
+    end = 0
+    for part in parts:
+        at = content.find(part, end)
+        if at < 0:
+            return False
+        end = at + len(part)
+    return True

@@ -156,7 +156,8 @@ def _check_totals(build: Build, state: StoreState) -> list[str]:
     if names != build.inputs.names or not np.array_equal(listed["rows"].to_numpy(), build.rows):
         problems.append(f"{INPUTS_NAME}: it does not list the input files of the token store")
     for source, said in Ledger.from_json(build.manifest.ledger).sources.items():
-        stored = SourceLedger.of([run for run in state.runs if run.source == source], said.used, said.unused)
+        runs = [run for run in state.runs if run.source == source]
+        stored = SourceLedger.of(runs, said.used, said.unused, said.replaced)
         in_ledger = asdict(said)
         for what, value in asdict(stored).items():
             if in_ledger[what] != value:

@@ -6,6 +6,7 @@ source   read = kept + dropped          kept = used + unused          read = rec
 phase    tokens + prefix + special = positions + discarded            positions + padding = rows * L
          special = documents * (BOS and EOS)                          masked = prefix + BOS of conditioned documents
          every line of its labels, summed                             = the same of its sources
+         of what is replaced: no more placeholders than tokens         no fewer documents than documents with any
 rows     positions, loss tokens, documents, conditioned ones by source = the ledger's
 shards   the counts that each says of itself, summed                  = the ledger's
 ```
@@ -24,7 +25,7 @@ import numpy as np
 
 from byline.manifest import Manifest, PhaseEntry
 from byline.schemas.config import Config
-from byline.schemas.ledger import Amount, DrawCounts, Ledger, PhaseLedger, SourceLedger
+from byline.schemas.ledger import Amount, DrawCounts, Ledger, PhaseLedger, Replaced, SourceLedger
 from byline.schemas.recipe import Condition
 from byline.transforms.checks.plan import condition_of, sources_masking_own
 from byline.transforms.checks.reports import ShardCounts, SourceCounts
@@ -32,8 +33,11 @@ from byline.transforms.filters.tables import drop_reasons_of
 from byline.transforms.packing import policy_of
 
 _PAIR = {"documents": int, "tokens": int}
-_DRAWS = {name: int for name in DrawCounts.__dataclass_fields__ if name != "loss_weight"} | {"discarded": {str: int}}
-_WEIGHED = _DRAWS | {"loss_weight": float}
+_REPLACED = dict.fromkeys(Replaced.__dataclass_fields__, int)
+_DRAWS: dict[str, Any] = {
+    **{name: int for name in DrawCounts.__dataclass_fields__ if name not in ("loss_weight", "replaced")},
+    "discarded": {str: int},
+}
 _SOURCE = {
     "read": {"documents": int, "bytes": int},
     "dropped": {str: int},
@@ -44,7 +48,7 @@ _SOURCE = {
     "damaged": int,
     "fields": {str: {"known": int, "null": int, "unknown": int}},
 }
-_MANIFEST = {
+_MANIFEST: dict[str, Any] = {
     "sequence_length": int,
     "tokenizer": {
         **{"name": str, "sha256": str, "vocab_size": int, "bos_id": None, "eos_id": None, "pad_id": int},
@@ -76,9 +80,14 @@ _SHARD = {
 
 def misfits(manifest: Manifest) -> list[str]:
     """What is missing in the manifest or of another type, so that nothing else can be checked."""
-    draws = _DRAWS if manifest.loss_weight is None else _WEIGHED
-    ledger = {"sources": {str: _SOURCE}, "phases": {str: {"sources": {str: draws}, "padding": int}}}
-    problems = list(_misfits(vars(manifest), _MANIFEST | {"ledger": ledger}))
+    shape = dict(_MANIFEST)
+    source: dict[str, Any] = dict(_SOURCE)
+    if has_replaced(manifest):
+        source["replaced"] = _REPLACED
+        shape["tokenizer"] = {**_MANIFEST["tokenizer"], "placeholders": {str: int}}
+    draws = _draws(manifest)
+    shape["ledger"] = {"sources": {str: source}, "phases": {str: {"sources": {str: draws}, "padding": int}}}
+    problems = list(_misfits(vars(manifest), shape))
     for number, phase in enumerate([] if problems else manifest.phases):
         where = f"phases.{number}"
         problems += _misfits(vars(phase), _PHASE, where)
@@ -93,9 +102,20 @@ def misfits(manifest: Manifest) -> list[str]:
     return [f"_manifest.json: {misfit}" for misfit in problems]
 
 
-def shard_misfits(said: dict[str, Any], has_weights: bool = False) -> list[str]:
-    """The same of what a shard says of its contents; `has_weights`: whether they have loss weights."""
-    shape: dict[str, Any] = {"counts": {str: _WEIGHED if has_weights else _DRAWS}, "padding": int}
+def has_replaced(manifest: Manifest) -> bool:
+    """Whether the recipe of a build replaces ranges of tokens."""
+    return bool(manifest.config.get("replace"))
+
+
+def _draws(manifest: Manifest) -> dict[str, Any]:
+    """The shape of `DrawCounts` in a build."""
+    weight = {} if manifest.loss_weight is None else {"loss_weight": float}
+    return {**_DRAWS, **weight, **({"replaced": _REPLACED} if has_replaced(manifest) else {})}
+
+
+def shard_misfits(said: dict[str, Any], manifest: Manifest) -> list[str]:
+    """The same of what a shard of a build says of its contents."""
+    shape: dict[str, Any] = {"counts": {str: _draws(manifest)}, "padding": int}
     if "domains" in said:
         shape["domains"] = {str: int}
     if "labels" in said:
@@ -138,10 +158,11 @@ def check_sources(
     owners = np.array([source for source, _ in names], object)
     for name, source in ledger.sources.items():
         unused = sum(source.unused.values(), Amount())
+        gone = 0 if source.replaced is None else source.replaced.gone
         sums = [
             ("documents read", source.read.documents, source.kept.documents + sum(source.dropped.values())),
             ("documents kept", source.kept.documents, source.used.documents + unused.documents),
-            ("tokens kept", source.kept.tokens, source.used.tokens + unused.tokens),
+            ("tokens kept", source.kept.tokens, source.used.tokens + unused.tokens + gone),
         ]
         for what, said, counted in sums:
             if said != counted:
@@ -159,9 +180,16 @@ def check_sources(
                 f"ledger, source {name}: {source.read.documents:,} documents read, _inputs.ipc has {records:,} records"
             )
         drawn = sum(phase.of(name).documents for phase in ledger.phases.values())
+        if source.replaced is not None and not _is_possible(source.replaced, source.kept.documents):
+            problems.append(f"ledger, source {name}: {source.replaced}, of {source.kept.documents:,} kept")
         if source.used.documents > drawn:
             problems.append(f"ledger, source {name}: {source.used.documents:,} documents used, {drawn:,} drawn")
     return problems
+
+
+def _is_possible(replaced: Replaced, documents: int) -> bool:
+    """Whether so much may be replaced in so many documents: at least a token by a placeholder in each that has any."""
+    return 0 <= replaced.documents <= min(replaced.placeholders, documents) and replaced.placeholders <= replaced.tokens
 
 
 def _check_fields(config: Config, name: str, source: SourceLedger) -> Iterator[str]:
@@ -198,7 +226,8 @@ def check_phase(
     masking = sources_masking_own(config)
     for name in sorted({*ledger.sources, *phase.mixture}):
         counted = ledger.of(name)
-        rules = _SourceRules(manifest, phase, condition_of(config, phase), name in masking)
+        is_formatted = config.sources[name].is_formatted
+        rules = _SourceRules(manifest, phase, condition_of(config, phase), name in masking, is_formatted)
         lines = [*_check_draws(counted, rules), *_check_counted(counted, _in_rows(shards, name), rules)]
         problems += [f"{where}, source {name}: {line}" for line in lines]
     return problems + [f"{where}, {line}" for line in _check_achieved(phase, shards)]
@@ -255,12 +284,20 @@ def _check_labels(phase: PhaseEntry, ledger: PhaseLedger) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _SourceRules:
-    """What the lines of one source in one phase must keep to; `masks_own`: its documents may mask their own tokens."""
+    """What the lines of one source in one phase must keep to.
+
+    Attributes:
+        manifest, phase: whose.
+        condition: of the phase.
+        masks_own: whether its documents may mask tokens of their own.
+        is_formatted: whether its texts are made, and may have special tokens.
+    """
 
     manifest: Manifest
     phase: PhaseEntry
     condition: Condition | None
     masks_own: bool
+    is_formatted: bool
 
     @property
     def has_bos(self) -> bool:
@@ -276,6 +313,8 @@ def _check_draws(counted: DrawCounts, rules: _SourceRules) -> Iterator[str]:
     special, packing = rules.specials, rules.phase.packing
     if not counted.closes():
         yield "tokens, prefixes and BOS/EOS are not positions and discarded tokens"
+    if counted.replaced is not None and not _is_possible(counted.replaced, counted.documents):
+        yield f"{counted.replaced}, of {counted.documents:,} drawn"
     if counted.special_tokens != counted.documents * special:
         yield f"{counted.special_tokens:,} BOS and EOS, {counted.documents:,} documents have {special} each"
     if not counted.prefix_too_long <= counted.conditioned <= counted.documents:
@@ -311,8 +350,20 @@ def _check_counted(counted: DrawCounts, in_rows: SourceCounts, rules: _SourceRul
     for what, said, rows in lines:
         if said != rows:
             yield f"{said:,} {what}, the shards have {rows:,}"
+    yield from _check_placeholders(counted, in_rows.placeholders, rules)
     if not _same_weight(counted.loss_weight or 0.0, in_rows.loss_weight):
         yield f"{counted.loss_weight} loss weight, the shards have {in_rows.loss_weight}"
+
+
+def _check_placeholders(counted: DrawCounts, in_rows: int, rules: _SourceRules) -> Iterator[str]:
+    """Placeholders against the rows; those that packing discards are in none."""
+    if counted.replaced is None:
+        return
+    said, cut = counted.replaced.placeholders, sum(counted.discarded.values())
+    # A formatter of one's own may put the token into its texts, too.
+    most = math.inf if rules.is_formatted else said
+    if not said - cut <= in_rows <= most:
+        yield f"{said:,} placeholders, the shards have {in_rows:,}"
 
 
 def _same_weight(one: float | None, other: float | None) -> bool:

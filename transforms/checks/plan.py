@@ -57,6 +57,7 @@ def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
         ("phases", _configured(config), _by_name(map(_Followed.of, stages))),
         ("tokenizer", manifest.own_tokenizer, header.tokenizer.to_json()),
         ("markers", sorted(manifest.tokenizer["markers"]), config.marker_names),
+        ("replaced columns", _replaced(manifest, config), header.replace),
         ("sequence_length", manifest.sequence_length, header.sequence.length),
         ("ids", manifest.ids, header.shard.ids),
         ("types of loss_weight", manifest.loss_weight, config.weight_type),
@@ -70,6 +71,13 @@ def check_plan(manifest: Manifest, config: Config, plan: Plan) -> list[str]:
         ("sources of the ledger", sorted(manifest.ledger["sources"]), sorted(config.sources)),
     ]
     return [f"_manifest.json: its {what} are not those of _plan.ipc" for what, said, due in pairs if said != due]
+
+
+def _replaced(manifest: Manifest, config: Config) -> dict[str, dict[str, int | None]]:
+    """Source -> column of ranges that are replaced -> id of its placeholder, where the manifest has one."""
+    ids = manifest.tokenizer.get("placeholders", {})
+    replaced = {source: config.replaced_columns(source) for source in config.sources}
+    return {source: {column: ids.get(name) for column, name in own.items()} for source, own in replaced.items() if own}
 
 
 def _not_apart(config: Config, plan: Plan) -> list[str]:
@@ -158,6 +166,7 @@ def check_drawn(manifest: Manifest, plan: Plan) -> list[str]:
     pairs: list[tuple[str, object, object]] = []
     for name, source in ledger.sources.items():
         pairs += [(f"source {name}: used", source.used, drawn.used.get(name, Amount()))]
+        pairs += [(f"source {name}: replaced", source.replaced, plan.header.replaced_in(name))]
         pairs += [(f"source {name}: unused", _shown(source.unused), _shown(drawn.unused.get(name, {})))]
     for stage in plan.header.stages:
         where, in_ledger = f"phase {stage.name}", ledger.phases[stage.name]
@@ -167,6 +176,9 @@ def check_drawn(manifest: Manifest, plan: Plan) -> list[str]:
         for drawn_from in sorted({*in_ledger.sources, *drawn.stages.get(stage.name, {})}):
             counted, planned = in_ledger.of(drawn_from).drawn, drawn.draws_of(stage.name, drawn_from)
             pairs.append((f"{where}, source {drawn_from}: drawn", counted, planned))
+            replaced = in_ledger.of(drawn_from).replaced
+            planned_replaced = plan.header.replaced_by(stage.name, drawn_from)
+            pairs.append((f"{where}, source {drawn_from}: replaced", replaced, planned_replaced))
         asked = {label: share["requested"] for label, share in (entries[stage.name].labels or {}).items()}
         by_label = {label: planned.requested_share for label, planned in stage.labels.items()}
         pairs.append((f"{where}: requested shares of labels", asked, by_label))

@@ -29,6 +29,7 @@ class SourceCounts:
         positions, loss_tokens: positions of its documents, and those that count in the loss.
         drawn, conditioned: documents that begin in the shard, and those of them whose first position is masked.
         loss_weight: the sum of the weights of its positions; 0 in a build without weights.
+        placeholders: positions with one of its placeholders.
     """
 
     positions: int
@@ -36,6 +37,7 @@ class SourceCounts:
     drawn: int
     conditioned: int
     loss_weight: float = 0.0
+    placeholders: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,10 @@ class ShardCounts:
 
 def _of_source(counts: RowCounts, own: np.ndarray) -> SourceCounts:
     """Sums over the files of a source; `own` is bool [files]."""
-    by_file = (counts.positions, counts.loss_by_file, counts.drawn, counts.conditioned)
-    positions, loss_tokens, drawn, conditioned = (int(values[own].sum()) for values in by_file)
-    return SourceCounts(positions, loss_tokens, drawn, conditioned, float(counts.weight_by_file[own].sum()))
+    by_file = (counts.positions, counts.loss_by_file, counts.drawn, counts.conditioned, counts.placeholders)
+    positions, loss_tokens, drawn, conditioned, placeholders = (int(values[own].sum()) for values in by_file)
+    weight = float(counts.weight_by_file[own].sum())
+    return SourceCounts(positions, loss_tokens, drawn, conditioned, weight, placeholders)
 
 
 @dataclass(frozen=True)

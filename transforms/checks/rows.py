@@ -44,6 +44,7 @@ class RowRules:
         input_rows: int64 [files], records of each input file.
         masks_own: bool [files], whether documents of each file may mask tokens of their own.
         weights: what the loss weights may be; None where the build has none.
+        placeholders: int64 [k], ids of the tokens that stand for replaced ranges.
     """
 
     length: int
@@ -58,6 +59,7 @@ class RowRules:
     input_rows: np.ndarray
     masks_own: np.ndarray
     weights: WeightRules | None = None
+    placeholders: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def has_bos(self) -> bool:
@@ -79,6 +81,7 @@ class RowCounts:
         rows, padding: of the shard.
         positions, loss_by_file: int64 [files], positions of documents, and those whose loss counts.
         weight_by_file: float64 [files], the sums of their loss weights; zeros in a build without weights.
+        placeholders: int64 [files], positions of documents with a placeholder.
         row_heads, segment_heads: loss tokens that are the first of a row, and of a segment.
         drawn, conditioned: int64 [files], documents that begin in the shard, and those whose first position is masked.
         documents: int64, the doc ids, each once, sorted.
@@ -91,6 +94,7 @@ class RowCounts:
     drawn: np.ndarray
     conditioned: np.ndarray
     weight_by_file: np.ndarray
+    placeholders: np.ndarray
     rows: int = 0
     padding: int = 0
     row_heads: int = 0
@@ -102,8 +106,8 @@ class RowCounts:
     @classmethod
     def nothing(cls, files: int) -> "RowCounts":
         """Counts of no rows."""
-        positions, loss, drawn, conditioned = np.zeros((4, files), np.int64)
-        return cls(positions, loss, drawn, conditioned, np.zeros(files))
+        positions, loss, drawn, conditioned, placeholders = np.zeros((5, files), np.int64)
+        return cls(positions, loss, drawn, conditioned, np.zeros(files), placeholders)
 
     @property
     def loss_tokens_in_rows(self) -> int:
@@ -154,6 +158,7 @@ class ShardCounter:
         _check_tokens(rows, self.rules, problems)
         _check_mask(rows, self.rules, problems)
         self._add_weights(rows)
+        self._add_placeholders(rows)
         _check_markers(rows, self.rules, problems)
         self.counts.rows += batch.num_rows
         self.counts.padding += int(rows.lengths[rows.is_padding].sum())
@@ -172,6 +177,15 @@ class ShardCounter:
         known = _names_record(rows.doc_ids, self.rules.input_rows)
         sums = np.add.reduceat(rows.weights, rows.starts, dtype=np.float64)
         self.counts.weight_by_file += np.bincount(file[known], sums[known], len(self.rules.input_rows))
+
+    def _add_placeholders(self, rows: "_Rows") -> None:
+        """Counts the placeholders of a batch, if it may have any."""
+        if len(self.rules.placeholders) == 0:
+            return
+        known = _names_record(rows.doc_ids, self.rules.input_rows)
+        found = np.isin(rows.ids.ravel(), self.rules.placeholders)
+        sums = np.add.reduceat(found, rows.starts, dtype=np.int64)
+        self.counts.placeholders += _sums(rows.doc_ids >> 32, sums, known, len(self.rules.input_rows))
 
     def finish(self) -> RowCounts:
         """Checks what only the whole shard shows, and returns the counts."""

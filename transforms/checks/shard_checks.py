@@ -167,7 +167,7 @@ def _read_shard(
     said = shard_metadata(reader.schema, entry.path)
     problems += _check_metadata(said, manifest, phase, number)
     _check_columns(reader.schema, manifest)
-    for misfit in shard_misfits(said, manifest.loss_weight is not None):
+    for misfit in shard_misfits(said, manifest):
         raise ValueError(misfit)
     counts, rows = _count(reader, rules)
     problems += [f"{entry.path}: {problem}" for problem in _check_batches(rows, said["rows_per_batch"])]

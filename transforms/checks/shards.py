@@ -6,6 +6,7 @@ token store   assembled again in memory   = every value of the file
 ```
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow as pa
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
+from byline.schemas.ledger import DrawCounts, PhaseLedger
 from byline.shards import shard_metadata
 from byline.transforms.checks.builds import open_build
 from byline.transforms.checks.documents import SegmentSample, sample_segments
@@ -24,7 +26,14 @@ from byline.transforms.checks.shuffle_keys import InputNames, check_shuffle_keys
 from byline.transforms.checks.weights import WeightRules
 from byline.transforms.files.storage import join
 from byline.transforms.packing import policy_of
-from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, PlannedPhase, pack_shard, planned_phases
+from byline.transforms.shards.assembling import (
+    INDEX_NAME,
+    AssembleJob,
+    PackedShard,
+    PlannedPhase,
+    pack_shard,
+    planned_phases,
+)
 from byline.transforms.shards.gathering import RunIndex
 from byline.transforms.shards.records import ShardMaker
 
@@ -63,6 +72,7 @@ def row_rules(
         input_rows=input_rows,
         masks_own=np.array([source in masking for source in inputs.sources], bool),
         weights=None if weights is None else WeightRules.of(weights, config.shard.loss_weight, list(inputs.sources)),
+        placeholders=np.array(sorted(manifest.tokenizer.get("placeholders", {}).values()), np.int64),
     )
 
 
@@ -149,7 +159,7 @@ def compare_with_store(
     phase: PlannedPhase,
     index: RunIndex,
 ) -> list[str]:
-    """Assembles a shard again in memory and compares every value, and the counts of each label.
+    """Assembles a shard again in memory and compares every value, the counts of labels, and what is replaced.
 
     Args:
         reader: of the shard, all of whose batches can be read.
@@ -161,10 +171,18 @@ def compare_with_store(
     """
     packed = pack_shard(rows, job, phase, index)
     problems = compare_batches(reader, entry, packed.batches(job, job.schema()), "the token store gives")
-    said = shard_metadata(reader.schema, entry.path).get("labels", {})
-    counted = {label: counts.to_json() for label, counts in packed.label_counts(job).items()}
-    return problems or [
-        f"{entry.path}: label {label}: it says {said.get(label)}, the token store gives {counted.get(label)}"
-        for label in sorted({*said, *counted})
-        if said.get(label) != counted.get(label)
-    ]
+    said = shard_metadata(reader.schema, entry.path)
+    return problems or [f"{entry.path}: {line}" for line in _other_counts(PhaseLedger.of_shard(said), packed, job)]
+
+
+def _other_counts(said: PhaseLedger, packed: PackedShard, job: AssembleJob) -> Iterator[str]:
+    """What a shard says of its labels and of what is replaced, where the token store gives other counts."""
+    counted = packed.label_counts(job)
+    for label in sorted({*said.labels, *counted}):
+        if said.labels.get(label) != counted.get(label):
+            yield f"label {label}: it says {said.labels.get(label)}, the token store gives {counted.get(label)}"
+    of_sources = packed.counts(job)
+    for source in sorted({*said.sources, *of_sources}):
+        ours, theirs = said.of(source).replaced, of_sources.get(source, DrawCounts()).replaced
+        if ours != theirs:
+            yield f"source {source}: it says replaced {ours}, the token store gives {theirs}"

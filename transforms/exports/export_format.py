@@ -160,7 +160,10 @@ class ShardRows:
 def vocabulary_of(tokenizer: dict[str, Any]) -> int:
     """One more than the largest id of a tokenizer, as a manifest describes it."""
     special = [tokenizer.get(name) for name in ("bos_id", "eos_id", "pad_id")]
-    named = [*special, *(tokenizer.get("added") or {}).values(), *(tokenizer.get("markers") or {}).values()]
+    named = [
+        *special,
+        *(id_ for key in ("added", "markers", "placeholders") for id_ in (tokenizer.get(key) or {}).values()),
+    ]
     return max(tokenizer["vocab_size"], *(number + 1 for number in named if isinstance(number, int)))
 
 

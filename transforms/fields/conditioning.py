@@ -22,6 +22,7 @@ from byline.schemas.planned_stage import FieldValues
 from byline.schemas.recipe import Condition
 from byline.template import Template
 from byline.transforms.documents.shuffle_keys import dropped_out, left_empty
+from byline.transforms.fields.placeholders import placeholder_ids
 from byline.transforms.fields.template_fields import columns_of_fields, filled_prefixes, unknown_prefix
 from byline.transforms.tokens.text_tokenizer import TextTokenizer, shared_tokenizer, token_id, tokenizer_info
 
@@ -83,6 +84,7 @@ def check_special_tokens(config: Config) -> None:
     for where, stage in config.located_stages():
         if stage.condition is not None:
             marker_ids(stage.condition, tokenizer, f"{where}.condition")
+    placeholder_ids(config, tokenizer)
 
 
 def no_prefixes(count: int, tokenizer: TextTokenizer) -> Prefixes:

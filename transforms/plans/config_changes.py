@@ -99,7 +99,7 @@ def compare(before: Config, after: Config) -> Comparison:
 def find_changes(before: Config, after: Config) -> list[Change]:
     """Every key that differs: those of the token store, of the recipe, of folders, each in the order of the files."""
     old, new = (tree_of(config.model_dump(mode="json")) for config in (before, after))
-    changes = [change for key in new for change in _walk((key,), old[key], new[key])]
+    changes = [change for key in {**old, **new} for change in _walk((key,), old.get(key), new.get(key))]
     for key in _LISTS_BY_NAME:
         was, now = ([name for name in tree[key] if name in old[key] and name in new[key]] for tree in (old, new))
         if was != now:

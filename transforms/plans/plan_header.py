@@ -19,7 +19,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from byline.schemas.config import Config
-from byline.schemas.ledger import Amount
+from byline.schemas.ledger import Amount, Replaced
 from byline.schemas.plan import Drawn
 from byline.schemas.planned_stage import BranchPoint, PlannedStage, StageSource, StageStratum, Stretch
 from byline.schemas.recipe import Branch, Holdout, Stage
@@ -29,6 +29,7 @@ from byline.transforms.packing import own_sha256, policy_of
 from byline.transforms.plans.allotting import StageAllotment
 from byline.transforms.plans.intervals import Stream
 from byline.transforms.plans.strata import Strata
+from byline.transforms.scans.draws import replaced_of
 from byline.transforms.scans.measuring import StageView
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -178,10 +179,14 @@ def drawn_of(counts: pa.RecordBatch, strata: Strata, numbers: Mapping[str, int])
         numbers: name of each phase, or branch at one point -> the number of its stage.
     """
     drawn = Drawn()
-    columns = [counts[name].to_pylist() for name in ("stratum", "stage", "epoch", "reason", "documents", "tokens")]
-    for stratum, stage, epoch, reason, documents, tokens in zip(*columns, strict=True):
+    names = ("stratum", "stage", "epoch", "reason", "what", "documents", "tokens")
+    columns = [counts[name].to_pylist() for name in names]
+    for stratum, stage, epoch, reason, what, documents, tokens in zip(*columns, strict=True):
         amount, source = Amount(documents, tokens), strata.by_name[stratum].source
-        if stage is not None:
+        if what is not None:
+            of_source = drawn.replaced if stage is None else drawn.stages_replaced.setdefault(stage, {})
+            of_source[source] = of_source.get(source, Replaced()) + replaced_of(what, documents, tokens)
+        elif stage is not None:
             _add(drawn.stages.setdefault(stage, {}).setdefault(source, {}), epoch, amount)
             label = strata.mixed_as(numbers[stage], stratum)
             if numbers[stage] in strata.cut_of and label is not None:

@@ -27,6 +27,7 @@ from byline.schemas.recipe import Stage
 from byline.schemas.store import RunInfo
 from byline.schemas.tokenizer_info import TokenizerInfo
 from byline.transforms.documents.shuffle_keys import BINS, circle_offset, shuffle_key_bins
+from byline.transforms.fields.placeholders import replaced_ids
 from byline.transforms.fields.ranking import Number
 from byline.transforms.packing import policy_of
 from byline.transforms.plans.allotting import Allotment, Allotter
@@ -36,10 +37,12 @@ from byline.transforms.plans.simulating import Draw, Recipe, SourceSample, no_sa
 from byline.transforms.plans.strata import Strata, find_strata
 from byline.transforms.scans.choosing import find_bin_borders, find_predicates
 from byline.transforms.scans.counting import Scan
+from byline.transforms.scans.draws import DrawCounter
 from byline.transforms.scans.list_matches import find_unmatched
-from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView, StratumView
+from byline.transforms.scans.measuring import SampleCounter, ShuffleKeyCounter, StageView, StratumView
 from byline.transforms.scans.value_counts import find_top_values
 from byline.transforms.store.attribute_columns import NO_ATTRIBUTES, AttributeFolders
+from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 # With so many documents the plan packs a sample: its error is far below a document's length then, and it takes 100 MB.
 SAMPLED_DOCUMENTS = 2_000_000
@@ -58,12 +61,13 @@ def make_plan(
         config: the recipe.
         tokenizer: its tokenizer.
         runs: every run of every source.
-        scan: runs a counter over all of them.
+        scan: runs a counter over all of them; where the recipe replaces ranges, it counts what is left.
         attributes: where the columns are that the recipe names of attributes.
 
     Raises:
         BylineError: the recipe asks for more than there is, or for nothing.
     """
+    replaced = replaced_ids(config, shared_tokenizer(config.tokenizer))
     strata = find_strata(config, scan)
     views, cuts = _views(config, tokenizer, scan), strata.view(config)
     documents = sum(run.rows for run in runs)
@@ -83,7 +87,7 @@ def make_plan(
         )
         for stage in allotment.stages
     ]
-    drawn = scan(DrawCounter(views, intervals, cuts))
+    drawn = scan(DrawCounter(views, intervals, cuts, {source: list(columns) for source, columns in replaced.items()}))
     conjunctions = _Conjunctions()
     table = _rows(allotment, views, strata, conjunctions)
     header = PlanHeader(
@@ -102,6 +106,7 @@ def make_plan(
         notes=allotment.notes,
         warnings=[*strata.warnings, *find_unmatched(config, scan)],
         attributes={source: dict(columns) for source, columns in attributes.items()},
+        replace=replaced,
     )
     return Plan(table, header)
 

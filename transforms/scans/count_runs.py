@@ -35,11 +35,18 @@ from byline.transforms.files.object_store import AT_ONCE, in_order
 from byline.transforms.files.storage import read_bytes, write_file
 from byline.transforms.scans.counting import RunCounter
 from byline.transforms.scans.digit_counting import DigitCounter
+from byline.transforms.scans.draws import DrawCounter
 from byline.transforms.scans.label_counts import LabelCounter
 from byline.transforms.scans.list_matches import ListCounter
-from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter
+from byline.transforms.scans.measuring import SampleCounter, ShuffleKeyCounter
 from byline.transforms.scans.value_counts import ValueCounter
-from byline.transforms.store.attribute_columns import NO_ATTRIBUTES, AttributeFolders, StoredRun
+from byline.transforms.store.attribute_columns import (
+    NO_ATTRIBUTES,
+    NOTHING_REPLACED,
+    AttributeFolders,
+    ReplacedColumns,
+    StoredRun,
+)
 
 _COUNTERS: dict[str, TypeAdapter[Any]] = {
     kind.__name__: TypeAdapter(kind)
@@ -53,10 +60,17 @@ _READING = threading.Lock()
 # ------------------------------------------------------------------------------------------------------------ counters
 
 
-def write_counter(uri: str, counter: RunCounter, attributes: AttributeFolders = NO_ATTRIBUTES) -> None:
-    """Writes a counter to a file, and where the columns of attributes are."""
+def write_counter(
+    uri: str,
+    counter: RunCounter,
+    attributes: AttributeFolders = NO_ATTRIBUTES,
+    replaced: ReplacedColumns = NOTHING_REPLACED,
+) -> None:
+    """Writes a counter to a file, where the columns of attributes are, and which of their ranges are replaced."""
     with write_file(uri) as sink:
-        own = {"attributes": dict(attributes)} if attributes else {}
+        own: dict[str, Any] = {"attributes": dict(attributes)} if attributes else {}
+        if replaced:
+            own["replaced"] = {source: list(columns) for source, columns in replaced.items()}
         sink.write(json.dumps({**to_json(counter), **own}).encode())
 
 
@@ -65,17 +79,17 @@ def read_counter(uri: str) -> RunCounter:
     return _read_once(uri)[0]
 
 
-def _read_once(uri: str) -> tuple[RunCounter, AttributeFolders]:
-    """A counter, and where the columns of attributes are."""
+def _read_once(uri: str) -> tuple[RunCounter, AttributeFolders, ReplacedColumns]:
+    """A counter, where the columns of attributes are, and which of their ranges are replaced."""
     # A worker sets up its threads at once, and each would read the file.
     with _READING:
         return _read_counter(uri)
 
 
 @lru_cache(maxsize=1)
-def _read_counter(uri: str) -> tuple[RunCounter, AttributeFolders]:
+def _read_counter(uri: str) -> tuple[RunCounter, AttributeFolders, ReplacedColumns]:
     document = json.loads(read_bytes(uri))
-    return from_json(document), document.get("attributes", {})
+    return from_json(document), document.get("attributes", {}), document.get("replaced", {})
 
 
 def to_json(counter: RunCounter) -> dict[str, Any]:
@@ -99,7 +113,10 @@ def from_json(document: Mapping[str, Any]) -> RunCounter:
 
 
 def count_here(
-    counter: RunCounter, uris: Sequence[str], attributes: AttributeFolders = NO_ATTRIBUTES
+    counter: RunCounter,
+    uris: Sequence[str],
+    attributes: AttributeFolders = NO_ATTRIBUTES,
+    replaced: ReplacedColumns = NOTHING_REPLACED,
 ) -> pa.RecordBatch:
     """What `CountRuns` gives, in this process.
 
@@ -107,12 +124,13 @@ def count_here(
         counter: what to count.
         uris: of runs, all on a disk or all in an object store.
         attributes: where the columns of attributes are.
+        replaced: those whose ranges are replaced.
 
     Raises:
         BylineError: a run cannot be read, or what the counter asks of it is a mistake of the recipe's.
     """
     merged, waiting, rows = counter.merge([]), [], 0
-    for counts in _count_each(counter, uris, attributes):
+    for counts in _count_each(counter, uris, attributes, replaced):
         waiting.append(counts)
         rows += counts.num_rows
         if rows > merged.num_rows + _WAITING_ROWS:
@@ -120,9 +138,11 @@ def count_here(
     return counter.merge([merged, *waiting])
 
 
-def _count_each(counter: RunCounter, uris: Sequence[str], attributes: AttributeFolders) -> Iterator[pa.RecordBatch]:
+def _count_each(
+    counter: RunCounter, uris: Sequence[str], attributes: AttributeFolders, replaced: ReplacedColumns
+) -> Iterator[pa.RecordBatch]:
     """Counts of each run, in their order; of an object store, many runs are read at a time."""
-    runs: Sequence[str | StoredRun] = [StoredRun(uri, attributes) for uri in uris] if attributes else uris
+    runs: Sequence[str | StoredRun] = [StoredRun(uri, attributes, replaced) for uri in uris] if attributes else uris
     if any(map(is_object_address, uris)):
         return in_order(counter.count, runs, _threads())
     # What is mapped into memory is not waited for: eight threads took 1.2 to 2 times as long as one.
@@ -146,10 +166,10 @@ class _CountFn(beam.DoFn):
     def setup(self) -> None:
         for salt in self.salts:
             remember_salt(salt)
-        self.counter, self.attributes = _read_once(self.counter_uri)
+        self.counter, self.attributes, self.replaced = _read_once(self.counter_uri)
 
     def process(self, uri: str) -> Iterator[pa.RecordBatch]:
-        yield self.counter.count(StoredRun(uri, self.attributes))
+        yield self.counter.count(StoredRun(uri, self.attributes, self.replaced))
 
 
 class _AccumulatorCoder(beam.coders.Coder):

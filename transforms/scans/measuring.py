@@ -3,8 +3,9 @@
 ```
 ShuffleKeyCounter  tokens of the framed documents that each stage would make, by shuffle key
 SampleCounter      shuffle key, tokens, prefix lengths and keys of a share of the documents, one row each
-DrawCounter        what the finished plan draws and leaves
 ```
+
+What the finished plan draws, `byline.transforms.scans.draws` counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,16 +18,14 @@ from pydantic import PlainSerializer, PlainValidator
 
 from byline.schemas.corpora import Tokenizer
 from byline.schemas.planned_stage import FieldValues
-from byline.schemas.predicates import ValueList
 from byline.schemas.recipe import Condition
 from byline.transforms.documents.shuffle_keys import in_sample, shuffle_key_bins
 from byline.transforms.fields.conditioning import make_prefixes, store_columns
 from byline.transforms.fields.cuts import Cut, cut_columns, stratum_rows
 from byline.transforms.fields.ranking import Number, number_keys
-from byline.transforms.fields.selecting import DROPPED, holds, predicate_columns
+from byline.transforms.fields.selecting import holds, predicate_columns
 from byline.transforms.scans.counting import Summing, count_by_value, one_batch
 from byline.transforms.scans.shared_predicates import SharedPredicate
-from byline.transforms.scans.unused_reasons import SourceDocuments, unused_by_reason
 from byline.transforms.store.attribute_columns import StoredRun
 from byline.transforms.store.run_reading import open_run
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
@@ -115,10 +114,10 @@ class StratumView:
 
 
 # Where no mixture cuts sources.
-_UNCUT = StratumView()
+UNCUT = StratumView()
 
 
-def _read(run: str | StoredRun, columns: set[str]) -> tuple[pa.RecordBatch, str]:
+def read_columns(run: str | StoredRun, columns: set[str]) -> tuple[pa.RecordBatch, str]:
     """The named columns of a run, those of them that it has, and its source."""
     opened = open_run(run, sorted({"shuffle_key", "num_tokens", *columns}))
     return opened.whole(), opened.source
@@ -137,12 +136,12 @@ class ShuffleKeyCounter(Summing):
     )
 
     stages: Sequence[StageView]
-    strata: StratumView = _UNCUT
+    strata: StratumView = UNCUT
 
     def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """Histograms over one run, for every stage."""
         columns = cut_columns(self.strata.cuts).union(*(stage.columns for stage in self.stages))
-        batch, source = _read(run, columns)
+        batch, source = read_columns(run, columns)
         bins = shuffle_key_bins(batch["shuffle_key"].to_numpy())
         tokens = batch["num_tokens"].to_numpy().astype(np.int64)
         strata = stratum_rows(self.strata.cuts, batch, source)
@@ -168,7 +167,7 @@ class SampleCounter:
 
     stages: Sequence[StageView]
     threshold: int
-    strata: StratumView = _UNCUT
+    strata: StratumView = UNCUT
 
     @property
     def schema(self) -> pa.Schema:
@@ -182,7 +181,7 @@ class SampleCounter:
     def count(self, run: str | StoredRun) -> pa.RecordBatch:
         """The sample of one run."""
         needed = cut_columns(self.strata.cuts).union(*(stage.columns for stage in self.stages))
-        batch, source = _read(run, needed)
+        batch, source = read_columns(run, needed)
         batch = batch.filter(pa.array(in_sample(batch["shuffle_key"].to_numpy(), self.threshold)))
         columns = [
             _stratum_names(self.strata, batch, source),
@@ -209,85 +208,3 @@ def _stratum_names(strata: StratumView, batch: pa.RecordBatch, source: str) -> p
     for number, (_, rows) in enumerate(named):
         codes[rows] = number
     return pa.array([name for name, _ in named], pa.string()).take(pa.array(codes))
-
-
-@dataclass(frozen=True)
-class DrawCounter(Summing):
-    """What the plan draws and leaves.
-
-    Counts have `stratum` and either `stage` and `epoch`, for what a stage draws, or `reason`, for what is left out of
-    all stages, or neither, for what any stage draws:
-
-    ```
-    stratum  stage  epoch  reason  documents  tokens
-    c4       main   0      null          120   90000
-    c4       null   null   null          120   90000
-    c4       null   null   budget          7    4000
-    ```
-
-    Attributes:
-        stages: by their numbers.
-        intervals: (name of a phase or a branch at one point, number of its stage, stratum -> (epoch, first shuffle
-            key, last shuffle key)).
-    """
-
-    keys: ClassVar[pa.Schema] = pa.schema(
-        [
-            pa.field("stratum", pa.string(), nullable=False),
-            pa.field("stage", pa.string()),
-            pa.field("epoch", pa.int64()),
-            pa.field("reason", pa.string()),
-        ]
-    )
-
-    stages: Sequence[StageView]
-    intervals: list[tuple[str, int, dict[str, list[tuple[int, int, int]]]]] = field(default_factory=list)
-
-    strata: StratumView = _UNCUT
-
-    def count(self, run: str | StoredRun) -> pa.RecordBatch:
-        """Counts over one run."""
-        columns = cut_columns(self.strata.cuts).union(*(stage.predicate_columns for stage in self.stages))
-        batch, source = _read(run, columns)
-        tokens = batch["num_tokens"].to_numpy().astype(np.int64)
-        shuffle_key = batch["shuffle_key"].to_numpy()
-        selected = [stage.selected(batch, source) for stage in self.stages]
-        drops, counts = self._drops(batch, source), []
-        for stratum, rows in stratum_rows(self.strata.cuts, batch, source):
-            keys, used = shuffle_key[rows], np.zeros(len(rows), bool)
-            for name, number, intervals in self.intervals:
-                for epoch, low, high in intervals.get(stratum, []):
-                    drawn = selected[number][rows] & (keys >= np.uint64(low)) & (keys <= np.uint64(high))
-                    used |= drawn
-                    counts.append(self._counted(tokens[rows[drawn]], stratum, stage=name, epoch=epoch))
-            counts.append(self._counted(tokens[rows[used]], stratum))
-            mixing = [
-                number
-                for number, stage in enumerate(self.stages)
-                if source in stage.predicates and self.strata.has_weight(stage.number, stratum)
-            ]
-            reached = np.logical_or.reduce([np.zeros(len(rows), bool), *(selected[n][rows] for n in mixing)])
-            dropped = {column: is_true[rows] for column, is_true in drops.items()}
-            for reason, unused in unused_by_reason(SourceDocuments(bool(mixing), reached, used, dropped)):
-                counts.append(self._counted(tokens[rows[unused]], stratum, reason=reason))
-        return self.merge(counts)
-
-    def _drops(self, batch: pa.RecordBatch, source: str) -> dict[str, np.ndarray]:
-        """Column of an attribute that some stage drops documents for -> bool [rows], whether it is true."""
-        predicates = {predicate for stage in self.stages for predicate in stage.predicates.get(source, [])}
-        lists = [predicate for predicate in predicates if isinstance(predicate, ValueList)]
-        dropping = [own for own in lists if own.values == DROPPED and not own.is_allowed]
-        return {own.field: ~holds([own], batch, source) for own in dropping}
-
-    def _counted(
-        self,
-        tokens: np.ndarray,
-        stratum: str,
-        stage: str | None = None,
-        epoch: int | None = None,
-        reason: str | None = None,
-    ) -> pa.RecordBatch:
-        """One row, or none where there are no documents."""
-        rows = int(len(tokens) > 0)
-        documents, sums = np.full(rows, len(tokens)), np.full(rows, tokens.sum())
-        return self.batch(documents, sums, stratum=stratum, stage=stage, epoch=epoch, reason=reason)

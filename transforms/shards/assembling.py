@@ -151,6 +151,7 @@ def planned_phases(plan: Plan) -> dict[str, PlannedPhase]:
                 stage.mask,
                 stage.loss_weight,
                 [*stage.strata.values()] if stage.labels else [],
+                plan.header.replace,
             ),
         )
         for stage in plan.header.stages

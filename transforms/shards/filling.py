@@ -14,7 +14,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from byline.schemas.ledger import DrawCounts
+from byline.schemas.ledger import DrawCounts, Replaced
 from byline.transforms.packing import PackingPolicy, Segments
 from byline.transforms.shards.gathering import Documents
 from byline.transforms.shards.weighing import weighed_between
@@ -283,6 +283,10 @@ def _count_by(
     prefixes = summed(documents.prefix_count, each)
     conditioned = summed(documents.prefix_count > 0, each)
     too_long = summed(documents.too_long, each)
+    replaced = None
+    if documents.replaced is not None:
+        amounts = (documents.placeholders > 0, documents.replaced, documents.placeholders)
+        replaced = [Replaced(*amount) for amount in zip(*(summed(values, each) for values in amounts), strict=True)]
     counts = {}
     for number, name in enumerate(owners.names):
         prefix, special, discarded = placed_prefix[number], begins[number] + ends[number], {}
@@ -303,6 +307,7 @@ def _count_by(
             conditioned=conditioned[number],
             prefix_too_long=too_long[number],
             loss_weight=None if weights is None else float(weights[number]),
+            replaced=None if replaced is None else replaced[number],
         )
         assert counts[name].closes(), f"{name}: {counts[name]} does not close"
     return counts

@@ -11,7 +11,7 @@ value of a shard. Tokens are copied once, and of documents that no row takes an 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -31,10 +31,12 @@ from byline.transforms.fields.selecting import holds, predicate_columns
 from byline.transforms.files.refusals import Sink
 from byline.transforms.files.storage import open_random
 from byline.transforms.shards.masking import masked_ranges
+from byline.transforms.shards.replacing import Placeholders
 from byline.transforms.shards.weighing import NO_RANGES, WeighedRanges, join_ranges, weighed_ranges
 from byline.transforms.store.attribute_columns import AttributeFolders
 from byline.transforms.store.run_pieces import Piece, TokenLists
 from byline.transforms.store.run_reading import copy_tokens, read_pieces
+from byline.transforms.store.token_ranges import with_replaced
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
 
 INDEX_SCHEMA = pa.schema(
@@ -86,6 +88,8 @@ class GatherPhase:
         mask: source -> columns whose ranges of tokens do not count in the loss.
         loss_weight: of its sources; None for 1.
         strata: of a phase whose mixture is by a label; each row's predicates begin with those of its stratum.
+        replace: source -> columns whose ranges of tokens become one token each -> its id; none where the recipe
+            replaces nothing.
     """
 
     condition: Condition | None
@@ -95,6 +99,7 @@ class GatherPhase:
     mask: Mapping[str, Sequence[str]] = field(default_factory=dict)
     loss_weight: LossWeights | None = None
     strata: Sequence[StageStratum] = ()
+    replace: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @cached_property
     def labels(self) -> list[str]:
@@ -131,6 +136,8 @@ class Documents:
         weighed: ranges of own tokens of another weight; `NO_RANGES` where no document has any.
         labels: that the phase's mixture is by; `label` numbers into them. None where it is between sources.
         label: int64.
+        replaced: own tokens that placeholders stand for, int64; None where the recipe replaces nothing.
+        placeholders: these, which are own tokens as all others; int64.
     """
 
     sources: list[str]
@@ -154,11 +161,16 @@ class Documents:
     weighed: WeighedRanges = NO_RANGES
     labels: list[str] = field(default_factory=list)
     label: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    replaced: np.ndarray | None = None
+    placeholders: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
 class _Part:
-    """The documents of one source; `tokens` has lists, the numbers of the chosen ones, and how many ids those are."""
+    """The documents of one source; `tokens` has lists, the numbers of the chosen ones, and how many ids those are.
+
+    These are as in the token store, of `counts` ids each document; `masked` are ranges of what becomes of them.
+    """
 
     source: str
     epoch: np.ndarray
@@ -171,6 +183,7 @@ class _Part:
     tokens: list[tuple[TokenLists, np.ndarray, int]]
     masked: np.ndarray
     masked_counts: np.ndarray
+    placeholders: Placeholders
     prefixes: Prefixes
     loss_weight: np.ndarray
     weighed: WeighedRanges
@@ -191,7 +204,8 @@ def gather(
     """
     names = sorted(set(rows["source"].to_pylist()))
     stages = [_gather_source(name, rows, index, phase, seed, length, tokenizer) for name in names]
-    return _combine([stage for stage in stages if stage is not None], names, phase.labels, tokenizer)
+    documents = _combine([stage for stage in stages if stage is not None], names, phase.labels, tokenizer)
+    return documents if phase.replace else replace(documents, replaced=None)
 
 
 def _gather_source(
@@ -205,20 +219,26 @@ def _gather_source(
 ) -> _Part | None:
     mine = rows.filter(pc.equal(rows["source"], source)).to_pylist()
     attributes, mask = phase.attributes.get(source, {}), phase.mask.get(source, ())
-    columns = sorted({*_columns(mine, phase), *weight_columns(source, phase.loss_weight)})
-    found = list(_read(mine, index.runs.get(source, []), [*columns, *mask], attributes))
+    replaced = phase.replace.get(source, {})
+    columns = sorted({*_columns(mine, phase), *weight_columns(source, phase.loss_weight), *mask, *replaced})
+    found = list(_read(mine, index.runs.get(source, []), columns, attributes))
     if not found:
         return None
     pieces, numbers, epochs = zip(*found, strict=True)
     sizes = [piece.index.num_rows for piece in pieces]
     table, epoch = _joined([piece.index for piece in pieces]), np.repeat(np.array(epochs, np.int64), sizes)
+    counts = table["num_tokens"].to_numpy().astype(np.int64)
+    # What is asked of a document's length, and what is said of it, is after replacing.
+    table = with_replaced(table, list(replaced))
     slices, labels = _slices(mine, phase, table, source, epoch)
     chosen = slices != _NO_SLICE
     metadata = table.filter(pa.array(chosen))
     shuffle_key = metadata["shuffle_key"].to_numpy()
     order = orders(shuffle_key, epoch[chosen], seed)
-    masked, masked_counts = masked_ranges(metadata, mask)
+    placeholders = Placeholders.of(metadata, replaced)
+    masked, masked_counts = placeholders.move(*masked_ranges(metadata, mask))
     weights = document_weights(metadata, source, phase.loss_weight)
+    weighed = weighed_ranges(metadata, weights, source, phase.loss_weight)
     return _Part(
         source=source,
         epoch=epoch[chosen],
@@ -227,13 +247,14 @@ def _gather_source(
         doc_id=(np.concatenate(numbers)[chosen] << 32) + metadata["row"].to_numpy(),
         shuffle_key=shuffle_key,
         order=order,
-        counts=metadata["num_tokens"].to_numpy().astype(np.int64),
-        tokens=_chosen_tokens(pieces, chosen, table["num_tokens"].to_numpy()),
+        counts=counts[chosen],
+        tokens=_chosen_tokens(pieces, chosen, counts),
         masked=masked,
         masked_counts=masked_counts,
+        placeholders=placeholders,
         prefixes=make_prefixes(metadata, source, phase.condition, phase.values, order, tokenizer, length),
         loss_weight=weights,
-        weighed=weighed_ranges(metadata, weights, source, phase.loss_weight),
+        weighed=placeholders.move_weighed(weighed),
     )
 
 
@@ -356,7 +377,9 @@ def _combine(stages: list[_Part], names: list[str], labels: list[str], tokenizer
 
     doc_id = joined([stage.doc_id for stage in stages], np.int64)
     shuffle_key = joined([stage.shuffle_key for stage in stages], np.uint64)
-    counts = joined([stage.counts for stage in stages], np.int64)
+    stored = joined([stage.counts for stage in stages], np.int64)
+    placeholders = Placeholders.joined([stage.placeholders for stage in stages])
+    counts = stored - placeholders.tokens + placeholders.counts
     slices = joined([stage.slice for stage in stages], np.int64)
     masked_counts = joined([stage.masked_counts for stage in stages], np.int64)
     order = np.lexsort((doc_id, joined([stage.order for stage in stages], np.uint64), slices))
@@ -371,7 +394,7 @@ def _combine(stages: list[_Part], names: list[str], labels: list[str], tokenizer
         slice=slices[order],
         doc_id=doc_id[order],
         shuffle_key=shuffle_key[order],
-        tokens=_copied(stages, int(counts.sum()), tokenizer.id_dtype),
+        tokens=placeholders.put(_copied(stages, int(stored.sum()), tokenizer.id_dtype), stored),
         token_start=(np.cumsum(counts) - counts)[order],
         token_count=counts[order],
         prefix_values=joined([stage.prefixes.values for stage in stages], tokenizer.id_dtype),
@@ -386,6 +409,8 @@ def _combine(stages: list[_Part], names: list[str], labels: list[str], tokenizer
         weighed=join_ranges([stage.weighed for stage in stages], order),
         labels=labels,
         label=joined([stage.label for stage in stages], np.int64)[order],
+        replaced=placeholders.tokens[order],
+        placeholders=placeholders.counts[order],
     )
 
 

@@ -17,11 +17,12 @@ from byline import manifest as manifests
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
-from byline.schemas.ledger import Amount, Ledger, PhaseLedger, ShardRecord, SourceLedger
+from byline.schemas.ledger import Amount, DrawCounts, Ledger, PhaseLedger, ShardRecord, SourceLedger
 from byline.schemas.plan import Plan
 from byline.schemas.planned_stage import PlannedStage
 from byline.schemas.store import RunInfo
 from byline.shards import FORMAT
+from byline.transforms.fields.placeholders import placeholder_ids
 from byline.transforms.files import storage
 from byline.transforms.shards.assembling import AssembleJob
 from byline.transforms.shards.output import InputList
@@ -53,7 +54,7 @@ def write_manifest(
         own = [record for record in records if record.phase == stage.name]
         counts = sum((record.contents for record in own), PhaseLedger())
         for source in stage.sources:
-            check_draws(plan, stage.name, source, counts.of(source).drawn)
+            check_draws(plan, stage.name, source, counts.of(source))
         for label in stage.labels:
             planned = plan.header.drawn.labels.get(stage.name, {}).get(label, Amount())
             check_drawn(stage.name, f"label {label}", planned, counts.of_label(label).drawn)
@@ -63,7 +64,7 @@ def write_manifest(
     manifest = Manifest(
         sequence_length=config.sequence.length,
         ids=config.shard.ids,
-        tokenizer={**job.tokenizer.to_json(), "markers": _markers(config)},
+        tokenizer={**job.tokenizer.to_json(), **_named_tokens(config)},
         config=config.model_dump(mode="json"),
         plan_sha256=job.maker.plan_sha256,
         code_version=job.maker.code_version,
@@ -118,13 +119,19 @@ def _checked(maker: ShardMaker, uri: str, record: ShardRecord | None) -> ShardRe
     return record
 
 
-def check_draws(plan: Plan, stage: str, source: str, drawn: Amount) -> None:
+def check_draws(plan: Plan, stage: str, source: str, counted: DrawCounts) -> None:
     """Compares what the shards of a stage took from a source with what the plan draws.
 
     Raises:
         BylineError: the token store is not the one that was planned with.
     """
-    check_drawn(stage, f"source {source}", plan.header.drawn.draws_of(stage, source), drawn)
+    check_drawn(stage, f"source {source}", plan.header.drawn.draws_of(stage, source), counted.drawn)
+    planned = plan.header.replaced_by(stage, source)
+    if planned != counted.replaced:
+        raise BylineError(
+            f"phase {stage}, source {source}: the plan replaces {planned}, the token store gave {counted.replaced}; it "
+            "has changed since, so build again"
+        )
 
 
 def check_drawn(stage: str, what: str, planned: Amount, drawn: Amount) -> None:
@@ -140,10 +147,12 @@ def check_drawn(stage: str, what: str, planned: Amount, drawn: Amount) -> None:
         )
 
 
-def _markers(config: Config) -> dict[str, int]:
-    """Name -> id of the tokens that stand around templates."""
-    vocabulary = shared_tokenizer(config.tokenizer).vocabulary
-    return {name: vocabulary[name] for name in config.marker_names}
+def _named_tokens(config: Config) -> dict[str, dict[str, int]]:
+    """Name -> id of the tokens that stand around templates and, where any is replaced, of placeholders."""
+    tokenizer = shared_tokenizer(config.tokenizer)
+    markers = {name: tokenizer.vocabulary[name] for name in config.marker_names}
+    placeholders = placeholder_ids(config, tokenizer)
+    return {"markers": markers, **({"placeholders": placeholders} if placeholders else {})}
 
 
 def _planned_entry(stage: PlannedStage, shards: list[ShardEntry], counts: PhaseLedger, length: int) -> PhaseEntry:
@@ -191,6 +200,7 @@ def _source_ledgers(config: Config, plan: Plan, runs: list[RunInfo]) -> dict[str
             [run for run in runs if run.source == source],
             drawn.used.get(source, Amount()),
             drawn.unused.get(source, {}),
+            plan.header.replaced_in(source),
         )
         for source in sorted(config.sources)
     }

@@ -9,9 +9,10 @@ all of them     [0, 5, 9, 11]             ranges that overlap or touch are one
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 import pyarrow as pa
+
+from byline.transforms.store.token_ranges import flat_lists, joined_ranges
 
 _OWN = "masked"
 
@@ -29,46 +30,7 @@ def masked_ranges(documents: pa.RecordBatch, columns: Sequence[str]) -> tuple[np
     names = [name for name in (_OWN, *columns) if name in documents.schema.names]
     if not names:
         return np.zeros(0, np.int32), np.zeros(documents.num_rows, np.int64)
-    lists = [_flat(documents[name]) for name in names]
-    if len(lists) == 1:
-        return lists[0]
-    counts = np.stack([count for _, count in lists])
-    ends = np.cumsum(counts, axis=1)
-    return _union(tuple(values for values, _ in lists), ends - counts, ends)
-
-
-def _flat(column: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
-    """Its numbers one after another, and how many each document has; null has none."""
-    counts = column.value_lengths().fill_null(0).to_numpy().astype(np.int64)
-    return column.flatten().to_numpy(), counts
-
-
-@numba.njit(cache=True, nogil=True)
-def _union(values: tuple[np.ndarray, ...], starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    lists, documents = starts.shape
-    total = 0
-    for k in range(lists):
-        total += len(values[k])
-    merged = np.empty(total, np.int32)
-    counts = np.zeros(documents, np.int64)
-    at = starts.copy()
-    end = 0
-    for d in range(documents):
-        first = end
-        while True:
-            lowest = -1
-            for k in range(lists):
-                if at[k, d] < ends[k, d] and (lowest < 0 or values[k][at[k, d]] < values[lowest][at[lowest, d]]):
-                    lowest = k
-            if lowest < 0:
-                break
-            low, high = values[lowest][at[lowest, d]], values[lowest][at[lowest, d] + 1]
-            at[lowest, d] += 2
-            if end > first and low <= merged[end - 1]:
-                merged[end - 1] = max(merged[end - 1], high)
-            elif high > low:
-                merged[end] = low
-                merged[end + 1] = high
-                end += 2
-        counts[d] = end - first
-    return merged[:end], counts
+    if len(names) == 1:
+        return flat_lists(documents[names[0]])
+    ranges = joined_ranges(documents, names, touching=True)
+    return ranges.borders, 2 * ranges.counts

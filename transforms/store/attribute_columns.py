@@ -8,10 +8,12 @@ read as                                                     shuffle_key  row  nu
 
 A file of an attribute has the name, the description, the record batches and the order of its run, so what reads runs
 reads it, too, and the two go side by side.
+
+Where a recipe replaces ranges of tokens (`byline.transforms.store.token_ranges`), `num_tokens` is read as what is left.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from types import MappingProxyType
 
@@ -25,6 +27,9 @@ ATTRIBUTES_FOLDER = "attributes"
 # Source -> column -> folder with a file for each run, relative to that of the runs: `attributes/topic/91c3...`.
 AttributeFolders = Mapping[str, Mapping[str, str]]
 NO_ATTRIBUTES: AttributeFolders = MappingProxyType({})
+# Source -> columns of attributes whose ranges of tokens a recipe replaces by one token each, sorted.
+ReplacedColumns = Mapping[str, Sequence[str]]
+NOTHING_REPLACED: ReplacedColumns = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -34,10 +39,12 @@ class StoredRun:
     Attributes:
         uri: of the run.
         attributes: of all sources.
+        replaced: likewise; `num_tokens` count each of their ranges as one token.
     """
 
     uri: str
     attributes: AttributeFolders
+    replaced: ReplacedColumns = field(default_factory=dict)
 
 
 def beside(uri: str, folder: str) -> str:

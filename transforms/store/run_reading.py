@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from byline.addresses import is_object_address
+from byline.schemas.documents import NUM_TOKENS
 from byline.schemas.store import RunFile
 from byline.transforms.files.sealed_files import open_sealed
 from byline.transforms.files.storage import open_random
@@ -34,6 +35,7 @@ from byline.transforms.store.run_pieces import (
     rows_between,
 )
 from byline.transforms.store.run_ranges import DIRECTORIES, RangedRun, RangedTokens
+from byline.transforms.store.token_ranges import with_replaced
 
 # Open runs that a worker keeps, each with its memory map.
 _OPEN_RUNS = 256
@@ -96,21 +98,39 @@ def _open_mapped(uri: str, columns: tuple[str, ...]) -> Run:
 
 
 class AttributedRun:
-    """A run with columns of attributes, which stand in files beside it."""
+    """A run with columns of attributes, which stand in files beside it.
 
-    def __init__(self, run: Run | RangedRun, others: dict[str, Run | RangedRun]) -> None:
+    Args:
+        run: the run.
+        others: the files, by their addresses.
+        replaced: columns whose ranges `num_tokens` count as one token each.
+        left_out: columns that are read for that alone.
+    """
+
+    def __init__(
+        self,
+        run: Run | RangedRun,
+        others: dict[str, Run | RangedRun],
+        replaced: Sequence[str] = (),
+        left_out: Sequence[str] = (),
+    ) -> None:
         self.source = run.source
         self._run, self._others = run, others
+        self._replaced, self._left_out = replaced, left_out
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All record batches, in order of shuffle key."""
         names, others = list(self._others), [other.batches() for other in self._others.values()]
         for batch, *rest in zip(self._run.batches(), *others, strict=True):
-            yield with_columns_of(batch, zip(names, rest, strict=True))
+            yield self._with(batch, zip(names, rest, strict=True))
 
     def whole(self) -> pa.RecordBatch:
         """As `Run.whole`."""
-        return with_columns_of(self._run.whole(), ((uri, other.whole()) for uri, other in self._others.items()))
+        return self._with(self._run.whole(), ((uri, other.whole()) for uri, other in self._others.items()))
+
+    def _with(self, batch: pa.RecordBatch, others: Iterable[tuple[str, pa.RecordBatch]]) -> pa.RecordBatch:
+        documents = with_replaced(with_columns_of(batch, others), self._replaced)
+        return documents.drop_columns(list(self._left_out)) if self._left_out else documents
 
 
 def open_run(run: str | StoredRun, columns: Sequence[str]) -> Run | RangedRun | AttributedRun:
@@ -123,10 +143,13 @@ def open_run(run: str | StoredRun, columns: Sequence[str]) -> Run | RangedRun | 
     if isinstance(run, str):
         return _open(run, columns)
     opened = _open(run.uri, columns)
-    grouped = by_folder(columns, run.attributes.get(opened.source, {}))
+    replaced = run.replaced.get(opened.source, ()) if NUM_TOKENS.name in columns else ()
+    grouped = by_folder({*columns, *replaced}, run.attributes.get(opened.source, {}))
     files = {beside(run.uri, folder): names for folder, names in grouped.items()}
     others = {uri: _open(uri, ["shuffle_key", *names]) for uri, names in files.items()}
-    return AttributedRun(opened, others) if others else opened
+    if not others:
+        return opened
+    return AttributedRun(opened, others, replaced, [name for name in replaced if name not in columns])
 
 
 def _open(uri: str, columns: Sequence[str]) -> Run | RangedRun:

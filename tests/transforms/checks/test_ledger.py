@@ -302,11 +302,12 @@ def test_a_branch_of_another_shape() -> None:
 
 
 def test_what_a_shard_says_has_a_shape_too() -> None:
-    assert shard_misfits({"counts": {"c4": A}, "padding": 0}) == []
+    made = manifest()
+    assert shard_misfits({"counts": {"c4": A}, "padding": 0}, made) == []
     said = {"counts": {}, "padding": 0, "domains": {"a": 1, "b": "2"}}
-    assert shard_misfits(said) == ["its metadata: domains.b: expected int, found '2'"]
-    assert shard_misfits({"padding": 1}) == ["its metadata: no key 'counts'"]
-    assert shard_misfits({"counts": {}, "padding": "1"}) == ["its metadata: padding: expected int, found '1'"]
+    assert shard_misfits(said, made) == ["its metadata: domains.b: expected int, found '2'"]
+    assert shard_misfits({"padding": 1}, made) == ["its metadata: no key 'counts'"]
+    assert shard_misfits({"counts": {}, "padding": "1"}, made) == ["its metadata: padding: expected int, found '1'"]
 
 
 # ------------------------------------------------------------------------------------------------------------- sums
@@ -318,7 +319,7 @@ def test_totals_of_runs() -> None:
         return RunInfo("f", "c4", "a.gz", chunk, False, 9, 10, 100, dropped, 2, 7, 90, 30, [], fields=fields)
 
     runs = [run(0, {"empty_text": 3}), run(1, {"empty_text": 1, "malformed": 2})]
-    assert dataclasses.asdict(SourceLedger.of(runs, Amount(9, 50), {"budget": Amount(5, 10)})) == {
+    assert SourceLedger.of(runs, Amount(9, 50), {"budget": Amount(5, 10)}).to_json() == {
         "read": {"documents": 20, "bytes": 200},
         "dropped": {"empty_text": 4, "malformed": 2},
         "kept": {"documents": 14, "tokens": 60, "bytes": 180},

@@ -63,7 +63,9 @@ def test_a_report_is_read_as_it_was_written(written: ShardReport, documents: Seq
 
 def test_counts_by_source() -> None:
     by_file = [np.array(values, np.int64) for values in ([9, 1, 20], [5, 1, 10], [2, 0, 3], [1, 0, 2])]
-    found = RowCounts(*by_file, np.array([2.5, 0.5, 1]), rows=4, padding=2, row_heads=2, segment_heads=5)
+    found = RowCounts(
+        *by_file, np.array([2.5, 0.5, 1]), np.array([4, 1, 2]), rows=4, padding=2, row_heads=2, segment_heads=5
+    )
     counts = ShardCounts.of(found, np.array(["c4", "dclm", "c4"], object))
-    sources = {"c4": SourceCounts(29, 15, 5, 3, 3.5), "dclm": SourceCounts(1, 1, 0, 0, 0.5)}
+    sources = {"c4": SourceCounts(29, 15, 5, 3, 3.5, 6), "dclm": SourceCounts(1, 1, 0, 0, 0.5, 1)}
     assert counts == ShardCounts(4, 2, 16, 14, 11, sources)

@@ -10,7 +10,7 @@ import pytest
 
 from byline.errors import BylineError
 from byline.schemas.config import Config
-from byline.schemas.ledger import Amount
+from byline.schemas.ledger import Amount, DrawCounts
 from byline.schemas.plan import PLAN_VERSION, Drawn, Plan, read_plan
 from byline.schemas.planned_stage import BranchPoint
 from byline.transforms.packing import POLICIES
@@ -223,11 +223,11 @@ def test_a_plan_of_another_version(folder: Path, store: SmallStore, version: int
 
 def test_draws_are_held_against_the_plan(folder: Path, store: SmallStore) -> None:
     plan = small.plan_of(config_of(folder), store)
-    counts = plan.header.drawn.draws_of("cooldown", "a")
-    check_draws(plan, "cooldown", "a", counts)
-    check_draws(plan, "cooldown", "c", Amount())
+    drawn = plan.header.drawn.draws_of("cooldown", "a")
+    check_draws(plan, "cooldown", "a", DrawCounts(drawn.documents, drawn.tokens))
+    check_draws(plan, "cooldown", "c", DrawCounts())
     with pytest.raises(BylineError, match=r"^phase cooldown, source a: the plan draws .* it has changed since"):
-        check_draws(plan, "cooldown", "a", counts + Amount(0, 1))
+        check_draws(plan, "cooldown", "a", DrawCounts(drawn.documents, drawn.tokens + 1))
 
 
 def test_the_sum_over_inputs_tells_stores_apart(store: SmallStore) -> None:

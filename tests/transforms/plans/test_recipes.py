@@ -269,6 +269,8 @@ def test_the_slow_planner() -> None:
         "stages": {"only": {"x": {0: {"documents": 3, "tokens": 10}, 1: {"documents": 1, "tokens": 3}}}},
         "used": {"x": {"documents": 4, "tokens": 13}},
         "unused": {"x": {"selection": {"documents": 1, "tokens": 9}}},
+        "replaced": {},
+        "stages_replaced": {},
     }
 
 

@@ -30,8 +30,9 @@ from byline.transforms.scans import count_runs
 from byline.transforms.scans.count_runs import CountRuns, count_here, read_counter, write_counter
 from byline.transforms.scans.counting import RunCounter, Summing, count_by_value
 from byline.transforms.scans.digit_counting import DigitCounter, Question
+from byline.transforms.scans.draws import DrawCounter
 from byline.transforms.scans.label_counts import LabelCounter
-from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView, StratumView
+from byline.transforms.scans.measuring import SampleCounter, ShuffleKeyCounter, StageView, StratumView
 from byline.transforms.scans.value_counts import ValueCounter
 from tests.support import small
 from tests.support.object_server import BUCKET, object_server

@@ -13,7 +13,8 @@ from byline.schemas.planned_stage import FieldValues
 from byline.schemas.predicates import RankRange
 from byline.schemas.recipe import Condition
 from byline.transforms.fields.ranking import Number
-from byline.transforms.scans.measuring import DrawCounter, SampleCounter, ShuffleKeyCounter, StageView
+from byline.transforms.scans.draws import DrawCounter
+from byline.transforms.scans.measuring import SampleCounter, ShuffleKeyCounter, StageView
 from tests.reference import assembly, layout
 from tests.support import small
 from tests.support.small import SmallStore, StoredRow
@@ -143,19 +144,19 @@ def test_draws_and_what_is_left(store: SmallStore, views: list[StageView]) -> No
                     is_inside = document.source == source and low <= document.shuffle_key <= high
                     if is_inside and selected(views[number], document):
                         used.add(document.doc_id)
-                        expected.append(((source, name, epoch, None), len(document.tokens)))
+                        expected.append(((source, name, epoch, None, None), len(document.tokens)))
     for document in store.documents:
         reason = None if document.doc_id in used else "budget"
-        expected.append(((document.source, None, None, reason), len(document.tokens)))
+        expected.append(((document.source, None, None, reason, None), len(document.tokens)))
     assert merged(DrawCounter(views, intervals), store) == summed(expected)
 
 
 def test_a_source_that_no_stage_mixes_in(store: SmallStore, views: list[StageView]) -> None:
     counts = merged(DrawCounter(views[:1], [("best", 0, {"a": [(0, 0, 2**64 - 1)]})]), store)
-    assert counts["b", None, None, "mixture"][0] == 30
+    assert counts["b", None, None, "mixture", None][0] == 30
     best = sum(selected(views[0], document) for document in store.documents)
-    assert counts["a", None, None, "selection"][0] == 80 - best
-    assert counts["a", None, None, None][0] == best
+    assert counts["a", None, None, "selection", None][0] == 80 - best
+    assert counts["a", None, None, None, None][0] == best
 
 
 def test_an_order_takes_no_number_of_another_source(store: SmallStore, views: list[StageView]) -> None:

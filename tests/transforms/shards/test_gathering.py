@@ -23,12 +23,15 @@ from byline.transforms.shards.assembling import AssembleJob, PackedShard, planne
 from byline.transforms.shards.gathering import INDEX_SCHEMA, Documents, GatherPhase, RunIndex, gather, write_index
 from byline.transforms.store import run_ranges, run_reading
 from byline.transforms.store.compacting import merge_runs
+from byline.transforms.store.run_names import merged_name
 from byline.transforms.store.run_reading import Run, forget_runs
+from byline.transforms.store.store_index import read_run_info
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 from tests.reference import assembly, layout
 from tests.support import small
+from tests.support.attribute_files import align_ranges
 from tests.support.planned import table_of
-from tests.support.shard_cases import CIRCLE_END, Case, Made, cases, make
+from tests.support.shard_cases import CIRCLE_END, Case, Made, cases, columns_of, make
 from tests.support.small import StoredRow
 from tests.support.thorough import examples
 
@@ -86,17 +89,20 @@ class LocalObject:
         return self.content[start:end]
 
 
-def merged(case: Case, index: RunIndex, folder: Path) -> RunIndex:
+def merged(case: Case, made: Made, folder: Path) -> RunIndex:
     """The same store with all runs of a source as one, those of source `b` in two steps."""
     rows = []
-    for source, runs in index.runs.items():
+    for source, runs in made.index.runs.items():
         files = {uri: number for uri, numbers in runs for number in numbers}
         names = sorted(files, key=lambda uri: case.files[files[uri]][1])
         inputs = names
         if len(inputs) > 2 and source == "b":
             inputs = [merge_runs(inputs[1:], f"{folder}/{source}-part.arrow").uri, inputs[0]]
-        target = merge_runs(inputs, f"{folder}/{source}.arrow").uri if len(inputs) > 1 else inputs[0]
+        name = merged_name(map(read_run_info, names))
+        target = merge_runs(inputs, f"{folder}/{source}/{name}").uri if len(inputs) > 1 else inputs[0]
         rows += [(source, files[uri], target) for uri in names]
+        if len(names) > 1:
+            align_ranges(target, columns_of(case, source), [made.values.get(uri, "") for uri in names])
     return RunIndex.of(rows)
 
 
@@ -108,7 +114,7 @@ def test_merged_runs_and_object_stores_give_the_same_documents(
     made = make(case, folder)
     expected = gathered_documents(made)
     if is_merged:
-        made.index = merged(case, made.index, folder / f"merged-{len(list(folder.iterdir()))}")
+        made.index = merged(case, made, folder / f"merged-{len(list(folder.iterdir()))}")
     with pytest.MonkeyPatch.context() as patch:
         if is_object:
             patch.setattr(run_reading, "is_object_address", lambda uri: True)
