@@ -45,8 +45,8 @@ from byline.schemas.store import MERGED_PREFIX, RunFile, RunInfo
 from byline.transforms.plans.planning import make_plan
 from byline.transforms.scans.counting import RunCounter
 from byline.transforms.shards.assembling import planned_phases
-from byline.transforms.shards.gathering import RunIndex
 from byline.transforms.shards.output import write_run_index
+from byline.transforms.shards.run_index import RunIndex
 from byline.transforms.store.compacting import MAX_OPEN
 from byline.transforms.store.run_names import run_name
 from byline.transforms.store.state import StoreState

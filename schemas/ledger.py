@@ -67,7 +67,7 @@ class Replaced:
     Attributes:
         documents: with any.
         tokens: in ranges that are replaced.
-        placeholders: tokens in their place; own tokens of documents as all others.
+        placeholders: tokens instead of them; own tokens of documents as all others.
     """
 
     documents: int = 0

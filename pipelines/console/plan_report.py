@@ -39,11 +39,12 @@ from byline.pipelines.console.field_lines import field_lines
 from byline.pipelines.console.funnel import Funnel
 from byline.pipelines.console.notes import show_notes, show_warnings
 from byline.pipelines.console.plan_picture import draw_timeline, short
+from byline.pipelines.console.plan_source_lines import replaced_lines, replaced_warnings, unused_lines
 from byline.pipelines.console.plan_tables import label_lines, source_lines, taken_entry
 from byline.pipelines.console.tables import aligned
 from byline.schemas.ledger import Amount
 from byline.schemas.loss_weights import DocumentWeight, FormatterWeight, NumberWeight, plain_weights
-from byline.schemas.plan import Drawn, Plan, PlanHeader, rows_by_shard
+from byline.schemas.plan import Plan, PlanHeader, rows_by_shard
 from byline.schemas.planned_stage import BranchPoint, PlannedStage, StageSource
 from byline.transforms.fields.known_fields import SourceFields
 from byline.transforms.packing import POLICIES
@@ -65,8 +66,6 @@ SHARE_ERROR = 0.005
 FEW_ROWS = 100
 # A greater share of tokens that packing leaves out, or of positions that are padding, is seldom meant.
 MUCH_LOST = 0.25
-# Of the tokens of a source; passages that placeholders are meant for are fewer.
-MUCH_REPLACED = 0.5
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ class PlanReport:
             for what, epochs in repeated
             if epochs > MANY_EPOCHS
         ]
-        warnings += _replaced_warnings(self.plan.header)
+        warnings += replaced_warnings(self.plan.header)
         warnings += [_reads_warning(self.reads, self.merged)] if _are_slow(self.reads) else []
         return [*warnings, *self.plan.header.warnings, *self.field_warnings]
 
@@ -228,8 +227,8 @@ def show(summary: PlanReport, console: Console) -> None:
         Text(),
         *map(Text, _dropped_lines(summary.funnels)),
         *map(Text, field_lines(summary.fields)),
-        *map(Text, _unused_lines(summary.plan.header.drawn)),
-        *map(Text, _replaced_lines(summary.plan.header.drawn)),
+        *map(Text, unused_lines(summary.plan.header.drawn)),
+        *map(Text, replaced_lines(summary.plan.header.drawn)),
         *map(Text, _discarded_lines(summary.stages)),
         *map(Text, _weight_lines(summary.stages)),
         Text(_read_line(summary.reads)),
@@ -395,48 +394,6 @@ def _dropped_lines(funnels: Sequence[Funnel]) -> list[str]:
                 f"({dropped / funnel.read:.2%}): {', '.join(reasons)}"
             )
     return lines
-
-
-def _unused_lines(drawn: Drawn) -> list[str]:
-    return [
-        f"unused of {source} ({reason}): {left.documents:,} documents, {short(left.tokens)} tokens"
-        + (f", {left.tokens / _tokens_of(drawn, source):.2%} of the source" if reason.startswith("dropped_") else "")
-        for source, reasons in sorted(drawn.unused.items())
-        for reason, left in reasons.items()
-        if left.documents
-    ]
-
-
-def _tokens_of(drawn: Drawn, source: str) -> int:
-    """All tokens of a source, after replacing."""
-    amounts = [drawn.used.get(source, Amount()), *drawn.unused.get(source, {}).values()]
-    return sum(amount.tokens for amount in amounts)
-
-
-def _replaced_lines(drawn: Drawn) -> list[str]:
-    return [
-        f"replaced of {source}: {found}, {_share_replaced(drawn, source):.2%} of the source"
-        for source, found in sorted(drawn.replaced.items())
-    ]
-
-
-def _share_replaced(drawn: Drawn, source: str) -> float:
-    """Of the tokens of a source in the token store."""
-    found = drawn.replaced[source]
-    return found.tokens / max(_tokens_of(drawn, source) + found.gone, 1)
-
-
-def _replaced_warnings(header: PlanHeader) -> Iterator[str]:
-    """Where nothing is replaced though the recipe asks for it, or most of a source is."""
-    drawn = header.drawn
-    for source, columns in sorted(header.replace.items()):
-        if source not in drawn.replaced:
-            yield f"replace: no document of source {source} has a range of {', '.join(columns)}"
-        elif (share := _share_replaced(drawn, source)) > MUCH_REPLACED:
-            yield (
-                f"source {source}: {share:.1%} of its tokens are replaced by placeholders ({', '.join(columns)}); "
-                "check the spans, or drop such documents"
-            )
 
 
 def _read_line(reads: RangeReads) -> str:

@@ -107,11 +107,14 @@ def _check_filters(config: "Config", path: str) -> Iterator[Check]:
 
 
 def _check_tokenizer(config: "Config", path: str) -> Check:
+    from byline.transforms.fields.placeholders import placeholder_ids
     from byline.transforms.tokens.text_tokenizer import TextTokenizer, tokenizer_info
 
     settings = config.tokenizer
     try:
-        info = tokenizer_info(TextTokenizer(settings.file, "tokenizers", tuple(settings.add)), settings)
+        tokenizer = TextTokenizer(settings.file, "tokenizers", tuple(settings.add), settings.text_only)
+        info = tokenizer_info(tokenizer, settings)
+        placeholder_ids(config, tokenizer)
     except BylineError as error:
         return Check("tokenizer", State.FAILED, one_line(error), f"correct tokenizer in {path}")
     return Check(

@@ -100,14 +100,15 @@ def verify(
     location = locations.absolute(out)
     findings: list[Finding] = []
     with work_folder(location, settings) as work:
-        if store.state is not None:
-            files = runs_to_check(store.state.files, store.state.fingerprints)
-            files += attributes_to_check(store.state.files, build.plan.header.attributes, len(files))[0]
+        state = store.state
+        if state is not None:
+            files = runs_to_check(state.files, state.fingerprints)
+            files += attributes_to_check(state.files, build.plan.header.attributes, len(files))[0]
             runs = _check_files(files, work, settings, console)
             findings += show_findings([runs], console)
             if raw:
                 made = {name for name, source in build.config.sources.items() if source.is_made}
-                raw_files, missing = raw_files_to_check(store.state, len(files), made)
+                raw_files, missing = raw_files_to_check(state, len(files), made)
                 if raw_files:
                     findings += show_findings([_check_files(raw_files, work, settings, console)], console)
                 findings += show_findings(raw_not_checked(store, missing), console)
@@ -115,7 +116,7 @@ def verify(
                 # What is assembled from them would only tell the same again.
                 store = ComparedStore(None, left_out_for(runs))
             else:
-                store = replace(store, problems=check_replaced(build, store.state))
+                store = replace(store, problems=check_replaced(build, state))
         elif raw:
             findings += show_findings(raw_not_checked(store, []), console)
         job = CheckJob(location, tokenizer, work, sample_threshold(build, documents), store.state is not None)

@@ -19,6 +19,7 @@ from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.ledger import DrawCounts, Ledger
+from byline.transforms.checks import documents
 from tests.reference import compare_build
 from tests.support import small
 from tests.support.builds import (
@@ -253,6 +254,24 @@ def test_a_build_that_was_changed_is_found(
         assert_found(out, "input_ids is not what the token store gives", "is not what web")
     elif message.startswith("source web"):
         assert_found(out, "source web: replaced 90 tokens by 5 placeholders in 5 documents, the token store has")
+
+
+def test_long_documents_are_compared_by_the_bytes_between_placeholders(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "LONGEST_BYTES", 100)
+    status, text = verify(built)
+    assert status == 0, text
+    assert "their bytes are in the text" in text
+    out = copy_build(built, tmp_path / "out", bare=False)
+
+    def change(rows: Rows) -> None:
+        ids = manifest_of(out)["tokenizer"]["placeholders"].values()
+        for row in rows:
+            row["input_ids"] = [7 if token in ids else token for token in row["input_ids"]]
+
+    edit_shard(out, "second", 0, change)
+    assert_found(out, "do not spell a part of web/")
 
 
 def test_a_changed_configuration_is_not_that_of_the_plan(built: Path, tmp_path: Path) -> None:

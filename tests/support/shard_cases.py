@@ -20,8 +20,8 @@ from byline.schemas.predicates import Predicate, RankRange, ValueList
 from byline.transforms.fields.placeholders import replaced_ids
 from byline.transforms.packing import POLICIES
 from byline.transforms.shards.assembling import AssembleJob, PackedShard, pack_shard, planned_phases
-from byline.transforms.shards.gathering import RunIndex
 from byline.transforms.shards.records import ShardMaker
+from byline.transforms.shards.run_index import RunIndex
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.reference import assembly
 from tests.reference.replacing import with_placeholders

@@ -38,7 +38,7 @@ from byline.schemas.recipe import Condition
 from byline.schemas.store import RunInfo
 from byline.transforms.plans.planning import make_plan
 from byline.transforms.scans.counting import RunCounter
-from byline.transforms.shards.gathering import RunIndex
+from byline.transforms.shards.run_index import RunIndex
 from byline.transforms.store.runs import write_run
 from byline.transforms.store.state import StoreState
 from byline.transforms.store.store_index import read_run_info

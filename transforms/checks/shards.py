@@ -34,8 +34,8 @@ from byline.transforms.shards.assembling import (
     pack_shard,
     planned_phases,
 )
-from byline.transforms.shards.gathering import RunIndex
 from byline.transforms.shards.records import ShardMaker
+from byline.transforms.shards.run_index import RunIndex
 
 
 def row_rules(

@@ -6,7 +6,7 @@ c4       main   0      null    null                120   90000     drawn by a st
 c4       null   null   null    null                120   90000     drawn by any stage
 c4       null   null   budget  null                  7    4000     left out of all stages
 c4       main   0      null    replaced             12     340     of what is drawn, in ranges that are replaced
-c4       main   0      null    placeholders         12      15     and what is in their place
+c4       main   0      null    placeholders         12      15     and what stands for it
 c4       null   null   null    replaced             14     390     of all documents
 ```
 

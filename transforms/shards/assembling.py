@@ -34,7 +34,7 @@ from byline.transforms.files.durable import WriteBehind
 from byline.transforms.files.storage import join, read_bytes
 from byline.transforms.packing import PackingPolicy, Segments, policy_of
 from byline.transforms.shards.filling import Layout, count_draws, count_labels, fill_rows, lay_out
-from byline.transforms.shards.gathering import Documents, GatherPhase, RunIndex, gather
+from byline.transforms.shards.gathering import Documents, GatherPhase, gather
 from byline.transforms.shards.records import (
     WORK_FOLDER,
     ShardMaker,
@@ -43,6 +43,7 @@ from byline.transforms.shards.records import (
     record_path,
     write_record,
 )
+from byline.transforms.shards.run_index import RunIndex
 from byline.transforms.shards.shard_writing import (
     SegmentLists,
     ShardDescription,

@@ -28,10 +28,9 @@ from byline.transforms.documents.shuffle_keys import orders
 from byline.transforms.fields.conditioning import Prefixes, make_prefixes, store_columns
 from byline.transforms.fields.loss_weights import document_weights, weight_columns
 from byline.transforms.fields.selecting import holds, predicate_columns
-from byline.transforms.files.refusals import Sink
-from byline.transforms.files.storage import open_random
 from byline.transforms.shards.masking import masked_ranges
 from byline.transforms.shards.replacing import Placeholders
+from byline.transforms.shards.run_index import RunIndex
 from byline.transforms.shards.weighing import NO_RANGES, WeighedRanges, join_ranges, weighed_ranges
 from byline.transforms.store.attribute_columns import AttributeFolders
 from byline.transforms.store.run_pieces import Piece, TokenLists
@@ -39,41 +38,8 @@ from byline.transforms.store.run_reading import copy_tokens, read_pieces
 from byline.transforms.store.token_ranges import with_replaced
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
 
-INDEX_SCHEMA = pa.schema(
-    [
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("file", pa.int64(), nullable=False),
-        pa.field("uri", pa.string(), nullable=False),
-    ]
-)
-
 # Of a document that was read with others but that no row of the plan takes.
 _NO_SLICE = -1
-
-
-@dataclass(frozen=True)
-class RunIndex:
-    """Where the runs of each source are: source -> (uri, file number of each of its stages)."""
-
-    runs: dict[str, list[tuple[str, list[int]]]]
-
-    @classmethod
-    def read(cls, uri: str) -> "RunIndex":
-        """Reads an Arrow IPC file of `INDEX_SCHEMA`."""
-        with open_random(uri) as source:
-            table = pa.ipc.open_file(source).read_all()
-        return cls.of(zip(*(table[name].to_pylist() for name in INDEX_SCHEMA.names), strict=True))
-
-    @classmethod
-    def of(cls, rows: Iterable[tuple[str, int, str]]) -> "RunIndex":
-        """From (source, file number, uri) of every chunk; those of a merged run in order of its stages."""
-        files: dict[tuple[str, str], list[int]] = {}
-        for source, file, uri in rows:
-            files.setdefault((source, uri), []).append(file)
-        runs: dict[str, list[tuple[str, list[int]]]] = {}
-        for (source, uri), numbers in files.items():
-            runs.setdefault(source, []).append((uri, numbers))
-        return cls(runs)
 
 
 @dataclass(frozen=True)
@@ -412,11 +378,3 @@ def _combine(stages: list[_Part], names: list[str], labels: list[str], tokenizer
         replaced=placeholders.tokens[order],
         placeholders=placeholders.counts[order],
     )
-
-
-def write_index(index: list[tuple[str, int, str]], sink: Sink) -> None:
-    """Writes (source, file number, uri) of every run."""
-    columns = list(zip(*index, strict=True)) if index else [(), (), ()]
-    table = pa.table([pa.array(c, f.type) for c, f in zip(columns, INDEX_SCHEMA, strict=True)], INDEX_SCHEMA)
-    with pa.ipc.new_file(sink, INDEX_SCHEMA) as writer:
-        writer.write_table(table)

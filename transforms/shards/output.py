@@ -33,8 +33,8 @@ from byline.schemas.store import RunInfo
 from byline.shards import shard_metadata
 from byline.transforms.files import storage
 from byline.transforms.shards.assembling import INDEX_NAME
-from byline.transforms.shards.gathering import write_index
 from byline.transforms.shards.records import WORK_FOLDER, ShardMaker, read_record, write_current, write_record
+from byline.transforms.shards.run_index import write_index
 
 # The file of a plan -> whose output it is, and what reads the shards of one (see `ShardPlan.shards_in`).
 _KINDS = {plans.FILE_NAME: ("a build", Plan.shards_in), imports.FILE_NAME: ("an import", imports.ImportPlan.shards_in)}

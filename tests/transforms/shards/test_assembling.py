@@ -28,8 +28,8 @@ from byline.transforms.shards.assembling import (
     planned_phases,
     shard_batches,
 )
-from byline.transforms.shards.gathering import write_index
 from byline.transforms.shards.records import ShardMaker, record_path, write_current
+from byline.transforms.shards.run_index import write_index
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.support import small
 from tests.support.planned import numbered, plan_of, stage_of

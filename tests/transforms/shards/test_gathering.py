@@ -20,7 +20,8 @@ from byline.schemas.recipe import Condition
 from byline.transforms.files.storage import write_file
 from byline.transforms.shards import shard_writing
 from byline.transforms.shards.assembling import AssembleJob, PackedShard, planned_phases
-from byline.transforms.shards.gathering import INDEX_SCHEMA, Documents, GatherPhase, RunIndex, gather, write_index
+from byline.transforms.shards.gathering import Documents, GatherPhase, gather
+from byline.transforms.shards.run_index import INDEX_SCHEMA, RunIndex, write_index
 from byline.transforms.store import run_ranges, run_reading
 from byline.transforms.store.compacting import merge_runs
 from byline.transforms.store.run_names import merged_name

@@ -21,8 +21,8 @@ from byline.schemas.store import RunFile, RunInfo
 from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.plans.planning import make_plan
 from byline.transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
-from byline.transforms.shards.gathering import RunIndex
 from byline.transforms.shards.records import ShardMaker
+from byline.transforms.shards.run_index import RunIndex
 from byline.transforms.store import compacting
 from byline.transforms.store.compacting import MergeGroup, MergeRuns, group_files, merge_runs
 from byline.transforms.store.run_names import merged_name
