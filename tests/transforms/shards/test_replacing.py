@@ -1,4 +1,4 @@
-"""Placeholders of documents: tokens, masked ranges and weights, as the reference and the checks of a build have them."""
+"""Placeholders of documents: tokens, masked ranges and weights as the reference and the checks of a build have them."""
 
 from collections.abc import Sequence
 
