@@ -400,11 +400,14 @@ def test_formatters_are_opened_in_the_worker() -> None:
         step.setup()
 
 
-def test_the_example_of_the_documentation() -> None:
+def test_the_examples_of_the_documentation() -> None:
     text = (Path(__file__).parents[3] / "docs/formatters.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names: dict[str, Any] = {}
-    exec(compile(code, "docs/formatters.md", "exec"), names)
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(code, "docs/formatters.md", "exec"), names)
     formatter = opened(names["with_hint"], hint="Look: ")
     found = format_batch(batch_of(["é", None]), formatter).to_pylist()
     assert [(row["text"], row["loss_spans"]) for row in found] == [("Look: é", [6, 7]), (None, None)]
+    weighing = OpenFormatter("mine", names["WITH_HINT"], {"hint": "Look: ", "weight": 0.5}, Malformed.ERROR)
+    found = format_batch(batch_of(["é", None]), weighing).to_pylist()
+    assert [(row["loss_spans"], row["loss_weights"]) for row in found] == [([6, 7], [0.5]), (None, None)]
