@@ -51,11 +51,13 @@ def _share_replaced(drawn: Drawn, source: str) -> float:
 def replaced_warnings(header: PlanHeader) -> Iterator[str]:
     """Where nothing is replaced though the recipe asks for it, or most of a source is."""
     drawn = header.drawn
-    for source, columns in sorted(header.replace.items()):
-        if source not in drawn.replaced:
-            yield f"replace: no document of source {source} has a range of {', '.join(columns)}"
-        elif (share := _share_replaced(drawn, source)) > MUCH_REPLACED:
+    if header.replace and not drawn.replaced:
+        columns = sorted({column for columns in header.replace.values() for column in columns})
+        yield f"replace: no document has a range of {', '.join(columns)}, so nothing is replaced"
+    for source in sorted(drawn.replaced):
+        share = _share_replaced(drawn, source)
+        if share > MUCH_REPLACED:
             yield (
-                f"source {source}: {share:.1%} of its tokens are replaced by placeholders ({', '.join(columns)}); "
-                "check the spans, or drop such documents"
+                f"source {source}: {share:.1%} of its tokens are replaced by placeholders "
+                f"({', '.join(header.replace[source])}); check the spans, or drop such documents"
             )

@@ -104,6 +104,11 @@ def config_of(folder: Path, **changes: Any) -> Config:
         },
         "replace": {"secrets": HIDDEN, "quotes": QUOTE},
         "phases": PHASES,
+        "branches": [
+            {"name": "early", "at": [0.5], "mixture": {"web": 0.5, "wiki": 0.5}, "mask": ["quotes", "secrets"]}
+        ],
+        "holdout": {"share": 0.1},
+        "mixture": {"by": "num_tokens", "bins": 2, "weights": [0.4, 0.6]},
         "min_known": 0,
         "sequence": {"length": 64},
         "shard": {"sequences": 16},
@@ -319,24 +324,36 @@ def test_a_placeholder_is_a_token_that_no_text_becomes(folder: Path, token: str,
             command(config, ALONE, quiet())
 
 
-def test_most_of_a_source_and_nothing_are_warned_of(folder: Path, tmp_path: Path) -> None:
+def test_most_of_a_source_is_warned_of(folder: Path, tmp_path: Path) -> None:
     whole = [{"source": "wiki", "path": "0.jsonl", "row": row, "start": 0, "stop": 5} for row in range(1, 40)]
     lengths = [len(json.loads(line)["text"]) for line in (folder / "wiki/0.jsonl").read_text("utf-8").splitlines()]
     small.write_jsonl(tmp_path / "most.jsonl", [{**span, "stop": lengths[span["row"]]} for span in whole])
     attributes = {"most": {"kind": "spans", "by": "row", "path": str(tmp_path / "most.jsonl")}}
     phases = [{"name": "only", "share": 1}]
-    settings = {"replace": {"most": HIDDEN}, "attributes": attributes, "phases": phases, "tokens": "all"}
+    settings = {"replace": {"most": HIDDEN}, "attributes": attributes, "phases": phases, "branches": []}
     config = config_of(folder, **settings, output=str(tmp_path / "out"))
     with (tmp_path / "log.txt").open("w", encoding="utf-8") as file:
         build(config, ALONE, Console(file=file, width=200))
     text = (tmp_path / "log.txt").read_text("utf-8")
     assert "tokens are replaced by placeholders (most_ranges); check the spans, or drop such documents" in text
-    assert "warning replace: no document of source chat has a range of most_ranges" in text
     assert "replaced of wiki: " in text
     counts = Ledger.from_json(manifest_of(tmp_path / "out")["ledger"]).sources["wiki"].replaced
     assert counts is not None
     assert (counts.documents, counts.placeholders) == (39, 39)
     compare_build.main(tmp_path / "out")
+    assert verify(tmp_path / "out", allow_missing=False)[0] == 0
+
+
+def test_spans_without_a_character_are_warned_of(folder: Path, tmp_path: Path) -> None:
+    where = {"source": "wiki", "path": "0.jsonl", "row": 3}
+    small.write_jsonl(tmp_path / "none.jsonl", [{**where, "start": 1, "stop": 1}])
+    attributes = {"none": {"kind": "spans", "by": "row", "path": str(tmp_path / "none.jsonl")}}
+    settings = {"replace": {"none": HIDDEN}, "attributes": attributes, "branches": []}
+    config = config_of(folder, **settings, phases=[{"name": "only", "share": 1}], output=str(tmp_path / "out"))
+    with (tmp_path / "log.txt").open("w", encoding="utf-8") as file:
+        build(config, ALONE, Console(file=file, width=200))
+    text = (tmp_path / "log.txt").read_text("utf-8")
+    assert "warning replace: no document has a range of none_ranges, so nothing is replaced" in text
     assert verify(tmp_path / "out", allow_missing=False)[0] == 0
 
 

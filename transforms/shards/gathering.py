@@ -195,7 +195,7 @@ def _gather_source(
     table, epoch = _joined([piece.index for piece in pieces]), np.repeat(np.array(epochs, np.int64), sizes)
     counts = table["num_tokens"].to_numpy().astype(np.int64)
     # What is asked of a document's length, and what is said of it, is after replacing.
-    table = with_replaced(table, list(replaced))
+    table = with_replaced(table, list(replaced), f"source {source}")
     slices, labels = _slices(mine, phase, table, source, epoch)
     chosen = slices != _NO_SLICE
     metadata = table.filter(pa.array(chosen))

@@ -101,7 +101,8 @@ class AttributedRun:
     """A run with columns of attributes, which stand in files beside it.
 
     Args:
-        run: the run.
+        uri: of the run.
+        run: the same, open.
         others: the files, by their addresses.
         replaced: columns whose ranges `num_tokens` count as one token each.
         left_out: columns that are read for that alone.
@@ -109,13 +110,14 @@ class AttributedRun:
 
     def __init__(
         self,
+        uri: str,
         run: Run | RangedRun,
         others: dict[str, Run | RangedRun],
         replaced: Sequence[str] = (),
         left_out: Sequence[str] = (),
     ) -> None:
         self.source = run.source
-        self._run, self._others = run, others
+        self._uri, self._run, self._others = uri, run, others
         self._replaced, self._left_out = replaced, left_out
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -129,7 +131,7 @@ class AttributedRun:
         return self._with(self._run.whole(), ((uri, other.whole()) for uri, other in self._others.items()))
 
     def _with(self, batch: pa.RecordBatch, others: Iterable[tuple[str, pa.RecordBatch]]) -> pa.RecordBatch:
-        documents = with_replaced(with_columns_of(batch, others), self._replaced)
+        documents = with_replaced(with_columns_of(batch, others), self._replaced, self._uri)
         return documents.drop_columns(list(self._left_out)) if self._left_out else documents
 
 
@@ -149,7 +151,7 @@ def open_run(run: str | StoredRun, columns: Sequence[str]) -> Run | RangedRun | 
     others = {uri: _open(uri, ["shuffle_key", *names]) for uri, names in files.items()}
     if not others:
         return opened
-    return AttributedRun(opened, others, replaced, [name for name in replaced if name not in columns])
+    return AttributedRun(run.uri, opened, others, replaced, [name for name in replaced if name not in columns])
 
 
 def _open(uri: str, columns: Sequence[str]) -> Run | RangedRun:

@@ -61,8 +61,13 @@ def joined_ranges(documents: pa.RecordBatch, columns: Sequence[str], *, touching
     return TokenRanges(borders, own[owners] if len(owners) else owners, counts)
 
 
-def with_replaced(documents: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+def with_replaced(documents: pa.RecordBatch, columns: Sequence[str], where: str) -> pa.RecordBatch:
     """Documents whose `num_tokens` count each range of these columns as one token; without columns, as they are.
+
+    Args:
+        documents: with `num_tokens` and these columns.
+        columns: as of `joined_ranges`.
+        where: of which run or source they are, for a message.
 
     Raises:
         DamagedFileError: a range is not in its document.
@@ -70,21 +75,21 @@ def with_replaced(documents: pa.RecordBatch, columns: Sequence[str]) -> pa.Recor
     if not columns:
         return documents
     for name in columns:
-        _check_inside(documents, name)
+        _check_inside(documents, name, where)
     ranges = joined_ranges(documents, columns, touching=False)
     counts = documents["num_tokens"].to_numpy() - ranges.tokens + ranges.counts
     at = documents.schema.names.index("num_tokens")
     return documents.set_column(at, documents.schema.field(at), pa.array(counts.astype(np.int32), NUM_TOKENS.type))
 
 
-def _check_inside(documents: pa.RecordBatch, name: str) -> None:
+def _check_inside(documents: pa.RecordBatch, name: str, where: str) -> None:
     """Refuses a column whose ranges would be read beyond the tokens of their documents. Raises: DamagedFileError."""
     borders, sizes = flat_lists(documents[name])
     ends = np.repeat(documents["num_tokens"].to_numpy(), sizes)
     if (sizes % 2).any() or (borders < 0).any() or (borders > ends).any():
         raise DamagedFileError(
-            f"{name}: has a range that is not in its document; delete the attribute (`byline attribute --remove`) and "
-            "make it again"
+            f"{where}: {name} has a range that is not in its document; delete its attribute (`byline attribute "
+            "--remove`) and make it again"
         )
 
 
