@@ -74,10 +74,7 @@ def _fill_signatures(borders: np.ndarray, data: np.ndarray, size: int, is_words:
 def _sketch(shingles: np.ndarray, slots: np.ndarray) -> None:
     """Fills empty slots with the signature of some shingles, one at least."""
     size = np.uint64(len(slots))
-    empty = len(slots)
     for turn in range(2 * len(slots)):
-        if empty == 0:
-            return
         if turn == 1:
             # A text of few shingles may repeat them many times.
             shingles = distinct(shingles)
@@ -85,10 +82,10 @@ def _sketch(shingles: np.ndarray, slots: np.ndarray) -> None:
         for shingle in shingles:
             value = mixed(shingle + salt) if turn else shingle
             slot = (value >> _S32) * size >> _S32 if turn < len(slots) else np.uint64(turn - len(slots))
-            value = base | (value & _LOWER)
-            if value < slots[slot]:
-                empty -= slots[slot] == _EMPTY
-                slots[slot] = value
+            # Written whether it is lower or not: which it is cannot be predicted.
+            slots[slot] = min(slots[slot], base | (value & _LOWER))
+        if not (slots == _EMPTY).any():
+            return
 
 
 @njit(nogil=True, cache=True)

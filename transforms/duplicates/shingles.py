@@ -16,7 +16,8 @@ A word is what stands between single spaces, as a normal form other than `exact`
 The hash of an n-gram, modulo 2^64, with `mixed` the step of SplitMix64 and B = 0x9FB21C651E98DF25:
 
 ```
-h(word)      = mixed(FNV-1a, 64 bits, of its bytes)             h(character) = mixed(its code point)
+h(word)      = mixed(0 ^ its first eight bytes), and with more h = mixed(h ^ the next eight), little-endian, zeros behind
+h(character) = mixed(its code point)
 h(n-gram)    = mixed(h(first) * B^(n - 1) + ... + h(last))
 ```
 
@@ -29,13 +30,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numba import njit
 
+from byline.transforms.duplicates.eight_bytes import EIGHT, ONES, before_first, equal_to, first_bytes, load
 from byline.transforms.duplicates.hashing import mixed
 from byline.transforms.duplicates.normalizing import Texts
 
-_FNV_OFFSET, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _BASE = np.uint64(0x9FB21C651E98DF25)
-_ZERO = np.uint64(0)
-_SPACE = ord(" ")
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
+_SPACES = np.uint64(ord(" ")) * ONES
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,9 @@ def fill_shingles(data: np.ndarray, begin: int, end: int, ring: np.ndarray, is_w
     for i in range(len(ring)):
         leaving *= _BASE
         ring[i] = _ZERO
-    total, used, units, slot, at = _ZERO, 0, 0, 0, begin
-    while at < end:
-        unit, at = _next_word(data, at, end) if is_words else _next_character(data, at, end)
+    total, used, units, slot, at, stop = _ZERO, 0, 0, 0, np.uint64(begin), np.uint64(end)
+    while at < stop:
+        unit, at = _next_word(data, at, stop) if is_words else _next_character(data, at, stop)
         total = total * _BASE + unit - ring[slot] * leaving
         ring[slot] = unit
         slot = slot + 1 if slot + 1 < len(ring) else 0
@@ -161,12 +162,17 @@ def fill_shingles(data: np.ndarray, begin: int, end: int, ring: np.ndarray, is_w
 
 @njit(nogil=True, cache=True, forceinline=True)
 def _next_word(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
-    """The hash of the word that begins at a byte, and the byte behind it and its space."""
-    value = _FNV_OFFSET
-    while at < end and data[at] != _SPACE:
-        value = (value ^ np.uint64(data[at])) * _FNV_PRIME
-        at += 1
-    return mixed(value), at + 1
+    """The hash of the word that begins at a byte, and the byte behind it and its space; all uint64."""
+    value = _ZERO
+    while at < end:
+        eight = load(data, at, end)
+        length = min(before_first(equal_to(eight, _SPACES)), end - at)
+        if length:
+            value = mixed(value ^ first_bytes(eight, length))
+            at += length
+        if length < EIGHT:
+            break
+    return value, at + _ONE
 
 
 @njit(nogil=True, cache=True, forceinline=True)
@@ -174,9 +180,9 @@ def _next_character(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
     """The hash of the character that begins at a byte, and the byte behind it."""
     byte = np.uint64(data[at])
     if byte < 0x80:
-        return mixed(byte), at + 1
+        return mixed(byte), at + _ONE
     length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
     point = byte & np.uint64(0x7F >> length)
     for i in range(1, length):
-        point = point << np.uint64(6) | np.uint64(data[at + i] & 0x3F)
-    return mixed(point), at + length
+        point = point << np.uint64(6) | np.uint64(data[at + np.uint64(i)] & 0x3F)
+    return mixed(point), at + np.uint64(length)

@@ -1,0 +1,109 @@
+"""Bytes of texts, eight at a time: what kernels do with a number that holds them, the first one lowest.
+
+```
+text        "No 12 é"                                   bytes  4e 6f 20 31 32 20 c3 a9
+eight       0xA9C3203231206F4E
+plain       a mark (0x80) at 4e 6f . 31 32 . . .        ASCII letters and digits
+before      2                                           the first that is unmarked stands behind "No"
+```
+
+All numbers are uint64. Few words have eight letters, so one step takes about a word where bytes would take six.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite.ir import Constant, IntType
+from numba import njit, types
+from numba.extending import intrinsic
+
+EIGHT = np.uint64(8)
+ONES = np.uint64(0x0101010101010101)
+HIGH = np.uint64(0x8080808080808080)
+# Makes lower-case letters of upper-case ones, and leaves digits as they are.
+CASE = np.uint64(0x2020202020202020)
+_ONE = np.uint64(1)
+_SEVEN_BITS = np.uint64(0x7F7F7F7F7F7F7F7F)
+_FROM_A, _BEHIND_Z, _FROM_0, _BEHIND_9 = (
+    np.uint64(0x80 - byte) * ONES for byte in (ord("a"), ord("z") + 1, ord("0"), ord("9") + 1)
+)
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def load(data: np.ndarray, at: int, end: int) -> int:
+    """Up to eight bytes of `data[at:end]` as a number, padded with zeros; `at` and `end` are uint64."""
+    value = np.uint64(0)
+    if at + EIGHT > np.uint64(len(data)):
+        for i in range(min(end - at, EIGHT)):
+            value |= np.uint64(data[at + np.uint64(i)]) << (EIGHT * np.uint64(i))
+        return value
+    for i in range(8):  # the compiler makes one load of them
+        value |= np.uint64(data[at + np.uint64(i)]) << np.uint64(8 * i)
+    return first_bytes(value, end - at)
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def store(out: np.ndarray, at: int, value: int) -> None:
+    """Writes eight bytes to `out[at:]`, of which there must be so many; `at` is uint64."""
+    for i in range(8):  # and one store
+        out[at + np.uint64(i)] = np.uint8(value >> np.uint64(8 * i))
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def letters_and_digits(value: int) -> int:
+    """Marks the ASCII letters and digits."""
+    lower = (value | CASE) & _SEVEN_BITS
+    marks = ((lower + _FROM_A) & ~(lower + _BEHIND_Z)) | ((lower + _FROM_0) & ~(lower + _BEHIND_9))
+    # Other bytes than digits become digits by `CASE`, too: 0x10 to 0x19, which stand below 0x20.
+    return marks & ~value & HIGH & ~_below_space(value)
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def digits_and_others(value: int) -> int:
+    """Marks the ASCII digits, and the bytes that are not ASCII."""
+    low = value & _SEVEN_BITS
+    return ((low + _FROM_0) & ~(low + _BEHIND_9) | value) & HIGH
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _below_space(value: int) -> int:
+    """Marks ASCII bytes without any of the bits 0x20 and 0x40, so those below 0x20."""
+    return ~((value << _ONE) | (value << np.uint64(2))) & HIGH
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def equal_to(value: int, pattern: int) -> int:
+    """Marks bytes that are those of a pattern; behind the first one there may be marks that are wrong."""
+    other = value ^ pattern
+    return (other - ONES) & ~other & HIGH
+
+
+@intrinsic
+def _trailing_zeros(context: Any, value: Any) -> Any:
+    """How many bits of a uint64 are zeros below its lowest one; 64 of 0. One instruction of the processor."""
+    del context, value
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        del context, signature
+        return builder.cttz(arguments[0], Constant(IntType(1), 0))
+
+    return types.uint64(types.uint64), generate
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def before_first(marks: int) -> int:
+    """How many bytes stand before the first that is marked; 8 where none is."""
+    return _trailing_zeros(marks) >> np.uint64(3)
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def first_bytes(value: int, length: int) -> int:
+    """The first of the eight bytes, and zeros behind them; of eight at most."""
+    return value if length >= EIGHT else value & ((_ONE << (EIGHT * length)) - _ONE)
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def byte_behind(value: int, length: int) -> int:
+    """The byte behind the first `length`; 0 where all eight are before it."""
+    half = np.uint64(4) * length
+    return value >> half >> half & np.uint64(0xFF)
