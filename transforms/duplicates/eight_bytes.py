@@ -22,7 +22,7 @@ ONES = np.uint64(0x0101010101010101)
 HIGH = np.uint64(0x8080808080808080)
 # Makes lower-case letters of upper-case ones, and leaves digits as they are.
 CASE = np.uint64(0x2020202020202020)
-_ONE = np.uint64(1)
+_ONE, _ALL = np.uint64(1), np.uint64(2**64 - 1)
 _SEVEN_BITS = np.uint64(0x7F7F7F7F7F7F7F7F)
 _FROM_A, _BEHIND_Z, _FROM_0, _BEHIND_9 = (
     np.uint64(0x80 - byte) * ONES for byte in (ord("a"), ord("z") + 1, ord("0"), ord("9") + 1)
@@ -39,7 +39,7 @@ def load(data: np.ndarray, at: int, end: int) -> int:
         return value
     for i in range(8):  # the compiler makes one load of them
         value |= np.uint64(data[at + np.uint64(i)]) << np.uint64(8 * i)
-    return first_bytes(value, end - at)
+    return value if end - at >= EIGHT else first_bytes(value, end - at)
 
 
 @njit(nogil=True, cache=True, forceinline=True)
@@ -99,11 +99,5 @@ def before_first(marks: int) -> int:
 @njit(nogil=True, cache=True, forceinline=True)
 def first_bytes(value: int, length: int) -> int:
     """The first of the eight bytes, and zeros behind them; of eight at most."""
-    return value if length >= EIGHT else value & ((_ONE << (EIGHT * length)) - _ONE)
-
-
-@njit(nogil=True, cache=True, forceinline=True)
-def byte_behind(value: int, length: int) -> int:
-    """The byte behind the first `length`; 0 where all eight are before it."""
-    half = np.uint64(4) * length
-    return value >> half >> half & np.uint64(0xFF)
+    half = np.uint64(4) * length  # a shift by 64 bits at once is none
+    return value & ~(_ALL << half << half)

@@ -77,10 +77,11 @@ def band_hashes(texts: Texts, preset: Preset, wanted: np.ndarray | None = None) 
 def _fill_signatures(
     borders: np.ndarray, data: np.ndarray, wanted: np.ndarray, size: int, is_words: bool, out: np.ndarray
 ) -> None:
-    scratch, ring = np.empty(most_shingles(borders), np.uint64), np.empty(size, np.uint64)
+    most = most_shingles(borders)
+    scratch, units = np.empty(most, np.uint64), np.empty(most, np.uint64)
     for row in range(len(out)):
         if wanted[row]:
-            count = fill_shingles(data, borders[row], borders[row + 1], ring, is_words, scratch)
+            count = fill_shingles(data, borders[row], borders[row + 1], size, is_words, units, scratch)
             _sketch(scratch[:count], out[row])
 
 
@@ -89,8 +90,8 @@ def _sketch(shingles: np.ndarray, slots: np.ndarray) -> None:
     """Fills empty slots with the signature of some shingles, one at least."""
     size = np.uint64(len(slots))
     for turn in range(2 * len(slots)):
-        if turn == 1:
-            # A text of few shingles may repeat them many times.
+        if turn == 2:
+            # A text that needs many turns has few shingles, and may repeat them many times.
             shingles = distinct(shingles)
         salt, base = np.uint64(turn) * GOLDEN, np.uint64(turn) << _S32
         for shingle in shingles:
@@ -98,8 +99,16 @@ def _sketch(shingles: np.ndarray, slots: np.ndarray) -> None:
             slot = (value >> _S32) * size >> _S32 if turn < len(slots) else np.uint64(turn - len(slots))
             # Written whether it is lower or not: which it is cannot be predicted.
             slots[slot] = min(slots[slot], base | (value & _LOWER))
-        if not (slots == _EMPTY).any():
+        if not _has_empty(slots):
             return
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _has_empty(slots: np.ndarray) -> bool:
+    most = np.uint64(0)
+    for value in slots:
+        most = max(most, value)
+    return most == _EMPTY
 
 
 @njit(nogil=True, cache=True)
