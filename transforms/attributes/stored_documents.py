@@ -147,7 +147,9 @@ def stored_texts(
     wanted = np.concatenate([rows[chunk] for chunk in chunks])
     texts = read_texts(listed.file, reading.sources[listed.file.source], wanted)
     if texts is None:
-        yield from _texts_of_all(replace(listed, chunks={chunk: listed.chunks[chunk] for chunk in chunks}), reading, rows)
+        yield from _texts_of_all(
+            replace(listed, chunks={chunk: listed.chunks[chunk] for chunk in chunks}), reading, rows
+        )
         return
     pieces: list[pa.Array] = []
     for chunk in chunks:

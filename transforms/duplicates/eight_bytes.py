@@ -1,16 +1,17 @@
 """Bytes of texts, eight at a time: what kernels do with a number that holds them, the first one lowest.
 
 ```
-text        "No 12 é"                                   bytes  4e 6f 20 31 32 20 c3 a9
-eight       0xA9C3203231206F4E
-plain       a mark (0x80) at 4e 6f . 31 32 . . .        ASCII letters and digits
-before      2                                           the first that is unmarked stands behind "No"
+text             "no 12 é"         bytes 6e 6f 20 31 32 20 c3 a9, the number 0xA9C3203231206F6E
+equal to space   . . 80 . . 80 . .        marks
+digits, others   . . . 80 80 . 80 80
+before first     2, and 3: how many bytes stand before a mark
 ```
 
 All numbers are uint64. Few words have eight letters, so one step takes about a word where bytes would take six.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 from llvmlite.ir import Constant, IntType
@@ -20,13 +21,9 @@ from numba.extending import intrinsic
 EIGHT = np.uint64(8)
 ONES = np.uint64(0x0101010101010101)
 HIGH = np.uint64(0x8080808080808080)
-# Makes lower-case letters of upper-case ones, and leaves digits as they are.
-CASE = np.uint64(0x2020202020202020)
 _ONE, _ALL = np.uint64(1), np.uint64(2**64 - 1)
 _SEVEN_BITS = np.uint64(0x7F7F7F7F7F7F7F7F)
-_FROM_A, _BEHIND_Z, _FROM_0, _BEHIND_9 = (
-    np.uint64(0x80 - byte) * ONES for byte in (ord("a"), ord("z") + 1, ord("0"), ord("9") + 1)
-)
+_FROM_0, _BEHIND_9 = (np.uint64(0x80 - byte) * ONES for byte in (ord("0"), ord("9") + 1))
 
 
 @njit(nogil=True, cache=True, forceinline=True)
@@ -50,25 +47,10 @@ def store(out: np.ndarray, at: int, value: int) -> None:
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def letters_and_digits(value: int) -> int:
-    """Marks the ASCII letters and digits."""
-    lower = (value | CASE) & _SEVEN_BITS
-    marks = ((lower + _FROM_A) & ~(lower + _BEHIND_Z)) | ((lower + _FROM_0) & ~(lower + _BEHIND_9))
-    # Other bytes than digits become digits by `CASE`, too: 0x10 to 0x19, which stand below 0x20.
-    return marks & ~value & HIGH & ~_below_space(value)
-
-
-@njit(nogil=True, cache=True, forceinline=True)
 def digits_and_others(value: int) -> int:
     """Marks the ASCII digits, and the bytes that are not ASCII."""
     low = value & _SEVEN_BITS
     return ((low + _FROM_0) & ~(low + _BEHIND_9) | value) & HIGH
-
-
-@njit(nogil=True, cache=True, forceinline=True)
-def _below_space(value: int) -> int:
-    """Marks ASCII bytes without any of the bits 0x20 and 0x40, so those below 0x20."""
-    return ~((value << _ONE) | (value << np.uint64(2))) & HIGH
 
 
 @njit(nogil=True, cache=True, forceinline=True)
@@ -78,9 +60,7 @@ def equal_to(value: int, pattern: int) -> int:
     return (other - ONES) & ~other & HIGH
 
 
-@intrinsic
-def _trailing_zeros(context: Any, value: Any) -> Any:
-    """How many bits of a uint64 are zeros below its lowest one; 64 of 0. One instruction of the processor."""
+def _count_trailing_zeros(context: Any, value: Any) -> Any:
     del context, value
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -88,6 +68,10 @@ def _trailing_zeros(context: Any, value: Any) -> Any:
         return builder.cttz(arguments[0], Constant(IntType(1), 0))
 
     return types.uint64(types.uint64), generate
+
+
+# How many bits of a uint64 are zeros below its lowest one, 64 of 0: one instruction of the processor.
+_trailing_zeros = cast(Callable[[int], int], intrinsic(_count_trailing_zeros))
 
 
 @njit(nogil=True, cache=True, forceinline=True)

@@ -130,7 +130,7 @@ def text_hashes(texts: pa.Array, normal: Texts) -> np.ndarray:
 
 @cache
 def _characters() -> np.ndarray:
-    """What each character of the basic plane becomes in the form `text`: uint32 [65,536], with `_STAYS` or `_SPACES`."""
+    """What each character of the basic plane becomes in the form `text`: uint32 [65,536] with flags."""
     table = np.arange(_PLANE, dtype=np.uint32)
     for point in range(_PLANE):
         if not any(point in same for same in _SAME):

@@ -16,7 +16,7 @@ A word is what stands between single spaces, as a normal form other than `exact`
 The hash of an n-gram, modulo 2^64, with `mixed` the step of SplitMix64 and B = 0x9FB21C651E98DF25:
 
 ```
-h(word)      = mixed(0 ^ its first eight bytes), and with more h = mixed(h ^ the next eight), little-endian, zeros behind
+h(word)      = 0, then mixed(h ^ the next eight bytes), little-endian and with zeros behind the last
 h(character) = mixed(its code point)
 h(n-gram)    = mixed(h(first) * B^(n - 1) + ... + h(last))
 ```
