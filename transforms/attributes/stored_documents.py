@@ -141,29 +141,33 @@ def stored_texts(
     Raises:
         BylineError: as of `stored_documents`.
     """
-    chunks = sorted(rows)
-    if not chunks:
+    if not rows:
         return
-    wanted = np.concatenate([rows[chunk] for chunk in chunks])
+    wanted = np.concatenate([rows[chunk] for chunk in sorted(rows)])
     texts = read_texts(listed.file, reading.sources[listed.file.source], wanted)
     if texts is None:
-        yield from _texts_of_all(
-            replace(listed, chunks={chunk: listed.chunks[chunk] for chunk in chunks}), reading, rows
-        )
-        return
+        chunks = {chunk: listed.chunks[chunk] for chunk in rows}
+        yield from _texts_of_all(replace(listed, chunks=chunks), reading, rows)
+    else:
+        yield from _texts_by_chunk(texts, listed, rows)
+    # Chunks behind the last one that is wanted are not read, where the end of the file would tell.
+    check_unchanged(listed.file)
+
+
+def _texts_by_chunk(
+    texts: Iterator[pa.Array], listed: ListedFile, rows: Mapping[int, np.ndarray]
+) -> Iterator[tuple[BatchInfo, pa.Array]]:
     pieces: list[pa.Array] = []
-    for chunk in chunks:
-        missing = len(rows[chunk]) - sum(map(len, pieces))
-        while missing > 0:
+    for chunk in sorted(rows):
+        count = len(rows[chunk])
+        while sum(map(len, pieces)) < count:
             piece = next(texts, None)
             if piece is None or piece.null_count:
                 raise _changed(listed.file.path, chunk)
             pieces.append(piece)
-            missing -= len(piece)
         joined = pa.concat_arrays(pieces)
-        pieces = [joined.slice(len(rows[chunk]))]
-        yield BatchInfo(listed.file.source, listed.file.path, chunk), joined.slice(0, len(rows[chunk]))
-    check_unchanged(listed.file)
+        pieces = [joined.slice(count)]
+        yield BatchInfo(listed.file.source, listed.file.path, chunk), joined.slice(0, count)
 
 
 def _texts_of_all(
