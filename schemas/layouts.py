@@ -42,6 +42,7 @@ class Records(NamedTuple):
 # A layout may give plain pairs of a batch and the malformed.
 Block = Records | tuple[pa.RecordBatch, np.ndarray]
 ReadFile = Callable[[InputFile, "Source", pa.Schema, Mapping[str, str]], Iterable[Block]]
+ReadRows = Callable[[InputFile, "Source", pa.Schema, Mapping[str, str], np.ndarray], Iterable[pa.RecordBatch]]
 ReadNames = Callable[[InputFile], Mapping[str, Any]]
 ListFiles = Callable[[str, "Source"], list[InputFile]]
 
@@ -68,6 +69,8 @@ class Layout:
         names: called with an input file; gives the name of each field of its first records, a dot before what is inside
             of another, with a value that is not null if it has found one. None where that cannot be told: then a field
             that no record has is not told from one without values.
+        read_rows: called like `read`, and with numbers of records, ascending; yields those in their order, where the
+            layout reads some records faster than all. None where it does not.
         list_files: called with the source's name and the source; None for the files that `path` matches.
         is_made: whether it makes its documents: then it has no files, and brings `loss_spans` and `special_spans`.
     """
@@ -77,6 +80,7 @@ class Layout:
     read: ReadFile
     fields: Mapping[str, str] = field(default_factory=dict)
     names: ReadNames | None = None
+    read_rows: ReadRows | None = None
     list_files: ListFiles | None = None
     is_made: bool = False
 

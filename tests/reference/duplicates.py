@@ -93,10 +93,10 @@ def jaccard(one: set[tuple[str, ...]], other: set[tuple[str, ...]]) -> Fraction:
 def unit_hash(unit: str, kind: str) -> int:
     if kind == "characters":
         return splitmix64(ord(unit))
-    value = 0xCBF29CE484222325
-    for byte in unit.encode():
-        value = (value ^ byte) * 0x100000001B3 % MODULUS
-    return splitmix64(value)
+    value, spelling = 0, unit.encode()
+    for at in range(0, len(spelling), 8):
+        value = splitmix64(value ^ int.from_bytes(spelling[at : at + 8], "little"))
+    return value
 
 
 def shingle_hash(ngram: tuple[str, ...], kind: str) -> int:

@@ -21,8 +21,9 @@ from byline.schemas.config import Config
 from byline.schemas.corpora import Source
 from byline.schemas.documents import NUM_TOKENS, BatchInfo, InputFile, info_of, with_info
 from byline.schemas.store import SHUFFLE_KEY, RunInfo
+from byline.transforms.corpora.chunks import check_unchanged
 from byline.transforms.corpora.metadata import extract_metadata
-from byline.transforms.corpora.reading import read_batches
+from byline.transforms.corpora.reading import read_batches, read_texts
 from byline.transforms.formatters.formatting import format_batch
 from byline.transforms.formatters.opening import open_formatter
 from byline.transforms.store.run_reading import open_run
@@ -92,12 +93,13 @@ class Reading:
         return cls({name: source.model_copy(update={"path": []}) for name, source in config.sources.items()})
 
 
-def stored_documents(listed: ListedFile, reading: Reading) -> Iterator[pa.RecordBatch]:
+def stored_documents(listed: ListedFile, reading: Reading, *, with_hosts: bool = True) -> Iterator[pa.RecordBatch]:
     """The documents of an input file that are in the token store, chunk by chunk.
 
     Args:
         listed: the file, of `StoredFile.from_json`.
         reading: of the configuration.
+        with_hosts: whether to give `host` and `registered_domain`.
 
     Yields:
         For each wanted chunk with documents: `row` (int64, ascending), `shuffle_key` (uint64), `num_tokens` (int32, in
@@ -118,9 +120,62 @@ def stored_documents(listed: ListedFile, reading: Reading) -> Iterator[pa.Record
         if info.chunk in listed.chunks:
             uri, number, records = listed.chunks[info.chunk]
             formatted = batch if formatter is None else format_batch(batch, formatter)
-            yield _stored(extract_metadata(formatted), uri, number, records)
+            yield _stored(extract_metadata(formatted) if with_hosts else formatted, uri, number, records)
         if info.chunk >= highest:
             return
+
+
+def stored_texts(
+    listed: ListedFile, reading: Reading, rows: Mapping[int, np.ndarray]
+) -> Iterator[tuple[BatchInfo, pa.Array]]:
+    """Texts of some documents of an input file, chunk by chunk.
+
+    Args:
+        listed: the file, of `StoredFile.from_json`.
+        reading: of the configuration.
+        rows: chunk -> the rows of its documents that are wanted, int64 [n], ascending, one at least.
+
+    Yields:
+        The chunk, of which its source, path and number are known, and large_string [n].
+
+    Raises:
+        BylineError: as of `stored_documents`.
+    """
+    if not rows:
+        return
+    wanted = np.concatenate([rows[chunk] for chunk in sorted(rows)])
+    texts = read_texts(listed.file, reading.sources[listed.file.source], wanted)
+    if texts is None:
+        chunks = {chunk: listed.chunks[chunk] for chunk in rows}
+        yield from _texts_of_all(replace(listed, chunks=chunks), reading, rows)
+    else:
+        yield from _texts_by_chunk(texts, listed, rows)
+    # Chunks behind the last one that is wanted are not read, where the end of the file would tell.
+    check_unchanged(listed.file)
+
+
+def _texts_by_chunk(
+    texts: Iterator[pa.Array], listed: ListedFile, rows: Mapping[int, np.ndarray]
+) -> Iterator[tuple[BatchInfo, pa.Array]]:
+    pieces: list[pa.Array] = []
+    for chunk in sorted(rows):
+        count = len(rows[chunk])
+        while sum(map(len, pieces)) < count:
+            piece = next(texts, None)
+            if piece is None or piece.null_count:
+                raise _changed(listed.file.path, chunk)
+            pieces.append(piece)
+        joined = pa.concat_arrays(pieces)
+        pieces = [joined.slice(count)]
+        yield BatchInfo(listed.file.source, listed.file.path, chunk), joined.slice(0, count)
+
+
+def _texts_of_all(
+    listed: ListedFile, reading: Reading, rows: Mapping[int, np.ndarray]
+) -> Iterator[tuple[BatchInfo, pa.Array]]:
+    for batch in stored_documents(listed, reading, with_hosts=False):
+        info = info_of(batch)
+        yield info, batch["text"].take(pa.array(np.searchsorted(batch["row"].to_numpy(), rows[info.chunk])))
 
 
 def stored_columns(listed: ListedFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -161,11 +216,16 @@ def _stored(batch: pa.RecordBatch, uri: str, number: int, records: int) -> pa.Re
     numbers = np.searchsorted(batch["row"].to_numpy(), rows)
     numbers = np.minimum(numbers, max(batch.num_rows - 1, 0))
     if len(rows) and (batch.num_rows == 0 or not np.array_equal(batch["row"].to_numpy()[numbers], rows)):
-        raise BylineError(
-            f"{info.path}: chunk {info.chunk} lacks documents that it had when it was prepared; the file, or what "
-            "formats it, has changed: run `byline prepare`"
-        )
-    stored = batch.take(pa.array(numbers))
+        raise _changed(info.path, info.chunk)
+    # Most chunks keep all their documents, which are not copied then.
+    stored = batch if len(numbers) == batch.num_rows else batch.take(pa.array(numbers))
     for column in (SHUFFLE_KEY, NUM_TOKENS):
         stored = stored.append_column(column, index[column.name])
     return with_info(stored, info)
+
+
+def _changed(path: str, chunk: int) -> BylineError:
+    return BylineError(
+        f"{path}: chunk {chunk} lacks documents that it had when it was prepared; the file, or what formats it, has "
+        "changed: run `byline prepare`"
+    )

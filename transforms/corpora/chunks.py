@@ -116,7 +116,7 @@ def cut_chunks(
                 chunk.pieces.append(_piece(batch, dropped, row, low, high))
                 chunk.rejects.append(rejects.slice(first, end - first))
         row, total = row + len(batch), int(ends[-1])
-    _check_unchanged(file)
+    check_unchanged(file)
     _check_usable(chunk, file, source)
     yield from _finished(chunk, file, schema, last=True, checksum=records.value or "", damage="".join(damage))
 
@@ -131,7 +131,7 @@ def _readable(records: Iterable[Records], source: Source, damage: list[str]) -> 
         damage.append(str(fault))
 
 
-def _check_unchanged(file: InputFile) -> None:
+def check_unchanged(file: InputFile) -> None:
     """Raises for a file that is no longer the one that was listed: the last chunk says that all of it was read."""
     if file.modified and storage.modified(file.uri) != file.identity:
         raise FaultyFileError(

@@ -39,9 +39,10 @@ from byline.schemas.corpora import MAX_DOCUMENT, Malformed, Source
 from byline.schemas.documents import CONTENTS, InputFile
 from byline.schemas.faults import FaultyFileError
 from byline.schemas.layouts import Layout, Records
-from byline.transforms.corpora.decompressing import LINE_LIMIT, line_bounds, read_blocks
+from byline.transforms.corpora.decompressing import line_bounds, read_blocks
 from byline.transforms.corpora.json_columns import JsonColumns
 from byline.transforms.corpora.json_objects import BLOCK_BYTES, parse_lines
+from byline.transforms.corpora.json_rows import line_limit, only_lines, read_json_rows
 from byline.transforms.corpora.json_texts import json_columns
 from byline.transforms.corpora.json_values import has_path, load
 from byline.transforms.corpora.record_names import NAMED_RECORDS, add_names
@@ -56,8 +57,6 @@ _NAMED_BYTES = 1 << 20
 # Of a longer record only the first bytes are known, when it lacks a text.
 _MOST_READ, _HEAD_BYTES = 16 << 20, 1 << 16
 _ARRAY_OF_OBJECTS = re.compile(rb'(?P<key>"(?:[^"\\]|\\.)*")\s*:\s*\[\s*\{')
-# How many times as long as a document a line may be: its text may be escaped, and other fields stand beside it.
-_LINES_OF_DOCUMENT = 4
 
 
 def read_json_lines(
@@ -93,7 +92,7 @@ def read_json_lines(
     """
     columns = json_columns(leads_of(wants_of(schema, paths)))
     row = 0
-    limit = min(_LINES_OF_DOCUMENT * max_document, LINE_LIMIT)
+    limit = line_limit(max_document)
     long_lines: dict[int, int] = {}
     blocks: Returning[tuple[int, bytes], str] = Returning(read_blocks(file.uri, block_bytes, limit, long_lines))
     for offset, block in blocks:
@@ -192,10 +191,7 @@ def _parse_possible(
         arrays, reasons = parse_lines(block, lines, columns)
         return arrays, _Bad(malformed_mask(reasons, len(lines)), too_long, reasons)
     rows = np.flatnonzero(~is_other)
-    parts = [block[start:end] for start, end in lines[rows].tolist()]
-    ends = np.cumsum([len(part) + 1 for part in parts], dtype=np.int64)
-    bounds = np.stack([ends - np.diff(lines[rows])[:, 0] - 1, ends - 1], axis=1)
-    arrays, reasons = parse_lines(b"\n".join([*parts, b""]), bounds, columns)
+    arrays, reasons = parse_lines(*only_lines(block, lines[rows]), columns)
     reasons = {int(rows[line]): reason for line, reason in reasons.items()}
     parsed_rows = pa.array(np.cumsum(~is_other) - 1, mask=is_other)
     dropped = is_other | malformed_mask(reasons, len(lines))
@@ -316,6 +312,6 @@ def read_names(file: InputFile) -> dict[str, Any]:
     return values
 
 
-DCLM = Layout("dclm", "JSON lines with `text` and `url`", _read, names=read_names)
-C4 = Layout("c4", "JSON lines with `text`, `timestamp` and `url`", _read, names=read_names)
-JSONL = Layout("jsonl", "any JSON lines, through `fields`", _read, names=read_names)
+DCLM = Layout("dclm", "JSON lines with `text` and `url`", _read, names=read_names, read_rows=read_json_rows)
+C4 = Layout("c4", "JSON lines with `text`, `timestamp` and `url`", _read, names=read_names, read_rows=read_json_rows)
+JSONL = Layout("jsonl", "any JSON lines, through `fields`", _read, names=read_names, read_rows=read_json_rows)

@@ -8,6 +8,7 @@ field that a file lacks is that of its folders (`folder_keys.py`), or null.
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 
 import byline.transforms.documents.coder  # noqa: F401  (registers the coders of the edges)
@@ -58,6 +59,25 @@ def read_records(file: InputFile, source: Source) -> Iterable[Records]:
     """The records of a file in the blocks that its layout gives: the columns of `wanted_columns`."""
     schema, paths = wanted_columns(source)
     return with_folder_keys(source.layout.read(file, source, schema, paths), file, paths)
+
+
+def read_texts(file: InputFile, source: Source, rows: np.ndarray) -> Iterator[pa.Array] | None:
+    """Texts of some records of a file, where that is less work than reading all of them; else None.
+
+    Args:
+        file: the file.
+        source: how it is laid out.
+        rows: int64 [n], numbers of records, ascending; none of them is malformed.
+
+    Yields:
+        large_string, as many as the file has of them, some at a time.
+    """
+    if source.layout.read_rows is None or source.formatter is not None:
+        return None
+    _, paths = wanted_columns(source)
+    schema = pa.schema([TEXT])
+    batches = source.layout.read_rows(file, source, schema, {"text": paths["text"]}, rows)
+    return (batch["text"] for batch in batches)
 
 
 def wanted_columns(source: Source) -> tuple[pa.Schema, dict[str, str]]:

@@ -32,20 +32,26 @@ _EMPTY = np.uint64(2**64 - 1)
 _LOWER, _S32 = np.uint64(2**32 - 1), np.uint64(32)
 
 
-def signatures(texts: Texts, shingling: Shingling, size: int) -> tuple[np.ndarray, np.ndarray]:
+def signatures(
+    texts: Texts, shingling: Shingling, size: int, wanted: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The signature of each text.
 
     Args:
         texts: n of them, in the form that is compared.
         shingling: what a shingle is.
         size: values of a signature.
+        wanted: bool [n], of which texts; None for all.
 
     Returns:
-        uint64 [n, size], 2^64 - 1 where a text has no shingle; bool [n], whether it has one.
+        uint64 [n, size], 2^64 - 1 where a text has no shingle or is not wanted; bool [n], whether there are values.
     """
     out = np.full((len(texts.borders) - 1, size), _EMPTY, np.uint64)
-    _fill_signatures(*texts, shingling.size, shingling.unit == "words", out)
-    return out, np.diff(texts.borders) > 0
+    has_values = np.diff(texts.borders) > 0
+    if wanted is not None:
+        has_values &= wanted
+    _fill_signatures(*texts, has_values, shingling.size, shingling.unit == "words", out)
+    return out, has_values
 
 
 def bands_of(signatures: np.ndarray, bands: int) -> np.ndarray:
@@ -55,18 +61,27 @@ def bands_of(signatures: np.ndarray, bands: int) -> np.ndarray:
     return out
 
 
-def band_hashes(texts: Texts, preset: Preset) -> tuple[np.ndarray, np.ndarray]:
-    """The bands of each text, and whether it has any: uint64 [n, bands], bool [n]."""
-    values, has_shingles = signatures(texts, preset.shingling, preset.bands * preset.rows)
+def band_hashes(texts: Texts, preset: Preset, wanted: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The bands of each text, and whether it has any: uint64 [n, bands], bool [n].
+
+    Args:
+        texts: n of them, in the form that is compared.
+        preset: of the bands.
+        wanted: bool [n], of which texts; the others are said to have none. None for all.
+    """
+    values, has_shingles = signatures(texts, preset.shingling, preset.bands * preset.rows, wanted)
     return bands_of(values, preset.bands), has_shingles
 
 
 @njit(nogil=True, cache=True)
-def _fill_signatures(borders: np.ndarray, data: np.ndarray, size: int, is_words: bool, out: np.ndarray) -> None:
-    scratch, ring = np.empty(most_shingles(borders), np.uint64), np.empty(size, np.uint64)
+def _fill_signatures(
+    borders: np.ndarray, data: np.ndarray, wanted: np.ndarray, size: int, is_words: bool, out: np.ndarray
+) -> None:
+    most = most_shingles(borders)
+    scratch, units = np.empty(most, np.uint64), np.empty(most, np.uint64)
     for row in range(len(out)):
-        count = fill_shingles(data, borders[row], borders[row + 1], ring, is_words, scratch)
-        if count:
+        if wanted[row]:
+            count = fill_shingles(data, borders[row], borders[row + 1], size, is_words, units, scratch)
             _sketch(scratch[:count], out[row])
 
 
@@ -74,21 +89,26 @@ def _fill_signatures(borders: np.ndarray, data: np.ndarray, size: int, is_words:
 def _sketch(shingles: np.ndarray, slots: np.ndarray) -> None:
     """Fills empty slots with the signature of some shingles, one at least."""
     size = np.uint64(len(slots))
-    empty = len(slots)
     for turn in range(2 * len(slots)):
-        if empty == 0:
-            return
-        if turn == 1:
-            # A text of few shingles may repeat them many times.
+        if turn == 2:
+            # A text that needs many turns has few shingles, and may repeat them many times.
             shingles = distinct(shingles)
         salt, base = np.uint64(turn) * GOLDEN, np.uint64(turn) << _S32
         for shingle in shingles:
             value = mixed(shingle + salt) if turn else shingle
             slot = (value >> _S32) * size >> _S32 if turn < len(slots) else np.uint64(turn - len(slots))
-            value = base | (value & _LOWER)
-            if value < slots[slot]:
-                empty -= slots[slot] == _EMPTY
-                slots[slot] = value
+            # Written whether it is lower or not: which it is cannot be predicted.
+            slots[slot] = min(slots[slot], base | (value & _LOWER))
+        if not _has_empty(slots):
+            return
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _has_empty(slots: np.ndarray) -> bool:
+    most = np.uint64(0)
+    for value in slots:
+        most = max(most, value)
+    return most == _EMPTY
 
 
 @njit(nogil=True, cache=True)

@@ -39,15 +39,27 @@ import pyarrow as pa
 from numba import njit
 
 from byline.transforms.documents.text_parts import text_buffers
+from byline.transforms.duplicates.eight_bytes import (
+    EIGHT,
+    HIGH,
+    before_first,
+    digits_and_others,
+    load,
+    store,
+)
 from byline.transforms.duplicates.hashing import murmur3
 
 Form = Literal["exact", "text", "simplified"]
 # From the one that tells most texts apart to the one that tells fewest.
 FORMS: tuple[Form, ...] = get_args(Form)
 _PLANE = 1 << 16
-_SURROGATES = range(0xD800, 0xE000)
+# Characters that stay, most of the plane: ideographs; then Hangul, surrogates and what is for private use.
+_SAME = (range(0x3400, 0xA000), range(0xAC00, 0xF900))
 _ACCENTS = range(0x0300, 0x0370)
-_GONE, _SPACE, _ZERO = 0, ord(" "), ord("0")
+_GONE, _SPACE, _ZERO = 0, 32, ord("0")
+# Beside the number of a character: it stays, or it is a space.
+_S24, _S25, _POINT = np.uint64(24), np.uint64(25), np.uint64((1 << 24) - 1)
+_STAYS, _SPACES = np.uint64(1 << 24), np.uint64(1 << 25)
 _ONE, _TWO, _THREE, _FOUR = (np.uint64(number) for number in (1, 2, 3, 4))
 
 
@@ -92,8 +104,8 @@ def coarser(texts: Texts, form: Form, wanted: Form) -> Texts:
 
 
 def _made(kernel: Callable[..., None], texts: Texts, table: np.ndarray) -> Texts:
-    # A character, and the space before it, may be written behind the end.
-    out = np.empty(texts.borders[-1] - texts.borders[0] + 2, np.uint8)
+    # Eight bytes may be written behind the end.
+    out = np.empty(texts.borders[-1] - texts.borders[0] + 8, np.uint8)
     borders = np.zeros(len(texts.borders), np.int64)
     kernel(*texts, table, borders, out)
     return Texts(borders, out[: borders[-1]])
@@ -118,12 +130,13 @@ def text_hashes(texts: pa.Array, normal: Texts) -> np.ndarray:
 
 @cache
 def _characters() -> np.ndarray:
-    """What each character of the basic plane becomes in the form `text`: uint16 [65,536], 0 for nothing."""
-    table = np.arange(_PLANE, dtype=np.uint16)
+    """What each character of the basic plane becomes in the form `text`: uint32 [65,536] with flags."""
+    table = np.arange(_PLANE, dtype=np.uint32)
     for point in range(_PLANE):
-        if point not in _SURROGATES:
+        if not any(point in same for same in _SAME):
             table[point] = _character(chr(point))
-    return table
+    kinds = np.where(table == _SPACE, _SPACES, np.where(table == _GONE, np.uint64(0), _STAYS))
+    return table | kinds.astype(np.uint32)
 
 
 @cache
@@ -152,27 +165,40 @@ def _normalize(
 ) -> None:
     """Fills `out` with the form `text`, none longer than its text, and `new_borders` with where each begins.
 
-    A character is written, and the space before it, before it is known whether they stay: what does not is written
-    over. Where words begin cannot be predicted, so this is faster than branches.
+    A character is written before it is known whether it stays: what does not is written over. Where words begin cannot
+    be predicted, so this is faster than branches.
     """
     used = np.uint64(0)
     for row in range(len(borders) - 1):
-        first, pending = used, np.uint64(0)
+        first, after_space = used, _ONE
         at, end = np.uint64(borders[row]), np.uint64(borders[row + 1])
         while at < end:
+            if end - at >= EIGHT and load(data, at, end) & HIGH == 0:
+                for i in range(8):
+                    become = np.uint64(table[data[at + np.uint64(i)]])
+                    out[used] = become
+                    used, after_space = _behind(become, used, after_space, _ONE)
+                at += EIGHT
+                continue
             point, length = _character_at(data, at)
             at += length
-            become = np.int64(table[point]) if point < _PLANE else point
-            stays = np.uint64(become > _SPACE)
-            out[used] = _SPACE
-            used += pending & stays
-            pending = (pending & (stays ^ _ONE)) | (np.uint64(become == _SPACE) & np.uint64(used > first))
-            if become < 0x80:
+            become = np.uint64(table[point]) if point < _PLANE else _STAYS | np.uint64(_PLANE)
+            if become & _POINT < 0x80:
                 out[used] = become
-                used += stays
+                length = _ONE
             else:
-                used += _write(become, out, used, data, at)
+                length = _write(become & _POINT, out, used, data, at)
+            used, after_space = _behind(become, used, after_space, length)
+        used -= after_space & np.uint64(used > first)
         new_borders[row + 1] = used
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _behind(become: int, used: int, after_space: int, length: int) -> tuple[int, int]:
+    """Where the next character goes, and whether a space would be one too many before it (1 or 0), all uint64."""
+    stays, is_space = become >> _S24 & _ONE, become >> _S25
+    used += length * (stays | (is_space & ~after_space))
+    return used, is_space | (after_space & ~stays)
 
 
 @njit(nogil=True, cache=True)
@@ -185,12 +211,21 @@ def _merge_digits(
         follows = np.uint64(0)
         at, end = np.uint64(borders[row]), np.uint64(borders[row + 1])
         while at < end:
+            eight = load(data, at, end)
+            marks = digits_and_others(eight)
+            if marks & np.uint64(0xFF) == 0:
+                store(out, used, eight)
+                length = min(EIGHT if marks == 0 else before_first(marks), end - at)
+                used += length
+                at += length
+                follows = np.uint64(0)
+                continue
             point, length = _character_at(data, at)
             at += length
             digit = np.uint64(point < _PLANE and is_digit[point])
-            if point < 0x80 or digit:
-                out[used] = _ZERO if digit else point
-                used += _ONE - (digit & follows)
+            if digit:
+                out[used] = _ZERO
+                used += _ONE - follows
             else:
                 used += _write(point, out, used, data, at)
             follows = digit
@@ -221,7 +256,8 @@ def _write(point: int, out: np.ndarray, used: int, data: np.ndarray, at: int) ->
         out[used], out[used + _ONE] = 0xE0 | point >> 12, 0x80 | (point >> 6 & 0x3F)
         out[used + _TWO] = 0x80 | (point & 0x3F)
         return _THREE
-    out[used : used + _FOUR] = data[at - _FOUR : at]
+    for i in range(4):
+        out[used + np.uint64(i)] = data[at - _FOUR + np.uint64(i)]
     return _FOUR
 
 

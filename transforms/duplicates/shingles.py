@@ -16,7 +16,8 @@ A word is what stands between single spaces, as a normal form other than `exact`
 The hash of an n-gram, modulo 2^64, with `mixed` the step of SplitMix64 and B = 0x9FB21C651E98DF25:
 
 ```
-h(word)      = mixed(FNV-1a, 64 bits, of its bytes)             h(character) = mixed(its code point)
+h(word)      = 0, then mixed(h ^ the next eight bytes), little-endian and with zeros behind the last
+h(character) = mixed(its code point)
 h(n-gram)    = mixed(h(first) * B^(n - 1) + ... + h(last))
 ```
 
@@ -29,13 +30,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numba import njit
 
+from byline.transforms.duplicates.eight_bytes import EIGHT, ONES, before_first, equal_to, first_bytes, load
 from byline.transforms.duplicates.hashing import mixed
 from byline.transforms.duplicates.normalizing import Texts
 
-_FNV_OFFSET, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _BASE = np.uint64(0x9FB21C651E98DF25)
-_ZERO = np.uint64(0)
-_SPACE = ord(" ")
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
+_SPACES = np.uint64(ord(" ")) * ONES
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,13 @@ def most_shingles(borders: np.ndarray) -> int:
 
 @njit(nogil=True, cache=True)
 def _fill_sets(borders: np.ndarray, data: np.ndarray, size: int, is_words: bool) -> tuple[np.ndarray, np.ndarray]:
-    scratch, ring = np.empty(most_shingles(borders), np.uint64), np.empty(size, np.uint64)
+    most = most_shingles(borders)
+    scratch, units = np.empty(most, np.uint64), np.empty(most, np.uint64)
     kept_borders = np.zeros(len(borders), np.int64)
     kept = np.empty(1024, np.uint64)
     used = 0
     for row in range(len(borders) - 1):
-        count = fill_shingles(data, borders[row], borders[row + 1], ring, is_words, scratch)
+        count = fill_shingles(data, borders[row], borders[row + 1], size, is_words, units, scratch)
         ordered = distinct(scratch[:count])
         while used + len(ordered) > len(kept):
             kept = np.concatenate((kept, np.empty(len(kept), np.uint64)))
@@ -125,58 +127,76 @@ def distinct(hashes: np.ndarray) -> np.ndarray:
     return ordered[:used]
 
 
-@njit(nogil=True, cache=True)
-def fill_shingles(data: np.ndarray, begin: int, end: int, ring: np.ndarray, is_words: bool, out: np.ndarray) -> int:
+@njit(nogil=True, cache=True, forceinline=True)
+def fill_shingles(
+    data: np.ndarray, begin: int, end: int, size: int, is_words: bool, units: np.ndarray, out: np.ndarray
+) -> int:
     """Fills `out` with the shingles of `data[begin:end]`, in their order, repeated ones too.
 
     Args:
         data: uint8.
         begin, end: the text's bytes.
-        ring: uint64 [size of a shingle], for the kernel's use.
+        size: of a shingle.
         is_words: whether a shingle is of words, not of characters.
-        out: uint64, of `most_shingles` at least.
+        units: uint64, of `most_shingles` at least, for the kernel's use.
+        out: uint64, as long.
 
     Returns:
         How many there are.
     """
-    leaving = np.uint64(1)  # B^size, by which what leaves the sum has been multiplied
-    for i in range(len(ring)):
+    first, stop = np.uint64(begin), np.uint64(end)
+    count = np.int64(_fill_words(data, first, stop, units) if is_words else _fill_characters(data, first, stop, units))
+    leaving = _ONE  # B^size, by which what leaves the sum has been multiplied
+    for _ in range(size):
         leaving *= _BASE
-        ring[i] = _ZERO
-    total, used, units, slot, at = _ZERO, 0, 0, 0, begin
-    while at < end:
-        unit, at = _next_word(data, at, end) if is_words else _next_character(data, at, end)
-        total = total * _BASE + unit - ring[slot] * leaving
-        ring[slot] = unit
-        slot = slot + 1 if slot + 1 < len(ring) else 0
-        units += 1
-        if units >= len(ring):
-            out[used] = mixed(total)
-            used += 1
-    if 0 < units < len(ring):
+    total = _ZERO
+    for i in range(min(size, count)):
+        total = total * _BASE + units[i]
+    if count:
         out[0] = mixed(total)
-        used = 1
-    return used
+    used = max(count - size, 0)
+    for i in range(used):
+        total = total * _BASE + units[i + size] - units[i] * leaving
+        out[i + 1] = mixed(total)
+    return used + (count > 0)
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def _next_word(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
-    """The hash of the word that begins at a byte, and the byte behind it and its space."""
-    value = _FNV_OFFSET
-    while at < end and data[at] != _SPACE:
-        value = (value ^ np.uint64(data[at])) * _FNV_PRIME
-        at += 1
-    return mixed(value), at + 1
+def _fill_words(data: np.ndarray, at: int, end: int, out: np.ndarray) -> int:
+    """Fills `out` with the hashes of words, and gives their number.
+
+    A step takes what of a word is in eight bytes, and writes its hash whether it ends there or not: which it does
+    cannot be predicted.
+    """
+    count, value = _ZERO, _ZERO
+    while at < end:
+        eight = load(data, at, end)
+        length = before_first(equal_to(eight, _SPACES))
+        value = mixed(value ^ first_bytes(eight, length)) if length else value
+        out[count] = value
+        at += length
+        ends = np.uint64(length < EIGHT) | np.uint64(at >= end)
+        count += ends
+        at += ends
+        value *= _ONE - ends
+    return count
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def _next_character(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
-    """The hash of the character that begins at a byte, and the byte behind it."""
-    byte = np.uint64(data[at])
-    if byte < 0x80:
-        return mixed(byte), at + 1
-    length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-    point = byte & np.uint64(0x7F >> length)
-    for i in range(1, length):
-        point = point << np.uint64(6) | np.uint64(data[at + i] & 0x3F)
-    return mixed(point), at + length
+def _fill_characters(data: np.ndarray, at: int, end: int, out: np.ndarray) -> int:
+    """Fills `out` with the hashes of characters, and gives their number."""
+    count = _ZERO
+    while at < end:
+        byte = np.uint64(data[at])
+        if byte < 0x80:
+            out[count] = mixed(byte)
+            at += _ONE
+        else:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            point = byte & np.uint64(0x7F >> length)
+            for i in range(1, length):
+                point = point << np.uint64(6) | np.uint64(data[at + np.uint64(i)] & 0x3F)
+            out[count] = mixed(point)
+            at += np.uint64(length)
+        count += _ONE
+    return count

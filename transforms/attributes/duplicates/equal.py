@@ -2,7 +2,8 @@
 
 ```
 HashTexts      a file        -> hashes/<chunk>    high  low  shuffle_key  document        by the hash
-                                bands/<chunk>     shuffle_key  document  bands            of those with shingles
+                                bands/<chunk>     shuffle_key  document  bands            of one of a chunk's equals,
+                                                                                          if it has shingles
 GroupEqual     a partition   -> equal/<number>    document  first  copies  sources        by the document's file
                                 members/<number>  first  document                         by the first
 ```
@@ -27,7 +28,7 @@ from byline.transforms.duplicates.normalizing import coarser, normalized, text_h
 
 def hash_texts(layout: Layout, line: str) -> None:
     """Writes the hashes and bands of the documents of an input file."""
-    for batch in stored_documents(StoredFile.from_json(line), layout.reading):
+    for batch in stored_documents(StoredFile.from_json(line), layout.reading, with_hosts=False):
         info = info_of(batch)
         documents, keys = layout.documents(info.source, info.path, batch["row"]), batch["shuffle_key"]
         normal = normalized(batch["text"], layout.form)
@@ -37,7 +38,9 @@ def hash_texts(layout: Layout, line: str) -> None:
         write_partitions(layout.of_chunk("hashes", info), rows, partition, layout.partitions)
         if layout.preset is not None:
             compared = coarser(normal, layout.form, layout.compared_form)
-            bands, has_shingles = band_hashes(compared, layout.preset)
+            # What stands for its equals is the lowest of its chunk, too.
+            lowest = lowest_of_groups(hashes, layout.ranks(documents, keys.to_numpy()))
+            bands, has_shingles = band_hashes(compared, layout.preset, lowest == np.arange(len(lowest)))
             rows = record_batch(shuffle_key=keys, document=documents, bands=bands).filter(pa.array(has_shingles))
             write_batch(layout.of_chunk("bands", info), rows)
 

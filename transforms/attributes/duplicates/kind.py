@@ -41,7 +41,7 @@ from byline.transforms.duplicates.normalizing import coarsest
 from byline.transforms.duplicates.presets import PRESETS
 
 # Of the forms, hashes and bands as docs/duplicates.md defines them.
-_HASHES = 1
+_HASHES = 2
 # Texts of a partition, were all documents candidates.
 _TEXT_BYTES = 64 << 20
 _ROW_BYTES = 40

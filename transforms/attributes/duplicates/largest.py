@@ -55,7 +55,7 @@ class ReadBeginnings:
     def __call__(self, line: str) -> None:
         """Works on an input file."""
         listed, beginnings = StoredFile.from_json(line), {}
-        for batch in stored_documents(listed, self.layout.reading):
+        for batch in stored_documents(listed, self.layout.reading, with_hosts=False):
             info = info_of(batch)
             documents = self.layout.documents(info.source, info.path, batch["row"])
             for row in np.flatnonzero(np.isin(documents, np.array(self.documents, np.uint64))):

@@ -14,20 +14,19 @@ leader and, where that has many followers, a part of the follower's hash.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
-from byline.schemas.documents import BatchInfo, info_of
+from byline.schemas.documents import BatchInfo
 from byline.splitmix import splitmix64
 from byline.transforms.attributes.batch_files import read_batch
 from byline.transforms.attributes.duplicates.candidates import chunks_of
-from byline.transforms.attributes.duplicates.layout import Layout, matrix, record_batch
+from byline.transforms.attributes.duplicates.layout import Layout, matrix, record_batch, rows_of
 from byline.transforms.attributes.exchange import partition_of, write_partitions
 from byline.transforms.attributes.notes import write_note
-from byline.transforms.attributes.stored_documents import StoredFile, stored_documents
+from byline.transforms.attributes.stored_documents import StoredFile, stored_texts
 from byline.transforms.documents.text_parts import text_buffers, texts_of
 from byline.transforms.duplicates.deciding import largest_of_pairs
 from byline.transforms.duplicates.jaccard import are_similar, shared_shingles
@@ -45,21 +44,20 @@ def send_texts(layout: Layout, line: str) -> None:
     file = layout.file_number(listed.file.source, listed.file.path)
     pairs, targets, wanted = _wanted(layout, file)
     equal = layout.read_bucket("equal", layout.partitions, file, "document")
-    chunks, numbers = chunks_of(layout, listed), []
-    for info in chunks:
-        documents = read_batch(layout.of_chunk("bands", info))["document"].to_numpy()
-        is_here = np.isin(pairs[:, 0], documents)
+    chosen: dict[int, pa.RecordBatch] = {}
+    for info in chunks_of(layout, listed):
+        known = read_batch(layout.of_chunk("bands", info)).select(["document", "shuffle_key"])
+        is_here = np.isin(pairs[:, 0], known["document"].to_numpy())
         rows = record_batch(follower=pairs[is_here, 0], leader=pairs[is_here, 1])
         write_partitions(layout.of_chunk("pairs", info), rows, targets[is_here], layout.text_partitions)
-        if np.isin(wanted["document"].to_numpy(), documents).any():
-            numbers.append(info.chunk)
+        known = known.filter(pa.array(np.isin(known["document"].to_numpy(), wanted["document"].to_numpy())))
+        if known.num_rows:
+            chosen[info.chunk] = known
         else:
-            _write_texts(layout, info, wanted.slice(0, 0), equal, documents[:0], documents[:0], _NO_TEXT)
-    with_texts = replace(listed, chunks={number: listed.chunks[number] for number in numbers})
-    for batch in stored_documents(with_texts, layout.reading):
-        info = info_of(batch)
-        documents, keys = layout.documents(info.source, info.path, batch["row"]), batch["shuffle_key"].to_numpy()
-        _write_texts(layout, info, wanted, equal, documents, keys, batch["text"])
+            _write_texts(layout, info, wanted, equal, known, _NO_TEXT)
+    rows_of_chunks = {chunk: rows_of(known["document"].to_numpy()) for chunk, known in chosen.items()}
+    for info, texts in stored_texts(listed, layout.reading, rows_of_chunks):
+        _write_texts(layout, info, wanted, equal, chosen[info.chunk], texts)
 
 
 def _wanted(layout: Layout, file: int) -> tuple[np.ndarray, np.ndarray, pa.RecordBatch]:
@@ -101,19 +99,18 @@ def _write_texts(
     info: BatchInfo,
     wanted: pa.RecordBatch,
     equal: pa.RecordBatch,
-    documents: np.ndarray,
-    shuffle_keys: np.ndarray,
+    known: pa.RecordBatch,
     texts: pa.Array,
 ) -> None:
-    """Writes the texts of a chunk that are wanted; `documents` ascend."""
+    """Writes the texts of a chunk that are wanted, those of `document` and `shuffle_key`, ascending, in `known`."""
+    documents = known["document"].to_numpy()
     rows = wanted.filter(pa.array(np.isin(wanted["document"].to_numpy(), documents)))
-    distinct, index = np.unique(rows["document"].to_numpy(), return_inverse=True)
-    numbers = np.searchsorted(documents, distinct)
-    sent = normalized(texts.take(pa.array(numbers)), layout.compared_form)
-    copies, sources = _of_group(layout, equal, distinct)
+    index = np.searchsorted(documents, rows["document"].to_numpy())
+    sent = normalized(texts, layout.compared_form)
+    copies, sources = _of_group(layout, equal, documents)
     batch = record_batch(
-        document=distinct[index],
-        shuffle_key=shuffle_keys[numbers][index],
+        document=documents[index],
+        shuffle_key=known["shuffle_key"].to_numpy()[index],
         copies=copies[index],
         sources=sources[index],
         text=texts_of(sent.borders, sent.data).take(pa.array(index)),
