@@ -13,7 +13,7 @@ LAB_STAMP := $(LAB)/.byline-installed
 SHARDS := out/quickstart/shards
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-clusters test-trainers test-lab setup-lab soak lint clean check-python spark-up spark-down flink-up flink-down
+.PHONY: help setup demo test test-clusters test-trainers test-lab setup-lab bench soak lint clean check-python spark-up spark-down flink-up flink-down
 
 help:
 	@echo 'make demo    a whole build on a small corpus made here: shards, a check of every count, a sequence in colour'
@@ -23,10 +23,11 @@ help:
 	@echo 'make test-trainers   tests of trainers on builds made here; needs 2.5 GB for them in $(TRAINERS), and Python 3.11 to 3.13'
 	@echo 'make setup-lab   an environment in $(LAB) for `byline lab` (docs/lab.md): what $(VENV) has, PyTorch and matplotlib; 2.4 GB'
 	@echo 'make test-lab    tests of the laboratory, and a smoke run of each of its studies'
+	@echo 'make bench   how fast builds are, against a plain loop and other tools, on SIZE=200MB or CORPUS=folder (docs/performance.md)'
 	@echo 'make soak    random builds with random faults for MINUTES=30, from SEED=1; each has to end in the same bytes'
 	@echo 'make spark-up, spark-down, flink-up, flink-down   such a cluster for builds of your own (docs/clusters.md)'
 	@echo 'make setup   a virtual environment in $(VENV) with all that the others need (they call it)'
-	@echo 'make clean   removes what these made: $(VENV), $(TRAINERS), $(LAB), $(SAMPLE), out/quickstart, out/clusters, out/trainers, out/lab-smoke, caches'
+	@echo 'make clean   removes what these made: $(VENV), $(TRAINERS), $(LAB), $(SAMPLE), out/quickstart, out/clusters, out/trainers, out/lab-smoke, out/bench, caches'
 
 setup: $(STAMP)
 
@@ -118,6 +119,12 @@ $(LAB_STAMP): requirements.txt requirements-lab.txt pyproject.toml tests/support
 	$(LAB)/bin/python -m tests.support.without_gpus
 	@touch $@
 
+# More options in BENCH, as in BENCH='--rounds 3 --peers'.
+bench: setup
+	@printf '\n== Whole builds, in turns\n'
+	$(BIN)/python -m benchmarks.throughput --size $(or $(SIZE),200MB) $(if $(CORPUS),--corpus '$(CORPUS)') \
+	  $(if $(TOKENIZER),--tokenizer '$(TOKENIZER)') --out $(or $(OUT),out/bench) $(BENCH)
+
 soak: setup
 	@printf '\n== Random builds with random faults\n'
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1)
@@ -129,5 +136,5 @@ spark-down flink-down:
 	@$(PYTHON) docker/cluster.py down $(@:-down=)
 
 clean: spark-down flink-down
-	rm -rf $(VENV) $(TRAINERS) $(LAB) $(SAMPLE) out/quickstart out/clusters out/trainers out/lab-smoke build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(TRAINERS) $(LAB) $(SAMPLE) out/quickstart out/clusters out/trainers out/lab-smoke out/bench build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

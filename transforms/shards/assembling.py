@@ -175,13 +175,20 @@ def assemble_shard(
         BylineError: the output no longer belongs to the job, or cannot be written.
     """
     shard = rows["shard"][0].as_py()
-    path = shard_path(phase.name, shard, phase.shards)
-    uri, record_uri = join(job.output, path), record_path(job.work, phase.name, shard)
+    uri = join(job.output, shard_path(phase.name, shard, phase.shards))
+    record_uri = record_path(job.work, phase.name, shard)
     check_current(job.output, job.maker)
     finished = finished_record(record_uri, uri, job.maker, job.hashed_from)
     if finished is not None:
         return finished
-    packed = pack_shard(rows, job, phase, index)
+    return write_packed(pack_shard(rows, job, phase, index), job, phase, shard, behind)
+
+
+def write_packed(
+    packed: "PackedShard", job: AssembleJob, phase: PlannedPhase, shard: int, behind: WriteBehind | None = None
+) -> ShardRecord:
+    """Fills and writes a packed shard; arguments and errors as for `assemble_shard`, `shard` is its number."""
+    path = shard_path(phase.name, shard, phase.shards)
     counts = packed.counts(job)
     metadata = _description(job, phase, shard).metadata(counts, packed.padding, packed.label_counts(job))
     schema = job.schema(metadata)
@@ -227,6 +234,11 @@ class PackedShard:
 def pack_shard(rows: pa.RecordBatch, job: AssembleJob, phase: PlannedPhase, index: RunIndex) -> PackedShard:
     """Gathers, conditions and packs the documents of one shard."""
     documents = gather(rows, index, phase.gathering, job.seed, job.length, shared_tokenizer(job.settings))
+    return pack_documents(documents, job, phase)
+
+
+def pack_documents(documents: Documents, job: AssembleJob, phase: PlannedPhase) -> PackedShard:
+    """Packs what was gathered for one shard."""
     layout = lay_out(documents, job.tokenizer.bos_id, job.tokenizer.eos_id)
     bos = int(job.tokenizer.bos_id is not None)
     segments = phase.policy.pack(layout.framed_length, documents.masked_prefix, bos, job.length, documents.slice)

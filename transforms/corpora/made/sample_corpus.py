@@ -275,12 +275,12 @@ def awkward_pages() -> dict[str, list[Page]]:
 
 
 def deal_pages(pages: Sequence[Page]) -> dict[str, list[Page]]:
-    """Gives each page to one layout by a hash of its URL (60, 25, 15 %), and the awkward ones to theirs."""
+    """Gives each page to one layout by a hash of its URL (60, 25, 15 %)."""
     dealt: dict[str, list[Page]] = {"dclm": [], "c4": [], "refinedweb": []}
     for page in pages:
         share = int.from_bytes(_hash(f"layout {page.url}"), "big") % 100
         dealt["dclm" if share < 60 else "c4" if share < 85 else "refinedweb"].append(page)
-    return {layout: dealt[layout] + extra for layout, extra in awkward_pages().items()}
+    return dealt
 
 
 def write_dclm(path: str, pages: Sequence[Page], scores: Sequence[float]) -> None:

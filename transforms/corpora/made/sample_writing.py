@@ -14,6 +14,7 @@ was stopped is simply run again. `byline.transforms.corpora.made.sample_corpus` 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -110,10 +111,11 @@ def _write(directory: Path, megabytes: float, report: Progress) -> SampleReport:
     report("Train", 0.6)
     classifier = sample_corpus.train_classifier(pages)
     report("Train", 1)
-    layouts = {}
+    layouts, awkward = {}, sample_corpus.awkward_pages()
     for number, (layout, dealt) in enumerate(sample_corpus.deal_pages(pages).items()):
         report("Write", number / len(FILES))
-        layouts[layout] = _write_layout(directory, layout, dealt, classifier)
+        scores = partial(sample_corpus.score_pages, classifier)
+        layouts[layout] = write_layout(directory, layout, dealt + awkward[layout], FILES[layout], scores)
     _write_bytes(directory / "tokenizer.json", tokenizer.encode())
     _write_bytes(directory / "quality.bin", classifier)
     report("Write", 1)
@@ -136,13 +138,23 @@ def _size(page: Page) -> int:
     return len((page.text or "").encode())
 
 
-def _write_layout(directory: Path, layout: str, pages: Sequence[Page], classifier: bytes) -> LayoutReport:
-    count = FILES[layout]
+def write_layout(
+    directory: Path, layout: str, pages: Sequence[Page], count: int, scores: Callable[[Sequence[Page]], Sequence[float]]
+) -> LayoutReport:
+    """Writes the files of one layout, under the names of the published corpora.
+
+    Args:
+        directory: of the corpus.
+        layout: dclm, c4 or refinedweb.
+        pages: dealt to the files in turn.
+        count: how many files.
+        scores: gives what DCLM's own classifier says of the pages of a file.
+    """
     files = tuple(_file_name(layout, number, count) for number in range(count))
     for number, name in enumerate(files):
         file_pages, path = pages[number::count], str(directory / name)
         if layout == "dclm":
-            sample_corpus.write_dclm(path, file_pages, sample_corpus.score_pages(classifier, file_pages))
+            sample_corpus.write_dclm(path, file_pages, scores(file_pages))
         elif layout == "c4":
             sample_corpus.write_c4(path, file_pages)
         else:
