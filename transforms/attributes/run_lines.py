@@ -1,4 +1,4 @@
-"""A round as a step of a pipeline, of which each line is worked on once, by whichever command."""
+"""The lines of a round, each of which is worked on once, by whichever command."""
 
 import hashlib
 from collections.abc import Callable

@@ -8,10 +8,7 @@ import pyarrow as pa
 
 import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.schemas.corpora import FormatterSettings, Malformed
-from byline.schemas.documents import (
-    info_of,
-    origin_of,
-)
+from byline.schemas.documents import info_of, origin_of
 from byline.schemas.faults import FaultyFileError, NoteFault
 from byline.transforms.documents.beam_counters import count
 from byline.transforms.formatters.formatting import STEP, format_batch

@@ -104,7 +104,7 @@ class TextTokenizer:
         """gigatoken, for all texts without one of the differences; None if it is of no use for this file."""
         if self.differences.whole is not None:
             return None
-        # Here, where a text is tokenized: most commands only look at the file, and gigatoken loads awkward.
+        # Here, where a text is tokenized: most commands need no more than the ids of some names, and it loads awkward.
         from byline.transforms.tokens.fast_tokenizer import fast_tokenizer
 
         fast = fast_tokenizer(self._file, self.reference, frozenset(self.differences.strings))
