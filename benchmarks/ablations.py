@@ -38,7 +38,7 @@ from byline.manifest import Manifest, read_manifest
 from byline.pipelines.jobs.assemble import assemble
 from byline.pipelines.jobs.plan import make_recipe_plan
 from byline.pipelines.jobs.prepare import prepare
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.config_file import load_config
 from byline.schemas.ledger import DrawCounts, Ledger

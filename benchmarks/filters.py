@@ -24,9 +24,10 @@ from byline.schemas.filters import FilterEntry
 from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.corpora.reading import read_batches
 from byline.transforms.filters.applying import open_rules, refusals
+from byline.transforms.filters.every_rule import GROUPS, RULES
 from byline.transforms.filters.filtering import drop_reasons
 from byline.transforms.filters.rules import SourceColumns
-from byline.transforms.filters.tables import GROUPS, RULES, read_rules
+from byline.transforms.filters.tables import read_rules
 
 _NEED_FILES = ("label", "hosts", "domains", "c4_bad_words", "function", "number")
 _SETTINGS = {

@@ -46,7 +46,7 @@ from byline.errors import BylineError
 from byline.manifest import read_manifest
 from byline.pipelines.jobs.build import build
 from byline.pipelines.jobs.verify import verify
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config_file import parse_config
 from byline.transforms.store.fingerprint import source_settings
 from byline.transforms.store.run_reading import forget_runs, open_run, read_pieces

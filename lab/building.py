@@ -36,7 +36,7 @@ from byline.lab.study import Arm, Evaluation, Study
 from byline.manifest import FILE_NAME
 from byline.pipelines.jobs.build import build as run_build
 from byline.pipelines.recipes import load_recipe
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config_file import merge
 from byline.schemas.yaml_text import load_yaml
 from byline.transforms.files.storage import write_file

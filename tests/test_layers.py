@@ -58,6 +58,38 @@ def test_an_entry_module_holds_no_dofn(path):
     assert classes_of(path.read_text(encoding="utf-8"), "DoFn") == []
 
 
+def imported_at_once(source: str) -> set[str]:
+    """What a module imports when it is imported, less what only a type checker sees."""
+    names: set[str] = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_beam_is_imported_by_what_only_a_pipeline_needs():
+    """So that a command with nothing to run goes without (tests/pipelines/test_start_up.py)."""
+    allowed = {f"transforms/documents/{name}.py" for name in ("beam_counters", "coder", "work_lists")}
+    found = set()
+    for folder in ("transforms", "pipelines"):
+        for path in (ROOT / folder).rglob("*.py"):
+            imported = imported_at_once(path.read_text(encoding="utf-8"))
+            if any(name.split(".")[0] in ("apache_beam", "grpc") or "_transform" in name for name in imported):
+                found.add(path.relative_to(ROOT).as_posix())
+    assert allowed <= found
+    others = {path for path in found - allowed if not path.endswith("_transform.py")}
+    assert {path.rpartition("/")[0] for path in others} == {"pipelines/runners", "pipelines/wiring"}, others
+
+
+def test_wiring_is_imported_where_there_is_something_to_run():
+    for path in (ROOT / "pipelines").rglob("*.py"):
+        if path.parent.name != "wiring":
+            imported = imported_at_once(path.read_text(encoding="utf-8"))
+            assert not any(name.startswith("byline.pipelines.wiring") for name in imported), path
+
+
 def test_a_dofn_is_found_under_either_name():
     source = "class A(beam.DoFn): ...\nclass B(DoFn): ...\nclass C(beam.PTransform): ..."
     assert classes_of(source, "DoFn") == ["A", "B"]

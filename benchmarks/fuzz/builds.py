@@ -106,7 +106,7 @@ def prepare_build(work: Path) -> None:
 
     from byline.pipelines.jobs.build import build
     from byline.pipelines.recipes import load_recipe
-    from byline.pipelines.runners.runner import RunnerSettings
+    from byline.pipelines.runners.settings import RunnerSettings
     from tests.support.corpora import write_tokenizer
 
     (work / "corpus").mkdir()
@@ -138,7 +138,7 @@ def read_planned(path: Path, work: Path) -> None:
     from byline.pipelines.console import plan_report
     from byline.pipelines.jobs import plan as job
     from byline.pipelines.recipes import load_recipe
-    from byline.pipelines.runners.runner import RunnerSettings
+    from byline.pipelines.runners.settings import RunnerSettings
 
     os.chdir(work)
     config = load_recipe(path)
@@ -208,6 +208,6 @@ def _verify(copied: Path, _: Any) -> None:
     from rich.console import Console
 
     from byline.pipelines.jobs.verify import verify
-    from byline.pipelines.runners.runner import RunnerSettings
+    from byline.pipelines.runners.settings import RunnerSettings
 
     verify(str(copied / "shards"), 4, None, RunnerSettings(1), Console(file=io.StringIO()))

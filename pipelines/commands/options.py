@@ -10,7 +10,7 @@ from rich.console import Console
 from byline.pipelines.console.safe_console import SafeConsole
 
 if TYPE_CHECKING:
-    from byline.pipelines.runners.runner import RunnerSettings
+    from byline.pipelines.runners.settings import RunnerSettings
     from byline.schemas.config import Config
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="the YAML file of the recipe", show_default=False)]
@@ -54,7 +54,7 @@ def runner_settings(workers: int | None, verbose: bool, runner: str, options: li
     Raises:
         BylineError: there is no such runner, or it does not take one of the options.
     """
-    from byline.pipelines.runners.runner import RunnerSettings
+    from byline.pipelines.runners.settings import RunnerSettings
 
     settings = RunnerSettings(workers, verbose, runner, beam_options(options))
     # Before anything else: what comes next may list a store for minutes.

@@ -30,7 +30,7 @@ from byline.printable import one_line
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from byline.pipelines.runners.beam_options import Runner
+    from byline.pipelines.runners.settings import Runner
     from byline.schemas.config import Config
 
 # Spark 3.5 and Flink 1.19 run on these; Beam's job servers need at least the first.
@@ -123,8 +123,9 @@ def check_settings(name: str, options: tuple[str, ...]) -> Iterator[Check]:
     """
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from byline.pipelines.runners.beam_options import JOB_SERVED, Runner, check_options
-    from byline.pipelines.runners.runner import RunnerSettings, default_options, parse_options
+    from byline.pipelines.runners.beam_options import check_options
+    from byline.pipelines.runners.runner import default_options, parse_options
+    from byline.pipelines.runners.settings import JOB_SERVED, Runner, RunnerSettings
 
     try:
         kind = Runner.named(name)

@@ -1,1 +1,1 @@
-"""What the commands run: one module a job, its pipeline wired from transforms, with its progress."""
+"""What the commands run: one module a job, with its progress; its pipeline is in `byline.pipelines.wiring`."""

@@ -1,10 +1,8 @@
 """The job of `byline assemble`: plan -> shards, and the manifest last. Writes only the shards that are missing."""
 
-from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 
-import apache_beam as beam
 from rich.console import Console
 
 from byline import manifest as manifests
@@ -12,18 +10,16 @@ from byline.pipelines.console.notes import show_kept, show_lost, show_removed, s
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.jobs.each_shard import count_records
 from byline.pipelines.jobs.locking import locked, remove_locks
-from byline.pipelines.runners.engine import job_shower, show_counts
-from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
-from byline.schemas import plan as plans
+from byline.pipelines.quick_imports import quick_imports
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.ledger import Ledger
 from byline.schemas.plan import Plan
 from byline.schemas.store import RunInfo
 from byline.transforms.documents.counters import shard_counts, total
-from byline.transforms.documents.work_lists import ReadPlan
 from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_output
-from byline.transforms.shards.assembling import AssembleJob, AssembleShards
+from byline.transforms.shards.assembling import AssembleJob
 from byline.transforms.shards.manifest_writing import write_manifest
 from byline.transforms.shards.output import is_whole, open_output, write_lists
 from byline.transforms.shards.records import ShardMaker, kept_shards
@@ -77,8 +73,12 @@ def _assemble(
     job = AssembleJob.of(config, plan.header.tokenizer, maker, kept.hashed_from)
     inputs = write_lists(config.output, plan, runs, maker)
     expected = sum(source.expected_positions for stage in plan.header.stages for source in stage.sources.values())
+    # Here, where there is something to run (byline.pipelines.wiring).
+    with quick_imports():
+        from byline.pipelines.runners.engine import show_counts
+        from byline.pipelines.wiring.assemble import run_assembling
     with progress_bar(console, "assemble", len(plan.shards()), partial(count_records, job.work), unit="shards"):
-        result = run_pipeline(_wire(config, job), settings, 2 * expected, job_shower(console, settings))
+        result = run_assembling(job, 2 * expected, settings, console)
     show_written_again("assemble", kept, console)
     show_removed("assemble", clean_output(config.output, is_finished=True), console)
     records = write_manifest(config, plan, runs, job, inputs)
@@ -105,12 +105,3 @@ def show_result(output: str, console: Console) -> None:
                 highlight=False,
                 soft_wrap=True,
             )
-
-
-def _wire(config: Config, job: AssembleJob) -> Callable[[beam.Pipeline], object]:
-    plan_uri = storage.join(config.output, plans.FILE_NAME)
-
-    def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | "ReadPlan" >> ReadPlan(plan_uri) | "AssembleShards" >> AssembleShards(job)
-
-    return wire

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
-import apache_beam as beam
 from rich.console import Console
 
 from byline.errors import BylineError
@@ -23,20 +22,20 @@ from byline.pipelines.console.field_lines import show_fields
 from byline.pipelines.console.notes import show_notes
 from byline.pipelines.jobs.attribute_work import AttributeWork
 from byline.pipelines.jobs.locking import locked
-from byline.pipelines.runners.engine import job_shower
-from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
+from byline.pipelines.quick_imports import quick_imports
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.documents import InputFile
 from byline.schemas.store import RunFile, RunInfo
 from byline.transforms.attributes.aligning import Align, AlignWork
 from byline.transforms.attributes.attribute_state import SETTINGS_FILE, AttributeState, listed_again, read_attribute
-from byline.transforms.attributes.kinds import KINDS
+from byline.transforms.attributes.kinds import kind_named
 from byline.transforms.attributes.rounds import Context, Round, Summary, parts_folder
-from byline.transforms.attributes.run_lines import Once, RunLines
+from byline.transforms.attributes.run_lines import Once
 from byline.transforms.attributes.stored_documents import Reading, StoredChunk, StoredFile
 from byline.transforms.attributes.values import parts_uri
-from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.files import storage
+from byline.transforms.scores.models_folder import models_folder
 from byline.transforms.store import store_index
 from byline.transforms.store.attribute_columns import ATTRIBUTES_FOLDER
 from byline.transforms.store.run_reading import forget_runs
@@ -65,7 +64,7 @@ def make_named(config: Config, names: Iterable[str], settings: RunnerSettings, c
             raise BylineError(f"{name}: no attribute of the configuration; its `attributes` are: {known}")
     if not wanted:
         raise BylineError("attributes: the configuration has none; see docs/attributes.md for what they are")
-    reads_text = any(KINDS[config.attributes[name].kind].reads_text for name in wanted)
+    reads_text = any(kind_named(config.attributes[name].kind).reads_text for name in wanted)
     state = read_state(config, reads_input=reads_text)
     show_notes(state.notes, console)
     state.check_whole(config.store, "run `byline prepare` first")
@@ -181,7 +180,7 @@ def _context(
         files=files,
         reading=Reading.of(config),
         work=work,
-        models=store_index.models_folder(config.store),
+        models=models_folder(config.store),
     )
 
 
@@ -191,7 +190,7 @@ def _stored(file: InputFile, chunks: list[StoredChunk]) -> StoredFile:
 
 def _run_rounds(context: Context, work: AttributeWork, settings: RunnerSettings, console: Console) -> Summary:
     """Runs the rounds of a kind; returns its summary."""
-    rounds = KINDS[context.settings.kind].rounds(context)
+    rounds = kind_named(context.settings.kind).rounds(context)
     for number in itertools.count():
         try:
             made = next(rounds)
@@ -210,13 +209,13 @@ def _run(name: str, folder: str, work: Round, settings: RunnerSettings, console:
         for line in work.lines:
             work.do(line)
     else:
+        # Here, where there is something to run (byline.pipelines.wiring).
+        with quick_imports():
+            from byline.pipelines.wiring.lines import run_over_lines
+            from byline.transforms.attributes.run_lines_transform import RunLines
         list_uri = storage.join(folder, f"{work.name}.jsonl")
-        write_lines(list_uri, work.lines)
-
-        def wire(pipeline: beam.Pipeline) -> object:
-            return pipeline | "ListLines" >> ListLines(list_uri) | work.name >> RunLines(work.do)
-
-        run_pipeline(wire, settings, work.size, job_shower(console, settings))
+        run = work.name >> RunLines(work.do)
+        run_over_lines("Lines", list_uri, work.lines, run, work.size, settings, console)
     _say(f"{name}: {work.name}, {len(work.lines):,} lines, {time.monotonic() - started:.1f} s", console)
 
 

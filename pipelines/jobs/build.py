@@ -13,7 +13,7 @@ from byline.pipelines.jobs.attribute import make_attributes
 from byline.pipelines.jobs.locking import locked
 from byline.pipelines.jobs.plan import known_fields, make_recipe_plan
 from byline.pipelines.jobs.prepare import prepare
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.transforms.attributes.attribute_state import used_attributes
 from byline.transforms.fields.known_fields import known_warnings

@@ -14,7 +14,6 @@ runs need several rounds.
 
 from collections.abc import Callable
 
-import apache_beam as beam
 from rich.console import Console
 from rich.filesize import decimal
 
@@ -22,15 +21,15 @@ from byline.errors import BylineError
 from byline.pipelines.console.notes import show_notes, show_removed
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.jobs.locking import locked
-from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
+from byline.pipelines.quick_imports import quick_imports
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.model import size_of
 from byline.schemas.store import RunFile
-from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_store
 from byline.transforms.store import store_index
-from byline.transforms.store.compacting import MergeGroup, MergeRuns, group_files
+from byline.transforms.store.compacting import MergeGroup, group_files
 from byline.transforms.store.state import StoreState, read_state
 
 # A scan holds the columns of a whole run that it needs: about 50 MB for each GiB.
@@ -109,16 +108,15 @@ def _groups(state: StoreState, files: dict[str, list[RunFile]], size: int) -> li
 
 
 def _merge(config: Config, groups: list[tuple[MergeGroup, int]], settings: RunnerSettings, console: Console) -> None:
+    # Here, where there is something to run (byline.pipelines.wiring).
+    with quick_imports():
+        from byline.pipelines.wiring.lines import run_over_lines
+        from byline.transforms.store.compacting_transform import MergeRuns
     list_uri = storage.join(config.store, storage.temporary_name("groups.jsonl"))
-    write_lines(list_uri, (group.to_json() for group, _ in groups))
     total, done = sum(size for _, size in groups), _follow(groups)
-
-    def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | "ListGroups" >> ListLines(list_uri) | "MergeRuns" >> MergeRuns()
-
     try:
         with progress_bar(console, "compact", total, done):
-            run_pipeline(wire, settings, total)
+            run_over_lines("Groups", list_uri, (group.to_json() for group, _ in groups), MergeRuns(), total, settings)
         assert done() == total, f"{total - done()} of {total} bytes not merged after a run without errors"
     finally:
         storage.delete_file(list_uri)

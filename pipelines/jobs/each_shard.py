@@ -7,15 +7,17 @@ else                          ListShards of WORK/shards.txt | transform
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import apache_beam as beam
 from rich.console import Console
 
 from byline.pipelines.console.progress import progress_bar
-from byline.pipelines.runners.engine import job_shower
-from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
-from byline.transforms.documents.work_lists import ListLines, write_lines
+from byline.pipelines.quick_imports import quick_imports
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.transforms.files import storage
+
+if TYPE_CHECKING:
+    import apache_beam as beam
 
 LIST_NAME = "shards.txt"
 
@@ -29,7 +31,7 @@ def work_on_shards(
     command: str,
     count: int,
     here: Callable[[range], object],
-    transform: beam.PTransform,
+    transform: Callable[[], "beam.PTransform"],
     work: str,
     size: int,
     settings: RunnerSettings,
@@ -42,7 +44,7 @@ def work_on_shards(
         command: for the line of progress.
         count: how many shards there are; their numbers are those below it.
         here: works on all of them, one after another.
-        transform: the same for a pipeline: numbers as text -> anything.
+        transform: gives the same for a pipeline: numbers as text -> anything; called where there is one.
         work: a folder that all workers can read, for the list of the numbers.
         size: bytes to be read, which decide the number of local workers.
         settings: how to run.
@@ -52,14 +54,13 @@ def work_on_shards(
     Raises:
         BylineError: as `here` and `run_pipeline` do.
     """
-    list_uri = storage.join(work, LIST_NAME)
-
-    def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | "ListShards" >> ListLines(list_uri) | transform
-
     with progress_bar(console, command, count, lambda: done(work), unit="shards"):
         if settings.is_on_this_machine and settings.workers_for(size) == 1:
             here(range(count))
             return
-        write_lines(list_uri, map(str, range(count)))
-        run_pipeline(wire, settings, size, job_shower(console, settings))
+        # Here, where there is something to run (byline.pipelines.wiring).
+        with quick_imports():
+            from byline.pipelines.wiring.lines import run_over_lines
+
+            step = transform()
+        run_over_lines("Shards", storage.join(work, LIST_NAME), map(str, range(count)), step, size, settings, console)

@@ -5,6 +5,7 @@ does with the folder of an export.
 """
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -15,16 +16,19 @@ from byline.pipelines.console.notes import show_removed
 from byline.pipelines.console.verify_lines import show_findings, show_outcome
 from byline.pipelines.jobs.each_shard import work_on_shards
 from byline.pipelines.jobs.locking import locked
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.reader import open_shards
 from byline.transforms.checks.findings import Finding
 from byline.transforms.exports import FORMATS, ExportFormat, format_named
 from byline.transforms.exports.export_folder import finish_export, open_export
 from byline.transforms.exports.export_manifest import ExportMaker, ExportManifest, export_problems, read_export
-from byline.transforms.exports.exporting import ExportShards, export_shard
+from byline.transforms.exports.exporting import export_shard
 from byline.transforms.exports.shards_to_export import ExportJob, ShardsToExport
 from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_output
+
+if TYPE_CHECKING:
+    import apache_beam as beam
 
 
 def export(
@@ -121,8 +125,13 @@ def _export(
         for number in numbers:
             export_shard(number, job, shards)
 
+    def transform() -> "beam.PTransform":
+        from byline.transforms.exports.exporting_transform import ExportShards
+
+        return ExportShards(job)
+
     size = sum(shards.entry(number).bytes for number in range(len(shards)))
-    work_on_shards("export", len(shards), export_here, ExportShards(job), job.work, size, settings, console)
+    work_on_shards("export", len(shards), export_here, transform, job.work, size, settings, console)
     show_removed("export", clean_output(job.folder, is_finished=True), console)
     return finish_export(job, shards)
 

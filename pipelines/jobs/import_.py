@@ -4,6 +4,7 @@ The pipeline is `ListShards | ImportShards`; a worker imports a shard by itself.
 """
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -12,17 +13,20 @@ from byline.errors import BylineError
 from byline.pipelines.console.notes import show_kept, show_lost, show_notes, show_removed, show_written_again
 from byline.pipelines.jobs.each_shard import work_on_shards
 from byline.pipelines.jobs.locking import locked
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.imports import ImportPlan
 from byline.schemas.ledger import DrawCounts, ShardRecord
 from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_output
 from byline.transforms.imports import kind_named
 from byline.transforms.imports.finishing import write_manifest
-from byline.transforms.imports.importing import ImportJob, ImportShards, ShardSource, import_shard
+from byline.transforms.imports.importing import ImportJob, ShardSource, import_shard
 from byline.transforms.imports.planning import AskedImport, plan_import
 from byline.transforms.shards.output import open_output, write_plan
 from byline.transforms.shards.records import ShardMaker, kept_shards
+
+if TYPE_CHECKING:
+    import apache_beam as beam
 
 
 def import_folders(
@@ -77,7 +81,12 @@ def _import(
         for number in numbers:
             import_shard(number, job, source)
 
-    work_on_shards("import", shards, import_here, ImportShards(job), job.work, size, settings, console)
+    def transform() -> "beam.PTransform":
+        from byline.transforms.imports.importing_transform import ImportShards
+
+        return ImportShards(job)
+
+    work_on_shards("import", shards, import_here, transform, job.work, size, settings, console)
     show_written_again("import", kept, console)
     show_removed("import", clean_output(output, is_finished=True), console)
     return write_manifest(plan, job, inputs)

@@ -6,12 +6,12 @@ The runner scans a large token store; a small one is scanned in this process.
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-import apache_beam as beam
 import pyarrow as pa
 from rich.console import Console
 
 from byline.pipelines.console.notes import show_notes
-from byline.pipelines.runners.runner import RunnerSettings, is_worth_a_job, run_pipeline
+from byline.pipelines.quick_imports import quick_imports
+from byline.pipelines.runners.settings import RunnerSettings, is_worth_a_job
 from byline.schemas.config import Config
 from byline.schemas.field_counts import FieldCounts
 from byline.schemas.plan import Plan
@@ -23,14 +23,13 @@ from byline.transforms.attributes.attribute_state import (
     read_attribute,
     used_attributes,
 )
-from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.fields.known_fields import check_known
 from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
 from byline.transforms.plans.empty_sources import check_kept
 from byline.transforms.plans.limits import check_asked
 from byline.transforms.plans.planning import make_plan
-from byline.transforms.scans.count_runs import CountRuns, count_here, write_counter
+from byline.transforms.scans.count_runs import count_here, write_counter
 from byline.transforms.scans.counting import RunCounter, Scan
 from byline.transforms.store import store_index
 from byline.transforms.store.attribute_columns import AttributeFolders
@@ -88,15 +87,14 @@ def _scans(config: Config, state: StoreState, attributes: AttributeFolders, sett
     replaced = {source: list(columns) for source in config.sources if (columns := config.replaced_columns(source))}
 
     def run_job(counter: RunCounter) -> pa.RecordBatch:
+        # Here, where there is something to run (byline.pipelines.wiring).
+        with quick_imports():
+            from byline.pipelines.wiring.lines import run_over_lines
+            from byline.transforms.scans.count_runs_transform import CountRuns
         with _work_files(config.store, settings) as (list_uri, counter_uri, counts_uri):
-
-            def wire(pipeline: beam.Pipeline) -> object:
-                counts = CountRuns(counter_uri, counts_uri, config.salts)
-                return pipeline | "ListRuns" >> ListLines(list_uri) | "CountRuns" >> counts
-
-            write_lines(list_uri, uris)
             write_counter(counter_uri, counter, attributes, replaced)
-            run_pipeline(wire, settings, size)
+            counts = CountRuns(counter_uri, counts_uri, config.salts)
+            run_over_lines("Runs", list_uri, uris, counts, size, settings)
             with storage.open_random(counts_uri) as source:
                 return pa.ipc.open_file(source).get_batch(0)
 

@@ -1,8 +1,5 @@
 """The job of `byline prepare`: raw corpora -> token store. Reads only what is missing."""
 
-from collections.abc import Callable
-
-import apache_beam as beam
 from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
@@ -13,37 +10,27 @@ from byline.pipelines.console.funnel import funnels_of, show_funnels
 from byline.pipelines.console.notes import show_faults, show_notes, show_removed, show_warnings
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.jobs.locking import locked, remove_locks
-from byline.pipelines.runners.engine import job_shower, show_counts
-from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
+from byline.pipelines.quick_imports import quick_imports
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.documents import InputFile
 from byline.transforms.corpora.first_records import check_named_fields
-from byline.transforms.corpora.metadata import ExtractMetadata
-from byline.transforms.corpora.reading import ReadCorpus
 from byline.transforms.documents.counters import run_counts, total
-from byline.transforms.documents.work_lists import ListInputs, write_lines
 from byline.transforms.fields.conditioning import check_special_tokens
 from byline.transforms.fields.field_use import field_uses
 from byline.transforms.fields.held_out_additions import held_out_warnings
 from byline.transforms.fields.known_fields import FROM_URL, known_warnings, unknown_message
 from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_store
-from byline.transforms.filters.filtering import FilterDocuments
-from byline.transforms.filters.tables import rules_of
-from byline.transforms.formatters.formatting import FormatDocuments
-from byline.transforms.scores.scoring import ScoreQuality
 from byline.transforms.store import store_index
-from byline.transforms.store.faults import FAULTS_FOLDER, FaultNotes, NotedFault, take_faults
+from byline.transforms.store.faults import FAULTS_FOLDER, NotedFault, take_faults
 from byline.transforms.store.field_counting import fields_of_sources
 from byline.transforms.store.fingerprint import source_settings
 from byline.transforms.store.input_times import note_times
 from byline.transforms.store.rejects import check_rejected
-from byline.transforms.store.resuming import LeaveOutWritten
-from byline.transforms.store.runs import WriteRuns
 from byline.transforms.store.state import StoreState, prepared_bytes, read_state, remove_stale_runs, reread_state
 from byline.transforms.store.versions import note_versions
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
-from byline.transforms.tokens.tokenizing import Tokenize
 
 
 def prepare(config: Config, settings: RunnerSettings, console: Console, *, builds: bool = False) -> StoreState:
@@ -106,13 +93,13 @@ def _prepare(
     _compare_libraries(config, console)
     size = sum(file.size for file in pending)
     list_uri = storage.join(config.store, storage.temporary_name("inputs.jsonl"))
-    # Large files first, so that no worker starts on the largest one last; the bytes do not depend on it.
-    write_lines(
-        list_uri, (file.to_json() for file in sorted(pending, key=lambda file: (-file.size, file.source, file.path)))
-    )
+    # Here, where there is something to run (byline.pipelines.wiring).
+    with quick_imports():
+        from byline.pipelines.runners.engine import show_counts
+        from byline.pipelines.wiring.prepare import run_preparing
     try:
         with progress_bar(console, "prepare", size, lambda: prepared_bytes(state, pending, known)):
-            result = run_pipeline(_wire(config, state, list_uri), settings, size, job_shower(console, settings))
+            result = run_preparing(config, state, pending, list_uri, settings, console)
     finally:
         storage.delete_file(list_uri)
         # Of these folders alone: the others may be another command's.
@@ -183,34 +170,6 @@ def _check_first_records(config: Config, state: StoreState, pending: list[InputF
         for name, has_url in zip(files, have_urls, strict=True)
         if not has_url and name in urls and not config.sources[name].is_made
     ]
-
-
-def _wire(config: Config, state: StoreState, list_uri: str) -> Callable[[beam.Pipeline], object]:
-    # Without patterns, of which a source may list thousands: the workers are given each file by its path.
-    sources = {name: source.model_copy(update={"path": []}) for name, source in config.sources.items()}
-    formatters = {name: source.formatter for name, source in sources.items() if source.formatter is not None}
-    malformed = {name: source.malformed for name, source in sources.items()}
-    given = {name: set(source.score) for name, source in sources.items()}
-    rules = {name: rules_of(config, name) for name in config.sources}
-    models = store_index.models_folder(config.store)
-
-    note = FaultNotes(state.folders)
-
-    def wire(pipeline: beam.Pipeline) -> object:
-        return (
-            pipeline
-            | "ListInputs" >> ListInputs(list_uri)
-            | "LeaveOutWritten" >> LeaveOutWritten(state.folders)
-            | "ReadCorpus" >> ReadCorpus(sources, note=note)
-            | "FormatDocuments" >> FormatDocuments(formatters, malformed, note)
-            | "ExtractMetadata" >> ExtractMetadata()
-            | "ScoreQuality" >> ScoreQuality(dict(config.classifiers), models, given)
-            | "FilterDocuments" >> FilterDocuments(rules, models)
-            | "Tokenize" >> Tokenize(config.tokenizer)
-            | "WriteRuns" >> WriteRuns(state.folders, state.fingerprints)
-        )
-
-    return wire
 
 
 def _faults_line(faults: list[NotedFault], files: int) -> str:

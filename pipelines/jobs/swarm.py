@@ -13,7 +13,7 @@ from rich.console import Console
 from byline.errors import BylineError
 from byline.pipelines.jobs.plan import plan
 from byline.pipelines.recipes import load_recipe
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.mixtures.by_size import Natural
 from byline.schemas.recipe import Shortage

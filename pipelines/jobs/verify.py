@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import apache_beam as beam
 from rich.console import Console
 
 from byline import locations
@@ -18,12 +18,11 @@ from byline.manifest import ShardEntry
 from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.console.verify_lines import show_findings, show_outcome
 from byline.pipelines.jobs.each_shard import LIST_NAME, work_on_shards
-from byline.pipelines.runners.engine import job_shower
-from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
+from byline.pipelines.quick_imports import quick_imports
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.inputs import input_table
 from byline.transforms.checks.builds import open_build
 from byline.transforms.checks.file_checks import (
-    CheckFiles,
     FileToCheck,
     attributes_to_check,
     problems_of,
@@ -48,16 +47,18 @@ from byline.transforms.checks.findings import (
 )
 from byline.transforms.checks.replaced import check_replaced
 from byline.transforms.checks.reports import ShardReport, read_report
-from byline.transforms.checks.shard_checks import CheckShards, ShardCheckJob
+from byline.transforms.checks.shard_checks import ShardCheckJob
 from byline.transforms.checks.shards import CheckJob
 from byline.transforms.checks.shuffle_keys import check_ranges
-from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.files import storage
 from byline.transforms.files.refusals import scratch_folder
 from byline.transforms.shards.assembling import INDEX_NAME
 from byline.transforms.shards.output import write_run_index
 from byline.transforms.shards.records import WORK_FOLDER
 from byline.transforms.store.run_reading import forget_runs
+
+if TYPE_CHECKING:
+    import apache_beam as beam
 
 _FILES_NAME = "files.jsonl"
 # Of an object store each is copied to a disk, and may have 16 GiB.
@@ -163,14 +164,14 @@ def _check_files(files: list[FileToCheck], work: str, settings: RunnerSettings, 
         threads = ThreadPoolExecutor(_FILES_AT_ONCE)
         with progress_bar(console, "verify", len(files), lambda: len(done), unit="files"), threads:
             return check_files(files, list(threads.map(check, files)))
-    list_uri = storage.join(work, _FILES_NAME)
-    write_lines(list_uri, (file.to_json() for file in files))
-
-    def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | "ListFiles" >> ListLines(list_uri) | "CheckFiles" >> CheckFiles(work)
-
+    # Here, where there is something to run (byline.pipelines.wiring).
+    with quick_imports():
+        from byline.pipelines.wiring.lines import run_over_lines
+        from byline.transforms.checks.file_checks_transform import CheckFiles
+    list_uri, size = storage.join(work, _FILES_NAME), sum(file.size for file in files)
     with progress_bar(console, "verify", len(files), lambda: len(storage.list_files(work)) - 1, unit="files"):
-        run_pipeline(wire, settings, sum(file.size for file in files), job_shower(console, settings))
+        lines = (file.to_json() for file in files)
+        run_over_lines("Files", list_uri, lines, CheckFiles(work), size, settings, console)
     found = check_files(files, read_problems(work, files))
     storage.delete_folder(storage.join(work, "files"))
     storage.delete_file(list_uri)
@@ -195,10 +196,13 @@ def check_shards(
         for number in numbers:
             checker.write_report(number)
 
+    def transform() -> "beam.PTransform":
+        from byline.transforms.checks.shard_checks_transform import CheckShards
+
+        return CheckShards(job)
+
     size = sum(shard.bytes for shard in shards) * reads
-    work_on_shards(
-        "verify", len(shards), check_here, CheckShards(job), job.work, size, settings, console, _count_reports
-    )
+    work_on_shards("verify", len(shards), check_here, transform, job.work, size, settings, console, _count_reports)
     return storage.side_by_side(read_report, map(job.report_uri, range(len(shards))))
 
 

@@ -5,7 +5,7 @@ from rich.console import Console
 from byline import locations
 from byline.pipelines.console.verify_lines import show_findings, show_outcome
 from byline.pipelines.jobs.verify import check_shards, work_folder
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.transforms.imports.checking import ImportCheckJob, findings_of, missing_folders
 from byline.transforms.imports.import_builds import open_import
 

@@ -1,4 +1,4 @@
-"""The runners, and the checks of a user's Beam options that need no answer from a server.
+"""The checks of a user's Beam options that need no answer from a server.
 
 ```
 --option spark_master_ulr=x              unknown; did you mean spark_master_url?
@@ -15,7 +15,6 @@ import io
 import logging
 from argparse import Action, ArgumentParser, _StoreAction
 from collections.abc import Iterator
-from enum import Enum
 
 from apache_beam.options.pipeline_options import (
     FlinkRunnerOptions,
@@ -27,34 +26,8 @@ from apache_beam.options.pipeline_options import (
 
 from byline.errors import BylineError
 from byline.pipelines.runners import dataflow
+from byline.pipelines.runners.settings import JOB_SERVED, Runner
 
-
-class Runner(Enum):
-    """What runs the pipelines; the value is its name for users."""
-
-    LOCAL = "local"
-    SPARK = "spark"
-    FLINK = "flink"
-    PORTABLE = "portable"
-    DATAFLOW = "dataflow"
-
-    @classmethod
-    def named(cls, name: str) -> "Runner":
-        """The runner with this name, ours or Beam's, in upper or lower case.
-
-        Raises:
-            BylineError: there is no such runner.
-        """
-        key = name.lower()
-        beam_names = {"directrunner": cls.LOCAL, "fnapirunner": cls.LOCAL}
-        names = {**{kind.value: kind for kind in cls}, **{f"{kind.value}runner": kind for kind in cls}, **beam_names}
-        if key not in names:
-            raise BylineError(f"runner {name!r}: expected one of {', '.join(kind.value for kind in cls)}")
-        return names[key]
-
-
-# Runners that take jobs through one of Beam's job servers.
-JOB_SERVED = frozenset({Runner.SPARK, Runner.FLINK, Runner.PORTABLE})
 # Beam's options that Byline has its own option for, which would silently win.
 _OURS = {"runner": "--runner", "direct_num_workers": "--workers", "direct_running_mode": "--workers"}
 _JOB_SERVER = "spark, flink or portable"
@@ -115,6 +88,38 @@ def check_known(kind: Runner, unknown: list[str], known: list[str]) -> None:
         hint = f"; did you mean {near[0].lstrip('-')}?" if near else ""
         name = unknown[0].lstrip("-")
         raise BylineError(f"{kind.value}: unknown --option {name}; expected a NAME=VALUE of Beam's{hint}")
+
+
+def check_complete(kind: Runner, options: tuple[str, ...]) -> None:
+    """Checks options that have no default and that Beam does not insist on.
+
+    Args:
+        kind: the runner.
+        options: as on a command line, checked.
+
+    Raises:
+        BylineError: one is missing or has another form.
+    """
+    parsed = PipelineOptions(list(options))
+    endpoint = parsed.view_as(PortableOptions).job_endpoint
+    if kind in JOB_SERVED and endpoint not in (None, "embed"):
+        split_endpoint(endpoint)
+    if kind is Runner.PORTABLE and endpoint is None:
+        raise BylineError("portable: needs the job server's address: --option job_endpoint=HOST:PORT")
+    if kind is Runner.DATAFLOW:
+        dataflow.check_options(parsed.get_all_options())
+
+
+def split_endpoint(endpoint: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT.
+
+    Raises:
+        BylineError: it has another form.
+    """
+    host, _, port = endpoint.rpartition(":")
+    if not host or not port.isdigit():
+        raise BylineError(f"{endpoint!r}: expected HOST:PORT")
+    return host.strip("[]"), int(port)
 
 
 def known_names() -> list[str]:

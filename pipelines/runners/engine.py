@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.runners.runner import PipelineResult
 from rich.console import Console
 
-from byline.pipelines.runners.runner import Runner, RunnerSettings
+from byline.pipelines.runners.settings import Runner, RunnerSettings
 from byline.transforms.documents.counters import NAMESPACE, NOT_IN_LEDGER
 
 

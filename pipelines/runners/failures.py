@@ -12,7 +12,7 @@ import re
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 
 from byline.pipelines.runners import dataflow
-from byline.pipelines.runners.beam_options import JOB_SERVED, Runner
+from byline.pipelines.runners.settings import JOB_SERVED, Runner
 
 POOL_MODULE = "byline.pipelines.runners.worker_pool"
 # A worker's error arrives as text: a traceback whose last line is the error, with the step added by Beam.

@@ -18,12 +18,11 @@ main session is pickled.
 """
 
 import logging
-import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import apache_beam as beam
 import grpc
@@ -43,17 +42,11 @@ from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 
 from byline.errors import BylineError
 from byline.pipelines.runners import dataflow, interrupts, local_workers, worker
-from byline.pipelines.runners.beam_options import JOB_SERVED, Runner, check_known, check_options, known_names
+from byline.pipelines.runners.beam_options import check_known, known_names, split_endpoint
 from byline.pipelines.runners.failures import explain_failure
 from byline.pipelines.runners.quick_pipelines import quicken
+from byline.pipelines.runners.settings import JOB_SERVED, Runner, RunnerSettings
 
-# Below this, starting worker processes takes longer than they save.
-SMALL_INPUT_BYTES = 32 << 20
-# Below this, the scans of a plan take no longer in the driver's process than their jobs take to start. It is 4 million
-# documents of 1,300 tokens: for a scan 1 to 13 s of a busy core, 230 MB, and from an object store at least 5 s (10,000
-# requests of 30 ms, 64 at a time). A job starts in 3 s on Flink, 7 s on Spark, 2 to 10 s in processes on this machine,
-# and minutes on Dataflow; a plan is three to eight scans, of which one or two are long.
-SMALL_SCAN_BYTES = 256 << 20
 # Where a pool of workers usually listens, on the machine of each executor.
 WORKER_POOL = "localhost:50000"
 # For one request to a job server that accepts connections; Beam's default of five minutes is a long time to wait.
@@ -63,76 +56,6 @@ CONNECT_SECONDS = 5.0
 _TRIES = 3
 # What Beam turns an interrupt into, in the middle of a step that runs in this process.
 _INTERRUPT = re.compile(r"^(?:RuntimeError: )?KeyboardInterrupt(?: \[while running [^\n]*)?$", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class RunnerSettings:
-    """How to run pipelines.
-
-    Attributes:
-        workers: how many, in the sense of the module's table; None for the runner's default, which for the local runner
-            is one process for each core, or a single one if the input is small.
-        verbose: show Beam's own log.
-        runner: a name from the table, ours or Beam's.
-        options: Beam's options as on a command line: `--name=value`.
-        keeps_processes: whether a single local worker gets a process of its own, too.
-    """
-
-    workers: int | None = None
-    verbose: bool = False
-    runner: str = "local"
-    options: tuple[str, ...] = ()
-    keeps_processes: bool = False
-
-    @property
-    def kind(self) -> Runner:
-        """The runner.
-
-        Raises:
-            BylineError: there is no runner of this name.
-        """
-        return Runner.named(self.runner)
-
-    @property
-    def is_on_this_machine(self) -> bool:
-        """Whether all workers are processes on this machine."""
-        return self.kind is Runner.LOCAL
-
-    def check(self) -> list[str]:
-        """Checks the settings, as far as no server has to be asked; for the start of a command.
-
-        Returns:
-            Names of options that only a job server may know.
-
-        Raises:
-            BylineError: no such runner, or an option is unknown, wrong or missing.
-        """
-        unknown = check_options(self.kind, self.options)
-        _check_complete(self.kind, PipelineOptions(list(self.options)))
-        return unknown
-
-    def check_locations(self, locations: Iterable[tuple[str, str]]) -> None:
-        """Refuses locations that this runner's workers cannot open; Spark and Flink may have a shared file system.
-
-        Args:
-            locations: each with its key in the recipe.
-
-        Raises:
-            BylineError: there are such locations.
-        """
-        if self.kind is Runner.DATAFLOW:
-            dataflow.check_locations(locations)
-
-    def workers_for(self, input_bytes: int) -> int:
-        """How many local processes to use for an input of this size on disk."""
-        if self.workers is not None:
-            return self.workers
-        return 1 if input_bytes < SMALL_INPUT_BYTES else os.cpu_count() or 1
-
-
-def is_worth_a_job(scan_bytes: int) -> bool:
-    """Whether a scan over this much of the token store is worth a job, instead of running in this process."""
-    return scan_bytes >= SMALL_SCAN_BYTES
 
 
 def default_options(kind: Runner, given: PipelineOptions, workers: int | None) -> list[str]:
@@ -211,18 +134,6 @@ def answers(endpoint: str, seconds: float = CONNECT_SECONDS) -> bool:
     return True
 
 
-def split_endpoint(endpoint: str) -> tuple[str, int]:
-    """Host and port of HOST:PORT.
-
-    Raises:
-        BylineError: it has another form.
-    """
-    host, _, port = endpoint.rpartition(":")
-    if not host or not port.isdigit():
-        raise BylineError(f"{endpoint!r}: expected HOST:PORT")
-    return host.strip("[]"), int(port)
-
-
 def _lost(kind: Runner, endpoint: str | None) -> str:
     return (
         f"{kind.value}: no job server answers at {endpoint}; start it, or correct --option job_endpoint "
@@ -240,17 +151,6 @@ def _described_options(kind: Runner, endpoint: str) -> list[str]:
     except grpc.RpcError:
         raise BylineError(_lost(kind, endpoint)) from None
     return [f"--{option.name}" for option in reply.options]
-
-
-def _check_complete(kind: Runner, options: PipelineOptions) -> None:
-    """Checks options that have no default and that Beam does not insist on."""
-    endpoint = options.view_as(PortableOptions).job_endpoint
-    if kind in JOB_SERVED and endpoint not in (None, "embed"):
-        split_endpoint(endpoint)
-    if kind is Runner.PORTABLE and endpoint is None:
-        raise BylineError("portable: needs the job server's address: --option job_endpoint=HOST:PORT")
-    if kind is Runner.DATAFLOW:
-        dataflow.check_options(options.get_all_options())
 
 
 def make_runner(settings: RunnerSettings, input_bytes: int) -> tuple[PipelineRunner, PipelineOptions]:

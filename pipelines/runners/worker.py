@@ -24,13 +24,34 @@ from typing import NoReturn
 
 from byline.pipelines.quick_imports import quick_imports
 
-# What a worker imports: Beam's side, and every step.
+# What a worker imports: Beam's side, what jobs hand over, every step, and what commands import where they need it.
 PRELOADED = [
     "apache_beam.runners.worker.sdk_worker_main",
+    "awkward",
+    "tldextract",
     "byline.pipelines.jobs.build",
     "byline.pipelines.jobs.export",
     "byline.pipelines.jobs.import_",
     "byline.pipelines.jobs.verify_import",
+    "byline.pipelines.wiring.assemble",
+    "byline.pipelines.wiring.lines",
+    "byline.pipelines.wiring.prepare",
+    "byline.transforms.attributes.classifier",
+    "byline.transforms.attributes.clusters.kind",
+    "byline.transforms.attributes.contamination.kind",
+    "byline.transforms.attributes.duplicates.kind",
+    "byline.transforms.attributes.function",
+    "byline.transforms.attributes.run_lines_transform",
+    "byline.transforms.attributes.spans.kind",
+    "byline.transforms.attributes.tables.kind",
+    "byline.transforms.checks.file_checks_transform",
+    "byline.transforms.checks.shard_checks_transform",
+    "byline.transforms.exports.exporting_transform",
+    "byline.transforms.filters.every_rule",
+    "byline.transforms.imports.importing_transform",
+    "byline.transforms.scans.count_runs_transform",
+    "byline.transforms.store.compacting_transform",
+    "byline.transforms.tokens.fast_tokenizer",
 ]
 _PARENT_SECONDS = 0.5
 

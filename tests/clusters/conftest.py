@@ -16,7 +16,7 @@ from types import ModuleType
 
 import pytest
 
-from byline.pipelines.runners import runner
+from byline.pipelines.runners import settings as runner_settings
 from byline.pipelines.runners.runner import RunnerSettings
 from tests.support.processes import stat_fields
 
@@ -106,7 +106,7 @@ def _state(name: str) -> dict:
 @pytest.fixture
 def scans_are_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """However small the token store of a test is, the scans of its plan run on the engine."""
-    monkeypatch.setattr(runner, "SMALL_SCAN_BYTES", 0)
+    monkeypatch.setattr(runner_settings, "SMALL_SCAN_BYTES", 0)
 
 
 @pytest.fixture(scope="session", params=("spark", "flink"))

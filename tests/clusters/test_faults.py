@@ -17,6 +17,9 @@ import pytest
 import byline.pipelines.jobs.assemble as assemble_step
 import byline.pipelines.jobs.plan as plan_step
 import byline.pipelines.jobs.prepare as prepare_step
+import byline.pipelines.wiring.assemble as assemble_wiring
+import byline.pipelines.wiring.lines as lines_wiring
+import byline.pipelines.wiring.prepare as prepare_wiring
 from byline.errors import BylineError
 from byline.pipelines.jobs.build import build
 from byline.pipelines.runners.runner import RunnerSettings
@@ -125,9 +128,9 @@ STEPS: dict[str, Callable[[Local, RunnerSettings, Path], None]] = {
     "assemble": assemble,
 }
 LISTS = {
-    "prepare": (prepare_step, "ListInputs"),
-    "plan": (plan_step, "ListLines"),
-    "assemble": (assemble_step, "ReadPlan"),
+    "prepare": (prepare_wiring, "ListInputs"),
+    "plan": (lines_wiring, "ListLines"),
+    "assemble": (assemble_wiring, "ReadPlan"),
 }
 
 # Where a step writes, and what says that a run or a shard is whole.

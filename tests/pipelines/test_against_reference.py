@@ -14,13 +14,13 @@ import pyarrow as pa
 import pytest
 
 import byline
-import byline.pipelines.jobs.prepare
+import byline.pipelines.wiring.prepare
 from byline.schemas import store
 from byline.schemas.config import Config
 from byline.schemas.ledger import DrawCounts
 from byline.schemas.plan import Plan, read_plan
 from byline.shards import shard_metadata
-from byline.transforms.corpora.reading import ReadCorpus
+from byline.transforms.corpora.reading_transform import ReadCorpus
 from byline.transforms.packing import POLICIES
 from byline.transforms.shards import shard_writing
 from tests.reference import assembly, documents, hashing, layout, selection
@@ -73,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_pieces() -> Iterator[None]:
     """Several runs a file, and several record batches in each run and shard."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(byline.pipelines.jobs.prepare, "ReadCorpus", partial(ReadCorpus, target_bytes=2000))
+        patch.setattr(byline.pipelines.wiring.prepare, "ReadCorpus", partial(ReadCorpus, target_bytes=2000))
         patch.setattr(store, "BATCH_TOKEN_BYTES", 200)
         patch.setattr(shard_writing, "BATCH_BYTES", 1000)
         yield

@@ -15,10 +15,12 @@ from google.api_core.exceptions import PermissionDenied, RetryError
 from google.cloud import dataflow_v1beta3 as dataflow
 
 import byline.pipelines.jobs.assemble
-import byline.pipelines.jobs.each_shard
 import byline.pipelines.jobs.plan
 import byline.pipelines.jobs.prepare
-import byline.pipelines.runners.runner
+import byline.pipelines.runners.settings
+import byline.pipelines.wiring.assemble
+import byline.pipelines.wiring.lines
+import byline.pipelines.wiring.prepare
 import byline.transforms.store.state
 from byline.errors import BylineError
 from byline.pipelines.jobs.verify import verify
@@ -70,7 +72,7 @@ class Build:
         found: list[tuple[str, Wire]] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(storage, "temporary_name", lambda name: f".tmp-{name}")
-            patch.setattr(byline.pipelines.runners.runner, "SMALL_SCAN_BYTES", 0)
+            patch.setattr(byline.pipelines.runners.settings, "SMALL_SCAN_BYTES", 0)
 
             def take(name: str, module: Any, run: Callable[[], object]) -> None:
                 def run_pipeline(wire: Wire, *_: object) -> None:
@@ -96,7 +98,7 @@ class Build:
             config = self.config.model_copy(update=update)
             take(
                 "prepare",
-                byline.pipelines.jobs.prepare,
+                byline.pipelines.wiring.prepare,
                 lambda: byline.pipelines.jobs.prepare.prepare(config, settings, quiet()),
             )
             many = replace(
@@ -104,15 +106,15 @@ class Build:
             )
             scan = byline.pipelines.jobs.plan._scans(config, many, {}, settings)
             for counter in self.counters:
-                take(type(counter).__name__, byline.pipelines.jobs.plan, lambda: scan(counter))  # noqa: B023
+                take(type(counter).__name__, byline.pipelines.wiring.lines, lambda: scan(counter))  # noqa: B023
             take(
                 "assemble",
-                byline.pipelines.jobs.assemble,
+                byline.pipelines.wiring.assemble,
                 lambda: byline.pipelines.jobs.assemble.assemble(config, self.plan, many.runs, settings, quiet()),
             )
             take(
                 "verify",
-                byline.pipelines.jobs.each_shard,
+                byline.pipelines.wiring.lines,
                 lambda: verify(str(self.finished), 64, None, settings, quiet()),
             )
         return found

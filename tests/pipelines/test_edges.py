@@ -18,11 +18,11 @@ from apache_beam.typehints.typehints import TypeConstraint
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import PaneInfo
 
-import byline.pipelines.jobs.assemble
-import byline.pipelines.jobs.plan
-import byline.pipelines.jobs.prepare
-import byline.pipelines.runners.runner
-from byline.pipelines.jobs.prepare import _wire
+import byline.pipelines.runners.settings
+import byline.pipelines.wiring.assemble
+import byline.pipelines.wiring.lines
+import byline.pipelines.wiring.prepare
+from byline.pipelines.wiring.prepare import wire_preparing
 from byline.schemas.config_file import parse_config
 from byline.schemas.documents import InputFile
 from byline.transforms.documents.coder import InputFileCoder, RecordBatchCoder
@@ -89,11 +89,11 @@ def leaves(hint: Any) -> Iterator[Any]:
 def record(monkeypatch: pytest.MonkeyPatch) -> list[Wire]:
     """Every pipeline that is run from now on; scans of a plan are such, however small."""
     wires: list[Wire] = []
-    monkeypatch.setattr(byline.pipelines.runners.runner, "SMALL_SCAN_BYTES", 0)
+    monkeypatch.setattr(byline.pipelines.runners.settings, "SMALL_SCAN_BYTES", 0)
     for module in (
-        byline.pipelines.jobs.prepare,
-        byline.pipelines.jobs.plan,
-        byline.pipelines.jobs.assemble,
+        byline.pipelines.wiring.prepare,
+        byline.pipelines.wiring.lines,
+        byline.pipelines.wiring.assemble,
     ):
         real = module.run_pipeline
 
@@ -205,5 +205,5 @@ def test_the_preparing_graph_is_the_same_for_one_file_and_a_thousand(corpus: Cor
     for files in (1, 1000):
         inputs = [InputFile("mine", f"{number}.jsonl", f"/data/{number}.jsonl", 1) for number in range(files)]
         state = StoreState(dict.fromkeys(config.sources, "f"), dict.fromkeys(config.sources, "00"), inputs)
-        sizes.append(graph_size(_wire(config, state, "list")))
+        sizes.append(graph_size(wire_preparing(config, state, "list")))
     assert abs(sizes[0] - sizes[1]) < SLACK_BYTES

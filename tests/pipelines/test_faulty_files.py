@@ -13,7 +13,7 @@ from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.faults import FaultyFileError
-from byline.transforms.corpora import chunks, reading
+from byline.transforms.corpora import chunks, reading_transform
 from byline.transforms.corpora.decoding import checksum_of
 from byline.transforms.store.faults import note_fault, take_faults
 from tests.support import small
@@ -22,7 +22,7 @@ from tests.support import small
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """Three files of several chunks each."""
-    monkeypatch.setattr(reading.ReadCorpus.__init__, "__defaults__", (2000, None))
+    monkeypatch.setattr(reading_transform.ReadCorpus.__init__, "__defaults__", (2000, None))
     small.tokenizer_file(tmp_path)
     for name in "abc":
         write(tmp_path, name)

@@ -11,7 +11,7 @@ import pytest
 
 from byline.errors import BylineError
 from byline.pipelines.jobs import plan as planning
-from byline.pipelines.runners import runner
+from byline.pipelines.runners import settings as runner_settings
 from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.config_file import parse_config
 from byline.transforms.corpora.made import sample_corpus
@@ -122,7 +122,7 @@ def test_a_large_plan_writes_nothing_to_the_store_on_one_machine(
     config, store = parse_config(values, "test"), Path(values["store"])
     before = contents(store)
     small, _ = planning.plan(config, ALONE, quiet())
-    monkeypatch.setattr(runner, "SMALL_SCAN_BYTES", 0)
+    monkeypatch.setattr(runner_settings, "SMALL_SCAN_BYTES", 0)
     large, _ = planning.plan(config, ALONE, quiet())
     assert large.to_bytes() == small.to_bytes()
     assert contents(store) == before

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from byline.errors import BylineError
 from byline.pipelines.cli import app
 from byline.schemas.config import Config
-from byline.transforms.corpora import reading
+from byline.transforms.corpora import reading_transform
 from byline.transforms.store.rejects import read_rejects, rejects_uri
 from tests.support import small
 
@@ -47,7 +47,7 @@ def rejects_in(config: Config) -> list[list[Any]]:
 
 @pytest.mark.parametrize("target", [1 << 20, 300])
 def test_each_reject_is_kept(tmp_path: Path, lines: list[str], target: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading.ReadCorpus.__init__, "__defaults__", (target, None))
+    monkeypatch.setattr(reading_transform.ReadCorpus.__init__, "__defaults__", (target, None))
     content = write(tmp_path, lines).read_bytes()
     found = rejects_in(config_of(tmp_path, max_rejected="100%"))
     reasons = [("malformed", 10), ("missing_text", 11), ("empty_text", 12), ("malformed", 23), ("too_long", 24)]
@@ -89,7 +89,7 @@ def test_a_source_without_any_text_is_an_error(tmp_path: Path) -> None:
 def test_a_large_file_of_rejects_is_given_up_at_its_first_chunk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading.ReadCorpus.__init__, "__defaults__", (64 * 20_000, None))
+    monkeypatch.setattr(reading_transform.ReadCorpus.__init__, "__defaults__", (64 * 20_000, None))
     write(tmp_path, ["{x"] * 60_000)
     with pytest.raises(BylineError, match=r"20,000 of its first 20,000 records are no documents \(malf"):
         small.prepare_quietly(config_of(tmp_path))

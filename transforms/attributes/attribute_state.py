@@ -19,7 +19,7 @@ from byline.schemas.config import Config
 from byline.schemas.field_counts import FieldCounts, total_fields
 from byline.schemas.store import RunFile
 from byline.transforms.attributes.aligning import read_counts
-from byline.transforms.attributes.kinds import KINDS
+from byline.transforms.attributes.kinds import kind_named
 from byline.transforms.fields.field_use import field_uses
 from byline.transforms.files import storage
 from byline.transforms.store.attribute_columns import ATTRIBUTES_FOLDER, beside
@@ -105,7 +105,7 @@ def _missing(files: Sequence[RunFile], folder: str) -> list[RunFile]:
 def _depends_on(config: Config, state: StoreState, name: str, sources: Iterable[str]) -> dict[str, Any]:
     """Everything that decides an attribute's values: other sources and files only where it depends on all."""
     settings = config.attributes[name]
-    kind = KINDS[settings.kind]
+    kind = kind_named(settings.kind)
     given = settings.model_dump(mode="json", exclude={"sources", *kind.paths})
     values: dict[str, Any] = {"settings": given, "identity": dict(kind.identity(config, name, settings))}
     if settings.depends_on_all:

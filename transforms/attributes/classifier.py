@@ -12,7 +12,8 @@ from byline.schemas.config import Config
 from byline.schemas.corpora import Classifier
 from byline.transforms.attributes.by_chunk import Columns, round_by_chunk
 from byline.transforms.attributes.rounds import AttributeKind, Context, Rounds
-from byline.transforms.scores.fasttext_file import model_sha256
+from byline.transforms.files.checksums import sha256_of
+from byline.transforms.scores.models_folder import A_MODEL, models_folder
 from byline.transforms.scores.scoring import open_scorer, score_batch
 
 
@@ -49,7 +50,7 @@ def _rounds(context: Context) -> Rounds:
 
 def _identity(config: Config, name: str, settings: Attribute) -> Mapping[str, Any]:
     assert isinstance(settings, ClassifierAttribute), settings
-    return {"model": f"sha256 {model_sha256(settings.model)}"}
+    return {"model": f"sha256 {sha256_of(settings.model, models_folder(config.store), what=A_MODEL)}"}
 
 
 CLASSIFIER = AttributeKind(rounds=_rounds, identity=_identity, paths=("model",))

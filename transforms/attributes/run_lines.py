@@ -1,10 +1,8 @@
-"""A round as a step of a pipeline, of which each line is worked on once, by whichever command."""
+"""The lines of a round, each of which is worked on once, by whichever command."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-
-import apache_beam as beam
 
 from byline.transforms.files.storage import exists, join, write_file
 
@@ -28,23 +26,3 @@ class Once:
             self.do(line)
             with write_file(uri) as sink:
                 sink.write(b"done")
-
-
-class _RunFn(beam.DoFn):
-    def __init__(self, do: Callable[[str], None]) -> None:
-        self.do = do
-
-    def process(self, line: str) -> Iterator[str]:
-        self.do(line)
-        yield line
-
-
-class RunLines(beam.PTransform):
-    """Lines -> the same, once what is to be done for each is done."""
-
-    def __init__(self, do: Callable[[str], None]) -> None:
-        super().__init__()
-        self.do = do
-
-    def expand(self, lines: beam.PCollection) -> beam.PCollection:
-        return lines | "Run" >> beam.ParDo(_RunFn(self.do)).with_output_types(str)

@@ -9,17 +9,14 @@ of it. `CheckFiles` spreads them over the workers.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-
-import apache_beam as beam
 
 from byline.errors import BylineError, DamagedFileError
 from byline.schemas.store import RunFile
 from byline.transforms.corpora.decoding import checksum_of
-from byline.transforms.documents.counters import count_retries
 from byline.transforms.files.sealed_files import check_sealed
-from byline.transforms.files.storage import file_size, join, read_bytes, side_by_side, write_file
+from byline.transforms.files.storage import file_size, join, read_bytes, side_by_side
 from byline.transforms.store.attribute_columns import AttributeFolders, beside
 from byline.transforms.store.run_checks import check_run
 from byline.transforms.store.run_pieces import reading_run
@@ -137,32 +134,9 @@ def _problems_of_raw(file: FileToCheck) -> list[str]:
 
 def read_problems(work: str, files: Sequence[FileToCheck]) -> list[list[str]]:
     """What is wrong with each of the files that `CheckFiles` has checked."""
-    return [json.loads(report) for report in side_by_side(lambda file: read_bytes(_report_uri(work, file)), files)]
+    return [json.loads(report) for report in side_by_side(lambda file: read_bytes(report_uri(work, file)), files)]
 
 
-def _report_uri(work: str, file: FileToCheck) -> str:
+def report_uri(work: str, file: FileToCheck) -> str:
+    """Where the report on a file is."""
     return join(work, "files", f"{file.number}.json")
-
-
-class _CheckFileFn(beam.DoFn):
-    def __init__(self, work: str) -> None:
-        self.work = work
-
-    def process(self, line: str) -> Iterator[str]:
-        file = FileToCheck.from_json(line)
-        uri = _report_uri(self.work, file)
-        with write_file(uri) as sink:
-            sink.write(json.dumps(problems_of(file)).encode())
-        count_retries()
-        yield uri
-
-
-class CheckFiles(beam.PTransform):
-    """Files as lines of JSON (`FileToCheck`) -> paths of the reports written below `work`."""
-
-    def __init__(self, work: str) -> None:
-        super().__init__()
-        self.work = work
-
-    def expand(self, files: beam.PCollection) -> beam.PCollection:
-        return files | "CheckFile" >> beam.ParDo(_CheckFileFn(self.work))

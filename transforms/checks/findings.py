@@ -38,6 +38,7 @@ from byline.transforms.checks.shards import CheckJob
 from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.files import storage
 from byline.transforms.plans.plan_header import inputs_sha256
+from byline.transforms.scores.models_folder import models_folder
 from byline.transforms.scores.scoring import open_scorer
 from byline.transforms.shards.assembling import planned_phases
 from byline.transforms.store import store_index
@@ -297,7 +298,7 @@ def _document_checker(build: Build, files: list[InputFile | None]) -> DocumentCh
     tokenizer = shared_tokenizer(config.tokenizer)
     if tokenizer.sha256 != build.manifest.tokenizer["sha256"]:
         raise BylineError(f"{config.tokenizer.file} is not the build's tokenizer any more; give it with --tokenizer")
-    models = store_index.models_folder(config.store)
+    models = models_folder(config.store)
     used = {name for stage in config.stages if stage.condition for name in Template(stage.condition.template).fields}
     used |= {
         weight.document.by

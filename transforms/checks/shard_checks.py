@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
@@ -28,7 +27,6 @@ from byline.transforms.checks.documents import SegmentSample
 from byline.transforms.checks.ledger import shard_misfits
 from byline.transforms.checks.reports import ShardCounts, ShardReport, write_report
 from byline.transforms.checks.rows import RowCounts, RowRules, ShardCounter
-from byline.transforms.documents.counters import count_retries
 from byline.transforms.files.local_copies import fetched
 from byline.transforms.files.storage import exists, file_sha256, file_size, join, open_random
 
@@ -255,8 +253,6 @@ def _first_difference(values: pa.Array, expected: pa.Array) -> int:
     return next((row for row in range(common) if values[row] != expected[row]), common)
 
 
-# ---------------------------------------------------------------------------------------------------------------- Beam
-
 _OPENING = threading.Lock()
 
 
@@ -270,26 +266,3 @@ def open_checker(job: ShardCheckJob) -> Checker:
 @lru_cache(maxsize=1)
 def _open_checker(job: ShardCheckJob) -> Checker:
     return job.open_checker()
-
-
-class _CheckShardFn(beam.DoFn):
-    def __init__(self, job: ShardCheckJob) -> None:
-        self.job = job
-
-    def setup(self) -> None:
-        self.checker = open_checker(self.job)
-
-    def process(self, number: str) -> Iterator[str]:
-        yield self.checker.write_report(int(number))
-        count_retries()
-
-
-class CheckShards(beam.PTransform):
-    """Numbers of shards, in the order of the manifest -> paths of the reports written."""
-
-    def __init__(self, job: ShardCheckJob) -> None:
-        super().__init__()
-        self.job = job
-
-    def expand(self, numbers: beam.PCollection) -> beam.PCollection:
-        return numbers | "CheckShard" >> beam.ParDo(_CheckShardFn(self.job))

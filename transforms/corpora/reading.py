@@ -7,11 +7,9 @@ field that a file lacks is that of its folders (`folder_keys.py`), or null.
 
 from collections.abc import Iterable, Iterator
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-import byline.transforms.documents.coder  # noqa: F401  (registers the coders of the edges)
 from byline.schemas.corpora import KeptType, Source
 from byline.schemas.documents import (
     FORMATTED,
@@ -23,7 +21,6 @@ from byline.schemas.documents import (
     URL,
     InputFile,
 )
-from byline.schemas.faults import FaultyFileError, NoteFault
 from byline.schemas.layouts import Records
 from byline.transforms.corpora.chunks import TARGET_BYTES, cut_chunks
 from byline.transforms.corpora.folder_keys import with_folder_keys
@@ -92,42 +89,3 @@ def wanted_columns(source: Source) -> tuple[pa.Schema, dict[str, str]]:
     fields += formatted
     paths = {"text": "text", "url": "url", **source.layout.fields, **source.fields, **source.score, **source.kept_paths}
     return pa.schema(fields), {field.name: paths[field.name] for field in fields}
-
-
-class _ReadFile(beam.DoFn):
-    """`read_batches` for the source that a file is of."""
-
-    def __init__(self, sources: dict[str, Source], target_bytes: int, note: NoteFault | None) -> None:
-        self._sources = sources
-        self._target_bytes = target_bytes
-        self._note = note
-
-    def process(self, file: InputFile) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from read_batches(file, self._sources[file.source], self._target_bytes)
-        except FaultyFileError as fault:
-            if self._note is None:
-                raise
-            self._note(file.source, file.path, fault)
-
-
-@beam.typehints.with_input_types(InputFile)
-@beam.typehints.with_output_types(pa.RecordBatch)
-class ReadCorpus(beam.PTransform):
-    """Input files -> document batches.
-
-    Args:
-        sources: the configuration of every source that a file may be of.
-        target_bytes: bytes of a batch, about.
-        note: called with a file's source, its path and its fault, so that the other files are read; without, a fault
-            ends the job.
-    """
-
-    def __init__(
-        self, sources: dict[str, Source], target_bytes: int = TARGET_BYTES, note: NoteFault | None = None
-    ) -> None:
-        super().__init__()
-        self._settings = (sources, target_bytes, note)
-
-    def expand(self, files: beam.PCollection[InputFile]) -> beam.PCollection[pa.RecordBatch]:
-        return files | "ReadFile" >> beam.ParDo(_ReadFile(*self._settings))

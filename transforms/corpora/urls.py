@@ -19,12 +19,15 @@ run once for each distinct head: documents of one site share it.
 import functools
 import ipaddress
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 import idna
 import pyarrow as pa
 import pyarrow.compute as pc
-import tldextract
+
+if TYPE_CHECKING:
+    import tldextract
 
 # Stripped from both ends of a URL (the standard's "C0 control or space").
 _EDGE = "".join(map(chr, range(0x21)))
@@ -102,8 +105,11 @@ def registered_domain(host: str) -> str | None:
 
 
 @functools.cache
-def suffix_list() -> tldextract.TLDExtract:
+def suffix_list() -> "tldextract.TLDExtract":
     """The list that comes with the package, less its private part; never one from the network or a cache on disk."""
+    # Here, where a URL is parsed: it comes with a client for HTTP, which most commands do not need.
+    import tldextract
+
     return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=False)
 
 

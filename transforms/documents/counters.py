@@ -18,12 +18,10 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.metrics import Metrics
 
 from byline.schemas.documents import BatchInfo, info_of
 from byline.schemas.ledger import DrawCounts, ShardRecord
 from byline.schemas.store import RunInfo
-from byline.transforms.files import object_store
 
 NAMESPACE = "byline"
 # Counters whose values are in no file.
@@ -31,18 +29,6 @@ NOT_IN_LEDGER = frozenset(
     {"documents_formatted", "format_milliseconds", "documents_scored", "score_milliseconds"}
     | {"documents_filtered", "filter_milliseconds", "store_retries"}
 )
-
-
-def count(values: Mapping[str, int]) -> None:
-    """Adds to counters, by name, in a step of a pipeline; does nothing outside one."""
-    for name, value in values.items():
-        if value:
-            Metrics.counter(NAMESPACE, name).inc(value)
-
-
-def count_retries() -> None:
-    """Counts the object store calls that this process has retried since this was last called."""
-    count({"store_retries": object_store.take_retries()})
 
 
 def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -9,12 +9,8 @@ another export writes to the folder now                    the worker stops
 A shard is checked against its sha256 in the build's manifest before it is read.
 """
 
-from collections.abc import Iterator
 from functools import partial
 
-import apache_beam as beam
-
-from byline.transforms.documents.counters import count_retries
 from byline.transforms.exports import format_named
 from byline.transforms.exports.export_folder import check_current, read_record, write_record
 from byline.transforms.exports.export_format import ExportedShard, ShardFiles
@@ -46,27 +42,3 @@ def export_shard(number: int, job: ExportJob, shards: ShardsToExport) -> Exporte
     record = ExportedShard(entry.path, shards.phase(number).name, entry.rows, otherwise, files.files)
     write_record(job, record_uri, record)
     return record
-
-
-class _ExportShardFn(beam.DoFn):
-    def __init__(self, job: ExportJob) -> None:
-        self.job = job
-
-    def setup(self) -> None:
-        self.shards = ShardsToExport.of(self.job)
-
-    def process(self, number: str) -> Iterator[str]:
-        record = export_shard(int(number), self.job, self.shards)
-        count_retries()
-        yield record.path
-
-
-class ExportShards(beam.PTransform):
-    """Numbers of shards, in training order, as text -> the shards' paths, once their files are written."""
-
-    def __init__(self, job: ExportJob) -> None:
-        super().__init__()
-        self.job = job
-
-    def expand(self, numbers: beam.PCollection) -> beam.PCollection:
-        return numbers | "ExportShard" >> beam.ParDo(_ExportShardFn(self.job))

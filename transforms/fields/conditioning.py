@@ -142,7 +142,7 @@ def make_prefixes(
 
 def _tokenize(texts: Sequence[str], condition: Condition, tokenizer: TextTokenizer) -> tuple[np.ndarray, np.ndarray]:
     """The prefixes of n texts, and last the empty prefix: ids one after another, and offsets (int64 [n + 2])."""
-    ids, offsets = tokenizer.encode(pa.array(texts, pa.large_string()))
+    ids, offsets = tokenizer.encode_prefixes(pa.array(texts, pa.large_string()))
     # No text at all, and not the empty text, of which some tokenizers make a token.
     offsets = np.append(offsets, offsets[-1])
     begin, end = marker_ids(condition, tokenizer)

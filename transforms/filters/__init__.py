@@ -6,12 +6,18 @@ from byline.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from byline.transforms.filters.applying import OpenRule, open_rules
-    from byline.transforms.filters.filtering import FilterDocuments, filter_documents
+    from byline.transforms.filters.filtering import filter_documents
+    from byline.transforms.filters.filtering_transform import FilterDocuments
     from byline.transforms.filters.rules import Rule
 
 __all__ = ["FilterDocuments", "OpenRule", "Rule", "filter_documents", "open_rules"]
 
 __getattr__ = lazy_exports(
     __name__,
-    {"applying": ("OpenRule", "open_rules"), "filtering": ("FilterDocuments", "filter_documents"), "rules": ("Rule",)},
+    {
+        "applying": ("OpenRule", "open_rules"),
+        "filtering": ("filter_documents",),
+        "filtering_transform": ("FilterDocuments",),
+        "rules": ("Rule",),
+    },
 )

@@ -6,23 +6,18 @@ reason    null     empty_text    empty_text    missing_text   filter_words    (w
 ```
 """
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
-import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
-from byline.schemas.documents import TEXT, info_of, origin_of, with_columns, with_info
+from byline.schemas.documents import TEXT, info_of, with_columns, with_info
 from byline.schemas.reasons import DropReason
-from byline.transforms.documents.counters import count
 from byline.transforms.documents.rejects import reject_batch, with_rejects
 from byline.transforms.documents.text_parts import is_blank
-from byline.transforms.filters.applying import OpenRule, open_rules, refusals
-from byline.transforms.filters.rules import Rule
+from byline.transforms.filters.applying import OpenRule, refusals
 
-_STEP = "FilterDocuments"
+STEP = "FilterDocuments"
 
 
 def drop_reasons(text: pa.Array) -> pa.Array:
@@ -56,7 +51,7 @@ def filter_documents(batch: pa.RecordBatch, rules: Sequence[OpenRule] = ()) -> p
     Raises:
         BylineError: there is no column `text`.
     """
-    batch = with_columns(batch, _STEP, TEXT)
+    batch = with_columns(batch, STEP, TEXT)
     reasons = drop_reasons(batch["text"])
     kept = apply_reasons(_with_rejects(batch, reasons), reasons)
     return apply_reasons(kept, refusals(kept, rules)) if rules else kept
@@ -68,36 +63,3 @@ def _with_rejects(batch: pa.RecordBatch, reasons: pa.Array) -> pa.RecordBatch:
         return batch
     is_dropped = reasons.is_valid()
     return with_rejects(batch, [reject_batch(reasons.filter(is_dropped), batch["row"].filter(is_dropped))])
-
-
-class _FilterDocumentsFn(beam.DoFn):
-    def __init__(self, rules: Mapping[str, Sequence[Rule]], cache_folder: str) -> None:
-        self._rules, self._cache_folder = rules, cache_folder
-
-    def setup(self) -> None:
-        self._open = {source: open_rules(rules, self._cache_folder) for source, rules in self._rules.items()}
-
-    def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        rules = self._open.get(origin_of(batch, _STEP).source, []) if self._open else []
-        started = time.monotonic()
-        kept = filter_documents(batch, rules)
-        if rules:
-            milliseconds = round(1000 * (time.monotonic() - started))
-            count({"documents_filtered": len(batch), "filter_milliseconds": milliseconds})
-        yield kept
-
-
-class FilterDocuments(beam.PTransform):
-    """Document batches -> document batches with text in every row, without the documents that a rule refuses.
-
-    Args:
-        rules: source -> its rules, in order; none for a source that is not there.
-        cache_folder: where folded models are kept, a folder that every worker can reach.
-    """
-
-    def __init__(self, rules: Mapping[str, Sequence[Rule]] | None = None, cache_folder: str = "") -> None:
-        super().__init__()
-        self._settings = (dict(rules or {}), cache_folder)
-
-    def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[pa.RecordBatch]:
-        return batches | "DropAndCount" >> beam.ParDo(_FilterDocumentsFn(*self._settings))

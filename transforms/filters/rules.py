@@ -7,7 +7,7 @@ filter:
   - words: {at_most: 9, name: brief}   a name of one's own     reason filter_brief
 ```
 
-A rule is a subclass of `Rule` in a module of this package, listed in `transforms.filters.tables.RULES`; its fields are
+A rule is a subclass of `Rule` in a module of this package, listed in `every_rule.RULES`; its fields are
 its settings. Most rules measure a number and compare it with bounds; they are subclasses of `Bounds`.
 """
 
@@ -15,7 +15,7 @@ import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -23,11 +23,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from byline.errors import BylineError
 from byline.schemas.model import Model, Name
-from byline.transforms.filters.document_view import DocumentView
+
+if TYPE_CHECKING:
+    from byline.transforms.filters.document_view import DocumentView
 
 # Which documents are kept: bool [documents]; or a string of each that says why it is dropped, null to keep it.
 Verdict: TypeAlias = np.ndarray | pa.Array
-Test: TypeAlias = Callable[[DocumentView], Verdict]
+Test: TypeAlias = "Callable[[DocumentView], Verdict]"
 REASON_PREFIX = "filter_"
 
 GOPHER = "arXiv 2112.11446"
@@ -127,7 +129,7 @@ class Bounds(Rule):
             raise ValueError(f"at_least is {self.at_least:g}, more than at_most {self.at_most:g}; no document is both")
         return self
 
-    def measure(self, documents: DocumentView) -> np.ndarray:
+    def measure(self, documents: "DocumentView") -> np.ndarray:
         """The number of each document: int64 or float64 [documents]."""
         raise NotImplementedError
 

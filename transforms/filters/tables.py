@@ -1,11 +1,9 @@
-"""All rules and groups, and how a recipe's `filter` is read.
+"""How a recipe's `filter` is read.
 
 ```
 filter: [gopher_words, {words: {at_most: 9, name: brief}}, c4]
 rules    gopher_words  brief (words)  c4_lorem_ipsum  c4_curly_bracket  c4_sentences
 ```
-
-A new rule is a subclass of `Rule` in a module of this package, and a line of `RULES`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,53 +14,7 @@ from byline.schemas.config import Config
 from byline.schemas.filters import FilterEntry
 from byline.schemas.model import first_twice
 from byline.schemas.reasons import DropReason, DropReasons
-from byline.transforms.filters import c4, fineweb, gopher, sizes
-from byline.transforms.filters.functions import Function
-from byline.transforms.filters.labels import Label
-from byline.transforms.filters.matches import Matches
-from byline.transforms.filters.rules import Group, Rule, SourceColumns, nearest, read_settings
-from byline.transforms.filters.value_lists import Domains, Hosts
-
-RULES: dict[str, type[Rule]] = {
-    rule.kind: rule
-    for rule in (
-        sizes.Characters,
-        sizes.Words,
-        sizes.Number,
-        Label,
-        Hosts,
-        Domains,
-        Matches,
-        Function,
-        gopher.GopherWords,
-        gopher.GopherWordLength,
-        gopher.GopherHashes,
-        gopher.GopherEllipses,
-        gopher.GopherBulletLines,
-        gopher.GopherEllipsisLines,
-        gopher.GopherAlphabeticWords,
-        gopher.GopherStopWords,
-        gopher.GopherDuplicateLines,
-        gopher.GopherDuplicateParagraphs,
-        gopher.GopherDuplicateLineCharacters,
-        gopher.GopherDuplicateParagraphCharacters,
-        gopher.GopherTopNgram,
-        gopher.GopherDuplicateNgrams,
-        c4.C4LoremIpsum,
-        c4.C4CurlyBracket,
-        c4.C4Sentences,
-        c4.C4BadWords,
-        fineweb.FinewebLinePunctuation,
-        fineweb.FinewebDuplicateLineCharacters,
-        fineweb.FinewebShortLines,
-    )
-}
-GROUPS: dict[str, Group] = {
-    "gopher_quality": gopher.QUALITY,
-    "gopher_repetition": gopher.REPETITION,
-    "c4": c4.PAGES,
-    "fineweb": fineweb.LINES,
-}
+from byline.transforms.filters.rules import Rule, SourceColumns, nearest, read_settings
 
 
 def rules_of(config: Config, source: str) -> list[Rule]:
@@ -139,6 +91,9 @@ def read_rules(where: str, entries: Sequence[FilterEntry], columns: SourceColumn
 
 def _named(where: str, entry: FilterEntry) -> list[tuple[type[Rule], dict[str, Any]]]:
     """The rules that an entry names, each with its settings."""
+    # Here, where there is an entry: most recipes have none, and the rules' kernels take a tenth of a second.
+    from byline.transforms.filters.every_rule import GROUPS, RULES
+
     if entry.rule in RULES:
         return [(RULES[entry.rule], entry.settings)]
     if entry.rule not in GROUPS:

@@ -24,19 +24,16 @@ where the work is done, from the module path or the current folder. All that it 
 Batches of sources without a formatter pass as they are.
 """
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
-from byline.schemas.corpora import FormatterSettings, Malformed
+from byline.schemas.corpora import Malformed
 from byline.schemas.documents import (
     CONTENTS,
     LOSS_SPANS,
@@ -48,21 +45,18 @@ from byline.schemas.documents import (
     TEXT,
     WEIGHTS_TYPE,
     info_of,
-    origin_of,
     with_columns,
     with_info,
 )
-from byline.schemas.faults import FaultyFileError, NoteFault
 from byline.schemas.loss_weights import LARGEST, SMALLEST
 from byline.schemas.reasons import DropReason
-from byline.transforms.documents.counters import count
 from byline.transforms.documents.rejects import REJECT_HEAD_BYTES, reject_batch, with_rejects
 from byline.transforms.documents.text_parts import characters, flat_lists, list_lengths
 from byline.transforms.documents.values import malformed_error
-from byline.transforms.formatters.opening import OpenFormatter, open_formatter
+from byline.transforms.formatters.opening import OpenFormatter
 from byline.transforms.formatters.part_weights import RANGE
 
-_STEP = "FormatDocuments"
+STEP = "FormatDocuments"
 # What a formatter gives; in a batch that it gives back, other columns are those it was given.
 _TYPES = {
     "text": TEXT.type,
@@ -87,7 +81,7 @@ def format_batch(batch: pa.RecordBatch, opened: OpenFormatter) -> pa.RecordBatch
     Raises:
         BylineError: a column is missing, a record is malformed, or what the function gives is not what it should be.
     """
-    batch = with_columns(batch, _STEP, ROW, *(RECORD_FIELDS[name].column for name in opened.formatter.reads))
+    batch = with_columns(batch, STEP, ROW, *(RECORD_FIELDS[name].column for name in opened.formatter.reads))
     try:
         given = opened.formatter.function(batch, **opened.options)
     except BylineError as error:
@@ -207,58 +201,3 @@ def _check_weights(where: str, batch: pa.RecordBatch, spans: pa.Array, weights: 
             f"{where}, row {batch['row'][row]}: loss_weights: expected {RANGE}, found {values[bad.argmax()]:g}; leave "
             "what is not to count out of loss_spans"
         )
-
-
-class _FormatFn(beam.DoFn):
-    def __init__(
-        self,
-        formatters: Mapping[str, FormatterSettings],
-        malformed: Mapping[str, Malformed],
-        note: NoteFault | None = None,
-    ) -> None:
-        self._formatters, self._malformed, self._note = formatters, malformed, note
-
-    def setup(self) -> None:
-        self._open_formatters = {
-            source: open_formatter(source, settings, self._malformed.get(source, Malformed.ERROR))
-            for source, settings in self._formatters.items()
-        }
-
-    def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        opened = self._open_formatters.get(origin_of(batch, _STEP).source) if self._open_formatters else None
-        if opened is None:
-            yield batch
-            return
-        started = time.monotonic()
-        try:
-            formatted = format_batch(batch, opened)
-        except FaultyFileError as fault:
-            if self._note is None:
-                raise
-            self._note(opened.source, info_of(batch).path, fault)
-            return
-        milliseconds = round(1000 * (time.monotonic() - started))
-        count({"documents_formatted": len(formatted), "format_milliseconds": milliseconds})
-        yield formatted
-
-
-class FormatDocuments(beam.PTransform):
-    """Document batches -> the same with the texts of their sources' formatters; one batch in, one batch out.
-
-    Args:
-        formatters: source -> its formatter; batches of other sources stay as they are.
-        malformed: source -> what a record that cannot be formatted does; an error for those that it leaves out.
-        note: as of `ReadCorpus`.
-    """
-
-    def __init__(
-        self,
-        formatters: Mapping[str, FormatterSettings],
-        malformed: Mapping[str, Malformed] | None = None,
-        note: NoteFault | None = None,
-    ) -> None:
-        super().__init__()
-        self._settings = (dict(formatters), dict(malformed or {}), note)
-
-    def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[pa.RecordBatch]:
-        return batches | "FormatTexts" >> beam.ParDo(_FormatFn(*self._settings))

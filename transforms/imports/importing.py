@@ -9,18 +9,14 @@ A worker knows what to do from `OUT/_import.json`, and reads the list of a folde
 
 import hashlib
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-
-import apache_beam as beam
 
 from byline.errors import BylineError
 from byline.schemas.imports import FILE_NAME, ImportedPhase, ImportPlan, read_import
 from byline.schemas.ledger import ShardRecord
 from byline.schemas.plan import shard_path
 from byline.shards import shard_schema
-from byline.transforms.documents.counters import count, count_retries, shard_counts
 from byline.transforms.files.storage import join, read_bytes
 from byline.transforms.imports import kind_named
 from byline.transforms.imports.import_kind import Folder
@@ -146,8 +142,6 @@ def import_shard(number: int, job: ImportJob, source: ShardSource) -> ShardRecor
     return record
 
 
-# ---------------------------------------------------------------------------------------------------------------- Beam
-
 _OPENING = threading.Lock()
 
 
@@ -169,28 +163,3 @@ def _open_source(job: ImportJob) -> ShardSource:
     if hashlib.sha256(content).hexdigest() != job.maker.plan_sha256:
         raise BylineError(f"{uri}: is not the import of this job; another one writes to this output")
     return ShardSource(read_import(content, uri))
-
-
-class _ImportShardFn(beam.DoFn):
-    def __init__(self, job: ImportJob) -> None:
-        self.job = job
-
-    def setup(self) -> None:
-        self.source = open_source(self.job)
-
-    def process(self, number: str) -> Iterator[str]:
-        record = import_shard(int(number), self.job, self.source)
-        count(shard_counts(record))
-        count_retries()
-        yield record.entry.path
-
-
-class ImportShards(beam.PTransform):
-    """Numbers of shards, in training order, as text -> paths of the shards written."""
-
-    def __init__(self, job: ImportJob) -> None:
-        super().__init__()
-        self.job = job
-
-    def expand(self, numbers: beam.PCollection) -> beam.PCollection:
-        return numbers | "ImportShard" >> beam.ParDo(_ImportShardFn(self.job))

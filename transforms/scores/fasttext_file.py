@@ -1,4 +1,4 @@
-"""Reads and checks a fastText model file (.bin, .ftz); its arrays stay in the memory-mapped file.
+"""Reads and checks a fastText model file (.bin, .ftz); its largest matrix stays in the file, and is read in blocks.
 
 ```
 int32 x 2    793712314, version (up to 12)
@@ -23,17 +23,18 @@ Source of the format: fastText's `saveModel` and `loadModel` (`src/fasttext.cc`)
 `dictionary.cc`, `densematrix.cc`, `quantmatrix.cc` and `productquantizer.cc`.
 """
 
+import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from pyarrow import fs
+import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.printable import shown
 from byline.schemas.model import first_twice
-from byline.transforms.files import storage
 from byline.transforms.files.local_copies import local_copy
-from byline.transforms.files.storage import open_random, resolve
+from byline.transforms.files.storage import open_unmapped
 from byline.transforms.scores.fasttext_kernels import scan_entries
 
 SOFTMAX, HIERARCHICAL_SOFTMAX = "softmax", "hierarchical softmax"
@@ -43,13 +44,45 @@ _SUPERVISED, _LABEL = 3, 1
 _CENTROIDS = 256
 # Of words in an n-gram, and of characters in a subword: more are none of a model that was trained.
 _LONGEST_NGRAM, _LONGEST_SUBWORD = 100, 100
+# Of the dictionary, what is read at first for each entry: a word of eight letters and what stands behind it.
+_ENTRY_BYTES = 18
+# Rows read at a time: 1.6 MB at 100 dimensions, and 3.3 MB as float64, in which they are folded.
+_BLOCK_ROWS = 4096
 # The library builds its tree of labels with this number where no node is yet.
 _NO_NODE = 10**15
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """A float32 matrix in a file.
+
+    Attributes:
+        file: that it is in, open.
+        begin: of the file, the first of its bytes.
+        shape: rows and columns.
+    """
+
+    file: pa.NativeFile
+    begin: int
+    shape: tuple[int, int]
+
+    @property
+    def end(self) -> int:
+        """Of the file, the first byte behind it."""
+        return self.begin + 4 * self.shape[0] * self.shape[1]
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Its rows, some thousands at a time: the number of the first, and float32 [rows, columns]."""
+        rows, columns = self.shape
+        for first in range(0, rows, _BLOCK_ROWS):
+            count = min(_BLOCK_ROWS, rows - first)
+            content = _read(self.file, self.begin + 4 * columns * first, 4 * columns * count)
+            yield first, np.frombuffer(content, np.float32).reshape(count, columns)
+
+
+@dataclass(frozen=True)
 class ModelFile:
-    """What a fastText model file holds; the arrays are views of the file.
+    """What a fastText model file holds.
 
     Attributes:
         path: of the file.
@@ -59,10 +92,11 @@ class ModelFile:
         loss: `SOFTMAX`, `HIERARCHICAL_SOFTMAX`, "ns" or "ova".
         quantized: whether the input matrix is quantized.
         bounds: int64 [entries, 2], begin and end of each word and label in `data`.
-        data: uint8, the file.
+        data: uint8, the file up to the end of its dictionary.
         words: how many of the entries are words; they come first.
         labels: the other entries.
-        input, output: float32 [rows, dim] and [labels, dim]; None where `quantized`.
+        input: [rows, dim]; None where `quantized`.
+        output: float32 [labels, dim]; None where `quantized`.
     """
 
     path: str
@@ -76,25 +110,57 @@ class ModelFile:
     data: np.ndarray
     words: int
     labels: list[str]
-    input: np.ndarray | None
+    input: Matrix | None
     output: np.ndarray | None
+
+    def read_through(self, each: Callable[[int, np.ndarray], None]) -> str:
+        """Reads all of a file that is not quantized, from its first byte to its last.
+
+        Args:
+            each: is given the rows of the input matrix: the number of the first, and float32 [rows, dim].
+
+        Returns:
+            The sha256 of what was read (hex), that of the arrays here included.
+        """
+        assert self.input is not None, "the input matrix is quantized"
+        assert self.output is not None, "the output matrix is quantized"
+        digest = hashlib.sha256(self.data.data)
+        file, behind = self.input.file, self.input.end
+        digest.update(_read(file, len(self.data), self.input.begin - len(self.data)))
+        for first, rows in self.input.blocks():
+            digest.update(rows.data)
+            each(first, rows)
+        digest.update(_read(file, behind, file.size() - self.output.nbytes - behind))
+        digest.update(self.output.data)
+        return digest.hexdigest()
+
+
+def _read(file: pa.NativeFile, begin: int, size: int) -> pa.Buffer:
+    """Bytes of a file, all of them.
+
+    Raises:
+        BylineError: it has been cut since.
+    """
+    file.seek(begin)
+    content = file.read_buffer(size)
+    if len(content) < size:
+        raise BylineError(f"a model's file ends at byte {begin + len(content)} though it was longer; run this again")
+    return content
 
 
 class _Cursor:
     """Reads numbers and arrays from a model file, one after another."""
 
-    def __init__(self, path: str, data: np.ndarray) -> None:
-        self.path, self.data, self.position = path, data, 0
+    def __init__(self, path: str, file: pa.NativeFile) -> None:
+        self.path, self.file, self.size, self.position = path, file, file.size(), 0
 
     def error(self, problem: str) -> BylineError:
         return BylineError(f"{self.path}: {problem}; expected a fastText model (.bin or .ftz), get the file again")
 
     def skip(self, size: int) -> int:
         """Skips `size` bytes; returns where they begin."""
-        if size < 0 or self.position + size > len(self.data):
-            raise self.error(
-                f"ends at byte {len(self.data)} in the middle of a part that begins at byte {self.position}"
-            )
+        if size < 0 or self.position + size > self.size:
+            raise self.error(f"ends at byte {self.size} in the middle of a part that begins at byte {self.position}")
         self.position += size
         return self.position - size
 
@@ -109,14 +175,15 @@ class _Cursor:
         return [int(number) for number in self.array(dtype, count)]
 
     def array(self, dtype: type, count: int) -> np.ndarray:
-        begin = self.skip(count * np.dtype(dtype).itemsize)
-        return np.frombuffer(self.data, dtype, count, begin)
+        size = count * np.dtype(dtype).itemsize
+        return np.frombuffer(_read(self.file, self.skip(size), size), dtype, count)
 
-    def matrix(self) -> np.ndarray:
+    def matrix(self) -> Matrix:
+        """Skips a matrix."""
         rows, columns = self.numbers(np.int64, 2)
         if rows < 0 or columns <= 0:
             raise self.error(f"has a matrix of {rows} x {columns} at byte {self.position - 16}")
-        return self.array(np.float32, rows * columns).reshape(rows, columns)
+        return Matrix(self.file, self.skip(4 * rows * columns), (rows, columns))
 
     def skip_quantized_matrix(self) -> tuple[int, int]:
         """Skips a quantized matrix; returns its rows and columns."""
@@ -149,15 +216,14 @@ class _Cursor:
 
 
 def read_model_file(path: str) -> ModelFile:
-    """Reads and checks a model file; it is memory-mapped, so only the parts that are used are read.
+    """Reads and checks a model file, all but its input matrix.
 
     Raises:
         BylineError: the file is missing, cut short, not a fastText model, or a model without labels.
     """
-    with open_random(local_copy(path)) as file:
-        data = np.frombuffer(file.read_buffer(file.size()), np.uint8)
-    cursor = _Cursor(path, data)
-    if len(data) < 8 or cursor.numbers(np.int32, 1)[0] != _MAGIC:
+    # Not mapped: the pages of a matrix that is read once would count as this process's memory.
+    cursor = _Cursor(path, open_unmapped(local_copy(path)))
+    if cursor.size < 8 or cursor.numbers(np.int32, 1)[0] != _MAGIC:
         raise cursor.error("does not begin like a fastText model")
     version = cursor.numbers(np.int32, 1)[0]
     if not 1 <= version <= _NEWEST:
@@ -181,7 +247,7 @@ def read_model_file(path: str) -> ModelFile:
         loss=_LOSSES[loss],
         quantized=matrices.is_quantized,
         bounds=dictionary.bounds,
-        data=data,
+        data=dictionary.data,
         words=dictionary.words,
         labels=dictionary.labels,
         input=matrices.input,
@@ -212,12 +278,14 @@ class _Dictionary:
     """The dictionary of a model.
 
     Attributes:
+        data: uint8, the file up to its end.
         bounds: int64 [entries, 2], begin and end of each word and label in the file.
         words: how many of the entries are words.
         labels: the other entries.
         pruned: int32 [prunings, 2], which rows of the n-grams are left, and where; None for all.
     """
 
+    data: np.ndarray
     bounds: np.ndarray
     words: int
     labels: list[str]
@@ -230,12 +298,12 @@ class _Matrices:
 
     Attributes:
         is_quantized: whether the input matrix is.
-        input, output: float32 [rows, columns]; None where the input matrix is quantized.
+        input, output: as in `ModelFile`; None where the input matrix is quantized.
         input_shape, output_shape: rows and columns.
     """
 
     is_quantized: bool
-    input: np.ndarray | None
+    input: Matrix | None
     output: np.ndarray | None
     input_shape: tuple[int, int]
     output_shape: tuple[int, int]
@@ -245,30 +313,42 @@ def _read_dictionary(cursor: _Cursor) -> _Dictionary:
     size, words, labels = cursor.numbers(np.int32, 3)
     _, pruned = cursor.numbers(np.int64, 2)
     # An entry takes ten bytes or more.
-    if min(words, labels) < 0 or size != words + labels or size * 10 > len(cursor.data):
+    if min(words, labels) < 0 or size != words + labels or size * 10 > cursor.size:
         raise cursor.error(f"has a dictionary of {size} entries, {words} words and {labels} labels")
     if labels == 0:
         raise cursor.error("has no labels")
     if pruned < -1:
         raise cursor.error(f"has {pruned} prunings")
-    bounds, types, end = scan_entries(cursor.data, cursor.position, size)
-    if end < 0:
-        raise cursor.error(f"ends at byte {len(cursor.data)} within its dictionary")
+    data, bounds, types = _read_entries(cursor, size)
     if not np.array_equal(types == _LABEL, np.arange(size) >= words) or types.max(initial=0) > _LABEL:
         raise cursor.error("has words and labels in another order than it says")
-    cursor.position = int(end)
-    _check_label_counts(cursor, bounds[words:])
+    cursor.position = len(data)
+    _check_label_counts(cursor, data, bounds[words:])
     rows = None if pruned < 0 else cursor.array(np.int32, 2 * pruned).reshape(-1, 2)
-    names = [bytes(cursor.data[a:b]).decode(errors="replace") for a, b in bounds[words:]]
+    names = [bytes(data[a:b]).decode(errors="replace") for a, b in bounds[words:]]
     if (twice := first_twice(names)) is not None:
         raise cursor.error(f"has the label {shown(twice)} twice")
-    return _Dictionary(bounds, words, names, rows)
+    return _Dictionary(data, bounds, words, names, rows)
 
 
-def _check_label_counts(cursor: _Cursor, bounds: np.ndarray) -> None:
+def _read_entries(cursor: _Cursor, entries: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The file up to the end of its dictionary, and what `scan_entries` finds there."""
+    length = cursor.position + _ENTRY_BYTES * entries
+    while True:
+        length = min(length, cursor.size)
+        data = np.frombuffer(_read(cursor.file, 0, length), np.uint8)
+        bounds, types, end = scan_entries(data, cursor.position, entries)
+        if end >= 0:
+            return data[: int(end)], bounds, types
+        if length == cursor.size:
+            raise cursor.error(f"ends at byte {cursor.size} within its dictionary")
+        length *= 2
+
+
+def _check_label_counts(cursor: _Cursor, data: np.ndarray, bounds: np.ndarray) -> None:
     """Refuses counts that lead the library out of its tree of labels."""
     # Behind each label stand a NUL and its count.
-    counts = cursor.data[bounds[:, 1, None] + np.arange(1, 9)].view("<i8")
+    counts = data[bounds[:, 1, None] + np.arange(1, 9)].view("<i8")
     if counts.min() < 0 or counts.max() >= _NO_NODE // len(counts):
         raise cursor.error("has counts of labels that no training file has")
 
@@ -279,15 +359,16 @@ def _read_matrices(cursor: _Cursor) -> _Matrices:
         if cursor.flag():
             raise cursor.error("has a quantized output matrix behind an input matrix that is not")
         read_output = cursor.matrix()
-        return _Matrices(False, read_input, read_output, read_input.shape, read_output.shape)
+        output = np.frombuffer(_read(cursor.file, read_output.begin, read_output.end - read_output.begin), np.float32)
+        return _Matrices(False, read_input, output.reshape(read_output.shape), read_input.shape, read_output.shape)
     input_shape = cursor.skip_quantized_matrix()
     output_shape = cursor.skip_quantized_matrix() if cursor.flag() else cursor.matrix().shape
     return _Matrices(True, None, None, input_shape, output_shape)
 
 
 def _check_shapes(cursor: _Cursor, model: ModelFile, dictionary: _Dictionary, matrices: _Matrices) -> None:
-    if cursor.position != len(cursor.data):
-        raise cursor.error(f"has {len(cursor.data) - cursor.position} bytes too many after byte {cursor.position}")
+    if cursor.position != cursor.size:
+        raise cursor.error(f"has {cursor.size - cursor.position} bytes too many after byte {cursor.position}")
     hashed = model.bucket if model.word_ngrams > 1 or model.maxn > 0 else 0
     if dictionary.pruned is not None:
         if not model.quantized:
@@ -300,31 +381,3 @@ def _check_shapes(cursor: _Cursor, model: ModelFile, dictionary: _Dictionary, ma
         raise cursor.error(f"has an input matrix of {matrices.input_shape}, not {(model.words + hashed, model.dim)}")
     if matrices.output_shape != (len(model.labels), model.dim):
         raise cursor.error(f"has an output matrix of {matrices.output_shape}, not {(len(model.labels), model.dim)}")
-
-
-_digests: dict[tuple[str, int, int | None], str] = {}
-
-
-def model_sha256(path: str) -> str:
-    """The SHA-256 of a model's file; see `file_sha256`."""
-    return file_sha256(path, "a fastText model")
-
-
-def file_sha256(path: str, what: str = "a list or a model") -> str:
-    """The SHA-256 of a file, in hex; a process computes it once for each path, size and modification time.
-
-    Args:
-        path: of the file.
-        what: what the file should be, for the message.
-
-    Raises:
-        BylineError: there is no such file, or it may not be read.
-    """
-    filesystem, inner = resolve(path)
-    info = filesystem.get_file_info(inner)
-    if info.type != fs.FileType.File:
-        raise BylineError(f"{path}: there is no such file; expected {what}")
-    key = (path, info.size, info.mtime_ns)
-    if key not in _digests:
-        _digests[key] = storage.file_sha256(local_copy(path))
-    return _digests[key]

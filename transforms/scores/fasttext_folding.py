@@ -34,23 +34,22 @@ import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
+from byline.transforms.files.checksums import FILE_NAME, sha256_of
 from byline.transforms.files.local_copies import local_copy
-from byline.transforms.files.storage import exists, join, open_random, write_file
+from byline.transforms.files.storage import exists, file_sha256, join, open_random, write_file
 from byline.transforms.scores.fasttext_file import (
     HIERARCHICAL_SOFTMAX,
     SOFTMAX,
     ModelFile,
-    model_sha256,
     read_model_file,
 )
 from byline.transforms.scores.fasttext_kernels import Vocabulary, build_slots, join_entries, score_documents
+from byline.transforms.scores.models_folder import A_MODEL
 
 LIBRARY_SHIFT = 1e-5
 FOLDED_VERSION = 1
 _KEY = b"byline.fasttext"
 _ARRAYS = ("folded", "slots", "offsets", "spelling")
-# Rows folded at a time: 13 MB of float64 at 100 dimensions.
-_FOLD_ROWS = 16384
 _NO_BYTES = np.frombuffer(b"\0", np.uint8)  # read-only like Arrow's buffers, or numba would compile once more
 # Documents given to the library at a time, because it answers with Python lists.
 _LIBRARY_ROWS = 1024
@@ -90,20 +89,22 @@ def why_not_foldable(model: ModelFile) -> str | None:
     return None
 
 
-def _fold_rows(model: ModelFile) -> np.ndarray:
-    """Float32 [rows, labels - 1]: each row's logits minus its logit of the first label."""
-    assert model.input is not None, "the input matrix is quantized"
+def _fold_rows(model: ModelFile) -> tuple[np.ndarray, str]:
+    """Float32 [rows, labels - 1]: each row's logits minus its logit of the first label; and the file's sha256."""
     assert model.output is not None, "the output matrix is quantized"
     output = model.output.astype(np.float64)
     difference = (output[1:] - output[0]).T
     rows = model.words + (model.bucket if model.word_ngrams > 1 else 0)
     folded = np.empty((rows, difference.shape[1]), np.float32)
-    for begin in range(0, rows, _FOLD_ROWS):
-        end = min(begin + _FOLD_ROWS, rows)
-        folded[begin:end] = model.input[begin:end].astype(np.float64) @ difference
+
+    def fold_block(first: int, block: np.ndarray) -> None:
+        into = folded[first : first + len(block)]
+        into[:] = block[: len(into)].astype(np.float64) @ difference
+
+    digest = model.read_through(fold_block)
     if not np.isfinite(folded).all():
         raise _not_finite(model)
-    return folded
+    return folded, digest
 
 
 def _vocabulary(model: ModelFile) -> Vocabulary:
@@ -114,8 +115,22 @@ def _vocabulary(model: ModelFile) -> Vocabulary:
     return Vocabulary(slots, offsets, spelling, model.words)
 
 
-def _folded_path(model_path: str, cache_folder: str) -> str:
-    return join(cache_folder, f"fasttext-v{FOLDED_VERSION}-{model_sha256(model_path)}.arrow")
+def _folded_path(digest: str, cache_folder: str) -> str:
+    return join(cache_folder, f"fasttext-v{FOLDED_VERSION}-{digest}.arrow")
+
+
+def _digest_of(model_path: str, cache_folder: str) -> str:
+    # Kept by the driver: each of a thousand workers would write the same.
+    return sha256_of(model_path, cache_folder, what=A_MODEL, keeps=False)
+
+
+def _check_digest(model: ModelFile, found: str, expected: str, cache_folder: str) -> None:
+    """Refuses a file that is not what the token store takes it for, where all of it is read anyway."""
+    if found != expected:
+        raise BylineError(
+            f"{model.path}: has sha256 {found[:12]}..., but {expected[:12]}... when its checksum was made; delete "
+            f"{join(cache_folder, FILE_NAME)} and run the command again"
+        )
 
 
 def fold(model_path: str, cache_folder: str) -> str:
@@ -124,21 +139,24 @@ def fold(model_path: str, cache_folder: str) -> str:
     Raises:
         BylineError: the model cannot be read, or cannot be folded (`why_not_foldable`).
     """
-    path = _folded_path(model_path, cache_folder)
+    digest = _digest_of(model_path, cache_folder)
+    path = _folded_path(digest, cache_folder)
     if not exists(path):
-        _write_folded(read_model_file(model_path), path)
+        _write_folded(read_model_file(model_path), digest, cache_folder)
     return path
 
 
-def _write_folded(model: ModelFile, path: str) -> None:
+def _write_folded(model: ModelFile, digest: str, cache_folder: str) -> None:
     reason = why_not_foldable(model)
     if reason is not None:
         raise BylineError(
             f"{model.path}: {reason}, so it cannot be folded; use `open_model`, which then uses the library"
         )
     vocabulary = _vocabulary(model)
+    folded, found = _fold_rows(model)
+    _check_digest(model, found, digest, cache_folder)
     arrays = {
-        "folded": _fold_rows(model),
+        "folded": folded,
         "slots": vocabulary.slots,
         "offsets": vocabulary.offsets,
         "spelling": vocabulary.spelling,
@@ -155,7 +173,7 @@ def _write_folded(model: ModelFile, path: str) -> None:
         [pa.field(name, column.type) for name, column in zip(arrays, columns, strict=True)],
         {_KEY: json.dumps(metadata)},
     )
-    with write_file(path) as sink, pa.ipc.new_file(sink, schema) as writer:
+    with write_file(_folded_path(digest, cache_folder)) as sink, pa.ipc.new_file(sink, schema) as writer:
         writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
@@ -248,14 +266,17 @@ def prepare(text: str) -> str:
     return " ".join(text.strip().splitlines())
 
 
-def _check_finite(model: ModelFile) -> None:
-    """Refuses values that the library only notices when they reach a text."""
-    for matrix in (model.input, model.output):
-        if matrix is None:
-            continue
-        for begin in range(0, len(matrix), _FOLD_ROWS):
-            if not np.isfinite(matrix[begin : begin + _FOLD_ROWS]).all():
-                raise _not_finite(model)
+def _check_finite(model: ModelFile) -> str:
+    """Refuses values that the library only notices when they reach a text; returns the file's sha256."""
+    if model.input is None or model.output is None:
+        return file_sha256(local_copy(model.path))
+
+    def check(values: np.ndarray) -> None:
+        if not np.isfinite(values).all():
+            raise _not_finite(model)
+
+    check(model.output)
+    return model.read_through(lambda _, rows: check(rows))
 
 
 def _not_finite(model: ModelFile) -> BylineError:
@@ -263,13 +284,17 @@ def _not_finite(model: ModelFile) -> BylineError:
 
 
 class LibraryModel:
-    """A model that fastText's own library scores, for models that cannot be folded."""
+    """A model that fastText's own library scores, for models that cannot be folded.
+
+    Attributes:
+        digest: sha256 of its file (hex).
+    """
 
     def __init__(self, model: ModelFile) -> None:
         self.labels, self._path = model.labels, model.path
         self._shift = 0.0 if model.loss == HIERARCHICAL_SOFTMAX else LIBRARY_SHIFT
         self._index = {label: number for number, label in enumerate(model.labels)}
-        _check_finite(model)
+        self.digest = _check_finite(model)
         try:
             # The C++ object itself: `fasttext.load_model` wraps it with a check that copies every text.
             self._library = fasttext.load_model(local_copy(model.path)).f
@@ -305,16 +330,19 @@ def open_model(model_path: str, cache_folder: str) -> Model:
         BylineError: the file is missing, damaged, or not a fastText classifier.
     """
     with _models_lock:
-        path = _folded_path(model_path, cache_folder)
+        digest = _digest_of(model_path, cache_folder)
+        path = _folded_path(digest, cache_folder)
         key = (model_path, path)
         if key not in _models:
-            _models[key] = load_folded(path) if exists(path) else _open_new(model_path, path)
+            _models[key] = load_folded(path) if exists(path) else _open_new(model_path, digest, cache_folder)
         return _models[key]
 
 
-def _open_new(model_path: str, path: str) -> Model:
+def _open_new(model_path: str, digest: str, cache_folder: str) -> Model:
     model = read_model_file(model_path)
     if why_not_foldable(model) is not None:
-        return LibraryModel(model)
-    _write_folded(model, path)
-    return load_folded(path)
+        library = LibraryModel(model)
+        _check_digest(model, library.digest, digest, cache_folder)
+        return library
+    _write_folded(model, digest, cache_folder)
+    return load_folded(_folded_path(digest, cache_folder))

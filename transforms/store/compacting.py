@@ -17,16 +17,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
 from byline.addresses import is_object_address
-from byline.errors import BylineError
 from byline.schemas.store import FILE, RunFile, in_order
 from byline.transforms.documents.list_copying import scatter_lists
 from byline.transforms.files.sealed_files import SealedReader, write_sealed
-from byline.transforms.files.storage import exists, join, side_by_side
+from byline.transforms.files.storage import join, side_by_side
 from byline.transforms.store.run_checks import check_batch, check_schema
 from byline.transforms.store.run_names import merged_name
 from byline.transforms.store.run_pieces import reading_run
@@ -262,23 +260,3 @@ def _with_file(schema: pa.Schema) -> pa.Schema:
     """The columns of a merged run, from those of any run."""
     fields = [field for field in schema if field.name != FILE.name]
     return in_order(pa.RecordBatch.from_pylist([], schema=pa.schema([*fields, FILE]))).schema
-
-
-class _MergeFn(beam.DoFn):
-    def process(self, line: str) -> Iterator[str]:
-        group = MergeGroup.from_json(line)
-        if not exists(group.target):
-            try:
-                merge_runs(group.uris, group.target)
-            except (BylineError, OSError):
-                # Another worker has merged the same group, and its inputs are already deleted.
-                if not exists(group.target):
-                    raise
-        yield group.target
-
-
-class MergeRuns(beam.PTransform):
-    """Groups as lines of JSON (`MergeGroup`) -> paths of their merged runs, once these exist."""
-
-    def expand(self, groups: beam.PCollection) -> beam.PCollection:
-        return groups | "MergeGroup" >> beam.ParDo(_MergeFn())

@@ -19,12 +19,13 @@ from byline.schemas.layouts import LAYOUTS
 from byline.schemas.store import STORE_VERSION
 from byline.transforms.corpora.chunks import RECORD_BYTES, TARGET_BYTES
 from byline.transforms.corpora.folder_keys import keys_of_root
-from byline.transforms.corpora.metadata import snapshot_id
+from byline.transforms.corpora.suffix_snapshot import snapshot_id
 from byline.transforms.documents.own_functions import module_sha256
+from byline.transforms.files.checksums import sha256_of
 from byline.transforms.filters.rules import Rule
 from byline.transforms.filters.tables import columns_of, common_rules, own_rules
 from byline.transforms.formatters.opening import formatter_sha256
-from byline.transforms.scores.fasttext_file import file_sha256, model_sha256
+from byline.transforms.scores.models_folder import A_MODEL, models_folder
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
 
@@ -33,7 +34,8 @@ def source_settings(config: Config, source: str) -> dict[str, Any]:
     runs_depend_on = {**settings_by_path(config, source), **_filter_settings(config, source, with_files=True)}
     for name, classifier in config.classifiers.items():
         if name not in config.sources[source].score:
-            runs_depend_on[f"classifiers.{name}.model"] = f"sha256 {model_sha256(classifier.model)}"
+            digest = sha256_of(classifier.model, models_folder(config.store), what=A_MODEL)
+            runs_depend_on[f"classifiers.{name}.model"] = f"sha256 {digest}"
     runs_depend_on["tokenizer.file"] = f"sha256 {shared_tokenizer(config.tokenizer).sha256}"
     # Added tokens come from no text, so they change a run only if they widen its ids.
     runs_depend_on["tokenizer ids"] = str(shared_tokenizer(config.tokenizer).id_type)
@@ -87,13 +89,15 @@ def _filter_settings(config: Config, source: str, *, with_files: bool = False) -
     """
     columns = columns_of(config, source)
     rules = {"filter": common_rules(config, columns), f"sources.{source}.filter": own_rules(config, columns)}
-    return {key: [_rule_settings(rule, with_files) for rule in listed] for key, listed in rules.items() if listed}
+    folder = models_folder(config.store) if with_files else None
+    return {key: [_rule_settings(rule, folder) for rule in listed] for key, listed in rules.items() if listed}
 
 
-def _rule_settings(rule: Rule, with_files: bool) -> dict[str, Any]:
+def _rule_settings(rule: Rule, checksums: str | None) -> dict[str, Any]:
+    """Its settings; where there is a folder of checksums, with what is in files."""
     settings = {"rule": rule.kind, **rule.model_dump(mode="json", exclude_none=True)}
-    if with_files:
-        settings |= {setting: f"sha256 {file_sha256(uri)}" for setting, uri in rule.files().items()}
+    if checksums is not None:
+        settings |= {setting: f"sha256 {sha256_of(uri, checksums)}" for setting, uri in rule.files().items()}
         settings |= rule.versions()
     return settings
 

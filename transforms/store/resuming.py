@@ -9,13 +9,9 @@ read                                     b, done (0, 1)    c, done ()
 ```
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 
-import apache_beam as beam
-
-import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the elements)
 from byline.schemas.documents import InputFile
 from byline.transforms.files.storage import exists, join
 from byline.transforms.store.run_names import run_name
@@ -43,28 +39,3 @@ def without_written(file: InputFile, folder: str) -> InputFile | None:
                 return None
             done.add(chunk)
     raise AssertionError("unreachable")
-
-
-class _LeaveOutFn(beam.DoFn):
-    def __init__(self, folders: dict[str, str]) -> None:
-        self.folders = folders
-
-    def process(self, file: InputFile) -> Iterator[InputFile]:
-        unfinished = without_written(file, self.folders[file.source])
-        if unfinished is not None:
-            yield unfinished
-
-
-class LeaveOutWritten(beam.PTransform):
-    """Input files -> those with chunks still missing, each with its finished chunks; checks the store for each file.
-
-    Args:
-        folders: source name -> folder of its runs.
-    """
-
-    def __init__(self, folders: dict[str, str]) -> None:
-        super().__init__()
-        self.folders = folders
-
-    def expand(self, files: beam.PCollection) -> beam.PCollection:
-        return files | "LookForRuns" >> beam.ParDo(_LeaveOutFn(self.folders))

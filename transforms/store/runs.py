@@ -9,21 +9,14 @@ schemas/store.py describes the file. Each batch makes one run, whose name depend
 processed again writes the same bytes under the same name.
 """
 
-from collections.abc import Iterator
 from itertools import pairwise
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.transforms.window import GlobalWindows
-from apache_beam.utils.windowed_value import WindowedValue
 
-import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
-from byline.errors import BylineError
 from byline.schemas import store
-from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, ROW, info_of, origin_of, tokens_field, with_columns
-from byline.transforms.documents.counters import batch_counts, count, count_retries
+from byline.schemas.documents import NUM_BYTES, NUM_TOKENS, ROW, origin_of, tokens_field, with_columns
 from byline.transforms.documents.list_copying import copy_lists
 from byline.transforms.documents.rejects import rejects_of
 from byline.transforms.documents.shuffle_keys import shuffle_keys
@@ -31,11 +24,10 @@ from byline.transforms.files.durable import WriteBehind
 from byline.transforms.files.sealed_files import write_sealed
 from byline.transforms.files.storage import join
 from byline.transforms.store.field_counting import count_fields
-from byline.transforms.store.input_times import read_times
 from byline.transforms.store.rejects import rejects_uri, write_rejects
 from byline.transforms.store.run_names import run_name
 
-_STEP = "WriteRuns"
+STEP = "WriteRuns"
 
 
 def sort_by_shuffle_key(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -47,8 +39,8 @@ def sort_by_shuffle_key(batch: pa.RecordBatch) -> pa.RecordBatch:
     Raises:
         BylineError: one of these is missing.
     """
-    info = origin_of(batch, _STEP)
-    batch = with_columns(batch, _STEP, ROW)
+    info = origin_of(batch, STEP)
+    batch = with_columns(batch, STEP, ROW)
     shuffle_key = shuffle_keys(info.source, info.path, batch["row"].to_numpy())
     order = np.argsort(shuffle_key, kind="stable")
     columns = [pa.array(shuffle_key[order])]
@@ -106,8 +98,8 @@ def write_run(batch: pa.RecordBatch, fingerprint: str, folder: str, behind: Writ
     Raises:
         BylineError: a column, or source and file, are missing.
     """
-    info = origin_of(batch, _STEP)
-    batch = with_columns(batch, _STEP, ROW, NUM_BYTES, NUM_TOKENS, _tokens_needed(batch))
+    info = origin_of(batch, STEP)
+    batch = with_columns(batch, STEP, ROW, NUM_BYTES, NUM_TOKENS, _tokens_needed(batch))
     ordered = store.in_order(sort_by_shuffle_key(batch))
     batches = cut_for_reading(ordered)
     run_info = store.RunInfo(
@@ -142,58 +134,3 @@ def _tokens_needed(batch: pa.RecordBatch) -> pa.Field:
     """The column `tokens`, of the type that the batch has if it is one of the two."""
     wide = tokens_field(pa.int32())
     return wide if "tokens" in batch.schema.names and batch["tokens"].type == wide.type else tokens_field(pa.uint16())
-
-
-class _WriteRunsFn(beam.DoFn):
-    def __init__(self, folders: dict[str, str], fingerprints: dict[str, str]) -> None:
-        self.folders = folders
-        self.fingerprints = fingerprints
-
-    def start_bundle(self) -> None:
-        self.behind = WriteBehind()
-        self.uris: list[str] = []
-        self.times: dict[str, dict[str, int]] = {}
-
-    def process(self, batch: pa.RecordBatch) -> None:
-        source = origin_of(batch, _STEP).source
-        if source not in self.folders or source not in self.fingerprints:
-            raise BylineError(f"{_STEP}: no folder or no fingerprint is given for source {source!r}")
-        self._check_time(batch, self.folders[source])
-        uri = write_run(batch, self.fingerprints[source], self.folders[source], self.behind)
-        count(batch_counts(batch))
-        count_retries()
-        self.uris.append(uri)
-
-    def _check_time(self, batch: pa.RecordBatch, folder: str) -> None:
-        """Refuses a batch of a file that is prepared anew meanwhile: the job of a driver that is gone may still run."""
-        if folder not in self.times:
-            self.times[folder] = read_times(folder)
-        info = info_of(batch)
-        if self.times[folder].get(info.path, info.input_modified) != info.input_modified:
-            raise BylineError(
-                f"{info.path}: has changed, and another command prepares it; this one writes nothing more"
-            )
-
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        # What a bundle wrote counts as done when it ends; only then every run has its name.
-        self.behind.finish()
-        yield from map(GlobalWindows.windowed_value, self.uris)
-
-
-class WriteRuns(beam.PTransform):
-    """Tokenized document batches -> paths of the runs written.
-
-    Args:
-        folders: source name -> folder of its runs.
-        fingerprints: source name -> fingerprint to write into its runs.
-    """
-
-    def __init__(self, folders: dict[str, str], fingerprints: dict[str, str]) -> None:
-        super().__init__()
-        self.folders = folders
-        self.fingerprints = fingerprints
-
-    def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        write = beam.ParDo(_WriteRunsFn(self.folders, self.fingerprints))
-        # What the end of a bundle gives has no type of its own.
-        return batches | "SortAndWrite" >> write.with_output_types(str)

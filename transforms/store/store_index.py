@@ -28,17 +28,11 @@ from byline.transforms.store.run_pieces import reading_run
 Identities = dict[tuple[str, str], tuple[int, int]]
 
 SOURCE_FILE = "source.json"
-MODELS_FOLDER = "models"
 
 
 def source_folder(store: str, source: str, fingerprint: str) -> str:
     """The folder of a source's runs; another configuration of the source has its own folder beside it."""
     return storage.join(store, source, fingerprint[:16])
-
-
-def models_folder(store: str) -> str:
-    """The folder of a store for classifiers as they are folded into kernels (transforms/scores)."""
-    return storage.join(store, MODELS_FOLDER)
 
 
 def read_files(folder: str, known: dict[str, RunFile] | None = None) -> list[RunFile]:

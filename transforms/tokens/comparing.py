@@ -13,13 +13,13 @@ libraries' tables of Unicode differs) or strings; or all, where something is not
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import tokenizers
 
 from byline.transforms.tokens.comparing_characters import GivesUpError, Pair, differing_characters
+from byline.transforms.tokens.differences import Differences
 from byline.transforms.tokens.fast_tokenizer import fast_tokenizer, is_byte_level, not_understood, routed_by_names
 from byline.transforms.tokens.text_scanner import TextScanner
 from byline.transforms.tokens.token_bytes import alphabet_bytes
@@ -37,24 +37,6 @@ _AWKWARD = (
     *(character * 70_000 for character in "a1 \n.中"),
     "ab" * 40_000,
 )
-
-
-@dataclass(frozen=True)
-class Differences:
-    """Which texts go to the reference.
-
-    Attributes:
-        characters: code points.
-        strings: names of added tokens.
-        whole: why all texts do; None if they do not.
-    """
-
-    characters: tuple[int, ...] = ()
-    strings: tuple[str, ...] = ()
-    whole: str | None = None
-
-    def scanner(self) -> TextScanner:
-        return TextScanner(self.characters, self.strings)
 
 
 def compare(file: TokenizerFile, reference: tokenizers.Tokenizer) -> Differences:

@@ -28,13 +28,12 @@ import tokenizers
 from byline.printable import one_line
 from byline.transforms.tokens.code_points import of_runs
 from byline.transforms.tokens.composing_characters import composing_differently
+from byline.transforms.tokens.differences import COMPARISON
 from byline.transforms.tokens.fast_tokenizer import Fast, fast_tokenizer_of, has_normalizer, is_byte_level
 from byline.transforms.tokens.reference_tokenizer import encode, tokenizer_of
 from byline.transforms.tokens.token_bytes import ALPHABET
 from byline.transforms.tokens.tokenizer_file import TokenizerFile
 
-# Goes up when the comparison, of characters or of the rest, finds other differences.
-COMPARISON = 2
 SHIPPED = "compared_characters.json"
 _RUN = 32
 # What Unicode will hardly change, so few contexts do: Han, Hangul, private characters, Tangut, planes above the first

@@ -20,8 +20,7 @@ import tokenizers
 from byline.errors import BylineError
 from byline.transforms.files.storage import join, read_bytes, write_file
 from byline.transforms.tokens.code_points import of_runs, to_runs
-from byline.transforms.tokens.comparing import Differences, compare
-from byline.transforms.tokens.comparing_characters import COMPARISON
+from byline.transforms.tokens.differences import COMPARISON, Differences
 from byline.transforms.tokens.tokenizer_file import TokenizerFile
 
 
@@ -36,7 +35,7 @@ def known_differences(file: TokenizerFile, reference: tokenizers.Tokenizer, fold
     key = _key(file)
     uri = None if folder is None else join(folder, f"{key}.json")
     kept = None if uri is None else _read(uri)
-    differences = kept or _IN_PROCESS.get(key) or compare(file, reference)
+    differences = kept or _IN_PROCESS.get(key) or _compare(file, reference)
     _IN_PROCESS[key] = differences
     if uri is not None and kept is None:
         _write(uri, differences)
@@ -45,6 +44,13 @@ def known_differences(file: TokenizerFile, reference: tokenizers.Tokenizer, fold
 
 # A process may use a tokenizer with several token stores.
 _IN_PROCESS: dict[str, Differences] = {}
+
+
+def _compare(file: TokenizerFile, reference: tokenizers.Tokenizer) -> Differences:
+    # Here, where nobody has compared them: once for a tokenizer, and it takes both libraries and awkward.
+    from byline.transforms.tokens.comparing import compare
+
+    return compare(file, reference)
 
 
 def _key(file: TokenizerFile) -> str:

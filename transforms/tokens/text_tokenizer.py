@@ -15,17 +15,15 @@ import re
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import awkward as ak
-import gigatoken
 import numpy as np
 import pyarrow as pa
 
 from byline.errors import BylineError
 from byline.schemas import corpora
 from byline.schemas.tokenizer_info import TokenizerInfo
-from byline.transforms.tokens.comparing import Differences
-from byline.transforms.tokens.fast_tokenizer import fast_tokenizer
+from byline.transforms.tokens.differences import Differences
 from byline.transforms.tokens.known_differences import known_differences
 from byline.transforms.tokens.reference_tokenizer import encode, encodings, load_reference
 from byline.transforms.tokens.text_scanner import TextScanner
@@ -33,8 +31,13 @@ from byline.transforms.tokens.token_bytes import TokenBytes, token_bytes
 from byline.transforms.tokens.tokenizer_file import read_tokenizer_file
 from byline.transforms.tokens.trial import try_out
 
+if TYPE_CHECKING:
+    import gigatoken
+
 # Up to this size, a list of strings costs less than the millisecond in which awkward takes in any array.
 _FEW_BYTES = 64 << 10
+# Prefixes that tokenizers is done with before gigatoken and awkward are loaded, which takes 0.2 s and 35 MB.
+_FEW_PREFIXES = 4096
 # tokenizers builds Python objects for every token, so it gets a few documents at a time.
 _SLOW_SLICE = 256
 
@@ -75,6 +78,7 @@ class TextTokenizer:
         # Those that texts would become if the configuration did not name them.
         self.kept_text = tuple(sorted(checked.kept_text | loaded.renamed))
         self._file, self._library, self._folder = loaded.file, library, folder
+        self._prefixes = 0
         self.id_type = pa.uint16() if self.vocab_size <= 2**16 else pa.int32()
         self.id_dtype = np.dtype(np.uint16 if self.vocab_size <= 2**16 else np.int32)
 
@@ -96,10 +100,13 @@ class TextTokenizer:
         return known_differences(self._file, self.reference, self._folder)
 
     @cached_property
-    def fast(self) -> gigatoken.Tokenizer | None:
+    def fast(self) -> "gigatoken.Tokenizer | None":
         """gigatoken, for all texts without one of the differences; None if it is of no use for this file."""
         if self.differences.whole is not None:
             return None
+        # Here, where a text is tokenized: most commands need no more than the ids of some names, and it loads awkward.
+        from byline.transforms.tokens.fast_tokenizer import fast_tokenizer
+
         fast = fast_tokenizer(self._file, self.reference, frozenset(self.differences.strings))
         return None if isinstance(fast, str) else fast
 
@@ -128,12 +135,16 @@ class TextTokenizer:
         doubtful = np.flatnonzero(self.goes_to_reference(texts))
         if 2 * len(doubtful) > len(texts):
             return self._encode_slowly(texts)
-        documents = texts.to_pylist() if texts.nbytes <= _FEW_BYTES else ak.from_arrow(_unmasked(texts))
-        layout = fast.encode_batch(documents, parallel=False).layout
+        layout = fast.encode_batch(_documents(texts), parallel=False).layout
         offsets = np.asarray(layout.offsets.data, np.int64)
         values = np.asarray(layout.content.data)[offsets[0] : offsets[-1]].astype(self.id_dtype)
         offsets = offsets - offsets[0]
         return (values, offsets) if len(doubtful) == 0 else self._replace(values, offsets, texts, doubtful)
+
+    def encode_prefixes(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        """As `encode`, for short texts, of which there may be a handful: a process has its first ones of tokenizers."""
+        self._prefixes += len(texts)
+        return self._encode_slowly(texts) if 0 < self._prefixes <= _FEW_PREFIXES else self.encode(texts)
 
     def _replace(
         self, values: np.ndarray, offsets: np.ndarray, texts: pa.Array, which: np.ndarray
@@ -263,6 +274,15 @@ def _load(
 def shared_tokenizer(settings: corpora.Tokenizer) -> TextTokenizer:
     """The process's only copy of a tokenizer: loading takes a second, and its word cache warms up with use."""
     return _load(settings.file, settings.library, tuple(settings.add), settings.text_only, settings.folder)
+
+
+def _documents(texts: pa.Array) -> Any:
+    """Texts as gigatoken takes them."""
+    if texts.nbytes <= _FEW_BYTES:
+        return texts.to_pylist()
+    import awkward
+
+    return awkward.from_arrow(_unmasked(texts))
 
 
 def _unmasked(texts: pa.Array) -> pa.Array:

@@ -12,18 +12,15 @@ names as tokens (`special_spans`), their ids are inserted, and the texts between
 (`byline.transforms.tokens.loss_spans`).
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import byline.transforms.documents.coder  # noqa: F401  (registers the coder of the batches)
 from byline.errors import BylineError
-from byline.schemas import corpora, documents
+from byline.schemas import documents
 from byline.schemas.documents import (
     LOSS_SPANS,
     LOSS_WEIGHTS,
@@ -39,7 +36,7 @@ from byline.transforms.documents.shuffle_keys import shuffle_keys
 from byline.transforms.documents.text_parts import byte_positions, text_buffers, texts_of
 from byline.transforms.filters.filtering import apply_reasons
 from byline.transforms.tokens import loss_spans
-from byline.transforms.tokens.text_tokenizer import TextTokenizer, shared_tokenizer, token_id
+from byline.transforms.tokens.text_tokenizer import TextTokenizer, token_id
 
 # The reference is much slower than gigatoken. So of one document in 256 only some characters are compared, as a text of
 # their own (the ids of a part are no part of the ids), and of one in 4,096 all, if they are not too many.
@@ -249,29 +246,3 @@ def _compare(batch: pa.RecordBatch, row: int, ids: list[int], expected: list[int
             f"disagree from token {same} on ({ids[same : same + 4]} and {expected[same : same + 4]}); report "
             f"this document, and set `tokenizer.library: tokenizers` to go on with the slower library"
         )
-
-
-class _TokenizeFn(beam.DoFn):
-    def __init__(self, settings: corpora.Tokenizer) -> None:
-        self.settings = settings
-
-    def setup(self) -> None:
-        self.tokenizer = shared_tokenizer(self.settings)
-
-    def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        yield tokenize_batch(batch, self.tokenizer)
-
-
-class Tokenize(beam.PTransform):
-    """Document batches with text -> document batches with tokens.
-
-    Args:
-        settings: which tokenizer; it is loaded in the worker.
-    """
-
-    def __init__(self, settings: corpora.Tokenizer) -> None:
-        super().__init__()
-        self.settings = settings
-
-    def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        return batches | "EncodeText" >> beam.ParDo(_TokenizeFn(self.settings))

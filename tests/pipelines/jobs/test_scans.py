@@ -10,7 +10,9 @@ import pytest
 from byline.pipelines.jobs import plan as planning
 from byline.pipelines.jobs.plan import make_recipe_plan, scan_bytes
 from byline.pipelines.runners import runner
-from byline.pipelines.runners.runner import Runner, RunnerSettings
+from byline.pipelines.runners import settings as runner_settings
+from byline.pipelines.runners.settings import Runner, RunnerSettings
+from byline.pipelines.wiring import lines
 from byline.schemas.config import Config
 from byline.schemas.store import RunFile, RunInfo
 from byline.transforms.store.state import StoreState
@@ -57,9 +59,9 @@ def files_of(store: str) -> set[Path]:
 def test_a_small_store_is_counted_here_on_every_runner(
     prepared: Prepared, kind: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planning, "run_pipeline", refuse)
+    monkeypatch.setattr(lines, "run_pipeline", refuse)
     # No file of a job is written either: who may only read the store can plan.
-    monkeypatch.setattr(planning, "write_lines", refuse)
+    monkeypatch.setattr(lines, "write_lines", refuse)
     monkeypatch.setattr(planning, "write_counter", refuse)
     settings = RunnerSettings(workers=3, runner=kind.value)
     assert make_recipe_plan(prepared.config, prepared.state, [], settings).to_bytes() == prepared.plan
@@ -70,14 +72,14 @@ def test_from_the_limit_on_each_scan_is_a_job(
     prepared: Prepared, monkeypatch: pytest.MonkeyPatch, more: int, jobs: int
 ) -> None:
     size = scan_bytes(prepared.state.files)
-    monkeypatch.setattr(runner, "SMALL_SCAN_BYTES", size + more)
+    monkeypatch.setattr(runner_settings, "SMALL_SCAN_BYTES", size + more)
     seen: list[tuple[RunnerSettings, int]] = []
 
-    def note(wire: Callable[..., Any], settings: RunnerSettings, input_bytes: int) -> Any:
+    def note(wire: Callable[..., Any], settings: RunnerSettings, input_bytes: int, begun: None) -> Any:
         seen.append((settings, input_bytes))
         return runner.run_pipeline(wire, settings, input_bytes)
 
-    monkeypatch.setattr(planning, "run_pipeline", note)
+    monkeypatch.setattr(lines, "run_pipeline", note)
     before = files_of(prepared.config.store)
     assert make_recipe_plan(prepared.config, prepared.state, [], ALONE).to_bytes() == prepared.plan
     # A digit of the score's boundary, a sample, and what is drawn.
@@ -97,5 +99,5 @@ def test_what_a_scan_reads() -> None:
 def test_a_run_of_few_long_documents_is_not_small() -> None:
     """11 million books are a thousand times as many reads as 11 million pages."""
     books = RunFile([RunInfo("", "a", "x", 0, True, 0, 5_000, 0, {}, 0, 5_000, 0, 0, [])], [0] * 20_000, 0, "books")
-    assert not runner.is_worth_a_job(24 * 5_000)
-    assert runner.is_worth_a_job(scan_bytes([books]))
+    assert not runner_settings.is_worth_a_job(24 * 5_000)
+    assert runner_settings.is_worth_a_job(scan_bytes([books]))

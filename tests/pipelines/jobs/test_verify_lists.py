@@ -14,7 +14,8 @@ import pytest
 
 from byline.errors import BylineError
 from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
-from byline.transforms.checks.file_checks import CheckFiles, read_problems, runs_to_check
+from byline.transforms.checks.file_checks import read_problems, runs_to_check
+from byline.transforms.checks.file_checks_transform import CheckFiles
 from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.store.store_index import read_run_file
 from tests.support.builds import build, copy_build, manifest_of, verify, write_manifest

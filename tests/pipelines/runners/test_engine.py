@@ -14,6 +14,7 @@ from rich.console import Console
 from byline.pipelines.jobs import assemble as assembling
 from byline.pipelines.jobs import prepare as preparing
 from byline.pipelines.jobs.plan import make_recipe_plan
+from byline.pipelines.runners import engine
 from byline.pipelines.runners.engine import (
     EngineCounts,
     describe_counts,
@@ -41,8 +42,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
         values = read_counts(result).values
         found[name] = ({key: value for key, value in values.items() if key not in NOT_IN_LEDGER}, ledger)
 
-    monkeypatch.setattr(preparing, "show_counts", keep)
-    monkeypatch.setattr(assembling, "show_counts", keep)
+    monkeypatch.setattr(engine, "show_counts", keep)
     return found
 
 

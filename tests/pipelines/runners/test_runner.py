@@ -15,6 +15,7 @@ from apache_beam.runners.runner import PipelineRunner
 from byline.errors import BylineError
 from byline.pipelines.jobs.build import build as run_build
 from byline.pipelines.runners import runner as module
+from byline.pipelines.runners import settings as settings_module
 from byline.pipelines.runners.failures import explain_failure
 from byline.pipelines.runners.runner import (
     Runner,
@@ -242,7 +243,7 @@ def test_a_job_server_that_goes_away(endpoint: str) -> None:
 def test_the_portable_protocol_gives_the_same_bytes(
     built: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SMALL_SCAN_BYTES", 0)
+    monkeypatch.setattr(settings_module, "SMALL_SCAN_BYTES", 0)
     config = parse_config(recipe(corpus, tmp_path), "test")
     run_build(config, EMBEDDED, quiet())
     assert digests(Path(config.output)) == digests(built)

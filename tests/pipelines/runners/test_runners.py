@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from byline.pipelines.runners.runner import SMALL_INPUT_BYTES, RunnerSettings
+from byline.pipelines.runners.settings import SMALL_INPUT_BYTES, RunnerSettings
 from tests.support.builds import build, digests, verify
 from tests.support.corpora import Corpus, recipe
 

@@ -9,7 +9,8 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from byline.transforms.checks.reports import ShardReport, read_documents, read_report
-from byline.transforms.checks.shard_checks import CheckShards, open_checker
+from byline.transforms.checks.shard_checks import open_checker
+from byline.transforms.checks.shard_checks_transform import CheckShards
 from byline.transforms.checks.shards import CheckJob, ShardChecker
 from byline.transforms.files.local_copies import fetched
 from tests.support import small

@@ -6,7 +6,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
 from byline.schemas import documents
-from byline.transforms.corpora.metadata import ExtractMetadata, extract_metadata, snapshot_id
+from byline.transforms.corpora.metadata import extract_metadata
+from byline.transforms.corpora.metadata_transform import ExtractMetadata
+from byline.transforms.corpora.suffix_snapshot import snapshot_id
 from byline.transforms.documents.coder import RecordBatchCoder
 
 INFO = documents.BatchInfo("mine", "a.jsonl", 0, True, 100, 3, 30)
@@ -51,7 +53,7 @@ def test_names_the_suffix_list():
 
 def test_the_name_changes_with_the_list(monkeypatch):
     before = snapshot_id()
-    monkeypatch.setattr("byline.transforms.corpora.metadata.pkgutil.get_data", lambda package, name: b"com\n")
+    monkeypatch.setattr("byline.transforms.corpora.suffix_snapshot.Path.read_bytes", lambda path: b"com\n")
     assert before != snapshot_id() == "03b795529d1bb07b"
 
 

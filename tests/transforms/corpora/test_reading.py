@@ -16,6 +16,7 @@ from byline.errors import BylineError
 from byline.schemas.corpora import Source
 from byline.schemas.documents import BatchInfo, InputFile, info_of
 from byline.transforms.corpora import chunks, json_lines, reading
+from byline.transforms.corpora.reading_transform import ReadCorpus
 from byline.transforms.documents.coder import InputFileCoder, RecordBatchCoder
 
 
@@ -209,7 +210,7 @@ def test_transform(tmp_path):
         assert sorted(found) == expected
 
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        batches = pipeline | beam.Create(files) | reading.ReadCorpus({"mine": Source(format="jsonl", path="x")}, 2)
+        batches = pipeline | beam.Create(files) | ReadCorpus({"mine": Source(format="jsonl", path="x")}, 2)
         assert batches.element_type is pa.RecordBatch
         assert isinstance(beam.coders.registry.get_coder(batches.element_type), RecordBatchCoder)
         assert isinstance(beam.coders.registry.get_coder(batches.producer.inputs[0].element_type), InputFileCoder)

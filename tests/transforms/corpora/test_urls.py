@@ -283,6 +283,7 @@ def test_a_host_is_its_own_normal_form(texts):
 
 OFFLINE = """
 import sys
+import tldextract
 from byline.transforms.corpora import urls
 
 def watch(event, arguments):

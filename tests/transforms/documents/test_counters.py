@@ -15,11 +15,12 @@ from byline.manifest import ShardEntry
 from byline.schemas.documents import BatchInfo, tokens_field, with_info
 from byline.schemas.ledger import DrawCounts, PhaseLedger, ShardRecord
 from byline.schemas.reasons import DropReason
+from byline.transforms.documents.beam_counters import count
 from byline.transforms.documents.coder import RecordBatchCoder
-from byline.transforms.documents.counters import NAMESPACE, batch_counts, count, run_counts, shard_counts, total
+from byline.transforms.documents.counters import NAMESPACE, batch_counts, run_counts, shard_counts, total
 from byline.transforms.files import object_store
 from byline.transforms.store import store_index
-from byline.transforms.store.runs import WriteRuns
+from byline.transforms.store.runs_transform import WriteRuns
 
 
 def batch_of(num_bytes: list[int], num_tokens: list[int], **info: Any) -> pa.RecordBatch:

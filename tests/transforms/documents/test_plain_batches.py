@@ -13,15 +13,21 @@ from apache_beam.testing.util import assert_that, equal_to
 from byline.errors import BylineError
 from byline.schemas.corpora import Classifier, FormatterSettings, Tokenizer
 from byline.schemas.documents import ROW, TEXT, BatchInfo, info_of, with_columns, with_info
-from byline.transforms.corpora.metadata import ExtractMetadata, extract_metadata
-from byline.transforms.filters.filtering import FilterDocuments, filter_documents
+from byline.transforms.corpora.metadata import extract_metadata
+from byline.transforms.corpora.metadata_transform import ExtractMetadata
+from byline.transforms.filters.filtering import filter_documents
+from byline.transforms.filters.filtering_transform import FilterDocuments
 from byline.transforms.filters.sizes import Words
-from byline.transforms.formatters.formatting import FormatDocuments, format_batch
+from byline.transforms.formatters.formatting import format_batch
+from byline.transforms.formatters.formatting_transform import FormatDocuments
 from byline.transforms.formatters.opening import open_formatter
-from byline.transforms.scores.scoring import ScoreQuality, open_scorer, score_batch
-from byline.transforms.store.runs import WriteRuns, sort_by_shuffle_key, write_run
+from byline.transforms.scores.scoring import open_scorer, score_batch
+from byline.transforms.scores.scoring_transform import ScoreQuality
+from byline.transforms.store.runs import sort_by_shuffle_key, write_run
+from byline.transforms.store.runs_transform import WriteRuns
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
-from byline.transforms.tokens.tokenizing import Tokenize, tokenize_batch
+from byline.transforms.tokens.tokenizing import tokenize_batch
+from byline.transforms.tokens.tokenizing_transform import Tokenize
 from tests.support.fasttext_models import train
 from tests.support.small import FINGERPRINT, tokenizer_file
 

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from byline.transforms.filters.every_rule import GROUPS, RULES
 from byline.transforms.filters.rules import Rule
-from byline.transforms.filters.tables import GROUPS, RULES
 
 TEXT = (Path(__file__).parents[3] / "docs" / "filters.md").read_text(encoding="utf-8")
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from byline.schemas.documents import LOSS_SPANS, ROW, SPECIAL_SPANS, TEXT, BatchInfo, info_of, with_info
 from byline.schemas.reasons import DropReason
-from byline.transforms.filters.filtering import FilterDocuments, apply_reasons, drop_reasons, filter_documents
+from byline.transforms.filters.filtering import apply_reasons, drop_reasons, filter_documents
+from byline.transforms.filters.filtering_transform import FilterDocuments
 from tests.reference.documents import RawDocument, drop_reason
 
 INFO = BatchInfo("a", "x.jsonl", 0, True, 10, 5, 9, {"malformed": 2, "empty_text": 1})

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from byline.transforms.filters import document_view
 from byline.transforms.filters.document_view import DocumentView, blocks
+from byline.transforms.filters.every_rule import GROUPS, RULES
 from byline.transforms.filters.marks import alphabetic_words
 from byline.transforms.filters.rules import Bounds, read_settings
-from byline.transforms.filters.tables import GROUPS, RULES
 from tests.reference import filters as reference
 from tests.support.thorough import examples
 

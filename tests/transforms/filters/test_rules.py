@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from byline.errors import BylineError
 from byline.schemas.filters import read_entry
 from byline.transforms.filters.applying import open_rules, refusals
+from byline.transforms.filters.every_rule import GROUPS, RULES
 from byline.transforms.filters.rules import Bounds, SourceColumns
-from byline.transforms.filters.tables import GROUPS, RULES, read_rules
+from byline.transforms.filters.tables import read_rules
 from byline.transforms.filters.word_lists import are_listed, make_word_list
 from tests.reference import filters as reference
 from tests.support.thorough import examples

@@ -29,9 +29,10 @@ from byline.schemas.documents import (
 )
 from byline.schemas.formatters import Formatter
 from byline.transforms.documents.coder import RecordBatchCoder
-from byline.transforms.formatters import formatting
+from byline.transforms.formatters import formatting_transform
 from byline.transforms.formatters.fill_in_the_middle import FIM
-from byline.transforms.formatters.formatting import FormatDocuments, format_batch
+from byline.transforms.formatters.formatting import format_batch
+from byline.transforms.formatters.formatting_transform import FormatDocuments
 from byline.transforms.formatters.opening import OpenFormatter, formatter_sha256, open_formatter, open_formatters
 
 LICENSE = pa.field("license", pa.string())
@@ -395,7 +396,7 @@ def test_formatter_documents_is_a_map_over_batches() -> None:
 
 
 def test_formatters_are_opened_in_the_worker() -> None:
-    step = formatting._FormatFn({"mine": settings_of("no_such_module:f")}, {})
+    step = formatting_transform._FormatFn({"mine": settings_of("no_such_module:f")}, {})
     with pytest.raises(BylineError, match="no_such_module cannot be imported"):
         step.setup()
 

@@ -16,7 +16,8 @@ from byline.schemas.config import Config
 from byline.schemas.ledger import Replaced
 from byline.schemas.plan import Plan
 from byline.transforms.plans.planning import make_plan
-from byline.transforms.scans.count_runs import CountRuns, count_here, read_counter, write_counter
+from byline.transforms.scans.count_runs import count_here, read_counter, write_counter
+from byline.transforms.scans.count_runs_transform import CountRuns
 from byline.transforms.scans.counting import RunCounter, Scan
 from byline.transforms.scans.draws import DrawCounter
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info

@@ -26,8 +26,9 @@ from byline.schemas.recipe import Condition
 from byline.transforms.fields.cuts import Cut
 from byline.transforms.fields.ranking import Number
 from byline.transforms.files.object_store import AT_ONCE, in_order
-from byline.transforms.scans import count_runs
-from byline.transforms.scans.count_runs import CountRuns, count_here, read_counter, write_counter
+from byline.transforms.scans import count_runs, count_runs_transform
+from byline.transforms.scans.count_runs import count_here, read_counter, write_counter
+from byline.transforms.scans.count_runs_transform import CountRuns
 from byline.transforms.scans.counting import RunCounter, Summing, count_by_value
 from byline.transforms.scans.digit_counting import DigitCounter, Question
 from byline.transforms.scans.draws import DrawCounter
@@ -139,7 +140,7 @@ def test_a_worker_hashes_with_the_salt_of_the_recipe(tmp_path: Path, monkeypatch
     monkeypatch.setattr(salts, "_known", {})
     with pytest.raises(BylineError, match="the salt of the hashed fields is needed"):
         read_counter(str(tmp_path / "counter.json")).count(uri)
-    step = count_runs._CountFn(str(tmp_path / "counter.json"), ("not the default one",))
+    step = count_runs_transform._CountFn(str(tmp_path / "counter.json"), ("not the default one",))
     step.setup()
     assert next(step.process(uri)).equals(expected)
 
@@ -213,7 +214,8 @@ def count_with_beam(counter: RunCounter, runs: Sequence[str], folder: Path) -> p
 
 @pytest.mark.parametrize("waiting", [1 << 20, 0])
 def test_beam_counts_what_a_loop_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: int) -> None:
-    monkeypatch.setattr(count_runs, "_WAITING_ROWS", waiting)
+    monkeypatch.setattr(count_runs, "WAITING_ROWS", waiting)
+    monkeypatch.setattr(count_runs_transform, "WAITING_ROWS", waiting)
     counter, runs = counter_and_runs(tmp_path)
     found = count_with_beam(counter, runs, tmp_path)
     assert found.equals(small.local_scan(runs)(counter))
@@ -250,10 +252,10 @@ def as_rows(batch: pa.RecordBatch) -> list[tuple[Any, ...]]:
 
 
 def test_waiting_counts_are_merged_when_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(count_runs, "_WAITING_ROWS", 10)
+    monkeypatch.setattr(count_runs_transform, "WAITING_ROWS", 10)
     counter = Noting([])
-    monkeypatch.setattr(count_runs, "read_counter", lambda _: counter)
-    merge = count_runs._MergeFn("counter")
+    monkeypatch.setattr(count_runs_transform, "read_counter", lambda _: counter)
+    merge = count_runs_transform._MergeFn("counter")
     merge.setup()
     accumulator = merge.create_accumulator()
     for _ in range(40):
@@ -263,8 +265,8 @@ def test_waiting_counts_are_merged_when_they_are_many(monkeypatch: pytest.Monkey
 
 
 def test_a_waiting_accumulator_crosses_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(count_runs, "read_counter", lambda _: Noting([]))
-    coder = count_runs._AccumulatorCoder("counter")
+    monkeypatch.setattr(count_runs_transform, "read_counter", lambda _: Noting([]))
+    coder = count_runs_transform._AccumulatorCoder("counter")
     (found,) = coder.decode(coder.encode([counted([(0, 1)]), counted([(0, 2), (3, 4)])]))
     assert as_rows(found) == [(0, 2, 3), (3, 1, 4)]
     assert as_rows(*coder.decode(coder.encode([]))) == []
@@ -301,7 +303,8 @@ def test_counts_without_beam_are_those_with_it(
     counters, runs = every_kind
     expected = count_with_beam(counters[kind], runs, tmp_path)
     assert expected.num_rows > 2
-    monkeypatch.setattr(count_runs, "_WAITING_ROWS", waiting)
+    monkeypatch.setattr(count_runs, "WAITING_ROWS", waiting)
+    monkeypatch.setattr(count_runs_transform, "WAITING_ROWS", waiting)
     for order in (runs, runs[::-1], runs[1::2] + runs[::2]):
         assert count_here(counters[kind], order).equals(expected, check_metadata=True)
     assert count_here(counters[kind], []).equals(expected.slice(0, 0), check_metadata=True)
@@ -331,7 +334,8 @@ class Calling(Noting):
 
 @pytest.mark.parametrize("scheme", ["", "s3://"])
 def test_few_counts_wait_here_too(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
-    monkeypatch.setattr(count_runs, "_WAITING_ROWS", 10)
+    monkeypatch.setattr(count_runs, "WAITING_ROWS", 10)
+    monkeypatch.setattr(count_runs_transform, "WAITING_ROWS", 10)
     counter = Calling([], lambda _: counted([(0, 1), (1, 1)]))
     found = count_here(counter, [f"{scheme}{number}" for number in range(40)])
     assert as_rows(found) == [(0, 40, 40), (1, 40, 40)]

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import struct
+import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -292,3 +294,51 @@ def test_folded_file_that_is_none_is_refused(tmp_path):
         writer.write_batch(pa.record_batch({"a": pa.array([1], pa.int8())}))
     with pytest.raises(BylineError, match="not a folded fastText model"):
         fasttext_folding.load_folded(str(path))
+
+
+FOLDS = """
+import resource, sys
+from byline.transforms.scores.fasttext_folding import fold
+unit = 1 if sys.platform == "darwin" else 1024
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+small, large, folder = sys.argv[1:]
+fold(small, folder)
+before = peak()
+fold(large, folder)
+print(peak() - before)
+"""
+
+
+def test_folding_takes_a_part_of_the_model_into_memory(tmp_path):
+    """Of 60 MB a block of rows is held at a time (1.6 MB, and 3.3 MB as float64), and the folded rows (0.6 MB)."""
+    small = train(tmp_path, "small", wordNgrams=2)
+    large = train(tmp_path, "large", wordNgrams=2, dim=100, bucket=150_000, epoch=1, lines=20)
+    size = os.path.getsize(large)
+    assert size > 60e6
+    done = subprocess.run(
+        [sys.executable, "-c", FOLDS, small, large, str(tmp_path / "cache")],
+        cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(done.stdout) < size / 2
+
+
+def test_a_model_that_is_not_what_it_was_hashed_as_is_refused(tmp_path, folder, shaped, monkeypatch):
+    """Only an in-place change that leaves size and times as they were gets that far."""
+    monkeypatch.setattr(fasttext_folding, "sha256_of", lambda *_, **__: "5f3e" * 16)
+    quantized = train(folder, "quantized", wordNgrams=2, quantize={})
+    for model in (shaped(2, 2), train(folder, "unfolded", loss="ova"), quantized):
+        with pytest.raises(
+            BylineError, match=r"has sha256 \w{12}\.\.\., but 5f3e5f3e5f3e\.\.\. when .*checksums\.json"
+        ):
+            fasttext_folding.open_model(model, str(tmp_path / "cache"))
+    assert not (tmp_path / "cache").exists()
+
+
+def test_all_of_a_file_is_hashed_as_it_is_folded(shaped):
+    for labels, ngrams in ((2, 1), (3, 2)):
+        path = shaped(labels, ngrams)
+        rows = []
+        digest = read_model_file(path).read_through(lambda first, block: rows.append((first, len(block))))  # noqa: B023
+        assert digest == hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        assert rows == [(0, read_model_file(path).input.shape[0])]

@@ -13,7 +13,8 @@ from byline.schemas import documents
 from byline.schemas.corpora import Classifier
 from byline.transforms.documents.coder import RecordBatchCoder
 from byline.transforms.scores import scoring
-from byline.transforms.scores.scoring import ScoreQuality, Scorer, open_scorer, score_batch
+from byline.transforms.scores.scoring import Scorer, open_scorer, score_batch
+from byline.transforms.scores.scoring_transform import ScoreQuality
 from tests.reference.fasttext_reference import library_probabilities
 
 INFO = documents.BatchInfo("mine", "a.jsonl", 0, True, 100, 4, 30)

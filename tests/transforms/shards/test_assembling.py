@@ -20,14 +20,8 @@ from byline.shards import shard_metadata
 from byline.transforms.documents.work_lists import ReadPlan
 from byline.transforms.files.storage import join, write_file
 from byline.transforms.shards import assembling
-from byline.transforms.shards.assembling import (
-    INDEX_NAME,
-    AssembleJob,
-    AssembleShards,
-    assemble_shard,
-    planned_phases,
-    shard_batches,
-)
+from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, assemble_shard, planned_phases, shard_batches
+from byline.transforms.shards.assembling_transform import AssembleShards
 from byline.transforms.shards.records import ShardMaker, record_path, write_current
 from byline.transforms.shards.run_index import write_index
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info

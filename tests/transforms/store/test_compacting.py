@@ -23,8 +23,9 @@ from byline.transforms.plans.planning import make_plan
 from byline.transforms.shards.assembling import AssembleJob, planned_phases, shard_batches
 from byline.transforms.shards.records import ShardMaker
 from byline.transforms.shards.run_index import RunIndex
-from byline.transforms.store import compacting
-from byline.transforms.store.compacting import MergeGroup, MergeRuns, group_files, merge_runs
+from byline.transforms.store import compacting, compacting_transform
+from byline.transforms.store.compacting import MergeGroup, group_files, merge_runs
+from byline.transforms.store.compacting_transform import MergeRuns
 from byline.transforms.store.run_names import merged_name
 from byline.transforms.store.runs import write_run
 from byline.transforms.store.store_index import read_files, run_uris, runs_of
@@ -334,11 +335,11 @@ def test_what_it_is_made_from_may_go_while_another_worker_has_merged_it(
         Path(uri).unlink()
     # The other worker was done between this one's look and its first read.
     answers = [False, True]
-    monkeypatch.setattr(compacting, "exists", lambda uri: answers.pop(0))
-    assert list(compacting._MergeFn().process(group.to_json())) == [group.target]
+    monkeypatch.setattr(compacting_transform, "exists", lambda uri: answers.pop(0))
+    assert list(compacting_transform._MergeFn().process(group.to_json())) == [group.target]
 
 
 def test_what_it_is_made_from_is_gone_and_nothing_has_merged_it(tmp_path: Path) -> None:
     group = MergeGroup([str(tmp_path / "none.arrow")] * 2, str(tmp_path / "merged-1.arrow"))
     with pytest.raises(BylineError, match=r"none\.arrow: cannot be opened"):
-        list(compacting._MergeFn().process(group.to_json()))
+        list(compacting_transform._MergeFn().process(group.to_json()))

@@ -114,7 +114,7 @@ def test_special_tokens_and_library_do_not_count(folder: Path) -> None:
 
 
 def test_a_classifiers_model_and_label_count_where_it_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("byline.transforms.store.fingerprint.model_sha256", lambda path: f"of {path}")
+    monkeypatch.setattr("byline.transforms.store.fingerprint.sha256_of", lambda path, folder, what: f"of {path}")
 
     def config(**classifier: str) -> Config:
         sources = {"a": source(score={}), "b": source()}

@@ -7,7 +7,7 @@ import pytest
 
 from byline.errors import BylineError
 from byline.schemas.documents import BatchInfo, InputFile, with_info
-from byline.transforms.store import input_times, runs
+from byline.transforms.store import input_times, runs_transform
 from byline.transforms.store.store_index import read_files
 from tests.support import small
 
@@ -48,7 +48,7 @@ def test_runs_get_their_times_when_they_are_listed(tmp_path: Path) -> None:
 
 
 def test_a_job_whose_file_has_changed_writes_no_run(tmp_path: Path) -> None:
-    step = runs._WriteRunsFn({"a": str(tmp_path)}, {"a": small.FINGERPRINT})
+    step = runs_transform._WriteRunsFn({"a": str(tmp_path)}, {"a": small.FINGERPRINT})
     batch: pa.RecordBatch = small.tokenized_batch("a", "x.jsonl", [])
     input_times.note_times(str(tmp_path), [file("x.jsonl", 5)])
     step.start_bundle()

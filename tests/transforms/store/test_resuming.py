@@ -7,7 +7,8 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from byline.schemas.documents import InputFile
-from byline.transforms.store.resuming import LeaveOutWritten, without_written
+from byline.transforms.store.resuming import without_written
+from byline.transforms.store.resuming_transform import LeaveOutWritten
 from byline.transforms.store.store_index import read_run_info
 from tests.support.small import StoredRow, write_run_of
 

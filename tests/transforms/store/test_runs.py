@@ -17,7 +17,8 @@ from byline.schemas import store
 from byline.schemas.documents import MASKED, RANGE_WEIGHTS, WEIGHED, info_of
 from byline.schemas.store import RunInfo
 from byline.transforms.store.field_counting import count_fields
-from byline.transforms.store.runs import WriteRuns, cut_for_reading, run_name, sort_by_shuffle_key, write_run
+from byline.transforms.store.runs import cut_for_reading, run_name, sort_by_shuffle_key, write_run
+from byline.transforms.store.runs_transform import WriteRuns
 from tests.reference import hashing
 from tests.support.small import FINGERPRINT, StoredRow, tokenized_batch
 

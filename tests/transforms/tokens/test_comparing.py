@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from byline.transforms.tokens import known_differences
+from byline.transforms.tokens import comparing, known_differences
 from byline.transforms.tokens.code_points import of_runs
 from byline.transforms.tokens.comparing_characters import compare_splitting, shipped, shipped_key
 from byline.transforms.tokens.text_tokenizer import TextTokenizer
@@ -201,7 +201,7 @@ def test_the_outcome_is_kept_and_read(folder: Path, monkeypatch: pytest.MonkeyPa
     assert 0x323B0 in found.characters
     assert found.characters[:3] == (0x88F, 0xC5C, 0xCDC)
     monkeypatch.setattr(known_differences, "_IN_PROCESS", {})
-    monkeypatch.setattr(known_differences, "compare", lambda *arguments: pytest.fail("compared again"))
+    monkeypatch.setattr(comparing, "compare", lambda *arguments: pytest.fail("compared again"))
     assert kept(folder).differences == found
     assert file.read_text().startswith('{"characters": [[2191, 2191], [3164, 3164], [3292, 3292], ')
 

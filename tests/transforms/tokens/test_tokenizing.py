@@ -21,7 +21,8 @@ from byline.schemas import corpora
 from byline.schemas.documents import BatchInfo, info_of, with_info
 from byline.transforms.tokens import fast_tokenizer, text_tokenizer, tokenizing
 from byline.transforms.tokens.text_tokenizer import TextTokenizer, tokenizer_info
-from byline.transforms.tokens.tokenizing import Tokenize, tokenize_batch
+from byline.transforms.tokens.tokenizing import tokenize_batch
+from byline.transforms.tokens.tokenizing_transform import Tokenize
 from tests.support import small
 from tests.support.thorough import examples
 

@@ -12,6 +12,7 @@ Logarithms are integers, the floor of a multiple, found by squaring: the same on
 library is not. So are weights, and everything that is made of them.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -67,9 +68,6 @@ def log2_fixed(values: np.ndarray) -> np.ndarray:
                 log += 1
         logs[index] = log
     return logs
-
-
-_COUNT_WEIGHTS = (1 << LOG_BITS) + log2_fixed(np.arange(1, _MOST_COUNTED + 1))
 
 
 def features_of(texts: pa.Array, bits: int) -> Features:
@@ -129,6 +127,7 @@ def bucket_weights(documents: np.ndarray, total: int) -> np.ndarray:
     return np.maximum(logs, 1).astype(np.int32)
 
 
+@cache
 def count_weights() -> np.ndarray:
     """What 1, 2, ... 255 occurrences weigh, int64 [255]."""
-    return _COUNT_WEIGHTS
+    return (1 << LOG_BITS) + log2_fixed(np.arange(1, _MOST_COUNTED + 1))

@@ -23,6 +23,7 @@ from byline.schemas.attribute_kinds.contamination import ContaminationAttribute
 from byline.schemas.config import Config
 from byline.schemas.documents import info_of
 from byline.transforms.attributes.batch_files import write_batch
+from byline.transforms.attributes.checksums import checksums_folder
 from byline.transforms.attributes.contamination.columns import Marked, mark_documents
 from byline.transforms.attributes.contamination.items import list_evaluation_files, read_items
 from byline.transforms.attributes.contamination.ngram_file import NgramSets, read_ngrams, sets_of, write_ngrams
@@ -33,7 +34,8 @@ from byline.transforms.attributes.rounds import AttributeKind, Context, Round, R
 from byline.transforms.attributes.stored_documents import Reading, StoredFile, stored_documents
 from byline.transforms.attributes.values import parts_uri, write_values
 from byline.transforms.documents.text_parts import text_buffers
-from byline.transforms.files.storage import file_sha256, join
+from byline.transforms.files.checksums import sha256_of
+from byline.transforms.files.storage import join
 from byline.transforms.filters.marks import unicode_version
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 
@@ -103,11 +105,13 @@ def _rounds(context: Context) -> Rounds:
 
 def _identity(config: Config, name: str, settings: Attribute) -> Mapping[str, Any]:
     assert isinstance(settings, ContaminationAttribute), settings
-    where = f"attributes.{name}.sets"
+    where, folder = f"attributes.{name}.sets", checksums_folder(config.store)
     sets = {
         name: {
             "fields": evaluation.fields,
-            "files": [f"sha256 {file_sha256(file.uri)}" for file in list_evaluation_files(where, name, evaluation)],
+            "files": [
+                f"sha256 {sha256_of(file.uri, folder)}" for file in list_evaluation_files(where, name, evaluation)
+            ],
         }
         for name, evaluation in settings.sets.items()
     }

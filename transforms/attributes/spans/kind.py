@@ -20,6 +20,7 @@ from byline.schemas.attribute_kinds.table import ROW
 from byline.schemas.config import Config
 from byline.schemas.corpora import expanded
 from byline.schemas.documents import InputFile
+from byline.transforms.attributes.checksums import table_checksums
 from byline.transforms.attributes.exchange import partitions_for
 from byline.transforms.attributes.notes import SHOWN, read_notes
 from byline.transforms.attributes.rounds import AttributeKind, Context, Round, Rounds, Summary
@@ -33,7 +34,6 @@ from byline.transforms.attributes.spans.joining import (
 )
 from byline.transforms.attributes.spans.reading import ReadSpans
 from byline.transforms.attributes.tables.by_key import ExchangeKeys, joined_uri
-from byline.transforms.attributes.tables.checksums import checksums
 from byline.transforms.attributes.tables.groups import Group, groups_of
 from byline.transforms.attributes.tables.kind import key_type
 from byline.transforms.attributes.tables.layouts import TableShape
@@ -142,7 +142,7 @@ def _files(name: str, settings: SpansAttribute) -> list[InputFile]:
 
 
 def _identity(config: Config, name: str, settings: Attribute) -> Mapping[str, Any]:
-    return {"files": checksums(config.store, _files(name, _settings(settings)))}
+    return {"files": table_checksums(config.store, _files(name, _settings(settings)))}
 
 
 def _settings(settings: Attribute) -> SpansAttribute:

@@ -20,6 +20,7 @@ from byline.schemas.attribute_kinds.table import ROW, URL, TableAttribute, Table
 from byline.schemas.config import Config
 from byline.schemas.corpora import expanded
 from byline.schemas.documents import InputFile
+from byline.transforms.attributes.checksums import table_checksums
 from byline.transforms.attributes.exchange import partitions_for
 from byline.transforms.attributes.rounds import AttributeKind, Context, Round, Rounds, Summary
 from byline.transforms.attributes.tables.by_key import (
@@ -39,7 +40,6 @@ from byline.transforms.attributes.tables.checks import (
     counts_of,
     summary_of,
 )
-from byline.transforms.attributes.tables.checksums import checksums
 from byline.transforms.attributes.tables.groups import Group, groups_of
 from byline.transforms.attributes.tables.layouts import TableShape
 from byline.transforms.attributes.tables.table_rows import ExchangeRows, RowsNote, exchanged, lines_of, notes_of
@@ -160,7 +160,7 @@ def _files(name: str, settings: TableAttribute) -> list[InputFile]:
 
 
 def _identity(config: Config, name: str, settings: Attribute) -> Mapping[str, Any]:
-    return {"files": checksums(config.store, _files(name, _settings(settings)))}
+    return {"files": table_checksums(config.store, _files(name, _settings(settings)))}
 
 
 def _settings(settings: Attribute) -> TableAttribute:

@@ -20,11 +20,11 @@ from byline.pipelines.runners.runner import RunnerSettings
 from byline.schemas.attribute_kinds.duplicates import DuplicatesAttribute
 from byline.schemas.config import Config
 from byline.transforms.attributes.duplicates import candidates, kind, verifying
-from byline.transforms.attributes.kinds import KINDS
+from byline.transforms.attributes.kinds import kind_named
 from byline.transforms.attributes.rounds import Context, Summary
 from byline.transforms.attributes.stored_documents import Reading, StoredChunk, StoredFile
 from byline.transforms.attributes.values import parts_uri, read_values
-from byline.transforms.corpora import reading
+from byline.transforms.corpora import reading, reading_transform
 from byline.transforms.documents.shuffle_keys import shuffle_keys
 from byline.transforms.duplicates.deciding import Ranks
 from byline.transforms.duplicates.finding import find_duplicates
@@ -42,7 +42,7 @@ Values = dict[tuple[str, str, int], dict[str, Any]]
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, StoreState, Documents]:
     """Planted documents in two sources, of two files and one, in chunks of about ten."""
     monkeypatch.setattr(reading.read_batches, "__defaults__", (6_000,))
-    monkeypatch.setattr(reading.ReadCorpus.__init__, "__defaults__", (6_000, None))
+    monkeypatch.setattr(reading_transform.ReadCorpus.__init__, "__defaults__", (6_000, None))
     small.tokenizer_file(tmp_path)
     texts = [text for text in [*planted(5, 25, sizes=(1, 120)), *versions(6, 8)] if text.strip()]
     random.Random(4).shuffle(texts)
@@ -85,7 +85,7 @@ def context_of(config: Config, state: StoreState, work: Path) -> Context:
 
 def run_all(context: Context, order: Callable[[list[str]], list[str]] = lambda lines: lines) -> tuple[Values, Summary]:
     """Runs all rounds; returns what they say of documents, and the summary."""
-    rounds = KINDS["duplicates"].rounds(context)
+    rounds = kind_named("duplicates").rounds(context)
     while True:
         try:
             work = next(rounds)
@@ -225,7 +225,7 @@ def test_the_command_writes_it_beside_the_runs(store: tuple[Path, StoreState, Do
 def test_values_depend_on_what_a_preset_stands_for(tmp_path: Path) -> None:
     def identity(**settings: Any) -> dict[str, Any]:
         config = configured(tmp_path, **settings)
-        return dict(KINDS["duplicates"].identity(config, "twins", config.attributes["twins"]))
+        return dict(kind_named("duplicates").identity(config, "twins", config.attributes["twins"]))
 
     assert identity(near=None) == {"hashes": 2}
     assert identity(near="nemo") == {
