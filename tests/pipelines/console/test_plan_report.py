@@ -198,7 +198,8 @@ def test_what_is_replaced_is_shown() -> None:
         "replaced of dclm: 5 tokens by 1 placeholders in 1 documents, 0.50% of the source",
     ]
     assert list(replaced_warnings(plan.header)) == [
-        "source c4: 77.0% of its tokens are replaced by placeholders (s_ranges); check the spans, or drop such documents"
+        "source c4: 77.0% of its tokens are replaced by placeholders (s_ranges); "
+        "check the spans, or drop such documents"
     ]
     nothing = plan_of(MAIN, replace={"c4": {"s_ranges": 7}})
     assert list(replaced_warnings(nothing.header)) == [
