@@ -33,7 +33,7 @@ from byline.schemas.plan import Plan
 from byline.transforms.files import storage
 from byline.transforms.plans import planning
 from byline.transforms.scans.counting import RunCounter
-from byline.transforms.store.attribute_columns import AttributeFolders
+from byline.transforms.store.attribute_columns import AttributeFolders, ReplacedColumns
 from byline.transforms.store.state import StoreState
 from tests.support.builds import copy_build, quiet
 from tests.support.corpora import Corpus, recipe
@@ -149,9 +149,11 @@ def planned(corpus: Corpus, built: Path, tmp_path_factory: pytest.TempPathFactor
     with pytest.MonkeyPatch.context() as patch:
         count = byline.pipelines.jobs.plan.count_here
 
-        def noted(counter: RunCounter, uris: Sequence[str], attributes: AttributeFolders) -> pa.RecordBatch:
+        def noted(
+            counter: RunCounter, uris: Sequence[str], attributes: AttributeFolders, replaced: ReplacedColumns
+        ) -> pa.RecordBatch:
             counters.append(counter)
-            return count(counter, uris, attributes)
+            return count(counter, uris, attributes, replaced)
 
         patch.setattr(byline.pipelines.jobs.plan, "count_here", noted)
         patch.setattr(planning, "SAMPLED_DOCUMENTS", 300)

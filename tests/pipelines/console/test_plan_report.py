@@ -13,8 +13,9 @@ from typer.main import get_command
 
 from byline.pipelines.cli import app
 from byline.pipelines.console import plan_report
+from byline.pipelines.console.plan_source_lines import replaced_lines, replaced_warnings
 from byline.pipelines.jobs.compact import parse_size
-from byline.schemas.ledger import Amount
+from byline.schemas.ledger import Amount, Replaced
 from byline.schemas.loss_weights import FormatterWeight, NumberWeight
 from byline.schemas.mixtures import Weights
 from byline.schemas.plan import Drawn, Plan
@@ -181,17 +182,40 @@ def test_json_has_everything_exact() -> None:
                 "selection": {"documents": 0, "tokens": 0},
                 "budget": {"documents": 12, "tokens": 3_456},
             },
+            "replaced": None,
         },
         "dclm": {
             "epoch_positions": 900_000,
             "epochs": 0.5,
             "used": {"documents": 1590, "tokens": 1_298_000},
             "unused": {"selection": {"documents": 30_000, "tokens": 34_500_000_000}},
+            "replaced": None,
         },
     }
     assert found["reads"] == {"count": 10, "mean_bytes": 329_600, "runs": 4, "compacted": None}
     assert found["notes"] == ["max_epochs holds source c4 at 40.00% [of the mixture]"]
     assert found["warnings"] == []
+
+
+def test_what_is_replaced_is_shown() -> None:
+    drawn = Drawn(used={"c4": Amount(9, 250)}, replaced={"c4": Replaced(8, 770, 20), "dclm": Replaced(1, 5, 1)})
+    unused = {"dclm": {"budget": Amount(1, 996)}}
+    plan = plan_of(
+        MAIN, drawn=replace(drawn, unused=unused), replace={name: {"s_ranges": 7} for name in ("c4", "dclm")}
+    )
+    assert replaced_lines(plan.header.drawn) == [
+        "replaced of c4: 770 tokens by 20 placeholders in 8 documents, 77.00% of the source",
+        "replaced of dclm: 5 tokens by 1 placeholders in 1 documents, 0.50% of the source",
+    ]
+    assert list(replaced_warnings(plan.header)) == [
+        "source c4: 77.0% of its tokens are replaced by placeholders (s_ranges); "
+        "check the spans, or drop such documents"
+    ]
+    nothing = plan_of(MAIN, replace={"c4": {"s_ranges": 7}})
+    assert list(replaced_warnings(nothing.header)) == [
+        "replace: no document has a range of s_ranges, so nothing is replaced"
+    ]
+    assert list(replaced_warnings(plan_of(MAIN).header)) == []
 
 
 def test_a_plan_that_draws_nothing() -> None:
