@@ -21,7 +21,7 @@ from benchmarks.throughput.measuring import Measured, measure
 from byline.manifest import read_manifest
 from byline.schemas.ledger import Ledger
 from byline.transforms.scores.fasttext_folding import open_model
-from byline.transforms.store.store_index import models_folder
+from byline.transforms.scores.models_folder import models_folder
 
 CONDITIONED, TOKENS = "conditioned", "tokens"
 # Long enough for a large corpus to have dozens of shards, and of a length that models are trained with.
