@@ -38,6 +38,7 @@ from byline.transforms.filters.filtering import filter_documents
 from byline.transforms.filters.tables import rules_of
 from byline.transforms.plans.planning import make_plan
 from byline.transforms.scans.count_runs import count_here
+from byline.transforms.scores.models_folder import models_folder
 from byline.transforms.scores.scoring import Scorer, open_scorer, score_batch
 from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, pack_documents, planned_phases, write_packed
 from byline.transforms.shards.gathering import RunIndex, gather
@@ -98,7 +99,7 @@ def build(config: Config, clock: Clock) -> int:
 def _prepare(config: Config, clock: Clock) -> StoreState:
     """Writes the token store."""
     with clock.step("open models and tokenizer"):
-        models = store_index.models_folder(config.store)
+        models = models_folder(config.store)
         opened = [open_scorer(name, item, models) for name, item in config.classifiers.items()]
         rules = {name: open_rules(rules_of(config, name), models) for name in config.sources}
         shared_tokenizer(config.tokenizer)
