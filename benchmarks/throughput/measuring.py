@@ -25,7 +25,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 # Seconds between two samples of memory: a walk over a process's pages takes some milliseconds for each gigabyte.
-INTERVAL = 0.25
+INTERVAL = 0.5
 # Seconds that what a command leaves behind may go on.
 _PATIENCE = 10.0
 _SET_CHILD_SUBREAPER = 36

@@ -37,6 +37,8 @@ class Bench:
         self.options = options
         out = options.out.resolve()
         self.inputs_folder, self.logs, self.scratch = out / "inputs", out / "logs", out / "scratch"
+        # Of a run that was stopped.
+        shutil.rmtree(self.scratch, ignore_errors=True)
         for folder in (self.inputs_folder, self.logs, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
         self.environments = out / "environments"
