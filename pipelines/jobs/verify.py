@@ -51,6 +51,7 @@ from byline.transforms.checks.shard_checks import ShardCheckJob
 from byline.transforms.checks.shards import CheckJob
 from byline.transforms.checks.shuffle_keys import check_ranges
 from byline.transforms.files import storage
+from byline.transforms.files.checksums import nothing_kept
 from byline.transforms.files.refusals import scratch_folder
 from byline.transforms.shards.assembling import INDEX_NAME
 from byline.transforms.shards.output import write_run_index
@@ -96,7 +97,8 @@ def verify(
     """
     forget_runs()
     build = open_build(out, tokenizer)
-    store = open_store(build) if with_store else no_store()
+    with nothing_kept():
+        store = open_store(build) if with_store else no_store()
     # Workers may run in another folder.
     location = locations.absolute(out)
     findings: list[Finding] = []

@@ -22,8 +22,8 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from byline.addresses import is_object_address
@@ -48,6 +48,18 @@ _Entries = dict[tuple[str, str], tuple[_Identity, str]]
 
 _known: _Entries = {}
 _lock = threading.Lock()
+_only_reads = False
+
+
+@contextmanager
+def nothing_kept() -> Iterator[None]:
+    """Within it, what this process computes is not written: for commands that must not change what they read."""
+    global _only_reads
+    before, _only_reads = _only_reads, True
+    try:
+        yield
+    finally:
+        _only_reads = before
 
 
 def sha256_of(uri: str, folder: str, *, what: str = "a list or a model", keeps: bool = True) -> str:
@@ -101,7 +113,7 @@ def checksums_of(
     with _lock:
         _known.update(lasting)
         _known.update({(kind, _name(uri)): (identities[uri], found[uri]) for uri in identities if uri not in unknown})
-    if lasting and keeps:
+    if lasting and keeps and not _only_reads:
         _keep(kept, lasting)
     return [found[uri] for uri in uris]
 

@@ -15,7 +15,7 @@ from byline.transforms.attributes.stored_documents import (
     stored_documents,
     stored_texts,
 )
-from byline.transforms.corpora import reading
+from byline.transforms.corpora import reading, reading_transform
 from tests.support import small
 
 FORMATTED = {"format": "jsonl", "fields": {"question": "q", "answer": "a"}, "formatter": "qa"}
@@ -27,7 +27,7 @@ def listed(
 ) -> tuple[ListedFile, Reading]:
     """A file of some chunks, every third record of which is no document."""
     monkeypatch.setattr(reading.read_batches, "__defaults__", (1_000,))
-    monkeypatch.setattr(reading.ReadCorpus.__init__, "__defaults__", (1_000, None))
+    monkeypatch.setattr(reading_transform.ReadCorpus.__init__, "__defaults__", (1_000, None))
     small.tokenizer_file(tmp_path)
     (tmp_path / "a").mkdir()
     texts = ["" if number % 3 == 0 else f"text {number}" for number in range(60)]
