@@ -297,6 +297,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"replace": {"secrets": small.BOS}}, "replace.secrets: .* is tokenizer.bos already"),
     ({"replace": {"secrets": CHAT[0]}}, "replace.secrets: .* is a formatter's already"),
     ({"replace": {"secrets": 3}}, "replace.secrets"),
+    ({"replace": ["secrets"]}, r"replace: expected names with a value each, as in `name: value`; found \['secrets'\]"),
+    ({"loss_weight": "formatter"}, "loss_weight: expected names with a value each, as in `name: value`; found 'format"),
 ]
 
 
