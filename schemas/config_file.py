@@ -171,6 +171,8 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "model_type":
         known = list(_known_keys(Config, first["loc"]))
         return f"{where}: expected keys and values ({', '.join(known)}); found {shown(first['input'])}"
+    if first["type"] == "dict_type":
+        return f"{where}: expected names with a value each, as in `name: value`; found {shown(first['input'])}"
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{where}: {message}" if where else message

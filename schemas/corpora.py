@@ -147,6 +147,14 @@ class FormatterSettings(Model):
             return set()
         return FORMATTERS.named("formatter", self.name).token_names(self.options)
 
+    def added_tokens(self, add: list[str]) -> list[str]:
+        """The part of `tokenizer.add` that decides the texts: up to the last token that may come from it, as ids follow
+        their order; of a formatter of one's own, which may name any, all of it."""
+        if self.name not in FORMATTERS:
+            return add
+        names = self.token_names
+        return add[: max((at for at, name in enumerate(add, 1) if name in names), default=0)]
+
 
 def _are_patterns(path: str | list[str]) -> str | list[str]:
     addresses = expanded(path)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, PlainSerializer, PlainValidator
 
 from byline.errors import BylineError
 from byline.schemas.model import Exact, Model, Name, exact_number, write_exact
@@ -29,11 +29,19 @@ from byline.schemas.orders.by_number import check_number
 
 # The largest float16, so that no weight depends on the type of the column.
 LARGEST = 65504
-# The smallest positive float16: what a formatter weighs counts in a column of either type.
+# The smallest positive float16: what is to count counts in a column of either type.
 SMALLEST = 2.0**-24
 # How a recipe says it, and one that multiplies it.
 FORMATTER = "formatter"
-Weight = Annotated[Exact, Field(ge=0, le=LARGEST)]
+
+
+def _checked(weight: Fraction) -> Fraction:
+    if weight == 0 or SMALLEST <= weight <= LARGEST:
+        return weight
+    raise ValueError(f"expected 0 or a weight from {SMALLEST:g} to {LARGEST}, found {float(weight):g}")
+
+
+Weight = Annotated[Exact, AfterValidator(_checked)]
 
 
 class NumberWeight(Model):
@@ -81,10 +89,7 @@ def read_weight(value: Any) -> "FormatterWeight | DocumentWeight":
 def _read_document_weight(value: Any) -> DocumentWeight:
     if isinstance(value, NumberWeight | Mapping):
         return NumberWeight.model_validate(value)
-    weight = exact_number(value)
-    if not 0 <= weight <= LARGEST:
-        raise ValueError(f"expected a weight from 0 to {LARGEST}, found {float(weight):g}")
-    return weight
+    return _checked(exact_number(value))
 
 
 def _write_weight(weight: FormatterWeight | DocumentWeight) -> Any:

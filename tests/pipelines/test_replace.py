@@ -297,6 +297,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"replace": {"secrets": small.BOS}}, "replace.secrets: .* is tokenizer.bos already"),
     ({"replace": {"secrets": CHAT[0]}}, "replace.secrets: .* is a formatter's already"),
     ({"replace": {"secrets": 3}}, "replace.secrets"),
+    ({"replace": ["secrets"]}, r"replace: expected names with a value each, as in `name: value`; found \['secrets'\]"),
+    ({"loss_weight": "formatter"}, "loss_weight: expected names with a value each, as in `name: value`; found 'format"),
 ]
 
 
@@ -342,6 +344,18 @@ def test_most_of_a_source_is_warned_of(folder: Path, tmp_path: Path) -> None:
     assert (counts.documents, counts.placeholders) == (39, 39)
     compare_build.main(tmp_path / "out")
     assert verify(tmp_path / "out", allow_missing=False)[0] == 0
+
+
+def test_a_source_of_which_a_phase_draws_nothing(folder: Path, tmp_path: Path) -> None:
+    mixture = {"web": "0.499", "wiki": "0.5", "chat": "0.001"}
+    phases = [{"name": "first", "share": "0.5"}, {"name": "second", "share": "0.5"}]
+    settings = {"mixture": mixture, "phases": phases, "branches": [], "holdout": None, "tokens": 640}
+    out = tmp_path / "out"
+    build(config_of(folder, **settings, output=str(out)), ALONE, quiet())
+    phases_of = Ledger.from_json(manifest_of(out)["ledger"]).phases
+    assert min(phase.of("chat").documents for phase in phases_of.values()) == 0
+    compare_build.main(out)
+    assert verify(out, allow_missing=False)[0] == 0
 
 
 def test_spans_without_a_character_are_warned_of(folder: Path, tmp_path: Path) -> None:

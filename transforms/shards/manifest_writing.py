@@ -17,7 +17,7 @@ from byline import manifest as manifests
 from byline.errors import BylineError
 from byline.manifest import Manifest, PhaseEntry, ShardEntry
 from byline.schemas.config import Config
-from byline.schemas.ledger import Amount, DrawCounts, Ledger, PhaseLedger, ShardRecord, SourceLedger
+from byline.schemas.ledger import Amount, DrawCounts, Ledger, PhaseLedger, Replaced, ShardRecord, SourceLedger
 from byline.schemas.plan import Plan
 from byline.schemas.planned_stage import PlannedStage
 from byline.schemas.store import RunInfo
@@ -127,10 +127,12 @@ def check_draws(plan: Plan, stage: str, source: str, counted: DrawCounts) -> Non
     """
     check_drawn(stage, f"source {source}", plan.header.drawn.draws_of(stage, source), counted.drawn)
     planned = plan.header.replaced_by(stage, source)
-    if planned != counted.replaced:
+    # A source that no shard has a document of has no counts.
+    found = counted.replaced or (None if planned is None else Replaced())
+    if planned != found:
         raise BylineError(
-            f"phase {stage}, source {source}: the plan replaces {planned}, the token store gave {counted.replaced}; it "
-            "has changed since, so build again"
+            f"phase {stage}, source {source}: the plan replaces {planned}, the token store gave {found}; it has "
+            "changed since, so build again"
         )
 
 

@@ -73,9 +73,10 @@ def settings_by_path(config: Config, source: str) -> dict[str, Any]:
         if name not in config.sources[source].score:
             runs_depend_on[f"classifiers.{name}.model"] = classifier.model
             runs_depend_on[f"classifiers.{name}.label"] = classifier.label
-    if config.sources[source].formatter is not None:
+    formatter = config.sources[source].formatter
+    if formatter is not None:
         # A formatter may put added tokens into a text, and their order determines their ids.
-        runs_depend_on["tokenizer.add"] = config.tokenizer.add
+        runs_depend_on["tokenizer.add"] = formatter.added_tokens(config.tokenizer.add)
     return {**runs_depend_on, **_filter_settings(config, source), "tokenizer.file": config.tokenizer.file}
 
 

@@ -81,8 +81,18 @@ def test_a_formatter_counts_with_its_options_and_the_tokens_it_may_name(folder: 
     before = chunks([], formatter="fim")
     assert changed_keys(chunks([]), before) == ["sources.a.formatter", "tokenizer.add"]
     assert changed_keys(before, chunks([], formatter={"name": "fim", "rate": 0.9})) == ["sources.a.formatter"]
-    assert changed_keys(before, chunks(["<P>"], formatter="fim")) == ["tokenizer.add"]
+    named = {"name": "fim", "prefix": "<P>"}
+    with_p = chunks(["<P>"], formatter=named)
+    assert changed_keys(chunks([], formatter=named), with_p) == ["tokenizer.add"]
     assert chunks(["<P>"]) == chunks([])
+    # What stands behind the last of a formatter's tokens changes no id of it, what stands before it does.
+    assert chunks(["<P>", "<|hidden|>"], formatter=named) == with_p
+    assert changed_keys(with_p, chunks(["<|hidden|>", "<P>"], formatter=named)) == ["tokenizer.add"]
+    chat = {"formatter": "chat", "fields": {"messages": "m"}}
+    assert chunks(["<|hidden|>"], **chat) == chunks([], **chat)
+    # One of one's own may name any.
+    own = {"formatter": "tests.support.own_formatters:WEIGHING"}
+    assert changed_keys(chunks([], **own), chunks(["<|hidden|>"], **own)) == ["tokenizer.add"]
     assert "sources.a.formatter.module" not in before
 
 
