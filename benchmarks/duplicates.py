@@ -29,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.layouts import PATTERNS
 from byline.schemas.corpora import Source
 from byline.transforms.corpora.listing import list_inputs
 from byline.transforms.corpora.reading import read_batches
@@ -40,11 +41,6 @@ from byline.transforms.duplicates.normalizing import Form, coarsest, normalized,
 from byline.transforms.duplicates.presets import PRESETS, Preset
 from byline.transforms.duplicates.shingles import Sets, shingle_sets
 
-_SOURCES = {
-    "dclm": "dclm/**/*.jsonl.zst",
-    "c4": "c4/*.json.gz",
-    "refinedweb": "refinedweb/*.parquet",
-}
 _KINDS = ("original", "equal", "1% changed", "5% changed", "20% changed")
 _CHANGES = {2: 0.01, 3: 0.05, 4: 0.2}
 # Pairs whose similarity is counted at a time.
@@ -54,7 +50,7 @@ _PAIRS = 1 << 20
 def read_texts(folder: Path) -> pa.Array:
     """The texts of the corpus."""
     texts = []
-    for name, pattern in _SOURCES.items():
+    for name, pattern in PATTERNS.items():
         source = Source.model_validate({"format": name, "path": str(folder / pattern)})
         texts += [batch["text"] for file in list_inputs(name, source) for batch in read_batches(file, source)]
     return pa.concat_arrays(texts).drop_null()

@@ -26,7 +26,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ import pyarrow.parquet as pq
 import zstandard
 
 from benchmarks.duplicates import changed
+from benchmarks.layouts import PATTERNS
 from benchmarks.scale import make_tokenizer
 from byline.schemas.config_file import load_config
 from byline.transforms.attributes.attribute_state import read_attribute
@@ -48,9 +49,8 @@ from byline.transforms.corpora.made.sample_corpus import (
 )
 from byline.transforms.store.run_reading import open_run
 from byline.transforms.store.state import read_state
-from tests.reference.duplicates import FORMS, KINDS, is_digit, plain
+from tests.reference.duplicates import FORMS, KINDS, identity, ngrams, normal_form
 
-PATTERNS = {"dclm": "dclm/**/*.jsonl.zst", "c4": "c4/*.json.gz", "refinedweb": "refinedweb/*.parquet"}
 TITLES = {1: "equal", 2: "1% changed", 3: "5% changed", 4: "20% changed"}
 SIMILARITY = {"fineweb": Fraction(3, 4), "nemo": Fraction(4, 5), "strict": Fraction(4, 5)}
 _SAMPLED = 400
@@ -179,19 +179,6 @@ def read_columns(config_path: Path, name: str) -> dict[Key, tuple[Any, ...]]:
 
 # --- the slow count
 
-_plain = cache(plain)
-
-
-def normal(text: str, form: str) -> str:
-    """The normal form by Python's strings, as the reference has it; its table of characters is kept."""
-    joined = " ".join("".join(map(_plain, text)).split())
-    if form == "text":
-        return joined
-    zeros = "".join("0" if is_digit(character) else character for character in joined)
-    while "00" in zeros:
-        zeros = zeros.replace("00", "0")
-    return zeros
-
 
 class Texts:
     """The documents' texts, and their sets of n-grams for one preset."""
@@ -203,18 +190,14 @@ class Texts:
 
     def same(self, one: Key, other: Key) -> bool:
         """Whether two documents are equal in the form `text`."""
-        first, second = (normal(self._texts[key], "text") for key in (one, other))
-        return first == second if first else self._texts[one] == self._texts[other]
+        return identity(self._texts[one], "text") == identity(self._texts[other], "text")
 
     @lru_cache(maxsize=2 * _SAMPLED)  # noqa: B019  (the texts live as long as the program)
     def grams(self, key: Key) -> frozenset[str]:
         """The n-grams of a document."""
-        text, size = normal(self._texts[key], self._form), self._kind.size
-        units = text.split(" ") if self._kind.unit == "words" else list(text)
-        between = " " if self._kind.unit == "words" else ""
-        if not text:
-            return frozenset()
-        return frozenset(between.join(units[at : at + size]) for at in range(max(len(units) - size + 1, 1)))
+        text, between = normal_form(self._texts[key], self._form), " " if self._kind.unit == "words" else ""
+        # Joined, as a tuple for each n-gram would be larger.
+        return frozenset(map(between.join, ngrams(text, self._kind.size, self._kind.unit)))
 
     def similar(self, one: Key, other: Key) -> bool:
         """Whether two documents are as similar as the preset says."""

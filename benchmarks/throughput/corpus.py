@@ -12,15 +12,16 @@ enough. What is there is used again: the same packages give the same files.
 """
 
 import json
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from benchmarks.layouts import PATTERNS
 from benchmarks.scoring import train_by_folder
 from byline.errors import BylineError
+from byline.schemas.model import size_of
 from byline.transforms.corpora.made.sample_corpus import Page, deal_pages, gather_pages, train_tokenizer
 from byline.transforms.corpora.made.sample_writing import LayoutReport, write_layout
 
@@ -33,8 +34,6 @@ _FILE_BYTES = 64e6
 # The label of the most common folder of the pages' URLs.
 QUALITY_LABEL = "__label__folder0"
 EOS = "<|endoftext|>"
-PATTERNS = {"dclm": "dclm/**/*.jsonl.zst", "c4": "c4/*.json.gz", "refinedweb": "refinedweb/*.parquet"}
-_UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,16 @@ class Inputs:
     label: str
 
 
-def bytes_of(size: str) -> float:
+def bytes_of(size: str) -> int:
     """The number of bytes that a size names, as `200MB` or `1.5 GB`.
 
     Raises:
         BylineError: it is no size, or less than a megabyte.
     """
-    match = re.fullmatch(r"([0-9.]+) ?([kKMGT]B)", size.strip())
     try:
-        count = float(match[1]) * _UNITS[match[2].upper()] if match else 0.0
+        count = size_of(size.strip())
     except ValueError:
-        count = 0.0
+        count = 0
     if count < 1e6:
         raise BylineError(f"--size {size}: expected 1MB or more, as in 200MB or 2GB")
     return count

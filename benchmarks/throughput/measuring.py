@@ -23,6 +23,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.support.processes import stat_fields
+
 PROC = Path("/proc")
 # Seconds between two samples of memory: a walk over a process's pages takes some milliseconds for each gigabyte.
 INTERVAL = 0.5
@@ -219,14 +221,9 @@ class _Sampler:
 
 def _descendants(pid: int) -> set[int]:
     """All processes that descend from one."""
-    parents = {}
-    for name in os.listdir(PROC) if PROC.exists() else []:
-        if name.isdigit():
-            try:
-                # Behind the program's name, which may hold anything: state, parent, ...
-                parents[int(name)] = int((PROC / name / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
+    running = [int(name) for name in os.listdir(PROC) if name.isdigit()] if PROC.exists() else []
+    # State, parent, ...
+    parents = {number: int(fields[1]) for number in running if (fields := stat_fields(number)) is not None}
     members: set[int] = set()
     added = {pid}
     while added:

@@ -27,7 +27,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from benchmarks.throughput.corpus import PATTERNS, Inputs, files_of, layouts_of
+from benchmarks.layouts import PATTERNS
+from benchmarks.throughput.corpus import Inputs, files_of, layouts_of
 from benchmarks.throughput.measuring import CommandError, measure
 from benchmarks.throughput.recipes import Outcome
 

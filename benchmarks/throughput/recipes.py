@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from benchmarks.throughput.corpus import PATTERNS, Inputs, layouts_of
+from benchmarks.layouts import PATTERNS
+from benchmarks.throughput.corpus import Inputs, layouts_of
 from benchmarks.throughput.measuring import Measured, measure
 from byline.manifest import read_manifest
 from byline.schemas.ledger import Ledger

@@ -14,8 +14,8 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
+from benchmarks.layouts import PATTERNS
 from benchmarks.throughput.corpus import (
-    PATTERNS,
     WARM_BYTES,
     Inputs,
     bytes_of,

@@ -176,7 +176,7 @@ def test_shared_memory_is_counted_once(tmp_path: Path) -> None:
 
 
 def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=r"exit status 1: SystemExit|exit status 1: no corpus"):
+    with pytest.raises(CommandError, match="exit status 1: no corpus"):
         measure([sys.executable, "-c", "raise SystemExit('no corpus')"], tmp_path / "log")
 
 

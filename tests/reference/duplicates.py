@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cache
 from typing import NamedTuple
 
 from tests.reference.hashing import splitmix64
@@ -40,6 +41,7 @@ def is_accent(character: str) -> bool:
     return "\u0300" <= character <= "\u036f"
 
 
+@cache
 def plain(character: str) -> str:
     """What a character of a text becomes, before white space is squeezed."""
     old = unicodedata.ucd_3_2_0
