@@ -23,6 +23,7 @@ from byline.transforms.checks import documents
 from tests.reference import compare_build
 from tests.support import small
 from tests.support.builds import (
+    ALONE,
     Rows,
     copy_build,
     digests,
@@ -36,7 +37,6 @@ from tests.support.builds import (
 from tests.support.false_builds import assert_found
 
 HIDDEN, QUOTE = "<|hidden|>", "<|quote|>"
-ALONE = RunnerSettings(workers=1)
 CHAT = ["<|im_start|>", "<|im_end|>"]
 CONDITION = {"template": "{host} {num_tokens}\n", "unknown": "?", "dropout": "0.2"}
 PHASES: list[dict[str, Any]] = [
