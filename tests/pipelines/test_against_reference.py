@@ -24,7 +24,7 @@ from byline.transforms.corpora.reading_transform import ReadCorpus
 from byline.transforms.packing import POLICIES
 from byline.transforms.shards import shard_writing
 from tests.reference import assembly, documents, hashing, layout, selection
-from tests.support import small
+from tests.support import slow_shards, small
 
 LENGTH = 48
 FILES = {("a", "0.jsonl"): 45, ("a", "sub/1.jsonl"): 30, ("b", "é x.jsonl"): 40}
@@ -145,7 +145,7 @@ def built(request: pytest.FixtureRequest, folder: Path, kept: list[assembly.Docu
     sequence = {"length": LENGTH, "packing": packing}
     config = config_of(folder, f"{packing}-{kind}", sequence=sequence, **KINDS[kind])
     plan = build(config)
-    return Built(config, plan, small.reference_shards(plan, config, kept))
+    return Built(config, plan, slow_shards.reference_shards(plan, config, kept))
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def test_counts_of_shards_and_ledger_are_the_references(built: Built) -> None:
 
 
 def test_documents_are_drawn_once_an_epoch_and_selected_exactly(built: Built, kept: list[assembly.Document]) -> None:
-    drawn = small.drawn_by(built.plan, kept)
+    drawn = slow_shards.drawn_by(built.plan, kept)
     uses = [(use.doc_id, use.epoch) for some in drawn.values() for use in some]
     assert len(uses) == len(set(uses))
     repeated = built.config.shortage.value == "repeat"

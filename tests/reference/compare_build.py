@@ -29,7 +29,7 @@ from byline.transforms.corpora.listing import list_inputs
 from tests.reference import assembly, documents, filters, hashing, layout
 from tests.reference.replacing import with_placeholders
 from tests.reference.urls import parse_url
-from tests.support import small
+from tests.support import slow_shards
 
 
 def main(out: Path) -> None:
@@ -39,7 +39,7 @@ def main(out: Path) -> None:
     plan = read_plan((out / "_plan.ipc").read_bytes(), "_plan.ipc")
     tokenizer = layout.load_tokenizer(config.tokenizer.file)
     corpus = read_corpus(config, tokenizer, manifest.tokenizer["added"], plan.header)
-    drawn = small.drawn_by(plan, corpus)
+    drawn = slow_shards.drawn_by(plan, corpus)
     names = [phase.name for phase in manifest.phases]
     rows = sum(_compare(out, config, plan, name, drawn, tokenizer) for name in names)
     print(f"{out}: all {rows:,} rows are the reference's ({', '.join(names)})")
@@ -63,7 +63,7 @@ def _compare(
             continue
         mask = next(stage.mask for stage in plan.header.stages if stage.name == name)
         uses = [_as_trained(use, mask.get(use.source, []), plan.header.replace.get(use.source, {})) for use in uses]
-        expected = small.reference_shard(config, plan, name, uses, tokenizer)
+        expected = slow_shards.reference_shard(config, plan, name, uses, tokenizer)
         for number, row in enumerate(expected.rows):
             built = next(built_rows, None)
             if built is None or {key: list(built[key]) for key in row} != row:

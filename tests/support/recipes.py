@@ -25,7 +25,7 @@ from byline.schemas.recipe import Selection, Shortage, Stage
 from byline.transforms.packing import POLICIES
 from tests.reference import assembly, hashing, planner, selection
 from tests.reference.planner import Drawn
-from tests.support import small
+from tests.support import slow_shards, small
 from tests.support.small import SmallStore, StoredRow
 
 NUMBERS = ("quality", "year", "ratio", "num_tokens")
@@ -294,7 +294,8 @@ class Made:
             (predicates, source): {
                 document.doc_id
                 for document in self.store.documents
-                if document.source == source and all(holds(document) for holds in small.slow_predicates(predicates))
+                if document.source == source
+                and all(holds(document) for holds in slow_shards.slow_predicates(predicates))
             }
             for predicates, source in strata
         }
@@ -310,7 +311,7 @@ class Made:
     @cached_property
     def drawn(self) -> dict[tuple[str, int], list[assembly.Document]]:
         """The documents of each shard by the plan's rows, in the order of the shard."""
-        drawn = small.drawn_by(self.plan, self.store.documents)
+        drawn = slow_shards.drawn_by(self.plan, self.store.documents)
         return {
             shard: [
                 use
@@ -324,7 +325,7 @@ class Made:
     @cached_property
     def shards(self) -> dict[tuple[str, int], assembly.Shard]:
         """Every shard, made by the reference from the plan's rows."""
-        return small.reference_shards(self.plan, self.config, self.store.documents)
+        return slow_shards.reference_shards(self.plan, self.config, self.store.documents)
 
     def rows(self, name: str, unit: str | None = None) -> list[dict[str, Any]]:
         """The plan's rows of a stage, or of one source or stratum in it."""

@@ -25,7 +25,7 @@ from byline.transforms.shards.run_index import RunIndex
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.reference import assembly
 from tests.reference.replacing import with_placeholders
-from tests.support import small
+from tests.support import slow_shards, small
 from tests.support.attribute_files import align_ranges, folder_of, write_ranges
 from tests.support.planned import numbered, plan_of, stage_of
 from tests.support.small import StoredRow
@@ -366,7 +366,7 @@ def _bins(case: Case, source: str, documents: list[assembly.Document]) -> list[l
     if source not in case.bins:
         return [common]
     (field, kind), descending, border = case.bins[source]
-    ranks = sorted(filter(None, (small.rank(document, field, kind, descending) for document in documents)))
+    ranks = sorted(filter(None, (slow_shards.rank(document, field, kind, descending) for document in documents)))
     rank = ranks[min(border, len(ranks) - 1)] if ranks else (0, 0, 0)
     first, second = (RankRange(field, kind, descending, *borders) for borders in ((None, rank), (rank, None)))
     return [[*common, first], [*common, second]]

@@ -13,7 +13,7 @@ from byline.errors import BylineError
 from byline.schemas.config import Config
 from byline.schemas.plan import Plan
 from byline.transforms.packing import POLICIES
-from tests.support import small
+from tests.support import slow_shards, small
 from tests.support.small import SmallStore, StoredRow
 from tests.support.thorough import examples
 
@@ -142,7 +142,7 @@ def test_a_shortage_may_be_met_by_further_epochs(folder: Path, store: SmallStore
     config = config_of(folder, tokens=tokens, mixture={"b": 1}, shortage="repeat", phases=phases_of("0.9", "0.1"))
     plan = small.plan_of(config, store)
     assert sum(spans(plan, "b")) / EPOCH == pytest.approx(2.5, abs=0.05)
-    uses = [use for some in small.drawn_by(plan, store.documents).values() for use in some]
+    uses = [use for some in slow_shards.drawn_by(plan, store.documents).values() for use in some]
     for epoch in (0, 1):
         assert sum(use.epoch == epoch for use in uses) == 100
     assert 30 < sum(use.epoch == 2 for use in uses) < 70
@@ -165,7 +165,7 @@ def test_shards_are_of_equal_tokens(folder: Path, store: SmallStore) -> None:
     for source in "ab":
         sizes = [
             sum(len(use.tokens) + 2 for use in uses if use.source == source)
-            for uses in small.drawn_by(plan, store.documents).values()
+            for uses in slow_shards.drawn_by(plan, store.documents).values()
         ]
         assert max(sizes) - min(sizes) <= 2 * 21
 

@@ -9,7 +9,7 @@ import pytest
 from byline.schemas.config import Config
 from byline.schemas.plan import Plan
 from byline.schemas.planned_stage import BranchPoint
-from tests.support import small
+from tests.support import slow_shards, small
 from tests.support.small import SmallStore, StoredRow
 
 LENGTH = 16
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rows_of(plan: Plan, config: Config, store: SmallStore, name: str) -> list[list[tuple[str, int]]]:
     """(source, positions) of each segment of each row of a stage, as the reference packs it."""
     sources = {document.doc_id: document.source for document in store.documents}
-    shards = small.reference_shards(plan, config, store.documents)
+    shards = slow_shards.reference_shards(plan, config, store.documents)
     return [
         [(sources.get(doc_id, ""), length) for doc_id, length in zip(row["doc_ids"], row["seq_lengths"], strict=True)]
         for (phase, _), shard in sorted(shards.items())
@@ -109,7 +109,7 @@ def test_exactly_70_percent_where_half_of_all_scores_are_equal(folder: Path, thr
     # 300 documents have a score of 1/2, of which there are all; of the 300 with 0 there are some.
     select = {"top": "0.7", "by": "quality", "count": count}
     plan = small.plan_of(config_of_three(folder, phases=[{"name": "only", "share": 1, "select": select}]), three)
-    uses = [use for some in small.drawn_by(plan, three.documents).values() for use in some]
+    uses = [use for some in slow_shards.drawn_by(plan, three.documents).values() for use in some]
     for source in "abc":
         mine = [use for use in uses if use.source == source]
         better = [use for use in mine if use.numbers["quality"] == 0.5]
@@ -136,7 +136,7 @@ def test_an_order_is_one_of_bins(folder: Path, three: SmallStore, direction: str
         # An order does not change what is taken, but for single documents.
         points = [[phase.sources[source].epochs for phase in one.header.stages] for one in (plan, shuffled)]
         assert points[0][0] == pytest.approx(points[1][0], abs=0.01)
-        uses = [use for use in small.drawn_by(plan, three.documents)["first", 0] if use.source == source]
+        uses = [use for use in slow_shards.drawn_by(plan, three.documents)["first", 0] if use.source == source]
         bins = [[len(use.tokens) for use in uses if use.slice == number] for number in range(4)]
         lengths = sorted((len(use.tokens) for use in uses), reverse=direction == "descending")
         assert [length for some in bins for length in sorted(some, reverse=direction == "descending")] == lengths
@@ -174,7 +174,7 @@ def test_a_branch_begins_where_the_main_stream_is(folder: Path, three: SmallStor
 
 
 def rows_of_shard(plan: Plan, config: Config, store: SmallStore, name: str, shard: int) -> list[Any]:
-    return small.reference_shards(plan, config, store.documents)[name, shard].rows
+    return slow_shards.reference_shards(plan, config, store.documents)[name, shard].rows
 
 
 def test_a_branch_off_an_order_takes_what_lies_behind_the_phase(folder: Path, three: SmallStore) -> None:

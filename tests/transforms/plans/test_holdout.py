@@ -11,7 +11,7 @@ from byline.transforms.checks.shuffle_keys import check_ranges
 from byline.transforms.packing import POLICIES
 from byline.transforms.plans import planning
 from tests.reference import assembly, hashing
-from tests.support import small
+from tests.support import slow_shards, small
 from tests.support.small import SmallStore, StoredRow
 
 LENGTH = 32
@@ -58,9 +58,9 @@ def drawn(folder: Path, made: SmallStore, **changes: Any) -> dict[str, list[asse
     assert (last.name, last.is_holdout) == ("unseen", True)
     assert not any(stage.is_holdout for stage in plan.header.stages[:-1])
     stages: dict[str, list[assembly.Document]] = {}
-    for (stage, _), documents in small.drawn_by(plan, made.documents).items():
+    for (stage, _), documents in slow_shards.drawn_by(plan, made.documents).items():
         stages.setdefault(stage, []).extend(documents)
-    shards = small.reference_shards(plan, config, made.documents)
+    shards = slow_shards.reference_shards(plan, config, made.documents)
     rows = sum(len(shard.rows) for (stage, _), shard in shards.items() if stage == "unseen")
     assert rows == last.expected_rows
     return stages
@@ -111,9 +111,8 @@ def test_of_a_sample(store: tuple[Path, SmallStore], monkeypatch: pytest.MonkeyP
     )
     plan = small.plan_of(config, made)
     held = {document.doc_id for document in made.documents if is_held_out(document, "document")}
-    uses = [
-        use for (stage, _), uses in small.drawn_by(plan, made.documents).items() if stage == "unseen" for use in uses
-    ]
+    drawn = slow_shards.drawn_by(plan, made.documents)
+    uses = [use for (stage, _), uses in drawn.items() if stage == "unseen" for use in uses]
     assert sorted(use.doc_id for use in uses) == sorted(held)
 
 

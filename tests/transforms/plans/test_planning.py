@@ -20,7 +20,7 @@ from byline.transforms.plans.planning import make_plan
 from byline.transforms.shards.manifest_writing import check_draws
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.reference import selection
-from tests.support import small
+from tests.support import slow_shards, small
 from tests.support.small import SmallStore, StoredRow
 
 LENGTH = 32
@@ -76,7 +76,7 @@ def selected(store: SmallStore, source: str, share: str, count: str) -> set[int]
 def test_a_phase_draws_the_best_share_of_each_source(folder: Path, store: SmallStore, top: str, count: str) -> None:
     select = {"top": top, "by": "quality", "count": count}
     plan = small.plan_of(config_of(folder, phases=[{"name": "only", "share": 1, "select": select}]), store)
-    drawn = [use for uses in small.drawn_by(plan, store.documents).values() for use in uses]
+    drawn = [use for uses in slow_shards.drawn_by(plan, store.documents).values() for use in uses]
     for source in "ab":
         assert {use.doc_id for use in drawn if use.source == source} == selected(store, source, top, count)
     assert len(drawn) == len({use.doc_id for use in drawn})
@@ -88,7 +88,7 @@ def test_each_phase_has_its_own_selection(folder: Path, store: SmallStore) -> No
         for phase, top in zip(TWO_PHASES, ("0.9", "0.3"), strict=True)
     ]
     plan = small.plan_of(config_of(folder, phases=phases), store)
-    for (phase, _), uses in small.drawn_by(plan, store.documents).items():
+    for (phase, _), uses in slow_shards.drawn_by(plan, store.documents).items():
         for source in "ab":
             allowed = selected(store, source, "0.9" if phase == "conditioned" else "0.3", "documents")
             assert {use.doc_id for use in uses if use.source == source} <= allowed
@@ -108,7 +108,7 @@ def recipes(folder: Path) -> list[Config]:
 def test_what_the_plan_expects_is_what_the_reference_packs(folder: Path, store: SmallStore) -> None:
     for config in recipes(folder):
         plan = small.plan_of(config, store)
-        shards = small.reference_shards(plan, config, store.documents)
+        shards = slow_shards.reference_shards(plan, config, store.documents)
         for phase in plan.header.stages:
             mine = [shard for (name, _), shard in shards.items() if name == phase.name]
             assert phase.expected_rows == sum(len(shard.rows) for shard in mine)
@@ -120,7 +120,9 @@ def test_what_the_plan_expects_is_what_the_reference_packs(folder: Path, store: 
 def test_what_the_plan_counts_is_what_is_drawn(folder: Path, store: SmallStore) -> None:
     for config in recipes(folder):
         plan = small.plan_of(config, store)
-        uses = [(phase, use) for (phase, _), some in small.drawn_by(plan, store.documents).items() for use in some]
+        uses = [
+            (phase, use) for (phase, _), some in slow_shards.drawn_by(plan, store.documents).items() for use in some
+        ]
         drawn = plan.header.drawn
         for phase in ("conditioned", "cooldown"):
             for source in "ab":
@@ -156,14 +158,14 @@ def test_unused_documents_by_reason(folder: Path, store: SmallStore) -> None:
 def test_all_takes_every_document_once(folder: Path, store: SmallStore) -> None:
     for packing in POLICIES:
         plan = small.plan_of(config_of(folder, sequence={"length": LENGTH, "packing": packing}), store)
-        drawn = [use.doc_id for uses in small.drawn_by(plan, store.documents).values() for use in uses]
+        drawn = [use.doc_id for uses in slow_shards.drawn_by(plan, store.documents).values() for use in uses]
         assert sorted(drawn) == sorted(document.doc_id for document in store.documents)
 
 
 def test_no_document_of_one_phase_is_in_another_within_an_epoch(folder: Path, store: SmallStore) -> None:
     for config in recipes(folder):
         plan = small.plan_of(config, store)
-        uses = [(u.doc_id, u.epoch) for some in small.drawn_by(plan, store.documents).values() for u in some]
+        uses = [(u.doc_id, u.epoch) for some in slow_shards.drawn_by(plan, store.documents).values() for u in some]
         assert len(uses) == len(set(uses))
 
 
@@ -191,7 +193,8 @@ def test_another_seed_draws_other_documents(folder: Path, store: SmallStore) -> 
     recipe = {"tokens": 20 * LENGTH, "mixture": {"a": 1}}
     one, other = (small.plan_of(config_of(folder, seed=seed, **recipe), store) for seed in (0, 1))
     drawn = [
-        {use.doc_id for uses in small.drawn_by(plan, store.documents).values() for use in uses} for plan in (one, other)
+        {use.doc_id for uses in slow_shards.drawn_by(plan, store.documents).values() for use in uses}
+        for plan in (one, other)
     ]
     assert drawn[0] != drawn[1]
 
@@ -309,7 +312,7 @@ def test_an_order_takes_documents_with_the_number_alone(folder: Path, store: Sma
     phase = {"name": "only", "share": 1, "order": {"by": "quality", "bins": 3}}
     bins = {"template": "{quality} {num_tokens}\n", "unknown": "?", "bins": {"quality": 2, "num_tokens": 3}}
     plan = small.plan_of(config_of(folder, phases=[{**phase, "condition": bins}]), store)
-    drawn = [use for uses in small.drawn_by(plan, store.documents).values() for use in uses]
+    drawn = [use for uses in slow_shards.drawn_by(plan, store.documents).values() for use in uses]
     numbered = [document for document in store.documents if document.numbers["quality"] is not None]
     assert sorted(use.doc_id for use in drawn) == sorted(document.doc_id for document in numbered)
     # They are those that the phase selects, so bins are of them, too.
@@ -327,7 +330,7 @@ def test_a_sample_plans_nearly_the_same(folder: Path, tmp_path: Path, monkeypatc
     monkeypatch.setattr(planning, "SAMPLED_DOCUMENTS", 600)
     plan = small.plan_of(config, store)
     assert plan.header.stages != exact.header.stages
-    shards = small.reference_shards(plan, config, store.documents)
+    shards = slow_shards.reference_shards(plan, config, store.documents)
     for entry, rows in zip(plan.header.stages, (300, 100), strict=True):
         mine = [shard for (name, _), shard in shards.items() if name == entry.name]
         assert sum(len(shard.rows) for shard in mine) == pytest.approx(rows, rel=0.1)
@@ -344,7 +347,7 @@ def test_a_source_may_be_too_small_for_the_sample(
     store = small.write_store(tmp_path, {("a", "x"): rows_of(200, 7), ("b", "x"): rows_of(1, 7)})
     phases = [{"name": "only", "share": 1, "order": order}]
     plan = small.plan_of(config_of(folder, phases=phases, shard={"sequences": 200}), store)
-    uses = [use.doc_id for some in small.drawn_by(plan, store.documents).values() for use in some]
+    uses = [use.doc_id for some in slow_shards.drawn_by(plan, store.documents).values() for use in some]
     assert sorted(uses) == sorted(document.doc_id for document in store.documents)
     assert plan.header.drawn.used["b"].documents == 1
 

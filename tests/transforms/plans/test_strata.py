@@ -11,7 +11,7 @@ from byline.schemas.plan import Plan
 from byline.transforms.checks.shuffle_keys import check_ranges
 from byline.transforms.plans import strata
 from tests.reference.assembly import Document
-from tests.support import small
+from tests.support import slow_shards, small
 from tests.support.small import SmallStore, StoredRow
 
 LENGTH = 16
@@ -48,7 +48,7 @@ def planned(folder: Path, store: SmallStore, mixture: Any, **changes: Any) -> Pl
 
 
 def drawn(plan: Plan, store: SmallStore, name: str = "only") -> list[Document]:
-    uses = small.drawn_by(plan, store.documents).items()
+    uses = slow_shards.drawn_by(plan, store.documents).items()
     return [use for (phase, _), some in uses for use in some if phase == name]
 
 
@@ -167,7 +167,7 @@ def test_a_schedule(folder: Path, store: SmallStore) -> None:
     plan = planned(
         folder, store, {"method": "linear", "by": "license", "points": points}, tokens=1120, shard={"sequences": 35}
     )
-    shards = small.drawn_by(plan, store.documents)
+    shards = slow_shards.drawn_by(plan, store.documents)
     assert len(shards) == 2
     early, late = (by_topic(uses) for uses in shards.values())
     assert early["cooking"] == pytest.approx(42, abs=3)

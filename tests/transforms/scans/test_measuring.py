@@ -16,7 +16,7 @@ from byline.transforms.fields.ranking import Number
 from byline.transforms.scans.draws import DrawCounter
 from byline.transforms.scans.measuring import SampleCounter, ShuffleKeyCounter, StageView
 from tests.reference import assembly, layout
-from tests.support import small
+from tests.support import slow_shards, small
 from tests.support.small import SmallStore, StoredRow
 
 LENGTH = 16
@@ -39,7 +39,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> SmallStore:
 def views(store: SmallStore) -> list[StageView]:
     """A part that takes the better scores of `a` with a condition, and one that takes all of both, ordered by it."""
     tokenizer = Tokenizer(file=str(Path(store.runs[0].uri).parents[2] / "tokenizer.json"))
-    border = small.rank(next(document for document in store.documents if document.numbers["quality"] == 0.0), "quality")
+    middle = next(document for document in store.documents if document.numbers["quality"] == 0.0)
+    border = slow_shards.rank(middle, "quality")
     assert border is not None
     better = [RankRange("quality", "float32", True, None, border)]
     nothing = FieldValues(top={}, bins={})
@@ -52,12 +53,12 @@ def views(store: SmallStore) -> list[StageView]:
 
 def selected(view: StageView, document: assembly.Document) -> bool:
     predicates = view.predicates.get(document.source)
-    return predicates is not None and all(holds(document) for holds in small.slow_predicates(predicates))
+    return predicates is not None and all(holds(document) for holds in slow_shards.slow_predicates(predicates))
 
 
 def prefix_length(view: StageView, document: assembly.Document) -> int:
     """Tokens of the prefix, as if nothing were dropped out; none where the stage never takes the source."""
-    condition = small.reference_condition(view.condition)
+    condition = slow_shards.reference_condition(view.condition)
     if condition is None or document.source not in view.predicates:
         return 0
     return len(layout.prefix_of(condition, document.values, small.reference_tokenizer(), LENGTH)[0])
@@ -65,7 +66,7 @@ def prefix_length(view: StageView, document: assembly.Document) -> int:
 
 def key(document: assembly.Document) -> int:
     """The ascending key of the score."""
-    found = small.rank(document, "quality", descending=False)
+    found = slow_shards.rank(document, "quality", descending=False)
     assert found is not None
     return found[0]
 

@@ -25,7 +25,7 @@ from byline.transforms.shards.assembling_transform import AssembleShards
 from byline.transforms.shards.records import ShardMaker, record_path, write_current
 from byline.transforms.shards.run_index import write_index
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
-from tests.support import small
+from tests.support import slow_shards, small
 from tests.support.planned import numbered, plan_of, stage_of
 from tests.support.shards import LOSS_TOKENS, loss_tokens_of
 from tests.support.small import SmallStore, StoredRow
@@ -116,7 +116,7 @@ def test_shards_of_phases_and_branches_are_the_references(tmp_path: Path, store:
     job = job_of(tmp_path, plan)
     records = write_shards(job, plan, store)
     assert [record.entry.path for record in records] == PATHS
-    expected = small.reference_shards(plan, config_of(tmp_path, []), store.documents)
+    expected = slow_shards.reference_shards(plan, config_of(tmp_path, []), store.documents)
     assert list(expected) == [(record.phase, record.shard) for record in records]
     for record, shard in zip(records, expected.values(), strict=True):
         assert table_at(job, record.entry.path).to_pylist() == shard.rows

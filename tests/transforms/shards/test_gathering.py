@@ -29,7 +29,7 @@ from byline.transforms.store.run_reading import Run, forget_runs
 from byline.transforms.store.store_index import read_run_info
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
 from tests.reference import assembly, layout
-from tests.support import small
+from tests.support import slow_shards, small
 from tests.support.attribute_files import align_ranges
 from tests.support.planned import table_of
 from tests.support.shard_cases import CIRCLE_END, Case, Made, cases, columns_of, make
@@ -72,7 +72,7 @@ def test_a_shard_is_what_the_reference_makes_of_the_same_plan(folder: Path, case
         assume(len(layout.tokenize(small.reference_tokenizer(), unknown)) + markers <= case.length // 2)
     made = make(case, folder)
     packed = made.pack()
-    expected = small.reference_shards(made.plan, made.config, made.documents)["only", 0]
+    expected = slow_shards.reference_shards(made.plan, made.config, made.documents)["only", 0]
     assert found_rows(packed, made.job) == expected.rows
     assert packed.padding == expected.padding
     assert small.comparable_counts(packed.counts(made.job)) == expected.counts
