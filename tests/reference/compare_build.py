@@ -87,8 +87,8 @@ def _replaced(document: assembly.Document, columns: Mapping[str, int]) -> assemb
 
 def _pairs(document: assembly.Document, column: str) -> list[tuple[int, int]]:
     """The ranges of tokens that an attribute has of a document."""
-    borders: Any = document.numbers[column] or []
-    return list(zip(borders[::2], borders[1::2], strict=True))
+    borders: Any = document.numbers[column]
+    return layout.pairs_of(borders)
 
 
 def read_corpus(

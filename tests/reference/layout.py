@@ -93,7 +93,7 @@ def tokenize_marked(
         loss_spans, special_spans: start, end, ... in characters of the text, as in `byline.schemas.documents`.
         names: name -> id of the tokens that special spans name.
     """
-    spans = [(0, len(text))] if loss_spans is None else list(zip(loss_spans[::2], loss_spans[1::2], strict=True))
+    spans = [(0, len(text))] if loss_spans is None else pairs_of(loss_spans)
     tokens = list(_marked(tokenizer, text, special_spans, names))
     trained = [any(max(low, first) < min(high, last) for first, last in spans) for _, low, high in tokens]
     return [id_ for id_, _, _ in tokens], ranges_of(number for number, counts in enumerate(trained) if not counts)
@@ -117,9 +117,9 @@ def token_weights(
         return [1.0] * len(tokens)
     if loss_spans is None:
         return loss_weights * len(tokens)
-    spans = list(zip(loss_spans[::2], loss_spans[1::2], loss_weights, strict=True))
+    spans = list(zip(pairs_of(loss_spans), loss_weights, strict=True))
     return [
-        max((weight for first, last, weight in spans if max(low, first) < min(high, last)), default=1.0)
+        max((weight for (first, last), weight in spans if max(low, first) < min(high, last)), default=1.0)
         for _, low, high in tokens
     ]
 
@@ -136,6 +136,11 @@ def _marked(
         encoding = tokenizer.encode(text[start:stop], add_special_tokens=False)
         for id_, (low, high) in zip(encoding.ids, encoding.offsets, strict=True):
             yield id_, start + low, start + high
+
+
+def pairs_of(borders: Sequence[int] | None) -> list[tuple[int, int]]:
+    """Ranges (start, end) of borders start, end, ...; none of None."""
+    return list(zip((borders or [])[::2], (borders or [])[1::2], strict=True))
 
 
 def ranges_of(numbers: Iterable[int]) -> list[tuple[int, int]]:

@@ -24,6 +24,7 @@ from byline.transforms.shards.records import ShardMaker
 from byline.transforms.shards.run_index import RunIndex
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.reference import assembly
+from tests.reference.layout import pairs_of
 from tests.reference.replacing import with_placeholders
 from tests.support import slow_shards, small
 from tests.support.attribute_files import align_ranges, folder_of, write_ranges
@@ -323,7 +324,7 @@ def _as_trained(
     replaced: dict[str, dict[str, int]],
 ) -> assembly.Document:
     """A document with what its phase masks, and then what the recipe replaces."""
-    pairs = {name: list(zip((own or [])[::2], (own or [])[1::2], strict=True)) for name, own in ranges.items()}
+    pairs = {name: pairs_of(own) for name, own in ranges.items()}
     masked = [pair for name in case.mask for pair in pairs.get(f"{name}_ranges", [])]
     document = replace(document, masked=[*document.masked, *masked])
     ids = replaced.get(document.source, {})

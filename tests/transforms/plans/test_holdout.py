@@ -111,8 +111,8 @@ def test_of_a_sample(store: tuple[Path, SmallStore], monkeypatch: pytest.MonkeyP
     )
     plan = small.plan_of(config, made)
     held = {document.doc_id for document in made.documents if is_held_out(document, "document")}
-    drawn = slow_shards.drawn_by(plan, made.documents)
-    uses = [use for (stage, _), uses in drawn.items() if stage == "unseen" for use in uses]
+    by_shard = slow_shards.drawn_by(plan, made.documents)
+    uses = [use for (stage, _), uses in by_shard.items() if stage == "unseen" for use in uses]
     assert sorted(use.doc_id for use in uses) == sorted(held)
 
 

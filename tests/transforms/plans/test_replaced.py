@@ -22,6 +22,7 @@ from byline.transforms.scans.counting import RunCounter, Scan
 from byline.transforms.scans.draws import DrawCounter
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer, tokenizer_info
 from tests.reference import assembly
+from tests.reference.layout import pairs_of
 from tests.reference.replacing import with_placeholders
 from tests.support import small
 from tests.support.attribute_files import align_ranges, folder_of, write_ranges
@@ -86,8 +87,7 @@ def stores(draw: st.DrawFn) -> tuple[dict[tuple[str, str], list[StoredRow]], Spa
 
 def shortened(row: StoredRow, borders: list[int] | None, token: int) -> StoredRow:
     """A row as it would be stored with its placeholders."""
-    pairs = list(zip((borders or [])[::2], (borders or [])[1::2], strict=True))
-    left = with_placeholders(assembly.Document("a", 0, 0, list(row.tokens)), [(pairs, token)])
+    left = with_placeholders(assembly.Document("a", 0, 0, list(row.tokens)), [(pairs_of(borders), token)])
     return replace(row, tokens=left.tokens)
 
 

@@ -14,6 +14,7 @@ from byline.transforms.shards.replacing import Placeholders
 from byline.transforms.shards.weighing import WeighedRanges
 from byline.transforms.store.token_ranges import joined_ranges, with_replaced
 from tests.reference.assembly import Document
+from tests.reference.layout import pairs_of
 from tests.reference.replacing import with_placeholders
 
 RANGES = pa.list_(pa.int32())
@@ -82,10 +83,6 @@ def documents(draw: st.DrawFn) -> tuple[list[int], dict[str, list[Borders]], lis
     return sizes, dict(sorted(columns.items())), masked, weighed
 
 
-def pairs(borders: Borders) -> list[tuple[int, int]]:
-    return list(zip((borders or [])[::2], (borders or [])[1::2], strict=True))
-
-
 def ranges_of(borders: list[Borders]) -> tuple[np.ndarray, np.ndarray]:
     """The borders of all documents, and how many each has."""
     flat = np.array([border for own in borders for border in own or []], np.int32)
@@ -95,7 +92,7 @@ def ranges_of(borders: list[Borders]) -> tuple[np.ndarray, np.ndarray]:
 def weights_of(ranges: np.ndarray, weights: np.ndarray, size: int) -> list[float]:
     """The weight of each token of a document."""
     of_tokens = np.ones(size)
-    for (start, end), weight in zip(pairs(ranges.tolist()), weights, strict=True):
+    for (start, end), weight in zip(pairs_of(ranges.tolist()), weights, strict=True):
         of_tokens[start:end] = weight
     return [float(weight) for weight in of_tokens]
 
@@ -118,11 +115,13 @@ def test_tokens_masks_and_weights_are_those_of_the_reference(
     for number, size in enumerate(sizes):
         first = sum(sizes[:number])
         own_weights = weights_of(np.array(weighed[number] or []), np.array(of_documents[number]), size)
-        own = Document("a", 0, 0, list(range(first, first + size)), masked=pairs(masked[number]), weights=own_weights)
-        replaced = [(pairs(borders[number]), IDS[name]) for name, borders in columns.items()]
+        own = Document(
+            "a", 0, 0, list(range(first, first + size)), masked=pairs_of(masked[number]), weights=own_weights
+        )
+        replaced = [(pairs_of(borders[number]), IDS[name]) for name, borders in columns.items()]
         expected = with_placeholders(own, replaced)
         assert tokens[number] == expected.tokens
-        assert pairs(moved[number]) == expected.masked
+        assert pairs_of(moved[number]) == expected.masked
         part = slice(heavy.starts[number], heavy.starts[number] + heavy.counts[number])
         half = slice(part.start // 2, part.stop // 2)
         assert weights_of(heavy.ranges[part], heavy.weights[half], len(expected.tokens)) == expected.weights

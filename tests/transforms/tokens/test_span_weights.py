@@ -58,13 +58,12 @@ def found_by(some: list[Weighed], tokenizer: TextTokenizer) -> list[tuple[list[i
     for number in range(len(some)):
         row = rows.get(number, {"tokens": [], "masked": [], "weighed": [], "range_weights": []})
         weights = np.ones(len(row["tokens"]))
-        pairs = zip(row["weighed"][::2], row["weighed"][1::2], row["range_weights"], strict=True)
-        for start, end, weight in pairs:
+        for (start, end), weight in zip(layout.pairs_of(row["weighed"]), row["range_weights"], strict=True):
             assert start < end
             assert (weights[start:end] == 1).all()
             assert weight != 1
             weights[start:end] = weight
-        for start, end in zip(row["masked"][::2], row["masked"][1::2], strict=True):
+        for start, end in layout.pairs_of(row["masked"]):
             assert (weights[start:end] == 1).all(), "a masked token has a weight"
             weights[start:end] = 0
         found.append((row["tokens"], weights.tolist()))
