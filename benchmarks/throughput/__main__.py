@@ -1,7 +1,7 @@
 """The command line of the benchmark.
 
     make bench SIZE=200MB                                 a corpus made here, all ways, other tools too
-    python -m benchmarks.throughput --smoke               does it run? some megabytes, one round, no other tools
+    python -m benchmarks.throughput --smoke               does it run? a megabyte, one round, no other tools
     python -m benchmarks.throughput --corpus FOLDER       a corpus in the layouts of DCLM, C4 and RefinedWeb
     python -m benchmarks.throughput --tokenizer tokenizer.json --rounds 3 --peer-rounds 1
 
