@@ -41,10 +41,11 @@ from byline.transforms.scans.count_runs import count_here
 from byline.transforms.scores.models_folder import models_folder
 from byline.transforms.scores.scoring import Scorer, open_scorer, score_batch
 from byline.transforms.shards.assembling import INDEX_NAME, AssembleJob, pack_documents, planned_phases, write_packed
-from byline.transforms.shards.gathering import RunIndex, gather
+from byline.transforms.shards.gathering import gather
 from byline.transforms.shards.manifest_writing import write_manifest
 from byline.transforms.shards.output import open_output, write_lists
 from byline.transforms.shards.records import ShardMaker
+from byline.transforms.shards.run_index import RunIndex
 from byline.transforms.store import store_index
 from byline.transforms.store.attribute_columns import NO_ATTRIBUTES
 from byline.transforms.store.fingerprint import source_settings

@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 from byline.pipelines.runners import settings as runner_settings
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from tests.support.processes import stat_fields
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from byline.pipelines.jobs.build import build
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config_file import parse_config
 from tests.clusters.conftest import Engine
 from tests.support.builds import digests, quiet, verify

@@ -22,7 +22,7 @@ import byline.pipelines.wiring.lines as lines_wiring
 import byline.pipelines.wiring.prepare as prepare_wiring
 from byline.errors import BylineError
 from byline.pipelines.jobs.build import build
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.plan import FILE_NAME, read_plan

@@ -27,7 +27,8 @@ import pytest
 from byline.pipelines.jobs.build import build
 from byline.pipelines.jobs.compact import compact
 from byline.pipelines.jobs.export import export
-from byline.pipelines.runners.runner import RunnerSettings, answers
+from byline.pipelines.runners.runner import answers
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config_file import parse_config
 from tests.clusters.conftest import Engine
 from tests.support.builds import ARROW_SUFFIXES, digests, quiet, verify

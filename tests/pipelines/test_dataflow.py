@@ -25,7 +25,8 @@ import byline.transforms.store.state
 from byline.errors import BylineError
 from byline.pipelines.jobs.verify import verify
 from byline.pipelines.runners.dataflow import ASSEMBLING, BUILDING, PLANNING, is_out_of_reach, locations_of
-from byline.pipelines.runners.runner import RunnerSettings, parse_options, run_pipeline
+from byline.pipelines.runners.runner import parse_options, run_pipeline
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.documents import InputFile

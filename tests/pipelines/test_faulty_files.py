@@ -10,7 +10,7 @@ import pytest
 
 from byline.errors import BylineError
 from byline.pipelines.jobs.prepare import prepare
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.faults import FaultyFileError
 from byline.transforms.corpora import chunks, reading_transform

@@ -16,7 +16,7 @@ from byline.pipelines.console.funnel import Funnel, funnel_lines, funnels_of
 from byline.pipelines.doctor.recipe import check_recipe
 from byline.pipelines.jobs.prepare import prepare
 from byline.pipelines.recipes import load_recipe
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.filters import write_entry
 from byline.schemas.reasons import DropReasons

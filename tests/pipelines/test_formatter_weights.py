@@ -15,7 +15,7 @@ from byline.errors import BylineError
 from byline.pipelines.jobs.build import build as run_build
 from byline.pipelines.jobs.compact import compact
 from byline.pipelines.recipes import load_recipe
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.transforms.packing import POLICIES
 from tests.reference import compare_build, documents

@@ -11,7 +11,7 @@ from rich.console import Console
 from byline.errors import BylineError
 from byline.pipelines.jobs.build import build
 from byline.pipelines.jobs.prepare import prepare
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from tests.support import small
 

@@ -16,7 +16,7 @@ from rich.filesize import decimal
 
 from byline.pipelines.jobs.build import build
 from byline.pipelines.jobs.compact import compact
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config_file import parse_config
 from tests.support.builds import ROOT, digests, kill_when, verify
 from tests.support.builds import build as quiet_build

@@ -11,7 +11,7 @@ from rich.console import Console
 from byline.errors import BylineError
 from byline.pipelines.console import plan_report
 from byline.pipelines.jobs.plan import plan
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.transforms.packing import POLICIES
 from tests.support import small

@@ -16,7 +16,7 @@ from rich.console import Console
 from byline.errors import BylineError
 from byline.pipelines.jobs import assemble as assembling
 from byline.pipelines.jobs.build import build as run_build
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config_file import parse_config
 from tests.support.builds import build, digests, verify
 from tests.support.corpora import Corpus, recipe

@@ -12,7 +12,7 @@ import pytest
 from byline.errors import BylineError
 from byline.pipelines.jobs import plan as planning
 from byline.pipelines.runners import settings as runner_settings
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config_file import parse_config
 from byline.transforms.corpora.made import sample_corpus
 from byline.transforms.corpora.made.sample_corpus import Page

@@ -16,7 +16,7 @@ from byline.pipelines.console.sequence_view import show_sequence
 from byline.pipelines.jobs.build import build
 from byline.pipelines.jobs.plan import plan
 from byline.pipelines.jobs.prepare import prepare
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.ledger import DrawCounts, Ledger
 from byline.transforms.checks import documents

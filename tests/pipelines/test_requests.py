@@ -13,7 +13,7 @@ import pytest
 from byline.pipelines.jobs.assemble import assemble
 from byline.pipelines.jobs.plan import make_recipe_plan
 from byline.pipelines.jobs.prepare import prepare
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.schemas.plan import Plan

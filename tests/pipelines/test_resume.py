@@ -18,7 +18,7 @@ from byline.errors import BylineError
 from byline.pipelines.jobs import assemble as assembling
 from byline.pipelines.jobs.build import build as run_build
 from byline.pipelines.jobs.plan import plan
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config_file import parse_config
 from byline.schemas.plan import PLAN_VERSION
 from byline.schemas.store import RunInfo

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from byline.pipelines.jobs.attribute import make_named
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.transforms.attributes.aligning import Align, AlignWork
 from byline.transforms.attributes.values import TYPES, write_values

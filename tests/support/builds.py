@@ -27,7 +27,7 @@ from rich.console import Console
 from byline.manifest import digests_of
 from byline.pipelines.jobs.build import build as run_build
 from byline.pipelines.jobs.verify import verify as run_verify
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config_file import parse_config
 from tests.support.corpora import write_recipe
 from tests.support.shards import LOSS_TOKENS, loss_tokens_of

@@ -9,7 +9,7 @@ from rich.console import Console
 
 import byline
 from byline.pipelines.jobs.export import export, verify_export
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.transforms.exports.export_manifest import ExportMaker
 from byline.transforms.exports.shards_to_export import ExportJob
 from tests.support.shards import numbered_build

@@ -27,7 +27,8 @@ from google.auth.credentials import AnonymousCredentials
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
-from byline.pipelines.runners.runner import RunnerSettings, make_runner
+from byline.pipelines.runners.runner import make_runner
+from byline.pipelines.runners.settings import RunnerSettings
 
 Wire = Callable[[beam.Pipeline], object]
 

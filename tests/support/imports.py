@@ -15,7 +15,7 @@ from rich.console import Console
 
 from byline.pipelines.jobs.import_ import import_folders
 from byline.pipelines.jobs.verify_import import verify_import
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.imports import NamedTokenizer
 from byline.transforms.imports.planning import AskedImport, NamedFolder
 from tests.reference.mds import MECO, Sample, meco_sample, write_mds

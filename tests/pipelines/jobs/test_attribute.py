@@ -17,7 +17,7 @@ from byline.pipelines.jobs.attribute_list import remove_attributes, show_attribu
 from byline.pipelines.jobs.compact import compact
 from byline.pipelines.jobs.plan import plan
 from byline.pipelines.jobs.prepare import prepare
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.config_file import parse_config
 from byline.transforms.attributes import aligning

@@ -10,7 +10,7 @@ from byline.pipelines.jobs import attribute as job
 from byline.pipelines.jobs.attribute_list import remove_attributes
 from byline.pipelines.jobs.attribute_work import AttributeWork
 from byline.pipelines.jobs.compact import compact
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.transforms.attributes.aligning import Align
 from byline.transforms.attributes.run_lines import Once

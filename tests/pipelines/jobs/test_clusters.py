@@ -9,7 +9,7 @@ import pytest
 
 from byline.pipelines.jobs.build import build
 from byline.pipelines.jobs.verify import verify
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from tests.support import small
 from tests.support.attribute_files import file_bytes, made

@@ -16,7 +16,7 @@ from byline.pipelines.jobs import compact as command
 from byline.pipelines.jobs.compact import compact, parse_size
 from byline.pipelines.jobs.plan import plan
 from byline.pipelines.jobs.prepare import prepare
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config_file import parse_config
 from byline.transforms.store import compacting
 from byline.transforms.store.state import StoreState, read_state

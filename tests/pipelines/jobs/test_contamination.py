@@ -13,7 +13,7 @@ import byline
 from byline.pipelines.jobs.attribute import make_named
 from byline.pipelines.jobs.build import build
 from byline.pipelines.jobs.verify import verify
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from tests.reference import overlaps as reference
 from tests.support import small

@@ -19,7 +19,7 @@ from byline.manifest import ShardEntry
 from byline.pipelines.cli import app
 from byline.pipelines.console.sequence_view import show_sequence
 from byline.pipelines.jobs.export import export
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.imports import ImportedFile, NamedTokenizer
 from byline.schemas.ledger import PhaseLedger, ShardRecord
 from byline.transforms.exports.export_manifest import check_finished

@@ -12,7 +12,7 @@ from rich.console import Console
 import byline
 from byline.pipelines.jobs.import_ import import_folders
 from byline.pipelines.jobs.verify_import import verify_import
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.imports import NamedTokenizer
 from byline.transforms.imports.planning import AskedImport, NamedFolder
 from tests.reference.mds import meco_sample, write_mds

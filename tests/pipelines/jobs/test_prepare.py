@@ -9,7 +9,7 @@ import pytest
 
 from byline.errors import BylineError
 from byline.pipelines.jobs.prepare import prepare
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from byline.schemas.corpora import Malformed
 from byline.transforms.store.state import StoreState

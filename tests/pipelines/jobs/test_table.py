@@ -15,7 +15,7 @@ from byline.pipelines.jobs.attribute import make_named
 from byline.pipelines.jobs.build import build
 from byline.pipelines.jobs.compact import compact
 from byline.pipelines.jobs.verify import verify
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.config import Config
 from tests.support import small
 from tests.support.attribute_files import file_bytes, made

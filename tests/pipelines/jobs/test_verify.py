@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from byline.errors import BylineError
 from byline.pipelines import cli
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from tests.support.builds import Rows, copy_build, edit_shard, manifest_of, restate, verify, write_manifest
 from tests.support.corpora import Corpus
 from tests.support.false_builds import Make, assert_found, shard_of

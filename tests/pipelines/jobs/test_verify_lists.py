@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 
 from byline.errors import BylineError
-from byline.pipelines.runners.runner import RunnerSettings, run_pipeline
+from byline.pipelines.runners.runner import run_pipeline
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.transforms.checks.file_checks import read_problems, runs_to_check
 from byline.transforms.checks.file_checks_transform import CheckFiles
 from byline.transforms.documents.work_lists import ListLines, write_lines

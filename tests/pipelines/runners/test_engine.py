@@ -23,7 +23,7 @@ from byline.pipelines.runners.engine import (
     read_counts,
     show_counts,
 )
-from byline.pipelines.runners.runner import Runner, RunnerSettings
+from byline.pipelines.runners.settings import Runner, RunnerSettings
 from byline.schemas.config import Config
 from byline.transforms.documents.counters import NOT_IN_LEDGER
 from tests.support import small

@@ -17,13 +17,8 @@ from byline.pipelines.jobs.build import build as run_build
 from byline.pipelines.runners import runner as module
 from byline.pipelines.runners import settings as settings_module
 from byline.pipelines.runners.failures import explain_failure
-from byline.pipelines.runners.runner import (
-    Runner,
-    RunnerSettings,
-    make_runner,
-    parse_options,
-    run_pipeline,
-)
+from byline.pipelines.runners.runner import make_runner, parse_options, run_pipeline
+from byline.pipelines.runners.settings import Runner, RunnerSettings
 from byline.schemas.config_file import parse_config
 from tests.support.builds import digests, quiet
 from tests.support.corpora import Corpus, recipe

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from byline.errors import BylineError
 from byline.pipelines.jobs.export import export
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.transforms.exports import FORMATS, export_format, litdata, mds
 from byline.transforms.exports.export_format import (
     ExportedFile,

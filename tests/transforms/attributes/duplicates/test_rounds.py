@@ -16,7 +16,7 @@ import pytest
 
 from byline.errors import BylineError
 from byline.pipelines.jobs.attribute import make_attributes
-from byline.pipelines.runners.runner import RunnerSettings
+from byline.pipelines.runners.settings import RunnerSettings
 from byline.schemas.attribute_kinds.duplicates import DuplicatesAttribute
 from byline.schemas.config import Config
 from byline.transforms.attributes.duplicates import candidates, kind, verifying
