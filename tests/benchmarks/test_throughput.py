@@ -165,7 +165,7 @@ def test_processes_that_nobody_waits_for_are_counted(tmp_path: Path) -> None:
 
 
 def test_shared_memory_is_counted_once(tmp_path: Path) -> None:
-    code = "import os, time\nheld = bytearray(b'x') * 80_000_000\nos.wait() if os.fork() else time.sleep(1.5)"
+    code = "import os, time\nheld = bytearray(b'x') * 80_000_000\nos.wait() if os.fork() else time.sleep(3)"
     memory = measure([sys.executable, "-c", code], tmp_path / "log").memory
     assert memory is not None
     assert memory.workers == 1
