@@ -171,22 +171,21 @@ def _weights(
 ) -> np.ndarray:
     """float64 [segments]: the sum of the weights of `trained` (int64 [segments]) tokens, as shards have them."""
     d = segments.document
-    rest, sums = trained, np.zeros(0)
-    if len(documents.weighed.ranges):
-        low = segments.start - layout.lead[d]
-        rounded = documents.weighed.weights.astype(loss_weight).astype(np.float64)
-        weighed, sums = weighed_between(
-            d,
-            low,
-            low + segments.take,
-            documents.weighed._replace(weights=rounded),
-            documents.masked_ranges,
-            documents.masked_start,
-            documents.masked_count,
-        )
-        rest = trained - weighed
-    weights = documents.loss_weight.astype(loss_weight)[d] * rest.astype(np.float64)
-    return weights + sums if len(sums) else weights
+    of_documents = documents.loss_weight.astype(loss_weight)[d]
+    if len(documents.weighed.ranges) == 0:
+        return of_documents * trained.astype(np.float64)
+    low = segments.start - layout.lead[d]
+    rounded = documents.weighed.weights.astype(loss_weight).astype(np.float64)
+    weighed, sums = weighed_between(
+        d,
+        low,
+        low + segments.take,
+        documents.weighed._replace(weights=rounded),
+        documents.masked_ranges,
+        documents.masked_start,
+        documents.masked_count,
+    )
+    return of_documents * (trained - weighed).astype(np.float64) + sums
 
 
 def _overlap(start: np.ndarray, end: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from byline.transforms.store.token_ranges import flat_lists, joined_ranges
+from byline.transforms.documents.text_parts import list_lengths
+from byline.transforms.store.token_ranges import joined_ranges
 
 _OWN = "masked"
 
@@ -31,6 +32,7 @@ def masked_ranges(documents: pa.RecordBatch, columns: Sequence[str]) -> tuple[np
     if not names:
         return np.zeros(0, np.int32), np.zeros(documents.num_rows, np.int64)
     if len(names) == 1:
-        return flat_lists(documents[names[0]])
+        only = documents[names[0]]
+        return only.flatten().to_numpy(), list_lengths(only)
     ranges = joined_ranges(documents, names, touching=True)
     return ranges.borders, 2 * ranges.counts

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from byline.errors import DamagedFileError
 from byline.schemas.documents import NUM_TOKENS
+from byline.transforms.documents.text_parts import list_lengths
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,10 @@ def joined_ranges(documents: pa.RecordBatch, columns: Sequence[str], *, touching
         touching: whether ranges that touch, but share no token, are one, too.
     """
     names = [name for name in columns if name in documents.schema.names]
-    lists = [flat_lists(documents[name]) for name in names]
-    values = np.concatenate([np.zeros(0, np.int32), *(numbers for numbers, _ in lists)]).astype(np.int32, copy=False)
-    sizes = np.array([counts for _, counts in lists], np.int64).reshape(len(lists), documents.num_rows)
+    lists = [documents[name].flatten().to_numpy() for name in names]
+    values = np.concatenate([np.zeros(0, np.int32), *lists]).astype(np.int32, copy=False)
+    counts_of = [list_lengths(documents[name]) for name in names]
+    sizes = np.array(counts_of, np.int64).reshape(len(names), documents.num_rows)
     ends = np.cumsum(sizes.ravel()).reshape(sizes.shape)
     borders, owners, counts = _joined(values, ends - sizes, ends, touching)
     own = np.array([columns.index(name) for name in names], np.int64)
@@ -84,19 +86,13 @@ def with_replaced(documents: pa.RecordBatch, columns: Sequence[str], where: str)
 
 def _check_inside(documents: pa.RecordBatch, name: str, where: str) -> None:
     """Refuses a column whose ranges would be read beyond the tokens of their documents. Raises: DamagedFileError."""
-    borders, sizes = flat_lists(documents[name])
+    borders, sizes = documents[name].flatten().to_numpy(), list_lengths(documents[name])
     ends = np.repeat(documents["num_tokens"].to_numpy(), sizes)
     if (sizes % 2).any() or (borders < 0).any() or (borders > ends).any():
         raise DamagedFileError(
             f"{where}: {name} has a range that is not in its document; delete its attribute (`byline attribute "
             "--remove`) and make it again"
         )
-
-
-def flat_lists(column: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
-    """Its numbers one after another, and how many each document has (int64 [n]); null has none."""
-    counts = column.value_lengths().fill_null(0).to_numpy().astype(np.int64)
-    return column.flatten().to_numpy(), counts
 
 
 @numba.njit(cache=True, nogil=True)
