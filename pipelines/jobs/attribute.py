@@ -212,7 +212,7 @@ def _run(name: str, folder: str, work: Round, settings: RunnerSettings, console:
         # Here, where there is something to run (byline.pipelines.wiring).
         with quick_imports():
             from byline.pipelines.wiring.lines import run_over_lines
-            from byline.transforms.attributes.run_lines_transform import RunLines
+            from byline.transforms.documents.run_lines_transform import RunLines
         list_uri = storage.join(folder, f"{work.name}.jsonl")
         run = work.name >> RunLines(work.do)
         run_over_lines("Lines", list_uri, work.lines, run, work.size, settings, console)

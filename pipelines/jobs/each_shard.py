@@ -6,8 +6,7 @@ else                          ListShards of WORK/shards.txt | transform
 ```
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
@@ -15,9 +14,6 @@ from byline.pipelines.console.progress import progress_bar
 from byline.pipelines.quick_imports import quick_imports
 from byline.pipelines.runners.settings import RunnerSettings
 from byline.transforms.files import storage
-
-if TYPE_CHECKING:
-    import apache_beam as beam
 
 LIST_NAME = "shards.txt"
 
@@ -31,7 +27,7 @@ def work_on_shards(
     command: str,
     count: int,
     here: Callable[[range], object],
-    transform: Callable[[], "beam.PTransform"],
+    do: Callable[[str], Mapping[str, int] | None],
     work: str,
     size: int,
     settings: RunnerSettings,
@@ -44,7 +40,7 @@ def work_on_shards(
         command: for the line of progress.
         count: how many shards there are; their numbers are those below it.
         here: works on all of them, one after another.
-        transform: gives the same for a pipeline: numbers as text -> anything; called where there is one.
+        do: does the same for one, given its number as text, in a worker (see `RunLines`).
         work: a folder that all workers can read, for the list of the numbers.
         size: bytes to be read, which decide the number of local workers.
         settings: how to run.
@@ -61,6 +57,6 @@ def work_on_shards(
         # Here, where there is something to run (byline.pipelines.wiring).
         with quick_imports():
             from byline.pipelines.wiring.lines import run_over_lines
-
-            step = transform()
+            from byline.transforms.documents.run_lines_transform import RunLines
+        step = f"{command.capitalize()}Shards" >> RunLines(do)
         run_over_lines("Shards", storage.join(work, LIST_NAME), map(str, range(count)), step, size, settings, console)

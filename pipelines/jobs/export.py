@@ -4,8 +4,8 @@ The pipeline is `ListShards | ExportShards`; a worker exports a shard by itself.
 does with the folder of an export.
 """
 
+from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -22,13 +22,10 @@ from byline.transforms.checks.findings import Finding
 from byline.transforms.exports import FORMATS, ExportFormat, format_named
 from byline.transforms.exports.export_folder import finish_export, open_export
 from byline.transforms.exports.export_manifest import ExportMaker, ExportManifest, export_problems, read_export
-from byline.transforms.exports.exporting import export_shard
+from byline.transforms.exports.exporting import export_numbered, export_shard
 from byline.transforms.exports.shards_to_export import ExportJob, ShardsToExport
 from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_output
-
-if TYPE_CHECKING:
-    import apache_beam as beam
 
 
 def export(
@@ -125,13 +122,9 @@ def _export(
         for number in numbers:
             export_shard(number, job, shards)
 
-    def transform() -> "beam.PTransform":
-        from byline.transforms.exports.exporting_transform import ExportShards
-
-        return ExportShards(job)
-
     size = sum(shards.entry(number).bytes for number in range(len(shards)))
-    work_on_shards("export", len(shards), export_here, transform, job.work, size, settings, console)
+    do = partial(export_numbered, job)
+    work_on_shards("export", len(shards), export_here, do, job.work, size, settings, console)
     show_removed("export", clean_output(job.folder, is_finished=True), console)
     return finish_export(job, shards)
 

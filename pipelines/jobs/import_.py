@@ -3,8 +3,8 @@
 The pipeline is `ListShards | ImportShards`; a worker imports a shard by itself.
 """
 
+from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -20,13 +20,10 @@ from byline.transforms.files import storage
 from byline.transforms.files.leftovers import clean_output
 from byline.transforms.imports import kind_named
 from byline.transforms.imports.finishing import write_manifest
-from byline.transforms.imports.importing import ImportJob, ShardSource, import_shard
+from byline.transforms.imports.importing import ImportJob, ShardSource, import_numbered, import_shard
 from byline.transforms.imports.planning import AskedImport, plan_import
 from byline.transforms.shards.output import open_output, write_plan
 from byline.transforms.shards.records import ShardMaker, kept_shards
-
-if TYPE_CHECKING:
-    import apache_beam as beam
 
 
 def import_folders(
@@ -81,12 +78,8 @@ def _import(
         for number in numbers:
             import_shard(number, job, source)
 
-    def transform() -> "beam.PTransform":
-        from byline.transforms.imports.importing_transform import ImportShards
-
-        return ImportShards(job)
-
-    work_on_shards("import", shards, import_here, transform, job.work, size, settings, console)
+    do = partial(import_numbered, job)
+    work_on_shards("import", shards, import_here, do, job.work, size, settings, console)
     show_written_again("import", kept, console)
     show_removed("import", clean_output(output, is_finished=True), console)
     return write_manifest(plan, job, inputs)

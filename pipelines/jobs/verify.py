@@ -1,6 +1,6 @@
 """The job of `byline verify`: recounts a finished build from its files, and says what it could compare it with.
 
-Runs are checked by workers, each by itself (`ListFiles | CheckFiles`), and then shards (`ListShards | CheckShards`).
+Runs are checked by workers, each by itself (`ListFiles | CheckFiles`), and then shards (`ListShards | VerifyShards`).
 Sums and comparisons between shards are made here, from one small report of each (transforms/checks/findings.py).
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
 
 from rich.console import Console
 
@@ -25,6 +25,7 @@ from byline.transforms.checks.builds import open_build
 from byline.transforms.checks.file_checks import (
     FileToCheck,
     attributes_to_check,
+    check_file,
     problems_of,
     raw_files_to_check,
     read_problems,
@@ -47,7 +48,7 @@ from byline.transforms.checks.findings import (
 )
 from byline.transforms.checks.replaced import check_replaced
 from byline.transforms.checks.reports import ShardReport, read_report
-from byline.transforms.checks.shard_checks import ShardCheckJob
+from byline.transforms.checks.shard_checks import ShardCheckJob, check_shard
 from byline.transforms.checks.shards import CheckJob
 from byline.transforms.checks.shuffle_keys import check_ranges
 from byline.transforms.files import storage
@@ -57,9 +58,6 @@ from byline.transforms.shards.assembling import INDEX_NAME
 from byline.transforms.shards.output import write_run_index
 from byline.transforms.shards.records import WORK_FOLDER
 from byline.transforms.store.run_reading import forget_runs
-
-if TYPE_CHECKING:
-    import apache_beam as beam
 
 _FILES_NAME = "files.jsonl"
 # Of an object store each is copied to a disk, and may have 16 GiB.
@@ -169,11 +167,12 @@ def _check_files(files: list[FileToCheck], work: str, settings: RunnerSettings, 
     # Here, where there is something to run (byline.pipelines.wiring).
     with quick_imports():
         from byline.pipelines.wiring.lines import run_over_lines
-        from byline.transforms.checks.file_checks_transform import CheckFiles
+        from byline.transforms.documents.run_lines_transform import RunLines
     list_uri, size = storage.join(work, _FILES_NAME), sum(file.size for file in files)
     with progress_bar(console, "verify", len(files), lambda: len(storage.list_files(work)) - 1, unit="files"):
         lines = (file.to_json() for file in files)
-        run_over_lines("Files", list_uri, lines, CheckFiles(work), size, settings, console)
+        step = "CheckFiles" >> RunLines(partial(check_file, work))
+        run_over_lines("Files", list_uri, lines, step, size, settings, console)
     found = check_files(files, read_problems(work, files))
     storage.delete_folder(storage.join(work, "files"))
     storage.delete_file(list_uri)
@@ -198,13 +197,9 @@ def check_shards(
         for number in numbers:
             checker.write_report(number)
 
-    def transform() -> "beam.PTransform":
-        from byline.transforms.checks.shard_checks_transform import CheckShards
-
-        return CheckShards(job)
-
     size = sum(shard.bytes for shard in shards) * reads
-    work_on_shards("verify", len(shards), check_here, transform, job.work, size, settings, console, _count_reports)
+    do = partial(check_shard, job)
+    work_on_shards("verify", len(shards), check_here, do, job.work, size, settings, console, _count_reports)
     return storage.side_by_side(read_report, map(job.report_uri, range(len(shards))))
 
 

@@ -1,4 +1,4 @@
-"""A pipeline of one step, over the lines of a list: `ListShards | CheckShards`."""
+"""A pipeline of one step, over the lines of a list: `ListShards | VerifyShards`."""
 
 from collections.abc import Iterable
 

@@ -5,7 +5,7 @@ FileToCheck as a line of JSON   ->   WORK/files/17.json     [] or ["c4/.../a-000
 ```
 
 A run is checked by its own checksums (transforms/store/run_checks.py), a raw file by the checksum that its last run has
-of it. `CheckFiles` spreads them over the workers.
+of it.
 """
 
 import json
@@ -16,7 +16,7 @@ from byline.errors import BylineError, DamagedFileError
 from byline.schemas.store import RunFile
 from byline.transforms.corpora.decoding import checksum_of
 from byline.transforms.files.sealed_files import check_sealed
-from byline.transforms.files.storage import file_size, join, read_bytes, side_by_side
+from byline.transforms.files.storage import file_size, join, read_bytes, side_by_side, write_file
 from byline.transforms.store.attribute_columns import AttributeFolders, beside
 from byline.transforms.store.run_checks import check_run
 from byline.transforms.store.run_pieces import reading_run
@@ -132,8 +132,15 @@ def _problems_of_raw(file: FileToCheck) -> list[str]:
     ]
 
 
+def check_file(work: str, line: str) -> None:
+    """Checks a file, given as a line of JSON, and writes the report on it below `work`."""
+    file = FileToCheck.from_json(line)
+    with write_file(report_uri(work, file)) as sink:
+        sink.write(json.dumps(problems_of(file)).encode())
+
+
 def read_problems(work: str, files: Sequence[FileToCheck]) -> list[list[str]]:
-    """What is wrong with each of the files that `CheckFiles` has checked."""
+    """What is wrong with each of the files that `check_file` has checked."""
     return [json.loads(report) for report in side_by_side(lambda file: read_bytes(report_uri(work, file)), files)]
 
 

@@ -7,7 +7,7 @@ rows             invariants of `rows`
 ```
 
 What else is asked of the rows, and what they are compared with, a `Checker` of each kind of output says. Each shard is
-checked on its own, by any worker, and fetched once; `CheckShards` spreads the shards over the workers.
+checked on its own, by any worker, and fetched once.
 """
 
 import threading
@@ -258,7 +258,7 @@ _OPENING = threading.Lock()
 
 def open_checker(job: ShardCheckJob) -> Checker:
     """The process's only checker for a job."""
-    # A worker sets up all its threads at the same time, and each would read the plan and the lists.
+    # A worker's threads begin at the same time, and each would read the plan and the lists.
     with _OPENING:
         return _open_checker(job)
 
@@ -266,3 +266,8 @@ def open_checker(job: ShardCheckJob) -> Checker:
 @lru_cache(maxsize=1)
 def _open_checker(job: ShardCheckJob) -> Checker:
     return job.open_checker()
+
+
+def check_shard(job: ShardCheckJob, number: str) -> None:
+    """Checks a shard, given its number in the output as text, and writes the report on it."""
+    open_checker(job).write_report(int(number))

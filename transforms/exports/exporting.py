@@ -9,7 +9,8 @@ another export writes to the folder now                    the worker stops
 A shard is checked against its sha256 in the build's manifest before it is read.
 """
 
-from functools import partial
+import threading
+from functools import lru_cache, partial
 
 from byline.transforms.exports import format_named
 from byline.transforms.exports.export_folder import check_current, read_record, write_record
@@ -42,3 +43,19 @@ def export_shard(number: int, job: ExportJob, shards: ShardsToExport) -> Exporte
     record = ExportedShard(entry.path, shards.phase(number).name, entry.rows, otherwise, files.files)
     write_record(job, record_uri, record)
     return record
+
+
+_OPENING = threading.Lock()
+
+
+def export_numbered(job: ExportJob, number: str) -> None:
+    """Exports a shard of a job, given its number in training order as text."""
+    # A worker's threads begin at the same time, and each would read the manifest.
+    with _OPENING:
+        shards = _open_shards(job)
+    export_shard(int(number), job, shards)
+
+
+@lru_cache(maxsize=1)
+def _open_shards(job: ExportJob) -> ShardsToExport:
+    return ShardsToExport.of(job)

@@ -24,12 +24,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 from byline.addresses import is_object_address
 from byline.errors import BylineError
 from byline.transforms.files import storage
-from byline.transforms.files.local_copies import local_copy
 
 FILE_NAME = "checksums.json"
 # The coarsest clock of a file system (FAT) advances every two seconds.
@@ -48,28 +48,33 @@ _Entries = dict[tuple[str, str], tuple[_Identity, str]]
 
 _known: _Entries = {}
 _lock = threading.Lock()
-_only_reads = False
+# Of a thread: another one may work for a command that keeps them.
+_only_reads = ContextVar("_only_reads", default=False)
 
 
 @contextmanager
 def nothing_kept() -> Iterator[None]:
-    """Within it, what this process computes is not written: for commands that must not change what they read."""
-    global _only_reads
-    before, _only_reads = _only_reads, True
+    """Within it, what this thread asks for is not written: for commands that must not change what they read."""
+    before = _only_reads.set(True)
     try:
         yield
     finally:
-        _only_reads = before
+        _only_reads.reset(before)
 
 
 def sha256_of(uri: str, folder: str, *, what: str = "a list or a model", keeps: bool = True) -> str:
-    """The sha256 of a file (hex).
+    """The sha256 of a file (hex); see `sha256s_of`."""
+    return sha256s_of([uri], folder, what=what, keeps=keeps)[0]
+
+
+def sha256s_of(uris: Sequence[str], folder: str, *, what: str = "a list or a model", keeps: bool = True) -> list[str]:
+    """The sha256 of files (hex), in their order.
 
     Args:
-        uri: of the file.
+        uris: of the files.
         folder: where checksums are kept.
-        what: the file should be, for the message.
-        keeps: whether it is kept for other processes, too: workers leave that to the driver.
+        what: a file should be, for the message.
+        keeps: whether they are kept for other processes, too: workers leave that to the driver.
 
     Raises:
         BylineError: there is no such file, or it may not be read.
@@ -78,9 +83,10 @@ def sha256_of(uri: str, folder: str, *, what: str = "a list or a model", keeps: 
     def compute(uri: str) -> str:
         if _identity(uri) == _NO_FILE:
             raise BylineError(f"{uri}: there is no such file; expected {what}")
-        return storage.file_sha256(local_copy(uri))
+        # Not a copy that this process has of an object: the object may have changed since.
+        return storage.file_sha256(uri)
 
-    return checksums_of([uri], folder, "sha256", compute, keeps=keeps)[0]
+    return checksums_of(uris, folder, "sha256", compute, keeps=keeps)
 
 
 def checksums_of(
@@ -103,6 +109,7 @@ def checksums_of(
     found = _found(identities, kind, _known)
     if len(found) < len(identities):
         found |= _found({uri: identities[uri] for uri in identities if uri not in found}, kind, _read(kept))
+    known: _Entries = {(kind, _name(uri)): (identities[uri], checksum) for uri, checksum in found.items()}
     unknown = [uri for uri in identities if uri not in found]
     made = storage.side_by_side(lambda uri: _computed(uri, compute, identities[uri], began), unknown)
     lasting: _Entries = {}
@@ -111,9 +118,8 @@ def checksums_of(
         if has_rested:
             lasting[kind, _name(uri)] = identity, checksum
     with _lock:
-        _known.update(lasting)
-        _known.update({(kind, _name(uri)): (identities[uri], found[uri]) for uri in identities if uri not in unknown})
-    if lasting and keeps and not _only_reads:
+        _known.update({**known, **lasting})
+    if lasting and keeps and not _only_reads.get():
         _keep(kept, lasting)
     return [found[uri] for uri in uris]
 
@@ -137,7 +143,8 @@ def _computed(uri: str, compute: Callable[[str], str], before: _Identity, began:
         looked, after = time.time_ns(), _identity(uri)
         if after == before:
             rest = _OBJECT_REST_NS if is_object_address(uri) else _REST_NS
-            return before, checksum, max(before[1:3]) < began - rest
+            # Of some files nobody says when they changed: the time is 0.
+            return before, checksum, 0 < max(before[1:3]) < began - rest
         began, before = looked, after
     raise BylineError(f"{uri}: is written to while it is read; run the command again once it is whole")
 
@@ -150,11 +157,9 @@ def _identity(uri: str) -> _Identity:
     except (OSError, ValueError):
         # What reads it says what is wrong.
         return _NO_FILE
-    return (
-        _NO_FILE
-        if not stat.S_ISREG(status.st_mode)
-        else [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-    )
+    if not stat.S_ISREG(status.st_mode):
+        return _NO_FILE
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def _name(uri: str) -> str:

@@ -17,6 +17,7 @@ from byline.schemas.imports import FILE_NAME, ImportedPhase, ImportPlan, read_im
 from byline.schemas.ledger import ShardRecord
 from byline.schemas.plan import shard_path
 from byline.shards import shard_schema
+from byline.transforms.documents.counters import shard_counts
 from byline.transforms.files.storage import join, read_bytes
 from byline.transforms.imports import kind_named
 from byline.transforms.imports.import_kind import Folder
@@ -151,7 +152,7 @@ def open_source(job: ImportJob) -> ShardSource:
     Raises:
         BylineError: the output has another import by now.
     """
-    # A worker sets up all its threads at the same time, and each would read the lists.
+    # A worker's threads begin at the same time, and each would read the lists.
     with _OPENING:
         return _open_source(job)
 
@@ -163,3 +164,8 @@ def _open_source(job: ImportJob) -> ShardSource:
     if hashlib.sha256(content).hexdigest() != job.maker.plan_sha256:
         raise BylineError(f"{uri}: is not the import of this job; another one writes to this output")
     return ShardSource(read_import(content, uri))
+
+
+def import_numbered(job: ImportJob, number: str) -> dict[str, int]:
+    """Imports a shard of a job, given its number in training order as text; returns what counts of it."""
+    return shard_counts(import_shard(int(number), job, open_source(job)))

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import pytest
 from byline.errors import BylineError
 from byline.pipelines.runners.runner import run_pipeline
 from byline.pipelines.runners.settings import RunnerSettings
-from byline.transforms.checks.file_checks import read_problems, runs_to_check
-from byline.transforms.checks.file_checks_transform import CheckFiles
+from byline.transforms.checks.file_checks import check_file, read_problems, runs_to_check
+from byline.transforms.documents.run_lines_transform import RunLines
 from byline.transforms.documents.work_lists import ListLines, write_lines
 from byline.transforms.store.store_index import read_run_file
 from tests.support.builds import build, copy_build, manifest_of, verify, write_manifest
@@ -323,7 +324,7 @@ def test_runs_are_checked_by_workers(own_store: tuple[Path, list[Path]], tmp_pat
     write_lines(list_uri, (run.to_json() for run in listed))
 
     def wire(pipeline: beam.Pipeline) -> object:
-        return pipeline | ListLines(list_uri) | CheckFiles(str(tmp_path / "work"))
+        return pipeline | ListLines(list_uri) | RunLines(partial(check_file, str(tmp_path / "work")))
 
     run_pipeline(wire, RunnerSettings(workers=workers), 10**9)
     (damaged,), *others = read_problems(str(tmp_path / "work"), listed)

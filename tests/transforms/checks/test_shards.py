@@ -1,6 +1,7 @@
 """The checks of a shard: alone, in a pipeline, and against a build whose files are not what they were."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
@@ -9,9 +10,9 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from byline.transforms.checks.reports import ShardReport, read_documents, read_report
-from byline.transforms.checks.shard_checks import open_checker
-from byline.transforms.checks.shard_checks_transform import CheckShards
+from byline.transforms.checks.shard_checks import check_shard, open_checker
 from byline.transforms.checks.shards import CheckJob, ShardChecker
+from byline.transforms.documents.run_lines_transform import RunLines
 from byline.transforms.files.local_copies import fetched
 from tests.support import small
 from tests.support.builds import build
@@ -52,7 +53,7 @@ def test_a_pipeline_reports_what_the_checker_does(out: Path, tmp_path: Path) -> 
     numbers = [str(number) for number in range(len(checker.shards))]
     assert len(numbers) > 4
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        pipeline | beam.Create(numbers) | CheckShards(known)
+        pipeline | beam.Create(numbers) | RunLines(partial(check_shard, known))
     found = [checker.check(*shard) for shard in checker.shards]
     for number, (report, documents) in enumerate(found):
         assert same(read_report(known.report_uri(number)), report)

@@ -5,13 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from byline.errors import BylineError
 from byline.transforms.files import checksums, storage
-from byline.transforms.files.checksums import FILE_NAME, checksums_of, sha256_of
+from byline.transforms.files.checksums import FILE_NAME, checksums_of, nothing_kept, sha256_of, sha256s_of
 
 SECOND = 10**9
 
@@ -204,6 +205,31 @@ def test_workers_keep_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / FILE_NAME).exists()
 
 
+def test_a_command_that_keeps_nothing_is_alone_in_that(tmp_path: Path) -> None:
+    """Another thread works for another command."""
+    paths = [tmp_path / name for name in "abc"]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    with nothing_kept(), ThreadPoolExecutor(1) as other:
+        sha256_of(str(paths[0]), str(tmp_path))
+        assert not (tmp_path / FILE_NAME).exists()
+        other.submit(sha256_of, str(paths[1]), str(tmp_path)).result()
+        assert list(kept(tmp_path)["sha256"]) == [str(paths[1])]
+    sha256_of(str(paths[2]), str(tmp_path))
+    assert list(kept(tmp_path)["sha256"]) == [str(paths[1]), str(paths[2])]
+
+
+def test_many_files_are_kept_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths, keep, times = [tmp_path / f"{number}.bin" for number in range(5)], checksums._keep, []
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    monkeypatch.setattr(checksums, "_keep", lambda *given: (times.append(given), keep(*given)))
+    expected = [sha256(path.name.encode()) for path in paths]
+    assert sha256s_of([*map(str, paths), str(paths[0])], str(tmp_path)) == [*expected, expected[0]]
+    assert len(times) == 1
+    assert len(kept(tmp_path)["sha256"]) == 5
+
+
 def test_where_nothing_can_be_written_it_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"one")
@@ -255,6 +281,15 @@ def test_an_object_counts_by_size_and_time_once_it_has_rested(tmp_path: Path, mo
     assert of(read_again) == "third"
     states["has"] = (11, states["has"][1])
     assert of(lambda _: "fourth") == "fourth"
+
+
+def test_an_object_of_which_nobody_says_when_it_changed_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "modified", lambda _: (10, 0))
+    for answer in ("first", "second"):
+        assert checksums_of(["s3://bucket/model.bin"], str(tmp_path), "length", lambda _: answer) == [answer]  # noqa: B023
+    assert not (tmp_path / FILE_NAME).exists()
 
 
 WORKER = """

@@ -13,6 +13,7 @@ from pyarrow import fs
 from byline import object_stores
 from byline.errors import BylineError
 from byline.transforms.files import object_store, storage
+from byline.transforms.files.checksums import sha256_of
 from byline.transforms.files.local_copies import local_copy
 from byline.transforms.scores.fasttext_folding import LibraryModel, open_model
 from byline.transforms.store import store_index
@@ -337,6 +338,15 @@ def test_a_copy_of_an_object_is_made_once(server: ObjectServer) -> None:
     assert local_copy("models/c.bin") == "models/c.bin"
     with pytest.raises(BylineError, match="cannot be opened"):
         local_copy(f"{ROOT}/models/none.bin")
+
+
+def test_the_checksum_of_an_object_is_that_of_what_the_store_has_now(server: ObjectServer) -> None:
+    uri = f"{ROOT}/models/model.bin"
+    for content in (NOISE, NOISE[:-1]):
+        server.put("models/model.bin", content)
+        assert sha256_of(uri, f"{ROOT}/kept") == hashlib.sha256(content).hexdigest()
+        # Which stays, whatever becomes of the object.
+        local_copy(uri)
 
 
 def test_a_model_that_only_the_library_scores(server: ObjectServer, tmp_path: Path) -> None:

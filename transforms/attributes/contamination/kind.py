@@ -34,7 +34,7 @@ from byline.transforms.attributes.rounds import AttributeKind, Context, Round, R
 from byline.transforms.attributes.stored_documents import Reading, StoredFile, stored_documents
 from byline.transforms.attributes.values import parts_uri, write_values
 from byline.transforms.documents.text_parts import text_buffers
-from byline.transforms.files.checksums import sha256_of
+from byline.transforms.files.checksums import sha256s_of
 from byline.transforms.files.storage import join
 from byline.transforms.filters.marks import unicode_version
 from byline.transforms.tokens.text_tokenizer import shared_tokenizer
@@ -105,15 +105,13 @@ def _rounds(context: Context) -> Rounds:
 
 def _identity(config: Config, name: str, settings: Attribute) -> Mapping[str, Any]:
     assert isinstance(settings, ContaminationAttribute), settings
-    where, folder = f"attributes.{name}.sets", checksums_folder(config.store)
+    where = f"attributes.{name}.sets"
+    files = {set_: list_evaluation_files(where, set_, evaluation) for set_, evaluation in settings.sets.items()}
+    uris = [file.uri for listed in files.values() for file in listed]
+    digests = dict(zip(uris, sha256s_of(uris, checksums_folder(config.store)), strict=True))
     sets = {
-        name: {
-            "fields": evaluation.fields,
-            "files": [
-                f"sha256 {sha256_of(file.uri, folder)}" for file in list_evaluation_files(where, name, evaluation)
-            ],
-        }
-        for name, evaluation in settings.sets.items()
+        set_: {"fields": evaluation.fields, "files": [f"sha256 {digests[file.uri]}" for file in files[set_]]}
+        for set_, evaluation in settings.sets.items()
     }
     return {"sets": sets, "unicode": unicode_version()}
 
